@@ -1,0 +1,199 @@
+//! What a tool answers with.
+
+use crate::bindings::toolhost::plugin::types::Output as WitOutput;
+use crate::{Error, JsonSchema, Serialize};
+
+pub use crate::bindings::toolhost::plugin::types::{
+    Content, EmbeddedResource, Media, ResourceBody, ResourceLink,
+};
+
+/// The contents of an answer, in order, and perhaps a JSON value for programs.
+///
+/// ```
+/// use toolhost_plugin::Output;
+///
+/// let chart = vec![0x89, b'P', b'N', b'G'];
+/// let output = Output::text("Rain all week:").with_image("image/png", chart);
+/// assert_eq!(output.content().len(), 2);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    content: Vec<Content>,
+    structured: Option<String>,
+}
+
+impl Output {
+    /// No content yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new().with_text(text)
+    }
+
+    /// A value as structured content, and the same as text for models that only read text. For a value of a
+    /// type with a schema, return [`Json`]: the schema is then announced.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be JSON, a map with keys that are not strings for instance.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        let json = serde_json::to_string(value)?;
+        let mut output = Self::text(json.clone());
+        output.structured = Some(json);
+        Ok(output)
+    }
+
+    /// Adds a text.
+    #[must_use]
+    pub fn with_text(self, text: impl Into<String>) -> Self {
+        self.with(Content::Text(text.into()))
+    }
+
+    /// Adds an image, with a media type such as `image/png`.
+    #[must_use]
+    pub fn with_image(self, mime_type: impl Into<String>, data: Vec<u8>) -> Self {
+        self.with(Content::Image(Media {
+            data,
+            mime_type: mime_type.into(),
+        }))
+    }
+
+    /// Adds a sound, with a media type such as `audio/wav`.
+    #[must_use]
+    pub fn with_audio(self, mime_type: impl Into<String>, data: Vec<u8>) -> Self {
+        self.with(Content::Audio(Media {
+            data,
+            mime_type: mime_type.into(),
+        }))
+    }
+
+    /// Adds any other content: a link, or an embedded resource.
+    #[must_use]
+    pub fn with(mut self, content: Content) -> Self {
+        self.content.push(content);
+        self
+    }
+
+    /// Sets the value for programs and leaves the contents as they are.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Output::json`].
+    pub fn with_structured<T: Serialize + ?Sized>(mut self, value: &T) -> Result<Self, Error> {
+        self.structured = Some(serde_json::to_string(value)?);
+        Ok(self)
+    }
+
+    /// What is in it so far.
+    #[must_use]
+    pub fn content(&self) -> &[Content] {
+        &self.content
+    }
+
+    /// The value for programs, as JSON text.
+    #[must_use]
+    pub fn structured(&self) -> Option<&str> {
+        self.structured.as_deref()
+    }
+}
+
+impl From<Output> for WitOutput {
+    fn from(output: Output) -> Self {
+        Self {
+            content: output.content,
+            structured: output.structured,
+        }
+    }
+}
+
+/// A value as structured content, and the same as text. If its schema is that of an object, it is the tool's output schema.
+///
+/// ```
+/// use toolhost_plugin::{Json, structured, tool};
+///
+/// #[structured]
+/// struct Weather {
+///     /// Degrees Celsius.
+///     temperature: f64,
+/// }
+///
+/// /// Says how warm it is.
+/// #[tool]
+/// fn weather() -> Json<Weather> {
+///     Json(Weather { temperature: 12.5 })
+/// }
+/// # fn main() {}
+/// ```
+#[derive(Clone, Debug)]
+pub struct Json<T>(pub T);
+
+/// What a tool function may return.
+pub trait IntoResult {
+    /// The answer, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the tool said no, or its value cannot be JSON.
+    fn into_result(self) -> Result<Output, Error>;
+
+    /// JSON Schema of the structured content, if it has one.
+    #[must_use]
+    fn output_schema() -> Option<String> {
+        None
+    }
+}
+
+impl IntoResult for Output {
+    fn into_result(self) -> Result<Output, Error> {
+        Ok(self)
+    }
+}
+
+impl IntoResult for Content {
+    fn into_result(self) -> Result<Output, Error> {
+        Ok(Output::new().with(self))
+    }
+}
+
+impl IntoResult for String {
+    fn into_result(self) -> Result<Output, Error> {
+        Ok(Output::text(self))
+    }
+}
+
+impl IntoResult for &'static str {
+    fn into_result(self) -> Result<Output, Error> {
+        Ok(Output::text(self))
+    }
+}
+
+/// A model takes an empty answer for a failure.
+impl IntoResult for () {
+    fn into_result(self) -> Result<Output, Error> {
+        Ok(Output::text("Done."))
+    }
+}
+
+impl<T: Serialize + JsonSchema> IntoResult for Json<T> {
+    fn into_result(self) -> Result<Output, Error> {
+        Output::json(&self.0)
+    }
+
+    fn output_schema() -> Option<String> {
+        crate::schema::of_structured::<T>()
+    }
+}
+
+impl<T: IntoResult, E: Into<Error>> IntoResult for Result<T, E> {
+    fn into_result(self) -> Result<Output, Error> {
+        self.map_err(Into::into)?.into_result()
+    }
+
+    fn output_schema() -> Option<String> {
+        T::output_schema()
+    }
+}

@@ -1,0 +1,165 @@
+//! JSON Schemas as a model should read them: draft 2020-12, no references where none are needed, no noise.
+
+use crate::IntoResult;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
+use serde_json::{Value, json};
+
+/// The schema of a tool that takes nothing.
+pub fn no_arguments() -> String {
+    json!({ "type": "object", "properties": {}, "additionalProperties": false }).to_string()
+}
+
+/// The schema of a tool's argument struct.
+pub fn of_arguments<T: JsonSchema>() -> String {
+    let mut schema = generate::<T>(SchemaSettings::draft2020_12().for_deserialize());
+    // `serde_json::Value` and its like take anything; a call's arguments are an object all the same.
+    if !is_object(&schema) {
+        schema.insert("type".to_owned(), "object".into());
+    }
+    schema.to_value().to_string()
+}
+
+/// The schema of what a tool function returns, if that has one.
+pub fn of_output<T: IntoResult>() -> Option<String> {
+    T::output_schema()
+}
+
+/// The schema of structured content. MCP knows objects only, so other types have none.
+pub(crate) fn of_structured<T: JsonSchema>() -> Option<String> {
+    let schema = generate::<T>(SchemaSettings::draft2020_12().for_serialize());
+    is_object(&schema).then(|| schema.to_value().to_string())
+}
+
+fn is_object(schema: &Schema) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "object")
+}
+
+fn generate<T: JsonSchema>(settings: SchemaSettings) -> Schema {
+    let settings = settings.with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    // The type's name says nothing to a model; a title that the author gave may.
+    if schema.get("title").and_then(Value::as_str) == Some(&*T::schema_name()) {
+        schema.remove("title");
+    }
+    Tidy.transform(&mut schema);
+    schema
+}
+
+#[derive(Clone)]
+struct Tidy;
+
+impl Transform for Tidy {
+    fn transform(&mut self, schema: &mut Schema) {
+        // Rust's number types are not formats that JSON Schema knows; their bounds stay.
+        let rust_format = schema
+            .get("format")
+            .and_then(Value::as_str)
+            .is_some_and(|format| {
+                format == "float"
+                    || format == "double"
+                    || format.starts_with("int")
+                    || format.starts_with("uint")
+            });
+        if rust_format {
+            schema.remove("format");
+        }
+        if schema.get("default").is_some_and(Value::is_null) {
+            schema.remove("default");
+        }
+        if let Some(Value::String(description)) = schema.get_mut("description") {
+            *description = paragraphs(description);
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
+/// Joins the lines of each paragraph: where a source file breaks them means nothing to a model, and each break costs it a
+/// token. Lists, tables, code blocks and indented lines stay as they are.
+pub fn paragraphs(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    let mut in_code = false;
+    let mut joinable = false;
+    for line in text.trim().lines() {
+        let fence = line.trim_start().starts_with("```");
+        let own_line = in_code || fence || line.is_empty() || starts_block(line);
+        if !joined.is_empty() {
+            joined.push(if joinable && !own_line { ' ' } else { '\n' });
+        }
+        joined.push_str(line.trim_end());
+        in_code ^= fence;
+        joinable = !in_code && !fence && !line.is_empty();
+    }
+    joined
+}
+
+fn starts_block(line: &str) -> bool {
+    let ordered = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    line.starts_with([' ', '\t', '|', '#', '>'])
+        || line.starts_with("- ")
+        || line.starts_with("* ")
+        || (ordered.len() < line.len() && ordered.starts_with(". "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{of_arguments, paragraphs};
+    use crate::{Deserialize, JsonSchema};
+    use serde_json::{Value, json};
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code)]
+    struct Arguments {
+        /// Where to look,
+        /// and how.
+        place: Place,
+        #[serde(default)]
+        count: Option<u32>,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[expect(dead_code)]
+    struct Place {
+        name: String,
+    }
+
+    #[test]
+    fn schemas_are_inlined_and_without_noise() {
+        let schema: Value = serde_json::from_str(&of_arguments::<Arguments>()).unwrap();
+        assert_eq!(
+            schema,
+            json!({
+                "type": "object",
+                "properties": {
+                    "place": {
+                        "description": "Where to look, and how.",
+                        "type": "object",
+                        "properties": { "name": { "type": "string" } },
+                        "required": ["name"]
+                    },
+                    "count": { "type": ["integer", "null"], "minimum": 0 }
+                },
+                "additionalProperties": false,
+                "required": ["place"]
+            })
+        );
+    }
+
+    #[test]
+    fn a_schema_that_is_not_an_objects_becomes_one() {
+        assert_eq!(of_arguments::<Value>(), r#"{"type":"object"}"#);
+    }
+
+    #[test]
+    fn paragraphs_are_joined_and_blocks_are_not() {
+        assert_eq!(
+            paragraphs("One\ntwo.\n\nA list:\n- a\n- b\n\n```\nx\ny\n```\n"),
+            "One two.\n\nA list:\n- a\n- b\n\n```\nx\ny\n```"
+        );
+    }
+}
