@@ -1,0 +1,2 @@
+//! Lists no tools.
+listing::plugin!(vec![]);
