@@ -1,0 +1,174 @@
+//! wasmtime, configured once: what it allocates, how it interrupts, what guests may import.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use tracing::warn;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
+
+use crate::bindings;
+use crate::error::LoadError;
+use crate::sandbox::Sandbox;
+
+/// How often a guest that computes gives way to others, and the grain of deadlines.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// The guest's call stack.
+pub(crate) const MAX_WASM_STACK: ByteSize = ByteSize::kib(512);
+
+/// What one instance may consist of. Programs have one memory, one table and four core instances;
+/// those of interpreted languages one core instance for each library.
+pub(crate) const MEMORIES_PER_INSTANCE: u32 = 8;
+pub(crate) const TABLES_PER_INSTANCE: u32 = 16;
+pub(crate) const CORE_INSTANCES_PER_INSTANCE: u32 = 64;
+
+/// Memory that a slot of the pool keeps between calls: resetting it is much cheaper than having it
+/// paged in again.
+const KEEP_RESIDENT: usize = 2 << 20;
+
+/// What the engine must provide for.
+pub(crate) struct EngineConfig {
+    /// Instances alive at once.
+    pub(crate) instances: usize,
+    /// The largest memory limit of any plugin.
+    pub(crate) memory: ByteSize,
+    /// Where compiled code is kept between starts.
+    pub(crate) cache: CodeCache,
+}
+
+/// Where compiled code is kept between starts.
+///
+/// What is read from there is run as native code: the folder must belong to the user alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CodeCache {
+    /// wasmtime's folder in the user's cache folder.
+    #[default]
+    User,
+    /// This folder, an absolute path; it is made if it does not exist.
+    Folder(PathBuf),
+    /// Nowhere: plugins are compiled at every start.
+    Off,
+}
+
+pub(crate) struct Engine {
+    pub(crate) engine: wasmtime::Engine,
+    pub(crate) linker: Linker<Sandbox>,
+}
+
+impl Engine {
+    pub(crate) fn new(config: &EngineConfig) -> Result<Engine, LoadError> {
+        let error = |error: wasmtime::Error| LoadError::Engine {
+            message: format!("{error:#}"),
+        };
+        let cache = open_cache(&config.cache);
+        let engine = match wasmtime::Engine::new(&pooling(config, Enabled::Auto, &cache)) {
+            Ok(engine) => engine,
+            Err(first) => {
+                // Older kernels lack PAGEMAP_SCAN, and an address space may be bounded.
+                match wasmtime::Engine::new(&pooling(config, Enabled::No, &cache)) {
+                    Ok(engine) => engine,
+                    Err(_) => {
+                        warn!(
+                            "no pool of {} instances can be had ({first:#}): calls will cost more; \
+                             a lower max-concurrency needs less address space",
+                            config.instances
+                        );
+                        wasmtime::Engine::new(&base(&cache)).map_err(error)?
+                    }
+                }
+            }
+        };
+        let linker = link(&engine).map_err(error)?;
+        start_ticker(&engine)?;
+        Ok(Engine { engine, linker })
+    }
+}
+
+fn base(cache: &Option<Cache>) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(MAX_WASM_STACK.as_u64() as usize)
+        // Component-model async costs every call of every plugin, and WASI 0.2 does without.
+        .concurrency_support(false)
+        .cache(cache.clone());
+    config
+}
+
+fn pooling(config: &EngineConfig, pagemap_scan: Enabled, cache: &Option<Cache>) -> Config {
+    let slots = u32::try_from(config.instances).unwrap_or(u32::MAX);
+    let per_slot = |count: u32| slots.saturating_mul(count);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_stacks(slots)
+        .total_memories(per_slot(MEMORIES_PER_INSTANCE))
+        .total_tables(per_slot(TABLES_PER_INSTANCE))
+        .total_core_instances(per_slot(CORE_INSTANCES_PER_INSTANCE))
+        .max_memories_per_component(MEMORIES_PER_INSTANCE)
+        .max_tables_per_component(TABLES_PER_INSTANCE)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_INSTANCE)
+        .max_memories_per_module(MEMORIES_PER_INSTANCE)
+        .max_tables_per_module(TABLES_PER_INSTANCE)
+        .max_memory_size(config.memory.as_u64() as usize)
+        .table_elements(100_000)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(16 << 10)
+        .async_stack_keep_resident(16 << 10)
+        .pagemap_scan(pagemap_scan);
+    let mut base = base(cache);
+    base.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    base
+}
+
+/// The cache spares time and nothing depends on it: without one, a warning is enough.
+fn open_cache(cache: &CodeCache) -> Option<Cache> {
+    let mut config = CacheConfig::new();
+    match cache {
+        CodeCache::Off => return None,
+        CodeCache::User => {}
+        CodeCache::Folder(folder) => {
+            config.with_directory(folder);
+        }
+    }
+    match Cache::new(config) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            warn!("compiled plugins will not be kept for the next start: {error:#}");
+            None
+        }
+    }
+}
+
+/// Everything that a guest may import; what it reaches through it is the sandbox's to say.
+fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |sandbox| sandbox)?;
+    Ok(linker)
+}
+
+/// Advances the epoch for as long as the engine is in use.
+///
+/// A thread of the operating system: a task would be starved by the very guests that it is to
+/// interrupt.
+fn start_ticker(engine: &wasmtime::Engine) -> Result<(), LoadError> {
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("toolhost-ticker".to_owned())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })
+        .map(drop)
+        .map_err(|error| LoadError::Engine {
+            message: format!("no thread for the ticker: {error}"),
+        })
+}

@@ -1,0 +1,274 @@
+//! The two ways in which things go wrong: [`LoadError`], a plugin or manifest is unusable;
+//! [`CallError`], one call failed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// Why a call has no output. Every kind has a stable [`code`](CallError::code).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// No tool has that name.
+    #[error("unknown tool{}", similar_names(.similar))]
+    UnknownTool {
+        /// Names that look like it, nearest first.
+        similar: Vec<String>,
+    },
+    /// The arguments are not JSON, not an object, or not what the tool's schema asks for.
+    #[error("invalid arguments: {}", join(.problems, "; "))]
+    InvalidArguments {
+        /// What is wrong, so that the model can mend it; never empty.
+        problems: Vec<ArgumentProblem>,
+    },
+    /// The deadline passed.
+    #[error("timed out after {}", seconds(*.after))]
+    Timeout {
+        /// The time it was given.
+        after: Duration,
+    },
+    /// It went over a bound.
+    #[error("over the limit of {bound} of {limit}")]
+    Limit {
+        /// Which bound.
+        limit: Limit,
+        /// The bound's value.
+        bound: ByteSize,
+    },
+    /// The plugin asked for something it was not granted.
+    #[error("not permitted: {what}")]
+    Denied {
+        /// What it asked for.
+        what: String,
+    },
+    /// The guest trapped, panicked or exited.
+    #[error("{message}")]
+    Trap {
+        /// What wasm says of it.
+        message: String,
+    },
+    /// The tool itself said no.
+    #[error("{message}")]
+    Failed {
+        /// Its message, unchanged.
+        message: String,
+    },
+    /// The caller gave up.
+    #[error("cancelled")]
+    Cancelled,
+    /// A fault of the host.
+    #[error("internal error: {message}")]
+    Internal {
+        /// What went wrong.
+        message: String,
+    },
+}
+
+impl CallError {
+    /// The stable name of the kind, such as `unknown-tool`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            CallError::UnknownTool { .. } => "unknown-tool",
+            CallError::InvalidArguments { .. } => "invalid-arguments",
+            CallError::Timeout { .. } => "timeout",
+            CallError::Limit { .. } => "limit",
+            CallError::Denied { .. } => "denied",
+            CallError::Trap { .. } => "trap",
+            CallError::Failed { .. } => "failed",
+            CallError::Cancelled => "cancelled",
+            CallError::Internal { .. } => "internal",
+        }
+    }
+
+    /// The error as text for a model that called `tool`.
+    pub fn to_model_text(&self, tool: &str) -> String {
+        match self {
+            CallError::UnknownTool { similar } => {
+                format!("Error: Unknown tool {tool}{}", similar_names(similar))
+            }
+            CallError::Timeout { .. } => format!("Error: {tool} {self}"),
+            _ => format!("Error: {tool} failed - {self}"),
+        }
+    }
+
+    pub(crate) fn invalid_arguments(
+        pointer: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        CallError::InvalidArguments {
+            problems: vec![ArgumentProblem {
+                pointer: pointer.into(),
+                message: message.into(),
+            }],
+        }
+    }
+
+    pub(crate) fn internal(message: impl fmt::Display) -> Self {
+        CallError::Internal {
+            message: message.to_string(),
+        }
+    }
+}
+
+/// One thing that is wrong with a call's arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArgumentProblem {
+    /// Where: a JSON Pointer (RFC 6901), empty for the whole.
+    pub pointer: String,
+    /// What.
+    pub message: String,
+}
+
+impl fmt::Display for ArgumentProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.pointer.is_empty() {
+            write!(f, "{}: ", self.pointer)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// The bounds of a [`CallError::Limit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Memories and tables of the instance.
+    Memory,
+    /// The call stack of the guest.
+    Stack,
+    /// The arguments.
+    Input,
+    /// The result.
+    Output,
+    /// Stdout, stderr and log lines.
+    Log,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::Memory => "memory",
+            Limit::Stack => "stack",
+            Limit::Input => "arguments",
+            Limit::Output => "output",
+            Limit::Log => "log",
+        })
+    }
+}
+
+/// Why a host could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The manifest cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Everything that is wrong with the manifest and its plugins.
+    #[error("{}", join(.0, "\n"))]
+    Invalid(Vec<Diagnostic>),
+    /// The engine cannot be made on this machine.
+    #[error("cannot start the WebAssembly engine: {message}")]
+    Engine {
+        /// What wasmtime says.
+        message: String,
+    },
+}
+
+/// One thing that is wrong with a manifest or a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The manifest or the plugin's file.
+    pub file: PathBuf,
+    /// Where in the manifest.
+    pub at: Option<Location>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    pub(crate) fn new(file: &Path, at: Option<Location>, message: impl Into<String>) -> Self {
+        Diagnostic {
+            file: file.to_owned(),
+            at,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(Location { line, column }) = self.at {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let Some(help) = &self.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+/// A place in a text file; both count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Line.
+    pub line: usize,
+    /// Column.
+    pub column: usize,
+}
+
+/// The names most like `name`, nearest first: what somebody who mistyped it may have meant.
+pub(crate) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    // A model's name may be of any length, and the distance takes time by the square of it.
+    if name.len() > 256 {
+        return Vec::new();
+    }
+    let mut near: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.84)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.truncate(3);
+    near.into_iter().map(|(_, name)| name.to_owned()).collect()
+}
+
+fn similar_names(similar: &[String]) -> String {
+    match similar {
+        [] => String::new(),
+        names => format!(". Similar tools: {}", names.join(", ")),
+    }
+}
+
+fn join<T: fmt::Display>(items: &[T], separator: &str) -> String {
+    let texts: Vec<String> = items.iter().map(T::to_string).collect();
+    texts.join(separator)
+}
+
+/// `30 seconds`, `1 second`, `0.25 seconds`.
+fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds == 1.0 {
+        "1 second".to_owned()
+    } else {
+        format!("{seconds} seconds")
+    }
+}

@@ -1,0 +1,124 @@
+//! [`ToolHost`]: every call gets a permit in its turn, a fresh instance, and one result.
+
+mod batch;
+mod load;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tracing::{Instrument, debug_span};
+
+use crate::error::{CallError, LoadError};
+use crate::manifest::{Manifest, PluginConfig};
+use crate::plugin::Served;
+use crate::registry::Registry;
+use crate::tool::{Tool, ToolCall, ToolResult, Usage};
+pub use batch::Batch;
+pub use load::{LoadEvent, Loader};
+
+/// Runs the tool calls of a model, each in a fresh sandbox.
+///
+/// It is cheap to clone, and clones share their caps. Its methods run on the tokio runtime they
+/// are called on, of either flavour; the multi-threaded one lets calls compute in parallel.
+#[derive(Clone)]
+pub struct ToolHost {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registry: Registry,
+    permits: Semaphore,
+    max_concurrency: usize,
+}
+
+impl ToolHost {
+    /// Loads the plugins of a manifest with default options; see [`Loader`] for others.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the plugins.
+    pub async fn load(manifest: Manifest) -> Result<ToolHost, LoadError> {
+        Loader::new(manifest).load().await
+    }
+
+    /// The tools, in the order of the plugins' names and of each plugin's own listing.
+    pub fn tools(&self) -> impl Iterator<Item = &Tool> {
+        let plugins = self.shared.registry.plugins.iter();
+        plugins.flat_map(|plugin| plugin.tools.iter().map(|tool| &tool.tool))
+    }
+
+    /// The plugins, in the order of their names.
+    pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
+        self.shared
+            .registry
+            .plugins
+            .iter()
+            .map(|plugin| &plugin.config)
+    }
+
+    /// Runs one call. It waits for its turn if as many run as may; dropping the future ends the
+    /// call wherever it is.
+    pub async fn call(&self, call: ToolCall) -> ToolResult {
+        let queued = Instant::now();
+        let id = call.id.clone();
+        let name = call.name.clone();
+        let (served, queue, start) = match self.shared.registry.find(&name) {
+            None => {
+                let similar = self.shared.registry.similar(&name);
+                let served = Served::refused(CallError::UnknownTool { similar });
+                (served, Duration::ZERO, queued)
+            }
+            Some((_, plugin, tool)) => {
+                // The plugin's permit first: a call that waits for its plugin keeps nobody else
+                // from running. Neither semaphore is ever closed.
+                let _plugin_permit = match &plugin.permits {
+                    Some(permits) => permits.acquire().await.ok(),
+                    None => None,
+                };
+                let _permit = self.shared.permits.acquire().await.ok();
+                let start = Instant::now();
+                let span = debug_span!("call", id, tool = name, plugin = plugin.config.name);
+                // Boxed, so that a call that waits does not hold room for one that runs.
+                let served = Box::pin(plugin.call(tool, call, start))
+                    .instrument(span)
+                    .await;
+                (served, start - queued, start)
+            }
+        };
+        let output_bytes = served.outcome.as_ref().map_or(0, |output| output.len());
+        ToolResult {
+            id,
+            name,
+            usage: Usage {
+                queue,
+                run: start.elapsed(),
+                peak_memory: served.peak_memory,
+                output_bytes,
+            },
+            outcome: served.outcome,
+            log: served.log,
+        }
+    }
+
+    /// Runs a batch, up to the caps at once, and yields each result as it completes with the
+    /// position of its call.
+    ///
+    /// Calls are taken from the iterator as room comes up, so memory grows with the caps and not
+    /// with the batch. Dropping the stream cancels what runs; [`Batch::cancel`] does so and still
+    /// yields a result for every call.
+    pub fn run<I>(&self, calls: I) -> Batch<I::IntoIter>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        Batch::new(self.clone(), calls.into_iter())
+    }
+
+    /// Runs a batch and returns the results in the order of the calls.
+    pub async fn run_all<I>(&self, calls: I) -> Vec<ToolResult>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        self.run(calls).collect_in_order().await
+    }
+}

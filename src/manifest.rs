@@ -1,0 +1,472 @@
+//! `toolhost.toml`: the plugins, what each is granted, and the limits.
+//!
+//! [`Manifest::read`] turns the file into values that need no further checking, or reports
+//! everything that is wrong with it at once. `docs/manifest.md` describes every key.
+
+mod reader;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use toml::de::DeTable;
+
+use crate::error::{LoadError, Location};
+use crate::limits::Limits;
+use crate::permissions::{Access, FileGrant, Permissions, SecretSource};
+use crate::summarize::Summarize;
+use reader::{Source, Table, expect_parsed, expect_string, expect_table, to_json};
+
+/// The name that a manifest has unless told otherwise.
+pub const FILE_NAME: &str = "toolhost.toml";
+
+/// The most calls that a host runs at once.
+const MAX_CONCURRENCY: usize = 10_000;
+
+/// Everything that a host is made of.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Manifest {
+    /// The file it was read from, for messages; relative paths in it are relative to its folder.
+    pub file: PathBuf,
+    /// What concerns all plugins.
+    pub host: HostConfig,
+    /// The plugins, by name: those listed and those found in `plugin-dir`.
+    pub plugins: Vec<PluginConfig>,
+}
+
+/// `[host]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HostConfig {
+    /// Calls that run at once; further ones wait.
+    pub max_concurrency: usize,
+    /// Each call's, unless its plugin says otherwise.
+    pub limits: Limits,
+    /// Whether results are compacted for the model.
+    pub summarize: bool,
+    /// How far.
+    pub summary: Summarize,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        HostConfig {
+            max_concurrency: 16,
+            limits: Limits::default(),
+            summarize: false,
+            summary: Summarize::default(),
+        }
+    }
+}
+
+/// `[plugin.NAME]`
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PluginConfig {
+    /// Its name in the manifest, or that of its file.
+    pub name: String,
+    /// The component.
+    pub path: PathBuf,
+    /// Where the manifest lists it.
+    pub at: Option<Location>,
+    /// What the SHA-256 digest of the file must be, in lower-case hexadecimal.
+    pub sha256: Option<String>,
+    /// Bounds on each of its calls.
+    pub limits: Limits,
+    /// Calls of this plugin that run at once, within the host's own cap.
+    pub max_concurrency: Option<usize>,
+    /// Goes before the name of each of its tools.
+    pub prefix: String,
+    /// The tools to offer, by the plugin's own names; all when `None`.
+    pub tools: Option<Vec<(String, Location)>>,
+    /// What it may touch.
+    pub permissions: Permissions,
+    /// What it gets when it asks for its configuration; values that are no strings are JSON.
+    pub config: BTreeMap<String, String>,
+}
+
+impl PluginConfig {
+    /// A plugin with default limits and no permissions.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        PluginConfig {
+            name: name.into(),
+            path: path.into(),
+            ..PluginConfig::default()
+        }
+    }
+}
+
+impl Manifest {
+    /// Reads and checks a manifest, and looks into its `plugin-dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Read`] when there is no such file, else [`LoadError::Invalid`] with everything
+    /// that is wrong.
+    pub fn read(file: impl AsRef<Path>) -> Result<Manifest, LoadError> {
+        let file = file.as_ref();
+        let text = std::fs::read_to_string(file).map_err(|source| LoadError::Read {
+            path: file.to_owned(),
+            source,
+        })?;
+        Manifest::parse(&text, file)
+    }
+
+    /// As [`read`](Manifest::read), with the text at hand; `file` is what relative paths and
+    /// messages refer to.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Invalid`] with everything that is wrong.
+    pub fn parse(text: &str, file: impl AsRef<Path>) -> Result<Manifest, LoadError> {
+        let file = file.as_ref();
+        let mut source = Source {
+            file,
+            text,
+            problems: Vec::new(),
+        };
+        let (document, syntax_errors) = DeTable::parse_recoverable(text);
+        for error in &syntax_errors {
+            let span = error.span().unwrap_or(0..0);
+            source.problem(span, error.message());
+        }
+        if !syntax_errors.is_empty() {
+            // What the parser recovered may lack keys: more messages would mislead.
+            return Err(LoadError::Invalid(source.problems));
+        }
+        let manifest = read_manifest(document.get_ref(), &mut source);
+        if source.problems.is_empty() {
+            Ok(manifest)
+        } else {
+            source
+                .problems
+                .sort_by_key(|problem| problem.at.map_or((0, 0), |at| (at.line, at.column)));
+            Err(LoadError::Invalid(source.problems))
+        }
+    }
+
+    /// Gives every call this deadline, whatever the manifest says.
+    pub fn override_timeout(&mut self, timeout: Duration) {
+        self.host.limits.timeout = timeout;
+        for plugin in &mut self.plugins {
+            plugin.limits.timeout = timeout;
+        }
+    }
+}
+
+fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
+    let mut root = Table::new(document, "");
+    let folder = source.file.parent().unwrap_or(Path::new("")).to_owned();
+
+    let mut host = HostConfig::default();
+    if let Some(table) = root.table("host", source) {
+        host = read_host(table, source);
+    }
+    let plugin_dir = root.get("plugin-dir").and_then(|value| {
+        Some((
+            folder.join(expect_string(value, "plugin-dir", source)?),
+            value,
+        ))
+    });
+
+    let mut plugins = BTreeMap::new();
+    if let Some(table) = root.table("plugin", source) {
+        for (key, value, path) in table.entries() {
+            let name = key.get_ref().to_string();
+            if !is_name(&name) {
+                let message =
+                    format!("`{name}` is not a plugin name: use A-Z, a-z, 0-9, `_` and `-`");
+                source.problem(key.span(), message);
+            }
+            let at = source.location(key.span());
+            let Some(table) = expect_table(value, path, source) else {
+                continue;
+            };
+            let mut plugin = PluginConfig::new(&name, "");
+            plugin.at = Some(at);
+            plugin.limits = host.limits.clone();
+            read_plugin(table, &mut plugin, &folder, source);
+            if plugin.path.as_os_str().is_empty() {
+                match &plugin_dir {
+                    Some((dir, _)) => plugin.path = dir.join(format!("{name}.wasm")),
+                    None => source.problem(
+                        key.span(),
+                        format!("`plugin.{name}` has no `path`, and there is no `plugin-dir` to look for {name}.wasm"),
+                    ),
+                }
+            }
+            plugins.insert(name, plugin);
+        }
+    }
+    if let Some((dir, value)) = plugin_dir {
+        match find_plugins(&dir) {
+            Ok(found) => {
+                for (name, path) in found {
+                    // Listed under another name, it is that plugin and no second one.
+                    if plugins
+                        .values()
+                        .any(|listed: &PluginConfig| listed.path == path)
+                    {
+                        continue;
+                    }
+                    let mut plugin = PluginConfig::new(&name, path);
+                    plugin.limits = host.limits.clone();
+                    plugins.entry(name).or_insert(plugin);
+                }
+            }
+            Err(error) => source.problem(
+                value.span(),
+                format!("cannot list `plugin-dir` {}: {error}", dir.display()),
+            ),
+        }
+    }
+    root.finish(source);
+    Manifest {
+        file: source.file.to_owned(),
+        host,
+        plugins: plugins.into_values().collect(),
+    }
+}
+
+fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
+    let mut host = HostConfig::default();
+    if let Some(count) = table.count("max-concurrency", MAX_CONCURRENCY, source) {
+        host.max_concurrency = count;
+    }
+    read_limits(&mut table, &mut host.limits, source);
+    host.summarize = table.bool("summarize", source).unwrap_or_default();
+    if let Some(items) = table.count("summarize-items", usize::MAX, source) {
+        host.summary.items = items;
+    }
+    if let Some(chars) = table.count("summarize-chars", usize::MAX, source) {
+        host.summary.chars = chars;
+    }
+    table.finish(source);
+    host
+}
+
+fn read_limits(table: &mut Table, limits: &mut Limits, source: &mut Source) {
+    let duration = "a duration above zero, such as \"30s\" or \"500ms\"";
+    let parse = |text: &str| {
+        humantime::parse_duration(text)
+            .ok()
+            .filter(|d| !d.is_zero())
+    };
+    if let Some(timeout) = table.parsed("timeout", duration, parse, source) {
+        limits.timeout = timeout;
+    }
+    // A 32-bit memory has no more than 4 GiB; the rest is bounded by what a host can hold.
+    let sizes = [
+        ("memory", &mut limits.memory),
+        ("max-input", &mut limits.max_input),
+        ("max-output", &mut limits.max_output),
+        ("max-log", &mut limits.max_log),
+        ("max-component", &mut limits.max_component),
+    ];
+    for (key, limit) in sizes {
+        let size = "a size from \"1B\" to \"4GiB\", such as \"64MiB\"";
+        let parse = |text: &str| {
+            let size = text.parse::<ByteSize>().ok()?;
+            (1..=4 << 30).contains(&size.as_u64()).then_some(size)
+        };
+        if let Some(bytes) = table.parsed(key, size, parse, source) {
+            *limit = bytes;
+        }
+    }
+}
+
+fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, source: &mut Source) {
+    let name = plugin.name.clone();
+    if let Some(path) = table.string("path", source) {
+        plugin.path = folder.join(path);
+    }
+    let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    plugin.sha256 = table.parsed(
+        "sha256",
+        "64 hexadecimal digits",
+        |text| is_digest(text).then(|| text.to_ascii_lowercase()),
+        source,
+    );
+    read_limits(&mut table, &mut plugin.limits, source);
+    plugin.max_concurrency = table.count("max-concurrency", MAX_CONCURRENCY, source);
+    plugin.prefix = table
+        .parsed(
+            "prefix",
+            "at most 32 of A-Z, a-z, 0-9, `_` and `-`",
+            |text| (is_name(text) && text.len() <= 32).then(|| text.to_owned()),
+            source,
+        )
+        .unwrap_or_default();
+    if let Some(items) = table.array("tools", source) {
+        let path = format!("plugin.{name}.tools");
+        let mut tools = Vec::new();
+        for item in items {
+            if let Some(tool) = expect_string(item, &path, source) {
+                tools.push((tool.to_owned(), source.location(item.span())));
+            }
+        }
+        plugin.tools = Some(tools);
+    }
+    if let Some(table) = table.table("permissions", source) {
+        plugin.permissions = read_permissions(table, folder, source);
+    }
+    if let Some(table) = table.table("config", source) {
+        for (key, value, _) in table.entries() {
+            let text = match value.get_ref().as_str() {
+                Some(text) => text.to_owned(),
+                None => to_json(value.get_ref()).to_string(),
+            };
+            plugin.config.insert(key.get_ref().to_string(), text);
+        }
+    }
+    table.finish(source);
+}
+
+fn read_permissions(mut table: Table, folder: &Path, source: &mut Source) -> Permissions {
+    let mut permissions = Permissions::default();
+    for value in table.array("files", source).unwrap_or_default() {
+        if let Some(grant) = expect_table(value, "files".to_owned(), source)
+            .and_then(|table| read_file_grant(table, value.span(), folder, source))
+        {
+            if permissions
+                .files
+                .iter()
+                .any(|other| other.guest == grant.guest)
+            {
+                let message = format!("two grants have the guest path `{}`", grant.guest);
+                source.problem(value.span(), message);
+            }
+            permissions.files.push(grant);
+        }
+    }
+    for value in table.array("http", source).unwrap_or_default() {
+        permissions
+            .http
+            .extend(expect_parsed(value, "http", source));
+    }
+    if let Some(table) = table.table("env", source) {
+        for (key, value, path) in table.entries() {
+            if let Some(text) = expect_string(value, &path, source) {
+                permissions
+                    .env
+                    .insert(key.get_ref().to_string(), text.to_owned());
+            }
+        }
+    }
+    if let Some(table) = table.table("secrets", source) {
+        for (key, value, path) in table.entries() {
+            if let Some(table) = expect_table(value, path, source)
+                && let Some(secret) = read_secret(table, value.span(), folder, source)
+            {
+                permissions
+                    .secrets
+                    .insert(key.get_ref().to_string(), secret);
+            }
+        }
+    }
+    table.finish(source);
+    permissions
+}
+
+fn read_file_grant(
+    mut table: Table,
+    span: std::ops::Range<usize>,
+    folder: &Path,
+    source: &mut Source,
+) -> Option<FileGrant> {
+    let host = table.string("host", source).map(|host| folder.join(host));
+    let guest = table.parsed(
+        "guest",
+        "an absolute path without `.`, `..` or empty parts, such as \"/notes\"",
+        |text| is_guest_path(text).then(|| text.to_owned()),
+        source,
+    );
+    let access = table
+        .parsed(
+            "access",
+            "\"read-only\" or \"read-write\"",
+            |text| match text {
+                "read-only" => Some(Access::ReadOnly),
+                "read-write" => Some(Access::ReadWrite),
+                _ => None,
+            },
+            source,
+        )
+        .unwrap_or(Access::ReadOnly);
+    for (key, missing) in [
+        ("host", table.get("host").is_none()),
+        ("guest", table.get("guest").is_none()),
+    ] {
+        if missing {
+            source.problem(span.clone(), format!("a file grant needs `{key}`"));
+        }
+    }
+    if let Some(host) = &host
+        && !host.is_dir()
+    {
+        let what = if host.exists() {
+            "is not a folder"
+        } else {
+            "does not exist"
+        };
+        let span = table.get("host").map_or(span, |value| value.span());
+        source.problem(span, format!("{} {what}", host.display()));
+    }
+    table.finish(source);
+    Some(FileGrant {
+        host: host?,
+        guest: guest?,
+        access,
+    })
+}
+
+fn read_secret(
+    mut table: Table,
+    span: std::ops::Range<usize>,
+    folder: &Path,
+    source: &mut Source,
+) -> Option<SecretSource> {
+    let env = table.string("env", source);
+    let file = table.string("file", source);
+    table.finish(source);
+    match (env, file) {
+        (Some(name), None) => Some(SecretSource::Env(name.to_owned())),
+        (None, Some(path)) => Some(SecretSource::File(folder.join(path))),
+        _ => {
+            source.problem(span, "a secret needs either `env` or `file`");
+            None
+        }
+    }
+}
+
+/// The `*.wasm` files of a folder, with their names, in the order of the names.
+fn find_plugins(dir: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+            && let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            found.push((name.to_owned(), path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+fn is_guest_path(text: &str) -> bool {
+    text.strip_prefix('/').is_some_and(|rest| {
+        rest.is_empty() || rest.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    })
+}

@@ -1,0 +1,252 @@
+//! A plugin: loaded once, called many times, each call in an instance of its own.
+
+mod call;
+pub(crate) mod component;
+mod convert;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use crate::bindings::PluginPre;
+use crate::bindings::toolhost::plugin::types as wit;
+use crate::engine::Engine;
+use crate::error::{CallError, Diagnostic, Limit, similar};
+use crate::manifest::PluginConfig;
+use crate::permissions::{Secret, SecretSource};
+use crate::sandbox::{Grants, Sandbox};
+use crate::schema::Schema;
+use crate::tool::{Tool, ToolCall};
+pub(crate) use call::Served;
+
+/// A plugin may offer no more tools: a model could not choose among them.
+const MAX_TOOLS: usize = 1000;
+
+pub(crate) struct Plugin {
+    pub(crate) config: PluginConfig,
+    pub(crate) tools: Vec<PluginTool>,
+    /// Where the plugin has a cap of its own.
+    pub(crate) permits: Option<Semaphore>,
+    pre: PluginPre<Sandbox>,
+    grants: Arc<Grants>,
+}
+
+pub(crate) struct PluginTool {
+    /// As the model sees it.
+    pub(crate) tool: Tool,
+    /// As the plugin has it, without the manifest's prefix.
+    own_name: String,
+    schema: Schema,
+}
+
+/// A plugin that is compiled and linked, and has not yet run.
+pub(crate) struct Compiled {
+    config: PluginConfig,
+    pre: PluginPre<Sandbox>,
+    grants: Arc<Grants>,
+}
+
+impl Compiled {
+    /// Reads, checks and compiles a plugin: seconds of computing when it is not in the cache.
+    pub(crate) fn new(
+        config: PluginConfig,
+        manifest: &Path,
+        engine: &Engine,
+    ) -> Result<Compiled, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        let secrets = resolve_secrets(&config, manifest, &mut problems);
+        let pre = component::read(&config.path, config.limits.max_component)
+            .map_err(|message| Diagnostic::new(&config.path, None, message))
+            .and_then(|bytes| {
+                check_pin(&config, &bytes, manifest)?;
+                component::compile(&bytes, engine)
+                    .map_err(|message| Diagnostic::new(&config.path, None, message))
+            });
+        match pre {
+            Ok(pre) if problems.is_empty() => Ok(Compiled {
+                pre,
+                grants: Arc::new(Grants {
+                    permissions: config.permissions.clone(),
+                    secrets,
+                    config: config.config.clone(),
+                }),
+                config,
+            }),
+            Ok(_) => Err(problems),
+            Err(problem) => {
+                problems.push(problem);
+                Err(problems)
+            }
+        }
+    }
+
+    /// Asks the plugin for its tools, with no permission at all and the limits of a call, and
+    /// takes those that the manifest offers.
+    pub(crate) async fn list_tools(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+        let limits = &self.config.limits;
+        let ended = call::in_instance(
+            &self.pre,
+            &Arc::default(),
+            limits,
+            Instant::now() + limits.timeout,
+            async |store, plugin| plugin.toolhost_plugin_tools().call_list_tools(store).await,
+        )
+        .await;
+        let listed = ended.outcome.map_err(|error| {
+            let message = format!("`list-tools` failed: {error}");
+            vec![Diagnostic::new(&self.config.path, None, message)]
+        })?;
+        let tools = offered(listed, &self.config, manifest)?;
+        Ok(Plugin {
+            permits: self.config.max_concurrency.map(Semaphore::new),
+            config: self.config,
+            tools,
+            pre: self.pre,
+            grants: self.grants,
+        })
+    }
+}
+
+impl Plugin {
+    /// Serves one call; its deadline counts from `start`.
+    pub(crate) async fn call(&self, tool: &PluginTool, call: ToolCall, start: Instant) -> Served {
+        let limits = &self.config.limits;
+        let arguments = match call.arguments.trim_ascii() {
+            "" => "{}",
+            arguments => arguments,
+        };
+        if arguments.len() as u64 > limits.max_input.as_u64() {
+            return Served::refused(CallError::Limit {
+                limit: Limit::Input,
+                bound: limits.max_input,
+            });
+        }
+        if let Err(error) = tool.schema.check(arguments) {
+            return Served::refused(error);
+        }
+        let request = wit::Call {
+            name: tool.own_name.clone(),
+            arguments: arguments.to_owned(),
+            id: call.id.unwrap_or_default(),
+        };
+        call::in_instance(
+            &self.pre,
+            &self.grants,
+            limits,
+            start + limits.timeout,
+            async |store, plugin| {
+                let tools = plugin.toolhost_plugin_tools();
+                tools.call_call_tool(store, &request).await
+            },
+        )
+        .await
+        .into_served(limits)
+    }
+}
+
+fn check_pin(config: &PluginConfig, bytes: &[u8], manifest: &Path) -> Result<(), Diagnostic> {
+    let Some(pinned) = &config.sha256 else {
+        return Ok(());
+    };
+    let found = component::digest(bytes);
+    if found == *pinned {
+        return Ok(());
+    }
+    let message = format!(
+        "`plugin.{}` is pinned to sha256 {pinned}, and {} has {found}",
+        config.name,
+        config.path.display()
+    );
+    Err(Diagnostic::new(manifest, config.at, message)
+        .help("if the plugin was meant to change, pin the new digest"))
+}
+
+fn resolve_secrets(
+    config: &PluginConfig,
+    manifest: &Path,
+    problems: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, Secret> {
+    let mut secrets = BTreeMap::new();
+    for (name, source) in &config.permissions.secrets {
+        let value = match source {
+            SecretSource::Env(variable) => std::env::var(variable)
+                .map_err(|error| format!("environment variable {variable}: {error}")),
+            SecretSource::File(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned()),
+                Err(error) => Err(format!("{}: {error}", path.display())),
+            },
+        };
+        match value {
+            Ok(value) => {
+                secrets.insert(name.clone(), Secret::new(value));
+            }
+            Err(error) => {
+                let message = format!("secret `{name}` of `plugin.{}`: {error}", config.name);
+                problems.push(Diagnostic::new(manifest, config.at, message));
+            }
+        }
+    }
+    secrets
+}
+
+/// The listed tools as the manifest offers them, or everything that is wrong with them.
+fn offered(
+    listed: Vec<wit::Tool>,
+    config: &PluginConfig,
+    manifest: &Path,
+) -> Result<Vec<PluginTool>, Vec<Diagnostic>> {
+    let problem = |message: String| Diagnostic::new(&config.path, None, message);
+    if listed.len() > MAX_TOOLS {
+        let count = listed.len();
+        let message = format!("offers {count} tools, and a plugin may offer {MAX_TOOLS}");
+        return Err(vec![problem(message)]);
+    }
+    if listed.is_empty() {
+        return Err(vec![problem("offers no tools".to_owned())]);
+    }
+    let mut problems = Vec::new();
+    let mut tools: Vec<PluginTool> = Vec::new();
+    let names: Vec<String> = listed.iter().map(|tool| tool.name.clone()).collect();
+    for (index, tool) in listed.into_iter().enumerate() {
+        let name = format!("{}{}", config.prefix, tool.name);
+        if !convert::is_tool_name(&tool.name) || !convert::is_tool_name(&name) {
+            let name = name.chars().take(100).collect::<String>();
+            let message =
+                format!("offers a tool named {name:?}; names match [A-Za-z0-9_-]{{1,64}}");
+            problems.push(problem(message));
+            continue;
+        }
+        if names[..index].contains(&tool.name) {
+            problems.push(problem(format!("offers two tools named `{name}`")));
+            continue;
+        }
+        if let Some(wanted) = &config.tools
+            && !wanted.iter().any(|(wanted, _)| *wanted == tool.name)
+        {
+            continue;
+        }
+        match convert::tool(tool, name, &config.name) {
+            Ok(tool) => tools.push(tool),
+            Err(message) => problems.push(problem(message)),
+        }
+    }
+    for (wanted, at) in config.tools.iter().flatten() {
+        if !names.contains(wanted) {
+            let message = format!("`plugin.{}` offers no tool named `{wanted}`", config.name);
+            let near = similar(wanted, names.iter().map(String::as_str));
+            let help = match near.first() {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it offers: {}", names.join(", ")),
+            };
+            problems.push(Diagnostic::new(manifest, Some(*at), message).help(help));
+        }
+    }
+    if problems.is_empty() {
+        Ok(tools)
+    } else {
+        Err(problems)
+    }
+}

@@ -1,0 +1,159 @@
+//! From a file to a component that can be instantiated, or a sentence that says why not.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use bytesize::ByteSize;
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use crate::bindings::PluginPre;
+use crate::engine::Engine;
+use crate::sandbox::Sandbox;
+
+/// What a plugin exports, and the package of it.
+const PLUGIN_PACKAGE: &str = "toolhost:plugin";
+const PLUGIN_VERSION: &str = "0.1.0";
+
+/// The packages of which a host offers everything, in the versions that are compatible with these.
+const OFFERED: [(&str, &str); 8] = [
+    (PLUGIN_PACKAGE, "0.1"),
+    ("wasi:cli", "0.2"),
+    ("wasi:clocks", "0.2"),
+    ("wasi:filesystem", "0.2"),
+    ("wasi:http", "0.2"),
+    ("wasi:io", "0.2"),
+    ("wasi:random", "0.2"),
+    ("wasi:sockets", "0.2"),
+];
+
+/// The bytes of a component's file.
+pub(crate) fn read(path: &Path, bound: ByteSize) -> Result<Vec<u8>, String> {
+    let error = |error: std::io::Error| format!("cannot be read: {error}");
+    let metadata = std::fs::metadata(path).map_err(error)?;
+    if !metadata.is_file() {
+        return Err("is not a file".to_owned());
+    }
+    let over = |size: u64| {
+        let size = ByteSize::b(size);
+        format!("has {size}, over the `max-component` limit of {bound}")
+    };
+    if metadata.len() > bound.as_u64() {
+        return Err(over(metadata.len()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    // The file may grow while it is read.
+    File::open(path)
+        .and_then(|file| file.take(bound.as_u64() + 1).read_to_end(&mut bytes))
+        .map_err(error)?;
+    if bytes.len() as u64 > bound.as_u64() {
+        return Err(over(bytes.len() as u64));
+    }
+    Ok(bytes)
+}
+
+/// The SHA-256 digest in lower-case hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Compiles a component, or takes its code from the cache.
+pub(crate) fn load(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Component, String> {
+    // The last four bytes are the version of a core module, or the layer of a component.
+    match bytes.get(..8) {
+        None => return Err(format!("is not a component: it has {} bytes", bytes.len())),
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => {}
+        Some([0, b'a', b's', b'm', ..]) => {
+            return Err("is a core module, not a component: \
+                 build for wasm32-wasip2, or use `wasm-tools component new`"
+                .to_owned());
+        }
+        Some(_) => return Err("is not a component: it is not WebAssembly at all".to_owned()),
+    }
+    // Not `Component::new`: it would take the text format too, if some crate enables it.
+    Component::from_binary(engine, bytes)
+        .map_err(|error| format!("is not a valid component: {error:#}"))
+}
+
+/// Compiles and links a plugin.
+pub(crate) fn compile(bytes: &[u8], engine: &Engine) -> Result<PluginPre<Sandbox>, String> {
+    let component = load(bytes, &engine.engine)?;
+    check_exports(&exports(&component))?;
+    check_imports(&imports(&component))?;
+    engine
+        .linker
+        .instantiate_pre(&component)
+        .and_then(PluginPre::new)
+        .map_err(|error| format!("does not fit this host: {error:#}"))
+}
+
+/// The names of what it imports, such as `wasi:cli/environment@0.2.6`.
+pub(crate) fn imports(component: &Component) -> Vec<String> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    ty.imports(engine)
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+/// The names of what it exports.
+pub(crate) fn exports(component: &Component) -> Vec<String> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    ty.exports(engine)
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+fn check_exports(exports: &[String]) -> Result<(), String> {
+    let prefix = format!("{PLUGIN_PACKAGE}/tools@");
+    let versions: Vec<&str> = exports
+        .iter()
+        .filter_map(|export| export.strip_prefix(&prefix))
+        .collect();
+    match &versions[..] {
+        [] => Err(format!(
+            "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} ({})",
+            match exports {
+                [] => "it exports nothing".to_owned(),
+                exports => format!("it exports {}", exports.join(", ")),
+            }
+        )),
+        versions if versions.contains(&PLUGIN_VERSION) => Ok(()),
+        versions => Err(format!(
+            "is a plugin for {PLUGIN_PACKAGE}@{}, and this host serves {PLUGIN_VERSION}",
+            versions.join(", ")
+        )),
+    }
+}
+
+fn check_imports(imports: &[String]) -> Result<(), String> {
+    let strange: Vec<&str> = imports
+        .iter()
+        .map(String::as_str)
+        .filter(|import| !is_offered(import))
+        .collect();
+    if strange.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "imports what this host does not offer: {}",
+        strange.join(", ")
+    ))
+}
+
+/// Whether an import such as `wasi:io/poll@0.2.6` is of a package that the host offers.
+pub(crate) fn is_offered(import: &str) -> bool {
+    let Some((package, rest)) = import.split_once('/') else {
+        return false;
+    };
+    let version = rest.split_once('@').map_or("", |(_, version)| version);
+    OFFERED.iter().any(|(offered, compatible)| {
+        *offered == package
+            && version
+                .strip_prefix(compatible)
+                .is_some_and(|patch| patch.starts_with('.'))
+    })
+}

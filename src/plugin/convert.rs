@@ -1,0 +1,95 @@
+//! Between the plugin interface's types and the library's own.
+
+use serde_json::value::RawValue;
+
+use super::PluginTool;
+use crate::bindings::toolhost::plugin::types as wit;
+use crate::schema::Schema;
+use crate::tool::{
+    Annotations, Content, EmbeddedResource, Media, Output, ResourceBody, ResourceLink, Tool,
+};
+
+/// What every model API takes as the name of a tool.
+pub(super) fn is_tool_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<PluginTool, String> {
+    let (input_schema, schema) = Schema::parse(&tool.input_schema)
+        .map_err(|message| format!("the input schema of `{name}` {message}"))?;
+    let output_schema = match &tool.output_schema {
+        None => None,
+        Some(json) => {
+            let (value, _) = Schema::parse(json)
+                .map_err(|message| format!("the output schema of `{name}` {message}"))?;
+            Some(value)
+        }
+    };
+    Ok(PluginTool {
+        own_name: tool.name,
+        schema,
+        tool: Tool {
+            name,
+            title: tool.title,
+            description: tool.description,
+            input_schema,
+            output_schema,
+            annotations: Annotations {
+                read_only: tool.annotations.read_only,
+                destructive: tool.annotations.destructive,
+                idempotent: tool.annotations.idempotent,
+                open_world: tool.annotations.open_world,
+            },
+            plugin: plugin.to_owned(),
+        },
+    })
+}
+
+/// # Errors
+///
+/// The structured output is not JSON.
+pub(super) fn output(output: wit::Output) -> Result<Output, String> {
+    let structured = match output.structured {
+        None => None,
+        Some(json) => Some(
+            RawValue::from_string(json)
+                .map_err(|error| format!("its structured output is not JSON: {error}"))?,
+        ),
+    };
+    Ok(Output {
+        content: output.content.into_iter().map(content).collect(),
+        structured,
+    })
+}
+
+fn content(content: wit::Content) -> Content {
+    match content {
+        wit::Content::Text(text) => Content::Text(text),
+        wit::Content::Image(image) => Content::Image(media(image)),
+        wit::Content::Audio(audio) => Content::Audio(media(audio)),
+        wit::Content::Link(link) => Content::Link(ResourceLink {
+            uri: link.uri,
+            name: link.name,
+            description: link.description,
+            mime_type: link.mime_type,
+        }),
+        wit::Content::Embedded(resource) => Content::Embedded(EmbeddedResource {
+            uri: resource.uri,
+            mime_type: resource.mime_type,
+            body: match resource.body {
+                wit::ResourceBody::Text(text) => ResourceBody::Text(text),
+                wit::ResourceBody::Blob(bytes) => ResourceBody::Blob(bytes),
+            },
+        }),
+    }
+}
+
+fn media(media: wit::Media) -> Media {
+    Media {
+        data: media.data,
+        mime_type: media.mime_type,
+    }
+}

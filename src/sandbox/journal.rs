@@ -1,0 +1,191 @@
+//! What a call leaves behind besides its result: its log, and what it was refused.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytesize::ByteSize;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use super::Stop;
+use crate::error::Limit;
+use crate::tool::{LogLine, LogSource};
+
+/// What a line costs beside its text, so that empty lines are not free.
+const LINE_COST: usize = size_of::<LogLine>();
+
+/// The most that a guest may write at once: wasmtime allocates it before it is counted here.
+const WRITE_SIZE: usize = 64 << 10;
+
+/// Shared between the sandbox and the streams that it hands to WASI.
+#[derive(Clone)]
+pub(crate) struct Journal(Arc<Mutex<Entries>>);
+
+struct Entries {
+    lines: Vec<LogLine>,
+    /// Lines of stdout and stderr whose end has not come yet.
+    open: [Vec<u8>; 2],
+    bytes: usize,
+    bound: ByteSize,
+    denied: Option<String>,
+}
+
+impl Journal {
+    pub(crate) fn new(bound: ByteSize) -> Self {
+        Journal(Arc::new(Mutex::new(Entries {
+            lines: Vec::new(),
+            open: Default::default(),
+            bytes: 0,
+            bound,
+            denied: None,
+        })))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line; an error once the log is full.
+    pub(crate) fn line(&self, source: LogSource, text: String) -> Result<(), Stop> {
+        let mut entries = self.entries();
+        entries.charge(text.len() + LINE_COST)?;
+        entries.lines.push(LogLine { source, text });
+        Ok(())
+    }
+
+    /// Notes that the guest asked for something it was not granted.
+    pub(crate) fn deny(&self, what: String) {
+        tracing::warn!("denied: {what}");
+        self.entries().denied.get_or_insert(what);
+    }
+
+    /// What was first denied.
+    pub(crate) fn denied(&self) -> Option<String> {
+        self.entries().denied.clone()
+    }
+
+    /// The lines so far, with what is left of unended ones.
+    pub(crate) fn take_lines(&self) -> Vec<LogLine> {
+        let mut entries = self.entries();
+        for source in [LogSource::Stdout, LogSource::Stderr] {
+            let rest = std::mem::take(entries.open_line(source));
+            if !rest.is_empty() {
+                entries.lines.push(LogLine {
+                    source,
+                    text: text(&rest),
+                });
+            }
+        }
+        std::mem::take(&mut entries.lines)
+    }
+}
+
+impl Entries {
+    fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes as u64 > self.bound.as_u64() {
+            return Err(Stop::Limit(Limit::Log, self.bound));
+        }
+        Ok(())
+    }
+
+    fn open_line(&mut self, source: LogSource) -> &mut Vec<u8> {
+        &mut self.open[usize::from(source == LogSource::Stderr)]
+    }
+
+    fn write(&mut self, source: LogSource, bytes: &[u8]) -> Result<(), Stop> {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (part, ended) = match part.strip_suffix(b"\n") {
+                Some(part) => (part, true),
+                None => (part, false),
+            };
+            self.charge(part.len() + if ended { LINE_COST } else { 0 })?;
+            self.open_line(source).extend_from_slice(part);
+            if ended {
+                let line = std::mem::take(self.open_line(source));
+                self.lines.push(LogLine {
+                    source,
+                    text: text(&line),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(line: &[u8]) -> String {
+    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+}
+
+/// A guest's stdout or stderr.
+#[derive(Clone)]
+pub(super) struct GuestStream {
+    journal: Journal,
+    source: LogSource,
+}
+
+impl GuestStream {
+    pub(super) fn new(journal: Journal, source: LogSource) -> Self {
+        GuestStream { journal, source }
+    }
+}
+
+impl IsTerminal for GuestStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for GuestStream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for GuestStream {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for GuestStream {
+    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        self.journal
+            .entries()
+            .write(self.source, &bytes)
+            .map_err(|stop| StreamError::Trap(stop.into()))
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_SIZE)
+    }
+}
+
+impl AsyncWrite for GuestStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.journal.entries().write(self.source, bytes);
+        Poll::Ready(written.map(|()| bytes.len()).map_err(io::Error::other))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,102 @@
+//! Counts the memories and tables of one instance together, and stops them at their bound.
+
+use bytesize::ByteSize;
+use wasmtime::ResourceLimiter;
+
+use crate::engine::{CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE};
+
+/// What wasmtime keeps for an entry of a table: a pointer.
+const TABLE_ENTRY: usize = size_of::<usize>();
+
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    bound: usize,
+    /// Memories and tables never shrink, so this is the peak as well.
+    used: usize,
+    /// Of the growth last allowed, in case it then fails.
+    last: usize,
+    refused: bool,
+}
+
+impl Limiter {
+    pub(crate) fn new(bound: ByteSize) -> Self {
+        Limiter {
+            bound: usize::try_from(bound.as_u64()).unwrap_or(usize::MAX),
+            used: 0,
+            last: 0,
+            refused: false,
+        }
+    }
+
+    /// The most bytes that were in use.
+    pub(crate) fn peak(&self) -> u64 {
+        self.used as u64
+    }
+
+    /// Whether a growth was refused: a guest that fails afterwards most likely fails of that.
+    pub(crate) fn refused(&self) -> bool {
+        self.refused
+    }
+
+    fn grow(&mut self, bytes: usize) -> bool {
+        let fits = self
+            .used
+            .checked_add(bytes)
+            .filter(|used| *used <= self.bound);
+        match fits {
+            Some(used) => {
+                self.used = used;
+                self.last = bytes;
+            }
+            None => self.refused = true,
+        }
+        fits.is_some()
+    }
+
+    fn undo(&mut self) {
+        self.used -= self.last;
+        self.last = 0;
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo();
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ENTRY)))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_PER_INSTANCE as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_PER_INSTANCE as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_PER_INSTANCE as usize
+    }
+}

@@ -1,0 +1,289 @@
+//! What a model and a tool exchange, as plain data: [`Tool`], [`ToolCall`], [`ToolResult`].
+//!
+//! The shapes follow MCP's tool model. How they look on a wire is [`crate::wire`]'s.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::CallError;
+
+/// A function that a model can call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tool {
+    /// What a model calls it by: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
+    pub name: String,
+    /// A name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What it does and when to use it.
+    pub description: String,
+    /// JSON Schema of the arguments.
+    pub input_schema: Value,
+    /// JSON Schema of [`Output::structured`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
+    /// Hints for whoever decides whether to call it.
+    pub annotations: Annotations,
+    /// The plugin that offers it.
+    pub plugin: String,
+}
+
+/// What a tool says of its own behaviour; `None` stands for MCP's default.
+///
+/// They are the plugin author's claims: decide nothing by them that permissions should decide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Annotations {
+    /// It changes nothing (default: false).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+    /// It may destroy something (default: true).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destructive: Option<bool>,
+    /// Calling it again with the same arguments changes nothing more (default: false).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotent: Option<bool>,
+    /// It reaches beyond the host (default: true).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_world: Option<bool>,
+}
+
+/// A model's request to run a tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The id that the model gave; ids may repeat or be missing.
+    pub id: Option<String>,
+    /// The tool's name.
+    pub name: String,
+    /// A JSON object as text, as the model wrote it: what is wrong with it becomes this call's
+    /// result, not the batch's. Empty text stands for `{}`.
+    pub arguments: String,
+}
+
+impl ToolCall {
+    /// A call with an id; `arguments` is JSON text.
+    pub fn new(
+        id: impl Into<String>,
+        name: impl Into<String>,
+        arguments: impl Into<String>,
+    ) -> Self {
+        ToolCall {
+            id: Some(id.into()),
+            name: name.into(),
+            arguments: arguments.into(),
+        }
+    }
+}
+
+/// The answer to one call.
+#[derive(Clone, Debug)]
+pub struct ToolResult {
+    /// The call's id, unchanged.
+    pub id: Option<String>,
+    /// The name that was called.
+    pub name: String,
+    /// What the tool answered, or why it did not.
+    pub outcome: Result<Output, CallError>,
+    /// What the call used, whatever its outcome.
+    pub usage: Usage,
+    /// What the guest wrote to stdout, stderr and its log.
+    pub log: Vec<LogLine>,
+}
+
+impl ToolResult {
+    /// The result as text for a model; an error reads `Error: …`.
+    pub fn to_text(&self) -> String {
+        match &self.outcome {
+            Ok(output) => output.to_text(),
+            Err(error) => error.to_model_text(&self.name),
+        }
+    }
+}
+
+/// What a tool answers.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// What the model is to read, see or hear.
+    pub content: Vec<Content>,
+    /// The same for programs: a JSON document, as the tool wrote it.
+    pub structured: Option<Box<serde_json::value::RawValue>>,
+}
+
+impl Output {
+    /// One text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Output {
+            content: vec![Content::Text(text.into())],
+            structured: None,
+        }
+    }
+
+    /// Bytes of content and structured output, as the `max-output` limit counts them.
+    pub fn len(&self) -> u64 {
+        let content: usize = self.content.iter().map(Content::len).sum();
+        let structured = self.structured.as_ref().map_or(0, |json| json.get().len());
+        (content + structured) as u64
+    }
+
+    /// Whether it holds nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The content as text: texts a line each, and a description in brackets of what is not
+    /// text. An output without content is its structured document.
+    pub fn to_text(&self) -> String {
+        match (&self.content[..], &self.structured) {
+            ([], Some(json)) => json.get().to_owned(),
+            ([Content::Text(text)], _) => text.clone(),
+            (content, _) => {
+                let texts: Vec<String> = content.iter().map(Content::to_text).collect();
+                texts.join("\n")
+            }
+        }
+    }
+}
+
+/// One piece of an [`Output`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Text.
+    Text(String),
+    /// An image.
+    Image(Media),
+    /// A sound.
+    Audio(Media),
+    /// Where something can be read.
+    Link(ResourceLink),
+    /// Something that has a URI, with its contents.
+    Embedded(EmbeddedResource),
+}
+
+impl Content {
+    fn len(&self) -> usize {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        match self {
+            Content::Text(text) => text.len(),
+            Content::Image(media) | Content::Audio(media) => {
+                media.data.len() + media.mime_type.len()
+            }
+            Content::Link(link) => {
+                link.uri.len()
+                    + link.name.len()
+                    + optional(&link.description)
+                    + optional(&link.mime_type)
+            }
+            Content::Embedded(resource) => {
+                let body = match &resource.body {
+                    ResourceBody::Text(text) => text.len(),
+                    ResourceBody::Blob(bytes) => bytes.len(),
+                };
+                resource.uri.len() + optional(&resource.mime_type) + body
+            }
+        }
+    }
+
+    /// Text as it is; anything else described, for a reader that takes only text.
+    pub fn to_text(&self) -> String {
+        match self {
+            Content::Text(text) => text.clone(),
+            Content::Image(media) => {
+                format!("[image: {}, {} bytes]", media.mime_type, media.data.len())
+            }
+            Content::Audio(media) => {
+                format!("[audio: {}, {} bytes]", media.mime_type, media.data.len())
+            }
+            Content::Link(link) => format!("[{}: {}]", link.name, link.uri),
+            Content::Embedded(resource) => match &resource.body {
+                ResourceBody::Text(text) => text.clone(),
+                ResourceBody::Blob(bytes) => format!("[{}: {} bytes]", resource.uri, bytes.len()),
+            },
+        }
+    }
+}
+
+/// Bytes with a media type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// The bytes, not encoded.
+    pub data: Vec<u8>,
+    /// Such as `image/png`.
+    pub mime_type: String,
+}
+
+/// Where something can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceLink {
+    /// Its URI.
+    pub uri: String,
+    /// A name for it.
+    pub name: String,
+    /// What it is.
+    pub description: Option<String>,
+    /// Its media type.
+    pub mime_type: Option<String>,
+}
+
+/// Something that has a URI, with its contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddedResource {
+    /// Its URI.
+    pub uri: String,
+    /// Its media type.
+    pub mime_type: Option<String>,
+    /// Its contents.
+    pub body: ResourceBody,
+}
+
+/// The contents of an [`EmbeddedResource`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourceBody {
+    /// Text.
+    Text(String),
+    /// Bytes, not encoded.
+    Blob(Vec<u8>),
+}
+
+/// What one call used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// From being handed to the host to getting a permit.
+    pub queue: Duration,
+    /// From the permit to the result.
+    pub run: Duration,
+    /// The most bytes that the memories and tables of the instance held together.
+    pub peak_memory: u64,
+    /// Bytes of content and structured output.
+    pub output_bytes: u64,
+}
+
+/// One line of a call's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogLine {
+    /// Where it came from.
+    pub source: LogSource,
+    /// The line, without its end.
+    pub text: String,
+}
+
+/// Where a [`LogLine`] came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LogSource {
+    /// The guest's standard output.
+    Stdout,
+    /// The guest's standard error.
+    Stderr,
+    /// The guest's own log, at level debug.
+    Debug,
+    /// The guest's own log, at level info.
+    Info,
+    /// The guest's own log, at level notice.
+    Notice,
+    /// The guest's own log, at level warning.
+    Warning,
+    /// The guest's own log, at level error.
+    Error,
+}
