@@ -1,1 +1,64 @@
-fn main() {}
+//! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
+
+mod guests;
+mod ui;
+
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+What the project needs beside `cargo build` and `cargo test`.
+
+Usage: cargo xtask COMMAND [OPTIONS]
+
+Commands:
+  guests    Build every plugin and test guest into target/guests/*.wasm
+
+`cargo xtask COMMAND --help` says more about one.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((command, rest)) = arguments.split_first() else {
+        eprintln!("{HELP}");
+        return ExitCode::from(2);
+    };
+    let done = match command.as_str() {
+        "guests" => guests::command(rest),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(Usage(format!("unknown command `{other}`\n\n{HELP}")).into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// The command line was wrong, as opposed to the work.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::error::Error for Usage {}
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The repository's root folder.
+fn root() -> Result<PathBuf> {
+    // Cargo sets it at run time too; the value at compile time is wrong once the folder has moved.
+    let manifest = std::env::var("CARGO_MANIFEST_DIR")
+        .unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    match Path::new(&manifest).parent() {
+        Some(root) if root.join("wit").is_dir() => Ok(root.to_owned()),
+        _ => bail!("cannot find the repository's root: run this as `cargo xtask` inside of it"),
+    }
+}
