@@ -60,7 +60,11 @@ impl ToolHost {
     /// Runs one call. It waits for its turn if as many run as may; dropping the future ends the
     /// call wherever it is.
     pub async fn call(&self, call: ToolCall) -> ToolResult {
-        let queued = Instant::now();
+        self.call_since(Instant::now(), call).await
+    }
+
+    /// As [`call`](ToolHost::call), for a call that was handed over at `queued`.
+    async fn call_since(&self, queued: Instant, call: ToolCall) -> ToolResult {
         let id = call.id.clone();
         let name = call.name.clone();
         let (served, queue, start) = match self.shared.registry.find(&name) {

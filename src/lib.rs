@@ -1,11 +1,13 @@
 //! Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
 
 pub mod error;
+pub mod inspect;
 pub mod limits;
 pub mod manifest;
 pub mod permissions;
 pub mod summarize;
 pub mod tool;
+pub mod wire;
 
 mod bindings;
 mod engine;

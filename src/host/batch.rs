@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::iter::Fuse;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ const LOOKAHEAD: usize = 1024;
 #[must_use = "a batch runs while it is polled and ends when it is dropped"]
 pub struct Batch<I> {
     host: ToolHost,
+    begun: Instant,
     calls: Fuse<I>,
     /// Calls taken so far.
     taken: usize,
@@ -56,6 +58,7 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
         });
         Batch {
             host,
+            begun: Instant::now(),
             calls: calls.fuse(),
             taken: 0,
             running: FuturesUnordered::new(),
@@ -135,11 +138,12 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
         let name = call.name.clone();
         let host = self.host.clone();
         let cancel = self.cancel.clone();
+        let begun = self.begun;
         let task = tokio::spawn(async move {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => None,
-                result = host.call(call) => Some(result),
+                result = host.call_since(begun, call) => Some(result),
             }
         });
         self.running.push(Running {

@@ -58,7 +58,7 @@ impl Journal {
 
     /// Notes that the guest asked for something it was not granted.
     pub(crate) fn deny(&self, what: String) {
-        tracing::warn!("denied: {what}");
+        tracing::info!("denied: {what}");
         self.entries().denied.get_or_insert(what);
     }
 

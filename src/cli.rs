@@ -1,0 +1,191 @@
+//! The commands, a file each, and what they share: options, the manifest, loading.
+
+mod call;
+mod check;
+mod inspect;
+mod list;
+mod progress;
+mod result;
+mod run;
+mod timeline;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use toolhost::manifest::{FILE_NAME, Manifest};
+use toolhost::{CodeCache, Loader, ToolHost};
+use tracing_subscriber::EnvFilter;
+
+/// What the process exits with.
+pub(crate) type Status = u8;
+
+pub(crate) const ANSWERED: Status = 0;
+pub(crate) const USAGE: Status = 2;
+pub(crate) const ERROR_RESULT: Status = 3;
+pub(crate) const INTERRUPTED: Status = 130;
+
+/// Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+pub(crate) struct Options {
+    /// The manifest [default: toolhost.toml here or in the nearest parent folder]
+    #[arg(long, global = true, value_name = "FILE", env = "TOOLHOST_MANIFEST")]
+    manifest: Option<PathBuf>,
+
+    /// Where compiled plugins are kept, or `off` [default: wasmtime's folder in the user's cache]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "TOOLHOST_CODE_CACHE"
+    )]
+    code_cache: Option<PathBuf>,
+
+    /// Say more on stderr: -v what is denied, -vv what happens inside (or set TOOLHOST_LOG)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 all calls answered (an error result is an answer), 1 the job could not be done, \
+2 wrong usage, 3 some result is an error (with --fail-on-error), 130 interrupted.
+
+Examples:
+  toolhost run response.json              a model's response in, its tool messages out
+  curl -s … | toolhost run --stream       one line per result, as it completes
+  toolhost call calculate '{\"expression\": \"2 ft to cm\"}'
+  toolhost list --format openai           the tools, for the request's `tools`";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run all tool calls of a model's response and print one result for each
+    Run(run::RunOptions),
+    /// Run one call and print its result
+    Call(call::CallOptions),
+    /// List the tools
+    List(list::ListOptions),
+    /// Show what a plugin imports, exports, offers and would need
+    Inspect(inspect::InspectOptions),
+    /// Check the manifest and load every plugin, without calling any tool
+    Check,
+}
+
+/// Options of the commands that call tools.
+#[derive(Args)]
+struct HostOptions {
+    /// Calls that run at once, instead of the manifest's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    max_concurrency: Option<u16>,
+
+    /// Each call's deadline, such as 10s, instead of the manifest's
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
+    timeout: Option<Duration>,
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("must be above zero".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write for example 30s or 500ms")),
+    }
+}
+
+/// What all commands can see.
+pub(crate) struct Session {
+    manifest: Option<PathBuf>,
+    code_cache: CodeCache,
+}
+
+pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
+    start_log(options.verbose);
+    let context = Session {
+        manifest: options.manifest,
+        code_cache: match options.code_cache {
+            None => CodeCache::User,
+            Some(folder) if folder.as_os_str() == "off" => CodeCache::Off,
+            Some(folder) => CodeCache::Folder(std::path::absolute(folder)?),
+        },
+    };
+    let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
+    let status = runtime.block_on(async {
+        match options.command {
+            Command::Run(options) => run::run(options, context).await,
+            Command::Call(options) => call::run(options, context).await,
+            Command::List(options) => list::run(options, context).await,
+            Command::Inspect(options) => inspect::run(options, context).await,
+            Command::Check => check::run(context).await,
+        }
+    });
+    // A guest's file access may still block a thread; there is nothing left to wait for.
+    runtime.shutdown_background();
+    status
+}
+
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "toolhost=info,warn",
+        _ => "toolhost=debug,info",
+    };
+    let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .init();
+}
+
+impl Session {
+    fn read_manifest(&self) -> anyhow::Result<Manifest> {
+        let file = match &self.manifest {
+            Some(file) => file.clone(),
+            None => find_manifest(&std::env::current_dir()?)?,
+        };
+        Ok(Manifest::read(file)?)
+    }
+
+    async fn load(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
+        let mut manifest = self.read_manifest()?;
+        if let Some(count) = options.max_concurrency {
+            manifest.host.max_concurrency = count.into();
+        }
+        if let Some(timeout) = options.timeout {
+            manifest.override_timeout(timeout);
+        }
+        let host = self.load_manifest(manifest.clone()).await?;
+        Ok((host, manifest))
+    }
+
+    async fn load_manifest(self, manifest: Manifest) -> anyhow::Result<ToolHost> {
+        let bar = progress::loading();
+        let loader = Loader::new(manifest).code_cache(self.code_cache);
+        let host = loader
+            .on_progress(move |event| bar.event(event))
+            .load()
+            .await?;
+        Ok(host)
+    }
+}
+
+fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {
+    let found = start
+        .ancestors()
+        .map(|folder| folder.join(FILE_NAME))
+        .find(|file| file.is_file());
+    match found {
+        // As short as it can be said.
+        Some(file) if file.parent() == Some(start) => Ok(PathBuf::from(FILE_NAME)),
+        Some(file) => Ok(file),
+        None => bail!(
+            "no {FILE_NAME} in {} or any parent folder: write one, or name one with --manifest",
+            start.display()
+        ),
+    }
+}

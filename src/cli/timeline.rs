@@ -1,0 +1,73 @@
+//! A picture of a batch: a line per call, from when it got its permit to when it ended.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use toolhost::ToolResult;
+
+/// Columns of the bars.
+const WIDTH: usize = 40;
+
+/// Draws the calls in their order; `·` is waiting for a permit, `█` is running.
+pub(super) fn draw(results: &[ToolResult]) -> String {
+    let ends = results
+        .iter()
+        .map(|result| result.usage.queue + result.usage.run);
+    let total = ends.max().unwrap_or_default();
+    let one_by_one: Duration = results.iter().map(|result| result.usage.run).sum();
+    let longest = results
+        .iter()
+        .map(|result| result.name.chars().count())
+        .max();
+    let name_width = longest.unwrap_or_default().min(32);
+    let mut out = String::new();
+    for result in results {
+        let queue = column(result.usage.queue, total);
+        // Even the shortest call is seen.
+        let run = column(result.usage.queue + result.usage.run, total).max(queue + 1) - queue;
+        let outcome = match &result.outcome {
+            Ok(_) => "ok",
+            Err(error) => error.code(),
+        };
+        let name: String = result
+            .name
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(32)
+            .collect();
+        let _ = writeln!(
+            out,
+            "{name:name_width$} |{}{}{}| {:>9} {outcome}",
+            "·".repeat(queue),
+            "█".repeat(run),
+            " ".repeat(WIDTH + 1 - (queue + run).min(WIDTH + 1)),
+            time(result.usage.run),
+        );
+    }
+    let _ = writeln!(
+        out,
+        "{} calls in {}; one after another they would take {}",
+        results.len(),
+        time(total),
+        time(one_by_one)
+    );
+    out
+}
+
+fn column(at: Duration, total: Duration) -> usize {
+    if total.is_zero() {
+        return 0;
+    }
+    (at.as_secs_f64() / total.as_secs_f64() * WIDTH as f64) as usize
+}
+
+fn time(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 0.001 {
+        format!("{:.0} µs", seconds * 1e6)
+    } else if seconds < 1.0 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.2} s")
+    }
+}

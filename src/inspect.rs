@@ -1,0 +1,75 @@
+//! What a component is, without a manifest: its imports, exports and tools.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::engine::{CodeCache, Engine, EngineConfig};
+use crate::error::{Diagnostic, LoadError};
+use crate::limits::Limits;
+use crate::manifest::PluginConfig;
+use crate::plugin::{Compiled, component};
+use crate::tool::Tool;
+
+/// What [`inspect`] found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// The SHA-256 digest of the file, as a pin takes it.
+    pub sha256: String,
+    /// What it imports, such as `wasi:cli/environment@0.2.6`.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// The permissions that it can make use of, as the manifest has them.
+    pub permissions: Vec<&'static str>,
+    /// Its tools, or why it cannot be a plugin of this host.
+    pub tools: Result<Vec<Tool>, Vec<Diagnostic>>,
+}
+
+/// The permission that an interface can make use of.
+const PERMISSIONS: [(&str, &str); 3] = [
+    ("wasi:filesystem/", "files"),
+    ("wasi:http/outgoing-handler@", "http"),
+    ("wasi:cli/environment@", "env"),
+];
+
+/// Looks into a component and asks it for its tools, in a sandbox with no permission at all.
+///
+/// # Errors
+///
+/// [`LoadError::Invalid`] when the file is no component.
+pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspection, LoadError> {
+    let path = path.as_ref();
+    let limits = Limits::default();
+    let engine = Arc::new(Engine::new(&EngineConfig {
+        instances: 1,
+        memory: limits.memory,
+        cache,
+    })?);
+    let invalid = |message: String| LoadError::Invalid(vec![Diagnostic::new(path, None, message)]);
+    let bytes = component::read(path, limits.max_component).map_err(invalid)?;
+    let component = component::load(&bytes, &engine.engine).map_err(invalid)?;
+    let imports = component::imports(&component);
+    let config = PluginConfig::new("", path);
+    let tools = match Compiled::new(config, path, &engine) {
+        Ok(compiled) => compiled
+            .list_tools(path)
+            .await
+            .map(|plugin| plugin.tools.into_iter().map(|tool| tool.tool).collect()),
+        Err(problems) => Err(problems),
+    };
+    Ok(Inspection {
+        size: bytes.len() as u64,
+        sha256: component::digest(&bytes),
+        exports: component::exports(&component),
+        permissions: PERMISSIONS
+            .iter()
+            .filter(|(prefix, _)| imports.iter().any(|import| import.starts_with(prefix)))
+            .map(|(_, permission)| *permission)
+            .collect(),
+        imports,
+        tools,
+    })
+}

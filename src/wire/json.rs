@@ -1,0 +1,98 @@
+//! toolhost's own format, for scripts: a call or a result a line, in full detail.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{DecodeError, arguments, label};
+use crate::error::CallError;
+use crate::tool::{LogLine, ToolCall, ToolResult, Usage};
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: &'a RawValue,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+pub(super) fn decode(text: &str) -> Result<Vec<ToolCall>, DecodeError> {
+    let lines = text.lines().enumerate();
+    lines
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
+        .map(|(number, line)| {
+            let call: Call = serde_json::from_str(line).map_err(|error| DecodeError::Line {
+                line: number + 1,
+                error,
+            })?;
+            Ok(ToolCall {
+                id: label(call.id),
+                name: label(Some(call.name)).unwrap_or_default(),
+                arguments: arguments(call.arguments),
+            })
+        })
+        .collect()
+}
+
+/// What a result says beyond its text: why it is an error, what it used, and its log.
+#[derive(Debug, Serialize)]
+pub struct Detail<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorDetail>,
+    usage: UsageDetail,
+    #[serde(skip_serializing_if = "<[LogLine]>::is_empty")]
+    log: &'a [LogLine],
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorDetail {
+    code: &'static str,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+struct UsageDetail {
+    queue_ms: f64,
+    run_ms: f64,
+    peak_memory_bytes: u64,
+    output_bytes: u64,
+}
+
+impl<'a> From<&'a ToolResult> for Detail<'a> {
+    fn from(result: &'a ToolResult) -> Self {
+        let output = result.outcome.as_ref();
+        Detail {
+            name: &result.name,
+            structured: output.ok().and_then(|output| output.structured.as_deref()),
+            error: output.err().map(ErrorDetail::from),
+            usage: result.usage.into(),
+            log: &result.log,
+        }
+    }
+}
+
+impl From<&CallError> for ErrorDetail {
+    fn from(error: &CallError) -> Self {
+        ErrorDetail {
+            code: error.code(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<Usage> for UsageDetail {
+    fn from(usage: Usage) -> Self {
+        // Microseconds are all that a reader of milliseconds can use.
+        let ms = |duration: std::time::Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+        UsageDetail {
+            queue_ms: ms(usage.queue),
+            run_ms: ms(usage.run),
+            peak_memory_bytes: usage.peak_memory,
+            output_bytes: usage.output_bytes,
+        }
+    }
+}
