@@ -139,7 +139,6 @@ pub use toolhost_plugin_macros::tool;
 macro_rules! plugin {
     ($($tool:path),+ $(,)?) => {
         const _: () = {
-            #[allow(dead_code)] // Off wasm nothing exports it.
             struct Plugin;
 
             impl $crate::__private::Guest for Plugin {
@@ -159,6 +158,15 @@ macro_rules! plugin {
                     $crate::__private::answer(::std::result::Result::Err($crate::__private::unknown_tool(name)))
                 }
             }
+
+            // Off wasm nothing exports them, and rustc would call the tools dead code.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: (
+                fn() -> ::std::vec::Vec<$crate::__private::Description>,
+                fn(
+                    $crate::__private::Call,
+                ) -> ::std::result::Result<$crate::__private::WitOutput, $crate::__private::WitError>,
+            ) = (<Plugin as $crate::__private::Guest>::list_tools, <Plugin as $crate::__private::Guest>::call_tool);
 
             // The names of a component's exports mean something else to a native linker.
             #[cfg(target_arch = "wasm32")]

@@ -1,0 +1,144 @@
+//! `fs_edit`.
+
+use crate::roots::{Roots, io_error};
+use std::fs;
+use toolhost_plugin::{Error, arguments, tool};
+
+/// Edited files are held in memory twice.
+const MAX_FILE_BYTES: u64 = 10_000_000;
+
+#[arguments]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Edit {
+    /// The file.
+    path: String,
+    /// Text to replace, exactly as it is in the file, with its indentation and line breaks. Take enough of what is around it
+    /// that it occurs once.
+    old: String,
+    /// What to put in its place.
+    new: String,
+    /// Replace every occurrence, however many there are.
+    #[serde(default)]
+    replace_all: bool,
+}
+
+/// Changes part of a text file: replaces an exact piece of text, which must occur once unless `replace_all` is set.
+#[tool(title = "Edit a file", destructive, closed_world)]
+pub(crate) fn fs_edit(args: Edit) -> Result<String, Error> {
+    let path = Roots::granted()?.resolve(&args.path)?;
+    let read_error = |error| io_error("read", &path, &error);
+    let metadata = fs::metadata(&path).map_err(read_error)?;
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(Error::failed(format!(
+            "{path} has {} bytes, and this tool edits files of at most {MAX_FILE_BYTES}",
+            metadata.len()
+        )));
+    }
+    let bytes = fs::read(&path).map_err(read_error)?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Err(Error::failed(format!(
+            "{path} is not UTF-8 text, and editing would damage it"
+        )));
+    };
+    let (edited, lines) = replace(&text, &args).map_err(|error| error.context(&path))?;
+    fs::write(&path, edited).map_err(|error| io_error("write", &path, &error))?;
+    let count = lines.len();
+    Ok(match lines.as_slice() {
+        [line] => format!("Replaced 1 occurrence in {path}, at line {line}."),
+        _ => format!(
+            "Replaced {count} occurrences in {path}, at lines {}.",
+            join(&lines)
+        ),
+    })
+}
+
+/// The text after the edit, and the lines of the text before that it begins at.
+fn replace(text: &str, args: &Edit) -> Result<(String, Vec<usize>), Error> {
+    if args.old.is_empty() {
+        return Err(Error::invalid_arguments(
+            "`old` is empty; fs_write makes files and appends to them",
+        ));
+    }
+    if args.old == args.new {
+        return Err(Error::invalid_arguments("`old` and `new` are the same"));
+    }
+    let lines: Vec<usize> = text
+        .match_indices(&args.old)
+        .map(|(at, _)| text[..at].matches('\n').count() + 1)
+        .collect();
+    match lines.len() {
+        0 => Err(Error::invalid_arguments(not_found(text, &args.old))),
+        count if count > 1 && !args.replace_all => Err(Error::invalid_arguments(format!(
+            "`old` occurs {count} times, at lines {}: take more of what is around it, or set `replace_all`",
+            join(&lines)
+        ))),
+        _ => Ok((text.replace(&args.old, &args.new), lines)),
+    }
+}
+
+/// Models mistake white space most, so say where it is the only difference.
+fn not_found(text: &str, old: &str) -> String {
+    let first = old
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    let near = text
+        .lines()
+        .position(|line| !first.is_empty() && line.trim() == first);
+    match near {
+        Some(index) => format!(
+            "`old` is not in the file as it is written; its first line is like line {}, so compare white space and the \
+             lines after it",
+            index + 1
+        ),
+        None => "`old` is not in the file".to_owned(),
+    }
+}
+
+fn join(lines: &[usize]) -> String {
+    let mut text = lines
+        .iter()
+        .take(10)
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if lines.len() > 10 {
+        text.push_str(", …");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Edit, replace};
+
+    fn edit(text: &str, old: &str, new: &str, replace_all: bool) -> Result<String, String> {
+        let args = Edit {
+            path: String::new(),
+            old: old.into(),
+            new: new.into(),
+            replace_all,
+        };
+        replace(text, &args)
+            .map(|(text, _)| text)
+            .map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn an_edit_must_be_unambiguous() {
+        assert_eq!(edit("a b\nc\n", "b\nc", "x", false).as_deref(), Ok("a x\n"));
+        assert_eq!(edit("a\na\n", "a", "b", true).as_deref(), Ok("b\nb\n"));
+        assert!(
+            edit("a\na\n", "a", "b", false)
+                .unwrap_err()
+                .contains("2 times, at lines 1, 2")
+        );
+        assert!(
+            edit("  a\n", "\ta\n", "b", false)
+                .unwrap_err()
+                .contains("like line 1")
+        );
+        assert!(edit("a", "", "b", false).is_err() && edit("a", "a", "a", false).is_err());
+    }
+}
