@@ -30,7 +30,7 @@ pub enum CallError {
         after: Duration,
     },
     /// It went over a bound.
-    #[error("over the limit of {bound} of {limit}")]
+    #[error("over the limit of {} of {limit}", size(*.bound))]
     Limit {
         /// Which bound.
         limit: Limit,
@@ -261,6 +261,11 @@ fn similar_names(similar: &[String]) -> String {
 fn join<T: fmt::Display>(items: &[T], separator: &str) -> String {
     let texts: Vec<String> = items.iter().map(T::to_string).collect();
     texts.join(separator)
+}
+
+/// `64 MiB`, `1.5 KiB`: without a fraction where there is none.
+pub(crate) fn size(size: ByteSize) -> String {
+    size.to_string().replacen(".0 ", " ", 1)
 }
 
 /// `30 seconds`, `1 second`, `0.25 seconds`.

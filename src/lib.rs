@@ -1,5 +1,7 @@
 //! Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
 
+#![warn(unreachable_pub)]
+
 pub mod error;
 pub mod inspect;
 pub mod limits;

@@ -32,7 +32,7 @@ pub(crate) use limiter::Limiter;
 pub(crate) enum Stop {
     #[error("the deadline passed")]
     Deadline,
-    #[error("over the limit of {1} of {0}")]
+    #[error("over a limit")]
     Limit(Limit, ByteSize),
 }
 

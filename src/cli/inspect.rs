@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use toolhost::inspect::{Inspection, inspect};
-use toolhost::limits::ByteSize;
 
 use super::{ANSWERED, Session, Status};
 
@@ -34,8 +33,11 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
 
 fn print(inspection: &Inspection) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let size = ByteSize::b(inspection.size);
-    writeln!(out, "size: {size}\nsha256: {}", inspection.sha256)?;
+    writeln!(
+        out,
+        "size: {} bytes\nsha256: {}",
+        inspection.size, inspection.sha256
+    )?;
     let lists = [
         ("imports", &inspection.imports),
         ("exports", &inspection.exports),

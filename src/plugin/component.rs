@@ -10,6 +10,7 @@ use wasmtime::component::Component;
 
 use crate::bindings::PluginPre;
 use crate::engine::Engine;
+use crate::error::size;
 use crate::sandbox::Sandbox;
 
 /// What a plugin exports, and the package of it.
@@ -35,9 +36,9 @@ pub(crate) fn read(path: &Path, bound: ByteSize) -> Result<Vec<u8>, String> {
     if !metadata.is_file() {
         return Err("is not a file".to_owned());
     }
-    let over = |size: u64| {
-        let size = ByteSize::b(size);
-        format!("has {size}, over the `max-component` limit of {bound}")
+    let over = |found: u64| {
+        let (found, bound) = (size(ByteSize::b(found)), size(bound));
+        format!("has {found}, over the `max-component` limit of {bound}")
     };
     if metadata.len() > bound.as_u64() {
         return Err(over(metadata.len()));

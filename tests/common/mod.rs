@@ -1,0 +1,94 @@
+//! What the tests share: built guests, hosts of them, and the binary.
+
+pub mod binary;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use toolhost::manifest::{Manifest, PluginConfig};
+use toolhost::{CallError, CodeCache, Loader, ToolCall, ToolHost, ToolResult};
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A built guest.
+pub fn guest(name: &str) -> PathBuf {
+    let path = root().join("target/guests").join(format!("{name}.wasm"));
+    assert!(
+        path.is_file(),
+        "{} is missing: build the guests with `cargo xtask guests`",
+        path.display()
+    );
+    path
+}
+
+/// Where all tests keep compiled code: a guest is compiled once for all of them.
+pub fn code_cache() -> PathBuf {
+    root().join("target/code-cache")
+}
+
+/// A plugin of the guest of that name.
+pub fn plugin(name: &str) -> PluginConfig {
+    PluginConfig::new(name, guest(name))
+}
+
+pub fn manifest(plugins: impl IntoIterator<Item = PluginConfig>) -> Manifest {
+    let mut manifest = Manifest::default();
+    manifest.plugins.extend(plugins);
+    manifest
+}
+
+pub async fn load(manifest: Manifest) -> ToolHost {
+    match try_load(manifest).await {
+        Ok(host) => host,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+pub async fn try_load(manifest: Manifest) -> Result<ToolHost, toolhost::LoadError> {
+    let cache = CodeCache::Folder(code_cache());
+    Loader::new(manifest).code_cache(cache).load().await
+}
+
+/// A host of guests with default limits and no permissions.
+pub async fn host(guests: &[&str]) -> ToolHost {
+    load(manifest(guests.iter().map(|name| plugin(name)))).await
+}
+
+pub fn call(name: &str, arguments: serde_json::Value) -> ToolCall {
+    ToolCall::new("id", name, arguments.to_string())
+}
+
+pub fn echo(id: impl ToString, text: &str) -> ToolCall {
+    let arguments = serde_json::json!({ "text": text });
+    ToolCall::new(id.to_string(), "echo", arguments.to_string())
+}
+
+/// The text of a result that must be no error.
+#[track_caller]
+pub fn text(result: &ToolResult) -> String {
+    match &result.outcome {
+        Ok(output) => output.to_text(),
+        Err(error) => panic!("{}: {error}", result.name),
+    }
+}
+
+/// The error of a result that must be one.
+#[track_caller]
+pub fn error(result: &ToolResult) -> &CallError {
+    match &result.outcome {
+        Ok(output) => panic!("{} answered {}", result.name, output.to_text()),
+        Err(error) => error,
+    }
+}
+
+/// The binary, with the tests' code cache and no manifest from outside.
+pub fn toolhost() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toolhost"));
+    command
+        .env("TOOLHOST_CODE_CACHE", code_cache())
+        .env_remove("TOOLHOST_MANIFEST")
+        .env_remove("TOOLHOST_LOG");
+    command
+}

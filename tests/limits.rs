@@ -1,0 +1,171 @@
+//! Bounds on one call: what goes over them ends as `limit`, and says which and its value.
+
+use serde_json::json;
+use toolhost::error::Limit;
+use toolhost::limits::ByteSize;
+use toolhost::manifest::PluginConfig;
+use toolhost::{CallError, ToolHost};
+
+use crate::common::{self, call, echo, error, load, manifest, plugin, text};
+
+async fn limited(change: impl FnOnce(&mut PluginConfig)) -> ToolHost {
+    let mut plugin = plugin("misbehave");
+    change(&mut plugin);
+    load(manifest([plugin])).await
+}
+
+#[tokio::test]
+async fn memory_is_bounded_and_its_peak_known() {
+    let bound = ByteSize::mib(8);
+    let host = limited(|plugin| plugin.limits.memory = bound).await;
+    let result = host.call(call("allocate", json!({}))).await;
+    let limit = Limit::Memory;
+    assert_eq!(error(&result), &CallError::Limit { limit, bound });
+    assert!(result.usage.peak_memory <= bound.as_u64());
+    assert!(result.usage.peak_memory > bound.as_u64() / 2, "{:?}", result.usage);
+
+    let result = host.call(call("touch", json!({"bytes": 3 << 20}))).await;
+    assert!(result.outcome.is_ok());
+    assert!(result.usage.peak_memory > 3 << 20, "{:?}", result.usage);
+
+    // A guest that copes with a refused allocation may go on.
+    let result = host.call(call("allocate_once", json!({"bytes": 64 << 20}))).await;
+    assert_eq!(error(&result).code(), "failed");
+}
+
+#[tokio::test]
+async fn memory_is_counted_over_all_memories_and_tables() {
+    // The guest's own memory and what the module adds, each within 8 MiB.
+    let cases = [
+        ("(module (memory 32) (memory 32))", true),
+        ("(module (memory 80) (memory 80))", false),
+        ("(module (table 90000 funcref))", true),
+        ("(module (memory 80) (table 90000 funcref) (table 90000 funcref) (table 90000 funcref) \
+          (table 90000 funcref) (table 90000 funcref))", false),
+    ];
+    let guest = std::fs::read(common::guest("echo")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (module, fits)) in cases.into_iter().enumerate() {
+        let path = folder.path().join(format!("{number}.wasm"));
+        let module = wat::parse_str(module).unwrap();
+        std::fs::write(&path, with_core_module(&guest, &module)).unwrap();
+        let mut plugin = PluginConfig::new("echo", path);
+        plugin.limits.memory = ByteSize::mib(8);
+        match common::try_load(manifest([plugin])).await {
+            Ok(host) => {
+                assert!(fits, "{module:?}");
+                let result = host.call(echo(1, "hi")).await;
+                assert_eq!(text(&result), "hi");
+            }
+            Err(error) => {
+                assert!(!fits, "{error}");
+                assert!(error.to_string().contains("limit of 8 MiB of memory"), "{error}");
+            }
+        }
+    }
+}
+
+/// A component that also instantiates a core module of its own, which nothing uses.
+fn with_core_module(component: &[u8], module: &[u8]) -> Vec<u8> {
+    const CORE_MODULE: u8 = 1;
+    const CORE_INSTANCE: u8 = 2;
+    let mut modules = 0;
+    let mut rest = &component[8..];
+    while let [id, after @ ..] = rest {
+        let (size, after) = read_leb128(after);
+        modules += u32::from(*id == CORE_MODULE);
+        rest = &after[size as usize..];
+    }
+    let mut out = component.to_vec();
+    let mut section = |id: u8, content: &[u8]| {
+        out.push(id);
+        out.extend(leb128(content.len() as u32));
+        out.extend(content);
+    };
+    section(CORE_MODULE, module);
+    // One instance, by instantiating that module, with no arguments.
+    let instance = [&[1, 0], &*leb128(modules), &[0]].concat();
+    section(CORE_INSTANCE, &instance);
+    out
+}
+
+fn leb128(mut value: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (value & 0x7f) as u8;
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+fn read_leb128(mut bytes: &[u8]) -> (u32, &[u8]) {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let byte = bytes[0];
+        bytes = &bytes[1..];
+        value |= u32::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return (value, bytes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn recursion_without_end_meets_the_stack_limit() {
+    let host = common::host(&["misbehave"]).await;
+    let result = host.call(call("recurse", json!({}))).await;
+    let CallError::Limit { limit, .. } = error(&result) else {
+        panic!("{result:?}");
+    };
+    assert_eq!(*limit, Limit::Stack);
+}
+
+#[tokio::test]
+async fn output_is_bounded_however_it_is_made() {
+    let bound = ByteSize::kib(64);
+    let host = limited(|plugin| plugin.limits.max_output = bound).await;
+    let limit = Limit::Output;
+    for (name, arguments) in [
+        ("huge_output", json!({"bytes": (64 << 10) + 1})),
+        ("huge_output", json!({"bytes": 30 << 20})),
+        ("many_contents", json!({"count": 65, "bytes": 1024})),
+        ("many_contents", json!({"count": 1_000_000, "bytes": 0})),
+    ] {
+        let result = host.call(call(name, arguments.clone())).await;
+        assert_eq!(error(&result), &CallError::Limit { limit, bound }, "{name} {arguments}");
+    }
+    let result = host.call(call("huge_output", json!({"bytes": 64 << 10}))).await;
+    assert_eq!(text(&result).len(), 64 << 10);
+    assert_eq!(result.usage.output_bytes, 64 << 10);
+}
+
+#[tokio::test]
+async fn the_log_is_bounded_in_every_channel() {
+    let bound = ByteSize::kib(16);
+    let host = limited(|plugin| plugin.limits.max_log = bound).await;
+    let limit = Limit::Log;
+    for name in ["print", "print_error", "log_flood"] {
+        let result = host.call(call(name, json!({}))).await;
+        assert_eq!(error(&result), &CallError::Limit { limit, bound }, "{name}");
+        let bytes: usize = result.log.iter().map(|line| line.text.len()).sum();
+        assert!(bytes as u64 <= bound.as_u64(), "{name}: {bytes}");
+        assert!(!result.log.is_empty(), "what fits is kept");
+    }
+}
+
+#[tokio::test]
+async fn arguments_are_bounded_before_they_are_parsed() {
+    let bound = ByteSize::kib(1);
+    let mut plugin = plugin("echo");
+    plugin.limits.max_input = bound;
+    let host = load(manifest([plugin])).await;
+    let result = host.call(echo(1, &"x".repeat(2048))).await;
+    let limit = Limit::Input;
+    assert_eq!(error(&result), &CallError::Limit { limit, bound });
+    assert_eq!(text(&host.call(echo(2, "short")).await), "short");
+}

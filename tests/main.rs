@@ -1,0 +1,11 @@
+//! The tests, by behaviour. One binary, because linking wasmtime takes longer than running them.
+
+mod common;
+
+mod batch;
+mod bfcl;
+mod call;
+mod cli;
+mod embedding;
+mod limits;
+mod manifest;

@@ -1,0 +1,108 @@
+//! Side by side, not one after another. These hold the clock to what they claim, so they run one
+//! at a time, and alone: `cargo xtask test` gives them a turn of their own.
+
+mod common;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use common::{call, echo, error, load, manifest, plugin, text};
+use serde_json::json;
+use toolhost::CallError;
+use toolhost::manifest::Manifest;
+
+/// How often a guest that computes gives way, as `docs/architecture.md` has it.
+const TICK: Duration = Duration::from_millis(10);
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs on two worker threads, as many as the machine that the numbers are for has cores.
+fn on_two_workers<T>(run: impl Future<Output = T>) -> T {
+    let _alone = alone();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(run)
+}
+
+fn with_timeout(timeout: Duration) -> Manifest {
+    let mut slow = plugin("misbehave");
+    slow.limits.timeout = timeout;
+    manifest([plugin("echo"), slow])
+}
+
+#[test]
+fn three_calls_that_wait_two_seconds_end_in_about_two() {
+    on_two_workers(async {
+        let host = common::host(&["misbehave"]).await;
+        let start = Instant::now();
+        let results = host
+            .run_all((0..3).map(|_| call("sleep", json!({"ms": 2000}))))
+            .await;
+        let took = start.elapsed();
+        assert!(results.iter().all(|result| result.outcome.is_ok()));
+        assert!(
+            took >= Duration::from_secs(2) && took < Duration::from_millis(2500),
+            "{took:?}"
+        );
+    });
+}
+
+#[test]
+fn calls_that_compute_do_not_hold_up_calls_that_wait() {
+    on_two_workers(async {
+        let host = common::host(&["misbehave"]).await;
+        let compute = (0..2).map(|_| call("compute", json!({"ms": 1000})));
+        let sleep = (0..4).map(|_| call("sleep", json!({"ms": 1000})));
+        let start = Instant::now();
+        let results = host.run_all(compute.chain(sleep)).await;
+        let took = start.elapsed();
+        assert!(results.iter().all(|result| result.outcome.is_ok()));
+        assert!(took <= Duration::from_millis(1500), "{took:?}");
+    });
+}
+
+#[test]
+fn spinning_calls_end_on_time_and_every_healthy_call_answers() {
+    on_two_workers(async {
+        let timeout = Duration::from_millis(500);
+        let host = load(with_timeout(timeout)).await;
+        let spin = (0..8).map(|_| call("spin", json!({})));
+        let healthy = (0..100).map(|number| echo(number, "hi"));
+        let results = host.run_all(spin.chain(healthy)).await;
+        for result in &results[8..] {
+            assert_eq!(text(result), "hi");
+        }
+        for result in &results[..8] {
+            assert_eq!(error(result), &CallError::Timeout { after: timeout });
+            let late = result.usage.run - timeout;
+            assert!(
+                late <= 5 * TICK,
+                "a spinner ended {late:?} after its deadline"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_healthy_call_beside_spinners_waits_for_ticks_and_not_for_deadlines() {
+    on_two_workers(async {
+        let host = load(with_timeout(Duration::from_secs(2))).await;
+        let spinners = tokio::spawn({
+            let host = host.clone();
+            async move { host.run_all((0..8).map(|_| call("spin", json!({})))).await }
+        });
+        let start = Instant::now();
+        for number in 0..10 {
+            assert_eq!(text(&host.call(echo(number, "hi")).await), "hi");
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(!spinners.is_finished());
+    });
+}
