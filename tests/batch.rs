@@ -60,7 +60,9 @@ async fn duplicate_and_missing_ids_are_legal() {
     let host = common::host(&["echo"]).await;
     let mut nameless = echo("", "c");
     nameless.id = None;
-    let results = host.run_all([echo("same", "a"), echo("same", "b"), nameless]).await;
+    let results = host
+        .run_all([echo("same", "a"), echo("same", "b"), nameless])
+        .await;
     let seen: Vec<_> = results
         .iter()
         .map(|result| (result.id.as_deref(), text(result)))
@@ -110,7 +112,10 @@ async fn a_call_over_the_cap_waits_its_turn_in_order() {
     assert_eq!(order, [0, 1, 2, 3]);
     for pair in results.windows(2) {
         let (before, after) = (&pair[0].1.usage, &pair[1].1.usage);
-        assert!(after.queue >= before.queue + before.run, "one at a time: {results:?}");
+        assert!(
+            after.queue >= before.queue + before.run,
+            "one at a time: {results:?}"
+        );
     }
 }
 
@@ -121,8 +126,13 @@ async fn the_deadline_does_not_count_while_a_call_waits() {
     slow.max_concurrency = Some(1);
     let host = load(manifest([slow])).await;
     // Together they wait for longer than any may run.
-    let results = host.run_all((0..4).map(|_| call("sleep", json!({"ms": 200})))).await;
-    assert!(results.iter().all(|result| result.outcome.is_ok()), "{results:?}");
+    let results = host
+        .run_all((0..4).map(|_| call("sleep", json!({"ms": 200}))))
+        .await;
+    assert!(
+        results.iter().all(|result| result.outcome.is_ok()),
+        "{results:?}"
+    );
     assert!(results[3].usage.queue > Duration::from_millis(400));
 }
 
@@ -145,7 +155,8 @@ async fn callers_share_the_caps_of_one_host() {
     manifest.host.max_concurrency = 1;
     let host = load(manifest).await;
     let sleep = || call("sleep", json!({"ms": 100}));
-    let (a, b) = tokio::join!(host.call(sleep()), host.clone().call(sleep()));
+    let clone = host.clone();
+    let (a, b) = tokio::join!(host.call(sleep()), clone.call(sleep()));
     let queued = a.usage.queue.max(b.usage.queue);
     assert!(queued >= Duration::from_millis(100), "{a:?} {b:?}");
 }
@@ -187,5 +198,9 @@ async fn dropping_the_stream_ends_what_runs() {
     drop(batch);
     // Both permits are free again long before the spinners' deadline of 30 s.
     let result = host.run_all((0..2).map(|_| call("id", json!({})))).await;
-    assert!(result.iter().all(|result| result.usage.queue < Duration::from_secs(5)));
+    assert!(
+        result
+            .iter()
+            .all(|result| result.usage.queue < Duration::from_secs(5))
+    );
 }

@@ -298,7 +298,7 @@ async fn stdout_stderr_and_log_lines_are_kept_in_the_calls_log() {
         let of_source = result.log.iter().filter(|line| line.source == source);
         of_source.map(|LogLine { text, .. }| &**text).collect()
     };
-    assert_eq!(lines(LogSource::Stdout), ["out 0", "out 1"]);
-    assert_eq!(lines(LogSource::Stderr), ["err 0", "err 1"]);
+    assert_eq!(lines(LogSource::Stdout), ["out 1", "out 2"]);
+    assert_eq!(lines(LogSource::Stderr), ["err 1", "err 2"]);
     assert_eq!(result.log.len(), 5, "{:?}", result.log);
 }

@@ -1,6 +1,7 @@
 //! Side by side, not one after another. These hold the clock to what they claim, so they run one
 //! at a time, and alone: `cargo xtask test` gives them a turn of their own.
 
+#[allow(dead_code)] // the other tests use more of it
 mod common;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
