@@ -31,21 +31,11 @@ TOOLHOST_GUESTS=rustup or TOOLHOST_GUESTS=debian says the same as the options.
 What has not changed is neither built nor written again.";
 
 /// The workspaces whose cdylib packages are guests. The second may be missing, in a package of the sources for instance.
-const WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
+pub(crate) const WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
 
 /// Runs the command with its arguments.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
-    let mut way = match std::env::var("TOOLHOST_GUESTS") {
-        Ok(name) if name == "rustup" => Some(Way::Rustup),
-        Ok(name) if name == "debian" => Some(Way::Debian),
-        Ok(name) if !name.is_empty() => {
-            return Err(Usage(format!(
-                "TOOLHOST_GUESTS is `{name}`; it may be `rustup` or `debian`"
-            ))
-            .into());
-        }
-        _ => None,
-    };
+    let mut way = way()?;
     for argument in arguments {
         match argument.as_str() {
             "--rustup" => way = Some(Way::Rustup),
@@ -58,6 +48,34 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         }
     }
     build(way)
+}
+
+/// The way that the environment asks for.
+pub(crate) fn way() -> Result<Option<Way>> {
+    match std::env::var("TOOLHOST_GUESTS") {
+        Ok(name) if name == "rustup" => Ok(Some(Way::Rustup)),
+        Ok(name) if name == "debian" => Ok(Some(Way::Debian)),
+        Ok(name) if !name.is_empty() => Err(Usage(format!(
+            "TOOLHOST_GUESTS is `{name}`; it may be `rustup` or `debian`"
+        ))
+        .into()),
+        _ => Ok(None),
+    }
+}
+
+/// The packages of a workspace whose own logic has tests that run natively.
+pub(crate) fn tested(workspace: &str) -> &'static [&'static str] {
+    match workspace {
+        "plugins" => &[
+            "toolhost-plugin",
+            "time",
+            "calculator",
+            "json",
+            "filesystem",
+            "fetch",
+        ],
+        _ => &["bfcl", "echo"],
+    }
 }
 
 /// Builds all guests, by the given way or the first that works.

@@ -1,11 +1,13 @@
 //! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
 
+mod demo;
 mod guests;
+mod test;
 mod ui;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 What the project needs beside `cargo build` and `cargo test`.
@@ -13,6 +15,8 @@ What the project needs beside `cargo build` and `cargo test`.
 Usage: cargo xtask COMMAND [OPTIONS]
 
 Commands:
+  demo      Run a recorded model response with the plugins that ship
+  test      Run every test
   guests    Build every plugin and test guest into target/guests/*.wasm
 
 `cargo xtask COMMAND --help` says more about one.";
@@ -24,6 +28,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let done = match command.as_str() {
+        "demo" => demo::command(rest),
+        "test" => test::command(rest),
         "guests" => guests::command(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
@@ -61,4 +67,17 @@ fn root() -> Result<PathBuf> {
         Some(root) if root.join("wit").is_dir() => Ok(root.to_owned()),
         _ => bail!("cannot find the repository's root: run this as `cargo xtask` inside of it"),
     }
+}
+
+/// Runs a program to its end; failing is an error.
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {program}"))?;
+    if !status.success() {
+        let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();
+        bail!("{program} {}: {status}", arguments.join(" "));
+    }
+    Ok(())
 }

@@ -1,0 +1,59 @@
+//! `cargo xtask test`: every test there is.
+
+use crate::{Usage, guests, root, run, ui};
+use anyhow::Result;
+use std::process::Command;
+
+const HELP: &str = "\
+Build the guests and run every test: the library's, the command line's, and those of the guests' own logic.
+
+Usage: cargo xtask test";
+
+/// Runs the command with its arguments.
+pub(crate) fn command(arguments: &[String]) -> Result<()> {
+    match arguments {
+        [] => {}
+        [help] if help == "--help" || help == "-h" => {
+            println!("{HELP}");
+            return Ok(());
+        }
+        [other, ..] => return Err(Usage(format!("unknown argument `{other}`\n\n{HELP}")).into()),
+    }
+    guests::build(guests::way()?)?;
+    let root = root()?;
+    ui::say("testing the guests' own logic");
+    for workspace in guests::WORKSPACES {
+        // Guests that are nothing without a host have no tests of their own, and some of them do
+        // not link natively.
+        let packages = guests::tested(workspace);
+        if packages.is_empty() {
+            continue;
+        }
+        let mut cargo = Command::new("cargo");
+        cargo.args(["test", "--quiet", "--target-dir"]);
+        cargo.arg(root.join("target/guests-build/native"));
+        for package in packages {
+            cargo.args(["--package", package]);
+        }
+        run(cargo.current_dir(root.join(workspace)))?;
+    }
+    ui::say("testing the host");
+    let mut tests = Command::new("cargo");
+    tests.args([
+        "test",
+        "--workspace",
+        "--lib",
+        "--bins",
+        "--test",
+        "behaviour",
+        "--examples",
+    ]);
+    run(tests.current_dir(&root))?;
+    run(Command::new("cargo")
+        .args(["test", "--doc"])
+        .current_dir(&root))?;
+    ui::say("testing what takes a quiet machine, one at a time");
+    let mut timing = Command::new("cargo");
+    timing.args(["test", "--test", "timing", "--", "--test-threads=1"]);
+    run(timing.current_dir(&root))
+}
