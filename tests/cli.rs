@@ -1,0 +1,1042 @@
+//! The command line: every command and flag, through the binary.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::common::binary::{Folder, json_lines, listed, run};
+use crate::common::{guest, toolhost};
+
+/// One call of `echo`, as JSON Lines.
+const HELLO: &str = r#"{"id":"call_1","name":"echo","arguments":{"text":"hello"}}"#;
+
+/// What answers [`HELLO`].
+fn hello() -> Value {
+    json!({ "role": "tool", "tool_call_id": "call_1", "content": "hello" })
+}
+
+// run: what goes in
+
+#[test]
+fn run_reads_a_file_stdin_or_a_dash() {
+    let folder = Folder::of(&["echo"]);
+    folder.write("response.json", HELLO);
+    let from_file = folder.run(&["run", "response.json"], "").answered();
+    let from_stdin = folder.run(&["run"], HELLO).answered();
+    let from_dash = folder.run(&["run", "-"], HELLO).answered();
+    assert_eq!(from_file.json(), json!([hello()]));
+    assert_eq!(from_stdin.stdout, from_file.stdout);
+    assert_eq!(from_dash.stdout, from_file.stdout);
+}
+
+#[test]
+fn every_shape_of_a_response_gives_the_same_results() {
+    let folder = Folder::of(&["echo"]);
+    let tool_call = |id: &str, text: &str| {
+        let arguments = json!({ "text": text }).to_string();
+        let function = json!({ "name": "echo", "arguments": arguments });
+        json!({ "id": id, "type": "function", "function": function })
+    };
+    let tool_calls = json!([tool_call("a", "first"), tool_call("b", "second")]);
+    let message = json!({ "role": "assistant", "content": null, "tool_calls": tool_calls });
+    let choice = json!({ "index": 0, "message": message, "finish_reason": "tool_calls" });
+    let completion =
+        json!({ "id": "chatcmpl-1", "object": "chat.completion", "choices": [choice] });
+    let lines = json_lines(&[
+        ("a", "echo", json!({ "text": "first" })),
+        ("b", "echo", json!({ "text": "second" })),
+    ]);
+    let expected = json!([
+        { "role": "tool", "tool_call_id": "a", "content": "first" },
+        { "role": "tool", "tool_call_id": "b", "content": "second" },
+    ]);
+    for response in [
+        completion.to_string(),
+        format!("{completion:#}"),
+        message.to_string(),
+        tool_calls.to_string(),
+        lines.clone(),
+        lines.replace('\n', "\r\n\r\n"),
+        format!("\u{feff}{completion}"),
+    ] {
+        let ended = folder.run(&["run"], &response).answered();
+        assert_eq!(ended.json(), expected, "{response}");
+    }
+}
+
+#[test]
+fn results_are_printed_in_the_order_of_the_calls_whatever_their_ids() {
+    let folder = Folder::of(&["echo", "misbehave"]);
+    let lines = [
+        r#"{"id":"same","name":"sleep","arguments":{"ms":100}}"#,
+        r#"{"id":"same","name":"echo","arguments":{"text":"second"}}"#,
+        r#"{"name":"echo","arguments":{"text":"third"}}"#,
+    ];
+    let ended = folder.run(&["run"], lines.join("\n")).answered();
+    assert_eq!(
+        ended.json(),
+        json!([
+            { "role": "tool", "tool_call_id": "same", "content": "slept for 100 ms" },
+            { "role": "tool", "tool_call_id": "same", "content": "second" },
+            { "role": "tool", "content": "third" },
+        ])
+    );
+}
+
+#[test]
+fn format_overrides_what_the_shape_says() {
+    let folder = Folder::of(&["echo"]);
+    // By its `role` a message without calls; as toolhost's own format a call.
+    let both = r#"{"role":"x","id":"call_1","name":"echo","arguments":{"text":"hello"}}"#;
+    assert_eq!(folder.run(&["run"], both).answered().json(), json!([]));
+    let as_json = folder.run(&["run", "--format", "json"], both).answered();
+    assert_eq!(as_json.json(), json!([hello()]));
+    for openai in ["openai-chat", "openai"] {
+        let as_chat = folder.run(&["run", "--format", openai], both).answered();
+        assert_eq!(as_chat.json(), json!([]));
+    }
+    let array = format!("[{HELLO}]");
+    folder
+        .run(&["run", "--format", "json"], array)
+        .failed("line 1");
+    assert_eq!(folder.run(&["run", "--format", "xml"], HELLO).status, 2);
+}
+
+#[test]
+fn calls_without_a_function_around_them_are_not_answered_as_nameless() {
+    let folder = Folder::of(&["echo"]);
+    let ended = folder.run(&["run"], format!("[{HELLO}]"));
+    match ended.status {
+        0 => assert_eq!(ended.json(), json!([hello()])),
+        _ => drop(ended.failed("")),
+    }
+}
+
+#[test]
+fn a_response_that_cannot_be_read_is_the_jobs_failure() {
+    let folder = Folder::of(&["echo"]);
+    folder
+        .run(&["run", "nowhere.json"], "")
+        .failed("nowhere.json");
+    folder.run(&["run"], "").failed("empty");
+    folder
+        .run(&["run"], "I would call echo.")
+        .failed("not JSON");
+    folder
+        .run(&["run"], "42")
+        .failed("neither an object nor an array");
+    let error = r#"{"error":{"message":"overloaded"}}"#;
+    folder.run(&["run"], error).failed("another shape");
+}
+
+#[test]
+fn json_of_a_wrong_shape_is_not_called_no_json() {
+    let folder = Folder::of(&["echo"]);
+    for response in [
+        "[1]",
+        r#"{"tool_calls":5}"#,
+        r#"{"choices":[{"message":"hi"}]}"#,
+        r#"{"choices":5}"#,
+    ] {
+        let ended = folder.run(&["run"], response).failed("");
+        assert!(!ended.stderr.contains("not JSON"), "{}", ended.stderr);
+    }
+}
+
+// run: what comes out
+
+#[test]
+fn stream_prints_each_result_when_it_completes() {
+    let folder = Folder::of(&["echo", "misbehave"]);
+    let calls = json_lines(&[
+        ("slow", "sleep", json!({ "ms": 1500 })),
+        ("fast", "echo", json!({ "text": "hello" })),
+    ]);
+    let mut child = spawn(folder.command(&["run", "--stream", response(&folder, &calls)]));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(
+        next(),
+        json!({ "role": "tool", "tool_call_id": "fast", "content": "hello" })
+    );
+    // The first line is there while the slow call still runs.
+    assert_eq!(child.try_wait().unwrap(), None);
+    assert_eq!(next()["tool_call_id"], "slow");
+    assert!(lines.next().is_none());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn full_adds_code_structured_output_usage_and_log() {
+    let folder = Folder::of(&["echo", "misbehave"]);
+    let calls = json_lines(&[
+        ("good", "structured", json!({ "value": { "n": 1 } })),
+        ("bad", "fail", json!({ "message": "out of stock" })),
+        ("unknown", "ecko", json!({})),
+        ("printed", "print_some", json!({ "lines": 1 })),
+    ]);
+    for arguments in [&["run", "--full"][..], &["run", "--full", "--stream"]] {
+        let ended = folder.run(arguments, &calls).answered();
+        let results = match arguments.len() {
+            2 => ended.results(),
+            _ => ended.lines(),
+        };
+        let find = |id: &str| results.iter().find(|r| r["tool_call_id"] == id).unwrap();
+        let good = find("good");
+        assert_eq!(good["structured"], json!({ "n": 1 }));
+        assert_eq!(good["name"], "structured");
+        assert_eq!((good.get("error"), good.get("log")), (None, None));
+        assert!(good["usage"]["run_ms"].as_f64().unwrap() > 0.0);
+        assert!(good["usage"]["queue_ms"].as_f64().unwrap() >= 0.0);
+        assert!(good["usage"]["peak_memory_bytes"].as_u64().unwrap() >= 64 << 10);
+        // The text and the structured document.
+        assert_eq!(good["usage"]["output_bytes"], 2 * r#"{"n":1}"#.len());
+        let bad = find("bad");
+        assert_eq!(
+            bad["error"],
+            json!({ "code": "failed", "message": "out of stock" })
+        );
+        assert_eq!(bad["content"], "Error: fail failed - out of stock");
+        assert!(bad["usage"]["run_ms"].as_f64().unwrap() > 0.0);
+        let unknown = find("unknown");
+        assert_eq!(unknown["error"]["code"], "unknown-tool");
+        assert_eq!(
+            unknown["content"],
+            "Error: Unknown tool ecko. Similar tools: echo"
+        );
+        assert_eq!(unknown["usage"]["output_bytes"], 0);
+        let mut log = find("printed")["log"].as_array().unwrap().clone();
+        log.sort_by_key(|line| line["source"].as_str().unwrap().to_owned());
+        assert_eq!(
+            log,
+            [
+                json!({ "source": "info", "text": "logged" }),
+                json!({ "source": "stderr", "text": "err 1" }),
+                json!({ "source": "stdout", "text": "out 1" }),
+            ]
+        );
+    }
+}
+
+#[test]
+fn without_full_a_message_has_what_the_api_takes_and_no_more() {
+    let folder = Folder::of(&["misbehave"]);
+    let calls = json_lines(&[
+        ("good", "structured", json!({ "value": 1 })),
+        ("bad", "fail", json!({ "message": "no" })),
+    ]);
+    let results = folder.run(&["run"], calls).answered().results();
+    for result in results {
+        let keys: Vec<&String> = result.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["role", "tool_call_id", "content"]);
+    }
+}
+
+#[test]
+fn an_error_result_is_an_answer_unless_fail_on_error() {
+    let folder = Folder::of(&["echo"]);
+    let mixed = format!("{HELLO}\n{{\"id\":\"x\",\"name\":\"nothing\"}}");
+    let plain = folder.run(&["run"], &mixed).answered();
+    for arguments in [
+        &["run", "--fail-on-error"][..],
+        &["run", "--fail-on-error", "--stream"],
+    ] {
+        let strict = folder.run(arguments, &mixed);
+        assert_eq!((strict.status, &*strict.stderr), (3, ""));
+        assert!(strict.stdout.contains("Unknown tool nothing"));
+        let good = folder.run(arguments, HELLO).answered();
+        assert!(good.stdout.contains("hello"));
+    }
+    let strict = folder.run(&["run", "--fail-on-error"], &mixed);
+    assert_eq!(strict.stdout, plain.stdout);
+}
+
+#[test]
+fn timeline_draws_on_stderr_and_leaves_stdout_to_the_results() {
+    let folder = Folder::of(&["echo"]);
+    let ended = folder.run(&["run", "--timeline"], HELLO);
+    assert_eq!(ended.status, 0);
+    assert_eq!(ended.json(), json!([hello()]));
+    assert!(ended.stderr.starts_with("echo |"), "{}", ended.stderr);
+    let none = folder.run(&["run", "--timeline"], "[]");
+    assert_eq!((none.status, none.json()), (0, json!([])));
+}
+
+#[test]
+fn what_is_denied_is_said_on_stderr_with_verbose_and_not_on_stdout() {
+    let folder = Folder::of(&["misbehave"]);
+    let calls = json_lines(&[("a", "http_get", json!({ "url": "http://127.0.0.1:9/x" }))]);
+    let quiet = folder.run(&["run", "--full"], &calls).answered();
+    assert_eq!(quiet.results()[0]["error"]["code"], "denied");
+    let loud = folder.run(&["run", "-v"], &calls);
+    assert_eq!((loud.status, loud.results().len()), (0, 1));
+    assert!(loud.stderr.contains("127.0.0.1:9"), "{}", loud.stderr);
+}
+
+// run: options of the host
+
+#[test]
+fn timeout_overrides_every_timeout_of_the_manifest() {
+    let manifest = format!(
+        "[host]\ntimeout = \"1h\"\n{}timeout = \"2h\"\n",
+        listed("misbehave")
+    );
+    let folder = Folder::with(manifest);
+    let calls = json_lines(&[("a", "sleep", json!({ "ms": 3_600_000 }))]);
+    let ended = folder
+        .run(&["run", "--full", "--timeout", "250ms"], calls)
+        .answered();
+    let result = &ended.results()[0];
+    assert_eq!(result["error"]["code"], "timeout");
+    assert_eq!(
+        result["content"],
+        "Error: sleep timed out after 0.25 seconds"
+    );
+}
+
+#[test]
+fn max_concurrency_overrides_the_manifest() {
+    let manifest = format!(
+        "[host]\nmax-concurrency = 2\n{}{}",
+        listed("echo"),
+        listed("misbehave")
+    );
+    let folder = Folder::with(manifest);
+    let calls = json_lines(&[
+        ("slow", "sleep", json!({ "ms": 300 })),
+        ("fast", "echo", json!({ "text": "hello" })),
+    ]);
+    let ids = |arguments: &[&str]| -> Vec<Value> {
+        let lines = folder.run(arguments, &calls).answered().lines();
+        lines
+            .into_iter()
+            .map(|line| line["tool_call_id"].clone())
+            .collect()
+    };
+    assert_eq!(ids(&["run", "--stream"]), ["fast", "slow"]);
+    // One after the other, they end in their order.
+    let one = ["run", "--stream", "--max-concurrency", "1"];
+    assert_eq!(ids(&one), ["slow", "fast"]);
+}
+
+// The manifest
+
+#[test]
+fn the_manifest_is_named_by_option_then_variable_then_the_nearest_parent() {
+    let folder = Folder::of(&["misbehave"]);
+    folder.write("option.toml", listed("echo"));
+    folder.write("variable.toml", listed("bfcl"));
+    folder.write("near/toolhost.toml", listed("echo"));
+    folder.write("near/deep/down/here", "");
+    folder.write("far/down/here", "");
+    let variable_file = folder.path().join("variable.toml");
+    let offers = |at: &str, variable: bool, option: &[&str]| -> String {
+        let mut command = toolhost();
+        command.current_dir(folder.path().join(at));
+        command.args(["list", "--format", "json"]).args(option);
+        if variable {
+            command.env("TOOLHOST_MANIFEST", &variable_file);
+        }
+        let tools = run(command, "").answered().results();
+        tools[0]["plugin"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(offers("", false, &[]), "misbehave");
+    assert_eq!(offers("far/down", false, &[]), "misbehave");
+    assert_eq!(offers("near", false, &[]), "echo");
+    assert_eq!(offers("near/deep/down", false, &[]), "echo");
+    assert_eq!(offers("near", true, &[]), "bfcl");
+    let option = ["--manifest", "option.toml"];
+    assert_eq!(offers("", false, &option), "echo");
+    assert_eq!(offers("", true, &option), "echo");
+}
+
+#[test]
+fn a_missing_manifest_is_an_error_that_says_what_to_do() {
+    let folder = Folder::empty();
+    for arguments in [&["run"][..], &["call", "echo"], &["list"], &["check"]] {
+        let ended = folder.run(arguments, HELLO).failed("toolhost.toml");
+        assert!(ended.stderr.contains("--manifest"), "{}", ended.stderr);
+        let arguments = [arguments, &["--manifest", "none.toml"]].concat();
+        folder.run(&arguments, HELLO).failed("none.toml");
+    }
+}
+
+#[test]
+fn the_options_of_all_commands_go_before_or_after_the_command() {
+    let folder = Folder::empty();
+    folder.write("other.toml", listed("echo"));
+    for arguments in [
+        ["--manifest", "other.toml", "list"],
+        ["list", "--manifest", "other.toml"],
+    ] {
+        let ended = folder.run(&arguments, "").answered();
+        assert_eq!(ended.stdout.lines().count(), 1);
+    }
+}
+
+#[test]
+fn code_cache_off_or_elsewhere_changes_nothing_but_where_code_is_kept() {
+    let folder = Folder::of(&["echo"]);
+    let ended = folder
+        .run(&["run", "--code-cache", "off"], HELLO)
+        .answered();
+    assert_eq!(ended.json(), json!([hello()]));
+    for _ in 0..2 {
+        let ended = folder
+            .run(&["run", "--code-cache", "kept"], HELLO)
+            .answered();
+        assert_eq!(ended.json(), json!([hello()]));
+    }
+    assert!(folder.path().join("kept").is_dir());
+}
+
+// Exit status 2
+
+#[test]
+fn wrong_usage_exits_2_and_prints_nothing_to_stdout() {
+    let folder = Folder::of(&["echo"]);
+    for arguments in [
+        &[][..],
+        &["walk"],
+        &["run", "--walk"],
+        &["run", "a.json", "b.json"],
+        &["run", "--timeout", "soon"],
+        &["run", "--timeout", "0s"],
+        &["run", "--max-concurrency", "0"],
+        &["run", "--max-concurrency", "many"],
+        &["run", "--summarize-items", "-1"],
+        &["call"],
+        &["call", "echo", "{}", "{}"],
+        &["list", "--format", "yaml"],
+        &["inspect"],
+        &["check", "toolhost.toml"],
+    ] {
+        let ended = folder.run(arguments, HELLO);
+        assert_eq!(ended.status, 2, "{arguments:?}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{arguments:?}");
+        assert!(!ended.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_and_version_work_for_every_command_without_a_manifest() {
+    let folder = Folder::empty();
+    for command in ["run", "call", "list", "inspect", "check"] {
+        let ended = folder.run(&[command, "--help"], "").answered();
+        let usage = format!("Usage: toolhost {command}");
+        assert!(ended.stdout.contains(&usage), "{}", ended.stdout);
+        assert!(ended.stdout.contains("--manifest"), "{}", ended.stdout);
+    }
+    let all = folder.run(&["--help"], "").answered().stdout;
+    for command in ["run", "call", "list", "inspect", "check"] {
+        let described = all.lines().any(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.first() == Some(&command) && words.len() > 2
+        });
+        assert!(described, "{command}: {all}");
+    }
+    let version = folder.run(&["--version"], "").answered().stdout;
+    assert_eq!(version, format!("toolhost {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+// Interrupts
+
+#[test]
+fn an_interrupt_of_a_stream_leaves_what_completed_and_exits_130() {
+    let folder = Folder::of(&["echo", "misbehave"]);
+    let calls = json_lines(&[
+        ("sleeps", "sleep", json!({ "ms": 600_000 })),
+        ("spins", "spin", json!({})),
+        ("done", "echo", json!({ "text": "hello" })),
+    ]);
+    let arguments = [
+        "run",
+        "--stream",
+        "--timeout",
+        "1h",
+        response(&folder, &calls),
+    ];
+    let mut child = spawn(folder.command(&arguments));
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&line).unwrap(),
+        json!({ "role": "tool", "tool_call_id": "done", "content": "hello" })
+    );
+    interrupt(child.id());
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!((child.wait().unwrap().code(), &*rest), (Some(130), ""));
+}
+
+#[test]
+fn an_interrupt_prints_what_completed_and_exits_130() {
+    let manifest = format!(
+        "{}{}[plugin.misbehave.permissions]\nfiles = [{{ host = \"marks\", guest = \"/marks\", access = \"read-write\" }}]\n",
+        listed("echo"),
+        listed("misbehave")
+    );
+    let folder = Folder::with(manifest);
+    std::fs::create_dir(folder.path().join("marks")).unwrap();
+    // One at a time: when the mark is there, the first call has completed.
+    let calls = json_lines(&[
+        ("done", "echo", json!({ "text": "hello" })),
+        (
+            "marks",
+            "write",
+            json!({ "path": "/marks/mark", "text": "x" }),
+        ),
+        ("sleeps", "sleep", json!({ "ms": 600_000 })),
+        ("waits", "echo", json!({ "text": "never" })),
+    ]);
+    let response = response(&folder, &calls);
+    let options = ["--timeout", "1h", "--max-concurrency", "1"];
+    let child = spawn(folder.command(&[&["run", response], &options[..]].concat()));
+    wait_for(&folder.path().join("marks/mark"));
+    interrupt(child.id());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let results: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        results[0],
+        json!({ "role": "tool", "tool_call_id": "done", "content": "hello" })
+    );
+    let ids: Vec<&Value> = results
+        .iter()
+        .map(|result| &result["tool_call_id"])
+        .collect();
+    assert!(ids == ["done"] || ids == ["done", "marks"], "{ids:?}");
+}
+
+#[test]
+fn an_interrupt_is_heard_while_results_are_printed() {
+    let folder = Folder::of(&["echo"]);
+    // Far more than a pipe holds: until somebody reads on, the binary is busy printing.
+    let text = "x".repeat(10_000);
+    let lines = format!(
+        "{}\n",
+        json!({ "name": "echo", "arguments": { "text": text } })
+    );
+    let calls = 2_000;
+    let arguments = ["run", "--stream", response(&folder, &lines.repeat(calls))];
+    let mut child = spawn(folder.command(&arguments));
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    interrupt(child.id());
+    let rest = stdout.lines().map_while(Result::ok).count();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(rest < calls - 1, "all {rest} results were printed");
+}
+
+#[test]
+fn an_interrupted_single_call_prints_nothing_and_exits_130() {
+    let manifest = format!(
+        "{}[plugin.misbehave.permissions]\nhttp = [\"http://127.0.0.1:{{port}}\"]\n",
+        listed("misbehave")
+    );
+    // A server that takes the request and never answers: when it has it, the call runs.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let folder = Folder::with(manifest.replace("{port}", &port.to_string()));
+    let arguments = json!({ "url": format!("http://127.0.0.1:{port}/") }).to_string();
+    let child = spawn(folder.command(&["call", "http_get", &arguments, "--timeout", "1h"]));
+    let (_connection, _) = server.accept().unwrap();
+    interrupt(child.id());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+}
+
+// list
+
+#[test]
+fn list_prints_a_line_per_tool_into_a_pipe() {
+    let folder = Folder::of(&["bfcl", "echo"]);
+    let ended = folder.run(&["list"], "").answered();
+    let rows: Vec<Vec<&str>> = ended
+        .stdout
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    assert_eq!(rows.len(), 29);
+    assert!(rows.iter().all(|row| row.len() == 3), "{rows:?}");
+    assert_eq!(
+        rows[28],
+        ["echo", "echo", "Answers the text that it is given."]
+    );
+    assert_eq!(rows.iter().filter(|row| row[1] == "bfcl").count(), 28);
+}
+
+#[test]
+fn list_declares_tools_as_a_models_api_takes_them() {
+    let folder = Folder::of(&["echo"]);
+    let expected = json!([{
+        "type": "function",
+        "function": {
+            "name": "echo",
+            "description": "Answers the text that it is given.",
+            "parameters": {
+                "type": "object",
+                "properties": { "text": { "type": "string" } },
+                "required": ["text"],
+            },
+        },
+    }]);
+    for format in ["openai", "openai-chat"] {
+        let ended = folder.run(&["list", "--format", format], "").answered();
+        assert_eq!(ended.json(), expected);
+    }
+}
+
+#[test]
+fn list_as_json_has_everything_that_is_known_of_a_tool() {
+    let folder = Folder::of(&["echo"]);
+    let ended = folder.run(&["list", "--format", "json"], "").answered();
+    assert_eq!(
+        ended.json(),
+        json!([{
+            "name": "echo",
+            "description": "Answers the text that it is given.",
+            "input_schema": {
+                "type": "object",
+                "properties": { "text": { "type": "string" } },
+                "required": ["text"],
+            },
+            "annotations": { "read_only": true, "idempotent": true, "open_world": false },
+            "plugin": "echo",
+        }])
+    );
+}
+
+// inspect
+
+#[test]
+fn inspect_shows_what_a_plugin_is_without_a_manifest() {
+    let folder = Folder::empty();
+    let path = guest("misbehave");
+    let ended = folder.run(&[Path::new("inspect"), &path], "").answered();
+    let shown = Shown::parse(&ended.stdout);
+    let bytes = std::fs::read(&path).unwrap();
+    let digest: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    assert_eq!(shown.value("sha256"), digest);
+    assert_eq!(shown.value("size"), format!("{} bytes", bytes.len()));
+    assert_eq!(shown.list("exports"), ["toolhost:plugin/tools@0.1.0"]);
+    let imports = shown.list("imports");
+    for interface in ["toolhost:plugin/host@", "wasi:http/outgoing-handler@"] {
+        assert!(
+            imports.iter().any(|import| import.starts_with(interface)),
+            "{imports:?}"
+        );
+    }
+    assert!(shown.list("tools").contains(&"spin: Loops forever."));
+}
+
+#[test]
+fn inspect_names_the_permissions_that_a_plugin_can_use() {
+    let folder = Folder::empty();
+    let permissions = |name: &str| -> Vec<String> {
+        let ended = folder
+            .run(&[Path::new("inspect"), &guest(name)], "")
+            .answered();
+        let shown = Shown::parse(&ended.stdout);
+        let line = shown.value("permissions it can use").to_owned();
+        line.split(", ").map(str::to_owned).collect()
+    };
+    assert_eq!(permissions("echo"), ["none"]);
+    // It imports the plugin interface's own `host`, through which secrets are had.
+    assert_eq!(
+        permissions("misbehave"),
+        ["files", "http", "env", "secrets"]
+    );
+}
+
+#[test]
+fn inspect_says_why_a_component_is_no_plugin_and_shows_it_all_the_same() {
+    let folder = Folder::empty();
+    for (name, why) in [
+        ("no-world", "toolhost:plugin/tools@0.1.0"),
+        ("other-version", "toolhost:plugin@0.9.0"),
+        ("strange-import", "acme:cloud/storage@1.2.3"),
+        ("listing-traps", "list-tools"),
+    ] {
+        let ended = folder.run(&[Path::new("inspect"), &guest(name)], "");
+        assert_eq!(ended.status, 1, "{name}: {ended:?}");
+        assert!(
+            ended.stderr.starts_with("error: ") && ended.stderr.contains(why),
+            "{ended:?}"
+        );
+        let shown = Shown::parse(&ended.stdout);
+        assert!(!shown.list("exports").is_empty());
+        assert!(!ended.stdout.contains("tools:\n"), "{}", ended.stdout);
+    }
+}
+
+#[test]
+fn inspect_fails_on_what_is_no_component() {
+    let folder = Folder::empty();
+    folder.write("text.wasm", "just text");
+    folder
+        .run(&["inspect", "text.wasm"], "")
+        .failed("not a component");
+    folder
+        .run(&["inspect", "none.wasm"], "")
+        .failed("none.wasm");
+    folder.run(&["inspect", "."], "").failed("not a file");
+}
+
+/// The output of `inspect`: `name: value` lines, and `name:` lines with indented ones below.
+struct Shown<'a>(&'a str);
+
+impl<'a> Shown<'a> {
+    fn parse(text: &'a str) -> Self {
+        Shown(text)
+    }
+
+    #[track_caller]
+    fn value(&self, name: &str) -> &'a str {
+        let found = self
+            .0
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        found.unwrap_or_else(|| panic!("no {name} in {}", self.0))
+    }
+
+    #[track_caller]
+    fn list(&self, name: &str) -> Vec<&'a str> {
+        let title = format!("{name}:");
+        let mut lines = self.0.lines().skip_while(|line| **line != title);
+        assert!(lines.next().is_some(), "no {name} in {}", self.0);
+        lines.map_while(|line| line.strip_prefix("  ")).collect()
+    }
+}
+
+// check
+
+#[test]
+fn check_says_what_is_offered_and_what_is_granted() {
+    let manifest = format!(
+        r#"{}[plugin.misbehave.permissions]
+http = ["https://*.example.com"]
+files = [{{ host = ".", guest = "/notes" }}]
+env = {{ TZ = "UTC" }}
+secrets = {{ TOKEN = {{ file = "token" }} }}
+{}"#,
+        listed("misbehave"),
+        listed("echo")
+    );
+    let folder = Folder::with(manifest);
+    folder.write("token", "hush-hush");
+    let ended = folder.run(&["check"], "").answered();
+    for words in [
+        "toolhost.toml is good: 2 plugins, ",
+        "tools: echo",
+        "granted: nothing",
+        "files /notes",
+        "read-only",
+        "http https://*.example.com",
+        "env TZ",
+        "secret TOKEN",
+    ] {
+        assert!(
+            ended.stdout.contains(words),
+            "no `{words}` in {}",
+            ended.stdout
+        );
+    }
+    assert!(!ended.stdout.contains("hush-hush"), "{}", ended.stdout);
+}
+
+#[test]
+fn check_tells_everything_that_is_wrong_with_manifest_and_plugins() {
+    let folder = Folder::with("[host]\ntimout = \"3s\"\nmax-concurrency = 0\n");
+    let ended = folder.run(&["check"], "").failed("toolhost.toml:2:1");
+    assert!(
+        ended.stderr.contains("did you mean `timeout`?"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("toolhost.toml:3:19"),
+        "{}",
+        ended.stderr
+    );
+    let folder = Folder::of(&["no-world", "echo", "listing-traps"]);
+    let ended = folder.run(&["check"], "").failed("no-world.wasm");
+    assert!(
+        ended.stderr.contains("listing-traps.wasm"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn check_calls_no_tool() {
+    let folder = Folder::of(&["misbehave"]);
+    let ended = folder.run(&["check", "-vv"], "");
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(!ended.stderr.contains("call{"), "{}", ended.stderr);
+}
+
+// call
+
+#[test]
+fn call_takes_arguments_from_the_command_line_stdin_or_none() {
+    let folder = Folder::of(&["echo", "misbehave"]);
+    let arguments = r#"{"text":"hello"}"#;
+    let given = folder.run(&["call", "echo", arguments], "").answered();
+    assert_eq!(given.stdout, "hello\n");
+    let piped = folder.run(&["call", "echo", "-"], arguments).answered();
+    assert_eq!(piped.stdout, "hello\n");
+    let none = folder.run(&["call", "counter"], arguments).answered();
+    assert_eq!(none.stdout, "1\n");
+    let raw = folder.run(&["call", "raw_arguments"], "").answered();
+    assert_eq!(raw.stdout, "{}\n");
+}
+
+#[test]
+fn call_answers_with_an_error_as_run_does() {
+    let folder = Folder::of(&["echo"]);
+    let ended = folder.run(&["call", "ecko"], "").answered();
+    assert_eq!(
+        ended.stdout,
+        "Error: Unknown tool ecko. Similar tools: echo\n"
+    );
+    let ended = folder.run(&["call", "echo", "{"], "").answered();
+    assert!(
+        ended.stdout.starts_with("Error: echo failed - "),
+        "{ended:?}"
+    );
+    let ended = folder.run(&["call", "echo", "--fail-on-error"], "");
+    assert_eq!((ended.status, &*ended.stderr), (3, ""));
+}
+
+#[test]
+fn call_takes_the_options_of_run() {
+    let folder = Folder::of(&["echo", "misbehave"]);
+    let full = folder
+        .run(&["call", "echo", "--full"], "")
+        .answered()
+        .json();
+    assert_eq!(full["error"]["code"], "invalid-arguments");
+    assert_eq!(
+        (&full["role"], &full["name"]),
+        (&json!("tool"), &json!("echo"))
+    );
+    let summarized = [
+        "call",
+        "echo",
+        r#"{"text":"[1,2,3]"}"#,
+        "--summarize",
+        "--summarize-items",
+        "1",
+    ];
+    let ended = folder.run(&summarized, "").answered();
+    assert_eq!(
+        ended.stdout,
+        "Results from echo:\nFound 3 items.\n[\n  1\n]\n"
+    );
+    let slow = ["call", "sleep", r#"{"ms":3600000}"#, "--timeout", "1s"];
+    let ended = folder.run(&slow, "").answered();
+    assert_eq!(ended.stdout, "Error: sleep timed out after 1 second\n");
+}
+
+// summarize
+
+/// The contents of the results of `echo` for these texts.
+fn echoed(folder: &Folder, options: &[&str], texts: &[&str]) -> Vec<String> {
+    let calls: Vec<_> = texts
+        .iter()
+        .map(|text| ("id", "echo", json!({ "text": text })))
+        .collect();
+    let ended = folder
+        .run(&[&["run"], options].concat(), json_lines(&calls))
+        .answered();
+    let contents = ended.results();
+    let contents = contents
+        .iter()
+        .map(|result| result["content"].as_str().unwrap());
+    contents.map(str::to_owned).collect()
+}
+
+#[test]
+fn summarize_shows_ten_items_and_2000_characters() {
+    let folder = Folder::of(&["echo"]);
+    let items = json!((0..25).collect::<Vec<_>>()).to_string();
+    let text = "é".repeat(2001);
+    let fits = "é".repeat(2000);
+    let texts = [&*items, r#"{"b":[],"a":1.50}"#, &text, &fits];
+    let contents = echoed(&folder, &["--summarize"], &texts);
+    let ten = serde_json::to_string_pretty(&(0..10).collect::<Vec<_>>()).unwrap();
+    assert_eq!(
+        contents[0],
+        format!("Results from echo:\nFound 25 items.\n{ten}")
+    );
+    assert_eq!(
+        contents[1],
+        "Results from echo:\n{\n  \"b\": [],\n  \"a\": 1.50\n}"
+    );
+    let (heading, rest) = contents[2].split_once('\n').unwrap();
+    assert_eq!(heading, "Results from echo:");
+    let (shown, note) = rest.split_once('\n').unwrap();
+    assert_eq!(shown, fits);
+    assert!(note.contains("cut"), "{note}");
+    assert_eq!(contents[3], format!("Results from echo:\n{fits}"));
+}
+
+#[test]
+fn both_numbers_of_summarize_can_be_set_by_option_and_by_manifest() {
+    let numbers = "summarize-items = 3\nsummarize-chars = 5\n";
+    let by_manifest = Folder::with(format!(
+        "[host]\nsummarize = true\n{numbers}{}",
+        listed("echo")
+    ));
+    let by_option = Folder::of(&["echo"]);
+    let texts = ["[1,2,3,4]", "123 456"];
+    let options = [
+        "--summarize",
+        "--summarize-items",
+        "3",
+        "--summarize-chars",
+        "5",
+    ];
+    let contents = echoed(&by_manifest, &[], &texts);
+    assert_eq!(contents, echoed(&by_option, &options, &texts));
+    assert_eq!(
+        contents[0],
+        "Results from echo:\nFound 4 items.\n[\n  1,\n  2,\n  3\n]"
+    );
+    assert!(
+        contents[1].starts_with("Results from echo:\n123 4\n"),
+        "{}",
+        contents[1]
+    );
+    // An option goes before the manifest's number, and the other number stays.
+    let contents = echoed(&by_manifest, &["--summarize-items", "1"], &texts);
+    assert_eq!(contents[0], "Results from echo:\nFound 4 items.\n[\n  1\n]");
+    assert!(
+        contents[1].starts_with("Results from echo:\n123 4\n"),
+        "{}",
+        contents[1]
+    );
+    let off = Folder::with(format!("[host]\n{numbers}{}", listed("echo")));
+    assert_eq!(echoed(&off, &[], &texts), texts);
+}
+
+#[test]
+fn summarize_passes_errors_through_unchanged() {
+    let folder = Folder::of(&["misbehave"]);
+    let long = "why ".repeat(1000);
+    let calls = json_lines(&[
+        ("a", "fail", json!({ "message": long })),
+        ("b", "fail", json!({ "message": "[1,2]" })),
+        ("c", "nothing", json!({})),
+    ]);
+    let plain = folder.run(&["run", "--full"], &calls).answered().results();
+    let options = ["run", "--full", "--summarize", "--summarize-chars", "5"];
+    let summarized = folder.run(&options, &calls).answered().results();
+    for (plain, summarized) in plain.iter().zip(&summarized) {
+        assert_eq!(plain["content"], summarized["content"]);
+        assert_eq!(plain["error"], summarized["error"]);
+    }
+    assert_eq!(summarized[0]["error"]["message"], long);
+}
+
+// A reader that has seen enough
+
+#[test]
+fn a_closed_stdout_ends_every_command_quietly() {
+    let folder = Folder::of(&["misbehave"]);
+    folder.write(
+        "response.jsonl",
+        r#"{"name":"huge_output","arguments":{"bytes":200000}}"#,
+    );
+    let plugin = guest("misbehave");
+    for arguments in [
+        &["list"][..],
+        &["list", "--format", "json"],
+        &["list", "--format", "openai"],
+        &["run", "response.jsonl"],
+        &["run", "--stream", "response.jsonl"],
+        &["call", "huge_output", r#"{"bytes":200000}"#],
+        &["call", "huge_output", r#"{"bytes":200000}"#, "--full"],
+        &["check"],
+        &["inspect", plugin.to_str().unwrap()],
+        &["--help"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = folder.command(arguments);
+        command.stdin(Stdio::null()).stdout(writer);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), &*stderr),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_closed_stdout_ends_a_stream_before_its_calls_are_over() {
+    let folder = Folder::of(&["echo", "misbehave"]);
+    let calls = json_lines(&[
+        ("a", "sleep", json!({ "ms": 3_600_000 })),
+        ("b", "echo", json!({ "text": "hello" })),
+    ]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let arguments = [
+        "run",
+        "--stream",
+        "--timeout",
+        "2h",
+        response(&folder, &calls),
+    ];
+    let status = folder.command(&arguments).stdout(writer).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+/// Puts a response into the folder, and gives its name.
+fn response(folder: &Folder, calls: &str) -> &'static str {
+    folder.write("response.jsonl", calls);
+    "response.jsonl"
+}
+
+fn spawn(mut command: Command) -> std::process::Child {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    command.spawn().unwrap()
+}
+
+/// What Ctrl-C does.
+fn interrupt(process: u32) {
+    let status = Command::new("sh")
+        .args(["-c", &format!("kill -INT {process}")])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Waits until there is such a file; a generous while, for a machine under load.
+fn wait_for(file: &Path) {
+    let begun = Instant::now();
+    while !file.exists() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "no {}",
+            file.display()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
