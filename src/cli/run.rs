@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
+use std::pin::pin;
 
 use anyhow::Context;
 use futures_util::StreamExt;
@@ -106,10 +107,12 @@ pub(super) async fn run_batch(
     results.resize_with(calls.len(), || None);
     let mut batch = host.run(calls);
     let mut interrupted = false;
+    // One for the whole batch: an interrupt that comes while a result is printed must not be lost.
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         let next = tokio::select! {
             next = batch.next() => next,
-            signal = tokio::signal::ctrl_c(), if !interrupted => {
+            signal = &mut interrupt, if !interrupted => {
                 signal.context("cannot wait for an interrupt")?;
                 interrupted = true;
                 batch.cancel();

@@ -60,7 +60,9 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 
     pub(super) fn get(&mut self, key: &'static str) -> Option<&'t Value<'i>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.entries.get(key)
     }
 
@@ -122,7 +124,10 @@ impl<'t, 'i> Table<'t, 'i> {
             .and_then(|integer| usize::from_str_radix(integer.as_str(), integer.radix()).ok());
         let found = found.filter(|count| (1..=most).contains(count));
         if found.is_none() {
-            let expected = format!("a whole number from 1 to {most}");
+            let expected = match most {
+                usize::MAX => "a whole number above zero".to_owned(),
+                most => format!("a whole number from 1 to {most}"),
+            };
             mismatch(value, &self.path(key), &expected, source);
         }
         found
@@ -225,6 +230,7 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
     let found = match value.get_ref() {
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => number.to_string(),
+        DeValue::Array(_) => "an array".to_owned(),
         other => format!("a {}", other.type_str()),
     };
     source.problem(
