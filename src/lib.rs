@@ -1,4 +1,36 @@
 //! Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
+//!
+//! A [`Manifest`] names the plugins, compiled WebAssembly components, and what each is granted. A
+//! [`ToolHost`] made of it takes a batch of [`ToolCall`]s and gives back one [`ToolResult`] for
+//! each, whatever happens to its siblings: a call that spins, crashes or asks for what it was not
+//! granted ends as a [`CallError`] of its own.
+//!
+//! ```
+//! use toolhost::{Manifest, ToolCall, ToolHost};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), toolhost::LoadError> {
+//! let manifest = Manifest::read("examples/demo/toolhost.toml")?;
+//! let host = ToolHost::load(manifest).await?;
+//!
+//! let calls = [
+//!     ToolCall::new("call_1", "calculate", r#"{"expression": "0.1 + 0.2"}"#),
+//!     ToolCall::new("call_2", "json_query", r#"{"document": [], "program": "last(repeat(.))"}"#),
+//!     ToolCall::new("call_3", "calculator", "{}"),
+//! ];
+//! let results = host.run_all(calls).await;
+//! assert_eq!(results[0].to_text(), "0.3");
+//! assert_eq!(results[1].to_text(), "Error: json_query timed out after 2 seconds");
+//! assert_eq!(
+//!     results[2].to_text(),
+//!     "Error: Unknown tool calculator. Similar tools: calculate"
+//! );
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`wire`] takes the calls out of an API's response and puts results into its shape;
+//! [`summarize`] compacts them. No type of wasmtime is part of this interface.
 
 #![warn(unreachable_pub)]
 
