@@ -9,8 +9,9 @@ plugin!(calculate);
 
 /// More than any calculation by hand has.
 const MAX_LENGTH: usize = 10_000;
-/// fend parses and evaluates by recursion, and a sandbox's stack is small.
+/// fend parses and evaluates by recursion, and a sandbox's stack is small: this is what it stands.
 const MAX_DEPTH: usize = 100;
+const MAX_OPERATORS: usize = 400;
 
 #[arguments]
 #[serde(deny_unknown_fields)]
@@ -37,9 +38,15 @@ fn calculate(args: Calculate) -> Result<String, Error> {
             "the expression is longer than {MAX_LENGTH} bytes"
         )));
     }
-    if depth(expression) > MAX_DEPTH {
+    let (depth, operators) = complexity(expression);
+    if depth > MAX_DEPTH {
         return Err(Error::invalid_arguments(format!(
             "the expression is nested deeper than {MAX_DEPTH} levels"
+        )));
+    }
+    if operators > MAX_OPERATORS {
+        return Err(Error::invalid_arguments(format!(
+            "the expression has more than {MAX_OPERATORS} operators and words: split it up"
         )));
     }
 
@@ -53,7 +60,7 @@ fn calculate(args: Calculate) -> Result<String, Error> {
         None => expression.to_owned(),
     };
     let result = fend_core::evaluate(&rounded, &mut context).map_err(|error| {
-        Error::invalid_arguments(format!("cannot evaluate {expression:?}: {error}"))
+        Error::invalid_arguments(format!("cannot evaluate the expression: {error}"))
     })?;
     let result = result.get_main_result();
     if result.is_empty() {
@@ -64,21 +71,28 @@ fn calculate(args: Calculate) -> Result<String, Error> {
     Ok(result.to_owned())
 }
 
-/// How deep evaluation recurses, at most: parentheses nest, and so do the operators that bind to the right.
-fn depth(expression: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let mut chain = 0;
+/// How deep brackets nest, and how many operators and words there are. Each may be a level of recursion, `2^2^2` as well as
+/// `1+1+1` and `sqrt sqrt 2`.
+fn complexity(expression: &str) -> (usize, usize) {
+    let (mut depth, mut deepest, mut operators) = (0_usize, 0, 0);
+    let mut in_word = false;
     for character in expression.chars() {
         match character {
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            '^' | '-' | '+' | '!' | '\\' | '/' | ':' | '.' => chain += 1,
-            ' ' | '*' => {}
-            _ => chain = 0,
+            _ => {}
         }
-        deepest = deepest.max(depth + chain);
+        deepest = deepest.max(depth);
+        let is_word = character.is_alphabetic() || character == '_';
+        let is_operator = !is_word
+            && !character.is_ascii_digit()
+            && !matches!(character, ' ' | '.' | ',' | '(' | ')');
+        if is_operator || is_word && !in_word {
+            operators += 1;
+        }
+        in_word = is_word;
     }
-    deepest
+    (deepest, operators)
 }
 
 /// The keys that the standard library hashes with are random: enough for dice, and no crate more.
@@ -131,5 +145,6 @@ mod tests {
         }
         let nested = format!("{}1{}", "(".repeat(5000), ")".repeat(5000 - 1));
         assert!(result(&nested[..9000], None).contains("nested"));
+        assert!(result(&format!("{}1", "1+".repeat(4000)), None).contains("split it up"));
     }
 }

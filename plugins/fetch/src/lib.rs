@@ -1,5 +1,6 @@
 //! HTTP requests, and answers as a model can use them.
 
+mod charset;
 mod http;
 mod render;
 

@@ -1,10 +1,10 @@
 //! From an answer's bytes to what a model reads.
 
+use crate::charset::decode;
 use htmd::HtmlToMarkdown;
 use htmd::element_handler::{HandlerResult, Handlers};
 use htmd::options::{BulletListMarker, Options};
 use markup5ever_rcdom::{Node, NodeData};
-use std::borrow::Cow;
 use std::rc::Rc;
 use toolhost_plugin::{Error, Output, arguments};
 use url::Url;
@@ -216,36 +216,6 @@ fn status(code: u16) -> String {
         _ => return code.to_string(),
     };
     format!("{code} {name}")
-}
-
-/// UTF-8, or the Western encodings that old pages are in. Tables for all others would double the plugin.
-fn decode<'a>(body: &'a [u8], content_type: &str) -> Cow<'a, str> {
-    let content_type = content_type.to_ascii_lowercase();
-    let is_western = ["iso-8859-1", "windows-1252", "latin1"]
-        .iter()
-        .any(|name| content_type.contains(name));
-    match std::str::from_utf8(body) {
-        Ok(text) => text.into(),
-        Err(_) if is_western => body
-            .iter()
-            .map(|&byte| western(byte))
-            .collect::<String>()
-            .into(),
-        Err(_) => String::from_utf8_lossy(body),
-    }
-}
-
-/// The web takes ISO-8859-1 for windows-1252, whose quotes and dashes are where the former has control characters.
-fn western(byte: u8) -> char {
-    const C1: [char; 32] = [
-        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',
-        '\u{8f}', '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}',
-        'ž', 'Ÿ',
-    ];
-    match byte {
-        0x80..=0x9f => C1[usize::from(byte - 0x80)],
-        _ => char::from(byte),
-    }
 }
 
 fn markdown(html: &str, base: &Url, with_links: bool) -> Result<String, Error> {

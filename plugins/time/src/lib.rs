@@ -22,7 +22,7 @@ struct Now {
 #[tool(title = "Current time", read_only, closed_world)]
 fn time_now(args: Now) -> Result<Json<Moment>, Error> {
     let zone = zone::named_or_default(args.zone.as_deref())?;
-    Ok(Json(Moment::of(&jiff::Timestamp::now().to_zoned(zone))))
+    Ok(Json(Moment::of(&moment::now().to_zoned(zone))))
 }
 
 #[arguments]

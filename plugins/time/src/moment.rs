@@ -55,6 +55,12 @@ impl Moment {
     }
 }
 
+/// The current second: what a model does with the time takes longer than what is cut off.
+pub(crate) fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
 /// Reads a point in time, in the zone that it names itself or else in the given one. The note says what had to be decided.
 pub(crate) fn parse(
     text: &str,
@@ -64,7 +70,7 @@ pub(crate) fn parse(
     let text = text.trim();
     let default_zone = zone::named_or_default(zone)?;
     if text.eq_ignore_ascii_case("now") {
-        return Ok((Timestamp::now().to_zoned(default_zone), None));
+        return Ok((now().to_zoned(default_zone), None));
     }
     let wrong = |error: jiff::Error| {
         Error::invalid_arguments(format!(
@@ -79,7 +85,7 @@ pub(crate) fn parse(
             let time = DateTimeParser::new()
                 .parse_time(text)
                 .map_err(|_| wrong(error))?;
-            let today = Timestamp::now().to_zoned(default_zone.clone()).date();
+            let today = now().to_zoned(default_zone.clone()).date();
             return resolve(today.to_datetime(time), default_zone);
         }
     };
