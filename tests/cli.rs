@@ -1,6 +1,7 @@
 //! The command line: every command and flag, through the binary.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -151,9 +152,10 @@ fn json_of_a_wrong_shape_is_not_called_no_json() {
 
 #[test]
 fn stream_prints_each_result_when_it_completes() {
-    let folder = Folder::of(&["echo", "misbehave"]);
+    let server = Server::start();
+    let folder = server.folder("");
     let calls = json_lines(&[
-        ("slow", "sleep", json!({ "ms": 1500 })),
+        ("slow", "http_get", json!({ "url": server.url() })),
         ("fast", "echo", json!({ "text": "hello" })),
     ]);
     let mut child = spawn(folder.command(&["run", "--stream", response(&folder, &calls)]));
@@ -163,9 +165,12 @@ fn stream_prints_each_result_when_it_completes() {
         next(),
         json!({ "role": "tool", "tool_call_id": "fast", "content": "hello" })
     );
-    // The first line is there while the slow call still runs.
-    assert_eq!(child.try_wait().unwrap(), None);
-    assert_eq!(next()["tool_call_id"], "slow");
+    // Only now does the first call get what it waits for.
+    answer(server.accept());
+    assert_eq!(
+        next(),
+        json!({ "role": "tool", "tool_call_id": "slow", "content": "200\nhi" })
+    );
     assert!(lines.next().is_none());
     assert!(child.wait().unwrap().success());
 }
@@ -299,28 +304,37 @@ fn timeout_overrides_every_timeout_of_the_manifest() {
 }
 
 #[test]
-fn max_concurrency_overrides_the_manifest() {
-    let manifest = format!(
-        "[host]\nmax-concurrency = 2\n{}{}",
-        listed("echo"),
-        listed("misbehave")
-    );
-    let folder = Folder::with(manifest);
+fn a_higher_max_concurrency_runs_more_at_once_than_the_manifest() {
+    let server = Server::start();
+    let folder = server.folder("[host]\nmax-concurrency = 1\n");
+    let calls = json_lines(&[
+        ("a", "http_get", json!({ "url": server.url() })),
+        ("b", "http_get", json!({ "url": server.url() })),
+    ]);
+    let arguments = ["run", "--max-concurrency", "2", response(&folder, &calls)];
+    let child = spawn(folder.command(&arguments));
+    // Neither gets an answer before both have asked.
+    for asked in [server.accept(), server.accept()] {
+        answer(asked);
+    }
+    let output = child.wait_with_output().unwrap();
+    let results: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let contents: Vec<&Value> = results.iter().map(|result| &result["content"]).collect();
+    assert_eq!(contents, ["200\nhi", "200\nhi"]);
+}
+
+#[test]
+fn a_lower_max_concurrency_runs_fewer_at_once_than_the_manifest() {
+    let folder = Folder::of(&["echo", "misbehave"]);
     let calls = json_lines(&[
         ("slow", "sleep", json!({ "ms": 300 })),
         ("fast", "echo", json!({ "text": "hello" })),
     ]);
-    let ids = |arguments: &[&str]| -> Vec<Value> {
-        let lines = folder.run(arguments, &calls).answered().lines();
-        lines
-            .into_iter()
-            .map(|line| line["tool_call_id"].clone())
-            .collect()
-    };
-    assert_eq!(ids(&["run", "--stream"]), ["fast", "slow"]);
+    let arguments = ["run", "--stream", "--max-concurrency", "1"];
+    let lines = folder.run(&arguments, calls).answered().lines();
     // One after the other, they end in their order.
-    let one = ["run", "--stream", "--max-concurrency", "1"];
-    assert_eq!(ids(&one), ["slow", "fast"]);
+    let ids: Vec<&Value> = lines.iter().map(|line| &line["tool_call_id"]).collect();
+    assert_eq!(ids, ["slow", "fast"]);
 }
 
 // The manifest
@@ -535,17 +549,12 @@ fn an_interrupt_is_heard_while_results_are_printed() {
 
 #[test]
 fn an_interrupted_single_call_prints_nothing_and_exits_130() {
-    let manifest = format!(
-        "{}[plugin.misbehave.permissions]\nhttp = [\"http://127.0.0.1:{{port}}\"]\n",
-        listed("misbehave")
-    );
-    // A server that takes the request and never answers: when it has it, the call runs.
-    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = server.local_addr().unwrap().port();
-    let folder = Folder::with(manifest.replace("{port}", &port.to_string()));
-    let arguments = json!({ "url": format!("http://127.0.0.1:{port}/") }).to_string();
+    let server = Server::start();
+    let folder = server.folder("");
+    let arguments = json!({ "url": server.url() }).to_string();
     let child = spawn(folder.command(&["call", "http_get", &arguments, "--timeout", "1h"]));
-    let (_connection, _) = server.accept().unwrap();
+    // It runs: it has asked, and gets no answer.
+    let _asked = server.accept();
     interrupt(child.id());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
@@ -1003,6 +1012,46 @@ fn a_closed_stdout_ends_a_stream_before_its_calls_are_over() {
     ];
     let status = folder.command(&arguments).stdout(writer).status().unwrap();
     assert_eq!(status.code(), Some(0));
+}
+
+/// What the calls of a test wait for: a server of this machine that answers when it is told to.
+struct Server(TcpListener);
+
+impl Server {
+    fn start() -> Server {
+        Server(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().unwrap())
+    }
+
+    /// A folder with a manifest that starts so, of `echo` and of `misbehave`, which may come here.
+    fn folder(&self, manifest: &str) -> Folder {
+        Folder::with(format!(
+            "{manifest}{}{}[plugin.misbehave.permissions]\nhttp = [\"{}\"]\n",
+            listed("echo"),
+            listed("misbehave"),
+            self.url()
+        ))
+    }
+
+    fn accept(&self) -> TcpStream {
+        self.0.accept().unwrap().0
+    }
+}
+
+/// Answers `hi` to a request.
+fn answer(mut asked: TcpStream) {
+    // To have its end left unread would reset the connection.
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        asked.read_exact(&mut byte).unwrap();
+        request.extend(byte);
+    }
+    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
+    asked.write_all(response).unwrap();
 }
 
 /// Puts a response into the folder, and gives its name.

@@ -111,13 +111,15 @@ pub(super) async fn run_batch(
     let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         let next = tokio::select! {
-            next = batch.next() => next,
+            // The interrupt first: from before the first call starts, it is ours to handle.
+            biased;
             signal = &mut interrupt, if !interrupted => {
                 signal.context("cannot wait for an interrupt")?;
                 interrupted = true;
                 batch.cancel();
                 continue;
             }
+            next = batch.next() => next,
         };
         let Some((index, result)) = next else {
             break;
