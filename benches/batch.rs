@@ -99,7 +99,11 @@ fn python(response: &str) -> f64 {
         .stdin(input)
         .output()
         .expect("python3 runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let rate = String::from_utf8(output.stdout).expect("a number");
     rate.trim().parse().expect("a number")
 }

@@ -25,7 +25,12 @@ fn main() {
     std::fs::write(&manifest, listed).expect("written");
     let start = || {
         let output = Command::new(env!("CARGO_BIN_EXE_toolhost"))
-            .args(["call", "calculate", r#"{"expression": "6 * 7"}"#, "--code-cache"])
+            .args([
+                "call",
+                "calculate",
+                r#"{"expression": "6 * 7"}"#,
+                "--code-cache",
+            ])
             .arg(folder.path().join("code"))
             .arg("--manifest")
             .arg(&manifest)

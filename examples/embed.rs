@@ -16,7 +16,11 @@ async fn main() -> Result<(), toolhost::LoadError> {
 
     // What it called; the arguments are JSON text, as the model wrote it.
     let calls = [
-        ToolCall::new("call_1", "calculate", r#"{"expression": "5 ft 3 in to cm"}"#),
+        ToolCall::new(
+            "call_1",
+            "calculate",
+            r#"{"expression": "5 ft 3 in to cm"}"#,
+        ),
         ToolCall::new("call_2", "time_now", r#"{"zone": "Asia/Tokyo"}"#),
         ToolCall::new("call_3", "no_such_tool", "{}"),
     ];

@@ -1,13 +1,16 @@
 //! What a component is, without a manifest: its imports, exports and tools.
 
 use std::path::Path;
-use std::sync::Arc;
 
+use wasmtime::component::Component;
+
+use crate::bindings::PluginPre;
 use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
 use crate::limits::Limits;
 use crate::manifest::PluginConfig;
 use crate::plugin::{Compiled, component};
+use crate::sandbox::Sandbox;
 use crate::tool::Tool;
 
 /// What [`inspect`] found.
@@ -41,35 +44,73 @@ const PERMISSIONS: [(&str, &str); 3] = [
 ///
 /// [`LoadError::Invalid`] when the file is no component.
 pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspection, LoadError> {
-    let path = path.as_ref();
-    let limits = Limits::default();
-    let engine = Arc::new(Engine::new(&EngineConfig {
-        instances: 1,
-        memory: limits.memory,
-        cache,
-    })?);
-    let invalid = |message: String| LoadError::Invalid(vec![Diagnostic::new(path, None, message)]);
-    let bytes = component::read(path, limits.max_component).map_err(invalid)?;
-    let component = component::load(&bytes, &engine.engine).map_err(invalid)?;
+    let path = path.as_ref().to_owned();
+    let file = path.clone();
+    let prepared = tokio::task::spawn_blocking(move || prepare(&file, cache)).await;
+    let Prepared {
+        bytes,
+        component,
+        pre,
+    } = match prepared {
+        Ok(prepared) => prepared?,
+        Err(error) => return Err(invalid(&path, format!("cannot be compiled: {error}"))),
+    };
     let imports = component::imports(&component);
-    let config = PluginConfig::new("", path);
-    let tools = match Compiled::new(config, path, &engine) {
-        Ok(compiled) => compiled
-            .list_tools(path)
+    let config = PluginConfig::new("", &path);
+    let tools = match pre {
+        Ok(pre) => Compiled::ungranted(config, pre)
+            .list_tools(&path)
             .await
             .map(|plugin| plugin.tools.into_iter().map(|tool| tool.tool).collect()),
-        Err(problems) => Err(problems),
+        Err(message) => Err(vec![Diagnostic::new(&path, None, message)]),
     };
     Ok(Inspection {
         size: bytes.len() as u64,
         sha256: component::digest(&bytes),
         exports: component::exports(&component),
-        permissions: PERMISSIONS
-            .iter()
-            .filter(|(prefix, _)| imports.iter().any(|import| import.starts_with(prefix)))
-            .map(|(_, permission)| *permission)
-            .collect(),
+        permissions: usable_permissions(&component, &imports),
         imports,
         tools,
     })
+}
+
+fn usable_permissions(component: &Component, imports: &[String]) -> Vec<&'static str> {
+    let mut permissions: Vec<&str> = PERMISSIONS
+        .iter()
+        .filter(|(prefix, _)| imports.iter().any(|import| import.starts_with(prefix)))
+        .map(|(_, permission)| *permission)
+        .collect();
+    if component::asks_for_secrets(component) {
+        permissions.push("secrets");
+    }
+    permissions
+}
+
+struct Prepared {
+    bytes: Vec<u8>,
+    component: Component,
+    pre: Result<PluginPre<Sandbox>, String>,
+}
+
+/// Reads and compiles: seconds of computing when it is not in the cache.
+fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
+    let limits = Limits::default();
+    let engine = Engine::new(&EngineConfig {
+        instances: 1,
+        memory: limits.memory,
+        cache,
+    })?;
+    let invalid = |message| invalid(path, message);
+    let bytes = component::read(path, limits.max_component).map_err(invalid)?;
+    let component = component::compile(&bytes, &engine.engine).map_err(invalid)?;
+    let pre = component::link(&component, &engine);
+    Ok(Prepared {
+        bytes,
+        component,
+        pre,
+    })
+}
+
+fn invalid(path: &Path, message: String) -> LoadError {
+    LoadError::Invalid(vec![Diagnostic::new(path, None, message)])
 }

@@ -132,11 +132,11 @@ impl Manifest {
             let span = error.span().unwrap_or(0..0);
             source.problem(span, error.message());
         }
-        if !syntax_errors.is_empty() {
-            // What the parser recovered may lack keys: more messages would mislead.
-            return Err(LoadError::Invalid(source.problems));
+        let mut manifest = Manifest::default();
+        // What the parser recovered may lack keys: more messages would mislead.
+        if syntax_errors.is_empty() {
+            manifest = read_manifest(document.get_ref(), &mut source);
         }
-        let manifest = read_manifest(document.get_ref(), &mut source);
         if source.problems.is_empty() {
             Ok(manifest)
         } else {
@@ -187,8 +187,9 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
             let mut plugin = PluginConfig::new(&name, "");
             plugin.at = Some(at);
             plugin.limits = host.limits.clone();
+            let has_path = table.has("path");
             read_plugin(table, &mut plugin, &folder, source);
-            if plugin.path.as_os_str().is_empty() {
+            if !has_path {
                 match &plugin_dir {
                     Some((dir, _)) => plugin.path = dir.join(format!("{name}.wasm")),
                     None => source.problem(
@@ -207,7 +208,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
                     // Listed under another name, it is that plugin and no second one.
                     if plugins
                         .values()
-                        .any(|listed: &PluginConfig| listed.path == path)
+                        .any(|listed: &PluginConfig| is_same_file(&listed.path, &path))
                     {
                         continue;
                     }
@@ -327,7 +328,7 @@ fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, sourc
 fn read_permissions(mut table: Table, folder: &Path, source: &mut Source) -> Permissions {
     let mut permissions = Permissions::default();
     for value in table.array("files", source).unwrap_or_default() {
-        if let Some(grant) = expect_table(value, "files".to_owned(), source)
+        if let Some(grant) = expect_table(value, table.path("files"), source)
             .and_then(|table| read_file_grant(table, value.span(), folder, source))
         {
             if permissions
@@ -344,7 +345,7 @@ fn read_permissions(mut table: Table, folder: &Path, source: &mut Source) -> Per
     for value in table.array("http", source).unwrap_or_default() {
         permissions
             .http
-            .extend(expect_parsed(value, "http", source));
+            .extend(expect_parsed(value, &table.path("http"), source));
     }
     if let Some(table) = table.table("env", source) {
         for (key, value, path) in table.entries() {
@@ -395,11 +396,8 @@ fn read_file_grant(
             source,
         )
         .unwrap_or(Access::ReadOnly);
-    for (key, missing) in [
-        ("host", table.get("host").is_none()),
-        ("guest", table.get("guest").is_none()),
-    ] {
-        if missing {
+    for key in ["host", "guest"] {
+        if !table.has(key) {
             source.problem(span.clone(), format!("a file grant needs `{key}`"));
         }
     }
@@ -428,16 +426,15 @@ fn read_secret(
     folder: &Path,
     source: &mut Source,
 ) -> Option<SecretSource> {
+    if table.has("env") == table.has("file") {
+        source.problem(span, "a secret needs either `env` or `file`");
+    }
     let env = table.string("env", source);
     let file = table.string("file", source);
     table.finish(source);
     match (env, file) {
-        (Some(name), None) => Some(SecretSource::Env(name.to_owned())),
-        (None, Some(path)) => Some(SecretSource::File(folder.join(path))),
-        _ => {
-            source.problem(span, "a secret needs either `env` or `file`");
-            None
-        }
+        (Some(name), _) => Some(SecretSource::Env(name.to_owned())),
+        (None, path) => Some(SecretSource::File(folder.join(path?))),
     }
 }
 
@@ -456,6 +453,11 @@ fn find_plugins(dir: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     }
     found.sort();
     Ok(found)
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let same = || Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
+    a == b || same().unwrap_or(false)
 }
 
 fn is_name(text: &str) -> bool {

@@ -62,7 +62,8 @@ impl Compiled {
             .map_err(|message| Diagnostic::new(&config.path, None, message))
             .and_then(|bytes| {
                 check_pin(&config, &bytes, manifest)?;
-                component::compile(&bytes, engine)
+                component::compile(&bytes, &engine.engine)
+                    .and_then(|component| component::link(&component, engine))
                     .map_err(|message| Diagnostic::new(&config.path, None, message))
             });
         match pre {
@@ -80,6 +81,15 @@ impl Compiled {
                 problems.push(problem);
                 Err(problems)
             }
+        }
+    }
+
+    /// A component with default limits and no permissions, linked.
+    pub(crate) fn ungranted(config: PluginConfig, pre: PluginPre<Sandbox>) -> Compiled {
+        Compiled {
+            config,
+            pre,
+            grants: Arc::default(),
         }
     }
 

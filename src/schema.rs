@@ -1,9 +1,12 @@
 //! A tool's JSON Schema, compiled once, and arguments held against it.
 
+mod cost;
+
 use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::error::{ArgumentProblem, CallError};
+use cost::{Cost, MAX_RECURSION};
 
 /// Problems told to the model at once: enough to mend a call, few enough to read.
 const MAX_PROBLEMS: usize = 5;
@@ -15,7 +18,10 @@ const MAX_MESSAGE: usize = 400;
 const MAX_SCHEMA: usize = 256 << 10;
 
 #[derive(Debug)]
-pub(crate) struct Schema(Validator);
+pub(crate) struct Schema {
+    validator: Validator,
+    cost: Cost,
+}
 
 impl Schema {
     /// Parses and compiles a schema of objects. It never leaves the process: a `$ref` to anywhere
@@ -29,6 +35,7 @@ impl Schema {
         if !value.is_object() {
             return Err(format!("is {}, not an object", kind(&value)));
         }
+        let cost = Cost::of(&value)?;
         let validator = jsonschema::options()
             .offline()
             .build(&value)
@@ -40,7 +47,7 @@ impl Schema {
                     at => format!("is not a valid JSON Schema: {at}: {message}"),
                 }
             })?;
-        Ok((value, Schema(validator)))
+        Ok((value, Schema { validator, cost }))
     }
 
     /// Checks the text of a call's arguments.
@@ -51,11 +58,21 @@ impl Schema {
             let message = format!("must be a JSON object, and is {}", kind(&value));
             return Err(CallError::invalid_arguments("", message));
         }
-        if self.0.is_valid(&value) {
+        let depth = cost::depth(&value);
+        if self.cost.recursive && depth > MAX_RECURSION {
+            let message = format!("nested {depth} levels deep, of at most {MAX_RECURSION}");
+            return Err(CallError::invalid_arguments("", message));
+        }
+        if self.validator.is_valid(&value) {
             return Ok(());
         }
+        if !self.cost.allows_reasons(depth) {
+            let message =
+                "not what the tool's schema asks for, which is too intricate to say where";
+            return Err(CallError::invalid_arguments("", message));
+        }
         let problems = self
-            .0
+            .validator
             .iter_errors(&value)
             .take(MAX_PROBLEMS)
             .map(|error| ArgumentProblem {
@@ -83,5 +100,116 @@ fn shorten(message: String) -> String {
     match message.char_indices().nth(MAX_MESSAGE) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(schema: &str) -> Result<Schema, String> {
+        Schema::parse(schema).map(|(_, schema)| schema)
+    }
+
+    /// `{"a": {"a": … 1}}`
+    fn nested(levels: usize) -> String {
+        "{\"a\":".repeat(levels) + "1" + &"}".repeat(levels)
+    }
+
+    /// `$defs` of which each refers twice to the next.
+    fn doubling(levels: usize) -> String {
+        let defs: String = (0..levels)
+            .map(|n| {
+                let next = format!(r##"{{"$ref":"#/$defs/d{}"}}"##, n + 1);
+                format!(r#""d{n}":{{"allOf":[{next},{next}]}},"#)
+            })
+            .collect();
+        format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{defs}"d{levels}":{{"type":"object"}}}}}}"##)
+    }
+
+    #[test]
+    fn references_that_multiply_are_refused() {
+        assert!(parse(&doubling(8)).unwrap().check("{}").is_ok());
+        for levels in [20, 60, 100] {
+            let error = parse(&doubling(levels)).unwrap_err();
+            assert!(
+                error.contains("unfolds") || error.contains("nests"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn references_to_themselves_end() {
+        for schema in [
+            r##"{"$ref":"#"}"##,
+            r##"{"allOf":[{"$ref":"#"},{"$ref":"#"}]}"##,
+            r##"{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}}}"##,
+            r##"{"$dynamicAnchor":"n","anyOf":[{"$dynamicRef":"#n"}]}"##,
+        ] {
+            // Whatever they mean, an answer comes.
+            let _ = parse(schema).unwrap().check("{}");
+        }
+    }
+
+    #[test]
+    fn recursion_is_bounded_by_the_depth_of_the_arguments() {
+        // Each level may be walked in two ways, and in neither does it fit.
+        let schema = parse(
+            r##"{"anyOf":[{"properties":{"a":{"$ref":"#"}},"required":["b"]},
+                          {"properties":{"a":{"$ref":"#"}},"required":["c"]}]}"##,
+        )
+        .unwrap();
+        for levels in [1, 2, 20, 32, 33, 100] {
+            let error = schema.check(&nested(levels)).unwrap_err();
+            assert_eq!(error.code(), "invalid-arguments", "{levels}");
+        }
+        let tree = parse(
+            r##"{"type":"object","properties":{"v":{"type":"integer"},
+                "l":{"$ref":"#"},"r":{"$ref":"#"}},"additionalProperties":false}"##,
+        )
+        .unwrap();
+        assert!(
+            tree.check(r#"{"l":{"l":{"v":1},"r":{"v":2}},"r":{}}"#)
+                .is_ok()
+        );
+        let error = tree.check(r#"{"l":{"v":"x"}}"#).unwrap_err();
+        let CallError::InvalidArguments { problems } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(problems[0].pointer, "/l/v");
+    }
+
+    #[test]
+    fn the_deepest_recursion_that_is_allowed_fits_a_small_stack() {
+        // As deep a chain of references as is allowed, back to its start with each level.
+        let last = 110;
+        let defs: String = (0..last)
+            .map(|n| format!(r##""d{n}":{{"$ref":"#/$defs/d{}"}},"##, n + 1))
+            .collect();
+        let schema = format!(
+            r##"{{"$ref":"#/$defs/d0","$defs":{{{defs}"d{last}":{{"properties":{{"a":{{"$ref":"#/$defs/d0"}}}}}}}}}}"##
+        );
+        let schema = parse(&schema).unwrap();
+        let check = move || schema.check(&nested(MAX_RECURSION));
+        // Half of what a thread of tokio has.
+        let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(check);
+        assert!(thread.unwrap().join().unwrap().is_ok());
+    }
+
+    #[test]
+    fn nothing_is_fetched_from_elsewhere() {
+        for reference in [
+            "https://example.com/s.json",
+            "other.json",
+            "#/nowhere",
+            "#nothing",
+        ] {
+            let error = parse(&format!(r#"{{"$ref":"{reference}"}}"#)).unwrap_err();
+            assert!(error.contains(reference), "{error}");
+        }
+        let own =
+            r##"{"$id":"https://e.com/s","$ref":"https://e.com/s#/$defs/a","$defs":{"a":{}}}"##;
+        assert!(parse(own).is_ok());
     }
 }

@@ -66,7 +66,7 @@ pub enum DecodeError {
         error: serde_json::Error,
     },
     /// One line of JSON Lines is not a call.
-    #[error("line {line} is not a call: {error}")]
+    #[error("line {line} is not a call: {}{}", in_line(.error), cut_hint(.error))]
     Line {
         /// Which, from 1.
         line: usize,
@@ -88,6 +88,28 @@ fn cut_hint(error: &serde_json::Error) -> &'static str {
         " (was it cut off?)"
     } else {
         ""
+    }
+}
+
+/// The error of one line, which has no number in it.
+fn in_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(reason) if error.column() > 0 => format!("{reason} at column {}", error.column()),
+        _ => text,
+    }
+}
+
+/// Why text is not what was looked for: no JSON at all, or JSON of another shape.
+fn unfit(error: serde_json::Error) -> DecodeError {
+    if error.is_data() {
+        DecodeError::Shape {
+            found: format!("of another shape ({error})"),
+            expected: EXPECTED,
+        }
+    } else {
+        DecodeError::NotJson { error }
     }
 }
 
@@ -172,8 +194,7 @@ fn detect_document(document: &str) -> Result<Format, DecodeError> {
     if !document.starts_with('{') {
         return Err(other("neither an object nor an array"));
     }
-    let shape: Shape =
-        serde_json::from_str(document).map_err(|error| DecodeError::NotJson { error })?;
+    let shape: Shape = serde_json::from_str(document).map_err(unfit)?;
     if shape.choices.is_some() || shape.role.is_some() || shape.tool_calls.is_some() {
         Ok(Format::OpenaiChat)
     } else if shape.name.is_some() && shape.function.is_none() {

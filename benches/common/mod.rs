@@ -51,5 +51,7 @@ pub fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.parse::<usize>().ok()).expect("a size in kB") << 10
+    kib.and_then(|kib| kib.parse::<usize>().ok())
+        .expect("a size in kB")
+        << 10
 }

@@ -27,7 +27,9 @@ fn bar(title: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {wide_msg}");
     bar.set_style(style.expect("the template is valid"));
     bar.set_prefix(title);
-    bar.enable_steady_tick(Duration::from_millis(200));
+    if !bar.is_hidden() {
+        bar.enable_steady_tick(Duration::from_millis(200));
+    }
     bar
 }
 

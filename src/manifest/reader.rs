@@ -66,7 +66,12 @@ impl<'t, 'i> Table<'t, 'i> {
         self.entries.get(key)
     }
 
-    fn path(&self, key: &str) -> String {
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// A key of it, as messages name it.
+    pub(super) fn path(&self, key: &str) -> String {
         if self.name.is_empty() {
             key.to_owned()
         } else {

@@ -7,6 +7,7 @@ use std::path::Path;
 use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::PluginPre;
 use crate::engine::Engine;
@@ -61,7 +62,7 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 }
 
 /// Compiles a component, or takes its code from the cache.
-pub(crate) fn load(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Component, String> {
+pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Component, String> {
     // The last four bytes are the version of a core module, or the layer of a component.
     match bytes.get(..8) {
         None => return Err(format!("is not a component: it has {} bytes", bytes.len())),
@@ -78,14 +79,13 @@ pub(crate) fn load(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Component,
         .map_err(|error| format!("is not a valid component: {error:#}"))
 }
 
-/// Compiles and links a plugin.
-pub(crate) fn compile(bytes: &[u8], engine: &Engine) -> Result<PluginPre<Sandbox>, String> {
-    let component = load(bytes, &engine.engine)?;
-    check_exports(&exports(&component))?;
-    check_imports(&imports(&component))?;
+/// Links a component that is a plugin.
+pub(crate) fn link(component: &Component, engine: &Engine) -> Result<PluginPre<Sandbox>, String> {
+    check_exports(&exports(component))?;
+    check_imports(&imports(component))?;
     engine
         .linker
-        .instantiate_pre(&component)
+        .instantiate_pre(component)
         .and_then(PluginPre::new)
         .map_err(|error| format!("does not fit this host: {error:#}"))
 }
@@ -106,6 +106,19 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
     ty.exports(engine)
         .map(|(name, _)| name.to_owned())
         .collect()
+}
+
+/// Whether it imports the function that hands out secrets.
+pub(crate) fn asks_for_secrets(component: &Component) -> bool {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let prefix = format!("{PLUGIN_PACKAGE}/host@");
+    ty.imports(engine).any(|(name, item)| match item.ty {
+        ComponentItem::ComponentInstance(host) => {
+            name.starts_with(&prefix) && host.get_export(engine, "secret").is_some()
+        }
+        _ => false,
+    })
 }
 
 fn check_exports(exports: &[String]) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{DecodeError, arguments, label};
+use super::{DecodeError, arguments, label, unfit};
 use crate::tool::{Tool, ToolCall};
 
 /// A tool as the request's `tools` takes it.
@@ -77,6 +77,11 @@ struct Call<'a> {
     function: Option<CalledFunction<'a>>,
     #[serde(borrow)]
     custom: Option<CalledCustom<'a>>,
+    /// Without the `function` around it, as scripts write it.
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -97,17 +102,16 @@ struct CalledCustom<'a> {
 }
 
 pub(super) fn decode(text: &str) -> Result<Vec<ToolCall>, DecodeError> {
-    let not_json = |error| DecodeError::NotJson { error };
-    let document: &RawValue = serde_json::from_str(text).map_err(not_json)?;
+    let document: &RawValue = serde_json::from_str(text).map_err(unfit)?;
     let text = document.get();
     let calls = if text.starts_with('[') {
-        serde_json::from_str(text).map_err(not_json)?
+        serde_json::from_str(text).map_err(unfit)?
     } else {
-        let completion: Completion = serde_json::from_str(text).map_err(not_json)?;
+        let completion: Completion = serde_json::from_str(text).map_err(unfit)?;
         match completion.choices {
             Some(choices) => chosen(choices)?,
             None => {
-                let message: Message = serde_json::from_str(text).map_err(not_json)?;
+                let message: Message = serde_json::from_str(text).map_err(unfit)?;
                 message.tool_calls.unwrap_or_default()
             }
         }
@@ -139,7 +143,7 @@ fn call(call: Call) -> ToolCall {
     let (name, given) = match (call.function, call.custom) {
         (Some(function), _) => (function.name, function.arguments),
         (None, Some(custom)) => (custom.name, custom.input),
-        (None, None) => (None, None),
+        (None, None) => (call.name, call.arguments),
     };
     ToolCall {
         id: label(call.id),

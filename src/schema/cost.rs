@@ -1,0 +1,172 @@
+//! What checking against a schema can cost, found before it is first used.
+//!
+//! Schemas come from plugins, and validation is host code that no deadline ends: a few hundred bytes
+//! of `$ref`s can ask for more steps than a machine makes in a year. So a schema is unfolded on paper, every
+//! `$ref` replaced by what it refers to, and refused if that grows out of hand. Recursion ends the
+//! unfolding; what it costs depends on how deep the arguments are, which [`Cost::allows`] bounds.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+/// Subschemas of an unfolded schema.
+const MAX_SIZE: u64 = 50_000;
+
+/// Subschemas and `$ref`s inside of one another, which validation recurses through.
+const MAX_NESTING: usize = 128;
+
+/// How deep arguments may be for a schema that refers to itself: each level recurses through the
+/// schema once more.
+pub(super) const MAX_RECURSION: usize = 32;
+
+/// Steps that collecting the reasons of a failure may take.
+const MAX_STEPS: u64 = 1_000_000;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    size: u64,
+    pub(super) recursive: bool,
+}
+
+impl Cost {
+    /// # Errors
+    ///
+    /// The schema is too costly to use, or refers to what is not in it.
+    pub(super) fn of(schema: &Value) -> Result<Cost, String> {
+        let mut unfolding = Unfolding {
+            root: schema,
+            anchors: HashMap::new(),
+            sizes: HashMap::new(),
+            open: HashSet::new(),
+            recursive: false,
+        };
+        unfolding.find_anchors(schema, true)?;
+        let size = unfolding.size(schema, 0)?;
+        if size > MAX_SIZE {
+            return Err(format!(
+                "unfolds to more than {MAX_SIZE} subschemas: it refers to the same parts too often"
+            ));
+        }
+        Ok(Cost {
+            size,
+            recursive: unfolding.recursive,
+        })
+    }
+
+    /// Whether all the reasons why arguments of that depth do not fit can be collected: unlike the
+    /// bare answer, which is remembered for each part of the arguments, that may walk every path.
+    pub(super) fn allows_reasons(&self, depth: usize) -> bool {
+        let levels = if self.recursive { depth.max(1) } else { 1 };
+        let exponent = u32::try_from(levels).unwrap_or(u32::MAX);
+        self.size.saturating_pow(exponent) <= MAX_STEPS
+    }
+}
+
+struct Unfolding<'s> {
+    root: &'s Value,
+    anchors: HashMap<&'s str, &'s Value>,
+    /// By address: what was already unfolded.
+    sizes: HashMap<*const Value, u64>,
+    /// What is being unfolded right now.
+    open: HashSet<*const Value>,
+    recursive: bool,
+}
+
+impl<'s> Unfolding<'s> {
+    fn find_anchors(&mut self, schema: &'s Value, root: bool) -> Result<(), String> {
+        if let Some(members) = schema.as_object() {
+            for key in ["$anchor", "$dynamicAnchor"] {
+                if let Some(name) = members.get(key).and_then(Value::as_str) {
+                    self.anchors.insert(name, schema);
+                }
+            }
+            if !root && members.get("$id").is_some_and(Value::is_string) {
+                return Err(
+                    "has an `$id` inside of it; only the whole schema may have one".to_owned(),
+                );
+            }
+        }
+        for part in parts(schema) {
+            self.find_anchors(part, false)?;
+        }
+        Ok(())
+    }
+
+    /// The number of subschemas of `schema`, unfolded.
+    fn size(&mut self, schema: &'s Value, nesting: usize) -> Result<u64, String> {
+        if nesting > MAX_NESTING {
+            return Err(format!(
+                "nests more than {MAX_NESTING} subschemas and `$ref`s"
+            ));
+        }
+        let address: *const Value = schema;
+        if let Some(size) = self.sizes.get(&address) {
+            return Ok(*size);
+        }
+        if !self.open.insert(address) {
+            self.recursive = true;
+            return Ok(1);
+        }
+        let mut size: u64 = 1;
+        for key in ["$ref", "$dynamicRef", "$recursiveRef"] {
+            if let Some(reference) = schema.get(key).and_then(Value::as_str) {
+                let target = self.resolve(reference)?;
+                size = size.saturating_add(self.size(target, nesting + 1)?);
+            }
+        }
+        for part in parts(schema) {
+            size = size.saturating_add(self.size(part, nesting + 1)?);
+        }
+        self.open.remove(&address);
+        self.sizes.insert(address, size);
+        Ok(size)
+    }
+
+    fn resolve(&self, reference: &str) -> Result<&'s Value, String> {
+        let fragment = reference.strip_prefix('#').or_else(|| {
+            let id = self.root.get("$id")?.as_str()?;
+            reference.strip_prefix(id)?.strip_prefix('#')
+        });
+        let found = match fragment {
+            Some("") => Some(self.root),
+            Some(pointer) if pointer.starts_with('/') => {
+                let decoded = percent_decode(pointer);
+                self.root.pointer(&decoded)
+            }
+            Some(anchor) => self.anchors.get(anchor).copied(),
+            None => None,
+        };
+        found.ok_or_else(|| {
+            format!("has a `$ref` to {reference:?}, which is not in it; nothing is fetched from elsewhere")
+        })
+    }
+}
+
+/// The values inside of a schema that may be subschemas. Taking too many for one only makes the
+/// estimate larger.
+fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
+    let members = schema.as_object().into_iter().flatten();
+    let members = members
+        .filter(|(key, _)| !matches!(key.as_str(), "enum" | "const" | "default" | "examples"))
+        .map(|(_, value)| value);
+    let items = schema.as_array().into_iter().flatten();
+    members
+        .chain(items)
+        .filter(|value| value.is_object() || value.is_array())
+}
+
+fn percent_decode(pointer: &str) -> String {
+    percent_encoding::percent_decode_str(pointer)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+/// How deep a value is nested: 0 for one that is no array or object.
+pub(super) fn depth(value: &Value) -> usize {
+    let inner = match value {
+        Value::Array(items) => items.iter().map(depth).max(),
+        Value::Object(members) => members.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + inner.unwrap_or(0)
+}
