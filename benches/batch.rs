@@ -13,13 +13,18 @@ use toolhost::wire;
 
 const ROUNDS: usize = 15;
 
-/// Python's side: the same batch over and over, each call a coroutine that returns its text.
+/// Python's side: the same batch over and over, dispatched as agents in Python do.
 const GATHER: &str = r#"
 import asyncio, json, sys, time
 calls = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in json.load(sys.stdin)]
 async def echo(text): return text
 tools = {"echo": echo}
-async def one(id, name, arguments): return id, await tools[name](**json.loads(arguments))
+async def one(id, name, arguments):
+    try:
+        content = await tools[name](**json.loads(arguments))
+    except Exception as error:
+        content = f"Error: {name} failed - {error}"
+    return {"role": "tool", "tool_call_id": id, "content": content}
 async def main():
     rates = []
     for _ in range(int(sys.argv[1])):

@@ -3,9 +3,12 @@
 mod batch;
 mod load;
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug_span};
 
@@ -84,9 +87,9 @@ impl ToolHost {
                 let start = Instant::now();
                 let span = debug_span!("call", id, tool = name, plugin = plugin.config.name);
                 // Boxed, so that a call that waits does not hold room for one that runs.
-                let served = Box::pin(plugin.call(tool, call, start))
-                    .instrument(span)
-                    .await;
+                let served = Box::pin(plugin.call(tool, call, start)).instrument(span);
+                let served = AssertUnwindSafe(served).catch_unwind().await;
+                let served = served.unwrap_or_else(|panic| Served::refused(panicked(&*panic)));
                 (served, start - queued, start)
             }
         };
@@ -125,4 +128,14 @@ impl ToolHost {
     {
         self.run(calls).collect_in_order().await
     }
+}
+
+/// A panic of the host while it served a call is that call's error and nobody else's.
+fn panicked(panic: &(dyn Any + Send)) -> CallError {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message");
+    CallError::internal(format!("the host panicked: {message}"))
 }

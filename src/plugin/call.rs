@@ -1,8 +1,6 @@
 //! One call: a fresh instance, run until it answers, fails or meets its deadline.
 
-use std::any::Any;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -125,10 +123,9 @@ pub(super) async fn in_instance<R>(
     .await;
     let sandbox = store.data();
     let outcome = match ended {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(classify(&error, sandbox, limits)),
-        Err(Interrupted::Deadline) => Err(timeout(limits)),
-        Err(Interrupted::Panic(message)) => Err(CallError::internal(message)),
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(error)) => Err(classify(&error, sandbox, limits)),
+        None => Err(timeout(limits)),
     };
     Ended {
         outcome,
@@ -147,13 +144,8 @@ fn transfer_bound(limits: &Limits) -> usize {
     output.saturating_mul(4).saturating_add(2 << 20)
 }
 
-enum Interrupted {
-    Deadline,
-    Panic(String),
-}
-
 /// Polls `run` to its end, or to the deadline: wherever it is then, it is dropped.
-async fn until<T>(deadline: Instant, run: impl Future<Output = T>) -> Result<T, Interrupted> {
+async fn until<T>(deadline: Instant, run: impl Future<Output = T>) -> Option<T> {
     let mut run = pin!(run);
     // Most calls end in their first poll and never need a timer.
     let mut timer = pin!(None);
@@ -161,31 +153,20 @@ async fn until<T>(deadline: Instant, run: impl Future<Output = T>) -> Result<T, 
         // Looked at before the guest is given another tick, so that of many spinning guests none
         // outlives its deadline by the ticks of the others.
         if Instant::now() >= deadline {
-            return Poll::Ready(Err(Interrupted::Deadline));
+            return Poll::Ready(None);
         }
-        match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
-            Ok(Poll::Ready(value)) => return Poll::Ready(Ok(value)),
-            Ok(Poll::Pending) => {}
-            Err(panic) => return Poll::Ready(Err(Interrupted::Panic(panic_message(&*panic)))),
+        if let Poll::Ready(value) = run.as_mut().poll(context) {
+            return Poll::Ready(Some(value));
         }
         if timer.is_none() {
             timer.set(Some(tokio::time::sleep_until(deadline.into())));
         }
         match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(context).map(|()| Err(Interrupted::Deadline)),
+            Some(timer) => timer.poll(context).map(|()| None),
             None => Poll::Pending,
         }
     })
     .await
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message");
-    format!("the host panicked: {message}")
 }
 
 fn timeout(limits: &Limits) -> CallError {
