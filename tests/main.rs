@@ -10,3 +10,4 @@ mod cli;
 mod embedding;
 mod limits;
 mod manifest;
+mod plugins;

@@ -2,7 +2,6 @@
 
 use fend_core::Context;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::{SystemTime, UNIX_EPOCH};
 use toolhost_plugin::{Error, arguments, plugin, tool};
 
 plugin!(calculate);
@@ -52,12 +51,10 @@ fn calculate(args: Calculate) -> Result<String, Error> {
 
     let mut context = Context::new();
     context.set_random_u32_fn(random);
-    if let Ok(since) = SystemTime::now().duration_since(UNIX_EPOCH) {
-        context.set_current_time_v1(since.as_millis().try_into().unwrap_or(u64::MAX), 0);
-    }
+    let expression = with_inches(expression);
     let rounded = match args.decimal_places {
         Some(places) => format!("{expression} to {places} dp"),
-        None => expression.to_owned(),
+        None => expression.clone(),
     };
     let result = fend_core::evaluate(&rounded, &mut context).map_err(|error| {
         Error::invalid_arguments(format!("cannot evaluate the expression: {error}"))
@@ -95,6 +92,36 @@ fn complexity(expression: &str) -> (usize, usize) {
     (deepest, operators)
 }
 
+/// fend takes every `in` for a conversion, as in "5 ft in cm". An `in` that has nothing to convert to is a unit: "3 in to cm".
+fn with_inches(expression: &str) -> String {
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
+    let mut result = String::with_capacity(expression.len());
+    let mut rest = expression;
+    while let Some(at) = rest.find("in") {
+        let after = &rest[at + 2..];
+        result.push_str(&rest[..at]);
+        // "3in" is two words, "min" and "inch" are one.
+        let is_whole =
+            !result.ends_with(|c| is_word(c) && !c.is_ascii_digit()) && !after.starts_with(is_word);
+        let follows_number = result.trim_end().ends_with(|c: char| c.is_ascii_digit());
+        let next = after.trim_start();
+        let word = next.split(|c| !is_word(c)).next().unwrap_or_default();
+        let has_target = match word {
+            "to" | "as" | "per" | "mod" => false,
+            "in" => !follows_number,
+            "" => next.starts_with(['(', '\'', '"', '°']),
+            _ => true,
+        };
+        result.push_str(if is_whole && !has_target {
+            "inches"
+        } else {
+            "in"
+        });
+        rest = after;
+    }
+    result + rest
+}
+
 /// The keys that the standard library hashes with are random: enough for dice, and no crate more.
 fn random() -> u32 {
     RandomState::new().build_hasher().finish() as u32
@@ -122,6 +149,26 @@ mod tests {
         assert_eq!(result("10 / 3", Some(2)), "approx. 3.33");
         assert_eq!(result("2^100", None), "1267650600228229401496703205376");
         assert_eq!(result("x = 3; x^2 + 2x", None), "15");
+    }
+
+    #[test]
+    fn an_in_is_a_conversion_or_inches() {
+        for (expression, expected) in [
+            ("5 ft 3 in to cm", "160.02 cm"),
+            ("5ft 3in to cm", "160.02 cm"),
+            ("3 in in cm", "7.62 cm"),
+            ("5.08 cm in in", "2 inches"),
+            ("5.08 cm to in", "2 inches"),
+            ("1 in + 1 cm to cm", "3.54 cm"),
+            ("(1 in)^2 to cm^2", "6.4516 cm^2"),
+            ("2 in^2 to cm^2", "12.9032 cm^2"),
+            ("5 ft in cm", "152.4 cm"),
+            ("255 in hex", "ff"),
+            ("90 min in hours", "1.5 hours"),
+            ("1 inch to cm", "2.54 cm"),
+        ] {
+            assert_eq!(result(expression, None), expected, "{expression}");
+        }
     }
 
     #[test]

@@ -235,6 +235,10 @@ fn error(url: &Url, code: &ErrorCode) -> Error {
         | ErrorCode::ConnectionReadTimeout
         | ErrorCode::HttpResponseTimeout => "the server did not answer in time".to_owned(),
         ErrorCode::TlsCertificateError => "the server's certificate is not valid".to_owned(),
+        ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => {
+            "no TLS connection could be made: the server does not speak it there, or its certificate is not valid"
+                .to_owned()
+        }
         ErrorCode::HttpRequestUriInvalid => "the address is not valid".to_owned(),
         ErrorCode::InternalError(Some(message)) => message.clone(),
         other => format!("{other:?}").replace("ErrorCode::", ""),

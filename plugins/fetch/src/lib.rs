@@ -6,6 +6,7 @@ mod render;
 
 use http::{Method, Request, Response};
 use render::{Format, Page};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use toolhost_plugin::{Error, Output, arguments, config, log, plugin, serde_json, tool};
 use url::Url;
@@ -33,7 +34,7 @@ struct Fetch {
     headers: BTreeMap<String, String>,
     /// What to send: a string as it is, any other value as JSON.
     #[schemars(with = "Option<serde_json::Value>")]
-    body: Option<serde_json::Value>,
+    body: Option<Box<RawValue>>,
     /// "auto" turns HTML into Markdown and leaves other text as it is; "markdown" takes whatever comes for HTML; "text" is HTML's
     /// text without links; "raw" changes nothing. "auto" if not given.
     #[serde(default)]
@@ -100,13 +101,14 @@ fn request(args: &Fetch) -> Result<Request, Error> {
     let url = Url::parse(args.url.trim())
         .map_err(|error| Error::invalid_arguments(format!("url {:?}: {error}", args.url)))?;
     check(&url).map_err(Error::invalid_arguments)?;
-    let (body, content_type) = match &args.body {
-        None | Some(serde_json::Value::Null) => (None, None),
-        Some(serde_json::Value::String(text)) => (Some(text.clone().into_bytes()), None),
-        Some(value) => (
-            Some(value.to_string().into_bytes()),
-            Some("application/json"),
-        ),
+    let (body, content_type) = match args.body.as_deref().map(RawValue::get) {
+        None => (None, None),
+        Some(json) if json.starts_with('"') => {
+            let text: String = serde_json::from_str(json)
+                .map_err(|error| Error::invalid_arguments(format!("body: {error}")))?;
+            (Some(text.into_bytes()), None)
+        }
+        Some(json) => (Some(json.into()), Some("application/json")),
     };
     let method = args.method.unwrap_or(if body.is_some() {
         Method::Post

@@ -2,7 +2,7 @@
 
 use crate::roots::{Roots, io_error};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use toolhost_plugin::{Error, arguments, tool};
 
 #[arguments]
@@ -39,8 +39,12 @@ pub(crate) fn fs_write(args: WriteFile) -> Result<String, Error> {
     }
     if let Some((folder, _)) = path.rsplit_once('/')
         && !folder.is_empty()
-        && fs::metadata(folder).is_err()
+        && let Err(error) = fs::metadata(folder)
     {
+        // A folder that is there but out of reach, behind a link for instance, is not to be made.
+        if error.kind() != io::ErrorKind::NotFound {
+            return Err(io_error("write", &path, &error));
+        }
         fs::create_dir_all(folder).map_err(|error| io_error("make the folder", folder, &error))?;
     }
     let mut options = OpenOptions::new();
