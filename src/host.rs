@@ -126,7 +126,7 @@ impl ToolHost {
     where
         I: IntoIterator<Item = ToolCall>,
     {
-        self.run(calls).collect_in_order().await
+        batch::run_all(self.clone(), calls.into_iter()).await
     }
 }
 

@@ -59,7 +59,15 @@ impl Compiled {
         let mut problems = Vec::new();
         let secrets = resolve_secrets(&config, manifest, &mut problems);
         let pre = component::read(&config.path, config.limits.max_component)
-            .map_err(|message| Diagnostic::new(&config.path, None, message))
+            .map_err(|message| match config.at {
+                // Most often it is the path that is wrong, and that is written there.
+                Some(at) => {
+                    let path = config.path.display();
+                    let message = format!("`plugin.{}`: {path} {message}", config.name);
+                    Diagnostic::new(manifest, Some(at), message)
+                }
+                None => Diagnostic::new(&config.path, None, message),
+            })
             .and_then(|bytes| {
                 check_pin(&config, &bytes, manifest)?;
                 component::compile(&bytes, &engine.engine)

@@ -189,7 +189,7 @@ async fn a_cancelled_batch_still_has_a_result_for_every_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dropping_the_stream_ends_what_runs() {
+async fn dropping_a_batch_ends_what_runs() {
     let mut manifest = manifest([plugin("misbehave")]);
     manifest.host.max_concurrency = 2;
     let host = load(manifest).await;
@@ -197,6 +197,9 @@ async fn dropping_the_stream_ends_what_runs() {
     let none_yet = tokio::time::timeout(Duration::from_millis(50), batch.next()).await;
     assert!(none_yet.is_err());
     drop(batch);
+    let all = host.run_all((0..4).map(|_| call("spin", json!({}))));
+    let none_yet = tokio::time::timeout(Duration::from_millis(50), all).await;
+    assert!(none_yet.is_err());
     // Both permits are free again long before the spinners' deadline of 30 s.
     let result = host.run_all((0..2).map(|_| call("id", json!({})))).await;
     assert!(

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::{call, echo, error, load, manifest, plugin, text};
+use futures_util::StreamExt;
 use serde_json::json;
 use toolhost::CallError;
 use toolhost::manifest::Manifest;
@@ -106,4 +107,37 @@ fn a_healthy_call_beside_spinners_waits_for_ticks_and_not_for_deadlines() {
         );
         assert!(!spinners.is_finished());
     });
+}
+
+#[test]
+fn memory_grows_with_the_cap_and_not_with_the_batch() {
+    on_two_workers(async {
+        let host = common::host(&["echo"]).await;
+        let batch = async |calls: usize| {
+            let mut batch = host.run((0..calls).map(|number| echo(number, "hi")));
+            let mut answered = 0;
+            while let Some((_, result)) = batch.next().await {
+                answered += usize::from(result.outcome.is_ok());
+            }
+            assert_eq!(answered, calls);
+            resident()
+        };
+        let short = batch(1_000).await;
+        let long = batch(100_000).await;
+        let ratio = long as f64 / short as f64;
+        assert!(
+            ratio <= 1.5,
+            "{short} bytes after 1,000 calls, {long} after 100,000"
+        );
+    });
+}
+
+/// Bytes of this process that are in memory, as Linux counts them.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.parse::<usize>().ok())
+        .expect("a size in kB")
+        << 10
 }

@@ -28,8 +28,10 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     let tools = host.tools().count();
     writeln!(
         out,
-        "{} is good: {plugins} plugins, {tools} tools",
-        file.display()
+        "{} is good: {}, {}",
+        file.display(),
+        counted(plugins, "plugin"),
+        counted(tools, "tool")
     )?;
     Ok(ANSWERED)
 }
@@ -54,4 +56,9 @@ fn grants(plugin: &PluginConfig) -> Vec<String> {
         grants.push("nothing".to_owned());
     }
     grants
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }

@@ -1,8 +1,8 @@
 //! The calls of one model response, run side by side.
 //!
-//! The stream takes calls from its iterator into lanes, one for each plugin, and starts workers. A
-//! worker runs one call after another by itself, so that a short call costs no new task and nobody
-//! need be woken for it to start.
+//! Calls are taken into lanes, one for each plugin, and workers started for them. A worker runs one
+//! call after another by itself, so that a short call costs no new task and nobody need be woken
+//! for it to start.
 
 use std::collections::VecDeque;
 use std::iter::Fuse;
@@ -23,6 +23,9 @@ use crate::tool::{ToolCall, ToolResult, Usage};
 /// what comes after them may be for a plugin that is free.
 const LOOKAHEAD: usize = 1024;
 
+/// A result with the position of its call.
+type Indexed = (usize, ToolResult);
+
 /// A running batch: a stream of results as they complete, each with the position of its call.
 #[must_use = "a batch runs while it is polled and ends when it is dropped"]
 pub struct Batch<I> {
@@ -32,12 +35,12 @@ pub struct Batch<I> {
     /// Results yielded so far.
     done: usize,
     shared: Arc<Shared>,
-    results: mpsc::Receiver<(usize, ToolResult)>,
-    sender: mpsc::Sender<(usize, ToolResult)>,
+    results: mpsc::Receiver<Indexed>,
+    sender: mpsc::Sender<Indexed>,
     _cancel_on_drop: DropGuard,
 }
 
-/// What the stream and its workers share.
+/// What a batch and its workers share.
 struct Shared {
     host: ToolHost,
     begun: Instant,
@@ -45,7 +48,7 @@ struct Shared {
     lanes: Mutex<Lanes>,
 }
 
-/// Calls that wait and run. Whatever its order here, each call ends up with one result.
+/// The calls that wait, and how many run.
 struct Lanes {
     /// One for each plugin, and one for calls of unknown tools.
     all: Vec<Lane>,
@@ -71,34 +74,16 @@ struct Turn {
 
 impl<I: Iterator<Item = ToolCall>> Batch<I> {
     pub(super) fn new(host: ToolHost, calls: I) -> Self {
-        let cap = host.shared.max_concurrency;
-        let plugins = host.shared.registry.plugins.iter();
-        let most = plugins.map(|plugin| plugin.config.max_concurrency.unwrap_or(cap).min(cap));
-        let lane = |most| Lane {
-            most,
-            ..Lane::default()
-        };
-        let lanes = Lanes {
-            all: most.chain([cap]).map(lane).collect(),
-            waiting: 0,
-            workers: 0,
-            most_workers: cap,
-        };
-        let (sender, results) = mpsc::channel(cap);
-        let cancel = CancellationToken::new();
+        let (sender, results) = mpsc::channel(host.shared.max_concurrency);
+        let shared = Arc::new(Shared::new(host));
         Batch {
             calls: calls.fuse(),
             taken: 0,
             done: 0,
-            shared: Arc::new(Shared {
-                host,
-                begun: Instant::now(),
-                cancel: cancel.clone(),
-                lanes: Mutex::new(lanes),
-            }),
             results,
             sender,
-            _cancel_on_drop: cancel.drop_guard(),
+            _cancel_on_drop: shared.cancel.clone().drop_guard(),
+            shared,
         }
     }
 
@@ -110,44 +95,72 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
 
     /// The results in the order of the calls.
     pub async fn collect_in_order(mut self) -> Vec<ToolResult> {
-        let mut results: Vec<Option<ToolResult>> = Vec::with_capacity(self.calls.size_hint().0);
-        while let Some((index, result)) = self.next().await {
-            if results.len() <= index {
-                results.resize_with(index + 1, || None);
-            }
-            results[index] = Some(result);
+        let mut results = Vec::new();
+        while let Some(result) = self.next().await {
+            results.push(result);
         }
-        results.into_iter().flatten().collect()
+        in_order(results)
     }
 
     /// Takes calls as there is room for them, and starts workers as there are calls.
     fn fill(&mut self) {
         let mut lanes = self.shared.lanes();
-        // As many wait as run at most, so that no worker runs dry before this stream is polled
-        // again; more only where they wait for a plugin at its cap.
-        while lanes.ready() < lanes.most_workers && lanes.waiting < LOOKAHEAD {
+        loop {
+            let wanted = lanes.wanted();
+            if wanted == 0 {
+                break;
+            }
             // The iterator is the caller's code, so not under the lock.
             drop(lanes);
-            let Some(call) = self.calls.next() else {
-                lanes = self.shared.lanes();
-                break;
-            };
-            let index = self.taken;
-            self.taken += 1;
-            let found = self.shared.host.shared.registry.find(&call.name);
+            let calls: Vec<ToolCall> = self.calls.by_ref().take(wanted).collect();
             lanes = self.shared.lanes();
-            let number = found.map_or(lanes.all.len() - 1, |(plugin, ..)| plugin);
-            lanes.all[number].waiting.push_back((index, call));
-            lanes.waiting += 1;
+            if calls.is_empty() {
+                break;
+            }
+            for call in calls {
+                lanes.push(&self.shared.host, self.taken, call);
+                self.taken += 1;
+            }
         }
-        while lanes.workers < lanes.most_workers
-            && let Some(turn) = lanes.take()
-        {
-            lanes.workers += 1;
-            let work = Arc::clone(&self.shared).work(turn, self.sender.clone());
+        while let Some(turn) = lanes.start() {
+            let work = Arc::clone(&self.shared).work(turn, Some(self.sender.clone()));
             tokio::spawn(work);
         }
     }
+}
+
+/// Runs calls and returns the results in their order. Nobody looks at a result before all are
+/// there, so no worker need tell of one.
+pub(super) async fn run_all(
+    host: ToolHost,
+    calls: impl Iterator<Item = ToolCall>,
+) -> Vec<ToolResult> {
+    let shared = Arc::new(Shared::new(host));
+    let _cancel_on_drop = shared.cancel.clone().drop_guard();
+    let mut workers = Vec::new();
+    {
+        let calls: Vec<ToolCall> = calls.collect();
+        let mut lanes = shared.lanes();
+        for (index, call) in calls.into_iter().enumerate() {
+            lanes.push(&shared.host, index, call);
+        }
+        while let Some(turn) = lanes.start() {
+            workers.push(tokio::spawn(Arc::clone(&shared).work(turn, None)));
+        }
+    }
+    let mut results = Vec::new();
+    for worker in workers {
+        match worker.await {
+            Ok(kept) => results.extend(kept),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    in_order(results)
+}
+
+fn in_order(mut results: Vec<Indexed>) -> Vec<ToolResult> {
+    results.sort_unstable_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 impl<I> Unpin for Batch<I> {}
@@ -169,13 +182,48 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
 }
 
 impl Lanes {
-    /// Calls that wait and could run at once, if nothing else ran.
-    fn ready(&self) -> usize {
-        if self.waiting == 0 {
+    fn new(host: &ToolHost) -> Self {
+        let cap = host.shared.max_concurrency;
+        let plugins = host.shared.registry.plugins.iter();
+        let most = plugins.map(|plugin| plugin.config.max_concurrency.unwrap_or(cap).min(cap));
+        let lane = |most| Lane {
+            most,
+            ..Lane::default()
+        };
+        Lanes {
+            all: most.chain([cap]).map(lane).collect(),
+            waiting: 0,
+            workers: 0,
+            most_workers: cap,
+        }
+    }
+
+    fn push(&mut self, host: &ToolHost, index: usize, call: ToolCall) {
+        let found = host.shared.registry.find(&call.name);
+        let lane = found.map_or(self.all.len() - 1, |(plugin, ..)| plugin);
+        self.all[lane].waiting.push_back((index, call));
+        self.waiting += 1;
+    }
+
+    /// How many more calls to take: as many are to wait as run at most, so that no worker runs dry
+    /// before the stream is polled again; more only where they wait for a plugin at its cap.
+    fn wanted(&self) -> usize {
+        let lanes = self.all.iter();
+        let ready: usize = lanes.map(|lane| lane.waiting.len().min(lane.most)).sum();
+        if ready > self.most_workers / 2 {
             return 0;
         }
-        let lanes = self.all.iter();
-        lanes.map(|lane| lane.waiting.len().min(lane.most)).sum()
+        (self.most_workers - ready).min(LOOKAHEAD.saturating_sub(self.waiting))
+    }
+
+    /// A call for a new worker, if there is one and there may be another.
+    fn start(&mut self) -> Option<Turn> {
+        if self.workers == self.most_workers {
+            return None;
+        }
+        let turn = self.take()?;
+        self.workers += 1;
+        Some(turn)
     }
 
     /// The call that came first among those whose lane has room.
@@ -193,33 +241,55 @@ impl Lanes {
         self.all[lane].running += 1;
         Some(Turn { lane, index, call })
     }
+
+    /// A worker is done with a call of that lane, and takes the next if there is one.
+    fn next(&mut self, lane: usize) -> Option<Turn> {
+        self.all[lane].running -= 1;
+        let next = self.take();
+        if next.is_none() {
+            self.workers -= 1;
+        }
+        next
+    }
 }
 
 impl Shared {
+    fn new(host: ToolHost) -> Self {
+        Shared {
+            begun: Instant::now(),
+            cancel: CancellationToken::new(),
+            lanes: Mutex::new(Lanes::new(&host)),
+            host,
+        }
+    }
+
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs calls until none is ready.
-    async fn work(self: Arc<Self>, first: Turn, results: mpsc::Sender<(usize, ToolResult)>) {
+    /// Runs calls until none is ready. Sends the results as they come, or returns them.
+    async fn work(
+        self: Arc<Self>,
+        first: Turn,
+        results: Option<mpsc::Sender<Indexed>>,
+    ) -> Vec<Indexed> {
+        let mut kept = Vec::new();
         let mut next = Some(first);
         while let Some(Turn { lane, index, call }) = next {
             let result = self.run(call).await;
             // The lane is free before the result is seen: whoever polls for more finds the room.
-            next = {
-                let mut lanes = self.lanes();
-                lanes.all[lane].running -= 1;
-                let next = lanes.take();
-                if next.is_none() {
-                    lanes.workers -= 1;
+            next = self.lanes().next(lane);
+            match &results {
+                None => kept.push((index, result)),
+                Some(results) => {
+                    if results.send((index, result)).await.is_err() {
+                        // The batch was dropped.
+                        break;
+                    }
                 }
-                next
-            };
-            if results.send((index, result)).await.is_err() {
-                // The batch was dropped.
-                return;
             }
         }
+        kept
     }
 
     async fn run(&self, call: ToolCall) -> ToolResult {
