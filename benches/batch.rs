@@ -1,9 +1,10 @@
-//! A recorded batch through the library beside Python's `asyncio.gather` over plain in-process
-//! functions, and the memory of a long batch beside that of a short one, in one run:
+//! A recorded batch through the library, from the response's text to the text of its tool messages,
+//! beside the same through Python's `asyncio.gather` over plain in-process functions; and the memory of a long batch beside that of a short one, in one run:
 //! `cargo bench --bench batch`.
 
 mod common;
 
+use std::hint::black_box;
 use std::process::Command;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ const ROUNDS: usize = 15;
 /// Python's side: the same batch over and over, dispatched as agents in Python do.
 const GATHER: &str = r#"
 import asyncio, json, sys, time
-calls = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in json.load(sys.stdin)]
+response = sys.stdin.read()
 async def echo(text): return text
 tools = {"echo": echo}
 async def one(id, name, arguments):
@@ -30,7 +31,8 @@ async def main():
     for _ in range(int(sys.argv[1])):
         start = time.perf_counter()
         for _ in range(200):
-            await asyncio.gather(*(one(*call) for call in calls))
+            calls = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in json.loads(response)]
+            messages = json.dumps(await asyncio.gather(*(one(*call) for call in calls)))
         rates.append(200 * len(calls) / (time.perf_counter() - start))
     print(sorted(rates)[len(rates) // 2])
 asyncio.run(main())
@@ -79,17 +81,26 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// Calls a second, the median of the rounds.
 fn library(response: &str) -> f64 {
-    let (_, calls) = wire::decode(response.as_bytes(), None).expect("calls");
     runtime().block_on(async {
-        let host = echo_host(64).await;
+        let host = echo_host(16).await;
         let mut rates = Vec::new();
         for _ in 0..ROUNDS {
             let start = Instant::now();
+            let mut count = 0;
             for _ in 0..200 {
-                let results = host.run_all(calls.clone()).await;
-                assert!(results.iter().all(|result| result.outcome.is_ok()));
+                let (_, calls) = wire::decode(response.as_bytes(), None).expect("calls");
+                let results = host.run_all(calls).await;
+                let messages: Vec<_> = results
+                    .iter()
+                    .map(|result| {
+                        assert!(result.outcome.is_ok());
+                        wire::openai_chat::answer(result.id.as_deref(), result.to_text())
+                    })
+                    .collect();
+                count += messages.len();
+                black_box(serde_json::to_string(&messages).expect("JSON"));
             }
-            rates.push((200 * calls.len()) as f64 / start.elapsed().as_secs_f64());
+            rates.push(count as f64 / start.elapsed().as_secs_f64());
         }
         median(&mut rates)
     })

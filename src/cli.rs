@@ -3,6 +3,7 @@
 mod call;
 mod check;
 mod inspect;
+mod interrupt;
 mod list;
 mod progress;
 mod result;
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use interrupt::Interrupts;
+use toolhost::limits::MAX_TIMEOUT;
 use toolhost::manifest::{FILE_NAME, Manifest};
 use toolhost::{CodeCache, Loader, ToolHost};
 use tracing_subscriber::EnvFilter;
@@ -90,7 +93,9 @@ struct HostOptions {
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(duration) if duration.is_zero() => Err("must be above zero".to_owned()),
+        Ok(duration) if duration.is_zero() || duration > MAX_TIMEOUT => {
+            Err("must be above zero and at most a year".to_owned())
+        }
         Ok(duration) => Ok(duration),
         Err(error) => Err(format!("{error}; write for example 30s or 500ms")),
     }
@@ -100,10 +105,15 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 pub(crate) struct Session {
     manifest: Option<PathBuf>,
     code_cache: CodeCache,
+    interrupts: Interrupts,
 }
 
 pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     start_log(options.verbose);
+    let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
+    let in_runtime = runtime.enter();
+    let interrupts = Interrupts::listen().context("cannot listen for interrupts")?;
+    drop(in_runtime);
     let context = Session {
         manifest: options.manifest,
         code_cache: match options.code_cache {
@@ -111,8 +121,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Some(folder) if folder.as_os_str() == "off" => CodeCache::Off,
             Some(folder) => CodeCache::Folder(std::path::absolute(folder)?),
         },
+        interrupts,
     };
-    let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
     let status = runtime.block_on(async {
         match options.command {
             Command::Run(options) => run::run(options, context).await,

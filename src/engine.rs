@@ -34,8 +34,6 @@ const KEEP_RESIDENT: usize = 2 << 20;
 pub(crate) struct EngineConfig {
     /// Instances alive at once.
     pub(crate) instances: usize,
-    /// The largest memory limit of any plugin.
-    pub(crate) memory: ByteSize,
     /// Where compiled code is kept between starts.
     pub(crate) cache: CodeCache,
 }
@@ -65,21 +63,16 @@ impl Engine {
             message: format!("{error:#}"),
         };
         let cache = open_cache(&config.cache);
-        let engine = match wasmtime::Engine::new(&pooling(config, Enabled::Auto, &cache)) {
+        let engine = match wasmtime::Engine::new(&pooling(config, &cache)) {
             Ok(engine) => engine,
-            Err(first) => {
-                // Older kernels lack PAGEMAP_SCAN, and an address space may be bounded.
-                match wasmtime::Engine::new(&pooling(config, Enabled::No, &cache)) {
-                    Ok(engine) => engine,
-                    Err(_) => {
-                        warn!(
-                            "no pool of {} instances can be had ({first:#}): calls will cost more; \
-                             a lower max-concurrency needs less address space",
-                            config.instances
-                        );
-                        wasmtime::Engine::new(&base(&cache)).map_err(error)?
-                    }
-                }
+            // The address space may be bounded.
+            Err(reason) => {
+                warn!(
+                    "no pool of {} instances can be had ({reason:#}): calls will cost more; \
+                     a lower max-concurrency needs less address space",
+                    config.instances
+                );
+                wasmtime::Engine::new(&base(&cache)).map_err(error)?
             }
         };
         let linker = link(&engine).map_err(error)?;
@@ -102,7 +95,7 @@ fn base(cache: &Option<Cache>) -> Config {
     config
 }
 
-fn pooling(config: &EngineConfig, pagemap_scan: Enabled, cache: &Option<Cache>) -> Config {
+fn pooling(config: &EngineConfig, cache: &Option<Cache>) -> Config {
     let slots = u32::try_from(config.instances).unwrap_or(u32::MAX);
     let per_slot = |count: u32| slots.saturating_mul(count);
     let mut pool = PoolingAllocationConfig::new();
@@ -116,12 +109,14 @@ fn pooling(config: &EngineConfig, pagemap_scan: Enabled, cache: &Option<Cache>) 
         .max_core_instances_per_component(CORE_INSTANCES_PER_INSTANCE)
         .max_memories_per_module(MEMORIES_PER_INSTANCE)
         .max_tables_per_module(TABLES_PER_INSTANCE)
-        .max_memory_size(config.memory.as_u64() as usize)
+        // As much as 32 bits can address: it is reserved anyway, and the limiter bounds what is used.
+        .max_memory_size(4 << 30)
         .table_elements(100_000)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(16 << 10)
-        .pagemap_scan(pagemap_scan);
+        // Where the kernel has it: Linux 6.7 and newer.
+        .pagemap_scan(Enabled::Auto);
     let mut base = base(cache);
     base.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     base

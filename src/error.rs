@@ -84,6 +84,8 @@ impl CallError {
 
     /// The error as text for a model that called `tool`.
     pub fn to_model_text(&self, tool: &str) -> String {
+        // The name is the model's, and of any length.
+        let tool = &tool[..tool.floor_char_boundary(200)];
         match self {
             CallError::UnknownTool { similar } => {
                 format!("Error: Unknown tool {tool}{}", similar_names(similar))

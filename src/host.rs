@@ -6,15 +6,16 @@ mod load;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
 
 use crate::error::{CallError, LoadError};
 use crate::manifest::{Manifest, PluginConfig};
-use crate::plugin::Served;
+use crate::plugin::{Plugin, Served};
 use crate::registry::Registry;
 use crate::tool::{Tool, ToolCall, ToolResult, Usage};
 pub use batch::Batch;
@@ -63,49 +64,67 @@ impl ToolHost {
     /// Runs one call. It waits for its turn if as many run as may; dropping the future ends the
     /// call wherever it is.
     pub async fn call(&self, call: ToolCall) -> ToolResult {
-        self.call_since(Instant::now(), call).await
+        let never = CancellationToken::new();
+        self.call_since(Instant::now(), call, &never).await
     }
 
-    /// As [`call`](ToolHost::call), for a call that was handed over at `queued`.
-    async fn call_since(&self, queued: Instant, call: ToolCall) -> ToolResult {
+    /// As [`call`](ToolHost::call), for a call that was handed over at `queued` and may be cancelled.
+    async fn call_since(
+        &self,
+        queued: Instant,
+        call: ToolCall,
+        cancel: &CancellationToken,
+    ) -> ToolResult {
         let id = call.id.clone();
         let name = call.name.clone();
-        let (served, queue, start) = match self.shared.registry.find(&name) {
+        let mut start = None;
+        let served = match self.shared.registry.find(&name) {
             None => {
                 let similar = self.shared.registry.similar(&name);
-                let served = Served::refused(CallError::UnknownTool { similar });
-                (served, Duration::ZERO, queued)
+                Served::refused(CallError::UnknownTool { similar })
             }
             Some((_, plugin, tool)) => {
-                // The plugin's permit first: a call that waits for its plugin keeps nobody else
-                // from running. Neither semaphore is ever closed.
-                let _plugin_permit = match &plugin.permits {
-                    Some(permits) => permits.acquire().await.ok(),
-                    None => None,
-                };
-                let _permit = self.shared.permits.acquire().await.ok();
-                let start = Instant::now();
-                let span = debug_span!("call", id, tool = name, plugin = plugin.config.name);
-                // Boxed, so that a call that waits does not hold room for one that runs.
-                let served = Box::pin(plugin.call(tool, call, start)).instrument(span);
-                let served = AssertUnwindSafe(served).catch_unwind().await;
-                let served = served.unwrap_or_else(|panic| Served::refused(panicked(&*panic)));
-                (served, start - queued, start)
+                let permits = cancel.run_until_cancelled(self.permits(plugin)).await;
+                match permits {
+                    None => Served::refused(CallError::Cancelled),
+                    Some(_permits) => {
+                        let start = *start.insert(Instant::now());
+                        let span =
+                            debug_span!("call", id, tool = name, plugin = plugin.config.name);
+                        // Boxed, so that a call that waits does not hold room for one that runs.
+                        let served = Box::pin(plugin.call(tool, call, start, cancel));
+                        let served = AssertUnwindSafe(served.instrument(span)).catch_unwind();
+                        let served = served.await;
+                        served.unwrap_or_else(|panic| Served::refused(panicked(&*panic)))
+                    }
+                }
             }
         };
-        let output_bytes = served.outcome.as_ref().map_or(0, |output| output.len());
+        let end = Instant::now();
+        // What never ran waited for all of its time.
+        let start = start.unwrap_or(end);
         ToolResult {
             id,
             name,
             usage: Usage {
-                queue,
-                run: start.elapsed(),
+                queue: start - queued,
+                run: end - start,
                 peak_memory: served.peak_memory,
-                output_bytes,
+                output_bytes: served.outcome.as_ref().map_or(0, |output| output.len()),
             },
             outcome: served.outcome,
             log: served.log,
         }
+    }
+
+    /// The plugin's permit first: a call that waits for its plugin keeps nobody else from running.
+    /// Neither semaphore is ever closed.
+    async fn permits<'a>(&'a self, plugin: &'a Plugin) -> [Option<SemaphorePermit<'a>>; 2] {
+        let plugin_permit = match &plugin.permits {
+            Some(permits) => permits.acquire().await.ok(),
+            None => None,
+        };
+        [plugin_permit, self.shared.permits.acquire().await.ok()]
     }
 
     /// Runs a batch, up to the caps at once, and yields each result as it completes with the
@@ -121,7 +140,8 @@ impl ToolHost {
         Batch::new(self.clone(), calls.into_iter())
     }
 
-    /// Runs a batch and returns the results in the order of the calls.
+    /// Runs a batch and returns the results in the order of the calls. It takes all calls at once, as
+    /// it holds all results in the end; [`run`](ToolHost::run) does neither.
     pub async fn run_all<I>(&self, calls: I) -> Vec<ToolResult>
     where
         I: IntoIterator<Item = ToolCall>,

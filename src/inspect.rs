@@ -97,7 +97,6 @@ fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
     let limits = Limits::default();
     let engine = Engine::new(&EngineConfig {
         instances: 1,
-        memory: limits.memory,
         cache,
     })?;
     let invalid = |message| invalid(path, message);

@@ -1,8 +1,11 @@
 //! Bounds on what one call may use.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use bytesize::ByteSize;
+
+/// The longest deadline: clocks overflow somewhere above.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Bounds on one call. Each plugin may have its own; [`Limits::default`] is documented in
 /// `docs/manifest.md`, key by key.
@@ -10,6 +13,7 @@ pub use bytesize::ByteSize;
 #[non_exhaustive]
 pub struct Limits {
     /// Wall time from the call's permit to its end, instantiation included.
+    /// Taken as [`MAX_TIMEOUT`] where it is longer.
     pub timeout: Duration,
     /// All memories and tables of the instance together.
     pub memory: ByteSize,
@@ -21,6 +25,13 @@ pub struct Limits {
     pub max_log: ByteSize,
     /// The plugin's file.
     pub max_component: ByteSize,
+}
+
+impl Limits {
+    /// When a call that starts at `start` must have ended.
+    pub(crate) fn deadline(&self, start: Instant) -> Instant {
+        start + self.timeout.min(MAX_TIMEOUT)
+    }
 }
 
 impl Default for Limits {

@@ -13,7 +13,7 @@ use bytesize::ByteSize;
 use toml::de::DeTable;
 
 use crate::error::{LoadError, Location};
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_TIMEOUT};
 use crate::permissions::{Access, FileGrant, Permissions, SecretSource};
 use crate::summarize::Summarize;
 use reader::{Source, Table, expect_parsed, expect_string, expect_table, to_json};
@@ -22,7 +22,7 @@ use reader::{Source, Table, expect_parsed, expect_string, expect_table, to_json}
 pub const FILE_NAME: &str = "toolhost.toml";
 
 /// The most calls that a host runs at once.
-const MAX_CONCURRENCY: usize = 10_000;
+pub(crate) const MAX_CONCURRENCY: usize = 10_000;
 
 /// Everything that a host is made of.
 #[derive(Clone, Debug, Default)]
@@ -212,6 +212,13 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
                     {
                         continue;
                     }
+                    if !is_name(&name) {
+                        let message = format!(
+                            "{} cannot be a plugin's name: rename the file to A-Z, a-z, 0-9, `_` and `-`",
+                            path.display()
+                        );
+                        source.problem(value.span(), message);
+                    }
                     let mut plugin = PluginConfig::new(&name, path);
                     plugin.limits = host.limits.clone();
                     plugins.entry(name).or_insert(plugin);
@@ -249,11 +256,11 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
 }
 
 fn read_limits(table: &mut Table, limits: &mut Limits, source: &mut Source) {
-    let duration = "a duration above zero, such as \"30s\" or \"500ms\"";
+    let duration = "a duration above zero and up to a year, such as \"30s\" or \"500ms\"";
     let parse = |text: &str| {
         humantime::parse_duration(text)
             .ok()
-            .filter(|d| !d.is_zero())
+            .filter(|duration| !duration.is_zero() && *duration <= MAX_TIMEOUT)
     };
     if let Some(timeout) = table.parsed("timeout", duration, parse, source) {
         limits.timeout = timeout;
@@ -349,6 +356,13 @@ fn read_permissions(mut table: Table, folder: &Path, source: &mut Source) -> Per
     }
     if let Some(table) = table.table("env", source) {
         for (key, value, path) in table.entries() {
+            let name = key.get_ref();
+            if name.is_empty() || name.contains(['=', '\0']) {
+                source.problem(
+                    key.span(),
+                    format!("`{name}` cannot be the name of a variable"),
+                );
+            }
             if let Some(text) = expect_string(value, &path, source) {
                 permissions
                     .env

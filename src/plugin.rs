@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::bindings::PluginPre;
 use crate::bindings::toolhost::plugin::types as wit;
@@ -109,7 +110,8 @@ impl Compiled {
             &self.pre,
             &Arc::default(),
             limits,
-            Instant::now() + limits.timeout,
+            limits.deadline(Instant::now()),
+            &CancellationToken::new(),
             async |store, plugin| plugin.toolhost_plugin_tools().call_list_tools(store).await,
         )
         .await;
@@ -130,7 +132,13 @@ impl Compiled {
 
 impl Plugin {
     /// Serves one call; its deadline counts from `start`.
-    pub(crate) async fn call(&self, tool: &PluginTool, call: ToolCall, start: Instant) -> Served {
+    pub(crate) async fn call(
+        &self,
+        tool: &PluginTool,
+        call: ToolCall,
+        start: Instant,
+        cancel: &CancellationToken,
+    ) -> Served {
         let limits = &self.config.limits;
         let arguments = match call.arguments.trim_ascii() {
             "" => "{}",
@@ -154,7 +162,8 @@ impl Plugin {
             &self.pre,
             &self.grants,
             limits,
-            start + limits.timeout,
+            limits.deadline(start),
+            cancel,
             async |store, plugin| {
                 let tools = plugin.toolhost_plugin_tools();
                 tools.call_call_tool(store, &request).await

@@ -104,11 +104,6 @@ fn wasi_context(grants: &Grants, journal: &Journal) -> Result<WasiCtx, String> {
                 )
             })?;
     }
-    let denials = journal.clone();
-    wasi.socket_addr_check(move |address, _| {
-        denials.deny(format!("socket to {address}"));
-        Box::pin(async { false })
-    });
     Ok(wasi.build())
 }
 

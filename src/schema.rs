@@ -6,7 +6,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::error::{ArgumentProblem, CallError};
-use cost::{Cost, MAX_RECURSION};
+use cost::{Cost, Extent, MAX_RECURSION};
 
 /// Problems told to the model at once: enough to mend a call, few enough to read.
 const MAX_PROBLEMS: usize = 5;
@@ -58,15 +58,21 @@ impl Schema {
             let message = format!("must be a JSON object, and is {}", kind(&value));
             return Err(CallError::invalid_arguments("", message));
         }
-        let depth = cost::depth(&value);
-        if self.cost.recursive && depth > MAX_RECURSION {
+        let extent = Extent::of(&value);
+        if self.cost.recursive && extent.depth > MAX_RECURSION {
+            let depth = extent.depth;
             let message = format!("nested {depth} levels deep, of at most {MAX_RECURSION}");
+            return Err(CallError::invalid_arguments("", message));
+        }
+        if !self.cost.allows(extent) {
+            let values = extent.values;
+            let message = format!("{values} values are too many to check for this tool's schema");
             return Err(CallError::invalid_arguments("", message));
         }
         if self.validator.is_valid(&value) {
             return Ok(());
         }
-        if !self.cost.allows_reasons(depth) {
+        if !self.cost.allows_reasons(extent) {
             let message =
                 "not what the tool's schema asks for, which is too intricate to say where";
             return Err(CallError::invalid_arguments("", message));
@@ -137,6 +143,36 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn no_part_of_a_schema_hides_references_that_multiply() {
+        let items: Vec<String> = (1..=40)
+            .map(|n| {
+                let next = format!(r##"{{"$ref":"#/default/{n}"}}"##);
+                format!(r#"{{"allOf":[{next},{next}]}}"#)
+            })
+            .collect();
+        let schema = format!(
+            r##"{{"properties":{{"default":{{"$ref":"#/default/0"}}}},"default":[{},{{}}]}}"##,
+            items.join(",")
+        );
+        let error = parse(&schema).unwrap_err();
+        assert!(error.contains("unfolds"), "{error}");
+    }
+
+    #[test]
+    fn many_values_under_a_large_schema_are_refused_before_they_are_checked() {
+        let alternatives: Vec<String> = (0..450).map(|n| format!(r#"{{"const":{n}}}"#)).collect();
+        let schema = format!(
+            r#"{{"properties":{{"a":{{"items":{{"anyOf":[{}]}}}}}}}}"#,
+            alternatives.join(",")
+        );
+        let schema = parse(&schema).unwrap();
+        let arguments = |count: usize| format!(r#"{{"a":[{}449]}}"#, "449,".repeat(count));
+        assert!(schema.check(&arguments(1_000)).is_ok());
+        let error = schema.check(&arguments(1_000_000)).unwrap_err();
+        assert!(error.to_string().contains("too many"), "{error}");
     }
 
     #[test]

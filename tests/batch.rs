@@ -185,6 +185,9 @@ async fn a_cancelled_batch_still_has_a_result_for_every_call() {
     for (_, result) in &rest {
         assert_eq!(error(result), &CallError::Cancelled);
     }
+    // What ran has its usage, and what did not has waited.
+    assert!(rest[0].1.usage.peak_memory > 0, "{:?}", rest[0].1.usage);
+    assert!(rest[3].1.usage.queue > Duration::ZERO && rest[3].1.usage.run.is_zero());
     assert_eq!(rest[0].1.to_text(), "Error: spin failed - cancelled");
 }
 

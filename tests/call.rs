@@ -129,6 +129,25 @@ async fn invalid_arguments_say_where_and_why() {
 }
 
 #[tokio::test]
+async fn a_deadline_too_far_off_is_taken_as_a_year() {
+    let mut plugin = plugin("echo");
+    plugin.limits.timeout = Duration::MAX;
+    let host = load(manifest([plugin])).await;
+    assert_eq!(text(&host.call(echo(1, "hi")).await), "hi");
+}
+
+#[tokio::test]
+async fn caps_made_in_code_are_checked_at_load() {
+    for (host, own) in [(0, None), (usize::MAX, None), (1, Some(0))] {
+        let mut plugin = plugin("echo");
+        plugin.max_concurrency = own;
+        let mut manifest = manifest([plugin]);
+        manifest.host.max_concurrency = host;
+        assert!(common::try_load(manifest).await.is_err(), "{host} {own:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_tool_may_find_its_arguments_invalid_itself() {
     let host = common::host(&["misbehave"]).await;
     let result = host

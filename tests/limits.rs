@@ -77,6 +77,48 @@ async fn memory_is_counted_over_all_memories_and_tables() {
     }
 }
 
+#[tokio::test]
+async fn a_growth_that_fails_gives_nothing_back() {
+    // `table.grow` by -1 fails before anybody is asked; then three memories together go over 8 MiB.
+    let module = r#"(module
+        (memory $a 0) (memory $b 0) (memory $c 0) (table $t i64 0 funcref)
+        (func $fail (drop (table.grow $t (ref.null func) (i64.const -1))))
+        (func $start
+            (drop (memory.grow $a (i32.const 50))) (call $fail)
+            (drop (memory.grow $b (i32.const 50))) (call $fail)
+            (drop (memory.grow $c (i32.const 50))) (call $fail)
+            (if (i32.eq (memory.size $c) (i32.const 50)) (then unreachable)))
+        (start $start))"#;
+    let guest = std::fs::read(common::guest("echo")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.wasm");
+    let module = wat::parse_str(module).unwrap();
+    std::fs::write(&path, with_core_module(&guest, &module)).unwrap();
+    let mut plugin = PluginConfig::new("echo", path);
+    plugin.limits.memory = ByteSize::mib(8);
+    let host = load(manifest([plugin])).await;
+    let result = host.call(echo(1, "hi")).await;
+    assert_eq!(text(&result), "hi");
+    assert!(result.usage.peak_memory > 6 << 20, "{:?}", result.usage);
+}
+
+#[tokio::test]
+async fn messages_of_errors_are_bounded_like_output() {
+    let bound = ByteSize::kib(64);
+    let host = limited(|plugin| plugin.limits.max_output = bound).await;
+    let limit = Limit::Output;
+    let long = "x".repeat((64 << 10) + 1);
+    for (name, key) in [("fail", "message"), ("refuse", "message"), ("deny", "what")] {
+        let result = host.call(call(name, json!({key: long}))).await;
+        assert_eq!(error(&result), &CallError::Limit { limit, bound }, "{name}");
+    }
+    let result = host.call(call("secret", json!({"name": long}))).await;
+    assert_eq!(error(&result).code(), "denied");
+    assert!(result.to_text().len() < 2048, "{}", result.to_text().len());
+    let result = host.call(call(&long, json!({}))).await;
+    assert!(result.to_text().len() < 2048, "{}", result.to_text().len());
+}
+
 /// A component that also instantiates a core module of its own, which nothing uses.
 fn with_core_module(component: &[u8], module: &[u8]) -> Vec<u8> {
     const CORE_MODULE: u8 = 1;

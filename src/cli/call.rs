@@ -33,6 +33,7 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
             .read_to_string(&mut arguments)
             .context("cannot read stdin")?;
     }
+    let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load(&options.host).await?;
     let call = ToolCall {
         id: None,
@@ -40,7 +41,7 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
         arguments,
     };
     let printer = options.result.printer(&manifest);
-    let done = run_batch(&host, vec![call], |_| Ok(())).await?;
+    let done = run_batch(&host, vec![call], &interrupts, |_| Ok(())).await?;
     let mut out = std::io::stdout().lock();
     for result in &done.results {
         if printer.full {

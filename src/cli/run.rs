@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
-use std::pin::pin;
 
 use anyhow::Context;
 use futures_util::StreamExt;
@@ -10,6 +9,7 @@ use indicatif::ProgressBar;
 use toolhost::wire::{self, Format};
 use toolhost::{CallError, ToolCall, ToolHost, ToolResult};
 
+use super::interrupt::Interrupts;
 use super::result::{Printer, ResultOptions};
 use super::{ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, USAGE};
 use super::{progress, timeline};
@@ -52,9 +52,10 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     };
     let (_, calls) = wire::decode(&response, options.format)?;
     drop(response);
+    let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load(&options.host).await?;
     let printer = options.result.printer(&manifest);
-    let done = run_batch(&host, calls, |result| {
+    let done = run_batch(&host, calls, &interrupts, |result| {
         if options.stream {
             print_line(&printer, result)
         } else {
@@ -100,21 +101,19 @@ impl Done {
 pub(super) async fn run_batch(
     host: &ToolHost,
     calls: Vec<ToolCall>,
+    interrupts: &Interrupts,
     mut on_result: impl FnMut(&ToolResult) -> anyhow::Result<()>,
 ) -> anyhow::Result<Done> {
     let bar = progress::calls(calls.len());
     let mut results: Vec<Option<ToolResult>> = Vec::new();
     results.resize_with(calls.len(), || None);
+    interrupts.batch_begins();
     let mut batch = host.run(calls);
     let mut interrupted = false;
-    // One for the whole batch: an interrupt that comes while a result is printed must not be lost.
-    let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         let next = tokio::select! {
-            // The interrupt first: from before the first call starts, it is ours to handle.
             biased;
-            signal = &mut interrupt, if !interrupted => {
-                signal.context("cannot wait for an interrupt")?;
+            () = interrupts.asked(), if !interrupted => {
                 interrupted = true;
                 batch.cancel();
                 continue;

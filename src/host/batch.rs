@@ -1,8 +1,8 @@
 //! The calls of one model response, run side by side.
 //!
-//! Calls are taken into lanes, one for each plugin, and workers started for them. A worker runs one
-//! call after another by itself, so that a short call costs no new task and nobody need be woken
-//! for it to start.
+//! Calls are taken into lanes, one for each plugin, and workers are started for them, up to the cap. A
+//! worker runs one call after another by itself, so that a short call costs no new task and nobody
+//! need be woken for it to start.
 
 use std::collections::VecDeque;
 use std::iter::Fuse;
@@ -16,8 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ToolHost;
-use crate::error::CallError;
-use crate::tool::{ToolCall, ToolResult, Usage};
+use crate::tool::{ToolCall, ToolResult};
 
 /// Calls taken from the iterator ahead of their turn, while others of their plugin fill its cap:
 /// what comes after them may be for a plugin that is free.
@@ -35,8 +34,9 @@ pub struct Batch<I> {
     /// Results yielded so far.
     done: usize,
     shared: Arc<Shared>,
-    results: mpsc::Receiver<Indexed>,
-    sender: mpsc::Sender<Indexed>,
+    ready: std::vec::IntoIter<Indexed>,
+    results: mpsc::Receiver<Vec<Indexed>>,
+    sender: mpsc::Sender<Vec<Indexed>>,
     _cancel_on_drop: DropGuard,
 }
 
@@ -45,6 +45,8 @@ struct Shared {
     host: ToolHost,
     begun: Instant,
     cancel: CancellationToken,
+    /// Whether somebody waits for each result, or for all of them.
+    stream: bool,
     lanes: Mutex<Lanes>,
 }
 
@@ -75,11 +77,12 @@ struct Turn {
 impl<I: Iterator<Item = ToolCall>> Batch<I> {
     pub(super) fn new(host: ToolHost, calls: I) -> Self {
         let (sender, results) = mpsc::channel(host.shared.max_concurrency);
-        let shared = Arc::new(Shared::new(host));
+        let shared = Arc::new(Shared::new(host, true));
         Batch {
             calls: calls.fuse(),
             taken: 0,
             done: 0,
+            ready: Vec::new().into_iter(),
             results,
             sender,
             _cancel_on_drop: shared.cancel.clone().drop_guard(),
@@ -88,7 +91,7 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
     }
 
     /// Ends what runs and starts nothing more; what has not completed results in
-    /// [`CallError::Cancelled`].
+    /// [`CallError::Cancelled`](crate::CallError::Cancelled).
     pub fn cancel(&self) {
         self.shared.cancel.cancel();
     }
@@ -122,10 +125,8 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
                 self.taken += 1;
             }
         }
-        while let Some(turn) = lanes.start() {
-            let work = Arc::clone(&self.shared).work(turn, Some(self.sender.clone()));
-            tokio::spawn(work);
-        }
+        drop(lanes);
+        self.shared.start(&self.sender);
     }
 }
 
@@ -135,25 +136,22 @@ pub(super) async fn run_all(
     host: ToolHost,
     calls: impl Iterator<Item = ToolCall>,
 ) -> Vec<ToolResult> {
-    let shared = Arc::new(Shared::new(host));
+    let shared = Arc::new(Shared::new(host, false));
     let _cancel_on_drop = shared.cancel.clone().drop_guard();
-    let mut workers = Vec::new();
-    {
-        let calls: Vec<ToolCall> = calls.collect();
-        let mut lanes = shared.lanes();
-        for (index, call) in calls.into_iter().enumerate() {
-            lanes.push(&shared.host, index, call);
-        }
-        while let Some(turn) = lanes.start() {
-            workers.push(tokio::spawn(Arc::clone(&shared).work(turn, None)));
-        }
+    let calls: Vec<ToolCall> = calls.collect();
+    let total = calls.len();
+    let mut lanes = shared.lanes();
+    for (index, call) in calls.into_iter().enumerate() {
+        lanes.push(&shared.host, index, call);
     }
-    let mut results = Vec::new();
-    for worker in workers {
-        match worker.await {
-            Ok(kept) => results.extend(kept),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+    drop(lanes);
+    let (sender, mut receiver) = mpsc::channel(shared.host.shared.max_concurrency);
+    shared.start(&sender);
+    let mut results = Vec::with_capacity(total);
+    while results.len() < total
+        && let Some(kept) = receiver.recv().await
+    {
+        results.extend(kept);
     }
     in_order(results)
 }
@@ -171,13 +169,20 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let batch = self.get_mut();
         batch.fill();
-        if batch.done == batch.taken {
-            return Poll::Ready(None);
+        loop {
+            if let Some(result) = batch.ready.next() {
+                batch.done += 1;
+                return Poll::Ready(Some(result));
+            }
+            if batch.done == batch.taken {
+                return Poll::Ready(None);
+            }
+            match batch.results.poll_recv(context) {
+                Poll::Ready(Some(results)) => batch.ready = results.into_iter(),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
         }
-        batch.results.poll_recv(context).map(|result| {
-            batch.done += 1;
-            result
-        })
     }
 }
 
@@ -254,10 +259,11 @@ impl Lanes {
 }
 
 impl Shared {
-    fn new(host: ToolHost) -> Self {
+    fn new(host: ToolHost, stream: bool) -> Self {
         Shared {
             begun: Instant::now(),
             cancel: CancellationToken::new(),
+            stream,
             lanes: Mutex::new(Lanes::new(&host)),
             host,
         }
@@ -267,44 +273,29 @@ impl Shared {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs calls until none is ready. Sends the results as they come, or returns them.
-    async fn work(
-        self: Arc<Self>,
-        first: Turn,
-        results: Option<mpsc::Sender<Indexed>>,
-    ) -> Vec<Indexed> {
+    /// Starts workers while there are calls for them.
+    fn start(self: &Arc<Self>, results: &mpsc::Sender<Vec<Indexed>>) {
+        let mut lanes = self.lanes();
+        while let Some(turn) = lanes.start() {
+            tokio::spawn(Arc::clone(self).work(turn, results.clone()));
+        }
+    }
+
+    /// Runs calls until none is ready.
+    async fn work(self: Arc<Self>, first: Turn, results: mpsc::Sender<Vec<Indexed>>) {
         let mut kept = Vec::new();
         let mut next = Some(first);
         while let Some(Turn { lane, index, call }) = next {
-            let result = self.run(call).await;
+            let result = self.host.call_since(self.begun, call, &self.cancel).await;
+            kept.push((index, result));
             // The lane is free before the result is seen: whoever polls for more finds the room.
             next = self.lanes().next(lane);
-            match &results {
-                None => kept.push((index, result)),
-                Some(results) => {
-                    if results.send((index, result)).await.is_err() {
-                        // The batch was dropped.
-                        break;
-                    }
-                }
+            if (self.stream || next.is_none())
+                && results.send(std::mem::take(&mut kept)).await.is_err()
+            {
+                // The batch was dropped.
+                return;
             }
-        }
-        kept
-    }
-
-    async fn run(&self, call: ToolCall) -> ToolResult {
-        let id = call.id.clone();
-        let name = call.name.clone();
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => ToolResult {
-                id,
-                name,
-                outcome: Err(CallError::Cancelled),
-                usage: Usage::default(),
-                log: Vec::new(),
-            },
-            result = self.host.call_since(self.begun, call) => result,
         }
     }
 }

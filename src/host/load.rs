@@ -1,6 +1,6 @@
 //! Makes a [`ToolHost`] of a [`Manifest`]: compiles and asks every plugin, side by side.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{Shared, ToolHost};
 use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
-use crate::manifest::{Manifest, PluginConfig};
+use crate::manifest::{MAX_CONCURRENCY, Manifest, PluginConfig};
 use crate::plugin::{Compiled, Plugin};
 use crate::registry::Registry;
 
@@ -81,10 +81,9 @@ impl Loader {
             plugins,
             ..
         } = self.manifest;
-        let memory = plugins.iter().map(|plugin| plugin.limits.memory).max();
+        check_caps(&file, host.max_concurrency, &plugins)?;
         let config = EngineConfig {
             instances: host.max_concurrency + PARALLEL_LOADS,
-            memory: memory.unwrap_or(host.limits.memory),
             cache: self.cache,
         };
         (self.progress)(LoadEvent::Started {
@@ -132,6 +131,24 @@ impl Loader {
                 max_concurrency: host.max_concurrency,
             }),
         })
+    }
+}
+
+/// What a manifest's parser checks, for manifests made in code.
+fn check_caps(file: &Path, host: usize, plugins: &[PluginConfig]) -> Result<(), LoadError> {
+    let own = plugins.iter().filter_map(|plugin| plugin.max_concurrency);
+    match own
+        .chain([host])
+        .find(|cap| !(1..=MAX_CONCURRENCY).contains(cap))
+    {
+        None => Ok(()),
+        Some(cap) => {
+            let message =
+                format!("max-concurrency must be from 1 to {MAX_CONCURRENCY}, and is {cap}");
+            Err(LoadError::Invalid(vec![Diagnostic::new(
+                file, None, message,
+            )]))
+        }
     }
 }
 

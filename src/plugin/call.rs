@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
@@ -49,6 +50,9 @@ impl Ended<Result<wit::Output, wit::Error>> {
         let denied = self.denied;
         let outcome = self.outcome.and_then(|answer| match answer {
             Ok(output) => bounded(output, limits),
+            Err(error) if error.message().len() as u64 > limits.max_output.as_u64() => {
+                Err(output_limit(limits))
+            }
             Err(wit::Error::InvalidArguments(message)) => {
                 Err(CallError::invalid_arguments("", message))
             }
@@ -69,6 +73,16 @@ impl Ended<Result<wit::Output, wit::Error>> {
     }
 }
 
+impl wit::Error {
+    fn message(&self) -> &str {
+        match self {
+            wit::Error::InvalidArguments(message)
+            | wit::Error::Denied(message)
+            | wit::Error::Failed(message) => message,
+        }
+    }
+}
+
 fn bounded(output: wit::Output, limits: &Limits) -> Result<Output, CallError> {
     let output = convert::output(output).map_err(|message| CallError::Failed { message })?;
     if output.len() > limits.max_output.as_u64() {
@@ -84,12 +98,13 @@ fn output_limit(limits: &Limits) -> CallError {
     }
 }
 
-/// Makes an instance and runs `export` on it, until `deadline` at the latest.
+/// Makes an instance and runs `export` on it, until `deadline` at the latest or until `cancel`.
 pub(super) async fn in_instance<R>(
     pre: &PluginPre<Sandbox>,
     grants: &Arc<Grants>,
     limits: &Limits,
     deadline: Instant,
+    cancel: &CancellationToken,
     export: impl AsyncFnOnce(&mut Store<Sandbox>, &Plugin) -> wasmtime::Result<R>,
 ) -> Ended<R> {
     let sandbox = match Sandbox::new(grants, limits, deadline) {
@@ -116,16 +131,17 @@ pub(super) async fn in_instance<R>(
         let give_way = Box::pin(tokio::task::yield_now());
         Ok(UpdateDeadline::YieldCustom(1, give_way))
     });
-    let ended = until(deadline, async {
+    let ended = until(deadline, cancel, async {
         let plugin = pre.instantiate_async(&mut store).await?;
         export(&mut store, &plugin).await
     })
     .await;
     let sandbox = store.data();
     let outcome = match ended {
-        Some(Ok(answer)) => Ok(answer),
-        Some(Err(error)) => Err(classify(&error, sandbox, limits)),
-        None => Err(timeout(limits)),
+        End::Itself(Ok(answer)) => Ok(answer),
+        End::Itself(Err(error)) => Err(classify(&error, sandbox, limits)),
+        End::Deadline => Err(timeout(limits)),
+        End::Cancelled => Err(CallError::Cancelled),
     };
     Ended {
         outcome,
@@ -144,25 +160,44 @@ fn transfer_bound(limits: &Limits) -> usize {
     output.saturating_mul(4).saturating_add(2 << 20)
 }
 
-/// Polls `run` to its end, or to the deadline: wherever it is then, it is dropped.
-async fn until<T>(deadline: Instant, run: impl Future<Output = T>) -> Option<T> {
+/// How an instance came to its end.
+enum End<T> {
+    Itself(T),
+    Deadline,
+    Cancelled,
+}
+
+/// Polls `run` to its end, to the deadline, or until it is cancelled: wherever it is then, it is
+/// dropped.
+async fn until<T>(
+    deadline: Instant,
+    cancel: &CancellationToken,
+    run: impl Future<Output = T>,
+) -> End<T> {
     let mut run = pin!(run);
+    let mut cancelled = pin!(cancel.cancelled());
     // Most calls end in their first poll and never need a timer.
     let mut timer = pin!(None);
     poll_fn(|context| {
         // Looked at before the guest is given another tick, so that of many spinning guests none
         // outlives its deadline by the ticks of the others.
         if Instant::now() >= deadline {
-            return Poll::Ready(None);
+            return Poll::Ready(End::Deadline);
+        }
+        if cancel.is_cancelled() {
+            return Poll::Ready(End::Cancelled);
         }
         if let Poll::Ready(value) = run.as_mut().poll(context) {
-            return Poll::Ready(Some(value));
+            return Poll::Ready(End::Itself(value));
+        }
+        if cancelled.as_mut().poll(context).is_ready() {
+            return Poll::Ready(End::Cancelled);
         }
         if timer.is_none() {
             timer.set(Some(tokio::time::sleep_until(deadline.into())));
         }
         match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(context).map(|()| None),
+            Some(timer) => timer.poll(context).map(|()| End::Deadline),
             None => Poll::Pending,
         }
     })

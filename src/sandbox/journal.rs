@@ -20,6 +20,9 @@ const LINE_COST: usize = size_of::<LogLine>();
 /// The most that a guest may write at once: wasmtime allocates it before it is counted here.
 const WRITE_SIZE: usize = 64 << 10;
 
+/// The longest name of what was denied, in bytes.
+const MAX_DENIED: usize = 500;
+
 /// Shared between the sandbox and the streams that it hands to WASI.
 #[derive(Clone)]
 pub(crate) struct Journal(Arc<Mutex<Entries>>);
@@ -57,7 +60,9 @@ impl Journal {
     }
 
     /// Notes that the guest asked for something it was not granted.
-    pub(crate) fn deny(&self, what: String) {
+    pub(crate) fn deny(&self, mut what: String) {
+        // A guest chooses what it asks for, and its name ends up in the error.
+        what.truncate(what.floor_char_boundary(MAX_DENIED));
         tracing::info!("denied: {what}");
         self.entries().denied.get_or_insert(what);
     }

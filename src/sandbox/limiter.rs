@@ -11,10 +11,9 @@ const TABLE_ENTRY: usize = size_of::<usize>();
 #[derive(Debug)]
 pub(crate) struct Limiter {
     bound: usize,
-    /// Memories and tables never shrink, so this is the peak as well.
+    /// Memories and tables never shrink, so this is the peak as well. A growth that was allowed and
+    /// then fails stays counted: wasmtime also reports failures of which it never asked.
     used: usize,
-    /// Of the growth last allowed, in case it then fails.
-    last: usize,
     refused: bool,
 }
 
@@ -23,7 +22,6 @@ impl Limiter {
         Limiter {
             bound: usize::try_from(bound.as_u64()).unwrap_or(usize::MAX),
             used: 0,
-            last: 0,
             refused: false,
         }
     }
@@ -44,18 +42,10 @@ impl Limiter {
             .checked_add(bytes)
             .filter(|used| *used <= self.bound);
         match fits {
-            Some(used) => {
-                self.used = used;
-                self.last = bytes;
-            }
+            Some(used) => self.used = used,
             None => self.refused = true,
         }
         fits.is_some()
-    }
-
-    fn undo(&mut self) {
-        self.used -= self.last;
-        self.last = 0;
     }
 }
 
@@ -69,11 +59,6 @@ impl ResourceLimiter for Limiter {
         Ok(self.grow(desired.saturating_sub(current)))
     }
 
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.undo();
-        Ok(())
-    }
-
     fn table_growing(
         &mut self,
         current: usize,
@@ -81,11 +66,6 @@ impl ResourceLimiter for Limiter {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ENTRY)))
-    }
-
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.undo();
-        Ok(())
     }
 
     fn instances(&self) -> usize {

@@ -3,7 +3,7 @@
 //! Schemas come from plugins, and validation is host code that no deadline ends: a few hundred bytes
 //! of `$ref`s can ask for more steps than a machine makes in a year. So a schema is unfolded on paper, every
 //! `$ref` replaced by what it refers to, and refused if that grows out of hand. Recursion ends the
-//! unfolding; what it costs depends on how deep the arguments are, which [`Cost::allows`] bounds.
+//! unfolding; what it costs depends on the arguments, which [`Cost::allows`] bounds.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,8 +19,8 @@ const MAX_NESTING: usize = 128;
 /// schema once more.
 pub(super) const MAX_RECURSION: usize = 32;
 
-/// Steps that collecting the reasons of a failure may take.
-const MAX_STEPS: u64 = 1_000_000;
+/// Steps, of some 10 ns, that one check may take: subschemas times values.
+const MAX_STEPS: u64 = 20_000_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cost {
@@ -53,12 +53,22 @@ impl Cost {
         })
     }
 
-    /// Whether all the reasons why arguments of that depth do not fit can be collected: unlike the
-    /// bare answer, which is remembered for each part of the arguments, that may walk every path.
-    pub(super) fn allows_reasons(&self, depth: usize) -> bool {
-        let levels = if self.recursive { depth.max(1) } else { 1 };
+    /// Whether arguments of so many values can be checked in a moment.
+    pub(super) fn allows(&self, extent: Extent) -> bool {
+        self.size.saturating_mul(extent.values) <= MAX_STEPS
+    }
+
+    /// Whether all the reasons why arguments do not fit can be collected: unlike the bare answer,
+    /// which is remembered for each part of the arguments, that may walk every path.
+    pub(super) fn allows_reasons(&self, extent: Extent) -> bool {
+        let levels = if self.recursive {
+            extent.depth.max(1)
+        } else {
+            1
+        };
         let exponent = u32::try_from(levels).unwrap_or(u32::MAX);
-        self.size.saturating_pow(exponent) <= MAX_STEPS
+        let paths = self.size.saturating_pow(exponent);
+        paths.saturating_mul(extent.values) <= MAX_STEPS
     }
 }
 
@@ -142,13 +152,13 @@ impl<'s> Unfolding<'s> {
     }
 }
 
-/// The values inside of a schema that may be subschemas. Taking too many for one only makes the
-/// estimate larger.
+/// The values inside of a schema. Not all are subschemas, and taking them for some only makes the
+/// estimate larger; what is in a `default` or an `enum` can be the target of a `$ref` like the rest.
 fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
-    let members = schema.as_object().into_iter().flatten();
-    let members = members
-        .filter(|(key, _)| !matches!(key.as_str(), "enum" | "const" | "default" | "examples"))
-        .map(|(_, value)| value);
+    let members = schema
+        .as_object()
+        .into_iter()
+        .flat_map(|members| members.values());
     let items = schema.as_array().into_iter().flatten();
     members
         .chain(items)
@@ -161,12 +171,32 @@ fn percent_decode(pointer: &str) -> String {
         .into_owned()
 }
 
-/// How deep a value is nested: 0 for one that is no array or object.
-pub(super) fn depth(value: &Value) -> usize {
-    let inner = match value {
-        Value::Array(items) => items.iter().map(depth).max(),
-        Value::Object(members) => members.values().map(depth).max(),
-        _ => return 0,
-    };
-    1 + inner.unwrap_or(0)
+/// How large a value is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// Arrays and objects inside of one another: 0 for a value that is neither.
+    pub(super) depth: usize,
+    /// Itself and all that is inside of it.
+    pub(super) values: u64,
+}
+
+impl Extent {
+    pub(super) fn of(value: &Value) -> Extent {
+        let mut extent = Extent {
+            depth: 0,
+            values: 1,
+        };
+        let mut add = |inner: &Value| {
+            let inner = Extent::of(inner);
+            extent.depth = extent.depth.max(inner.depth);
+            extent.values += inner.values;
+        };
+        match value {
+            Value::Array(items) => items.iter().for_each(&mut add),
+            Value::Object(members) => members.values().for_each(&mut add),
+            _ => return extent,
+        }
+        extent.depth += 1;
+        extent
+    }
 }

@@ -1,0 +1,59 @@
+//! Ctrl-C: the first one during a batch ends it and keeps what has completed; any other ends the
+//! process, even where it blocks on a pipe that nobody reads.
+
+use std::io;
+use std::process::exit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+use super::INTERRUPTED;
+
+#[derive(Clone)]
+pub(super) struct Interrupts(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    /// Whether there is a batch that has not been asked to end.
+    in_batch: AtomicBool,
+    asked: Notify,
+}
+
+impl Interrupts {
+    /// Listens from now on, for as long as the process runs.
+    pub(super) fn listen() -> io::Result<Interrupts> {
+        let state = Arc::new(State::default());
+        let interrupts = Interrupts(Arc::clone(&state));
+        let mut signals = signals()?;
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                if !state.in_batch.swap(false, Ordering::SeqCst) {
+                    exit(INTERRUPTED.into());
+                }
+                state.asked.notify_one();
+            }
+        });
+        Ok(interrupts)
+    }
+
+    /// From now on, the next interrupt is for the batch.
+    pub(super) fn batch_begins(&self) {
+        self.0.in_batch.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until the batch is asked to end.
+    pub(super) async fn asked(&self) {
+        self.0.asked.notified().await;
+    }
+}
+
+#[cfg(unix)]
+fn signals() -> io::Result<tokio::signal::unix::Signal> {
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+}
+
+#[cfg(windows)]
+fn signals() -> io::Result<tokio::signal::windows::CtrlC> {
+    tokio::signal::windows::ctrl_c()
+}
