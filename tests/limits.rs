@@ -112,7 +112,8 @@ async fn messages_of_errors_are_bounded_like_output() {
         let result = host.call(call(name, json!({key: long}))).await;
         assert_eq!(error(&result), &CallError::Limit { limit, bound }, "{name}");
     }
-    let result = host.call(call("secret", json!({"name": long}))).await;
+    let name = "x".repeat(1000);
+    let result = host.call(call("secret", json!({ "name": name }))).await;
     assert_eq!(error(&result).code(), "denied");
     assert!(result.to_text().len() < 2048, "{}", result.to_text().len());
     let result = host.call(call(&long, json!({}))).await;
