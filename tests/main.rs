@@ -11,3 +11,4 @@ mod embedding;
 mod limits;
 mod manifest;
 mod plugins;
+mod terminal;
