@@ -39,8 +39,8 @@ fn main() {
             .expect("it runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "42\n");
     };
-    let cold = timed(&start);
-    let (mut cpu, mut wall): (Vec<f64>, Vec<f64>) = (0..ROUNDS).map(|_| timed(&start)).unzip();
+    let cold = timed(start);
+    let (mut cpu, mut wall): (Vec<f64>, Vec<f64>) = (0..ROUNDS).map(|_| timed(start)).unzip();
     println!(
         "start to first result: cold {:.0} ms of process time; warm, median of {ROUNDS}: \
          {:.1} ms of process time, {:.1} ms of wall time",

@@ -138,13 +138,7 @@ pub(super) async fn run_all(
 ) -> Vec<ToolResult> {
     let shared = Arc::new(Shared::new(host, false));
     let _cancel_on_drop = shared.cancel.clone().drop_guard();
-    let calls: Vec<ToolCall> = calls.collect();
-    let total = calls.len();
-    let mut lanes = shared.lanes();
-    for (index, call) in calls.into_iter().enumerate() {
-        lanes.push(&shared.host, index, call);
-    }
-    drop(lanes);
+    let total = shared.push_all(calls.collect());
     let (sender, mut receiver) = mpsc::channel(shared.host.shared.max_concurrency);
     shared.start(&sender);
     let mut results = Vec::with_capacity(total);
@@ -271,6 +265,16 @@ impl Shared {
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has all these calls wait; how many they are.
+    fn push_all(&self, calls: Vec<ToolCall>) -> usize {
+        let total = calls.len();
+        let mut lanes = self.lanes();
+        for (index, call) in calls.into_iter().enumerate() {
+            lanes.push(&self.host, index, call);
+        }
+        total
     }
 
     /// Starts workers while there are calls for them.
