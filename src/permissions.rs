@@ -1,6 +1,6 @@
 //! What a plugin may touch. Nothing is granted by omission: [`Permissions::default`] is nothing.
 //!
-//! Here is what a grant says; [`crate::sandbox`] holds guests to it.
+//! Here is what a grant says; the sandbox holds guests to it.
 
 use std::collections::BTreeMap;
 use std::fmt;
