@@ -12,19 +12,15 @@ use wasmtime::{
 
 use crate::bindings;
 use crate::error::LoadError;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{
+    CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, Sandbox, TABLES_PER_INSTANCE,
+};
 
 /// How often a guest that computes gives way to others, and the grain of deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// The guest's call stack.
 pub(crate) const MAX_WASM_STACK: ByteSize = ByteSize::kib(512);
-
-/// What one instance may consist of. Programs have one memory, one table and four core instances;
-/// those of interpreted languages one core instance for each library.
-pub(crate) const MEMORIES_PER_INSTANCE: u32 = 8;
-pub(crate) const TABLES_PER_INSTANCE: u32 = 16;
-pub(crate) const CORE_INSTANCES_PER_INSTANCE: u32 = 64;
 
 /// Memory that a slot of the pool keeps between calls: resetting it is much cheaper than having it
 /// paged in again.

@@ -25,7 +25,9 @@ use crate::tool::LogSource;
 use http::HttpGate;
 use journal::GuestStream;
 pub(crate) use journal::Journal;
-pub(crate) use limiter::Limiter;
+pub(crate) use limiter::{
+    CORE_INSTANCES_PER_INSTANCE, Limiter, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE,
+};
 
 /// Why the host ends a call: travels through wasmtime as an error, and no guest can catch it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,11 @@
 use bytesize::ByteSize;
 use wasmtime::ResourceLimiter;
 
-use crate::engine::{CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE};
+/// What one instance may consist of. Programs have one memory, one table and four core instances;
+/// those of interpreted languages one core instance for each library.
+pub(crate) const MEMORIES_PER_INSTANCE: u32 = 8;
+pub(crate) const TABLES_PER_INSTANCE: u32 = 16;
+pub(crate) const CORE_INSTANCES_PER_INSTANCE: u32 = 64;
 
 /// What wasmtime keeps for an entry of a table: a pointer.
 const TABLE_ENTRY: usize = size_of::<usize>();
