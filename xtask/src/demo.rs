@@ -1,7 +1,8 @@
 //! `cargo xtask demo`: the five plugins that ship, on a recorded model response.
 
-use crate::{Usage, guests, root, run, ui};
+use crate::{asks_for_help, guests, root, run, ui};
 use anyhow::Result;
+use std::io::IsTerminal;
 use std::process::Command;
 
 const HELP: &str = "\
@@ -12,27 +13,23 @@ Usage: cargo xtask demo";
 
 /// Runs the command with its arguments.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
-    match arguments {
-        [] => {}
-        [help] if help == "--help" || help == "-h" => {
-            println!("{HELP}");
-            return Ok(());
-        }
-        [other, ..] => return Err(Usage(format!("unknown argument `{other}`\n\n{HELP}")).into()),
+    if asks_for_help(arguments, HELP)? {
+        return Ok(());
     }
     guests::build(guests::way()?)?;
     let root = root()?;
     let demo = root.join("examples/demo");
     ui::say("building toolhost (wasmtime takes some minutes the first time)");
-    run(Command::new("cargo")
-        .args(["build", "--quiet", "--bin", "toolhost"])
-        .current_dir(&root))?;
+    let mut build = Command::new("cargo");
+    build.args(["build", "--bin", "toolhost"]);
+    if !std::io::stderr().is_terminal() {
+        build.arg("--quiet");
+    }
+    run(build.current_dir(&root))?;
     ui::say("toolhost run examples/demo/response.json --timeline");
-    let toolhost = root.join("target/debug/toolhost");
-    run(Command::new(toolhost)
-        .arg("run")
-        .arg(demo.join("response.json"))
-        .arg("--manifest")
-        .arg(demo.join("toolhost.toml"))
-        .arg("--timeline"))
+    let mut toolhost = Command::new("cargo");
+    toolhost.args(["run", "--quiet", "--bin", "toolhost", "--", "run"]);
+    toolhost.arg(demo.join("response.json"));
+    toolhost.arg("--manifest").arg(demo.join("toolhost.toml"));
+    run(toolhost.arg("--timeline").current_dir(&root))
 }

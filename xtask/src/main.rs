@@ -69,6 +69,18 @@ fn root() -> Result<PathBuf> {
     }
 }
 
+/// For commands without options: whether help was asked for, which is then printed.
+fn asks_for_help(arguments: &[String], help: &str) -> Result<bool> {
+    match arguments.first().map(String::as_str) {
+        None => Ok(false),
+        Some("--help" | "-h") => {
+            println!("{help}");
+            Ok(true)
+        }
+        Some(other) => Err(Usage(format!("unknown argument `{other}`\n\n{help}")).into()),
+    }
+}
+
 /// Runs a program to its end; failing is an error.
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();

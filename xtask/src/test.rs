@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is.
 
-use crate::{Usage, guests, root, run, ui};
+use crate::{asks_for_help, guests, root, run, ui};
 use anyhow::Result;
 use std::process::Command;
 
@@ -11,13 +11,8 @@ Usage: cargo xtask test";
 
 /// Runs the command with its arguments.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
-    match arguments {
-        [] => {}
-        [help] if help == "--help" || help == "-h" => {
-            println!("{HELP}");
-            return Ok(());
-        }
-        [other, ..] => return Err(Usage(format!("unknown argument `{other}`\n\n{HELP}")).into()),
+    if asks_for_help(arguments, HELP)? {
+        return Ok(());
     }
     guests::build(guests::way()?)?;
     let root = root()?;
