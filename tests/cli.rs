@@ -422,7 +422,7 @@ fn wrong_usage_exits_2_and_prints_nothing_to_stdout() {
         &["run", "--timeout", "0s"],
         &["run", "--max-concurrency", "0"],
         &["run", "--max-concurrency", "many"],
-        &["run", "--summarize-items", "-1"],
+        &["run", "--summarize-items", "0"],
         &["call"],
         &["call", "echo", "{}", "{}"],
         &["list", "--format", "yaml"],

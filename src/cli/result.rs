@@ -1,5 +1,7 @@
 //! A result as it is printed.
 
+use std::num::NonZeroUsize;
+
 use serde::Serialize;
 use toolhost::summarize::Summarize;
 use toolhost::wire::{json, openai_chat};
@@ -18,11 +20,11 @@ pub(super) struct ResultOptions {
 
     /// Items that --summarize shows of a JSON array [default: the manifest's, else 10]
     #[arg(long, value_name = "N")]
-    summarize_items: Option<usize>,
+    summarize_items: Option<NonZeroUsize>,
 
     /// Characters that --summarize shows of a text [default: the manifest's, else 2000]
     #[arg(long, value_name = "N")]
-    summarize_chars: Option<usize>,
+    summarize_chars: Option<NonZeroUsize>,
 
     /// Exit with status 3 if some result is an error
     #[arg(long)]
@@ -51,8 +53,12 @@ impl ResultOptions {
         Printer {
             full: self.full,
             summary: summarize.then(|| Summarize {
-                items: self.summarize_items.unwrap_or(host.summary.items),
-                chars: self.summarize_chars.unwrap_or(host.summary.chars),
+                items: self
+                    .summarize_items
+                    .map_or(host.summary.items, NonZeroUsize::get),
+                chars: self
+                    .summarize_chars
+                    .map_or(host.summary.chars, NonZeroUsize::get),
             }),
         }
     }
