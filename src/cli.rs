@@ -10,13 +10,14 @@ mod result;
 mod run;
 mod timeline;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use interrupt::Interrupts;
+use serde::Serialize;
 use toolhost::limits::MAX_TIMEOUT;
 use toolhost::manifest::{FILE_NAME, Manifest};
 use toolhost::{CodeCache, Loader, ToolHost};
@@ -182,6 +183,13 @@ impl Session {
             .await?;
         Ok(host)
     }
+}
+
+/// Prints a document to stdout, indented, and ends its line.
+fn print_json(value: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)
 }
 
 fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {

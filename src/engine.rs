@@ -84,7 +84,7 @@ fn base(cache: &Option<Cache>) -> Config {
         .max_wasm_stack(MAX_WASM_STACK.as_u64() as usize)
         // Component-model async costs every call of every plugin, and WASI 0.2 does without.
         .concurrency_support(false)
-        // Both would be a sixth of what is read at every start, for line numbers in a debug log.
+        // Both would be read at every start, for nothing but line numbers in a debug log.
         .generate_address_map(false)
         .native_unwind_info(false)
         .cache(cache.clone());

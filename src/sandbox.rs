@@ -9,7 +9,6 @@ mod limiter;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytesize::ByteSize;
 use tracing::debug;
@@ -49,7 +48,6 @@ pub(crate) struct Grants {
 pub(crate) struct Sandbox {
     pub(crate) limiter: Limiter,
     pub(crate) journal: Journal,
-    pub(crate) deadline: Instant,
     grants: Arc<Grants>,
     table: ResourceTable,
     /// Made when the guest first asks for something of WASI: many never do.
@@ -62,11 +60,7 @@ impl Sandbox {
     /// # Errors
     ///
     /// A granted folder cannot be opened.
-    pub(crate) fn new(
-        grants: &Arc<Grants>,
-        limits: &Limits,
-        deadline: Instant,
-    ) -> Result<Sandbox, String> {
+    pub(crate) fn new(grants: &Arc<Grants>, limits: &Limits) -> Result<Sandbox, String> {
         let journal = Journal::new(limits.max_log);
         // Opening a folder can fail, and the guest's first import is too late for that.
         let wasi = match grants.permissions.files.is_empty() {
@@ -77,7 +71,6 @@ impl Sandbox {
             limiter: Limiter::new(limits.memory),
             http_gate: HttpGate::new(grants.clone(), journal.clone()),
             journal,
-            deadline,
             grants: grants.clone(),
             table: ResourceTable::new(),
             wasi,

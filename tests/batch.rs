@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
 use toolhost::{CallError, ToolCall};
 
@@ -100,6 +100,17 @@ async fn calls_are_taken_only_as_room_comes_up() {
         assert!(taken.load(Ordering::SeqCst) <= done + 4 * 4);
     }
     assert!(batch.next().await.is_none());
+}
+
+#[tokio::test]
+async fn as_many_calls_start_at_once_as_the_cap_allows() {
+    let mut manifest = manifest([plugin("echo")]);
+    manifest.host.max_concurrency = 1500;
+    let host = load(manifest).await;
+    let (taken, calls) = counted((0..2000).map(|n| echo(n, "x")).collect());
+    let mut batch = host.run(calls);
+    assert!(batch.next().now_or_never().is_none());
+    assert_eq!(taken.load(Ordering::SeqCst), 1500);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use toolhost::ToolCall;
 
 use super::result::ResultOptions;
 use super::run::run_batch;
-use super::{HostOptions, Session, Status};
+use super::{HostOptions, Session, Status, print_json};
 
 #[derive(clap::Args)]
 pub(super) struct CallOptions {
@@ -42,14 +42,11 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
     };
     let printer = options.result.printer(&manifest);
     let done = run_batch(&host, vec![call], &interrupts, |_| Ok(())).await?;
-    let mut out = std::io::stdout().lock();
     for result in &done.results {
         if printer.full {
-            serde_json::to_writer_pretty(&mut out, &printer.message(result))
-                .map_err(std::io::Error::from)?;
-            writeln!(out)?;
+            print_json(&printer.message(result))?;
         } else {
-            writeln!(out, "{}", printer.text(result))?;
+            writeln!(std::io::stdout(), "{}", printer.text(result))?;
         }
     }
     Ok(done.status(options.result.fail_on_error))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use toolhost::inspect::{Inspection, inspect};
 
+use super::list::first_line;
 use super::{ANSWERED, Session, Status};
 
 #[derive(clap::Args)]
@@ -59,9 +60,7 @@ fn print(inspection: &Inspection) -> std::io::Result<()> {
     if let Ok(tools) = &inspection.tools {
         writeln!(out, "tools:")?;
         for tool in tools {
-            let description = tool.description.lines().next().unwrap_or_default();
-            let description: String = description.chars().filter(|c| !c.is_control()).collect();
-            writeln!(out, "  {}: {description}", tool.name)?;
+            writeln!(out, "  {}: {}", tool.name, first_line(tool))?;
         }
     }
     Ok(())

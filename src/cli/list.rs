@@ -8,7 +8,7 @@ use comfy_table::{ContentArrangement, Table};
 use toolhost::wire::openai_chat;
 use toolhost::{Tool, ToolHost};
 
-use super::{ANSWERED, Session, Status};
+use super::{ANSWERED, Session, Status, print_json};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
@@ -33,13 +33,11 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
     match options.format {
         Some(ListFormat::OpenaiChat) => {
             let tools: Vec<_> = host.tools().map(openai_chat::declare).collect();
-            serde_json::to_writer_pretty(&mut out, &tools).map_err(std::io::Error::from)?;
-            writeln!(out)?;
+            print_json(&tools)?;
         }
         Some(ListFormat::Json) => {
             let tools: Vec<_> = host.tools().collect();
-            serde_json::to_writer_pretty(&mut out, &tools).map_err(std::io::Error::from)?;
-            writeln!(out)?;
+            print_json(&tools)?;
         }
         None if out.is_terminal() => writeln!(out, "{}", table(&host))?,
         None => {
@@ -64,7 +62,7 @@ fn table(host: &ToolHost) -> String {
 }
 
 /// A plugin's text may hold anything: what could move a terminal's cursor is left out.
-fn first_line(tool: &Tool) -> String {
+pub(super) fn first_line(tool: &Tool) -> String {
     let line = tool.description.lines().next().unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).collect()
 }

@@ -12,7 +12,7 @@ use toolhost::{CallError, ToolCall, ToolHost, ToolResult};
 use super::interrupt::Interrupts;
 use super::result::{Printer, ResultOptions};
 use super::{ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, USAGE};
-use super::{progress, timeline};
+use super::{print_json, progress, timeline};
 
 #[derive(clap::Args)]
 pub(super) struct RunOptions {
@@ -69,9 +69,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
             .iter()
             .map(|result| printer.message(result))
             .collect();
-        let mut out = std::io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, &messages).map_err(std::io::Error::from)?;
-        writeln!(out)?;
+        print_json(&messages)?;
     }
     if options.timeline {
         eprint!("{}", timeline::draw(&done.results));
@@ -151,7 +149,7 @@ fn print_line(printer: &Printer, result: &ToolResult) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_stdin() -> anyhow::Result<Vec<u8>> {
+pub(super) fn read_stdin() -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .read_to_end(&mut bytes)

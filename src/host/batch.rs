@@ -19,7 +19,7 @@ use super::ToolHost;
 use crate::tool::{ToolCall, ToolResult};
 
 /// Calls taken from the iterator ahead of their turn, while others of their plugin fill its cap:
-/// what comes after them may be for a plugin that is free.
+/// what comes after them may be for a plugin that is free. A larger cap looks as far as it reaches.
 const LOOKAHEAD: usize = 1024;
 
 /// A result with the position of its call.
@@ -212,7 +212,8 @@ impl Lanes {
         if ready > self.most_workers / 2 {
             return 0;
         }
-        (self.most_workers - ready).min(LOOKAHEAD.saturating_sub(self.waiting))
+        let most_waiting = LOOKAHEAD.max(self.most_workers);
+        (self.most_workers - ready).min(most_waiting.saturating_sub(self.waiting))
     }
 
     /// A call for a new worker, if there is one and there may be another.

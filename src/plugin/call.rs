@@ -107,7 +107,7 @@ pub(super) async fn in_instance<R>(
     cancel: &CancellationToken,
     export: impl AsyncFnOnce(&mut Store<Sandbox>, &Plugin) -> wasmtime::Result<R>,
 ) -> Ended<R> {
-    let sandbox = match Sandbox::new(grants, limits, deadline) {
+    let sandbox = match Sandbox::new(grants, limits) {
         Ok(sandbox) => sandbox,
         Err(message) => {
             return Ended {
@@ -122,8 +122,8 @@ pub(super) async fn in_instance<R>(
     store.limiter(|sandbox| &mut sandbox.limiter);
     store.set_hostcall_fuel(transfer_bound(limits));
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|store| {
-        if Instant::now() >= store.data().deadline {
+    store.epoch_deadline_callback(move |_| {
+        if Instant::now() >= deadline {
             return Err(Stop::Deadline.into());
         }
         // tokio's own yield: it lets the timers and sockets of the runtime be looked at before this
