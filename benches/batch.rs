@@ -145,6 +145,6 @@ fn resident_after(calls: usize) -> usize {
             answered += 1;
         }
         assert_eq!(answered, calls);
-        common::resident()
+        common::resident::resident()
     })
 }

@@ -7,6 +7,7 @@ mod common;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use common::resident::resident;
 use common::{call, echo, error, load, manifest, plugin, text};
 use futures_util::StreamExt;
 use serde_json::json;
@@ -132,14 +133,4 @@ fn memory_grows_with_the_cap_and_not_with_the_batch() {
         // Calls and results of the whole batch would take some 60 MiB.
         assert!(long.saturating_sub(short) < 16 << 20, "{short} {long}");
     });
-}
-
-/// Bytes of this process that are in memory, as Linux counts them.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.parse::<usize>().ok())
-        .expect("a size in kB")
-        << 10
 }

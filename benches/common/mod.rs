@@ -8,6 +8,8 @@ use toolhost::manifest::{Manifest, PluginConfig};
 use toolhost::{CodeCache, Loader, ToolCall, ToolHost};
 
 pub mod bare;
+#[path = "../../tests/common/resident.rs"]
+pub mod resident;
 
 pub const ARGUMENTS: &str = r#"{"text":"hello"}"#;
 
@@ -44,14 +46,4 @@ pub fn echo() -> ToolCall {
 pub fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[samples.len() / 2]
-}
-
-/// Bytes of this process that are in memory, as Linux counts them.
-pub fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.parse::<usize>().ok())
-        .expect("a size in kB")
-        << 10
 }
