@@ -3,11 +3,12 @@
 
 #[allow(dead_code)] // the other tests use more of it
 mod common;
+#[path = "common/resident.rs"]
+mod resident;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::resident::resident;
 use common::{call, echo, error, load, manifest, plugin, text};
 use futures_util::StreamExt;
 use serde_json::json;
@@ -121,7 +122,7 @@ fn memory_grows_with_the_cap_and_not_with_the_batch() {
                 answered += usize::from(result.outcome.is_ok());
             }
             assert_eq!(answered, calls);
-            resident()
+            resident::resident()
         };
         let short = batch(1_000).await;
         let long = batch(100_000).await;

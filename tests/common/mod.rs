@@ -1,7 +1,6 @@
 //! What the tests share: built guests, hosts of them, and the binary.
 
 pub mod binary;
-pub mod resident;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
