@@ -5,22 +5,21 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use tracing::warn;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use crate::bindings;
 use crate::error::LoadError;
 use crate::sandbox::{
-    CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, Sandbox, TABLES_PER_INSTANCE,
+    CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, Sandbox, TABLES_PER_INSTANCE, link,
 };
 
 /// How often a guest that computes gives way to others, and the grain of deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// The guest's call stack.
-pub(crate) const MAX_WASM_STACK: ByteSize = ByteSize::kib(512);
+/// What the host may use of a call's stack, beside the guest.
+const HOST_STACK: usize = 1536 << 10;
 
 /// Memory that a slot of the pool keeps between calls: resetting it is much cheaper than having it
 /// paged in again.
@@ -30,6 +29,8 @@ const KEEP_RESIDENT: usize = 2 << 20;
 pub(crate) struct EngineConfig {
     /// Instances alive at once.
     pub(crate) instances: usize,
+    /// The guests' call stack.
+    pub(crate) stack: ByteSize,
     /// Where compiled code is kept between starts.
     pub(crate) cache: CodeCache,
 }
@@ -68,7 +69,7 @@ impl Engine {
                      a lower max-concurrency needs less address space",
                     config.instances
                 );
-                wasmtime::Engine::new(&base(&cache)).map_err(error)?
+                wasmtime::Engine::new(&base(config, &cache)).map_err(error)?
             }
         };
         let linker = link(&engine).map_err(error)?;
@@ -77,11 +78,15 @@ impl Engine {
     }
 }
 
-fn base(cache: &Option<Cache>) -> Config {
+fn base(engine: &EngineConfig, cache: &Option<Cache>) -> Config {
+    let stack = engine.stack.as_u64() as usize;
     let mut config = Config::new();
     config
         .epoch_interruption(true)
-        .max_wasm_stack(MAX_WASM_STACK.as_u64() as usize)
+        .max_wasm_stack(stack)
+        .async_stack_size(stack + HOST_STACK)
+        // No guest needs it, and it is code that would have to be right.
+        .wasm_gc(false)
         // Component-model async costs every call of every plugin, and WASI 0.2 does without.
         .concurrency_support(false)
         // Both would be read at every start, for nothing but line numbers in a debug log.
@@ -113,7 +118,7 @@ fn pooling(config: &EngineConfig, cache: &Option<Cache>) -> Config {
         .async_stack_keep_resident(16 << 10)
         // Where the kernel has it: Linux 6.7 and newer.
         .pagemap_scan(Enabled::Auto);
-    let mut base = base(cache);
+    let mut base = base(config, cache);
     base.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     base
 }
@@ -135,15 +140,6 @@ fn open_cache(cache: &CodeCache) -> Option<Cache> {
             None
         }
     }
-}
-
-/// Everything that a guest may import; what it reaches through it is the sandbox's to say.
-fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox>> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |sandbox| sandbox)?;
-    Ok(linker)
 }
 
 /// Advances the epoch for as long as the engine is in use.

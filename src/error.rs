@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytesize::ByteSize;
+use crate::limits::seconds;
+pub use crate::limits::{Bound, Limit};
 
 /// Why a call has no output. Every kind has a stable [`code`](CallError::code).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,12 +31,12 @@ pub enum CallError {
         after: Duration,
     },
     /// It went over a bound.
-    #[error("over the limit of {} of {limit}", size(*.bound))]
+    #[error("over the limit of {}", .limit.with(*.bound))]
     Limit {
         /// Which bound.
         limit: Limit,
         /// The bound's value.
-        bound: ByteSize,
+        bound: Bound,
     },
     /// The plugin asked for something it was not granted.
     #[error("not permitted: {what}")]
@@ -82,6 +83,25 @@ impl CallError {
         }
     }
 
+    /// The texts in it that a plugin or a model wrote.
+    pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let (one, problems) = match self {
+            CallError::Denied { what: text }
+            | CallError::Trap { message: text }
+            | CallError::Failed { message: text }
+            | CallError::Internal { message: text } => (Some(text), None),
+            CallError::InvalidArguments { problems } => (None, Some(problems)),
+            CallError::UnknownTool { .. }
+            | CallError::Timeout { .. }
+            | CallError::Limit { .. }
+            | CallError::Cancelled => (None, None),
+        };
+        let of_problems = problems.into_iter().flatten();
+        let of_problems =
+            of_problems.flat_map(|problem| [&mut problem.pointer, &mut problem.message]);
+        one.into_iter().chain(of_problems)
+    }
+
     /// The error as text for a model that called `tool`.
     pub fn to_model_text(&self, tool: &str) -> String {
         // The name is the model's, and of any length.
@@ -107,6 +127,13 @@ impl CallError {
         }
     }
 
+    pub(crate) fn over(limit: Limit, bound: impl Into<Bound>) -> Self {
+        CallError::Limit {
+            limit,
+            bound: bound.into(),
+        }
+    }
+
     pub(crate) fn internal(message: impl fmt::Display) -> Self {
         CallError::Internal {
             message: message.to_string(),
@@ -129,34 +156,6 @@ impl fmt::Display for ArgumentProblem {
             write!(f, "{}: ", self.pointer)?;
         }
         f.write_str(&self.message)
-    }
-}
-
-/// The bounds of a [`CallError::Limit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Limit {
-    /// Memories and tables of the instance.
-    Memory,
-    /// The call stack of the guest.
-    Stack,
-    /// The arguments.
-    Input,
-    /// The result.
-    Output,
-    /// Stdout, stderr and log lines.
-    Log,
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Limit::Memory => "memory",
-            Limit::Stack => "stack",
-            Limit::Input => "arguments",
-            Limit::Output => "output",
-            Limit::Log => "log",
-        })
     }
 }
 
@@ -263,19 +262,4 @@ fn similar_names(similar: &[String]) -> String {
 fn join<T: fmt::Display>(items: &[T], separator: &str) -> String {
     let texts: Vec<String> = items.iter().map(T::to_string).collect();
     texts.join(separator)
-}
-
-/// `64 MiB`, `1.5 KiB`: without a fraction where there is none.
-pub(crate) fn size(size: ByteSize) -> String {
-    size.to_string().replacen(".0 ", " ", 1)
-}
-
-/// `30 seconds`, `1 second`, `0.25 seconds`.
-fn seconds(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    if seconds == 1.0 {
-        "1 second".to_owned()
-    } else {
-        format!("{seconds} seconds")
-    }
 }

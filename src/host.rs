@@ -2,6 +2,7 @@
 
 mod batch;
 mod load;
+mod queue;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -9,17 +10,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
 
+use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError};
 use crate::manifest::{Manifest, PluginConfig};
-use crate::plugin::{Plugin, Served};
+use crate::mask::Mask;
+use crate::plugin::{Plugin, PluginTool, Served};
 use crate::registry::Registry;
+use crate::sandbox::Journal;
 use crate::tool::{Tool, ToolCall, ToolResult, Usage};
 pub use batch::Batch;
 pub use load::{LoadEvent, Loader};
+use queue::{Queue, Ticket};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
 ///
@@ -32,8 +36,20 @@ pub struct ToolHost {
 
 struct Shared {
     registry: Registry,
-    permits: Semaphore,
+    queue: Queue,
     max_concurrency: usize,
+    /// The secrets of all plugins.
+    mask: Arc<Mask>,
+    audit: Option<Arc<AuditLog>>,
+}
+
+/// What running a call would be; see [`ToolHost::plan`].
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// The tool that is called.
+    pub tool: &'a Tool,
+    /// The plugin that would serve it, with its limits and permissions.
+    pub plugin: &'a PluginConfig,
 }
 
 impl ToolHost {
@@ -61,11 +77,40 @@ impl ToolHost {
             .map(|plugin| &plugin.config)
     }
 
+    /// What each plugin imports, in the order of [`plugins`](ToolHost::plugins), and which
+    /// permissions it can make use of, as the manifest has them.
+    pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
+        let plugins = self.shared.registry.plugins.iter();
+        plugins.map(|plugin| (&*plugin.imports, &*plugin.usable))
+    }
+
+    /// What a call would run, without running it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such tool, or the arguments are not what it asks for: what the call would fail with.
+    pub fn plan(&self, call: &ToolCall) -> Result<Plan<'_>, CallError> {
+        let Some((_, plugin, tool)) = self.shared.registry.find(&call.name) else {
+            return Err(self.unknown_tool(&call.name));
+        };
+        tool.arguments(call, &plugin.config.limits)?;
+        Ok(Plan {
+            tool: &tool.tool,
+            plugin: &plugin.config,
+        })
+    }
+
+    /// Puts `***` where a text has a secret of the manifest, as is done to every result and log. For
+    /// what a program prints of its own, such as traces.
+    pub fn hide_secrets(&self, text: &mut String) {
+        self.shared.mask.text(text);
+    }
+
     /// Runs one call. It waits for its turn if as many run as may; dropping the future ends the
     /// call wherever it is.
     pub async fn call(&self, call: ToolCall) -> ToolResult {
         let never = CancellationToken::new();
-        self.call_since(Instant::now(), call, &never).await
+        self.call_since(Instant::now(), call, &never, None).await
     }
 
     /// As [`call`](ToolHost::call), for a call that was handed over at `queued` and may be cancelled.
@@ -74,57 +119,62 @@ impl ToolHost {
         queued: Instant,
         call: ToolCall,
         cancel: &CancellationToken,
+        ticket: Option<Ticket>,
     ) -> ToolResult {
-        let id = call.id.clone();
-        let name = call.name.clone();
-        let mut start = None;
-        let served = match self.shared.registry.find(&name) {
-            None => {
-                let similar = self.shared.registry.similar(&name);
-                Served::refused(CallError::UnknownTool { similar })
-            }
-            Some((_, plugin, tool)) => {
-                let permits = cancel.run_until_cancelled(self.permits(plugin)).await;
-                match permits {
-                    None => Served::refused(CallError::Cancelled),
-                    Some(_permits) => {
-                        let start = *start.insert(Instant::now());
-                        let span =
-                            debug_span!("call", id, tool = name, plugin = plugin.config.name);
-                        // Boxed, so that a call that waits does not hold room for one that runs.
-                        let served = Box::pin(plugin.call(tool, call, start, cancel));
-                        let served = AssertUnwindSafe(served.instrument(span)).catch_unwind();
-                        let served = served.await;
-                        served.unwrap_or_else(|panic| Served::refused(panicked(&*panic)))
-                    }
-                }
-            }
+        let found = self.shared.registry.find(&call.name);
+        let ended = self.ending(queued, &call, found.map(|(_, plugin, _)| plugin));
+        let Some((_, plugin, tool)) = found else {
+            return ended.refused(self.unknown_tool(&call.name));
         };
-        let end = Instant::now();
-        // What never ran waited for all of its time.
-        let start = start.unwrap_or(end);
-        ToolResult {
-            id,
-            name,
-            usage: Usage {
-                queue: start - queued,
-                run: end - start,
-                peak_memory: served.peak_memory,
-                output_bytes: served.outcome.as_ref().map_or(0, |output| output.len()),
-            },
-            outcome: served.outcome,
-            log: served.log,
+        if let Err(error) = self.audit_ready() {
+            return ended.refused(error);
+        }
+        let permits = self.shared.queue.wait(plugin, queued, cancel, ticket).await;
+        let _permits = match permits {
+            Ok(permits) => permits,
+            Err(error) => return ended.refused(error),
+        };
+        let start = Instant::now();
+        let bound = plugin.config.limits.max_log;
+        let journal = Journal::new(bound, self.shared.mask.clone(), ended.audit.clone());
+        let served = serve(plugin, tool, call, start, cancel, journal.clone()).await;
+        ended.at(start, served, journal.denials())
+    }
+
+    /// Answers a call that is not run.
+    fn refuse(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
+        let found = self.shared.registry.find(&call.name);
+        let ended = self.ending(queued, call, found.map(|(_, plugin, _)| plugin));
+        ended.refused(error)
+    }
+
+    fn ending(&self, queued: Instant, call: &ToolCall, plugin: Option<&Plugin>) -> Ending {
+        let mask = &self.shared.mask;
+        let plugin = plugin.map(|plugin| (&*plugin.config.name, &plugin.sha256));
+        Ending {
+            id: call.id.clone(),
+            name: call.name.clone(),
+            queued,
+            mask: mask.clone(),
+            audit: self
+                .shared
+                .audit
+                .as_ref()
+                .map(|log| Arc::new(CallAudit::new(log, call, plugin, mask))),
         }
     }
 
-    /// The plugin's permit first: a call that waits for its plugin keeps nobody else from running.
-    /// Neither semaphore is ever closed.
-    async fn permits<'a>(&'a self, plugin: &'a Plugin) -> [Option<SemaphorePermit<'a>>; 2] {
-        let plugin_permit = match &plugin.permits {
-            Some(permits) => permits.acquire().await.ok(),
-            None => None,
-        };
-        [plugin_permit, self.shared.permits.acquire().await.ok()]
+    fn unknown_tool(&self, name: &str) -> CallError {
+        CallError::UnknownTool {
+            similar: self.shared.registry.similar(name),
+        }
+    }
+
+    fn audit_ready(&self) -> Result<(), CallError> {
+        match &self.shared.audit {
+            Some(log) => log.ready().map_err(CallError::internal),
+            None => Ok(()),
+        }
     }
 
     /// Runs a batch, up to the caps at once, and yields each result as it completes with the
@@ -147,6 +197,68 @@ impl ToolHost {
         I: IntoIterator<Item = ToolCall>,
     {
         batch::run_all(self.clone(), calls.into_iter()).await
+    }
+}
+
+async fn serve(
+    plugin: &Plugin,
+    tool: &PluginTool,
+    call: ToolCall,
+    start: Instant,
+    cancel: &CancellationToken,
+    journal: Journal,
+) -> Served {
+    let span = debug_span!(
+        "call",
+        id = call.id,
+        tool = call.name,
+        plugin = plugin.config.name
+    );
+    // Boxed, so that a call that waits does not hold room for one that runs.
+    let served = Box::pin(plugin.call(tool, call, start, cancel, journal));
+    let served = AssertUnwindSafe(served.instrument(span)).catch_unwind();
+    let served = served.await;
+    served.unwrap_or_else(|panic| Served::refused(panicked(&*panic)))
+}
+
+/// What is known of a result before it is there.
+struct Ending {
+    id: Option<String>,
+    name: String,
+    queued: Instant,
+    mask: Arc<Mask>,
+    audit: Option<Arc<CallAudit>>,
+}
+
+impl Ending {
+    /// The result of a call that never ran: it waited for all of its time.
+    fn refused(self, error: CallError) -> ToolResult {
+        self.at(Instant::now(), Served::refused(error), 0)
+    }
+
+    /// The result of a call that ran from `start` until now.
+    fn at(self, start: Instant, mut served: Served, denials: u64) -> ToolResult {
+        served.hide(&self.mask);
+        let mut result = ToolResult {
+            id: self.id,
+            name: self.name,
+            usage: Usage {
+                queue: start.saturating_duration_since(self.queued),
+                run: start.elapsed(),
+                cpu: served.cpu,
+                peak_memory: served.peak_memory,
+                output_bytes: served.outcome.as_ref().map_or(0, |output| output.len()),
+            },
+            outcome: served.outcome,
+            log: served.log,
+        };
+        // What nobody can account for is not handed out.
+        if let Some(audit) = self.audit
+            && let Err(error) = audit.ended(&result, denials)
+        {
+            result.outcome = Err(CallError::internal(error));
+        }
+        result
     }
 }
 

@@ -31,13 +31,6 @@ pub struct Inspection {
     pub tools: Result<Vec<Tool>, Vec<Diagnostic>>,
 }
 
-/// The permission that an interface can make use of.
-const PERMISSIONS: [(&str, &str); 3] = [
-    ("wasi:filesystem/", "files"),
-    ("wasi:http/outgoing-handler@", "http"),
-    ("wasi:cli/environment@", "env"),
-];
-
 /// Looks into a component and asks it for its tools, in a sandbox with no permission at all.
 ///
 /// # Errors
@@ -57,8 +50,9 @@ pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspect
     };
     let imports = component::imports(&component);
     let config = PluginConfig::new("", &path);
+    let sha256 = component::digest(&bytes);
     let tools = match pre {
-        Ok(pre) => Compiled::ungranted(config, pre)
+        Ok(pre) => Compiled::ungranted(config, sha256.clone(), pre)
             .list_tools(&path)
             .await
             .map(|plugin| plugin.tools.into_iter().map(|tool| tool.tool).collect()),
@@ -66,24 +60,12 @@ pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspect
     };
     Ok(Inspection {
         size: bytes.len() as u64,
-        sha256: component::digest(&bytes),
+        sha256,
         exports: component::exports(&component),
-        permissions: usable_permissions(&component, &imports),
+        permissions: component::usable_permissions(&component, &imports),
         imports,
         tools,
     })
-}
-
-fn usable_permissions(component: &Component, imports: &[String]) -> Vec<&'static str> {
-    let mut permissions: Vec<&str> = PERMISSIONS
-        .iter()
-        .filter(|(prefix, _)| imports.iter().any(|import| import.starts_with(prefix)))
-        .map(|(_, permission)| *permission)
-        .collect();
-    if component::asks_for_secrets(component) {
-        permissions.push("secrets");
-    }
-    permissions
 }
 
 struct Prepared {
@@ -97,6 +79,7 @@ fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
     let limits = Limits::default();
     let engine = Engine::new(&EngineConfig {
         instances: 1,
+        stack: limits.stack(),
         cache,
     })?;
     let invalid = |message| invalid(path, message);

@@ -43,9 +43,11 @@ pub mod summarize;
 pub mod tool;
 pub mod wire;
 
+mod audit;
 mod bindings;
 mod engine;
 mod host;
+mod mask;
 mod plugin;
 mod registry;
 mod sandbox;

@@ -1,11 +1,15 @@
 //! Bounds on what one call may use.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 pub use bytesize::ByteSize;
 
 /// The longest deadline: clocks overflow somewhere above.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The stacks that a guest may have, smallest and largest.
+pub const STACK_RANGE: [ByteSize; 2] = [ByteSize::kib(64), ByteSize::mib(16)];
 
 /// Bounds on one call. Each plugin may have its own; [`Limits::default`] is documented in
 /// `docs/manifest.md`, key by key.
@@ -15,16 +19,36 @@ pub struct Limits {
     /// Wall time from the call's permit to its end, instantiation included.
     /// Taken as [`MAX_TIMEOUT`] where it is longer.
     pub timeout: Duration,
-    /// All memories and tables of the instance together.
+    /// Time that the call computes, in the guest or in the host for it, without what it waits. To a
+    /// tick of 10 ms.
+    pub cpu: Option<Duration>,
+    /// All memories and tables of the instance together, with what the host holds for it.
     pub memory: ByteSize,
+    /// The call stack of the guest; taken to be within [`STACK_RANGE`].
+    pub max_stack: ByteSize,
+    /// Host resources open at once: files, requests, bodies, timers and so on.
+    pub max_resources: u32,
+    /// What the guest may hand over in one call of or by the host, counted as the host allocates
+    /// it; four times `max_output` and 2 MiB when `None`.
+    pub max_transfer: Option<ByteSize>,
     /// The arguments as JSON text.
     pub max_input: ByteSize,
     /// Content and structured output of the result together.
     pub max_output: ByteSize,
     /// Stdout, stderr and log lines together.
     pub max_log: ByteSize,
+    /// HTTP requests.
+    pub max_requests: u32,
+    /// HTTP requests at once, each until its response's body is read to its end or dropped.
+    pub max_open_requests: u32,
+    /// The bodies of all HTTP responses together.
+    pub max_response: ByteSize,
+    /// The headers of one HTTP request or response.
+    pub max_headers: ByteSize,
     /// The plugin's file.
     pub max_component: ByteSize,
+    /// Wall time of compiling the plugin, at load.
+    pub max_compile: Duration,
 }
 
 impl Limits {
@@ -32,17 +56,159 @@ impl Limits {
     pub(crate) fn deadline(&self, start: Instant) -> Instant {
         start + self.timeout.min(MAX_TIMEOUT)
     }
+
+    /// [`max_transfer`](Limits::max_transfer), or what it is when `None`: a result is lifted whole
+    /// before it is counted, each piece of it costing more than its text.
+    pub(crate) fn transfer(&self) -> ByteSize {
+        let derived = self.max_output.as_u64().saturating_mul(4);
+        self.max_transfer
+            .unwrap_or(ByteSize::b(derived.saturating_add(2 << 20)))
+    }
+
+    /// [`max_stack`](Limits::max_stack) within its range, in whole pages.
+    pub(crate) fn stack(&self) -> ByteSize {
+        let [least, most] = STACK_RANGE;
+        let bytes = self.max_stack.as_u64();
+        ByteSize::b(
+            bytes
+                .clamp(least.as_u64(), most.as_u64())
+                .next_multiple_of(4096),
+        )
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             timeout: Duration::from_secs(30),
+            cpu: None,
             memory: ByteSize::mib(64),
+            max_stack: ByteSize::kib(512),
+            max_resources: 1000,
+            max_transfer: None,
             max_input: ByteSize::mib(4),
             max_output: ByteSize::mib(1),
             max_log: ByteSize::kib(256),
+            max_requests: 100,
+            max_open_requests: 16,
+            max_response: ByteSize::mib(16),
+            max_headers: ByteSize::kib(64),
             max_component: ByteSize::mib(128),
+            max_compile: Duration::from_secs(60),
         }
+    }
+}
+
+/// What a [`Bound`] is a bound on: the limit that a call went over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Memories and tables of the instance, and what the host holds for it.
+    Memory,
+    /// The call stack of the guest.
+    Stack,
+    /// Time spent computing.
+    Cpu,
+    /// Host resources open at once.
+    Resources,
+    /// What the guest hands over in one call.
+    Transfer,
+    /// The arguments.
+    Input,
+    /// The result.
+    Output,
+    /// Stdout, stderr and log lines.
+    Log,
+    /// HTTP requests.
+    Requests,
+    /// HTTP requests at once.
+    OpenRequests,
+    /// The bodies of HTTP responses.
+    Response,
+    /// The headers of an HTTP request or response.
+    Headers,
+    /// Calls that wait for their turn.
+    Queue,
+    /// Time that a call waits for its turn.
+    QueueTime,
+}
+
+/// The value of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Bytes.
+    Size(ByteSize),
+    /// A number of things.
+    Count(u64),
+    /// A span of time.
+    Time(Duration),
+}
+
+impl From<ByteSize> for Bound {
+    fn from(size: ByteSize) -> Self {
+        Bound::Size(size)
+    }
+}
+
+impl From<u32> for Bound {
+    fn from(count: u32) -> Self {
+        Bound::Count(count.into())
+    }
+}
+
+impl From<Duration> for Bound {
+    fn from(time: Duration) -> Self {
+        Bound::Time(time)
+    }
+}
+
+impl Limit {
+    /// As the end of "over the limit of".
+    pub(crate) fn with(self, bound: Bound) -> String {
+        let what = match self {
+            Limit::Memory => "memory",
+            Limit::Stack => "stack",
+            Limit::Cpu => "computing",
+            Limit::Resources => "open host resources",
+            Limit::Transfer => "data handed over at once",
+            Limit::Input => "arguments",
+            Limit::Output => "output",
+            Limit::Log => "log",
+            Limit::Requests => "HTTP requests",
+            Limit::OpenRequests => "HTTP requests at once",
+            Limit::Response => "HTTP response bodies",
+            Limit::Headers => "HTTP headers",
+            Limit::Queue => "calls that wait",
+            Limit::QueueTime => "waiting for its turn",
+        };
+        match bound {
+            Bound::Count(count) => format!("{count} {what}"),
+            bound => format!("{bound} of {what}"),
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::Size(bytes) => f.write_str(&size(*bytes)),
+            Bound::Count(count) => count.fmt(f),
+            Bound::Time(time) => f.write_str(&seconds(*time)),
+        }
+    }
+}
+
+/// `64 MiB`, `1.5 KiB`: without a fraction where there is none.
+pub(crate) fn size(size: ByteSize) -> String {
+    size.to_string().replacen(".0 ", " ", 1)
+}
+
+/// `30 seconds`, `1 second`, `0.25 seconds`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds == 1.0 {
+        "1 second".to_owned()
+    } else {
+        format!("{seconds} seconds")
     }
 }

@@ -3,6 +3,7 @@
 //! [`Manifest::read`] turns the file into values that need no further checking, or reports
 //! everything that is wrong with it at once. `docs/manifest.md` describes every key.
 
+mod bounds;
 mod grants;
 mod reader;
 
@@ -14,14 +15,18 @@ use bytesize::ByteSize;
 use toml::de::DeTable;
 
 use crate::error::{LoadError, Location};
-use crate::limits::{Limits, MAX_TIMEOUT};
+use crate::limits::Limits;
 use crate::permissions::Permissions;
 use crate::summarize::Summarize;
+use bounds::{read_duration, read_limits, read_size};
 use grants::read_permissions;
 use reader::{Source, Table, expect_string, expect_table, to_json};
 
 /// The name that a manifest has unless told otherwise.
 pub const FILE_NAME: &str = "toolhost.toml";
+
+/// The most that calls may use together: a pebibyte, so that sums do not overflow.
+const MOST_MEMORY: ByteSize = ByteSize::pib(1);
 
 /// The most calls that a host runs at once.
 pub(crate) const MAX_CONCURRENCY: usize = 10_000;
@@ -34,6 +39,8 @@ pub struct Manifest {
     pub file: PathBuf,
     /// What concerns all plugins.
     pub host: HostConfig,
+    /// Where calls are written down.
+    pub audit: Option<AuditConfig>,
     /// The plugins, by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
 }
@@ -44,6 +51,13 @@ pub struct Manifest {
 pub struct HostConfig {
     /// Calls that run at once; further ones wait.
     pub max_concurrency: usize,
+    /// Calls that may wait; further ones are refused.
+    pub max_queue: Option<usize>,
+    /// How long a call may wait.
+    pub queue_timeout: Option<Duration>,
+    /// What the calls that run may use together: each counts with its `memory` limit, and waits
+    /// until it fits.
+    pub total_memory: Option<ByteSize>,
     /// Each call's, unless its plugin says otherwise.
     pub limits: Limits,
     /// Whether results are compacted for the model.
@@ -56,11 +70,47 @@ impl Default for HostConfig {
     fn default() -> Self {
         HostConfig {
             max_concurrency: 16,
+            max_queue: None,
+            queue_timeout: None,
+            total_memory: None,
             limits: Limits::default(),
             summarize: false,
             summary: Summarize::default(),
         }
     }
+}
+
+/// `[audit]`: where every call and every denial is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditConfig {
+    /// The file that lines are appended to; it is made if it does not exist.
+    pub path: PathBuf,
+    /// Whether the arguments are written, and not only their digest.
+    pub arguments: bool,
+    /// What happens when a line cannot be written.
+    pub on_error: OnAuditError,
+}
+
+impl AuditConfig {
+    /// A log without arguments, whose failure fails calls.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        AuditConfig {
+            path: path.into(),
+            arguments: false,
+            on_error: OnAuditError::default(),
+        }
+    }
+}
+
+/// What happens when a line of the audit log cannot be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnAuditError {
+    /// The call fails, and no other runs until the line is written.
+    #[default]
+    Fail,
+    /// Lines are dropped, and the log says how many once it can be written again.
+    Drop,
 }
 
 /// `[plugin.NAME]`
@@ -166,6 +216,13 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     if let Some(table) = root.table("host", source) {
         host = read_host(table, source);
     }
+    let audit = root.get("audit").and_then(|value| {
+        let table = expect_table(value, "audit".to_owned(), source)?;
+        if !table.has("path") {
+            source.problem(value.span(), "`audit` needs `path`");
+        }
+        read_audit(table, &folder, source)
+    });
     let plugin_dir = root.get("plugin-dir").and_then(|value| {
         Some((
             folder.join(expect_string(value, "plugin-dir", source)?),
@@ -236,6 +293,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     Manifest {
         file: source.file.to_owned(),
         host,
+        audit,
         plugins: plugins.into_values().collect(),
     }
 }
@@ -245,6 +303,9 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
     if let Some(count) = table.count("max-concurrency", MAX_CONCURRENCY, source) {
         host.max_concurrency = count;
     }
+    host.max_queue = table.count("max-queue", usize::MAX, source);
+    host.queue_timeout = read_duration(&mut table, "queue-timeout", source);
+    host.total_memory = read_size(&mut table, "total-memory", MOST_MEMORY, source);
     read_limits(&mut table, &mut host.limits, source);
     host.summarize = table.bool("summarize", source).unwrap_or_default();
     if let Some(items) = table.count("summarize-items", usize::MAX, source) {
@@ -257,34 +318,21 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
     host
 }
 
-fn read_limits(table: &mut Table, limits: &mut Limits, source: &mut Source) {
-    let duration = "a duration above zero and up to a year, such as \"30s\" or \"500ms\"";
-    let parse = |text: &str| {
-        humantime::parse_duration(text)
-            .ok()
-            .filter(|duration| !duration.is_zero() && *duration <= MAX_TIMEOUT)
+fn read_audit(mut table: Table, folder: &Path, source: &mut Source) -> Option<AuditConfig> {
+    let path = table.string("path", source).map(|path| folder.join(path));
+    let arguments = table.bool("arguments", source).unwrap_or_default();
+    let parse = |text: &str| match text {
+        "fail" => Some(OnAuditError::Fail),
+        "drop" => Some(OnAuditError::Drop),
+        _ => None,
     };
-    if let Some(timeout) = table.parsed("timeout", duration, parse, source) {
-        limits.timeout = timeout;
-    }
-    // A 32-bit memory has no more than 4 GiB; the rest is bounded by what a host can hold.
-    let sizes = [
-        ("memory", &mut limits.memory),
-        ("max-input", &mut limits.max_input),
-        ("max-output", &mut limits.max_output),
-        ("max-log", &mut limits.max_log),
-        ("max-component", &mut limits.max_component),
-    ];
-    for (key, limit) in sizes {
-        let size = "a size from \"1B\" to \"4GiB\", such as \"64MiB\"";
-        let parse = |text: &str| {
-            let size = text.parse::<ByteSize>().ok()?;
-            (1..=4 << 30).contains(&size.as_u64()).then_some(size)
-        };
-        if let Some(bytes) = table.parsed(key, size, parse, source) {
-            *limit = bytes;
-        }
-    }
+    let on_error = table.parsed("on-error", "\"fail\" or \"drop\"", parse, source);
+    table.finish(source);
+    Some(AuditConfig {
+        path: path?,
+        arguments,
+        on_error: on_error.unwrap_or_default(),
+    })
 }
 
 fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, source: &mut Source) {

@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::bindings::PluginPre;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::engine::Engine;
-use crate::error::{CallError, Diagnostic, Limit, similar};
+use crate::error::{CallError, Diagnostic, similar};
+use crate::limits::{Limit, Limits};
 use crate::manifest::PluginConfig;
 use crate::permissions::{Secret, SecretSource};
-use crate::sandbox::{Grants, Sandbox};
+use crate::sandbox::{Grants, Journal, Sandbox};
 use crate::schema::Schema;
 use crate::tool::{Tool, ToolCall};
 pub(crate) use call::Served;
@@ -31,6 +32,12 @@ pub(crate) struct Plugin {
     pub(crate) tools: Vec<PluginTool>,
     /// Where the plugin has a cap of its own.
     pub(crate) permits: Option<Semaphore>,
+    /// The SHA-256 digest of its file, in hexadecimal.
+    pub(crate) sha256: Arc<str>,
+    /// What it imports, such as `wasi:cli/environment@0.2.6`.
+    pub(crate) imports: Vec<String>,
+    /// The permissions that it can make use of, as the manifest has them.
+    pub(crate) usable: Vec<&'static str>,
     pre: PluginPre<Sandbox>,
     grants: Arc<Grants>,
 }
@@ -46,6 +53,7 @@ pub(crate) struct PluginTool {
 /// A plugin that is compiled and linked, and has not yet run.
 pub(crate) struct Compiled {
     config: PluginConfig,
+    sha256: String,
     pre: PluginPre<Sandbox>,
     grants: Arc<Grants>,
 }
@@ -58,8 +66,8 @@ impl Compiled {
         engine: &Engine,
     ) -> Result<Compiled, Vec<Diagnostic>> {
         let mut problems = Vec::new();
-        let secrets = resolve_secrets(&config, manifest, &mut problems);
-        let pre = component::read(&config.path, config.limits.max_component)
+        let grants = resolve(&config, manifest, &mut problems);
+        let compiled = component::read(&config.path, config.limits.max_component)
             .map_err(|message| match config.at {
                 // Most often it is the path that is wrong, and that is written there.
                 Some(at) => {
@@ -70,20 +78,19 @@ impl Compiled {
                 None => Diagnostic::new(&config.path, None, message),
             })
             .and_then(|bytes| {
-                check_pin(&config, &bytes, manifest)?;
-                component::compile(&bytes, &engine.engine)
+                let sha256 = component::digest(&bytes);
+                check_pin(&config, &sha256, manifest)?;
+                let pre = component::compile(&bytes, &engine.engine)
                     .and_then(|component| component::link(&component, engine))
-                    .map_err(|message| Diagnostic::new(&config.path, None, message))
+                    .map_err(|message| Diagnostic::new(&config.path, None, message))?;
+                Ok((sha256, pre))
             });
-        match pre {
-            Ok(pre) if problems.is_empty() => Ok(Compiled {
-                pre,
-                grants: Arc::new(Grants {
-                    permissions: config.permissions.clone(),
-                    secrets,
-                    config: config.config.clone(),
-                }),
+        match compiled {
+            Ok((sha256, pre)) if problems.is_empty() => Ok(Compiled {
                 config,
+                sha256,
+                pre,
+                grants: Arc::new(grants),
             }),
             Ok(_) => Err(problems),
             Err(problem) => {
@@ -94,11 +101,16 @@ impl Compiled {
     }
 
     /// A component with default limits and no permissions, linked.
-    pub(crate) fn ungranted(config: PluginConfig, pre: PluginPre<Sandbox>) -> Compiled {
+    pub(crate) fn ungranted(
+        config: PluginConfig,
+        sha256: String,
+        pre: PluginPre<Sandbox>,
+    ) -> Compiled {
         Compiled {
+            grants: Grants::none(&config.limits),
             config,
+            sha256,
             pre,
-            grants: Arc::default(),
         }
     }
 
@@ -108,8 +120,8 @@ impl Compiled {
         let limits = &self.config.limits;
         let ended = call::in_instance(
             &self.pre,
-            &Arc::default(),
-            limits,
+            &Grants::none(limits),
+            Journal::new(limits.max_log, Arc::default(), None),
             limits.deadline(Instant::now()),
             &CancellationToken::new(),
             async |store, plugin| plugin.toolhost_plugin_tools().call_list_tools(store).await,
@@ -120,7 +132,12 @@ impl Compiled {
             vec![Diagnostic::new(&self.config.path, None, message)]
         })?;
         let tools = offered(listed, &self.config, manifest)?;
+        let component = self.pre.instance_pre().component();
+        let imports = component::imports(component);
         Ok(Plugin {
+            sha256: self.sha256.into(),
+            usable: component::usable_permissions(component, &imports),
+            imports,
             permits: self.config.max_concurrency.map(Semaphore::new),
             config: self.config,
             tools,
@@ -130,7 +147,31 @@ impl Compiled {
     }
 }
 
+impl PluginTool {
+    /// The arguments as the plugin gets them, if they are what the tool asks for.
+    pub(crate) fn arguments<'a>(
+        &self,
+        call: &'a ToolCall,
+        limits: &Limits,
+    ) -> Result<&'a str, CallError> {
+        let arguments = match call.arguments.trim_ascii() {
+            "" => "{}",
+            arguments => arguments,
+        };
+        if arguments.len() as u64 > limits.max_input.as_u64() {
+            return Err(CallError::over(Limit::Input, limits.max_input));
+        }
+        self.schema.check(arguments)?;
+        Ok(arguments)
+    }
+}
+
 impl Plugin {
+    /// The secrets of its manifest.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.grants.secrets.values()
+    }
+
     /// Serves one call; its deadline counts from `start`.
     pub(crate) async fn call(
         &self,
@@ -138,30 +179,22 @@ impl Plugin {
         call: ToolCall,
         start: Instant,
         cancel: &CancellationToken,
+        journal: Journal,
     ) -> Served {
         let limits = &self.config.limits;
-        let arguments = match call.arguments.trim_ascii() {
-            "" => "{}",
-            arguments => arguments,
+        let arguments = match tool.arguments(&call, limits) {
+            Ok(arguments) => arguments.to_owned(),
+            Err(error) => return Served::refused(error),
         };
-        if arguments.len() as u64 > limits.max_input.as_u64() {
-            return Served::refused(CallError::Limit {
-                limit: Limit::Input,
-                bound: limits.max_input,
-            });
-        }
-        if let Err(error) = tool.schema.check(arguments) {
-            return Served::refused(error);
-        }
         let request = wit::Call {
             name: tool.own_name.clone(),
-            arguments: arguments.to_owned(),
+            arguments,
             id: call.id.unwrap_or_default(),
         };
         call::in_instance(
             &self.pre,
             &self.grants,
-            limits,
+            journal,
             limits.deadline(start),
             cancel,
             async |store, plugin| {
@@ -174,12 +207,11 @@ impl Plugin {
     }
 }
 
-fn check_pin(config: &PluginConfig, bytes: &[u8], manifest: &Path) -> Result<(), Diagnostic> {
+fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), Diagnostic> {
     let Some(pinned) = &config.sha256 else {
         return Ok(());
     };
-    let found = component::digest(bytes);
-    if found == *pinned {
+    if found == pinned {
         return Ok(());
     }
     let message = format!(
@@ -191,6 +223,32 @@ fn check_pin(config: &PluginConfig, bytes: &[u8], manifest: &Path) -> Result<(),
         .help("if the plugin was meant to change, pin the new digest"))
 }
 
+/// What a manifest grants, with the values of secrets.
+fn resolve(config: &PluginConfig, manifest: &Path, problems: &mut Vec<Diagnostic>) -> Grants {
+    let before = problems.len();
+    let secrets = resolve_secrets(config, manifest, problems);
+    let mut headers = Vec::new();
+    // Those that lack a secret would only be told of twice.
+    if problems.len() == before {
+        for header in &config.permissions.http_headers {
+            match header.value(|name| secrets.get(name).map(Secret::reveal)) {
+                Ok(value) => headers.push((header.clone(), value)),
+                Err(error) => {
+                    let message = format!("header {header} of `plugin.{}`: {error}", config.name);
+                    problems.push(Diagnostic::new(manifest, config.at, message));
+                }
+            }
+        }
+    }
+    Grants {
+        limits: config.limits.clone(),
+        permissions: config.permissions.clone(),
+        headers,
+        secrets,
+        config: config.config.clone(),
+    }
+}
+
 fn resolve_secrets(
     config: &PluginConfig,
     manifest: &Path,
@@ -199,14 +257,28 @@ fn resolve_secrets(
     let mut secrets = BTreeMap::new();
     for (name, source) in &config.permissions.secrets {
         let value = match source {
-            SecretSource::Env(variable) => std::env::var(variable)
-                .map_err(|error| format!("environment variable {variable}: {error}")),
+            // Not the error's own text: it quotes the value.
+            SecretSource::Env(variable) => {
+                match std::env::var_os(variable).map(|value| value.into_string()) {
+                    Some(Ok(value)) => Ok(value),
+                    Some(Err(_)) => Err(format!("environment variable {variable} is not UTF-8")),
+                    None => Err(format!("environment variable {variable} is not set")),
+                }
+            }
             SecretSource::File(path) => match std::fs::read_to_string(path) {
-                Ok(text) => Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned()),
+                Ok(text) => {
+                    let text = text.strip_suffix('\n').unwrap_or(&text);
+                    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+                }
                 Err(error) => Err(format!("{}: {error}", path.display())),
             },
         };
         match value {
+            // There would be nothing to mask, and most likely somebody forgot it.
+            Ok(value) if value.is_empty() => {
+                let message = format!("secret `{name}` of `plugin.{}` is empty", config.name);
+                problems.push(Diagnostic::new(manifest, config.at, message));
+            }
             Ok(value) => {
                 secrets.insert(name.clone(), Secret::new(value));
             }

@@ -3,23 +3,30 @@
 //! Everything a guest imports ends here: WASI, `wasi:http`, and the plugin interface's `host`. What
 //! was not granted is refused and noted, so that the call's error can name it.
 
+mod clocks;
+mod connect;
+mod files;
 mod http;
 mod journal;
 mod limiter;
+mod offered;
+mod send;
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytesize::ByteSize;
+use ::http::HeaderValue;
 use tracing::debug;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
+use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
+use wasmtime_wasi_http::{FieldMap, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::toolhost::plugin::{host, types};
-use crate::error::Limit;
-use crate::limits::Limits;
-use crate::permissions::{Access, Permissions, Secret};
+use crate::limits::{Bound, Limit, Limits};
+use crate::permissions::{Access, HttpHeader, Permissions, Secret};
 use crate::tool::LogSource;
 use http::HttpGate;
 use journal::GuestStream;
@@ -27,6 +34,12 @@ pub(crate) use journal::Journal;
 pub(crate) use limiter::{
     CORE_INSTANCES_PER_INSTANCE, Limiter, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE,
 };
+pub(crate) use offered::link;
+use sockets::Lookups;
+
+/// What the host holds for a resource, besides what is counted by itself: an entry of its table, a
+/// task, a buffer.
+const RESOURCE_COST: usize = 1 << 10;
 
 /// Why the host ends a call: travels through wasmtime as an error, and no guest can catch it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,15 +47,28 @@ pub(crate) enum Stop {
     #[error("the deadline passed")]
     Deadline,
     #[error("over a limit")]
-    Limit(Limit, ByteSize),
+    Limit(Limit, Bound),
 }
 
 /// What a plugin was granted, resolved when it is loaded.
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
+    pub(crate) limits: Limits,
     pub(crate) permissions: Permissions,
+    /// The values of `http-headers`, which print as `Sensitive`.
+    pub(crate) headers: Vec<(HttpHeader, HeaderValue)>,
     pub(crate) secrets: BTreeMap<String, Secret>,
     pub(crate) config: BTreeMap<String, String>,
+}
+
+impl Grants {
+    /// Limits and no permission at all.
+    pub(crate) fn none(limits: &Limits) -> Arc<Grants> {
+        Arc::new(Grants {
+            limits: limits.clone(),
+            ..Grants::default()
+        })
+    }
 }
 
 pub(crate) struct Sandbox {
@@ -52,37 +78,93 @@ pub(crate) struct Sandbox {
     table: ResourceTable,
     /// Made when the guest first asks for something of WASI: many never do.
     wasi: Option<WasiCtx>,
+    lookups: Lookups,
     http: WasiHttpCtx,
-    http_gate: HttpGate,
+    /// Made when the guest first makes use of it.
+    http_gate: Option<HttpGate>,
 }
 
 impl Sandbox {
     /// # Errors
     ///
     /// A granted folder cannot be opened.
-    pub(crate) fn new(grants: &Arc<Grants>, limits: &Limits) -> Result<Sandbox, String> {
-        let journal = Journal::new(limits.max_log);
-        // Opening a folder can fail, and the guest's first import is too late for that.
-        let wasi = match grants.permissions.files.is_empty() {
-            true => None,
-            false => Some(wasi_context(grants, &journal)?),
-        };
-        Ok(Sandbox {
+    pub(crate) fn new(grants: &Arc<Grants>, journal: Journal) -> Result<Sandbox, String> {
+        let limits = &grants.limits;
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(
+            usize::try_from(limits.max_headers.as_u64()).unwrap_or(usize::MAX),
+        );
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.max_resources as usize);
+        let mut sandbox = Sandbox {
             limiter: Limiter::new(limits.memory),
-            http_gate: HttpGate::new(grants.clone(), journal.clone()),
             journal,
             grants: grants.clone(),
-            table: ResourceTable::new(),
-            wasi,
-            http: WasiHttpCtx::new(),
-        })
+            table,
+            wasi: None,
+            lookups: Lookups::default(),
+            http,
+            http_gate: None,
+        };
+        // Opening a folder can fail, and the guest's first import is too late for that.
+        if !grants.permissions.files.is_empty() {
+            sandbox.wasi = Some(sandbox.wasi_context()?);
+        }
+        Ok(sandbox)
+    }
+
+    fn wasi_context(&self) -> Result<WasiCtx, String> {
+        wasi_context(&self.grants, &self.journal, &self.lookups)
+    }
+
+    /// Counts what the host holds for the guest; whether it still fits its memory. It is looked at
+    /// at every tick: what a guest has the host hold in less passes within a tick's time.
+    pub(crate) fn weigh(&mut self) -> bool {
+        let held = self.table.iter_mut().map(|entry| {
+            RESOURCE_COST
+                + if let Some(fields) = entry.downcast_ref::<FieldMap>() {
+                    size_of_fields(fields)
+                } else if let Some(request) = entry.downcast_ref::<HostOutgoingRequest>() {
+                    size_of_request(request)
+                } else {
+                    0
+                }
+        });
+        let held = held.sum();
+        self.limiter.hold(held)
     }
 }
 
-fn wasi_context(grants: &Grants, journal: &Journal) -> Result<WasiCtx, String> {
+fn size_of_fields(fields: &FieldMap) -> usize {
+    let sizes = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 64);
+    sizes.sum()
+}
+
+fn size_of_request(request: &HostOutgoingRequest) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let method = match &request.method {
+        Method::Other(method) => method.len(),
+        _ => 0,
+    };
+    let scheme = match &request.scheme {
+        Some(Scheme::Other(scheme)) => scheme.len(),
+        _ => 0,
+    };
+    let headers = size_of_fields(&request.headers);
+    // A request with a body has a chunk of it waiting.
+    let body = request.body.as_ref().map_or(0, |_| http::BODY_CHUNK);
+    method + scheme + text(&request.authority) + text(&request.path_with_query) + headers + body
+}
+
+fn wasi_context(grants: &Grants, journal: &Journal, lookups: &Lookups) -> Result<WasiCtx, String> {
     let mut wasi = WasiCtx::builder();
     wasi.stdout(GuestStream::new(journal.clone(), LogSource::Stdout))
-        .stderr(GuestStream::new(journal.clone(), LogSource::Stderr));
+        .stderr(GuestStream::new(journal.clone(), LogSource::Stderr))
+        .max_random_size(grants.limits.transfer().as_u64());
+    clocks::configure(&mut wasi, &grants.permissions);
+    sockets::configure(&mut wasi, grants, journal, lookups);
     for (name, value) in &grants.permissions.env {
         wasi.env(name, value);
     }
@@ -105,7 +187,7 @@ fn wasi_context(grants: &Grants, journal: &Journal) -> Result<WasiCtx, String> {
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi.get_or_insert_with(|| {
-            wasi_context(&self.grants, &self.journal)
+            wasi_context(&self.grants, &self.journal, &self.lookups)
                 .expect("only folders can fail, and with folders it is made beforehand")
         });
         WasiCtxView {
@@ -117,8 +199,11 @@ impl WasiView for Sandbox {
 
 impl WasiHttpView for Sandbox {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let gate = self
+            .http_gate
+            .get_or_insert_with(|| HttpGate::new(self.grants.clone(), self.journal.clone()));
         WasiHttpCtxView {
-            hooks: &mut self.http_gate,
+            hooks: gate,
             table: &mut self.table,
             ctx: &mut self.http,
         }
@@ -145,7 +230,11 @@ impl host::Host for Sandbox {
         total: Option<f64>,
         message: Option<String>,
     ) -> wasmtime::Result<()> {
-        debug!(done, total, message, "progress");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let mut message = message.unwrap_or_default();
+            self.journal.mask().text(&mut message);
+            debug!(done, total, message, "progress");
+        }
         Ok(())
     }
 
@@ -154,7 +243,9 @@ impl host::Host for Sandbox {
     }
 
     fn secret(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        let secret = self.grants.secrets.get(&name);
+        // Those that are for headers are not for the guest.
+        let granted = !self.grants.permissions.is_for_headers(&name);
+        let secret = self.grants.secrets.get(&name).filter(|_| granted);
         if secret.is_none() {
             self.journal.deny(format!("secret {name}"));
         }

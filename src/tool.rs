@@ -252,6 +252,8 @@ pub struct Usage {
     pub queue: Duration,
     /// From the permit to the result.
     pub run: Duration,
+    /// Time that the call computed, in the guest or in the host for it, without what it waited.
+    pub cpu: Duration,
     /// The most bytes that the memories and tables of the instance held together.
     pub peak_memory: u64,
     /// Bytes of content and structured output.

@@ -359,7 +359,7 @@ async fn arguments_of_50_megabytes_are_over_a_limit() {
     let CallError::Limit { limit, bound } = error(&results[0]) else {
         panic!("{:?}", error(&results[0]));
     };
-    assert_eq!((*limit, *bound), (Limit::Input, ByteSize::mib(4)));
+    assert_eq!((*limit, *bound), (Limit::Input, ByteSize::mib(4).into()));
     // Where the manifest lets them in, the sandbox still holds.
     let mut plugin = common::plugin("echo");
     plugin.limits.max_input = ByteSize::mib(64);
@@ -503,7 +503,7 @@ async fn bad_answers_are_their_calls_own_error() {
     for result in &results[1..] {
         let expected = CallError::Limit {
             limit: Limit::Output,
-            bound: ByteSize::mib(1),
+            bound: ByteSize::mib(1).into(),
         };
         assert_eq!(*error(result), expected);
         assert_eq!(result.usage.output_bytes, 0);

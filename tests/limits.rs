@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use toolhost::error::Limit;
-use toolhost::limits::ByteSize;
+use toolhost::limits::{Bound, ByteSize};
 use toolhost::manifest::PluginConfig;
 use toolhost::{CallError, ToolHost};
 
@@ -14,13 +14,18 @@ async fn limited(change: impl FnOnce(&mut PluginConfig)) -> ToolHost {
     load(manifest([plugin])).await
 }
 
+fn over(limit: Limit, bound: impl Into<Bound>) -> CallError {
+    let bound = bound.into();
+    CallError::Limit { limit, bound }
+}
+
 #[tokio::test]
 async fn memory_is_bounded_and_its_peak_known() {
     let bound = ByteSize::mib(8);
     let host = limited(|plugin| plugin.limits.memory = bound).await;
     let result = host.call(call("allocate", json!({}))).await;
     let limit = Limit::Memory;
-    assert_eq!(error(&result), &CallError::Limit { limit, bound });
+    assert_eq!(error(&result), &over(limit, bound));
     assert!(result.usage.peak_memory <= bound.as_u64());
     assert!(
         result.usage.peak_memory > bound.as_u64() / 2,
@@ -110,7 +115,7 @@ async fn messages_of_errors_are_bounded_like_output() {
     let long = "x".repeat((64 << 10) + 1);
     for (name, key) in [("fail", "message"), ("refuse", "message"), ("deny", "what")] {
         let result = host.call(call(name, json!({key: long}))).await;
-        assert_eq!(error(&result), &CallError::Limit { limit, bound }, "{name}");
+        assert_eq!(error(&result), &over(limit, bound), "{name}");
     }
     let name = "x".repeat(1000);
     let result = host.call(call("secret", json!({ "name": name }))).await;
@@ -192,11 +197,7 @@ async fn output_is_bounded_however_it_is_made() {
         ("many_contents", json!({"count": 100_000, "bytes": 0})),
     ] {
         let result = host.call(call(name, arguments.clone())).await;
-        assert_eq!(
-            error(&result),
-            &CallError::Limit { limit, bound },
-            "{name} {arguments}"
-        );
+        assert_eq!(error(&result), &over(limit, bound), "{name} {arguments}");
     }
     let result = host
         .call(call("huge_output", json!({"bytes": 64 << 10})))
@@ -212,7 +213,7 @@ async fn the_log_is_bounded_in_every_channel() {
     let limit = Limit::Log;
     for name in ["print", "print_error", "log_flood"] {
         let result = host.call(call(name, json!({}))).await;
-        assert_eq!(error(&result), &CallError::Limit { limit, bound }, "{name}");
+        assert_eq!(error(&result), &over(limit, bound), "{name}");
         let bytes: usize = result.log.iter().map(|line| line.text.len()).sum();
         assert!(bytes as u64 <= bound.as_u64(), "{name}: {bytes}");
         assert!(!result.log.is_empty(), "what fits is kept");
@@ -227,6 +228,6 @@ async fn arguments_are_bounded_before_they_are_parsed() {
     let host = load(manifest([plugin])).await;
     let result = host.call(echo(1, &"x".repeat(2048))).await;
     let limit = Limit::Input;
-    assert_eq!(error(&result), &CallError::Limit { limit, bound });
+    assert_eq!(error(&result), &over(limit, bound));
     assert_eq!(text(&host.call(echo(2, "short")).await), "short");
 }

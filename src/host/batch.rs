@@ -16,6 +16,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ToolHost;
+use super::queue::Ticket;
+use crate::error::CallError;
+use crate::limits::Limit;
 use crate::tool::{ToolCall, ToolResult};
 
 /// Calls taken from the iterator ahead of their turn, while others of their plugin fill its cap:
@@ -35,6 +38,8 @@ pub struct Batch<I> {
     done: usize,
     shared: Arc<Shared>,
     ready: std::vec::IntoIter<Indexed>,
+    /// Results of calls that were refused as they were taken.
+    refused: VecDeque<Indexed>,
     results: mpsc::Receiver<Vec<Indexed>>,
     sender: mpsc::Sender<Vec<Indexed>>,
     _cancel_on_drop: DropGuard,
@@ -58,31 +63,48 @@ struct Lanes {
     waiting: usize,
     workers: usize,
     most_workers: usize,
+    /// Whether nothing may wait any more.
+    expired: bool,
 }
 
 #[derive(Default)]
 struct Lane {
     running: usize,
     most: usize,
-    waiting: VecDeque<(usize, ToolCall)>,
+    waiting: VecDeque<Waiting>,
+}
+
+/// A call that waits, with its place in the queue if it has needed one.
+struct Waiting {
+    index: usize,
+    call: ToolCall,
+    ticket: Option<Ticket>,
 }
 
 /// A call whose turn it is.
 struct Turn {
     lane: usize,
+    taken: Waiting,
+}
+
+/// A call that may not wait.
+struct Refused {
     index: usize,
     call: ToolCall,
+    error: CallError,
 }
 
 impl<I: Iterator<Item = ToolCall>> Batch<I> {
     pub(super) fn new(host: ToolHost, calls: I) -> Self {
         let (sender, results) = mpsc::channel(host.shared.max_concurrency);
         let shared = Arc::new(Shared::new(host, true));
+        shared.expire_in_time(&sender);
         Batch {
             calls: calls.fuse(),
             taken: 0,
             done: 0,
             ready: Vec::new().into_iter(),
+            refused: VecDeque::new(),
             results,
             sender,
             _cancel_on_drop: shared.cancel.clone().drop_guard(),
@@ -105,27 +127,25 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
         in_order(results)
     }
 
-    /// Takes calls as there is room for them, and starts workers as there are calls.
+    /// Takes calls as there is room for them, and starts workers as there are calls. Where calls may
+    /// be refused it takes them all, up to the first that is: they have all come.
     fn fill(&mut self) {
-        let mut lanes = self.shared.lanes();
-        loop {
-            let wanted = lanes.wanted();
-            if wanted == 0 {
-                break;
-            }
+        let bounded = self.shared.host.shared.queue.is_bounded();
+        while self.refused.is_empty() {
+            let wanted = match bounded {
+                true => 1,
+                false => self.shared.lanes().wanted(),
+            };
             // The iterator is the caller's code, so not under the lock.
-            drop(lanes);
             let calls: Vec<ToolCall> = self.calls.by_ref().take(wanted).collect();
-            lanes = self.shared.lanes();
             if calls.is_empty() {
                 break;
             }
-            for call in calls {
-                lanes.push(&self.shared.host, self.taken, call);
-                self.taken += 1;
-            }
+            let begin = self.taken;
+            self.taken += calls.len();
+            let refused = self.shared.hand_over(begin, calls, &self.sender);
+            self.refused.extend(refused);
         }
-        drop(lanes);
         self.shared.start(&self.sender);
     }
 }
@@ -138,10 +158,13 @@ pub(super) async fn run_all(
 ) -> Vec<ToolResult> {
     let shared = Arc::new(Shared::new(host, false));
     let _cancel_on_drop = shared.cancel.clone().drop_guard();
-    let total = shared.push_all(calls.collect());
     let (sender, mut receiver) = mpsc::channel(shared.host.shared.max_concurrency);
-    shared.start(&sender);
+    shared.expire_in_time(&sender);
+    let calls: Vec<ToolCall> = calls.collect();
+    let total = calls.len();
     let mut results = Vec::with_capacity(total);
+    results.extend(shared.hand_over(0, calls, &sender));
+    shared.start(&sender);
     while results.len() < total
         && let Some(kept) = receiver.recv().await
     {
@@ -164,7 +187,7 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
         let batch = self.get_mut();
         batch.fill();
         loop {
-            if let Some(result) = batch.ready.next() {
+            if let Some(result) = batch.refused.pop_front().or_else(|| batch.ready.next()) {
                 batch.done += 1;
                 return Poll::Ready(Some(result));
             }
@@ -194,14 +217,42 @@ impl Lanes {
             waiting: 0,
             workers: 0,
             most_workers: cap,
+            expired: false,
         }
     }
 
-    fn push(&mut self, host: &ToolHost, index: usize, call: ToolCall) {
+    /// Has a call wait, unless it would have to and may not.
+    fn push(&mut self, host: &ToolHost, index: usize, call: ToolCall) -> Result<(), Refused> {
         let found = host.shared.registry.find(&call.name);
-        let lane = found.map_or(self.all.len() - 1, |(plugin, ..)| plugin);
-        self.all[lane].waiting.push_back((index, call));
+        let number = found.map_or(self.all.len() - 1, |(plugin, ..)| plugin);
+        let lane = &self.all[number];
+        let starts_now =
+            self.workers < self.most_workers && lane.waiting.is_empty() && lane.running < lane.most;
+        let queue = &host.shared.queue;
+        let ticket = match queue.timeout {
+            Some(timeout) if self.expired => Err(CallError::over(Limit::QueueTime, timeout)),
+            _ if starts_now => Ok(None),
+            _ => queue.enter(),
+        };
+        let ticket = match ticket {
+            Ok(ticket) => ticket,
+            Err(error) => return Err(Refused { index, call, error }),
+        };
+        self.all[number].waiting.push_back(Waiting {
+            index,
+            call,
+            ticket,
+        });
         self.waiting += 1;
+        Ok(())
+    }
+
+    /// Takes out everything that waits, and lets nothing wait any more.
+    fn expire(&mut self) -> Vec<Waiting> {
+        self.expired = true;
+        self.waiting = 0;
+        let lanes = self.all.iter_mut();
+        lanes.flat_map(|lane| lane.waiting.drain(..)).collect()
     }
 
     /// How many more calls to take: as many are to wait as run at most, so that no worker runs dry
@@ -234,12 +285,12 @@ impl Lanes {
         let lanes = self.all.iter().enumerate();
         let (_, lane) = lanes
             .filter(|(_, lane)| lane.running < lane.most)
-            .filter_map(|(number, lane)| Some((lane.waiting.front()?.0, number)))
+            .filter_map(|(number, lane)| Some((lane.waiting.front()?.index, number)))
             .min()?;
-        let (index, call) = self.all[lane].waiting.pop_front()?;
+        let taken = self.all[lane].waiting.pop_front()?;
         self.waiting -= 1;
         self.all[lane].running += 1;
-        Some(Turn { lane, index, call })
+        Some(Turn { lane, taken })
     }
 
     /// A worker is done with a call of that lane, and takes the next if there is one.
@@ -268,19 +319,68 @@ impl Shared {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has all these calls wait; how many they are.
-    fn push_all(&self, calls: Vec<ToolCall>) -> usize {
-        let total = calls.len();
+    /// Has calls wait, the first of them being number `begin`; what may not wait is refused.
+    fn hand_over(
+        self: &Arc<Self>,
+        begin: usize,
+        calls: Vec<ToolCall>,
+        results: &mpsc::Sender<Vec<Indexed>>,
+    ) -> Vec<Indexed> {
+        let bounded = self.host.shared.queue.is_bounded();
+        let mut refused = Vec::new();
         let mut lanes = self.lanes();
-        for (index, call) in calls.into_iter().enumerate() {
-            lanes.push(&self.host, index, call);
+        for (index, call) in (begin..).zip(calls) {
+            match lanes.push(&self.host, index, call) {
+                Err(call) => refused.push(call),
+                // Whether the next must wait depends on whether this one runs.
+                Ok(()) if bounded => self.start_under(&mut lanes, results),
+                Ok(()) => {}
+            }
         }
-        total
+        drop(lanes);
+        refused.into_iter().map(|call| self.refuse(call)).collect()
+    }
+
+    fn refuse(&self, Refused { index, call, error }: Refused) -> Indexed {
+        (index, self.host.refuse(self.begun, &call, error))
+    }
+
+    /// Ends the calls that still wait when none may any more.
+    fn expire_in_time(self: &Arc<Self>, results: &mpsc::Sender<Vec<Indexed>>) {
+        let Some(timeout) = self.host.shared.queue.timeout else {
+            return;
+        };
+        let shared = self.clone();
+        // Held weakly: whoever waits for results waits for no more once the workers are gone.
+        let results = results.downgrade();
+        tokio::spawn(async move {
+            let passes = tokio::time::sleep(timeout);
+            if shared.cancel.run_until_cancelled(passes).await.is_none() {
+                return;
+            }
+            let expired = shared.lanes().expire();
+            let ended = expired.into_iter().map(|waiting| {
+                shared.refuse(Refused {
+                    index: waiting.index,
+                    call: waiting.call,
+                    error: CallError::over(Limit::QueueTime, timeout),
+                })
+            });
+            let ended: Vec<Indexed> = ended.collect();
+            if let Some(results) = results.upgrade()
+                && !ended.is_empty()
+            {
+                let _ = results.send(ended).await;
+            }
+        });
     }
 
     /// Starts workers while there are calls for them.
     fn start(self: &Arc<Self>, results: &mpsc::Sender<Vec<Indexed>>) {
-        let mut lanes = self.lanes();
+        self.start_under(&mut self.lanes(), results);
+    }
+
+    fn start_under(self: &Arc<Self>, lanes: &mut Lanes, results: &mpsc::Sender<Vec<Indexed>>) {
         while let Some(turn) = lanes.start() {
             tokio::spawn(Arc::clone(self).work(turn, results.clone()));
         }
@@ -290,8 +390,16 @@ impl Shared {
     async fn work(self: Arc<Self>, first: Turn, results: mpsc::Sender<Vec<Indexed>>) {
         let mut kept = Vec::new();
         let mut next = Some(first);
-        while let Some(Turn { lane, index, call }) = next {
-            let result = self.host.call_since(self.begun, call, &self.cancel).await;
+        while let Some(Turn { lane, taken }) = next {
+            let Waiting {
+                index,
+                call,
+                ticket,
+            } = taken;
+            let result = self
+                .host
+                .call_since(self.begun, call, &self.cancel, ticket)
+                .await;
             kept.push((index, result));
             // The lane is free before the result is seen: whoever polls for more finds the room.
             next = self.lanes().next(lane);

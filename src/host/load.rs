@@ -1,15 +1,22 @@
 //! Makes a [`ToolHost`] of a [`Manifest`]: compiles and asks every plugin, side by side.
 
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use futures_util::FutureExt;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
+use super::queue::{Queue, pages_of};
 use super::{Shared, ToolHost};
+use crate::audit::AuditLog;
 use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
-use crate::manifest::{MAX_CONCURRENCY, Manifest, PluginConfig};
+use crate::limits::{ByteSize, seconds, size};
+use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, PluginConfig};
+use crate::mask::Mask;
 use crate::plugin::{Compiled, Plugin};
 use crate::registry::Registry;
 
@@ -78,24 +85,30 @@ impl Loader {
         let Manifest {
             file,
             host,
+            audit,
             plugins,
-            ..
         } = self.manifest;
-        check_caps(&file, host.max_concurrency, &plugins)?;
-        let config = EngineConfig {
-            instances: host.max_concurrency + PARALLEL_LOADS,
-            cache: self.cache,
+        check_caps(&file, &host, &plugins)?;
+        let audit = match audit {
+            Some(config) => Some(Arc::new(AuditLog::open(&config).map_err(|error| {
+                let path = config.path.display();
+                invalid(
+                    &file,
+                    format!("the audit log {path} cannot be opened: {error}"),
+                )
+            })?)),
+            None => None,
         };
         (self.progress)(LoadEvent::Started {
             plugins: plugins.len(),
         });
-        let engine = Arc::new(Engine::new(&config)?);
+        let engines = engines(&host, &plugins, &self.cache)?;
         let file = Arc::new(file);
         let turns = Arc::new(Semaphore::new(PARALLEL_LOADS));
         let mut loads = JoinSet::new();
         for (index, plugin) in plugins.into_iter().enumerate() {
             let (engine, file, turns, progress) = (
-                engine.clone(),
+                engines[&plugin.limits.stack()].clone(),
                 file.clone(),
                 turns.clone(),
                 self.progress.clone(),
@@ -124,31 +137,76 @@ impl Loader {
         if !problems.is_empty() {
             return Err(LoadError::Invalid(problems));
         }
+        let mask = Mask::new(plugins.iter().flat_map(Plugin::secrets))
+            .map_err(|message| invalid(&file, message))?;
         Ok(ToolHost {
             shared: Arc::new(Shared {
                 registry: Registry::new(plugins).map_err(LoadError::Invalid)?,
-                permits: Semaphore::new(host.max_concurrency),
+                queue: Queue::new(&host),
                 max_concurrency: host.max_concurrency,
+                mask: Arc::new(mask),
+                audit,
             }),
         })
     }
 }
 
-/// What a manifest's parser checks, for manifests made in code.
-fn check_caps(file: &Path, host: usize, plugins: &[PluginConfig]) -> Result<(), LoadError> {
+fn invalid(manifest: &Path, message: String) -> LoadError {
+    LoadError::Invalid(vec![Diagnostic::new(manifest, None, message)])
+}
+
+/// One engine for each size of stack: it is the engine's to bound.
+fn engines(
+    host: &HostConfig,
+    plugins: &[PluginConfig],
+    cache: &CodeCache,
+) -> Result<BTreeMap<ByteSize, Arc<Engine>>, LoadError> {
+    let mut engines = BTreeMap::new();
+    for plugin in plugins {
+        let stack = plugin.limits.stack();
+        if engines.contains_key(&stack) {
+            continue;
+        }
+        let config = EngineConfig {
+            instances: host.max_concurrency + PARALLEL_LOADS,
+            stack,
+            cache: cache.clone(),
+        };
+        engines.insert(stack, Arc::new(Engine::new(&config)?));
+    }
+    Ok(engines)
+}
+
+/// What concerns the host and its plugins together, and what a manifest's parser checks, for
+/// manifests made in code.
+fn check_caps(file: &Path, host: &HostConfig, plugins: &[PluginConfig]) -> Result<(), LoadError> {
     let own = plugins.iter().filter_map(|plugin| plugin.max_concurrency);
-    match own
-        .chain([host])
+    if let Some(cap) = own
+        .chain([host.max_concurrency])
         .find(|cap| !(1..=MAX_CONCURRENCY).contains(cap))
     {
-        None => Ok(()),
-        Some(cap) => {
-            let message =
-                format!("max-concurrency must be from 1 to {MAX_CONCURRENCY}, and is {cap}");
-            Err(LoadError::Invalid(vec![Diagnostic::new(
-                file, None, message,
-            )]))
-        }
+        let message = format!("max-concurrency must be from 1 to {MAX_CONCURRENCY}, and is {cap}");
+        return Err(invalid(file, message));
+    }
+    let Some(total) = host.total_memory else {
+        return Ok(());
+    };
+    let too_large = plugins
+        .iter()
+        .filter(|plugin| pages_of(plugin.limits.memory) * 65536 > total.as_u64());
+    let problems: Vec<Diagnostic> = too_large
+        .map(|plugin| {
+            let (name, memory) = (&plugin.name, size(plugin.limits.memory));
+            let total = size(total);
+            let message = format!(
+                "a call of `plugin.{name}` may use {memory}, and never fits `total-memory` of {total}"
+            );
+            Diagnostic::new(file, plugin.at, message)
+        })
+        .collect();
+    match problems[..] {
+        [] => Ok(()),
+        _ => Err(LoadError::Invalid(problems)),
     }
 }
 
@@ -159,14 +217,27 @@ async fn load_plugin(
 ) -> Result<Plugin, Vec<Diagnostic>> {
     let path = plugin.path.clone();
     let file = manifest.clone();
-    // Compiling computes for seconds: not on the threads that serve others.
-    let compiled = tokio::task::spawn_blocking(move || Compiled::new(plugin, &file, &engine)).await;
-    match compiled {
-        Ok(compiled) => compiled?.list_tools(&manifest).await,
-        Err(error) => Err(vec![Diagnostic::new(
-            &path,
-            None,
-            format!("cannot be compiled: {error}"),
-        )]),
+    let bound = plugin.limits.max_compile;
+    let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
+    let (sender, compiled) = oneshot::channel();
+    // Compiling computes for seconds: not on the threads that serve others, and on none that anybody
+    // waits for, because nothing ends it.
+    let thread = std::thread::Builder::new().name("toolhost-compile".to_owned());
+    thread
+        .spawn(move || sender.send(Compiled::new(plugin, &file, &engine)))
+        .map_err(|error| failed(format!("cannot be compiled: {error}")))?;
+    match tokio::time::timeout(bound, compiled).await {
+        Ok(Ok(compiled)) => {
+            let listed = AssertUnwindSafe(compiled?.list_tools(&manifest)).catch_unwind();
+            let panicked = |_| Err(failed("the host panicked on `list-tools`".to_owned()));
+            listed.await.unwrap_or_else(panicked)
+        }
+        Ok(Err(_)) => Err(failed(
+            "cannot be compiled: the compiler panicked".to_owned(),
+        )),
+        Err(_) => Err(failed(format!(
+            "takes longer to compile than the `max-compile` limit of {}",
+            seconds(bound)
+        ))),
     }
 }

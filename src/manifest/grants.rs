@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use super::reader::{Source, Table, expect_parsed, expect_string, expect_table};
-use crate::permissions::{Access, FileGrant, Permissions, SecretSource};
+use super::reader::{Source, Table, Value, expect_parsed, expect_string, expect_table, mismatch};
+use crate::permissions::{
+    Access, Ambient, FileGrant, HttpHeader, HttpRule, Permissions, SecretSource,
+};
 
 pub(super) fn read_permissions(
     mut table: Table,
@@ -27,9 +29,12 @@ pub(super) fn read_permissions(
         }
     }
     for value in table.array("http", source).unwrap_or_default() {
-        permissions
-            .http
-            .extend(expect_parsed(value, &table.path("http"), source));
+        let path = table.path("http");
+        permissions.http.extend(read_http_rule(value, path, source));
+    }
+    for value in table.array("sockets", source).unwrap_or_default() {
+        let rule = expect_parsed(value, &table.path("sockets"), source);
+        permissions.sockets.extend(rule);
     }
     if let Some(table) = table.table("env", source) {
         for (key, value, path) in table.entries() {
@@ -58,8 +63,105 @@ pub(super) fn read_permissions(
             }
         }
     }
+    for value in table.array("http-headers", source).unwrap_or_default() {
+        if let Some(table) = expect_table(value, table.path("http-headers"), source)
+            && let Some(header) = read_http_header(table, value, &permissions, source)
+        {
+            permissions.http_headers.push(header);
+        }
+    }
+    permissions.clock = read_ambient(&mut table, "clock", source);
+    permissions.random = read_ambient(&mut table, "random", source);
     table.finish(source);
     permissions
+}
+
+fn read_ambient(table: &mut Table, key: &'static str, source: &mut Source) -> Ambient {
+    let parse = |text: &str| match text {
+        "real" => Some(Ambient::Real),
+        "none" => Some(Ambient::None),
+        _ => None,
+    };
+    let found = table.parsed(key, "\"real\" or \"none\"", parse, source);
+    found.unwrap_or_default()
+}
+
+/// A URL, or a table of a URL and the methods that are allowed.
+fn read_http_rule(value: &Value, path: String, source: &mut Source) -> Option<HttpRule> {
+    if value.get_ref().as_str().is_some() {
+        return expect_parsed(value, &path, source);
+    }
+    if value.get_ref().as_table().is_none() {
+        mismatch(
+            value,
+            &path,
+            "a URL, or a table with `url` and `methods`",
+            source,
+        );
+        return None;
+    }
+    let mut table = expect_table(value, path, source)?;
+    let path = table.path("url");
+    let rule: Option<HttpRule> = match table.get("url") {
+        Some(url) => expect_parsed(url, &path, source),
+        None => {
+            source.problem(value.span(), "an http grant needs `url`");
+            None
+        }
+    };
+    let mut methods = Vec::new();
+    let path = table.path("methods");
+    for value in table.array("methods", source).unwrap_or_default() {
+        let Some(method) = expect_string(value, &path, source) else {
+            continue;
+        };
+        let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase());
+        if !is_method || method == "CONNECT" {
+            let message = format!(
+                "`{path}`: `{method}` is not a method to grant, such as \"GET\" or \"POST\""
+            );
+            source.problem(value.span(), message);
+        }
+        methods.push(method.to_owned());
+    }
+    if table.has("methods") && methods.is_empty() {
+        let message = format!("`{path}` is empty: without `methods` all are allowed");
+        source.problem(value.span(), message);
+    }
+    table.finish(source);
+    Some(rule?.with_methods(methods))
+}
+
+/// Read after the secrets that it may name.
+fn read_http_header(
+    mut table: Table,
+    value: &Value,
+    permissions: &Permissions,
+    source: &mut Source,
+) -> Option<HttpHeader> {
+    let keys = ["host", "name", "value"];
+    for key in keys {
+        if !table.has(key) {
+            source.problem(value.span(), format!("an http header needs `{key}`"));
+        }
+    }
+    let [host, name, text] = keys.map(|key| table.string(key, source));
+    table.finish(source);
+    let header = match HttpHeader::new(host?, name?, text?) {
+        Ok(header) => header,
+        Err(error) => {
+            source.problem(value.span(), format!("`http-headers`: {error}"));
+            return None;
+        }
+    };
+    for secret in header.secrets() {
+        if !permissions.secrets.contains_key(secret) {
+            let message = format!("`http-headers`: there is no secret `{secret}`");
+            let help = "name it under `secrets` of the same plugin".to_owned();
+            source.problem_with_help(value.span(), message, help);
+        }
+    }
+    Some(header)
 }
 
 fn read_file_grant(

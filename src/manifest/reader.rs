@@ -35,7 +35,7 @@ impl Source<'_> {
             .push(Diagnostic::new(self.file, Some(at), message));
     }
 
-    fn problem_with_help(&mut self, span: Range<usize>, message: String, help: String) {
+    pub(super) fn problem_with_help(&mut self, span: Range<usize>, message: String, help: String) {
         let at = self.location(span);
         self.problems
             .push(Diagnostic::new(self.file, Some(at), message).help(help));

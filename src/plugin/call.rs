@@ -4,24 +4,26 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::convert;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::bindings::{Plugin, PluginPre};
-use crate::engine::MAX_WASM_STACK;
-use crate::error::{CallError, Limit};
-use crate::limits::Limits;
-use crate::sandbox::{Grants, Sandbox, Stop};
+use crate::error::CallError;
+use crate::limits::{Limit, Limits};
+use crate::mask::Mask;
+use crate::sandbox::{Grants, Journal, Sandbox, Stop};
 use crate::tool::{LogLine, Output};
 
 /// What an instance left when it ended.
 pub(super) struct Ended<R> {
     pub(super) outcome: Result<R, CallError>,
+    cpu: Duration,
     peak_memory: u64,
     log: Vec<LogLine>,
     denied: Option<String>,
@@ -30,6 +32,7 @@ pub(super) struct Ended<R> {
 /// A served call: all of a result that is the plugin's to say.
 pub(crate) struct Served {
     pub(crate) outcome: Result<Output, CallError>,
+    pub(crate) cpu: Duration,
     pub(crate) peak_memory: u64,
     pub(crate) log: Vec<LogLine>,
 }
@@ -39,9 +42,24 @@ impl Served {
     pub(crate) fn refused(error: CallError) -> Self {
         Served {
             outcome: Err(error),
+            cpu: Duration::ZERO,
             peak_memory: 0,
             log: Vec::new(),
         }
+    }
+
+    /// Puts `***` where secrets are.
+    pub(crate) fn hide(&mut self, mask: &Mask) {
+        if mask.is_empty() {
+            return;
+        }
+        match &mut self.outcome {
+            Ok(output) => convert::hide(output, mask),
+            Err(error) => error.texts().for_each(|text| mask.text(text)),
+        }
+        self.log
+            .iter_mut()
+            .for_each(|line| mask.text(&mut line.text));
     }
 }
 
@@ -67,6 +85,7 @@ impl Ended<Result<wit::Output, wit::Error>> {
         });
         Served {
             outcome,
+            cpu: self.cpu,
             peak_memory: self.peak_memory,
             log: self.log,
         }
@@ -92,26 +111,25 @@ fn bounded(output: wit::Output, limits: &Limits) -> Result<Output, CallError> {
 }
 
 fn output_limit(limits: &Limits) -> CallError {
-    CallError::Limit {
-        limit: Limit::Output,
-        bound: limits.max_output,
-    }
+    CallError::over(Limit::Output, limits.max_output)
 }
 
 /// Makes an instance and runs `export` on it, until `deadline` at the latest or until `cancel`.
 pub(super) async fn in_instance<R>(
     pre: &PluginPre<Sandbox>,
     grants: &Arc<Grants>,
-    limits: &Limits,
+    journal: Journal,
     deadline: Instant,
     cancel: &CancellationToken,
     export: impl AsyncFnOnce(&mut Store<Sandbox>, &Plugin) -> wasmtime::Result<R>,
 ) -> Ended<R> {
-    let sandbox = match Sandbox::new(grants, limits) {
+    let limits = &grants.limits;
+    let sandbox = match Sandbox::new(grants, journal.clone()) {
         Ok(sandbox) => sandbox,
         Err(message) => {
             return Ended {
                 outcome: Err(CallError::internal(message)),
+                cpu: Duration::ZERO,
                 peak_memory: 0,
                 log: Vec::new(),
                 denied: None,
@@ -120,18 +138,24 @@ pub(super) async fn in_instance<R>(
     };
     let mut store = Store::new(pre.engine(), sandbox);
     store.limiter(|sandbox| &mut sandbox.limiter);
-    store.set_hostcall_fuel(transfer_bound(limits));
+    store.set_hostcall_fuel(usize::try_from(limits.transfer().as_u64()).unwrap_or(usize::MAX));
+    store.set_max_component_handles(limits.max_resources as usize);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |_| {
+    let memory = limits.memory;
+    store.epoch_deadline_callback(move |mut store| {
         if Instant::now() >= deadline {
             return Err(Stop::Deadline.into());
+        }
+        if !store.data_mut().weigh() {
+            return Err(Stop::Limit(Limit::Memory, memory.into()).into());
         }
         // tokio's own yield: it lets the timers and sockets of the runtime be looked at before this
         // guest runs on, which waking ourselves would not.
         let give_way = Box::pin(tokio::task::yield_now());
         Ok(UpdateDeadline::YieldCustom(1, give_way))
     });
-    let ended = until(deadline, cancel, async {
+    let mut meter = Meter::new(limits.cpu);
+    let ended = until(deadline, cancel, &journal, &mut meter, async {
         let plugin = pre.instantiate_async(&mut store).await?;
         export(&mut store, &plugin).await
     })
@@ -140,38 +164,73 @@ pub(super) async fn in_instance<R>(
     let outcome = match ended {
         End::Itself(Ok(answer)) => Ok(answer),
         End::Itself(Err(error)) => Err(classify(&error, sandbox, limits)),
-        End::Deadline => Err(timeout(limits)),
+        End::Stopped(stop) => Err(stopped(stop, limits)),
         End::Cancelled => Err(CallError::Cancelled),
     };
     Ended {
         outcome,
+        cpu: meter.spent,
         peak_memory: sandbox.limiter.peak(),
-        log: sandbox.journal.take_lines(),
-        denied: sandbox.journal.denied(),
+        log: journal.take_lines(),
+        denied: journal.denied(),
     }
 }
 
-/// Bytes that the guest may hand over in one call of or by the host.
-///
-/// The result is lifted whole before it is counted, each piece of it costing more than its text;
-/// and `wasi:http` writes up to 1 MiB at once.
-fn transfer_bound(limits: &Limits) -> usize {
-    let output = usize::try_from(limits.max_output.as_u64()).unwrap_or(usize::MAX);
-    output.saturating_mul(4).saturating_add(2 << 20)
+/// Measures the time that a call computes: that of the thread that polls it, while it does. Between
+/// two polls a guest runs for a tick at most.
+struct Meter {
+    spent: Duration,
+    budget: Option<Duration>,
+}
+
+impl Meter {
+    fn new(budget: Option<Duration>) -> Self {
+        Meter {
+            spent: Duration::ZERO,
+            budget,
+        }
+    }
+
+    fn poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        let before = thread_time();
+        let value = poll();
+        self.spent += thread_time().saturating_sub(before);
+        value
+    }
+
+    fn stop(&self) -> Option<Stop> {
+        let budget = self.budget?;
+        (self.spent >= budget).then(|| Stop::Limit(Limit::Cpu, budget.into()))
+    }
+}
+
+#[cfg(unix)]
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Where threads have no clock of their own, what they wait for the processor counts too.
+#[cfg(not(unix))]
+fn thread_time() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    START.elapsed()
 }
 
 /// How an instance came to its end.
 enum End<T> {
     Itself(T),
-    Deadline,
+    Stopped(Stop),
     Cancelled,
 }
 
-/// Polls `run` to its end, to the deadline, or until it is cancelled: wherever it is then, it is
+/// Polls `run` to its end, until it is stopped, or until it is cancelled: wherever it is then, it is
 /// dropped.
 async fn until<T>(
     deadline: Instant,
     cancel: &CancellationToken,
+    journal: &Journal,
+    meter: &mut Meter,
     run: impl Future<Output = T>,
 ) -> End<T> {
     let mut run = pin!(run);
@@ -182,12 +241,15 @@ async fn until<T>(
         // Looked at before the guest is given another tick, so that of many spinning guests none
         // outlives its deadline by the ticks of the others.
         if Instant::now() >= deadline {
-            return Poll::Ready(End::Deadline);
+            return Poll::Ready(End::Stopped(Stop::Deadline));
+        }
+        if let Some(stop) = meter.stop().or_else(|| journal.stop(context.waker())) {
+            return Poll::Ready(End::Stopped(stop));
         }
         if cancel.is_cancelled() {
             return Poll::Ready(End::Cancelled);
         }
-        if let Poll::Ready(value) = run.as_mut().poll(context) {
+        if let Poll::Ready(value) = meter.poll(|| run.as_mut().poll(context)) {
             return Poll::Ready(End::Itself(value));
         }
         if cancelled.as_mut().poll(context).is_ready() {
@@ -197,45 +259,51 @@ async fn until<T>(
             timer.set(Some(tokio::time::sleep_until(deadline.into())));
         }
         match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(context).map(|()| End::Deadline),
+            Some(timer) => timer.poll(context).map(|()| End::Stopped(Stop::Deadline)),
             None => Poll::Pending,
         }
     })
     .await
 }
 
-fn timeout(limits: &Limits) -> CallError {
-    CallError::Timeout {
-        after: limits.timeout,
+fn stopped(stop: Stop, limits: &Limits) -> CallError {
+    match stop {
+        Stop::Deadline => CallError::Timeout {
+            after: limits.timeout,
+        },
+        Stop::Limit(limit, bound) => CallError::Limit { limit, bound },
     }
 }
 
 /// What ended an instance that did not answer.
 fn classify(error: &wasmtime::Error, sandbox: &Sandbox, limits: &Limits) -> CallError {
-    tracing::debug!("the guest ended: {error:?}");
-    match error.downcast_ref::<Stop>() {
-        Some(Stop::Deadline) => return timeout(limits),
-        Some(&Stop::Limit(limit, bound)) => return CallError::Limit { limit, bound },
-        None => {}
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let mut text = format!("{error:?}");
+        sandbox.journal.mask().text(&mut text);
+        tracing::debug!("the guest ended: {text}");
+    }
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return stopped(*stop, limits);
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {
-        return CallError::Limit {
-            limit: Limit::Stack,
-            bound: MAX_WASM_STACK,
-        };
+        return CallError::over(Limit::Stack, limits.stack());
+    }
+    if is_out_of_resources(error) {
+        return CallError::over(Limit::Resources, limits.max_resources);
     }
     if sandbox.limiter.refused() {
-        return CallError::Limit {
-            limit: Limit::Memory,
-            bound: limits.memory,
-        };
+        return CallError::over(Limit::Memory, limits.memory);
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return CallError::internal(format!("{error:#}"));
     }
     if is_transfer_bound(error) {
-        return output_limit(limits);
+        // Only what is handed over in a call of the host has been through the guest's code.
+        return match error.is::<WasmBacktrace>() || limits.max_transfer.is_some() {
+            true => CallError::over(Limit::Transfer, limits.transfer()),
+            false => output_limit(limits),
+        };
     }
     if let Some(denied) = sandbox.journal.denied() {
         return CallError::Denied { what: denied };
@@ -246,6 +314,16 @@ fn classify(error: &wasmtime::Error, sandbox: &Sandbox, limits: &Limits) -> Call
         _ => error.root_cause().to_string(),
     };
     CallError::Trap { message }
+}
+
+/// Either the host's table of resources is full or wasmtime's tables of handles are.
+fn is_out_of_resources(error: &wasmtime::Error) -> bool {
+    let of_host = error.downcast_ref::<ResourceTableError>();
+    matches!(of_host, Some(ResourceTableError::Full))
+        || error
+            .root_cause()
+            .to_string()
+            .contains("store handle limit exceeded")
 }
 
 /// wasmtime has no public type for this error; `tests/limits.rs` pins its text.

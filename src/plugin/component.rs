@@ -11,7 +11,7 @@ use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::PluginPre;
 use crate::engine::Engine;
-use crate::error::size;
+use crate::limits::size;
 use crate::sandbox::Sandbox;
 
 /// What a plugin exports, and the package of it.
@@ -108,8 +108,34 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
         .collect()
 }
 
+/// The permission that an interface can make use of.
+const PERMISSIONS: [(&str, &str); 7] = [
+    ("wasi:filesystem/", "files"),
+    ("wasi:http/outgoing-handler@", "http"),
+    ("wasi:sockets/tcp-create-socket@", "sockets"),
+    ("wasi:cli/environment@", "env"),
+    ("wasi:clocks/wall-clock@", "clock"),
+    ("wasi:clocks/monotonic-clock@", "clock"),
+    ("wasi:random/", "random"),
+];
+
+/// The permissions that it can make use of, as the manifest has them.
+pub(crate) fn usable_permissions(component: &Component, imports: &[String]) -> Vec<&'static str> {
+    let imported = |prefix: &str| imports.iter().any(|import| import.starts_with(prefix));
+    let mut permissions: Vec<&str> = PERMISSIONS
+        .iter()
+        .filter(|(prefix, _)| imported(prefix))
+        .map(|(_, permission)| *permission)
+        .collect();
+    permissions.dedup();
+    if asks_for_secrets(component) {
+        permissions.push("secrets");
+    }
+    permissions
+}
+
 /// Whether it imports the function that hands out secrets.
-pub(crate) fn asks_for_secrets(component: &Component) -> bool {
+fn asks_for_secrets(component: &Component) -> bool {
     let engine = component.engine();
     let ty = component.component_type();
     let prefix = format!("{PLUGIN_PACKAGE}/host@");

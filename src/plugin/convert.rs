@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::PluginTool;
 use crate::bindings::toolhost::plugin::types as wit;
+use crate::mask::Mask;
 use crate::schema::Schema;
 use crate::tool::{
     Annotations, Content, EmbeddedResource, Media, Output, ResourceBody, ResourceLink, Tool,
@@ -63,6 +64,47 @@ pub(super) fn output(output: wit::Output) -> Result<Output, String> {
         content: output.content.into_iter().map(content).collect(),
         structured,
     })
+}
+
+/// Puts `***` where secrets are.
+pub(super) fn hide(output: &mut Output, mask: &Mask) {
+    for content in &mut output.content {
+        match content {
+            Content::Text(text) => mask.text(text),
+            Content::Image(media) | Content::Audio(media) => {
+                mask.bytes(&mut media.data);
+                mask.text(&mut media.mime_type);
+            }
+            Content::Link(link) => {
+                mask.text(&mut link.uri);
+                mask.text(&mut link.name);
+                let others = [&mut link.description, &mut link.mime_type];
+                others
+                    .into_iter()
+                    .flatten()
+                    .for_each(|text| mask.text(text));
+            }
+            Content::Embedded(resource) => {
+                mask.text(&mut resource.uri);
+                if let Some(mime_type) = &mut resource.mime_type {
+                    mask.text(mime_type);
+                }
+                match &mut resource.body {
+                    ResourceBody::Text(text) => mask.text(text),
+                    ResourceBody::Blob(bytes) => mask.bytes(bytes),
+                }
+            }
+        }
+    }
+    if let Some(json) = output.structured.take() {
+        let mut text = String::from(Box::<str>::from(json));
+        mask.text(&mut text);
+        // A secret may be a piece of JSON's own syntax.
+        let masked = RawValue::from_string(text);
+        output.structured = masked
+            .or_else(|_| RawValue::from_string("\"***\"".to_owned()))
+            .ok();
+    }
 }
 
 fn content(content: wit::Content) -> Content {

@@ -1,16 +1,66 @@
-//! Holds the requests of a guest to its `http` permission.
+//! Holds the requests of a guest to its `http` permission and its limits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use http_body_util::BodyExt;
+use http::{HeaderMap, HeaderName, Method, Uri};
 use url::Url;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::send::{Destination, send};
 use super::{Grants, Journal};
+use crate::limits::{Limit, Limits};
+use crate::permissions::header::is_reserved;
+
+/// What a guest may write to a request's body at once, and the host holds of it.
+pub(super) const BODY_CHUNK: usize = 64 << 10;
 
 pub(super) struct HttpGate {
-    grants: Arc<Grants>,
-    journal: Journal,
+    bounds: Arc<Bounds>,
+    /// Requests sent so far.
+    sent: u32,
+}
+
+/// What a call's requests may use, and have used.
+pub(super) struct Bounds {
+    pub(super) grants: Arc<Grants>,
+    pub(super) journal: Journal,
+    /// Requests whose response is not yet read to its end.
+    open: AtomicU32,
+    /// Bytes of response bodies so far.
+    received: AtomicU64,
+}
+
+impl Bounds {
+    pub(super) fn limits(&self) -> &Limits {
+        &self.grants.limits
+    }
+
+    /// Counts bytes of a response's body; whether they are still within the limit.
+    pub(super) fn receive(&self, bytes: u64) -> bool {
+        let before = self.received.fetch_add(bytes, Ordering::Relaxed);
+        let bound = self.limits().max_response;
+        let fits = before.saturating_add(bytes) <= bound.as_u64();
+        if !fits {
+            self.journal.over(Limit::Response, bound);
+        }
+        fits
+    }
+}
+
+/// A request that is under way; one less when it is dropped.
+pub(super) struct Open(Arc<Bounds>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Open {
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.0
+    }
 }
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -18,45 +68,113 @@ type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Done), Err
 
 impl HttpGate {
     pub(super) fn new(grants: Arc<Grants>, journal: Journal) -> Self {
-        HttpGate { grants, journal }
+        let bounds = Bounds {
+            grants,
+            journal,
+            open: AtomicU32::new(0),
+            received: AtomicU64::new(0),
+        };
+        HttpGate {
+            bounds: Arc::new(bounds),
+            sent: 0,
+        }
     }
 
-    fn check(&self, uri: &http::Uri) -> Result<(), Error> {
+    /// Where the request goes, if it may.
+    fn check(&self, method: &Method, uri: &Uri) -> Result<Destination, Error> {
         let url = Url::parse(&uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-        // What is checked must be what is sent: a path that parsing changes (`..`, `%2e`) is not.
-        let same_path = url.path() == uri.path() || (url.path() == "/" && uri.path().is_empty());
-        let user_info = uri
-            .authority()
-            .is_some_and(|authority| authority.as_str().contains('@'));
-        let granted = self
-            .grants
-            .permissions
-            .http
-            .iter()
-            .any(|rule| rule.allows(&url));
-        if granted && same_path && !user_info {
-            return Ok(());
+        let rules = self.bounds.grants.permissions.http.iter();
+        let mut granting = rules.filter(|rule| rule.allows(method.as_str(), &url));
+        let granted = granting.clone().next().is_some();
+        if granted && is_sent_as_checked(uri, &url) && method != Method::CONNECT {
+            return Destination::new(&url, granting.any(|rule| rule.is_literal()));
         }
         // The query may carry what is nobody's business.
         let origin = url.origin().ascii_serialization();
-        self.journal
-            .deny(format!("http request to {origin}{}", url.path()));
+        let path = url.path();
+        let what = format!("http request {method} {origin}{path}");
+        self.bounds.journal.deny(what);
         Err(Error::HttpRequestDenied)
+    }
+
+    /// Counts a request; none beyond the limits is begun.
+    fn begin(&mut self, headers: &HeaderMap) -> Option<Open> {
+        let Bounds { journal, open, .. } = &*self.bounds;
+        let limits = self.bounds.limits();
+        self.sent += 1;
+        if self.sent > limits.max_requests {
+            journal.over(Limit::Requests, limits.max_requests);
+            return None;
+        }
+        if size(headers) > limits.max_headers.as_u64() {
+            journal.over(Limit::Headers, limits.max_headers);
+            return None;
+        }
+        if open.load(Ordering::Relaxed) >= limits.max_open_requests {
+            journal.over(Limit::OpenRequests, limits.max_open_requests);
+            return None;
+        }
+        open.fetch_add(1, Ordering::Relaxed);
+        Some(Open(self.bounds.clone()))
     }
 }
 
+/// Bytes of headers as they are sent, with `: ` and the ends of lines.
+pub(super) fn size(headers: &HeaderMap) -> u64 {
+    let sizes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    sizes.sum::<usize>() as u64
+}
+
+/// What is checked must be what is sent: a path that parsing changes (`..`, `%2e`) is not, nor is a
+/// host in a spelling of its own (`0x7f.1`) or one with a user name before it.
+fn is_sent_as_checked(uri: &Uri, url: &Url) -> bool {
+    let same_path = url.path() == uri.path() || (url.path() == "/" && uri.path().is_empty());
+    let has_user = uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'));
+    let same_host = match (uri.host(), url.host_str()) {
+        (Some(sent), Some(checked)) => sent.eq_ignore_ascii_case(checked),
+        _ => false,
+    };
+    same_path && same_host && !has_user
+}
+
 impl WasiHttpHooks for HttpGate {
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|name: &HeaderName| is_reserved(name) && *name != http::header::CONTENT_LENGTH)
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
+    }
+
     fn send_request(
         &mut self,
-        request: http::Request<WasiBody>,
+        mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Done,
     ) -> Sent {
-        let checked = self.check(request.uri());
+        let checked = self.check(request.method(), request.uri());
+        let begun = match checked {
+            Ok(destination) => match self.begin(request.headers()) {
+                Some(open) => Ok((destination, open)),
+                // The call is about to end.
+                None => Err(Error::ConnectionLimitReached),
+            },
+            Err(error) => Err(error),
+        };
+        if let Ok((destination, _)) = &begun {
+            for (header, value) in &self.bounds.grants.headers {
+                if header.is_for(&destination.url) {
+                    request.headers_mut().insert(header.name(), value.clone());
+                }
+            }
+        }
         Box::new(async move {
-            checked?;
-            let (response, done) = default_send_request(request, options).await?;
-            Ok((response.map(BodyExt::boxed_unsync), Box::new(done) as Done))
+            let (destination, open) = begun?;
+            send(request, destination, options.unwrap_or_default(), open).await
         })
     }
 }

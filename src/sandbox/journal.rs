@@ -1,17 +1,21 @@
-//! What a call leaves behind besides its result: its log, and what it was refused.
+//! What a call leaves behind besides its result: its log, what it was refused, and the limit that it
+//! went over where the guest could not be told.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytesize::ByteSize;
+use futures_util::task::AtomicWaker;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::Stop;
-use crate::error::Limit;
+use crate::audit::CallAudit;
+use crate::limits::{Bound, Limit};
+use crate::mask::Mask;
 use crate::tool::{LogLine, LogSource};
 
 /// What a line costs beside its text, so that empty lines are not free.
@@ -23,9 +27,20 @@ const WRITE_SIZE: usize = 64 << 10;
 /// The longest name of what was denied, in bytes.
 const MAX_DENIED: usize = 500;
 
-/// Shared between the sandbox and the streams that it hands to WASI.
+/// Denials of a call that are kept and audited one by one; more are counted.
+const KEPT_DENIALS: u64 = 100;
+
+/// Shared between the sandbox and what it hands to WASI.
 #[derive(Clone)]
-pub(crate) struct Journal(Arc<Mutex<Entries>>);
+pub(crate) struct Journal(Arc<Shared>);
+
+struct Shared {
+    entries: Mutex<Entries>,
+    /// Whoever polls the call.
+    call: AtomicWaker,
+    mask: Arc<Mask>,
+    audit: Option<Arc<CallAudit>>,
+}
 
 struct Entries {
     lines: Vec<LogLine>,
@@ -33,22 +48,41 @@ struct Entries {
     open: [Vec<u8>; 2],
     bytes: usize,
     bound: ByteSize,
+    /// What was first denied.
     denied: Option<String>,
+    denials: u64,
+    stop: Option<Stop>,
 }
 
 impl Journal {
-    pub(crate) fn new(bound: ByteSize) -> Self {
-        Journal(Arc::new(Mutex::new(Entries {
+    pub(crate) fn new(bound: ByteSize, mask: Arc<Mask>, audit: Option<Arc<CallAudit>>) -> Self {
+        let entries = Entries {
             lines: Vec::new(),
             open: Default::default(),
             bytes: 0,
             bound,
             denied: None,
-        })))
+            denials: 0,
+            stop: None,
+        };
+        Journal(Arc::new(Shared {
+            entries: Mutex::new(entries),
+            call: AtomicWaker::new(),
+            mask,
+            audit,
+        }))
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The secrets that must not be seen.
+    pub(crate) fn mask(&self) -> &Mask {
+        &self.0.mask
     }
 
     /// Adds a line; an error once the log is full.
@@ -61,15 +95,42 @@ impl Journal {
 
     /// Notes that the guest asked for something it was not granted.
     pub(crate) fn deny(&self, mut what: String) {
+        self.mask().text(&mut what);
         // A guest chooses what it asks for, and its name ends up in the error.
         what.truncate(what.floor_char_boundary(MAX_DENIED));
+        let mut entries = self.entries();
+        entries.denials += 1;
+        if entries.denials > KEPT_DENIALS {
+            return;
+        }
         tracing::info!("denied: {what}");
-        self.entries().denied.get_or_insert(what);
+        if let Some(audit) = &self.0.audit {
+            audit.denial(&what);
+        }
+        entries.denied.get_or_insert(what);
     }
 
     /// What was first denied.
     pub(crate) fn denied(&self) -> Option<String> {
         self.entries().denied.clone()
+    }
+
+    /// How often something was denied.
+    pub(crate) fn denials(&self) -> u64 {
+        self.entries().denials
+    }
+
+    /// Ends the call, from where no error reaches it.
+    pub(crate) fn over(&self, limit: Limit, bound: impl Into<Bound>) {
+        let stop = Stop::Limit(limit, bound.into());
+        self.entries().stop.get_or_insert(stop);
+        self.0.call.wake();
+    }
+
+    /// Whether the call is to end; if it is not, `waker` is woken when it is.
+    pub(crate) fn stop(&self, waker: &Waker) -> Option<Stop> {
+        self.0.call.register(waker);
+        self.entries().stop
     }
 
     /// The lines so far, with what is left of unended ones.
@@ -92,7 +153,7 @@ impl Entries {
     fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes as u64 > self.bound.as_u64() {
-            return Err(Stop::Limit(Limit::Log, self.bound));
+            return Err(Stop::Limit(Limit::Log, self.bound.into()));
         }
         Ok(())
     }

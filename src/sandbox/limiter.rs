@@ -1,4 +1,5 @@
-//! Counts the memories and tables of one instance together, and stops them at their bound.
+//! Counts the memories and tables of one instance, with what the host holds for it, and stops them
+//! at their bound.
 
 use bytesize::ByteSize;
 use wasmtime::ResourceLimiter;
@@ -15,9 +16,12 @@ const TABLE_ENTRY: usize = size_of::<usize>();
 #[derive(Debug)]
 pub(crate) struct Limiter {
     bound: usize,
-    /// Memories and tables never shrink, so this is the peak as well. A growth that was allowed and
-    /// then fails stays counted: wasmtime also reports failures of which it never asked.
+    /// Memories and tables never shrink. A growth that was allowed and then fails stays counted:
+    /// wasmtime also reports failures of which it never asked.
     used: usize,
+    /// What the host held for the guest when it was last weighed.
+    held: usize,
+    peak: usize,
     refused: bool,
 }
 
@@ -26,13 +30,24 @@ impl Limiter {
         Limiter {
             bound: usize::try_from(bound.as_u64()).unwrap_or(usize::MAX),
             used: 0,
+            held: 0,
+            peak: 0,
             refused: false,
         }
     }
 
     /// The most bytes that were in use.
     pub(crate) fn peak(&self) -> u64 {
-        self.used as u64
+        self.peak as u64
+    }
+
+    /// Counts what the host holds for the guest now; whether it still fits.
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        self.held = bytes;
+        let total = self.used.saturating_add(bytes);
+        self.refused |= total > self.bound;
+        self.peak = self.peak.max(total.min(self.bound));
+        total <= self.bound
     }
 
     /// Whether a growth was refused: a guest that fails afterwards most likely fails of that.
@@ -41,15 +56,15 @@ impl Limiter {
     }
 
     fn grow(&mut self, bytes: usize) -> bool {
-        let fits = self
-            .used
-            .checked_add(bytes)
-            .filter(|used| *used <= self.bound);
-        match fits {
-            Some(used) => self.used = used,
-            None => self.refused = true,
+        let used = self.used.saturating_add(bytes);
+        let total = used.saturating_add(self.held);
+        if total > self.bound {
+            self.refused = true;
+            return false;
         }
-        fits.is_some()
+        self.used = used;
+        self.peak = self.peak.max(total);
+        true
     }
 }
 

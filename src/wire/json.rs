@@ -58,6 +58,7 @@ struct ErrorDetail {
 struct UsageDetail {
     queue_ms: f64,
     run_ms: f64,
+    cpu_ms: f64,
     peak_memory_bytes: u64,
     output_bytes: u64,
 }
@@ -91,6 +92,7 @@ impl From<Usage> for UsageDetail {
         UsageDetail {
             queue_ms: ms(usage.queue),
             run_ms: ms(usage.run),
+            cpu_ms: ms(usage.cpu),
             peak_memory_bytes: usage.peak_memory,
             output_bytes: usage.output_bytes,
         }

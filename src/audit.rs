@@ -1,0 +1,347 @@
+//! The audit log: one JSON line for every call and every denial.
+//!
+//! A line is on its way to the disk, in one write, before its call's result is seen: a crash of this
+//! process loses none, one of the machine what its file system had not yet written.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::manifest::{AuditConfig, OnAuditError};
+use crate::mask::Mask;
+use crate::tool::{ToolCall, ToolResult};
+
+pub(crate) struct AuditLog {
+    config: AuditConfig,
+    lines: Mutex<Lines<File>>,
+}
+
+struct Lines<W> {
+    out: W,
+    /// What is still to be written, of lines that are not dropped.
+    unwritten: Vec<u8>,
+    /// Lines dropped since the log last said so.
+    dropped: u64,
+}
+
+/// What the lines of one call have in common, and where they go.
+pub(crate) struct CallAudit {
+    log: Arc<AuditLog>,
+    subject: Subject,
+}
+
+#[derive(Serialize)]
+struct Subject {
+    id: Option<String>,
+    tool: String,
+    plugin: Option<String>,
+    plugin_sha256: Option<String>,
+    arguments_sha256: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Line<'a, T> {
+    event: &'static str,
+    time: String,
+    #[serde(flatten)]
+    subject: Option<&'a Subject>,
+    #[serde(flatten)]
+    detail: T,
+}
+
+#[derive(Serialize)]
+struct Denial<'a> {
+    denied: &'a str,
+}
+
+#[derive(Serialize)]
+struct Ended {
+    /// `ok` or the error's code.
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    queue_ms: f64,
+    run_ms: f64,
+    cpu_ms: f64,
+    peak_memory: u64,
+    output_bytes: u64,
+    denials: u64,
+}
+
+#[derive(Serialize)]
+struct Dropped {
+    lines: u64,
+}
+
+impl AuditLog {
+    /// Opens the log to append to it.
+    pub(crate) fn open(config: &AuditConfig) -> io::Result<AuditLog> {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).read(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&config.path)?;
+        let mut unwritten = Vec::new();
+        // What a crash left unended stays a line of its own.
+        if file.metadata()?.is_file() && file.seek(SeekFrom::End(-1)).is_ok() {
+            let mut last = [0];
+            file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                unwritten.push(b'\n');
+            }
+        }
+        Ok(AuditLog {
+            config: config.clone(),
+            lines: Mutex::new(Lines {
+                out: file,
+                unwritten,
+                dropped: 0,
+            }),
+        })
+    }
+
+    /// Whether a call may run.
+    ///
+    /// # Errors
+    ///
+    /// An earlier line is still not written, and is not to be dropped.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        match self.config.on_error {
+            OnAuditError::Drop => Ok(()),
+            OnAuditError::Fail => self.with_lines(Lines::flush),
+        }
+    }
+
+    fn write(
+        &self,
+        event: &'static str,
+        subject: Option<&Subject>,
+        detail: impl Serialize,
+    ) -> Result<(), String> {
+        let line = line(event, subject, detail);
+        match self.config.on_error {
+            OnAuditError::Fail => self.with_lines(|lines| lines.keep(&line)),
+            OnAuditError::Drop => {
+                let lines = self.lines.lock();
+                lines.unwrap_or_else(PoisonError::into_inner).offer(&line);
+                Ok(())
+            }
+        }
+    }
+
+    fn with_lines(
+        &self,
+        run: impl FnOnce(&mut Lines<File>) -> io::Result<()>,
+    ) -> Result<(), String> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        run(&mut lines).map_err(|error| {
+            let path = self.config.path.display();
+            format!("the audit log {path} cannot be written: {error}")
+        })
+    }
+}
+
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        let lines = self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if lines.dropped > 0 {
+            let path = self.config.path.display();
+            tracing::warn!("the audit log {path} lacks {} lines", lines.dropped);
+        }
+    }
+}
+
+impl<W: Write> Lines<W> {
+    /// Writes a line, now or, after an error, before any other.
+    fn keep(&mut self, line: &[u8]) -> io::Result<()> {
+        self.unwritten.extend_from_slice(line);
+        self.flush()
+    }
+
+    /// Writes a line or drops it.
+    fn offer(&mut self, line: &[u8]) {
+        // Of a line that was begun the rest is never dropped.
+        if self.flush().is_err() {
+            self.dropped += 1;
+            return;
+        }
+        let missed = self.dropped;
+        if missed > 0 {
+            let dropped = Dropped { lines: missed };
+            self.unwritten.extend(self::line("dropped", None, dropped));
+        }
+        self.unwritten.extend_from_slice(line);
+        let whole = self.unwritten.len();
+        if self.flush().is_ok() {
+            self.dropped -= missed;
+        } else if self.unwritten.len() == whole {
+            self.unwritten.clear();
+            self.dropped += 1;
+        } else {
+            self.dropped -= missed;
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.unwritten.is_empty() {
+            match self.out.write(&self.unwritten) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => drop(self.unwritten.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl CallAudit {
+    /// For a call of a plugin, by its name and digest, or of none.
+    pub(crate) fn new(
+        log: &Arc<AuditLog>,
+        call: &ToolCall,
+        plugin: Option<(&str, &Arc<str>)>,
+        mask: &Mask,
+    ) -> CallAudit {
+        let arguments = log.config.arguments.then(|| {
+            let mut arguments = call.arguments.clone();
+            mask.text(&mut arguments);
+            arguments
+        });
+        CallAudit {
+            log: log.clone(),
+            subject: Subject {
+                id: call.id.clone(),
+                tool: call.name.clone(),
+                plugin: plugin.map(|(name, _)| name.to_owned()),
+                plugin_sha256: plugin.map(|(_, digest)| digest.to_string()),
+                arguments_sha256: hex(&Sha256::digest(&call.arguments)),
+                arguments,
+            },
+        }
+    }
+
+    pub(crate) fn denial(&self, denied: &str) {
+        // What cannot be written now fails the call at its end.
+        let _ = self
+            .log
+            .write("denial", Some(&self.subject), Denial { denied });
+    }
+
+    /// # Errors
+    ///
+    /// The line could not be written, and is not to be dropped.
+    pub(crate) fn ended(&self, result: &ToolResult, denials: u64) -> Result<(), String> {
+        let ms = |time: std::time::Duration| time.as_micros() as f64 / 1000.0;
+        let error = result.outcome.as_ref().err();
+        let detail = Ended {
+            outcome: error.map_or("ok", |error| error.code()),
+            error: error.map(ToString::to_string),
+            queue_ms: ms(result.usage.queue),
+            run_ms: ms(result.usage.run),
+            cpu_ms: ms(result.usage.cpu),
+            peak_memory: result.usage.peak_memory,
+            output_bytes: result.usage.output_bytes,
+            denials,
+        };
+        self.log.write("call", Some(&self.subject), detail)
+    }
+}
+
+fn line(event: &'static str, subject: Option<&Subject>, detail: impl Serialize) -> Vec<u8> {
+    let line = Line {
+        event,
+        time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        subject,
+        detail,
+    };
+    let mut bytes = serde_json::to_vec(&line).expect("its keys are strings");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with so much room.
+    struct Disk {
+        written: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let some = bytes.len().min(self.room);
+            if some == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= some;
+            self.written.extend_from_slice(&bytes[..some]);
+            Ok(some)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn lines(room: usize) -> Lines<Disk> {
+        Lines {
+            out: Disk {
+                written: Vec::new(),
+                room,
+            },
+            unwritten: Vec::new(),
+            dropped: 0,
+        }
+    }
+
+    fn text(lines: &Lines<Disk>) -> &str {
+        std::str::from_utf8(&lines.out.written).unwrap()
+    }
+
+    #[test]
+    fn a_kept_line_is_written_once_there_is_room() {
+        let mut lines = lines(5);
+        lines.keep(b"one\n").unwrap();
+        assert!(lines.keep(b"two\n").is_err());
+        assert!(lines.flush().is_err());
+        assert_eq!(text(&lines), "one\nt");
+        lines.out.room = 100;
+        lines.keep(b"three\n").unwrap();
+        assert_eq!(text(&lines), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn dropped_lines_are_counted_and_none_is_torn() {
+        let mut lines = lines(4);
+        lines.offer(b"one\n");
+        lines.offer(b"two\n");
+        lines.offer(b"three\n");
+        assert_eq!(lines.dropped, 2);
+        lines.out.room = 3;
+        lines.offer(b"four\n");
+        lines.offer(b"five\n");
+        lines.out.room = 1000;
+        lines.offer(b"six\n");
+        let written = text(&lines).lines().collect::<Vec<_>>();
+        let [one, dropped, four, more, six] = written[..] else {
+            panic!("{written:?}");
+        };
+        assert_eq!((one, four, six), ("one", "four", "six"));
+        assert!(dropped.contains(r#""event":"dropped""#) && dropped.contains(r#""lines":2"#));
+        assert!(more.contains(r#""lines":1"#), "{more}");
+        assert_eq!(lines.dropped, 0);
+    }
+}

@@ -1,0 +1,153 @@
+//! Whose turn it is: permits of a plugin, of the host's memory and of the host, each first come
+//! first served; and how many calls may wait for them, and how long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytesize::ByteSize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::CallError;
+use crate::limits::{Bound, Limit};
+use crate::manifest::HostConfig;
+use crate::plugin::Plugin;
+
+/// Memory is counted in pages of WebAssembly.
+const PAGE: u64 = 64 << 10;
+
+pub(super) struct Queue {
+    calls: Semaphore,
+    /// The memory that calls may use together, where it is bounded.
+    memory: Option<Semaphore>,
+    /// Calls that wait: counted only where they are bounded.
+    waiting: Arc<AtomicUsize>,
+    most_waiting: Option<usize>,
+    pub(super) timeout: Option<Duration>,
+}
+
+/// A place among the calls that wait.
+pub(super) struct Ticket(Arc<AtomicUsize>);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a call holds while it runs.
+pub(super) struct Permits<'a> {
+    _held: [Option<SemaphorePermit<'a>>; 3],
+}
+
+impl Queue {
+    pub(super) fn new(host: &HostConfig) -> Queue {
+        Queue {
+            calls: Semaphore::new(host.max_concurrency),
+            memory: host
+                .total_memory
+                .map(|total| Semaphore::new(usize::try_from(total.as_u64() / PAGE).unwrap_or(0))),
+            waiting: Arc::default(),
+            most_waiting: host.max_queue,
+            timeout: host.queue_timeout,
+        }
+    }
+
+    /// Whether calls can be refused because others wait.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.most_waiting.is_some()
+    }
+
+    /// Takes a place; none is needed where there are places for all.
+    ///
+    /// # Errors
+    ///
+    /// All places are taken.
+    pub(super) fn enter(&self) -> Result<Option<Ticket>, CallError> {
+        let Some(most) = self.most_waiting else {
+            return Ok(None);
+        };
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= most {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(CallError::over(Limit::Queue, Bound::Count(most as u64)));
+        }
+        Ok(Some(Ticket(self.waiting.clone())))
+    }
+
+    /// Waits for a call's turn; it may have a place already.
+    ///
+    /// # Errors
+    ///
+    /// There is no place, or it is not its turn in time.
+    pub(super) async fn wait<'a>(
+        &'a self,
+        plugin: &'a Plugin,
+        queued: Instant,
+        cancel: &CancellationToken,
+        ticket: Option<Ticket>,
+    ) -> Result<Permits<'a>, CallError> {
+        if cancel.is_cancelled() {
+            return Err(CallError::Cancelled);
+        }
+        if let Some(permits) = self.permits_now(plugin) {
+            return Ok(permits);
+        }
+        let _ticket = match ticket {
+            Some(ticket) => Some(ticket),
+            None => self.enter()?,
+        };
+        let permits = cancel.run_until_cancelled(self.permits(plugin));
+        let permits = match self.timeout {
+            None => permits.await,
+            Some(timeout) => {
+                let until = queued.checked_add(timeout).unwrap_or_else(far_future);
+                let permits = tokio::time::timeout_at(until.into(), permits).await;
+                permits.map_err(|_| CallError::over(Limit::QueueTime, timeout))?
+            }
+        };
+        permits.ok_or(CallError::Cancelled)
+    }
+
+    fn permits_now<'a>(&'a self, plugin: &'a Plugin) -> Option<Permits<'a>> {
+        let own = match &plugin.permits {
+            Some(permits) => Some(permits.try_acquire().ok()?),
+            None => None,
+        };
+        let memory = match &self.memory {
+            Some(memory) => Some(memory.try_acquire_many(pages(plugin)).ok()?),
+            None => None,
+        };
+        Some(Permits {
+            _held: [own, memory, Some(self.calls.try_acquire().ok()?)],
+        })
+    }
+
+    /// The plugin's permit first, the host's last: a call that waits for its plugin or for memory
+    /// keeps nobody else from running. No semaphore is ever closed.
+    async fn permits<'a>(&'a self, plugin: &'a Plugin) -> Permits<'a> {
+        let own = match &plugin.permits {
+            Some(permits) => permits.acquire().await.ok(),
+            None => None,
+        };
+        let memory = match &self.memory {
+            Some(memory) => memory.acquire_many(pages(plugin)).await.ok(),
+            None => None,
+        };
+        Permits {
+            _held: [own, memory, self.calls.acquire().await.ok()],
+        }
+    }
+}
+
+fn pages(plugin: &Plugin) -> u32 {
+    u32::try_from(pages_of(plugin.config.limits.memory)).unwrap_or(u32::MAX)
+}
+
+pub(super) fn pages_of(memory: ByteSize) -> u64 {
+    memory.as_u64().div_ceil(PAGE)
+}
+
+fn far_future() -> Instant {
+    Instant::now() + crate::limits::MAX_TIMEOUT
+}

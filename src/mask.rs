@@ -1,0 +1,196 @@
+//! Finds the values of secrets, in the spellings that headers, URLs and JSON give them, and puts
+//! `***` in their place.
+//!
+//! It is for accidents: an error message that quotes a request, a server that echoes a header. A
+//! guest that means harm can spell what it knows in ways that nobody looks for; a secret in
+//! `http-headers` it never knows.
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::permissions::Secret;
+
+const MASKED: &str = "***";
+
+/// Shorter ones are looked for as they are and not in other spellings: too much looks like them.
+const LEAST_SPELLED: usize = 6;
+
+/// What `encodeURIComponent` leaves, and what most encoders of URLs do.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// The secrets of a host.
+#[derive(Default)]
+pub(crate) struct Mask {
+    /// None where there are no secrets.
+    finder: Option<AhoCorasick>,
+}
+
+impl Mask {
+    /// # Errors
+    ///
+    /// They are too many or too long to look for.
+    pub(crate) fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Result<Mask, String> {
+        let mut spellings: Vec<Vec<u8>> = Vec::new();
+        for secret in secrets {
+            add_spellings(secret.reveal(), &mut spellings);
+        }
+        spellings.retain(|spelling| !spelling.is_empty());
+        spellings.sort_unstable();
+        spellings.dedup();
+        if spellings.is_empty() {
+            return Ok(Mask::default());
+        }
+        let finder = AhoCorasickBuilder::new()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(&spellings)
+            .map_err(|error| format!("the secrets cannot be looked for: {error}"))?;
+        Ok(Mask {
+            finder: Some(finder),
+        })
+    }
+
+    /// Whether there is nothing to look for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.finder.is_none()
+    }
+
+    pub(crate) fn text(&self, text: &mut String) {
+        if let Some(finder) = &self.finder
+            && finder.is_match(text.as_bytes())
+        {
+            let mut masked = String::with_capacity(text.len());
+            // Spellings are whole characters, so that matches begin and end with characters.
+            finder.replace_all_with(text, &mut masked, |_, _, masked| {
+                masked.push_str(MASKED);
+                true
+            });
+            *text = masked;
+        }
+    }
+
+    pub(crate) fn bytes(&self, bytes: &mut Vec<u8>) {
+        if let Some(finder) = &self.finder
+            && finder.is_match(bytes.as_slice())
+        {
+            let mut masked = Vec::with_capacity(bytes.len());
+            finder.replace_all_with_bytes(bytes, &mut masked, |_, _, masked| {
+                masked.extend_from_slice(MASKED.as_bytes());
+                true
+            });
+            *bytes = masked;
+        }
+    }
+}
+
+fn add_spellings(secret: &str, spellings: &mut Vec<Vec<u8>>) {
+    let mut add = |spelling: String| spellings.push(spelling.into_bytes());
+    add(secret.to_owned());
+    // As a log has them.
+    let lines = secret.lines().map(str::trim);
+    lines
+        .filter(|line| line.len() >= LEAST_SPELLED)
+        .for_each(|line| add(line.to_owned()));
+    if secret.len() < LEAST_SPELLED {
+        return;
+    }
+    let json = serde_json::to_string(secret).expect("a string is JSON");
+    add(json[1..json.len() - 1].to_owned());
+    add(json[1..json.len() - 1].replace('/', "\\/"));
+    for set in [UNRESERVED, NON_ALPHANUMERIC] {
+        let percent = utf8_percent_encode(secret, set).to_string();
+        add(percent.replace("%20", "+"));
+        add(percent);
+    }
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    add(hex.to_uppercase());
+    add(hex);
+    for offset in 0..3 {
+        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            add(within_base64(secret, offset, &engine));
+        }
+    }
+}
+
+/// The characters that a secret has in the base64 of any text that it is in, so many bytes past a
+/// multiple of three: without those that it shares with what goes before and after.
+fn within_base64(secret: &str, offset: usize, engine: &impl Engine) -> String {
+    let padded = [&vec![0; offset], secret.as_bytes()].concat();
+    let whole = engine.encode(&padded);
+    let first = (offset * 8).div_ceil(6);
+    let last = padded.len() * 8 / 6;
+    whole[first..last].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(secret: &str, text: &str) -> String {
+        let secret = Secret::new(secret.to_owned());
+        let mask = Mask::new([&secret]).unwrap();
+        let mut text = text.to_owned();
+        mask.text(&mut text);
+        text
+    }
+
+    #[test]
+    fn a_secret_is_found_wherever_it_is() {
+        assert_eq!(masked("hunter22", "a hunter22, hunter22!"), "a ***, ***!");
+        assert_eq!(masked("x", "axb"), "a***b");
+        assert_eq!(masked("", "ab"), "ab");
+        assert_eq!(masked("häß/✓ &x", "é häß/✓ &x é"), "é *** é");
+    }
+
+    #[test]
+    fn a_secret_is_found_in_its_common_spellings() {
+        let secret = "p@ss \"w/ör\\d\"";
+        let form = "p%40ss+%22w%2F%C3%B6r%5Cd%22";
+        assert_eq!(masked(secret, form), MASKED);
+        assert_eq!(masked(secret, &form.replace('+', "%20")), MASKED);
+        assert_eq!(
+            masked(secret, r#"{"a":"p@ss \"w/ör\\d\""}"#),
+            r#"{"a":"***"}"#
+        );
+        assert_eq!(masked(secret, r#"p@ss \"w\/ör\\d\""#), MASKED);
+        assert_eq!(masked("secret", "736563726574 736563726574"), "*** ***");
+        assert_eq!(masked("jklmno", "6A6B6C6D6E6F"), MASKED);
+    }
+
+    #[test]
+    fn a_secret_is_found_in_base64_at_every_offset() {
+        let secret = "tok?n>~~12";
+        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            for before in ["", "a", "ab", "user:", "abcd"] {
+                for after in ["", "z", "zz", "zzz"] {
+                    let text = engine.encode(format!("{before}{secret}{after}"));
+                    let masked = masked(secret, &text);
+                    assert!(masked.contains(MASKED), "{before}|{after}: {text}");
+                    // At most the characters that it shares with its neighbours are left.
+                    let left = masked.replace(MASKED, "").len();
+                    assert!(left <= (before.len() + after.len()) * 4 / 3 + 4, "{masked}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_line_of_a_long_secret_is_found() {
+        let key = "-----BEGIN KEY-----\nMIIabcdef\nghijklmno\n-----END KEY-----\n";
+        assert_eq!(masked(key, &format!("a{key}b")), "a***b");
+        assert_eq!(masked(key, "1: MIIabcdef\n2: ghijklmno"), "1: ***\n2: ***");
+    }
+
+    #[test]
+    fn bytes_are_masked_like_text() {
+        let secret = Secret::new("hunter22".to_owned());
+        let mut bytes = b"\xff\x00hunter22\xfe".to_vec();
+        Mask::new([&secret]).unwrap().bytes(&mut bytes);
+        assert_eq!(bytes, b"\xff\x00***\xfe");
+    }
+}

@@ -1,0 +1,125 @@
+//! The hosts that grants name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Host;
+
+/// Hosts: an exact one, or `*.` and a domain, which stands for every subdomain of it but not for the
+/// domain itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPattern {
+    /// Without the leading `*.`; in the spelling of a parsed URL, so IPv6 in brackets.
+    host: String,
+    subdomains: bool,
+    is_address: bool,
+}
+
+impl HostPattern {
+    /// Whether it stands for that host, spelled as in a parsed URL.
+    pub fn matches(&self, host: &str) -> bool {
+        if !self.subdomains {
+            return host == self.host;
+        }
+        host.strip_suffix(&self.host)
+            .and_then(|rest| rest.strip_suffix('.'))
+            .is_some_and(|subdomain| !subdomain.is_empty())
+    }
+
+    /// Whether it names one host and no pattern.
+    pub fn is_exact(&self) -> bool {
+        !self.subdomains
+    }
+
+    /// Whether it names an IP address.
+    pub fn is_address(&self) -> bool {
+        self.is_address
+    }
+
+    /// Whether it stands for everything below a top-level domain, or more.
+    pub(super) fn is_wide(&self) -> bool {
+        self.subdomains && !self.host.contains('.')
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let star = if self.subdomains { "*." } else { "" };
+        write!(f, "{star}{}", self.host)
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let subdomains = text.starts_with("*.");
+        let rest = text.strip_prefix("*.").unwrap_or(text);
+        if rest.contains('*') {
+            return Err(format!(
+                "`*` may only stand for whole leading labels, as in \"*.example.com\", not as in `{text}`"
+            ));
+        }
+        let host =
+            Host::parse(rest).map_err(|error| format!("`{text}` is not a host ({error})"))?;
+        let is_address = !matches!(host, Host::Domain(_));
+        if subdomains && is_address {
+            return Err(format!(
+                "`{text}` has a `*.` before an address; it goes before a domain"
+            ));
+        }
+        Ok(HostPattern {
+            host: host.to_string(),
+            subdomains,
+            is_address,
+        })
+    }
+}
+
+/// A host and the port that TCP sockets may connect to: `db.example.com:5432`, `[::1]:5432`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketRule {
+    host: HostPattern,
+    port: u16,
+}
+
+impl SocketRule {
+    /// The host: never a pattern.
+    pub fn host(&self) -> &HostPattern {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for SocketRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl FromStr for SocketRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.rsplit_once(':').and_then(|(host, port)| {
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            Some((host, port))
+        });
+        let Some((host, port)) = parsed else {
+            return Err(format!(
+                "`{text}` is not a host and a port, such as \"db.example.com:5432\""
+            ));
+        };
+        let host: HostPattern = host.parse()?;
+        if !host.is_exact() {
+            return Err(format!(
+                "`{text}` has a `*`: sockets are granted host by host"
+            ));
+        }
+        Ok(SocketRule { host, port })
+    }
+}

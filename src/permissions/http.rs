@@ -1,0 +1,209 @@
+//! Which HTTP requests a plugin may send.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Url;
+
+use super::HostPattern;
+
+/// Requests: those to `scheme://host[:port][/path]`, of all methods or of some.
+///
+/// The host is a [`HostPattern`]. Without a port it is the scheme's own port only. With a path it is
+/// that path and what is below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRule {
+    text: String,
+    scheme: String,
+    host: HostPattern,
+    port: u16,
+    has_port: bool,
+    /// Without a `/` at its end.
+    path: String,
+    /// All where there are none.
+    methods: Vec<String>,
+}
+
+impl HttpRule {
+    /// The same URLs, by these methods only.
+    #[must_use]
+    pub fn with_methods(mut self, methods: Vec<String>) -> Self {
+        self.methods = methods;
+        self
+    }
+
+    /// Whether a request to `url` may be sent. Methods are compared as they are: `GET` is not `get`.
+    pub fn allows(&self, method: &str, url: &Url) -> bool {
+        let path_fits = match url.path().strip_prefix(&self.path) {
+            Some(rest) => self.path.is_empty() || rest.is_empty() || rest.starts_with('/'),
+            None => false,
+        };
+        url.scheme() == self.scheme
+            && url.port_or_known_default() == Some(self.port)
+            && url.host_str().is_some_and(|host| self.host.matches(host))
+            && path_fits
+            && (self.methods.is_empty() || self.methods.iter().any(|allowed| allowed == method))
+    }
+
+    /// Whether it names an address, or a host and its port, literally: then the address may be one
+    /// that is not public.
+    pub fn is_literal(&self) -> bool {
+        self.host.is_address() || (self.host.is_exact() && self.has_port)
+    }
+
+    pub(super) fn host(&self) -> &HostPattern {
+        &self.host
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        self.scheme == "http"
+    }
+}
+
+impl fmt::Display for HttpRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match &self.methods[..] {
+            [] => Ok(()),
+            methods => write!(f, " ({})", methods.join(", ")),
+        }
+    }
+}
+
+impl FromStr for HttpRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let example = "for example \"https://api.example.com\" or \"https://*.example.com/v1\"";
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(format!("`{text}` has no scheme: write {example}"));
+        };
+        if scheme != "http" && scheme != "https" {
+            return Err(format!(
+                "`{scheme}` is not a scheme for http: write {example}"
+            ));
+        }
+        // The authority is parsed by itself: a URL's parser forgets a port that is the scheme's own,
+        // and knows no `*`.
+        let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+        let (authority, after) = rest.split_at(end);
+        let without_star = authority.strip_prefix("*.").unwrap_or(authority);
+        let url = Url::parse(&format!("{scheme}://{without_star}{after}"))
+            .map_err(|error| format!("`{text}` is not a URL ({error}): write {example}"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(format!(
+                "`{text}` has a user name in it; grant secrets instead"
+            ));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(format!(
+                "`{text}` has a query or fragment; a rule ends with the path"
+            ));
+        }
+        let has_port = authority
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+        let host = match (authority.starts_with("*."), url.host_str()) {
+            (true, Some(host)) => format!("*.{host}"),
+            (_, host) => host.unwrap_or_default().to_owned(),
+        };
+        Ok(HttpRule {
+            text: text.to_owned(),
+            scheme: scheme.to_owned(),
+            host: host.parse()?,
+            port: url
+                .port_or_known_default()
+                .expect("http and https have one"),
+            has_port,
+            path: url.path().trim_end_matches('/').to_owned(),
+            methods: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(rule: &str, url: &str) -> bool {
+        let rule: HttpRule = rule.parse().unwrap();
+        rule.allows("GET", &Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn a_rule_is_exactly_as_wide_as_it_reads() {
+        assert!(allows("https://example.com", "https://example.com/a?b=c"));
+        assert!(allows("https://example.com", "https://EXAMPLE.com:443/"));
+        assert!(!allows("https://example.com", "http://example.com/"));
+        assert!(!allows("https://example.com", "https://example.com:8443/"));
+        assert!(!allows("https://example.com", "https://www.example.com/"));
+        assert!(!allows(
+            "https://example.com",
+            "https://example.com.evil.test/"
+        ));
+        assert!(!allows(
+            "https://example.com",
+            "https://example.com@evil.test/"
+        ));
+        assert!(allows("http://127.0.0.1:8080", "http://127.0.0.1:8080/x"));
+    }
+
+    #[test]
+    fn a_star_stands_for_subdomains_and_not_for_the_domain() {
+        assert!(allows("https://*.example.com", "https://a.b.example.com/"));
+        assert!(!allows("https://*.example.com", "https://example.com/"));
+        assert!(!allows("https://*.example.com", "https://badexample.com/"));
+    }
+
+    #[test]
+    fn a_path_is_a_prefix_of_whole_segments() {
+        assert!(allows("https://e.com/v1", "https://e.com/v1"));
+        assert!(allows("https://e.com/v1/", "https://e.com/v1/users"));
+        assert!(!allows("https://e.com/v1", "https://e.com/v10"));
+        assert!(!allows("https://e.com/v1", "https://e.com/v1/../admin"));
+        assert!(!allows("https://e.com/v1", "https://e.com/v1/%2e%2e/admin"));
+    }
+
+    #[test]
+    fn methods_are_compared_as_they_are() {
+        let rule: HttpRule = "https://e.com".parse().unwrap();
+        let rule = rule.with_methods(vec!["GET".to_owned(), "HEAD".to_owned()]);
+        let url = Url::parse("https://e.com/").unwrap();
+        assert!(rule.allows("HEAD", &url));
+        assert!(!rule.allows("POST", &url));
+        assert!(!rule.allows("get", &url));
+    }
+
+    #[test]
+    fn an_address_or_a_host_with_its_port_is_literal() {
+        for (rule, literal) in [
+            ("http://127.0.0.1", true),
+            ("http://[::1]:8080", true),
+            ("http://[::1]", true),
+            ("http://localhost:80", true),
+            ("https://intranet.corp:443/x", true),
+            ("https://intranet.corp", false),
+            ("https://intranet.corp/a:1", false),
+            ("https://*.intranet.corp:443", false),
+        ] {
+            let rule: HttpRule = rule.parse().unwrap();
+            assert_eq!(rule.is_literal(), literal, "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_meant_is_refused() {
+        for text in [
+            "example.com",
+            "ftp://example.com",
+            "https://",
+            "https://*",
+            "https://a.*.com",
+            "https://*.127.0.0.1",
+            "https://user@example.com",
+            "https://example.com/?q",
+        ] {
+            assert!(text.parse::<HttpRule>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Connections of guests: to the addresses that were checked, and to no others.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tracing::warn;
+use url::Host;
+
+use crate::permissions::address::special;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum NoConnection {
+    /// An address is none of the public internet, and is of that kind.
+    Special(SocketAddr, &'static str),
+    /// The name has no address.
+    Name(io::Error),
+    /// None of the addresses answered.
+    Connect(io::Error),
+    /// Whoever answered is not who it should be, or no TLS was agreed on.
+    Tls(io::Error),
+}
+
+/// Both halves of a connection.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Connects to the first address of `host` that answers. Unless `any_address`, all must be public:
+/// a name that also stands for others is up to no good, or not ours to reach.
+pub(super) async fn connect(
+    host: &Host<String>,
+    port: u16,
+    any_address: bool,
+) -> Result<TcpStream, NoConnection> {
+    let addresses: Vec<SocketAddr> = match host {
+        Host::Ipv4(address) => vec![(*address, port).into()],
+        Host::Ipv6(address) => vec![(*address, port).into()],
+        Host::Domain(name) => {
+            let found = tokio::net::lookup_host((&**name, port)).await;
+            found.map_err(NoConnection::Name)?.collect()
+        }
+    };
+    if !any_address {
+        for address in &addresses {
+            if let Some(kind) = special(address.ip()) {
+                return Err(NoConnection::Special(*address, kind));
+            }
+        }
+    }
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // A request is written whole; waiting for more of it only costs time.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(NoConnection::Connect(last))
+}
+
+/// Speaks TLS to `host`, whose certificate is verified.
+pub(super) async fn encrypt(
+    stream: TcpStream,
+    host: &Host<String>,
+) -> Result<impl Stream + use<>, NoConnection> {
+    let name = match host {
+        Host::Ipv4(address) => ServerName::from(std::net::IpAddr::V4(*address)),
+        Host::Ipv6(address) => ServerName::from(std::net::IpAddr::V6(*address)),
+        Host::Domain(name) => ServerName::try_from(name.clone())
+            .map_err(|error| NoConnection::Tls(io::Error::other(error)))?,
+    };
+    // The first time it reads files.
+    let config = tokio::task::spawn_blocking(|| TLS.clone()).await;
+    let config = config.map_err(|error| NoConnection::Tls(error.into()))?;
+    let config = config.map_err(|error| NoConnection::Tls(io::Error::other(error)))?;
+    let connected = TlsConnector::from(config).connect(name, stream).await;
+    connected.map_err(NoConnection::Tls)
+}
+
+/// Read once: the authorities that this machine trusts, or Mozilla's where it names none.
+static TLS: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        for error in found.errors {
+            warn!("certificate authorities of this machine: {error}");
+        }
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+});

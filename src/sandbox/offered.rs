@@ -1,0 +1,21 @@
+//! What guests may import: WASI, `wasi:http` and the plugin interface's `host`, with some of WASI's
+//! functions replaced by our own.
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::{Sandbox, clocks, files, sockets};
+use crate::bindings;
+
+/// Everything that a guest may import; what it reaches through it is the sandbox's to say.
+pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |sandbox| sandbox)?;
+    linker.allow_shadowing(true);
+    files::replace(&mut linker)?;
+    sockets::replace(&mut linker)?;
+    clocks::replace(&mut linker)?;
+    linker.allow_shadowing(false);
+    Ok(linker)
+}
