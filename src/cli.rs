@@ -2,6 +2,8 @@
 
 mod call;
 mod check;
+mod dry_run;
+mod grants;
 mod inspect;
 mod interrupt;
 mod list;
@@ -12,6 +14,7 @@ mod timeline;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -20,7 +23,7 @@ use interrupt::Interrupts;
 use serde::Serialize;
 use toolhost::limits::MAX_TIMEOUT;
 use toolhost::manifest::{FILE_NAME, Manifest};
-use toolhost::{CodeCache, Loader, ToolHost};
+use toolhost::{CodeCache, Loader, Mask, ToolHost};
 use tracing_subscriber::EnvFilter;
 
 /// What the process exits with.
@@ -107,10 +110,13 @@ pub(crate) struct Session {
     manifest: Option<PathBuf>,
     code_cache: CodeCache,
     interrupts: Interrupts,
+    /// What the log must not show, once it is known.
+    mask: Arc<OnceLock<Arc<Mask>>>,
 }
 
 pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
-    start_log(options.verbose);
+    let mask = Arc::default();
+    start_log(options.verbose, &mask);
     let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
     let in_runtime = runtime.enter();
     let interrupts = Interrupts::listen().context("cannot listen for interrupts")?;
@@ -123,6 +129,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Some(folder) => CodeCache::Folder(std::path::absolute(folder)?),
         },
         interrupts,
+        mask,
     };
     let status = runtime.block_on(async {
         match options.command {
@@ -138,7 +145,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     status
 }
 
-fn start_log(verbose: u8) {
+fn start_log(verbose: u8, mask: &Arc<OnceLock<Arc<Mask>>>) {
     let level = match verbose {
         0 => "warn",
         1 => "toolhost=info,warn",
@@ -147,10 +154,31 @@ fn start_log(verbose: u8) {
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer({
+            let mask = mask.clone();
+            move || MaskedStderr(mask.get().cloned())
+        })
         .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .init();
+}
+
+/// Stderr for events: each is written whole, so that secrets are found in it.
+struct MaskedStderr(Option<Arc<Mask>>);
+
+impl Write for MaskedStderr {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let mut masked = event.to_vec();
+        if let Some(mask) = &self.0 {
+            mask.bytes(&mut masked);
+        }
+        io::stderr().write_all(&masked)?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 impl Session {
@@ -181,6 +209,8 @@ impl Session {
             .on_progress(move |event| bar.event(event))
             .load()
             .await?;
+        // Only now does a guest run that could have them.
+        let _ = self.mask.set(host.mask());
         Ok(host)
     }
 }

@@ -100,10 +100,10 @@ impl ToolHost {
         })
     }
 
-    /// Puts `***` where a text has a secret of the manifest, as is done to every result and log. For
-    /// what a program prints of its own, such as traces.
-    pub fn hide_secrets(&self, text: &mut String) {
-        self.shared.mask.text(text);
+    /// What finds the secrets of the manifest, as it is done to every result and log: for what a
+    /// program prints of its own, such as traces.
+    pub fn mask(&self) -> Arc<Mask> {
+        self.shared.mask.clone()
     }
 
     /// Runs one call. It waits for its turn if as many run as may; dropping the future ends the
@@ -138,7 +138,7 @@ impl ToolHost {
         let bound = plugin.config.limits.max_log;
         let journal = Journal::new(bound, self.shared.mask.clone(), ended.audit.clone());
         let served = serve(plugin, tool, call, start, cancel, journal.clone()).await;
-        ended.at(start, served, journal.denials())
+        ended.at(start, Instant::now(), served, journal.denials())
     }
 
     /// Answers a call that is not run.
@@ -233,18 +233,19 @@ struct Ending {
 impl Ending {
     /// The result of a call that never ran: it waited for all of its time.
     fn refused(self, error: CallError) -> ToolResult {
-        self.at(Instant::now(), Served::refused(error), 0)
+        let now = Instant::now();
+        self.at(now, now, Served::refused(error), 0)
     }
 
-    /// The result of a call that ran from `start` until now.
-    fn at(self, start: Instant, mut served: Served, denials: u64) -> ToolResult {
+    /// The result of a call that ran from `start` to `end`.
+    fn at(self, start: Instant, end: Instant, mut served: Served, denials: u64) -> ToolResult {
         served.hide(&self.mask);
         let mut result = ToolResult {
             id: self.id,
             name: self.name,
             usage: Usage {
                 queue: start.saturating_duration_since(self.queued),
-                run: start.elapsed(),
+                run: end - start,
                 cpu: served.cpu,
                 peak_memory: served.peak_memory,
                 output_bytes: served.outcome.as_ref().map_or(0, |output| output.len()),

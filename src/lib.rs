@@ -55,6 +55,7 @@ mod schema;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-pub use host::{Batch, LoadEvent, Loader, ToolHost};
+pub use host::{Batch, LoadEvent, Loader, Plan, ToolHost};
 pub use manifest::Manifest;
+pub use mask::Mask;
 pub use tool::{Content, Output, Tool, ToolCall, ToolResult, Usage};

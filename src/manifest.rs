@@ -303,7 +303,7 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
     if let Some(count) = table.count("max-concurrency", MAX_CONCURRENCY, source) {
         host.max_concurrency = count;
     }
-    host.max_queue = table.count("max-queue", usize::MAX, source);
+    host.max_queue = table.count_from("max-queue", 0, usize::MAX, source);
     host.queue_timeout = read_duration(&mut table, "queue-timeout", source);
     host.total_memory = read_size(&mut table, "total-memory", MOST_MEMORY, source);
     read_limits(&mut table, &mut host.limits, source);

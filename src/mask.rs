@@ -24,11 +24,17 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
-/// The secrets of a host.
+/// The secrets of a host, to be found in what it prints.
 #[derive(Default)]
-pub(crate) struct Mask {
+pub struct Mask {
     /// None where there are no secrets.
     finder: Option<AhoCorasick>,
+}
+
+impl std::fmt::Debug for Mask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mask(***)")
+    }
 }
 
 impl Mask {
@@ -60,7 +66,8 @@ impl Mask {
         self.finder.is_none()
     }
 
-    pub(crate) fn text(&self, text: &mut String) {
+    /// Puts `***` where a secret is, as it is or in base64, hexadecimal, or escaped for a URL or JSON.
+    pub fn text(&self, text: &mut String) {
         if let Some(finder) = &self.finder
             && finder.is_match(text.as_bytes())
         {
@@ -74,7 +81,8 @@ impl Mask {
         }
     }
 
-    pub(crate) fn bytes(&self, bytes: &mut Vec<u8>) {
+    /// As [`text`](Mask::text), for what need not be UTF-8.
+    pub fn bytes(&self, bytes: &mut Vec<u8>) {
         if let Some(finder) = &self.finder
             && finder.is_match(bytes.as_slice())
         {

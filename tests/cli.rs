@@ -663,7 +663,9 @@ fn inspect_names_the_permissions_that_a_plugin_can_use() {
     // It imports the plugin interface's own `host`, through which secrets are had.
     assert_eq!(
         permissions("misbehave"),
-        ["files", "http", "env", "secrets"]
+        [
+            "files", "http", "sockets", "env", "clock", "random", "secrets"
+        ]
     );
 }
 

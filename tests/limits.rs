@@ -1,10 +1,12 @@
 //! Bounds on one call: what goes over them ends as `limit`, and says which and its value.
 
+use std::time::Duration;
+
 use serde_json::json;
 use toolhost::error::Limit;
 use toolhost::limits::{Bound, ByteSize};
 use toolhost::manifest::PluginConfig;
-use toolhost::{CallError, ToolHost};
+use toolhost::{CallError, CodeCache, LoadError, Loader, ToolHost};
 
 use crate::common::{self, call, echo, error, load, manifest, plugin, text};
 
@@ -230,4 +232,88 @@ async fn arguments_are_bounded_before_they_are_parsed() {
     let limit = Limit::Input;
     assert_eq!(error(&result), &over(limit, bound));
     assert_eq!(text(&host.call(echo(2, "short")).await), "short");
+}
+
+#[tokio::test]
+async fn compiling_is_bounded_in_time() {
+    let mut plugin = plugin("misbehave");
+    plugin.limits.max_compile = Duration::from_millis(2);
+    let loader = Loader::new(manifest([plugin])).code_cache(CodeCache::Off);
+    let Err(LoadError::Invalid(problems)) = loader.load().await else {
+        panic!("compiled within 2 ms");
+    };
+    let why = "takes longer to compile than the `max-compile` limit of 0.002 seconds";
+    assert_eq!(problems[0].message, why);
+}
+
+#[tokio::test]
+async fn the_stack_is_as_large_as_the_plugin_says() {
+    for bound in [ByteSize::kib(64), ByteSize::kib(128), ByteSize::kib(512)] {
+        let host = limited(|plugin| plugin.limits.max_stack = bound).await;
+        let result = host.call(call("recurse", json!({}))).await;
+        assert_eq!(error(&result), &over(Limit::Stack, bound));
+    }
+
+    // A hundred thousand calls in one another: too many for half a MiB.
+    let module = r#"(module
+        (func $deeper (param $left i32)
+            (if (local.get $left) (then (call $deeper (i32.sub (local.get $left) (i32.const 1))))))
+        (func $start (call $deeper (i32.const 100000)))
+        (start $start))"#;
+    let guest = std::fs::read(common::guest("echo")).unwrap();
+    let module = wat::parse_str(module).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.wasm");
+    std::fs::write(&path, with_core_module(&guest, &module)).unwrap();
+    for (stack, fits) in [(ByteSize::kib(512), false), (ByteSize::mib(16), true)] {
+        let mut plugin = PluginConfig::new("echo", &path);
+        plugin.limits.max_stack = stack;
+        match common::try_load(manifest([plugin])).await {
+            Ok(host) => {
+                assert!(fits);
+                assert_eq!(text(&host.call(echo(1, "hi")).await), "hi");
+            }
+            Err(error) => {
+                assert!(!fits, "{error}");
+                let error = error.to_string();
+                assert!(
+                    error.contains("over the limit of 512 KiB of stack"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn computing_is_bounded_and_waiting_is_not_computing() {
+    let bound = Duration::from_millis(100);
+    let host = limited(|plugin| plugin.limits.cpu = Some(bound)).await;
+    let result = host.call(call("spin", json!({}))).await;
+    assert_eq!(error(&result), &over(Limit::Cpu, bound));
+    assert!(
+        result.usage.cpu >= bound && result.usage.cpu < bound * 2,
+        "{:?}",
+        result.usage
+    );
+    assert_eq!(
+        result.to_text(),
+        "Error: spin failed - over the limit of 0.1 seconds of computing"
+    );
+    let result = host.call(call("sleep", json!({"ms": 300}))).await;
+    assert!(result.outcome.is_ok());
+    assert!(result.usage.cpu < bound, "{:?}", result.usage);
+}
+
+#[tokio::test]
+async fn what_is_handed_over_in_one_call_is_bounded() {
+    let bound = ByteSize::kib(100);
+    let host = limited(|plugin| plugin.limits.max_transfer = Some(bound)).await;
+    let message = "x".repeat(200 << 10);
+    let result = host.call(call("fail", json!({ "message": message }))).await;
+    assert_eq!(error(&result), &over(Limit::Transfer, bound));
+    assert_eq!(
+        result.to_text(),
+        "Error: fail failed - over the limit of 100 KiB of data handed over at once"
+    );
 }

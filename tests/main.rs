@@ -2,13 +2,16 @@
 
 mod common;
 
+mod audit;
 mod bad_input;
 mod batch;
 mod bfcl;
 mod call;
 mod cli;
 mod embedding;
+mod grants;
 mod limits;
 mod manifest;
 mod plugins;
+mod queue;
 mod terminal;

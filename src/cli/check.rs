@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use toolhost::manifest::PluginConfig;
-use toolhost::permissions::SecretSource;
-
+use super::grants::{denied, granted};
 use super::{ANSWERED, Session, Status};
 
 pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
@@ -12,7 +10,7 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     let file = manifest.file.clone();
     let host = session.load_manifest(manifest).await?;
     let mut out = std::io::stdout().lock();
-    for plugin in host.plugins() {
+    for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
         let tools: Vec<&str> = host
             .tools()
             .filter(|tool| tool.plugin == plugin.name)
@@ -20,8 +18,15 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
             .collect();
         writeln!(out, "{} ({})", plugin.name, plugin.path.display())?;
         writeln!(out, "  tools: {}", tools.join(", "))?;
-        for grant in grants(plugin) {
+        writeln!(out, "  imports: {}", listed(imports))?;
+        for grant in granted(&plugin.permissions) {
             writeln!(out, "  granted: {grant}")?;
+        }
+        for what in denied(&plugin.permissions, usable) {
+            writeln!(out, "  denied: {what}")?;
+        }
+        for warning in plugin.permissions.warnings() {
+            writeln!(out, "  warning: {warning}")?;
         }
     }
     let plugins = host.plugins().count();
@@ -36,26 +41,11 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     Ok(ANSWERED)
 }
 
-fn grants(plugin: &PluginConfig) -> Vec<String> {
-    let permissions = &plugin.permissions;
-    let mut grants = Vec::new();
-    for grant in &permissions.files {
-        let (guest, host) = (&grant.guest, grant.host.display());
-        grants.push(format!("files {guest} ({host}), {}", grant.access));
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        names => names.join(", "),
     }
-    grants.extend(permissions.http.iter().map(|rule| format!("http {rule}")));
-    grants.extend(permissions.env.keys().map(|name| format!("env {name}")));
-    for (name, source) in &permissions.secrets {
-        let from = match source {
-            SecretSource::Env(variable) => format!("environment variable {variable}"),
-            SecretSource::File(path) => path.display().to_string(),
-        };
-        grants.push(format!("secret {name} (from {from})"));
-    }
-    if grants.is_empty() {
-        grants.push("nothing".to_owned());
-    }
-    grants
 }
 
 fn counted(count: usize, what: &str) -> String {

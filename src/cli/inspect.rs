@@ -1,17 +1,20 @@
-//! `toolhost inspect`: what a plugin is, before it is trusted with anything.
+//! `toolhost inspect`: what a plugin is, before it is trusted with anything, and what the manifest
+//! grants it if it is in one.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toolhost::inspect::{Inspection, inspect};
+use toolhost::manifest::PluginConfig;
 
+use super::grants::{denied, granted};
 use super::list::first_line;
 use super::{ANSWERED, Session, Status};
 
 #[derive(clap::Args)]
 pub(super) struct InspectOptions {
-    /// The component
-    #[arg(value_name = "PLUGIN.wasm")]
+    /// The component, or its name in the manifest
+    #[arg(value_name = "PLUGIN")]
     plugin: PathBuf,
 }
 
@@ -19,8 +22,13 @@ pub(super) struct InspectOptions {
 const NOT_A_PLUGIN: Status = 1;
 
 pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Result<Status> {
-    let inspection = inspect(&options.plugin, session.code_cache).await?;
-    print(&inspection)?;
+    let listed = find(&options.plugin, &session)?;
+    let path = match &listed {
+        Some(plugin) => &plugin.path,
+        None => &options.plugin,
+    };
+    let inspection = inspect(path, session.code_cache).await?;
+    print(&inspection, listed.unwrap_or_default())?;
     match inspection.tools {
         Ok(_) => Ok(ANSWERED),
         Err(problems) => {
@@ -32,7 +40,27 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
     }
 }
 
-fn print(inspection: &Inspection) -> std::io::Result<()> {
+/// The plugin of that path or name in the manifest. A component that is a file needs no manifest.
+fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<PluginConfig>> {
+    let is_file = plugin.exists();
+    let is_name = plugin.extension().is_none() && plugin.components().count() == 1;
+    let manifest = match session.read_manifest() {
+        Ok(manifest) => manifest,
+        Err(_) if session.manifest.is_none() && (is_file || !is_name) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let same_file = |other: &Path| {
+        let real = |path: &Path| path.canonicalize().ok();
+        is_file && real(other).is_some() && real(other) == real(plugin)
+    };
+    let mut plugins = manifest.plugins.into_iter();
+    Ok(plugins.find(|listed| match is_file {
+        true => same_file(&listed.path),
+        false => Path::new(&listed.name) == plugin,
+    }))
+}
+
+fn print(inspection: &Inspection, listed: PluginConfig) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -57,6 +85,16 @@ fn print(inspection: &Inspection) -> std::io::Result<()> {
         permissions => permissions.join(", "),
     };
     writeln!(out, "permissions it can use: {permissions}")?;
+    for grant in granted(&listed.permissions) {
+        writeln!(out, "granted: {grant}")?;
+    }
+    match &denied(&listed.permissions, &inspection.permissions)[..] {
+        [] => writeln!(out, "denied: nothing that it can use")?,
+        denied => writeln!(out, "denied: {}", denied.join(", "))?,
+    }
+    for warning in listed.permissions.warnings() {
+        writeln!(out, "warning: {warning}")?;
+    }
     if let Ok(tools) = &inspection.tools {
         writeln!(out, "tools:")?;
         for tool in tools {

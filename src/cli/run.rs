@@ -12,7 +12,7 @@ use toolhost::{CallError, ToolCall, ToolHost, ToolResult};
 use super::interrupt::Interrupts;
 use super::result::{Printer, ResultOptions};
 use super::{ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, USAGE};
-use super::{print_json, progress, timeline};
+use super::{dry_run, print_json, progress, timeline};
 
 #[derive(clap::Args)]
 pub(super) struct RunOptions {
@@ -31,6 +31,11 @@ pub(super) struct RunOptions {
     /// Show on stderr when each call ran
     #[arg(long)]
     timeline: bool,
+
+    /// Run nothing: print for each call the plugin that would serve it and what that is granted, or
+    /// why it would fail
+    #[arg(long, conflicts_with_all = ["stream", "timeline"])]
+    dry_run: bool,
 
     #[command(flatten)]
     result: ResultOptions,
@@ -54,6 +59,9 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     drop(response);
     let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load(&options.host).await?;
+    if options.dry_run {
+        return dry_run::run(&host, &calls, options.result.fail_on_error);
+    }
     let printer = options.result.printer(&manifest);
     let done = run_batch(&host, calls, &interrupts, |result| {
         if options.stream {

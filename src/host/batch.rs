@@ -195,6 +195,8 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
                 return Poll::Ready(None);
             }
             match batch.results.poll_recv(context) {
+                // Nothing may wait any more: what was not yet taken is refused.
+                Poll::Ready(Some(results)) if results.is_empty() => batch.fill(),
                 Poll::Ready(Some(results)) => batch.ready = results.into_iter(),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => return Poll::Pending,
@@ -367,9 +369,8 @@ impl Shared {
                 })
             });
             let ended: Vec<Indexed> = ended.collect();
-            if let Some(results) = results.upgrade()
-                && !ended.is_empty()
-            {
+            // Even if it is empty: it tells a stream to look.
+            if let Some(results) = results.upgrade() {
                 let _ = results.send(ended).await;
             }
         });

@@ -122,16 +122,27 @@ impl<'t, 'i> Table<'t, 'i> {
         most: usize,
         source: &mut Source,
     ) -> Option<usize> {
+        self.count_from(key, 1, most, source)
+    }
+
+    pub(super) fn count_from(
+        &mut self,
+        key: &'static str,
+        least: usize,
+        most: usize,
+        source: &mut Source,
+    ) -> Option<usize> {
         let value = self.get(key)?;
         let found = value
             .get_ref()
             .as_integer()
             .and_then(|integer| usize::from_str_radix(integer.as_str(), integer.radix()).ok());
-        let found = found.filter(|count| (1..=most).contains(count));
+        let found = found.filter(|count| (least..=most).contains(count));
         if found.is_none() {
-            let expected = match most {
-                usize::MAX => "a whole number above zero".to_owned(),
-                most => format!("a whole number from 1 to {most}"),
+            let expected = match (least, most) {
+                (0, usize::MAX) => "a whole number".to_owned(),
+                (_, usize::MAX) => "a whole number above zero".to_owned(),
+                (least, most) => format!("a whole number from {least} to {most}"),
             };
             mismatch(value, &self.path(key), &expected, source);
         }

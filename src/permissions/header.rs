@@ -53,6 +53,11 @@ impl HttpHeader {
     ///
     /// One of them is not what it should be.
     pub fn new(host: &str, name: &str, value: &str) -> Result<Self, String> {
+        if host.contains('/') {
+            return Err(format!(
+                "`{host}` is not a host: leave out the scheme and the path"
+            ));
+        }
         let (host, port) = match host.rsplit_once(':') {
             // The colons of an IPv6 address are in brackets.
             Some((host, port)) if !port.ends_with(']') => match port.parse() {

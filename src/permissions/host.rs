@@ -114,7 +114,7 @@ impl FromStr for SocketRule {
                 "`{text}` is not a host and a port, such as \"db.example.com:5432\""
             ));
         };
-        let host: HostPattern = host.parse()?;
+        let host: HostPattern = host.parse().map_err(|error| format!("`{text}`: {error}"))?;
         if !host.is_exact() {
             return Err(format!(
                 "`{text}` has a `*`: sockets are granted host by host"

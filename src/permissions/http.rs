@@ -110,7 +110,9 @@ impl FromStr for HttpRule {
         Ok(HttpRule {
             text: text.to_owned(),
             scheme: scheme.to_owned(),
-            host: host.parse()?,
+            host: host
+                .parse()
+                .map_err(|error| format!("{error}: write {example}"))?,
             port: url
                 .port_or_known_default()
                 .expect("http and https have one"),

@@ -49,12 +49,21 @@ pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<Plugin
     })
 }
 
+/// Objects and arrays in one another that a structured output may have: what reads it need not take
+/// more.
+const MAX_NESTING: usize = 128;
+
 /// # Errors
 ///
-/// The structured output is not JSON.
+/// The structured output is not JSON, or nested too deep.
 pub(super) fn output(output: wit::Output) -> Result<Output, String> {
     let structured = match output.structured {
         None => None,
+        Some(json) if is_deeper(&json, MAX_NESTING) => {
+            return Err(format!(
+                "its structured output is nested deeper than {MAX_NESTING}"
+            ));
+        }
         Some(json) => Some(
             RawValue::from_string(json)
                 .map_err(|error| format!("its structured output is not JSON: {error}"))?,
@@ -105,6 +114,26 @@ pub(super) fn hide(output: &mut Output, mask: &Mask) {
             .or_else(|_| RawValue::from_string("\"***\"".to_owned()))
             .ok();
     }
+}
+
+/// Whether JSON has more than so many objects and arrays in one another.
+fn is_deeper(json: &str, most: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > most {
+            return true;
+        }
+    }
+    false
 }
 
 fn content(content: wit::Content) -> Content {

@@ -48,10 +48,13 @@ pub struct Detail<'a> {
     log: &'a [LogLine],
 }
 
+/// Why a call has no output.
 #[derive(Debug, Serialize)]
-struct ErrorDetail {
-    code: &'static str,
-    message: String,
+pub struct ErrorDetail {
+    /// The error's stable code.
+    pub code: &'static str,
+    /// What went wrong.
+    pub message: String,
 }
 
 #[derive(Debug, Serialize)]

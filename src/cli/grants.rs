@@ -1,0 +1,55 @@
+//! What a plugin is granted and what it would be denied, a line each.
+
+use toolhost::permissions::{Ambient, Permissions, SecretSource};
+
+/// Every grant; a line that says so where there is none.
+pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
+    let mut grants = Vec::new();
+    for grant in &permissions.files {
+        let (guest, host) = (&grant.guest, grant.host.display());
+        grants.push(format!("files {guest} ({host}), {}", grant.access));
+    }
+    let rules = permissions.http.iter();
+    grants.extend(rules.map(|rule| format!("http {rule}")));
+    let headers = permissions.http_headers.iter();
+    grants.extend(headers.map(|header| format!("http-headers {header}")));
+    let sockets = permissions.sockets.iter();
+    grants.extend(sockets.map(|rule| format!("sockets {rule}")));
+    grants.extend(permissions.env.keys().map(|name| format!("env {name}")));
+    for (name, source) in &permissions.secrets {
+        let from = match source {
+            SecretSource::Env(variable) => format!("environment variable {variable}"),
+            SecretSource::File(path) => path.display().to_string(),
+        };
+        let only = match permissions.is_for_headers(name) {
+            true => ", for headers only",
+            false => "",
+        };
+        grants.push(format!("secret {name} (from {from}){only}"));
+    }
+    if grants.is_empty() {
+        grants.push("nothing".to_owned());
+    }
+    grants
+}
+
+/// What a plugin can make use of and is not granted at all.
+pub(super) fn denied(permissions: &Permissions, usable: &[&'static str]) -> Vec<&'static str> {
+    let is_granted = |permission: &str| match permission {
+        "files" => !permissions.files.is_empty(),
+        "http" => !permissions.http.is_empty(),
+        "sockets" => !permissions.sockets.is_empty(),
+        "env" => !permissions.env.is_empty(),
+        "secrets" => {
+            let mut names = permissions.secrets.keys();
+            names.any(|name| !permissions.is_for_headers(name))
+        }
+        "clock" => permissions.clock == Ambient::Real,
+        "random" => permissions.random == Ambient::Real,
+        _ => false,
+    };
+    let usable = usable.iter().copied();
+    usable
+        .filter(|permission| !is_granted(permission))
+        .collect()
+}
