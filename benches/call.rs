@@ -1,5 +1,5 @@
 //! What a call costs, beside bare wasmtime in its best configuration, in one run:
-//! `cargo bench --bench call`.
+//! `cargo bench --bench call`. The host has every limit on; `audited` writes its audit log as well.
 //!
 //! Criterion's own report is followed by the ratios of the medians.
 
@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::bare::Bare;
-use common::{echo, echo_host, guest, median};
+use common::{echo, guest, limited_manifest, load, median};
 use criterion::Criterion;
 use tokio::runtime::Runtime;
 use toolhost::ToolHost;
+use toolhost::manifest::AuditConfig;
 
 const IN_FLIGHT: u64 = 64;
 
@@ -25,17 +26,29 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let host = runtime.block_on(echo_host(IN_FLIGHT as usize));
+    let manifest = limited_manifest(IN_FLIGHT as usize);
+    let host = runtime.block_on(load(manifest.clone()));
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut manifest = manifest;
+    manifest.audit = Some(AuditConfig::new(folder.path().join("audit.jsonl")));
+    let audited = runtime.block_on(load(manifest));
     let bare = Bare::new(&guest("echo"));
     let mut criterion = Criterion::default().configure_from_args().sample_size(60);
 
-    let samples: [Samples; 4] = Default::default();
-    let [one_host, one_bare, many_host, many_bare] = &samples;
+    let samples: [Samples; 5] = Default::default();
+    let [one_host, one_audited, one_bare, many_host, many_bare] = &samples;
     let mut group = criterion.benchmark_group("one_call");
     group.bench_function("toolhost", |b| {
         b.iter_custom(|n| {
             sampled(one_host, n, || {
                 sequence(&runtime, n, Arc::new(host.clone()))
+            })
+        });
+    });
+    group.bench_function("audited", |b| {
+        b.iter_custom(|n| {
+            sampled(one_audited, n, || {
+                sequence(&runtime, n, Arc::new(audited.clone()))
             })
         });
     });
@@ -55,6 +68,7 @@ fn main() {
     criterion.final_summary();
 
     report("one call, median", one_host, one_bare);
+    report("one call, audited", one_audited, one_bare);
     report("64 in flight, time per call", many_host, many_bare);
 }
 

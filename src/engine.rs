@@ -85,8 +85,10 @@ fn base(engine: &EngineConfig, cache: &Option<Cache>) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(stack)
         .async_stack_size(stack + HOST_STACK)
-        // No guest needs it, and it is code that would have to be right.
+        // No guest needs them, and they are code that would have to be right. Without the first, 48.0.8
+        // has an abort that a guest can reach (GHSA-rc4p-x33f-vpr2).
         .wasm_gc(false)
+        .wasm_memory64(false)
         // Component-model async costs every call of every plugin, and WASI 0.2 does without.
         .concurrency_support(false)
         // Both would be read at every start, for nothing but line numbers in a debug log.

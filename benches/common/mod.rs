@@ -3,8 +3,11 @@
 #![allow(dead_code)] // each benchmark uses its part
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use toolhost::limits::ByteSize;
 use toolhost::manifest::{Manifest, PluginConfig};
+use toolhost::permissions::SecretSource;
 use toolhost::{CodeCache, Loader, ToolCall, ToolHost};
 
 pub mod bare;
@@ -30,13 +33,36 @@ pub fn code_cache() -> CodeCache {
 
 /// A host of the echo guest that runs so many calls at once.
 pub async fn echo_host(max_concurrency: usize) -> ToolHost {
+    load(echo_manifest(max_concurrency)).await
+}
+
+pub async fn load(manifest: Manifest) -> ToolHost {
+    let loader = Loader::new(manifest).code_cache(code_cache());
+    loader.load().await.expect("the echo guest loads")
+}
+
+pub fn echo_manifest(max_concurrency: usize) -> Manifest {
     let mut manifest = Manifest::default();
     manifest.host.max_concurrency = max_concurrency;
     manifest
         .plugins
         .push(PluginConfig::new("echo", guest("echo")));
-    let loader = Loader::new(manifest).code_cache(code_cache());
-    loader.load().await.expect("the echo guest loads")
+    manifest
+}
+
+/// The same with every limit on that there is, and a secret to look for in its results.
+pub fn limited_manifest(max_concurrency: usize) -> Manifest {
+    let mut manifest = echo_manifest(max_concurrency);
+    let host = &mut manifest.host;
+    host.max_queue = Some(100_000);
+    host.queue_timeout = Some(Duration::from_secs(60));
+    host.total_memory = Some(ByteSize::gib(64));
+    let plugin = &mut manifest.plugins[0];
+    plugin.max_concurrency = Some(max_concurrency);
+    plugin.limits.cpu = Some(Duration::from_secs(10));
+    let secret = SecretSource::Env("PATH".to_owned());
+    plugin.permissions.secrets.insert("PATH".to_owned(), secret);
+    manifest
 }
 
 pub fn echo() -> ToolCall {
