@@ -19,7 +19,7 @@ use crate::error::{CallError, Diagnostic, similar};
 use crate::limits::{Limit, Limits};
 use crate::manifest::PluginConfig;
 use crate::permissions::{Secret, SecretSource};
-use crate::sandbox::{Grants, Journal, Sandbox};
+use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::Schema;
 use crate::tool::{Tool, ToolCall};
 pub(crate) use call::Served;
@@ -240,7 +240,20 @@ fn resolve(config: &PluginConfig, manifest: &Path, problems: &mut Vec<Diagnostic
             }
         }
     }
+    let mut folders = Vec::new();
+    for grant in &config.permissions.files {
+        match Folder::open(grant) {
+            Ok(folder) => folders.push(folder),
+            Err(error) => {
+                let (name, host) = (&config.name, grant.host.display());
+                let message =
+                    format!("the folder {host} of `plugin.{name}` cannot be opened: {error}");
+                problems.push(Diagnostic::new(manifest, config.at, message));
+            }
+        }
+    }
     Grants {
+        folders,
         limits: config.limits.clone(),
         permissions: config.permissions.clone(),
         headers,

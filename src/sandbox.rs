@@ -6,6 +6,7 @@
 mod clocks;
 mod connect;
 mod files;
+mod folder;
 mod http;
 mod journal;
 mod limiter;
@@ -19,8 +20,10 @@ use std::sync::Arc;
 use ::http::HeaderValue;
 use tracing::debug;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p2::ReaddirIterator;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
+use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -28,6 +31,7 @@ use crate::bindings::toolhost::plugin::{host, types};
 use crate::limits::{Bound, Limit, Limits};
 use crate::permissions::{Access, HttpHeader, Permissions, Secret};
 use crate::tool::LogSource;
+pub(crate) use folder::Folder;
 use http::HttpGate;
 use journal::GuestStream;
 pub(crate) use journal::Journal;
@@ -55,6 +59,8 @@ pub(crate) enum Stop {
 pub(crate) struct Grants {
     pub(crate) limits: Limits,
     pub(crate) permissions: Permissions,
+    /// Its `files`.
+    pub(crate) folders: Vec<Folder>,
     /// The values of `http-headers`, which print as `Sensitive`.
     pub(crate) headers: Vec<(HttpHeader, HeaderValue)>,
     pub(crate) secrets: BTreeMap<String, Secret>,
@@ -79,6 +85,8 @@ pub(crate) struct Sandbox {
     /// Made when the guest first asks for something of WASI: many never do.
     wasi: Option<WasiCtx>,
     lookups: Lookups,
+    /// The most that the host has held for one listing of a folder.
+    listing: usize,
     http: WasiHttpCtx,
     /// Made when the guest first makes use of it.
     http_gate: Option<HttpGate>,
@@ -103,11 +111,12 @@ impl Sandbox {
             table,
             wasi: None,
             lookups: Lookups::default(),
+            listing: 0,
             http,
             http_gate: None,
         };
         // Opening a folder can fail, and the guest's first import is too late for that.
-        if !grants.permissions.files.is_empty() {
+        if !grants.folders.is_empty() {
             sandbox.wasi = Some(sandbox.wasi_context()?);
         }
         Ok(sandbox)
@@ -117,12 +126,18 @@ impl Sandbox {
         wasi_context(&self.grants, &self.journal, &self.lookups)
     }
 
-    /// Counts what the host holds for the guest; whether it still fits its memory. It is looked at
-    /// at every tick: what a guest has the host hold in less passes within a tick's time.
-    pub(crate) fn weigh(&mut self) -> bool {
+    /// Counts what the host holds for the guest, and is about to; whether it still fits its memory.
+    /// It is looked at at every tick: what a guest has the host hold in less goes unseen.
+    pub(crate) fn weigh(&mut self, more: usize) -> bool {
+        let listing = self.listing;
         let held = self.table.iter_mut().map(|entry| {
             RESOURCE_COST
-                + if let Some(fields) = entry.downcast_ref::<FieldMap>() {
+                + if entry.is::<ReaddirIterator>() {
+                    listing
+                } else if entry.is::<HostOutgoingBody>() {
+                    // What is sent, and what waits to be.
+                    2 * http::BODY_CHUNK
+                } else if let Some(fields) = entry.downcast_ref::<FieldMap>() {
                     size_of_fields(fields)
                 } else if let Some(request) = entry.downcast_ref::<HostOutgoingRequest>() {
                     size_of_request(request)
@@ -130,8 +145,8 @@ impl Sandbox {
                     0
                 }
         });
-        let held = held.sum();
-        self.limiter.hold(held)
+        let held: usize = held.sum();
+        self.limiter.hold(held.saturating_add(more))
     }
 }
 
@@ -153,9 +168,7 @@ fn size_of_request(request: &HostOutgoingRequest) -> usize {
         _ => 0,
     };
     let headers = size_of_fields(&request.headers);
-    // A request with a body has a chunk of it waiting.
-    let body = request.body.as_ref().map_or(0, |_| http::BODY_CHUNK);
-    method + scheme + text(&request.authority) + text(&request.path_with_query) + headers + body
+    method + scheme + text(&request.authority) + text(&request.path_with_query) + headers
 }
 
 fn wasi_context(grants: &Grants, journal: &Journal, lookups: &Lookups) -> Result<WasiCtx, String> {
@@ -168,18 +181,16 @@ fn wasi_context(grants: &Grants, journal: &Journal, lookups: &Lookups) -> Result
     for (name, value) in &grants.permissions.env {
         wasi.env(name, value);
     }
-    for grant in &grants.permissions.files {
-        let access = match grant.access {
+    for folder in &grants.folders {
+        let access = match folder.access {
             Access::ReadOnly => FsPerms::ReadOnly,
             Access::ReadWrite => FsPerms::ReadWrite,
         };
-        wasi.preopened_dir(&grant.host, &grant.guest, access)
-            .map_err(|error| {
-                format!(
-                    "cannot open the granted folder {}: {error:#}",
-                    grant.host.display()
-                )
-            })?;
+        let guest = &folder.guest;
+        let opened = folder.path().map_err(wasmtime::Error::from);
+        opened
+            .and_then(|path| wasi.preopened_dir(path, guest, access).map(drop))
+            .map_err(|error| format!("cannot open the folder of {guest}: {error:#}"))?;
     }
     Ok(wasi.build())
 }

@@ -319,3 +319,50 @@ async fn stdout_stderr_and_log_lines_are_kept_in_the_calls_log() {
     assert_eq!(lines(LogSource::Stderr), ["err 1", "err 2"]);
     assert_eq!(result.log.len(), 5, "{:?}", result.log);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_granted_folder_is_the_one_that_was_there_at_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    std::fs::create_dir_all(at("granted")).unwrap();
+    std::fs::create_dir_all(at("other")).unwrap();
+    std::fs::write(at("granted/a.txt"), "granted").unwrap();
+    std::fs::write(at("other/a.txt"), "other").unwrap();
+    let mut plugin = plugin("misbehave");
+    plugin.permissions.files.push(FileGrant {
+        host: at("granted"),
+        guest: "/data".to_owned(),
+        access: Access::ReadOnly,
+    });
+    let host = load(manifest([plugin])).await;
+    let read = async || {
+        host.call(call("read", json!({"path": "/data/a.txt"})))
+            .await
+    };
+    assert_eq!(text(&read().await), "granted");
+    // A guest that may write the folder above could do this.
+    std::fs::rename(at("granted"), at("away")).unwrap();
+    std::os::unix::fs::symlink(at("other"), at("granted")).unwrap();
+    assert_ne!(read().await.to_text(), "other");
+    #[cfg(target_os = "linux")]
+    assert_eq!(text(&read().await), "granted");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_a_load_error() {
+    let mut plugin = plugin("misbehave");
+    plugin.permissions.files.push(FileGrant {
+        host: "/nowhere/at/all".into(),
+        guest: "/data".to_owned(),
+        access: Access::ReadOnly,
+    });
+    let Err(error) = common::try_load(manifest([plugin])).await else {
+        panic!("it loads");
+    };
+    let error = error.to_string();
+    assert!(
+        error.contains("the folder /nowhere/at/all of `plugin.misbehave`"),
+        "{error}"
+    );
+}

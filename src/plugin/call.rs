@@ -146,7 +146,7 @@ pub(super) async fn in_instance<R>(
         if Instant::now() >= deadline {
             return Err(Stop::Deadline.into());
         }
-        if !store.data_mut().weigh() {
+        if !store.data_mut().weigh(0) {
             return Err(Stop::Limit(Limit::Memory, memory.into()).into());
         }
         // tokio's own yield: it lets the timers and sockets of the runtime be looked at before this

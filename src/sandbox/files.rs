@@ -8,9 +8,10 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, Host, HostDescriptor, NewTimestamp, OpenFlags,
     PathFlags,
 };
-use wasmtime_wasi::p2::{DynOutputStream, FsResult};
+use wasmtime_wasi::p2::{DynOutputStream, FsResult, ReaddirIterator};
 
-use super::Sandbox;
+use super::{Sandbox, Stop};
+use crate::limits::Limit;
 
 type Fd = Resource<Descriptor>;
 
@@ -88,6 +89,16 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     )?;
     noted!(types, "unlink-file-at", unlink_file_at, (path: String), "{path}")?;
     types.func_wrap_async(
+        "[method]descriptor.read-directory",
+        |mut store: StoreContextMut<Sandbox>, (fd,): (Fd,)| {
+            Box::new(async move {
+                let sandbox = store.data_mut();
+                let listed = list(sandbox, fd).await?;
+                Ok((note(sandbox, "read-directory", "", listed)?,))
+            })
+        },
+    )?;
+    types.func_wrap_async(
         "[method]descriptor.open-at",
         |mut store: StoreContextMut<Sandbox>,
          (fd, at, path, how, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
@@ -99,6 +110,26 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
             })
         },
     )
+}
+
+/// Lists a folder: the host holds all of it while the guest reads it bit by bit, so it must fit.
+async fn list(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+) -> wasmtime::Result<FsResult<Resource<ReaddirIterator>>> {
+    let mut files = sandbox.filesystem();
+    // What the folder takes on disk says how many entries it has, and what the host makes of them.
+    let size = match files.stat(Resource::new_borrow(fd.rep())).await {
+        Ok(stat) => usize::try_from(stat.size).unwrap_or(usize::MAX),
+        Err(error) => return Ok(Err(error)),
+    };
+    let listing = size.saturating_mul(4);
+    sandbox.listing = sandbox.listing.max(listing);
+    if !sandbox.weigh(listing) {
+        let memory = sandbox.grants.limits.memory;
+        return Err(Stop::Limit(Limit::Memory, memory.into()).into());
+    }
+    Ok(sandbox.filesystem().read_directory(fd).await)
 }
 
 /// Opens a file or a folder. Guests cannot make pipes and devices, so that what is looked at here is

@@ -1,0 +1,71 @@
+//! A granted folder, held from load to the last call: what takes its place under its name later is
+//! not granted.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::PathBuf;
+
+use crate::permissions::{Access, FileGrant};
+
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(super) guest: String,
+    pub(super) access: Access,
+    path: PathBuf,
+    held: File,
+}
+
+impl Folder {
+    pub(crate) fn open(grant: &FileGrant) -> io::Result<Folder> {
+        // One name for it, whatever becomes of the links on the way.
+        let path = grant.host.canonicalize()?;
+        let held = File::open(&path)?;
+        if !held.metadata()?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Folder {
+            guest: grant.guest.clone(),
+            access: grant.access,
+            path,
+            held,
+        })
+    }
+
+    /// A path that leads to it.
+    ///
+    /// # Errors
+    ///
+    /// Another folder has taken its place, or none.
+    pub(super) fn path(&self) -> io::Result<PathBuf> {
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::fd::AsRawFd;
+            use std::os::unix::fs::MetadataExt;
+            if self.held.metadata()?.nlink() == 0 {
+                return Err(io::Error::other("it was removed"));
+            }
+            // The folder itself, under any name.
+            let path = PathBuf::from(format!("/proc/self/fd/{}", self.held.as_raw_fd()));
+            if path.exists() {
+                return Ok(path);
+            }
+        }
+        if is_same(&std::fs::metadata(&self.path)?, &self.held.metadata()?) {
+            Ok(self.path.clone())
+        } else {
+            Err(io::Error::other("another folder has taken its place"))
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// While a folder is held, Windows lets nobody rename or remove it.
+#[cfg(not(unix))]
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    a.is_dir() == b.is_dir()
+}
