@@ -107,7 +107,7 @@ impl Compiled {
         pre: PluginPre<Sandbox>,
     ) -> Compiled {
         Compiled {
-            grants: Grants::none(&config.limits),
+            grants: Grants::none(&config.limits, &config.permissions),
             config,
             sha256,
             pre,
@@ -120,7 +120,7 @@ impl Compiled {
         let limits = &self.config.limits;
         let ended = call::in_instance(
             &self.pre,
-            &Grants::none(limits),
+            &Grants::none(limits, &self.config.permissions),
             Journal::new(limits.max_log, Arc::default(), None),
             limits.deadline(Instant::now()),
             &CancellationToken::new(),

@@ -68,10 +68,15 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    /// Limits and no permission at all.
-    pub(crate) fn none(limits: &Limits) -> Arc<Grants> {
+    /// Limits and nothing that is granted; what is taken away stays so.
+    pub(crate) fn none(limits: &Limits, permissions: &Permissions) -> Arc<Grants> {
         Arc::new(Grants {
             limits: limits.clone(),
+            permissions: Permissions {
+                clock: permissions.clock,
+                random: permissions.random,
+                ..Permissions::default()
+            },
             ..Grants::default()
         })
     }

@@ -1,5 +1,6 @@
 //! `toolhost check`: is everything there that calls will need?
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::grants::{denied, granted};
@@ -18,7 +19,7 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
             .collect();
         writeln!(out, "{} ({})", plugin.name, plugin.path.display())?;
         writeln!(out, "  tools: {}", tools.join(", "))?;
-        writeln!(out, "  imports: {}", listed(imports))?;
+        writeln!(out, "  imports: {}", packages(imports))?;
         for grant in granted(&plugin.permissions) {
             writeln!(out, "  granted: {grant}")?;
         }
@@ -41,10 +42,19 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     Ok(ANSWERED)
 }
 
-fn listed(names: &[String]) -> String {
-    match names {
-        [] => "nothing".to_owned(),
-        names => names.join(", "),
+/// The packages of what a plugin imports; `inspect` shows it in full.
+fn packages(imports: &[String]) -> String {
+    let packages: BTreeSet<&str> = imports
+        .iter()
+        .map(|import| {
+            import
+                .split_once('/')
+                .map_or(&**import, |(package, _)| package)
+        })
+        .collect();
+    match packages.is_empty() {
+        true => "nothing".to_owned(),
+        false => Vec::from_iter(packages).join(", "),
     }
 }
 

@@ -1,10 +1,13 @@
 //! Holds the requests of a guest to its `http` permission and its limits.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderName, Method, Uri};
+use tracing::debug;
 use url::Url;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::send::{Destination, send};
@@ -148,6 +151,29 @@ impl WasiHttpHooks for HttpGate {
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         BODY_CHUNK
+    }
+
+    // wasmtime's own versions of these warn: but a server that is down is the tool's to tell.
+
+    fn p2_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
+        debug!("no connection: {error}");
+        match error.kind() {
+            io::ErrorKind::TimedOut => ErrorCode::ConnectionTimeout,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                ErrorCode::DestinationUnavailable
+            }
+            io::ErrorKind::NotFound => ErrorCode::DestinationNotFound,
+            _ => ErrorCode::ConnectionRefused,
+        }
+    }
+
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
+        debug!("no HTTP: {error}");
+        if error.is_incomplete_message() {
+            ErrorCode::HttpResponseIncomplete
+        } else {
+            ErrorCode::HttpProtocolError
+        }
     }
 
     fn send_request(

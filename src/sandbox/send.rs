@@ -155,7 +155,7 @@ async fn connection(destination: &Destination, open: &Open) -> Result<Box<dyn St
 }
 
 fn tls_error(error: &std::io::Error) -> Error {
-    tracing::info!("no TLS: {error}");
+    tracing::debug!("no TLS: {error}");
     let inner = error.get_ref().and_then(|error| error.downcast_ref());
     match inner {
         Some(rustls::Error::InvalidCertificate(_)) => Error::TlsCertificateError,
