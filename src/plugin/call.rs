@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
+use wasmtime_wasi_http::FieldMapError;
 
 use super::convert;
 use crate::bindings::toolhost::plugin::types as wit;
@@ -250,7 +251,11 @@ async fn until<T>(
             return Poll::Ready(End::Cancelled);
         }
         if let Poll::Ready(value) = meter.poll(|| run.as_mut().poll(context)) {
-            return Poll::Ready(End::Itself(value));
+            // A guest may cope with being over a limit, and has been over it all the same.
+            return Poll::Ready(match journal.stop(context.waker()) {
+                Some(stop) => End::Stopped(stop),
+                None => End::Itself(value),
+            });
         }
         if cancelled.as_mut().poll(context).is_ready() {
             return Poll::Ready(End::Cancelled);
@@ -291,6 +296,11 @@ fn classify(error: &wasmtime::Error, sandbox: &Sandbox, limits: &Limits) -> Call
     }
     if is_out_of_resources(error) {
         return CallError::over(Limit::Resources, limits.max_resources);
+    }
+    if let Some(FieldMapError::TotalSizeTooBig | FieldMapError::TooManyFields) =
+        error.downcast_ref()
+    {
+        return CallError::over(Limit::Headers, limits.max_headers);
     }
     if sandbox.limiter.refused() {
         return CallError::over(Limit::Memory, limits.memory);
