@@ -200,20 +200,36 @@ impl Diagnostic {
         Diagnostic {
             file: file.to_owned(),
             at,
-            message: message.into(),
+            message: printable(message.into()),
             help: None,
         }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(printable(help.into()));
         self
     }
 }
 
+/// Text with its control characters escaped: messages quote manifests, and terminals obey.
+fn printable(text: String) -> String {
+    let is_obeyed = |c: char| c.is_control() && c != '\n';
+    if !text.contains(is_obeyed) {
+        return text;
+    }
+    let mut printable = String::new();
+    for c in text.chars() {
+        match is_obeyed(c) {
+            true => printable.extend(c.escape_default()),
+            false => printable.push(c),
+        }
+    }
+    printable
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        f.write_str(&printable(self.file.display().to_string()))?;
         if let Some(Location { line, column }) = self.at {
             write!(f, ":{line}:{column}")?;
         }

@@ -55,13 +55,14 @@ impl FromStr for HostPattern {
     fn from_str(text: &str) -> Result<Self, String> {
         let subdomains = text.starts_with("*.");
         let rest = text.strip_prefix("*.").unwrap_or(text);
-        if rest.contains('*') {
+        let host =
+            Host::parse(rest).map_err(|error| format!("`{text}` is not a host ({error})"))?;
+        // Looked for in what was parsed: a host may be percent-encoded.
+        if host.to_string().contains('*') {
             return Err(format!(
                 "`*` may only stand for whole leading labels, as in \"*.example.com\", not as in `{text}`"
             ));
         }
-        let host =
-            Host::parse(rest).map_err(|error| format!("`{text}` is not a host ({error})"))?;
         let is_address = !matches!(host, Host::Domain(_));
         if subdomains && is_address {
             return Err(format!(

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::HostPattern;
@@ -33,15 +34,19 @@ impl HttpRule {
     }
 
     /// Whether a request to `url` may be sent. Methods are compared as they are: `GET` is not `get`.
+    /// `CONNECT` is none to be sent.
     pub fn allows(&self, method: &str, url: &Url) -> bool {
         let path_fits = match url.path().strip_prefix(&self.path) {
-            Some(rest) => self.path.is_empty() || rest.is_empty() || rest.starts_with('/'),
+            Some(_) if self.path.is_empty() => true,
+            // Some servers decode a path before they resolve its dots.
+            Some(rest) => (rest.is_empty() || rest.starts_with('/')) && !leads_up(rest),
             None => false,
         };
         url.scheme() == self.scheme
             && url.port_or_known_default() == Some(self.port)
             && url.host_str().is_some_and(|host| self.host.matches(host))
             && path_fits
+            && method != "CONNECT"
             && (self.methods.is_empty() || self.methods.iter().any(|allowed| allowed == method))
     }
 
@@ -58,6 +63,12 @@ impl HttpRule {
     pub(super) fn is_plain(&self) -> bool {
         self.scheme == "http"
     }
+}
+
+/// Whether a path has a `..` in it once it is decoded.
+fn leads_up(path: &str) -> bool {
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    decoded.split(['/', '\\']).any(|part| part == "..")
 }
 
 impl fmt::Display for HttpRule {
@@ -78,6 +89,11 @@ impl FromStr for HttpRule {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(format!("`{text}` has no scheme: write {example}"));
         };
+        if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+            return Err(format!(
+                "`{text}` has a blank, a control character or a backslash in it"
+            ));
+        }
         if scheme != "http" && scheme != "https" {
             return Err(format!(
                 "`{scheme}` is not a scheme for http: write {example}"
@@ -85,12 +101,15 @@ impl FromStr for HttpRule {
         }
         // The authority is parsed by itself: a URL's parser forgets a port that is the scheme's own,
         // and knows no `*`.
-        let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, after) = rest.split_at(end);
+        if authority.is_empty() {
+            return Err(format!("`{text}` has no host: write {example}"));
+        }
         let without_star = authority.strip_prefix("*.").unwrap_or(authority);
         let url = Url::parse(&format!("{scheme}://{without_star}{after}"))
             .map_err(|error| format!("`{text}` is not a URL ({error}): write {example}"))?;
-        if !url.username().is_empty() || url.password().is_some() {
+        if authority.contains('@') {
             return Err(format!(
                 "`{text}` has a user name in it; grant secrets instead"
             ));
@@ -103,14 +122,22 @@ impl FromStr for HttpRule {
         let has_port = authority
             .rsplit_once(':')
             .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
-        let host = match (authority.starts_with("*."), url.host_str()) {
-            (true, Some(host)) => format!("*.{host}"),
-            (_, host) => host.unwrap_or_default().to_owned(),
+        // In the spelling that URLs are compared in, and no star but the one that is written.
+        let host = url.host_str().unwrap_or_default();
+        if host.contains('*') {
+            return Err(format!(
+                "`*` may only stand for whole leading labels, as in \"*.example.com\", not as in `{authority}`: write {example}"
+            ));
+        }
+        let star = if authority.starts_with("*.") {
+            "*."
+        } else {
+            ""
         };
         Ok(HttpRule {
             text: text.to_owned(),
             scheme: scheme.to_owned(),
-            host: host
+            host: format!("{star}{host}")
                 .parse()
                 .map_err(|error| format!("{error}: write {example}"))?,
             port: url
@@ -164,6 +191,13 @@ mod tests {
         assert!(!allows("https://e.com/v1", "https://e.com/v10"));
         assert!(!allows("https://e.com/v1", "https://e.com/v1/../admin"));
         assert!(!allows("https://e.com/v1", "https://e.com/v1/%2e%2e/admin"));
+        assert!(!allows("https://e.com/v1", "https://e.com/v1/..%2fadmin"));
+        assert!(!allows(
+            "https://e.com/v1",
+            "https://e.com/v1/%2e%2e%5cadmin"
+        ));
+        assert!(allows("https://e.com/v1", "https://e.com/v1/a%2fb"));
+        assert!(allows("https://e.com/v1", "https://e.com/v1/a..b"));
     }
 
     #[test]
@@ -203,6 +237,11 @@ mod tests {
             "https://a.*.com",
             "https://*.127.0.0.1",
             "https://user@example.com",
+            "https://@example.com",
+            "https://%2a.example.com",
+            "https://example.com /",
+            "https://\t*.example.com",
+            "https:///*.example.com",
             "https://example.com/?q",
         ] {
             assert!(text.parse::<HttpRule>().is_err(), "{text}");

@@ -89,7 +89,7 @@ impl HttpGate {
         let rules = self.bounds.grants.permissions.http.iter();
         let mut granting = rules.filter(|rule| rule.allows(method.as_str(), &url));
         let granted = granting.clone().next().is_some();
-        if granted && is_sent_as_checked(uri, &url) && method != Method::CONNECT {
+        if granted && is_sent_as_checked(uri, &url) {
             return Destination::new(&url, granting.any(|rule| rule.is_literal()));
         }
         // The query may carry what is nobody's business.

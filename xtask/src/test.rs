@@ -42,6 +42,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         "--bins",
         "--test",
         "behaviour",
+        "--test",
+        "fuzz",
         "--examples",
     ]);
     run(tests.current_dir(&root))?;
