@@ -224,7 +224,10 @@ async fn load_plugin(
     // waits for, because nothing ends it.
     let thread = std::thread::Builder::new().name("toolhost-compile".to_owned());
     thread
-        .spawn(move || sender.send(Compiled::new(plugin, &file, &engine)))
+        .spawn(move || {
+            // Nobody may be waiting any more.
+            let _ = sender.send(Compiled::new(plugin, &file, &engine));
+        })
         .map_err(|error| failed(format!("cannot be compiled: {error}")))?;
     match tokio::time::timeout(bound, compiled).await {
         Ok(Ok(compiled)) => {
