@@ -10,6 +10,7 @@ mod call;
 mod cli;
 mod embedding;
 mod grants;
+mod hostile;
 mod limits;
 mod manifest;
 mod plugins;

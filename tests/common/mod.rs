@@ -92,3 +92,53 @@ pub fn toolhost() -> Command {
         .env_remove("TOOLHOST_LOG");
     command
 }
+
+/// A component that also instantiates a core module of its own, which nothing uses.
+pub fn with_core_module(component: &[u8], module: &[u8]) -> Vec<u8> {
+    const CORE_MODULE: u8 = 1;
+    const CORE_INSTANCE: u8 = 2;
+    let mut modules = 0;
+    let mut rest = &component[8..];
+    while let [id, after @ ..] = rest {
+        let (size, after) = read_leb128(after);
+        modules += u32::from(*id == CORE_MODULE);
+        rest = &after[size as usize..];
+    }
+    let mut out = component.to_vec();
+    let mut section = |id: u8, content: &[u8]| {
+        out.push(id);
+        out.extend(leb128(content.len() as u32));
+        out.extend(content);
+    };
+    section(CORE_MODULE, module);
+    // One instance, by instantiating that module, with no arguments.
+    let instance = [&[1, 0], &*leb128(modules), &[0]].concat();
+    section(CORE_INSTANCE, &instance);
+    out
+}
+
+fn leb128(mut value: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (value & 0x7f) as u8;
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+fn read_leb128(mut bytes: &[u8]) -> (u32, &[u8]) {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let byte = bytes[0];
+        bytes = &bytes[1..];
+        value |= u32::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return (value, bytes);
+        }
+    }
+}

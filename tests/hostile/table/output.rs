@@ -1,0 +1,93 @@
+//! Attacks with too much of an answer or a log.
+
+use super::super::attack::{Attack, answer, attack, failed, limit, trap};
+use super::NOTHING;
+
+const LIST_WITHOUT_END: &str = "path = '<list-without-end>'";
+
+pub const ATTACKS: &[Attack] = &[
+    attack(
+        "stdout-flood",
+        "stdout_flood",
+        "{}",
+        NOTHING,
+        limit("256 KiB of log"),
+    ),
+    attack(
+        "stderr-flood",
+        "stderr_flood",
+        "{}",
+        NOTHING,
+        limit("256 KiB of log"),
+    ),
+    attack(
+        "log-flood",
+        "log_flood",
+        "{}",
+        NOTHING,
+        limit("256 KiB of log"),
+    ),
+    attack(
+        "empty-log-flood",
+        "spin_log_empty",
+        "{}",
+        NOTHING,
+        limit("256 KiB of log"),
+    ),
+    attack(
+        "progress-flood",
+        "progress_flood",
+        "{}",
+        NOTHING,
+        answer("ESCAPED: reported progress 100000 times"),
+    ),
+    attack(
+        "output-bomb",
+        "output_bomb",
+        r#"{"bytes": 2000000}"#,
+        NOTHING,
+        limit("1 MiB of output"),
+    ),
+    attack(
+        "huge-output-bomb",
+        "output_bomb",
+        r#"{"bytes": 20000000}"#,
+        NOTHING,
+        limit("1 MiB of output"),
+    ),
+    attack(
+        "error-bomb",
+        "error_bomb",
+        r#"{"bytes": 2000000}"#,
+        NOTHING,
+        limit("1 MiB of output"),
+    ),
+    attack(
+        "content-bomb",
+        "content_bomb",
+        r#"{"count": 100000}"#,
+        NOTHING,
+        limit("1 MiB of output"),
+    ),
+    attack(
+        "structured-bomb",
+        "structured_bomb",
+        r#"{"depth": 100000}"#,
+        NOTHING,
+        failed("its structured output is nested deeper than 128"),
+    ),
+    attack(
+        "list-without-end",
+        "attack",
+        "{}",
+        LIST_WITHOUT_END,
+        trap("list pointer/length out of bounds of memory"),
+    ),
+    attack(
+        "invalid-utf8",
+        "invalid_utf8",
+        "{}",
+        NOTHING,
+        trap("invalid utf-8 sequence of 1 bytes from index 1"),
+    ),
+];
