@@ -29,7 +29,7 @@ pub struct Limits {
     /// Host resources open at once: files, requests, bodies, timers and so on.
     pub max_resources: u32,
     /// What the guest may hand over in one call of or by the host, counted as the host allocates
-    /// it; four times `max_output` and 2 MiB when `None`.
+    /// it, or have of random bytes; four times `max_output` and 2 MiB when `None`.
     pub max_transfer: Option<ByteSize>,
     /// The arguments as JSON text.
     pub max_input: ByteSize,

@@ -336,10 +336,10 @@ fn is_out_of_resources(error: &wasmtime::Error) -> bool {
             .contains("store handle limit exceeded")
 }
 
-/// wasmtime has no public type for this error; `tests/limits.rs` pins its text.
+/// wasmtime has no public types for these errors; `tests/limits.rs` and `tests/hostile` pin their
+/// texts.
 fn is_transfer_bound(error: &wasmtime::Error) -> bool {
-    error
-        .root_cause()
-        .to_string()
-        .contains("fuel allocated for hostcalls has been exhausted")
+    let cause = error.root_cause().to_string();
+    let of_random_bytes = cause.starts_with("requested len ") && cause.contains(" exceeds limit ");
+    of_random_bytes || cause.contains("fuel allocated for hostcalls has been exhausted")
 }

@@ -96,12 +96,11 @@ async fn one_request_arrives_for_each_that_is_sent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_of_ipv6_may_be_granted_by_itself() {
-    let Some(server) = Server::start_v6(|_, client| page(client, "200", "", "six")) else {
-        eprintln!("this machine has no IPv6");
-        return;
-    };
+    // Where a machine has no IPv6 nobody answers, and what is granted and what is not are as they are.
+    let server = Server::start_v6(|_, client| page(client, "200", "", "six"));
+    let port = server.as_ref().map_or(9, |server| server.address.port());
+    let seen = || server.as_ref().map_or(0, |server| server.take().len());
     let stage = Stage::new();
-    let port = server.address.port();
     let granted = format!("permissions.http = ['http://[::1]:{port}']");
     let host = load(stage.manifest(&granted)).await;
     let get = |host: &str| {
@@ -110,11 +109,13 @@ async fn an_address_of_ipv6_may_be_granted_by_itself() {
     };
     for spelling in ["[::1]", "[0:0:0:0:0:0:0:1]", "[::0001]"] {
         let result = host.call(get(spelling)).await;
-        let sent = server.take().len();
-        match spelling {
-            "[::1]" => assert_eq!((text(&result), sent), ("status: 200\nsix".to_owned(), 1)),
+        match (spelling, &server) {
+            ("[::1]", Some(_)) => {
+                assert_eq!((text(&result), seen()), ("status: 200\nsix".to_owned(), 1));
+            }
+            ("[::1]", None) => assert_eq!(crate::common::error(&result).code(), "failed"),
             _ => assert_eq!(
-                (crate::common::error(&result).code(), sent),
+                (crate::common::error(&result).code(), seen()),
                 ("denied", 0),
                 "{spelling}"
             ),
@@ -124,7 +125,7 @@ async fn an_address_of_ipv6_may_be_granted_by_itself() {
         let result = host.call(get(other)).await;
         assert_eq!(crate::common::error(&result).code(), "denied", "{other}");
     }
-    assert_eq!(server.take(), Vec::<String>::new());
+    assert_eq!(seen(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

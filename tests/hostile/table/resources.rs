@@ -1,6 +1,6 @@
 //! Attacks on memory, stack and what the host holds for a guest.
 
-use super::super::attack::{Attack, answer, attack, limit, trap};
+use super::super::attack::{Attack, answer, attack, limit};
 use super::NOTHING;
 
 const MANY_MEMORIES: &str = "path = '<many-memories>'";
@@ -115,7 +115,7 @@ pub const ATTACKS: &[Attack] = &[
         "random_huge",
         "{}",
         NOTHING,
-        trap("requested len 1099511627776 exceeds limit 6291456"),
+        limit("6 MiB of data handed over at once"),
     ),
     attack(
         "transfer-bomb",
