@@ -167,6 +167,13 @@ impl PluginTool {
 }
 
 impl Plugin {
+    /// Drops a cap of its own that the host's makes needless.
+    pub(crate) fn bound_by(&mut self, max_concurrency: usize) {
+        if self.config.max_concurrency >= Some(max_concurrency) {
+            self.permits = None;
+        }
+    }
+
     /// The secrets of its manifest.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         self.grants.secrets.values()

@@ -130,7 +130,10 @@ impl Loader {
         let mut problems = Vec::new();
         for (_, plugin) in loaded {
             match plugin {
-                Ok(plugin) => plugins.push(plugin),
+                Ok(mut plugin) => {
+                    plugin.bound_by(host.max_concurrency);
+                    plugins.push(plugin);
+                }
                 Err(found) => problems.extend(found),
             }
         }
@@ -141,8 +144,8 @@ impl Loader {
             .map_err(|message| invalid(&file, message))?;
         Ok(ToolHost {
             shared: Arc::new(Shared {
+                queue: Queue::new(&host, &plugins),
                 registry: Registry::new(plugins).map_err(LoadError::Invalid)?,
-                queue: Queue::new(&host),
                 max_concurrency: host.max_concurrency,
                 mask: Arc::new(mask),
                 audit,

@@ -42,12 +42,17 @@ pub(super) struct Permits<'a> {
 }
 
 impl Queue {
-    pub(super) fn new(host: &HostConfig) -> Queue {
+    pub(super) fn new(host: &HostConfig, plugins: &[Plugin]) -> Queue {
+        let most = plugins.iter().map(|plugin| u64::from(pages(plugin))).max();
+        let most = most
+            .unwrap_or(0)
+            .saturating_mul(host.max_concurrency as u64);
+        // Where all fit anyway nobody need ask.
+        let total = host.total_memory.map(|total| total.as_u64() / PAGE);
+        let total = total.filter(|total| *total < most);
         Queue {
             calls: Semaphore::new(host.max_concurrency),
-            memory: host
-                .total_memory
-                .map(|total| Semaphore::new(usize::try_from(total.as_u64() / PAGE).unwrap_or(0))),
+            memory: total.map(|total| Semaphore::new(usize::try_from(total).unwrap_or(usize::MAX))),
             waiting: Arc::default(),
             most_waiting: host.max_queue,
             timeout: host.queue_timeout,
