@@ -1,6 +1,7 @@
 //! [`ToolHost`]: every call gets a permit in its turn, a fresh instance, and one result.
 
 mod batch;
+mod lanes;
 mod load;
 mod queue;
 
