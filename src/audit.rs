@@ -20,6 +20,9 @@ pub(crate) struct AuditLog {
     lines: Mutex<Lines<File>>,
 }
 
+/// Bytes of lines that are kept until they can be written.
+const MOST_UNWRITTEN: usize = 1 << 20;
+
 struct Lines<W> {
     out: W,
     /// What is still to be written, of lines that are not dropped.
@@ -89,6 +92,11 @@ impl AuditLog {
         let mut file = options.open(&config.path)?;
         let mut unwritten = Vec::new();
         // What a crash left unended stays a line of its own.
+        // Writing to a pipe waits for whoever reads it, and with it would every call.
+        #[cfg(unix)]
+        if std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type()) {
+            return Err(io::Error::other("it is a pipe"));
+        }
         if file.metadata()?.is_file() && file.seek(SeekFrom::End(-1)).is_ok() {
             let mut last = [0];
             file.read_exact(&mut last)?;
@@ -160,6 +168,19 @@ impl Drop for AuditLog {
 impl<W: Write> Lines<W> {
     /// Writes a line, now or, after an error, before any other.
     fn keep(&mut self, line: &[u8]) -> io::Result<()> {
+        match self.flush() {
+            // Of what is refused because of this log itself, no more than is room for.
+            Err(error) if self.unwritten.len() + line.len() > MOST_UNWRITTEN => {
+                self.dropped += 1;
+                return Err(error);
+            }
+            Ok(()) if self.dropped > 0 => {
+                let lines = std::mem::take(&mut self.dropped);
+                let dropped = self::line("dropped", None, Dropped { lines });
+                self.unwritten.extend(dropped);
+            }
+            _ => {}
+        }
         self.unwritten.extend_from_slice(line);
         self.flush()
     }
@@ -232,6 +253,21 @@ impl CallAudit {
         let _ = self
             .log
             .write("denial", Some(&self.subject), Denial { denied });
+    }
+
+    /// For a call that nobody waits for any more.
+    pub(crate) fn abandoned(&self, after: std::time::Duration) {
+        let detail = Ended {
+            outcome: "cancelled",
+            error: Some("the caller dropped it".to_owned()),
+            queue_ms: 0.0,
+            run_ms: after.as_micros() as f64 / 1000.0,
+            cpu_ms: 0.0,
+            peak_memory: 0,
+            output_bytes: 0,
+            denials: 0,
+        };
+        let _ = self.log.write("call", Some(&self.subject), detail);
     }
 
     /// # Errors

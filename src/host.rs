@@ -231,6 +231,15 @@ struct Ending {
     audit: Option<Arc<CallAudit>>,
 }
 
+impl Drop for Ending {
+    /// A call that was dropped where it was has run as far as that.
+    fn drop(&mut self) {
+        if let Some(audit) = self.audit.take() {
+            audit.abandoned(self.queued.elapsed());
+        }
+    }
+}
+
 impl Ending {
     /// The result of a call that never ran: it waited for all of its time.
     fn refused(self, error: CallError) -> ToolResult {
@@ -239,11 +248,11 @@ impl Ending {
     }
 
     /// The result of a call that ran from `start` to `end`.
-    fn at(self, start: Instant, end: Instant, mut served: Served, denials: u64) -> ToolResult {
+    fn at(mut self, start: Instant, end: Instant, mut served: Served, denials: u64) -> ToolResult {
         served.hide(&self.mask);
         let mut result = ToolResult {
-            id: self.id,
-            name: self.name,
+            id: self.id.take(),
+            name: std::mem::take(&mut self.name),
             usage: Usage {
                 queue: start.saturating_duration_since(self.queued),
                 run: end - start,
@@ -255,7 +264,7 @@ impl Ending {
             log: served.log,
         };
         // What nobody can account for is not handed out.
-        if let Some(audit) = self.audit
+        if let Some(audit) = self.audit.take()
             && let Err(error) = audit.ended(&result, denials)
         {
             result.outcome = Err(CallError::internal(error));

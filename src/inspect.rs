@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use tokio::sync::oneshot;
 use wasmtime::component::Component;
 
 use crate::bindings::PluginPre;
 use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
-use crate::limits::Limits;
+use crate::limits::{Limits, seconds};
 use crate::manifest::PluginConfig;
 use crate::plugin::{Compiled, component};
 use crate::sandbox::Sandbox;
@@ -39,7 +40,20 @@ pub struct Inspection {
 pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspection, LoadError> {
     let path = path.as_ref().to_owned();
     let file = path.clone();
-    let prepared = tokio::task::spawn_blocking(move || prepare(&file, cache)).await;
+    let (sender, prepared) = oneshot::channel();
+    // As when a plugin is loaded: on a thread that nobody waits for beyond the bound.
+    let thread = std::thread::Builder::new().name("toolhost-compile".to_owned());
+    thread
+        .spawn(move || drop(sender.send(prepare(&file, cache))))
+        .map_err(|error| invalid(&path, format!("cannot be compiled: {error}")))?;
+    let bound = Limits::default().max_compile;
+    let Ok(prepared) = tokio::time::timeout(bound, prepared).await else {
+        let bound = seconds(bound);
+        return Err(invalid(
+            &path,
+            format!("takes longer to compile than {bound}"),
+        ));
+    };
     let Prepared {
         bytes,
         component,

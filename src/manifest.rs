@@ -17,7 +17,7 @@ use toml::de::DeTable;
 
 use crate::error::{LoadError, Location};
 use crate::limits::Limits;
-use crate::permissions::Permissions;
+use crate::permissions::{Permissions, SecretSource};
 use crate::summarize::Summarize;
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
@@ -167,6 +167,22 @@ impl Manifest {
                 .sort_by_key(|problem| problem.at.map_or((0, 0), |at| (at.line, at.column)));
             Err(LoadError::Invalid(source.problems))
         }
+    }
+
+    /// The files that decide what runs and what it is granted: the manifest, the plugins, the files of
+    /// secrets, and the audit log.
+    pub fn own_files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.file.clone()];
+        files.extend(self.audit.iter().map(|audit| audit.path.clone()));
+        for plugin in &self.plugins {
+            files.push(plugin.path.clone());
+            let secrets = plugin.permissions.secrets.values();
+            files.extend(secrets.filter_map(|secret| match secret {
+                SecretSource::File(path) => Some(path.clone()),
+                SecretSource::Env(_) => None,
+            }));
+        }
+        files
     }
 
     /// Gives every call this deadline, whatever the manifest says.

@@ -110,6 +110,9 @@ fn add_spellings(secret: &str, spellings: &mut Vec<Vec<u8>>) {
     let json = serde_json::to_string(secret).expect("a string is JSON");
     add(json[1..json.len() - 1].to_owned());
     add(json[1..json.len() - 1].replace('/', "\\/"));
+    // As Go escapes what HTML has, and as Python does what is not ASCII.
+    add(escaped(&json[1..json.len() - 1], |c| "<>&".contains(c)));
+    add(escaped(&json[1..json.len() - 1], |c| !c.is_ascii()));
     for set in [UNRESERVED, NON_ALPHANUMERIC] {
         let percent = utf8_percent_encode(secret, set).to_string();
         add(percent.replace("%20", "+"));
@@ -123,6 +126,20 @@ fn add_spellings(secret: &str, spellings: &mut Vec<Vec<u8>>) {
             add(within_base64(secret, offset, &engine));
         }
     }
+}
+
+fn escaped(json: &str, is_escaped: impl Fn(char) -> bool) -> String {
+    let mut text = String::new();
+    for c in json.chars() {
+        match is_escaped(c) {
+            true => {
+                let units = c.encode_utf16(&mut [0; 2]).to_vec();
+                text.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+            false => text.push(c),
+        }
+    }
+    text
 }
 
 /// The characters that a secret has in the base64 of any text that it is in, so many bytes past a
@@ -166,6 +183,8 @@ mod tests {
             r#"{"a":"***"}"#
         );
         assert_eq!(masked(secret, r#"p@ss \"w\/ör\\d\""#), MASKED);
+        assert_eq!(masked("a<b>&cd", r#"a\u003cb\u003e\u0026cd"#), MASKED);
+        assert_eq!(masked("hä-löß", r#"h\u00e4-l\u00f6\u00df"#), MASKED);
         assert_eq!(masked("secret", "736563726574 736563726574"), "*** ***");
         assert_eq!(masked("jklmno", "6A6B6C6D6E6F"), MASKED);
     }

@@ -5,7 +5,7 @@
 pub(crate) mod address;
 pub(crate) mod header;
 mod host;
-mod http;
+pub(crate) mod http;
 mod wide;
 
 use std::collections::BTreeMap;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use ::http::HeaderValue;
 use tracing::debug;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::p2::ReaddirIterator;
+use wasmtime_wasi::p2::{DynInputStream, ReaddirIterator};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
 use wasmtime_wasi_http::p2::body::HostOutgoingBody;
@@ -139,6 +139,8 @@ impl Sandbox {
             RESOURCE_COST
                 + if entry.is::<ReaddirIterator>() {
                     listing
+                } else if entry.is::<DynInputStream>() {
+                    http::BODY_CHUNK
                 } else if entry.is::<HostOutgoingBody>() {
                     // What is sent, and what waits to be.
                     2 * http::BODY_CHUNK

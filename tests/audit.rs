@@ -215,3 +215,38 @@ async fn a_new_log_is_for_its_owner_only() {
         .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[tokio::test]
+async fn a_call_that_is_dropped_has_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(AuditConfig::new(log(&folder))).await;
+    let spins = host.call(ToolCall::new("spins", "spin", "{}"));
+    let soon = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, spins).await.is_err());
+    let lines = lines(&log(&folder));
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        [&lines[0]["id"], &lines[0]["outcome"]],
+        ["spins", "cancelled"]
+    );
+    assert!(lines[0]["run_ms"].as_f64().unwrap() >= 50.0);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_is_no_audit_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(log(&folder))
+        .status();
+    assert!(made.unwrap().success());
+    let mut manifest = manifest([plugin("echo")]);
+    manifest.audit = Some(AuditConfig::new(log(&folder)));
+    let Err(error) = common::try_load(manifest).await else {
+        panic!("it loads");
+    };
+    assert!(
+        error.to_string().contains("cannot be opened: it is a pipe"),
+        "{error}"
+    );
+}

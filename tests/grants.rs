@@ -143,3 +143,29 @@ fn a_dry_run_says_what_would_run_and_runs_nothing() {
     let streams = folder.run(&["run", "--dry-run", "--stream"], &calls);
     assert_eq!(streams.status, 2, "{streams:?}");
 }
+
+#[test]
+fn a_folder_with_the_files_that_decide_on_grants_is_warned_of() {
+    let folder = granted(
+        r#"
+        files = [
+            { host = ".", guest = "/here", access = "read-write" },
+            { host = "/etc", guest = "/etc" },
+        ]
+        secrets = { TOKEN = { file = "token.txt" } }
+        "#,
+    );
+    folder.write("token.txt", "s3cret-value");
+    let ended = folder.run(&["check"], "").answered();
+    let warnings = said(&ended.stdout, "warning");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert_eq!(
+        warnings[0],
+        "files /etc is a folder of the system, read-only"
+    );
+    for (warning, file) in warnings[1..].iter().zip(["toolhost.toml", "token.txt"]) {
+        assert!(warning.starts_with("files /here has "), "{warning}");
+        let why = format!("{file} in it: who writes that decides what is granted");
+        assert!(warning.ends_with(&why), "{warning}");
+    }
+}

@@ -9,6 +9,7 @@ use super::{ANSWERED, Session, Status};
 pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     let manifest = session.read_manifest()?;
     let file = manifest.file.clone();
+    let own = manifest.own_files();
     let host = session.load_manifest(manifest).await?;
     let mut out = std::io::stdout().lock();
     for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
@@ -26,7 +27,7 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
         for what in denied(&plugin.permissions, usable) {
             writeln!(out, "  denied: {what}")?;
         }
-        for warning in plugin.permissions.warnings() {
+        for warning in plugin.permissions.warnings(&own) {
             writeln!(out, "  warning: {warning}")?;
         }
     }

@@ -24,11 +24,12 @@ const NOT_A_PLUGIN: Status = 1;
 pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Result<Status> {
     let listed = find(&options.plugin, &session)?;
     let path = match &listed {
-        Some(plugin) => &plugin.path,
+        Some((plugin, _)) => &plugin.path,
         None => &options.plugin,
     };
     let inspection = inspect(path, session.code_cache).await?;
-    print(&inspection, listed.unwrap_or_default())?;
+    let (listed, own) = listed.unwrap_or_default();
+    print(&inspection, &listed, &own)?;
     match inspection.tools {
         Ok(_) => Ok(ANSWERED),
         Err(problems) => {
@@ -41,7 +42,7 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
 }
 
 /// The plugin of that path or name in the manifest. A component that is a file needs no manifest.
-fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<PluginConfig>> {
+fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<(PluginConfig, Vec<PathBuf>)>> {
     let is_file = plugin.exists();
     let is_name = plugin.extension().is_none() && plugin.components().count() == 1;
     let manifest = match session.read_manifest() {
@@ -53,14 +54,16 @@ fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<PluginConfig>
         let real = |path: &Path| path.canonicalize().ok();
         is_file && real(other).is_some() && real(other) == real(plugin)
     };
+    let own = manifest.own_files();
     let mut plugins = manifest.plugins.into_iter();
-    Ok(plugins.find(|listed| match is_file {
+    let found = plugins.find(|listed| match is_file {
         true => same_file(&listed.path),
         false => Path::new(&listed.name) == plugin,
-    }))
+    });
+    Ok(found.map(|plugin| (plugin, own)))
 }
 
-fn print(inspection: &Inspection, listed: PluginConfig) -> std::io::Result<()> {
+fn print(inspection: &Inspection, listed: &PluginConfig, own: &[PathBuf]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -92,7 +95,7 @@ fn print(inspection: &Inspection, listed: PluginConfig) -> std::io::Result<()> {
         [] => writeln!(out, "denied: nothing that it can use")?,
         denied => writeln!(out, "denied: {}", denied.join(", "))?,
     }
-    for warning in listed.permissions.warnings() {
+    for warning in listed.permissions.warnings(own) {
         writeln!(out, "warning: {warning}")?;
     }
     if let Ok(tools) = &inspection.tools {

@@ -83,8 +83,8 @@ impl Lanes {
             self.workers < self.most_workers && lane.waiting.is_empty() && lane.running < lane.most;
         let queue = &host.shared.queue;
         let ticket = match queue.timeout {
-            Some(timeout) if self.expired => Err(CallError::over(Limit::QueueTime, timeout)),
             _ if starts_now => Ok(None),
+            Some(timeout) if self.expired => Err(CallError::over(Limit::QueueTime, timeout)),
             _ => queue.enter(),
         };
         let ticket = match ticket {

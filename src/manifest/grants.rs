@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::reader::{Source, Table, Value, expect_parsed, expect_string, expect_table, mismatch};
+use crate::permissions::http::is_never_granted;
 use crate::permissions::{
     Access, Ambient, FileGrant, HttpHeader, HttpRule, Permissions, SecretSource,
 };
@@ -116,7 +117,7 @@ fn read_http_rule(value: &Value, path: String, source: &mut Source) -> Option<Ht
             continue;
         };
         let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase());
-        if !is_method || method == "CONNECT" {
+        if !is_method || is_never_granted(method) {
             let message = format!(
                 "`{path}`: `{method}` is not a method to grant, such as \"GET\" or \"POST\""
             );

@@ -244,6 +244,14 @@ pub(super) fn expect_parsed<T: FromStr<Err: Display>>(
 
 pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut Source) {
     let found = match value.get_ref() {
+        // Somebody may have put the secret itself there.
+        DeValue::String(_)
+            if [".secrets", ".http-headers"]
+                .iter()
+                .any(|it| path.contains(it)) =>
+        {
+            "a string".to_owned()
+        }
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => number.to_string(),
         DeValue::Array(_) => "an array".to_owned(),

@@ -67,7 +67,7 @@ impl HttpHeader {
             _ => (host, None),
         };
         let Ok(name) = HeaderName::try_from(name) else {
-            return Err(format!("`{name}` is not the name of a header"));
+            return Err("`name` is not the name of a header".to_owned());
         };
         if is_reserved(&name) {
             return Err(format!("`{name}` is not for a manifest to set"));

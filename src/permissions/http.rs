@@ -34,7 +34,8 @@ impl HttpRule {
     }
 
     /// Whether a request to `url` may be sent. Methods are compared as they are: `GET` is not `get`.
-    /// `CONNECT` is none to be sent.
+    /// `CONNECT` is none to be sent, nor is `TRACE`, which would have a server send back the headers
+    /// that the host adds.
     pub fn allows(&self, method: &str, url: &Url) -> bool {
         let path_fits = match url.path().strip_prefix(&self.path) {
             Some(_) if self.path.is_empty() => true,
@@ -46,7 +47,7 @@ impl HttpRule {
             && url.port_or_known_default() == Some(self.port)
             && url.host_str().is_some_and(|host| self.host.matches(host))
             && path_fits
-            && method != "CONNECT"
+            && !is_never_granted(method)
             && (self.methods.is_empty() || self.methods.iter().any(|allowed| allowed == method))
     }
 
@@ -65,10 +66,30 @@ impl HttpRule {
     }
 }
 
-/// Whether a path has a `..` in it once it is decoded.
+pub(crate) fn is_never_granted(method: &str) -> bool {
+    ["CONNECT", "TRACE", "TRACK"].contains(&method)
+}
+
+/// Whether some server could read a path as one with a `..` in it: decoded once or more often, cut
+/// at a `;`, without its control characters.
 fn leads_up(path: &str) -> bool {
-    let decoded = percent_decode_str(path).decode_utf8_lossy();
-    decoded.split(['/', '\\']).any(|part| part == "..")
+    let mut path = path.to_owned();
+    for _ in 0..4 {
+        let Ok(decoded) = percent_decode_str(&path).decode_utf8() else {
+            return true;
+        };
+        let mut parts = decoded.split(['/', '\\']);
+        if decoded.contains(char::is_control)
+            || parts.any(|part| part.split(';').next() == Some(".."))
+        {
+            return true;
+        }
+        if decoded == *path {
+            return false;
+        }
+        path = decoded.into_owned();
+    }
+    true
 }
 
 impl fmt::Display for HttpRule {
@@ -110,9 +131,10 @@ impl FromStr for HttpRule {
         let url = Url::parse(&format!("{scheme}://{without_star}{after}"))
             .map_err(|error| format!("`{text}` is not a URL ({error}): write {example}"))?;
         if authority.contains('@') {
-            return Err(format!(
-                "`{text}` has a user name in it; grant secrets instead"
-            ));
+            return Err(
+                "the URL has a user name in it; use `http-headers` with a secret instead"
+                    .to_owned(),
+            );
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!(
@@ -196,7 +218,21 @@ mod tests {
             "https://e.com/v1",
             "https://e.com/v1/%2e%2e%5cadmin"
         ));
-        assert!(allows("https://e.com/v1", "https://e.com/v1/a%2fb"));
+        for path in [
+            "..;/admin",
+            "%252e%252e/admin",
+            ".%00./admin",
+            "%c0%ae%c0%ae/admin",
+        ] {
+            assert!(!allows(
+                "https://e.com/v1",
+                &format!("https://e.com/v1/{path}")
+            ));
+        }
+        assert!(allows(
+            "https://e.com/v1",
+            "https://e.com/v1/a%2fb;c=%C3%A9%25"
+        ));
         assert!(allows("https://e.com/v1", "https://e.com/v1/a..b"));
     }
 

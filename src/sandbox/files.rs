@@ -1,6 +1,7 @@
 //! Names the file accesses that are refused, and keeps guests from what is no file: opening a pipe
 //! or a device can wait for ever, or do things.
 
+use tokio::sync::RwLock;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
@@ -15,16 +16,28 @@ use crate::limits::Limit;
 
 type Fd = Resource<Descriptor>;
 
+/// Guests cannot make pipes and devices, but they can move them. So nothing is moved while something
+/// is looked at and then opened, by no call of this process.
+static MOVES: RwLock<()> = RwLock::const_new(());
+
 /// Has `$name` call WASI's own `$method`, and notes what it refuses; `$what` says, of the arguments,
 /// what it was.
 macro_rules! noted {
     ($instance:ident, $name:literal, $method:ident, ($($argument:ident: $type:ty),*), $($what:tt)*) => {
+        noted!(moves false, $instance, $name, $method, ($($argument: $type),*), $($what)*)
+    };
+    (moves $moves:literal, $instance:ident, $name:literal, $method:ident,
+     ($($argument:ident: $type:ty),*), $($what:tt)*) => {
         $instance.func_wrap_async(
             concat!("[method]descriptor.", $name),
             |mut store: StoreContextMut<Sandbox>, (fd, $($argument),*): (Fd, $($type),*)| {
                 Box::new(async move {
                     let what = format!($($what)*);
                     let sandbox = store.data_mut();
+                    let _moving = match $moves {
+                        true => Some(MOVES.write().await),
+                        false => None,
+                    };
                     let done = sandbox.filesystem().$method(fd, $($argument),*).await;
                     Ok((note(sandbox, $name, &what, done)?,))
                 })
@@ -65,6 +78,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         "{path}"
     )?;
     noted!(
+        moves true,
         types,
         "link-at",
         link_at,
@@ -74,6 +88,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     noted!(types, "readlink-at", readlink_at, (path: String), "{path}")?;
     noted!(types, "remove-directory-at", remove_directory_at, (path: String), "{path}")?;
     noted!(
+        moves true,
         types,
         "rename-at",
         rename_at,
@@ -81,6 +96,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         "{old} -> {new}"
     )?;
     noted!(
+        moves true,
         types,
         "symlink-at",
         symlink_at,
@@ -123,7 +139,7 @@ async fn list(
         Ok(stat) => usize::try_from(stat.size).unwrap_or(usize::MAX),
         Err(error) => return Ok(Err(error)),
     };
-    let listing = size.saturating_mul(4);
+    let listing = size.saturating_mul(16);
     sandbox.listing = sandbox.listing.max(listing);
     if !sandbox.weigh(listing) {
         let memory = sandbox.grants.limits.memory;
@@ -132,8 +148,7 @@ async fn list(
     Ok(sandbox.filesystem().read_directory(fd).await)
 }
 
-/// Opens a file or a folder. Guests cannot make pipes and devices, so that what is looked at here is
-/// what is opened, for all that they can do.
+/// Opens a file or a folder; what is looked at here is what is opened, for all that guests can do.
 async fn open(
     sandbox: &mut Sandbox,
     fd: Fd,
@@ -142,6 +157,7 @@ async fn open(
     how: OpenFlags,
     flags: DescriptorFlags,
 ) -> FsResult<Fd> {
+    let _still = MOVES.read().await;
     let mut files = sandbox.filesystem();
     let borrowed = Resource::new_borrow(fd.rep());
     if let Ok(found) = files.stat_at(borrowed, at, path.clone()).await {

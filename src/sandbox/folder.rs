@@ -1,7 +1,7 @@
 //! A granted folder, held from load to the last call: what takes its place under its name later is
 //! not granted.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 
@@ -19,7 +19,12 @@ impl Folder {
     pub(crate) fn open(grant: &FileGrant) -> io::Result<Folder> {
         // One name for it, whatever becomes of the links on the way.
         let path = grant.host.canonicalize()?;
-        let held = File::open(&path)?;
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // FILE_FLAG_BACKUP_SEMANTICS, without which Windows opens no folder.
+        #[cfg(windows)]
+        std::os::windows::fs::OpenOptionsExt::custom_flags(&mut options, 0x0200_0000);
+        let held = options.open(&path)?;
         if !held.metadata()?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
@@ -64,7 +69,7 @@ fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// While a folder is held, Windows lets nobody rename or remove it.
+/// There the folder is found by its name alone.
 #[cfg(not(unix))]
 fn is_same(a: &Metadata, b: &Metadata) -> bool {
     a.is_dir() == b.is_dir()

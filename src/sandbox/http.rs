@@ -64,6 +64,10 @@ impl Open {
     pub(super) fn bounds(&self) -> &Bounds {
         &self.0
     }
+
+    pub(super) fn shared(&self) -> Arc<Bounds> {
+        self.0.clone()
+    }
 }
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;

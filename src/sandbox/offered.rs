@@ -1,7 +1,8 @@
 //! What guests may import: WASI, `wasi:http` and the plugin interface's `host`, with some of WASI's
 //! functions replaced by our own.
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{HasSelf, Linker, Resource};
 
 use super::{Sandbox, clocks, files, sockets};
 use crate::bindings;
@@ -16,6 +17,14 @@ pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox
     files::replace(&mut linker)?;
     sockets::replace(&mut linker)?;
     clocks::replace(&mut linker)?;
+    // wasmtime's own shows a backtrace of the host, where the environment asks for backtraces.
+    linker.instance("wasi:io/error@0.2.12")?.func_wrap(
+        "[method]error.to-debug-string",
+        |mut store: StoreContextMut<Sandbox>, (error,): (Resource<wasmtime::Error>,)| {
+            let error = store.data_mut().table.get(&error)?;
+            Ok((format!("{error:#}"),))
+        },
+    )?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

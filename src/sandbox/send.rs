@@ -1,6 +1,8 @@
 //! Sends one request over a connection of its own, and counts what comes back.
 
+use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,17 +12,21 @@ use futures_util::future::{Either, select};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 use url::{Host, Url};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::connect::{NoConnection, Stream, connect, encrypt};
-use super::http::{Open, size};
+use super::http::{Bounds, Open, size};
 use crate::limits::{Limit, MAX_TIMEOUT};
 
 /// What hyper needs at least to read the head of a response.
 const LEAST_BUFFER: usize = 8 << 10;
+
+/// Headers of a response. That many of a few bytes each are within the default limit.
+const MOST_HEADERS: usize = 4096;
 
 /// Where a request goes.
 pub(super) struct Destination {
@@ -66,7 +72,8 @@ pub(super) async fn send(
     let buffer = usize::try_from(headers.as_u64()).unwrap_or(usize::MAX);
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(buffer.max(LEAST_BUFFER))
-        .handshake(TokioIo::new(stream))
+        .max_headers(MOST_HEADERS)
+        .handshake(TokioIo::new(Received::new(stream, &open)))
         .await?;
     let mut connection = Box::pin(connection);
 
@@ -152,6 +159,67 @@ async fn connection(destination: &Destination, open: &Open) -> Result<Box<dyn St
         NoConnection::Connect(error) => Error::Connect(error),
         NoConnection::Tls(error) => tls_error(&error),
     })
+}
+
+/// Bounds what comes over a connection, whatever it is: HTTP allows for any number of interim
+/// responses, and for chunks of a byte.
+struct Received {
+    stream: Box<dyn Stream>,
+    left: u64,
+    bounds: Arc<Bounds>,
+}
+
+impl Received {
+    fn new(stream: Box<dyn Stream>, open: &Open) -> Self {
+        let limits = open.bounds().limits();
+        let body = limits.max_response.as_u64().saturating_mul(4);
+        let headers = limits.max_headers.as_u64().saturating_mul(4);
+        Received {
+            stream,
+            left: body.saturating_add(headers).saturating_add(1 << 20),
+            bounds: open.shared(),
+        }
+    }
+}
+
+impl AsyncRead for Received {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let bytes = (buffer.filled().len() - before) as u64;
+        match this.left.checked_sub(bytes) {
+            Some(left) => this.left = left,
+            None => {
+                let bound = this.bounds.limits().max_response;
+                this.bounds.journal.over(Limit::Response, bound);
+                return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Received {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
 }
 
 fn tls_error(error: &std::io::Error) -> Error {

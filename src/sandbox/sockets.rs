@@ -14,13 +14,15 @@ use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 
-use super::{Grants, Journal, Sandbox};
+use super::{Grants, Journal, Sandbox, Stop};
+use crate::limits::Limit;
 
 /// What a call has looked up.
 #[derive(Default)]
 pub(super) struct Lookups {
     /// The name that each stream of addresses is of.
     streams: HashMap<u32, String>,
+    count: u32,
     /// Where it may connect to by now.
     reachable: Reachable,
 }
@@ -156,6 +158,12 @@ fn resolve(
             .journal
             .deny(format!("socket: the address of {name}"));
         return Ok(Err(ErrorCode::AccessDenied));
+    }
+    // Each may keep a thread of the host for as long as the name server takes.
+    sandbox.lookups.count += 1;
+    let most = sandbox.grants.limits.max_requests;
+    if sandbox.lookups.count > most {
+        return Err(Stop::Limit(Limit::Requests, most.into()).into());
     }
     let stream = sandbox.sockets().resolve_addresses(network, name);
     let stream = code(sandbox, stream)?;

@@ -9,6 +9,9 @@ const LEAST_STACK: &str = "path = '<deep>'\nmax-stack = '64KiB'";
 const LARGE_STACK: &str = "path = '<deep>'\nmax-stack = '4MiB'";
 const REALLOC_STACK: &str = "path = '<deep-realloc>'";
 const READING: &str = "permissions.files = [{ host = '<reading>', guest = '/ro' }]";
+/// How much a listing counts differs between file systems.
+const LISTING: &str = "permissions.files = [{ host = '<reading>', guest = '/ro' }]
+memory = '2GiB'";
 const SMALL_TRANSFER: &str = "max-transfer = '1MiB'";
 
 pub const ATTACKS: &[Attack] = &[
@@ -107,7 +110,7 @@ pub const ATTACKS: &[Attack] = &[
         "folder-listing-bomb",
         "dir_stream_bomb",
         "{}",
-        READING,
+        LISTING,
         limit("1000 open host resources"),
     ),
     attack(
