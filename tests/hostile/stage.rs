@@ -202,6 +202,9 @@ fn answer(request: &str, client: &mut dyn Client) -> std::io::Result<()> {
                 client.write_all(&[b'x'; 1000])?;
             }
         }
+        "/hints" => loop {
+            client.write_all(&b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100))?;
+        },
         "/garbage" => client.write_all(b"\x00\x01 this is no HTTP\r\n\r\n"),
         _ => page(client, "200", "", "hello"),
     }

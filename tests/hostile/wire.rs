@@ -152,3 +152,31 @@ async fn racing_calls_do_not_get_out_by_a_link() {
     }
     assert_eq!(refused, 4, "each of them met the link outside");
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn racing_calls_do_not_open_a_pipe() {
+    let stage = Stage::new();
+    let pipe = stage.fill("<writing>/pipe");
+    let made = std::process::Command::new("mkfifo").arg(pipe).status();
+    assert!(made.unwrap().success());
+    let host = load(stage.manifest(
+        "timeout = '20s'\n\
+         permissions.files = [{ host = '<writing>', guest = '/rw', access = 'read-write' }]",
+    ))
+    .await;
+    let race = json!({
+        "guest": "/rw",
+        "inside": "a.txt",
+        "outside_target": "pipe",
+        "rounds": 300,
+    });
+    let results = host
+        .run_all((0..4).map(|_| call("race", race.clone())))
+        .await;
+    // Opening it would wait for ever for somebody to write.
+    for result in &results {
+        let answer = text(result);
+        assert!(answer.starts_with("read the inside file "), "{answer}");
+    }
+}

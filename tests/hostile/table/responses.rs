@@ -67,6 +67,14 @@ pub const ATTACKS: &[Attack] = &[
     )
     .seen(&[("web", 1)]),
     attack(
+        "interim-responses-without-end",
+        "get",
+        r#"{"url": "http://<web>/hints"}"#,
+        SMALL_WEB,
+        limit("1 MiB of HTTP response bodies"),
+    )
+    .seen(&[("web", 1)]),
+    attack(
         "response-that-is-no-http",
         "get",
         r#"{"url": "http://<web>/garbage"}"#,
