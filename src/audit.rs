@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256;
 use crate::manifest::{AuditConfig, OnAuditError};
 use crate::mask::Mask;
 use crate::tool::{ToolCall, ToolResult};
@@ -242,7 +242,7 @@ impl CallAudit {
                 tool: call.name.clone(),
                 plugin: plugin.map(|(name, _)| name.to_owned()),
                 plugin_sha256: plugin.map(|(_, digest)| digest.to_string()),
-                arguments_sha256: hex(&Sha256::digest(&call.arguments)),
+                arguments_sha256: sha256(&call.arguments),
                 arguments,
             },
         }
@@ -300,14 +300,6 @@ fn line(event: &'static str, subject: Option<&Subject>, detail: impl Serialize) 
     let mut bytes = serde_json::to_vec(&line).expect("its keys are strings");
     bytes.push(b'\n');
     bytes
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    nibbles
-        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-        .collect()
 }
 
 #[cfg(test)]

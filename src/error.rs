@@ -182,6 +182,13 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// One thing that is wrong, with all of a file.
+    pub(crate) fn invalid(file: &Path, message: impl Into<String>) -> Self {
+        LoadError::Invalid(vec![Diagnostic::new(file, None, message)])
+    }
+}
+
 /// One thing that is wrong with a manifest or a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {

@@ -182,7 +182,8 @@ impl ToolHost {
     /// position of its call.
     ///
     /// Calls are taken from the iterator as room comes up, so memory grows with the caps and not
-    /// with the batch. Dropping the stream cancels what runs; [`Batch::cancel`] does so and still
+    /// with the batch; where the manifest has a `max-queue` they have all come, and what finds the queue
+    /// full is refused. Dropping the stream cancels what runs; [`Batch::cancel`] does so and still
     /// yields a result for every call.
     pub fn run<I>(&self, calls: I) -> Batch<I::IntoIter>
     where

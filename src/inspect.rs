@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use tokio::sync::oneshot;
 use wasmtime::component::Component;
 
 use crate::bindings::PluginPre;
+use crate::digest::sha256;
 use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
-use crate::limits::{Limits, seconds};
+use crate::limits::Limits;
 use crate::manifest::PluginConfig;
 use crate::plugin::{Compiled, component};
 use crate::sandbox::Sandbox;
@@ -40,31 +40,16 @@ pub struct Inspection {
 pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspection, LoadError> {
     let path = path.as_ref().to_owned();
     let file = path.clone();
-    let (sender, prepared) = oneshot::channel();
-    // As when a plugin is loaded: on a thread that nobody waits for beyond the bound.
-    let thread = std::thread::Builder::new().name("toolhost-compile".to_owned());
-    thread
-        .spawn(move || drop(sender.send(prepare(&file, cache))))
-        .map_err(|error| invalid(&path, format!("cannot be compiled: {error}")))?;
     let bound = Limits::default().max_compile;
-    let Ok(prepared) = tokio::time::timeout(bound, prepared).await else {
-        let bound = seconds(bound);
-        return Err(invalid(
-            &path,
-            format!("takes longer to compile than {bound}"),
-        ));
-    };
+    let prepared = component::compiling(bound, move || prepare(&file, cache)).await;
     let Prepared {
         bytes,
         component,
         pre,
-    } = match prepared {
-        Ok(prepared) => prepared?,
-        Err(error) => return Err(invalid(&path, format!("cannot be compiled: {error}"))),
-    };
+    } = prepared.map_err(|message| LoadError::invalid(&path, message))??;
     let imports = component::imports(&component);
     let config = PluginConfig::new("", &path);
-    let sha256 = component::digest(&bytes);
+    let sha256 = sha256(&bytes);
     let tools = match pre {
         Ok(pre) => Compiled::ungranted(config, sha256.clone(), pre)
             .list_tools(&path)
@@ -96,7 +81,7 @@ fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
         stack: limits.stack(),
         cache,
     })?;
-    let invalid = |message| invalid(path, message);
+    let invalid = |message| LoadError::invalid(path, message);
     let bytes = component::read(path, limits.max_component).map_err(invalid)?;
     let component = component::compile(&bytes, &engine.engine).map_err(invalid)?;
     let pre = component::link(&component, &engine);
@@ -105,8 +90,4 @@ fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
         component,
         pre,
     })
-}
-
-fn invalid(path: &Path, message: String) -> LoadError {
-    LoadError::Invalid(vec![Diagnostic::new(path, None, message)])
 }

@@ -45,6 +45,7 @@ pub mod wire;
 
 mod audit;
 mod bindings;
+mod digest;
 mod engine;
 mod host;
 mod mask;

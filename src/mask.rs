@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::digest::hex;
 use crate::permissions::Secret;
 
 const MASKED: &str = "***";
@@ -118,7 +119,7 @@ fn add_spellings(secret: &str, spellings: &mut Vec<Vec<u8>>) {
         add(percent.replace("%20", "+"));
         add(percent);
     }
-    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(secret.as_bytes());
     add(hex.to_uppercase());
     add(hex);
     for offset in 0..3 {

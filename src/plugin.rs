@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bindings::PluginPre;
 use crate::bindings::toolhost::plugin::types as wit;
+use crate::digest::sha256;
 use crate::engine::Engine;
 use crate::error::{CallError, Diagnostic, similar};
 use crate::limits::{Limit, Limits};
@@ -78,7 +79,7 @@ impl Compiled {
                 None => Diagnostic::new(&config.path, None, message),
             })
             .and_then(|bytes| {
-                let sha256 = component::digest(&bytes);
+                let sha256 = sha256(&bytes);
                 check_pin(&config, &sha256, manifest)?;
                 let pre = component::compile(&bytes, &engine.engine)
                     .and_then(|component| component::link(&component, engine))

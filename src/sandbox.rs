@@ -122,13 +122,10 @@ impl Sandbox {
         };
         // Opening a folder can fail, and the guest's first import is too late for that.
         if !grants.folders.is_empty() {
-            sandbox.wasi = Some(sandbox.wasi_context()?);
+            let wasi = wasi_context(grants, &sandbox.journal, &sandbox.lookups)?;
+            sandbox.wasi = Some(wasi);
         }
         Ok(sandbox)
-    }
-
-    fn wasi_context(&self) -> Result<WasiCtx, String> {
-        wasi_context(&self.grants, &self.journal, &self.lookups)
     }
 
     /// Counts what the host holds for the guest, and is about to; whether it still fits its memory.
@@ -157,11 +154,9 @@ impl Sandbox {
     }
 }
 
+/// As they are sent, and what a map takes for each.
 fn size_of_fields(fields: &FieldMap) -> usize {
-    let sizes = fields
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 64);
-    sizes.sum()
+    http::size(fields) as usize + fields.len() * 60
 }
 
 fn size_of_request(request: &HostOutgoingRequest) -> usize {

@@ -4,11 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use toolhost::manifest::{AuditConfig, OnAuditError};
 use toolhost::{CallError, LoadError, ToolCall, ToolHost};
 
-use crate::common::{self, call, echo, error, guest, load, manifest, plugin, text};
+use crate::common::{self, call, echo, error, guest, load, manifest, plugin, sha256, text};
 
 async fn host(config: AuditConfig) -> ToolHost {
     let mut manifest = manifest([plugin("echo"), plugin("misbehave")]);
@@ -23,11 +22,6 @@ fn lines(path: &Path) -> Vec<Value> {
     lines
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
-}
-
-fn sha256(bytes: impl AsRef<[u8]>) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn log(folder: &tempfile::TempDir) -> PathBuf {

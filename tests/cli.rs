@@ -7,10 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::common::binary::{Folder, json_lines, listed, run};
-use crate::common::{guest, toolhost};
+use crate::common::{guest, sha256, toolhost};
 
 /// One call of `echo`, as JSON Lines.
 const HELLO: &str = r#"{"id":"call_1","name":"echo","arguments":{"text":"hello"}}"#;
@@ -631,11 +630,7 @@ fn inspect_shows_what_a_plugin_is_without_a_manifest() {
     let ended = folder.run(&[Path::new("inspect"), &path], "").answered();
     let shown = Shown::parse(&ended.stdout);
     let bytes = std::fs::read(&path).unwrap();
-    let digest: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
-    assert_eq!(shown.value("sha256"), digest);
+    assert_eq!(shown.value("sha256"), sha256(&bytes));
     assert_eq!(shown.value("size"), format!("{} bytes", bytes.len()));
     assert_eq!(shown.list("exports"), ["toolhost:plugin/tools@0.1.0"]);
     let imports = shown.list("imports");

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use toolhost::error::{Diagnostic, Location};
 use toolhost::limits::ByteSize;
 use toolhost::manifest::PluginConfig;
@@ -15,7 +14,7 @@ use toolhost::permissions::{Access, SecretSource};
 use toolhost::{LoadError, Manifest, ToolHost};
 
 use crate::common::binary::{Folder, listed};
-use crate::common::{self, call, echo, error, guest, root, text};
+use crate::common::{self, call, echo, error, guest, root, sha256, text};
 
 #[tokio::test]
 async fn every_bad_manifest_gives_its_messages() {
@@ -362,7 +361,7 @@ fn install(folder: &Folder, name: &str, file: &str) {
 
 #[tokio::test]
 async fn a_plugin_with_the_pinned_digest_loads() {
-    let digest = digest(&std::fs::read(guest("echo")).unwrap());
+    let digest = sha256(std::fs::read(guest("echo")).unwrap());
     for pin in [digest.to_uppercase(), digest] {
         let text = format!("{}sha256 = \"{pin}\"\n", listed("echo"));
         let host = common::load(Manifest::parse(&text, "toolhost.toml").unwrap()).await;
@@ -385,14 +384,9 @@ async fn a_plugin_with_another_digest_is_refused_before_it_is_compiled() {
     assert_eq!(problem.file, file);
     assert_eq!(problem.at.unwrap().line, 1);
     assert!(problem.message.contains(&pin), "{problem}");
-    let actual = digest(b"no component at all");
+    let actual = sha256(b"no component at all");
     assert!(problem.message.contains(&actual), "{problem}");
     assert!(problem.message.contains("plugin.wasm"), "{problem}");
-}
-
-fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn text_of_hello(host: &ToolHost) -> String {

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::queue::{Queue, pages_of};
+use super::queue::{Queue, pages_in, pages_of};
 use super::{Shared, ToolHost};
 use crate::audit::AuditLog;
 use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
-use crate::limits::{ByteSize, seconds, size};
+use crate::limits::{ByteSize, size};
 use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, PluginConfig};
 use crate::mask::Mask;
-use crate::plugin::{Compiled, Plugin};
+use crate::plugin::{Compiled, Plugin, component};
 use crate::registry::Registry;
 
 /// Plugins that load at once. Compiling takes all cores by itself.
@@ -92,7 +92,7 @@ impl Loader {
         let audit = match audit {
             Some(config) => Some(Arc::new(AuditLog::open(&config).map_err(|error| {
                 let path = config.path.display();
-                invalid(
+                LoadError::invalid(
                     &file,
                     format!("the audit log {path} cannot be opened: {error}"),
                 )
@@ -141,7 +141,7 @@ impl Loader {
             return Err(LoadError::Invalid(problems));
         }
         let mask = Mask::new(plugins.iter().flat_map(Plugin::secrets))
-            .map_err(|message| invalid(&file, message))?;
+            .map_err(|message| LoadError::invalid(&file, message))?;
         Ok(ToolHost {
             shared: Arc::new(Shared {
                 queue: Queue::new(&host, &plugins),
@@ -152,10 +152,6 @@ impl Loader {
             }),
         })
     }
-}
-
-fn invalid(manifest: &Path, message: String) -> LoadError {
-    LoadError::Invalid(vec![Diagnostic::new(manifest, None, message)])
 }
 
 /// One engine for each size of stack: it is the engine's to bound.
@@ -189,14 +185,14 @@ fn check_caps(file: &Path, host: &HostConfig, plugins: &[PluginConfig]) -> Resul
         .find(|cap| !(1..=MAX_CONCURRENCY).contains(cap))
     {
         let message = format!("max-concurrency must be from 1 to {MAX_CONCURRENCY}, and is {cap}");
-        return Err(invalid(file, message));
+        return Err(LoadError::invalid(file, message));
     }
     let Some(total) = host.total_memory else {
         return Ok(());
     };
     let too_large = plugins
         .iter()
-        .filter(|plugin| pages_of(plugin.limits.memory) * 65536 > total.as_u64());
+        .filter(|plugin| pages_of(plugin.limits.memory) > pages_in(total));
     let problems: Vec<Diagnostic> = too_large
         .map(|plugin| {
             let (name, memory) = (&plugin.name, size(plugin.limits.memory));
@@ -222,28 +218,9 @@ async fn load_plugin(
     let file = manifest.clone();
     let bound = plugin.limits.max_compile;
     let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
-    let (sender, compiled) = oneshot::channel();
-    // Compiling computes for seconds: not on the threads that serve others, and on none that anybody
-    // waits for, because nothing ends it.
-    let thread = std::thread::Builder::new().name("toolhost-compile".to_owned());
-    thread
-        .spawn(move || {
-            // Nobody may be waiting any more.
-            let _ = sender.send(Compiled::new(plugin, &file, &engine));
-        })
-        .map_err(|error| failed(format!("cannot be compiled: {error}")))?;
-    match tokio::time::timeout(bound, compiled).await {
-        Ok(Ok(compiled)) => {
-            let listed = AssertUnwindSafe(compiled?.list_tools(&manifest)).catch_unwind();
-            let panicked = |_| Err(failed("the host panicked on `list-tools`".to_owned()));
-            listed.await.unwrap_or_else(panicked)
-        }
-        Ok(Err(_)) => Err(failed(
-            "cannot be compiled: the compiler panicked".to_owned(),
-        )),
-        Err(_) => Err(failed(format!(
-            "takes longer to compile than the `max-compile` limit of {}",
-            seconds(bound)
-        ))),
-    }
+    let compiled = component::compiling(bound, move || Compiled::new(plugin, &file, &engine));
+    let compiled = compiled.await.map_err(failed)??;
+    let listed = AssertUnwindSafe(compiled.list_tools(&manifest)).catch_unwind();
+    let panicked = |_| Err(failed("the host panicked on `list-tools`".to_owned()));
+    listed.await.unwrap_or_else(panicked)
 }

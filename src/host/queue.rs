@@ -48,7 +48,7 @@ impl Queue {
             .unwrap_or(0)
             .saturating_mul(host.max_concurrency as u64);
         // Where all fit anyway nobody need ask.
-        let total = host.total_memory.map(|total| total.as_u64() / PAGE);
+        let total = host.total_memory.map(pages_in);
         let total = total.filter(|total| *total < most);
         Queue {
             calls: Semaphore::new(host.max_concurrency),
@@ -149,6 +149,12 @@ fn pages(plugin: &Plugin) -> u32 {
     u32::try_from(pages_of(plugin.config.limits.memory)).unwrap_or(u32::MAX)
 }
 
+/// Pages that fit.
+pub(super) fn pages_in(memory: ByteSize) -> u64 {
+    memory.as_u64() / PAGE
+}
+
+/// Pages that are needed.
 pub(super) fn pages_of(memory: ByteSize) -> u64 {
     memory.as_u64().div_ceil(PAGE)
 }

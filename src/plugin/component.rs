@@ -3,15 +3,16 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use bytesize::ByteSize;
-use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::PluginPre;
 use crate::engine::Engine;
-use crate::limits::size;
+use crate::limits::{seconds, size};
 use crate::sandbox::Sandbox;
 
 /// What a plugin exports, and the package of it.
@@ -55,10 +56,26 @@ pub(crate) fn read(path: &Path, bound: ByteSize) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The SHA-256 digest in lower-case hexadecimal.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Compiles on a thread of its own, for so long: it computes for seconds, so not on the threads that
+/// serve others, and nothing ends it, so on none that anybody waits for.
+pub(crate) async fn compiling<T: Send + 'static>(
+    bound: Duration,
+    compile: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let (sender, compiled) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("toolhost-compile".to_owned());
+    thread
+        // Nobody may be waiting any more.
+        .spawn(move || drop(sender.send(compile())))
+        .map_err(|error| format!("cannot be compiled: {error}"))?;
+    match tokio::time::timeout(bound, compiled).await {
+        Ok(Ok(compiled)) => Ok(compiled),
+        Ok(Err(_)) => Err("cannot be compiled: the compiler panicked".to_owned()),
+        Err(_) => Err(format!(
+            "takes longer to compile than the `max-compile` limit of {}",
+            seconds(bound)
+        )),
+    }
 }
 
 /// Compiles a component, or takes its code from the cache.

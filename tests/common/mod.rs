@@ -5,6 +5,7 @@ pub mod binary;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
 use toolhost::manifest::{Manifest, PluginConfig};
 use toolhost::{CallError, CodeCache, Loader, ToolCall, ToolHost, ToolResult};
 
@@ -37,6 +38,12 @@ pub fn manifest(plugins: impl IntoIterator<Item = PluginConfig>) -> Manifest {
     let mut manifest = Manifest::default();
     manifest.plugins.extend(plugins);
     manifest
+}
+
+/// The SHA-256 digest in lower-case hexadecimal.
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub async fn load(manifest: Manifest) -> ToolHost {

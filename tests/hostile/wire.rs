@@ -1,6 +1,7 @@
 //! What arrives at servers, byte for byte.
 
 use serde_json::json;
+use toolhost::{ToolHost, ToolResult};
 
 use super::server::{Server, page};
 use super::stage::{SECRET, Stage};
@@ -128,6 +129,19 @@ async fn an_address_of_ipv6_may_be_granted_by_itself() {
     assert_eq!(seen(), 0);
 }
 
+/// Four calls that put a link to a file inside, then one to somewhere else, under the name that they
+/// open.
+async fn race(host: &ToolHost, elsewhere: &str, rounds: u32) -> Vec<ToolResult> {
+    let race = json!({
+        "guest": "/rw",
+        "inside": "a.txt",
+        "outside_target": elsewhere,
+        "rounds": rounds,
+    });
+    host.run_all((0..4).map(|_| call("race", race.clone())))
+        .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racing_calls_do_not_get_out_by_a_link() {
     let stage = Stage::new();
@@ -135,15 +149,7 @@ async fn racing_calls_do_not_get_out_by_a_link() {
         "permissions.files = [{ host = '<writing>', guest = '/rw', access = 'read-write' }]",
     ))
     .await;
-    let race = json!({
-        "guest": "/rw",
-        "inside": "a.txt",
-        "outside_target": "../outside/note.txt",
-        "rounds": 500,
-    });
-    let results = host
-        .run_all((0..4).map(|_| call("race", race.clone())))
-        .await;
+    let results = race(&host, "../outside/note.txt", 500).await;
     let mut refused = 0;
     for result in &results {
         let answer = text(result);
@@ -165,15 +171,7 @@ async fn racing_calls_do_not_open_a_pipe() {
          permissions.files = [{ host = '<writing>', guest = '/rw', access = 'read-write' }]",
     ))
     .await;
-    let race = json!({
-        "guest": "/rw",
-        "inside": "a.txt",
-        "outside_target": "pipe",
-        "rounds": 300,
-    });
-    let results = host
-        .run_all((0..4).map(|_| call("race", race.clone())))
-        .await;
+    let results = race(&host, "pipe", 300).await;
     // Opening it would wait for ever for somebody to write.
     for result in &results {
         let answer = text(result);
