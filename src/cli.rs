@@ -18,11 +18,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use interrupt::Interrupts;
 use serde::Serialize;
 use toolhost::limits::MAX_TIMEOUT;
 use toolhost::manifest::{FILE_NAME, Manifest};
+use toolhost::wire::Format;
 use toolhost::{CodeCache, Loader, Mask, ToolHost};
 use tracing_subscriber::EnvFilter;
 
@@ -93,6 +95,15 @@ struct HostOptions {
     /// Each call's deadline, such as 10s, instead of the manifest's
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     timeout: Option<Duration>,
+}
+
+/// Takes the name of a wire format.
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.map(|format| match format {
+        Format::OpenaiChat => PossibleValue::new(format.name()).alias("openai"),
+        format => PossibleValue::new(format.name()),
+    });
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Format>())
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {

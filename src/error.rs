@@ -115,6 +115,11 @@ impl CallError {
         }
     }
 
+    /// Of a call whose arguments did not come to their end, and that must not be run for it.
+    pub fn cut_off() -> Self {
+        CallError::invalid_arguments("", "the response ended before they did")
+    }
+
     pub(crate) fn invalid_arguments(
         pointer: impl Into<String>,
         message: impl Into<String>,

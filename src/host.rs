@@ -3,6 +3,7 @@
 mod batch;
 mod lanes;
 mod load;
+mod open;
 mod queue;
 
 use std::any::Any;
@@ -24,6 +25,7 @@ use crate::sandbox::Journal;
 use crate::tool::{Tool, ToolCall, ToolResult, Usage};
 pub use batch::Batch;
 pub use load::{LoadEvent, Loader};
+pub use open::{Canceller, OpenBatch};
 use queue::{Queue, Ticket};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
@@ -33,6 +35,12 @@ use queue::{Queue, Ticket};
 #[derive(Clone)]
 pub struct ToolHost {
     shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for ToolHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.tools().map(|tool| &tool.name)).finish()
+    }
 }
 
 struct Shared {
@@ -143,7 +151,7 @@ impl ToolHost {
     }
 
     /// Answers a call that is not run.
-    fn refuse(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
+    fn refuse_since(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
         let found = self.shared.registry.find(&call.name);
         let ended = self.ending(queued, call, found.map(|(_, plugin, _)| plugin));
         ended.refused(error)

@@ -36,6 +36,7 @@
 
 pub mod error;
 pub mod inspect;
+pub mod json_text;
 pub mod limits;
 pub mod manifest;
 pub mod permissions;
@@ -56,7 +57,7 @@ mod schema;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-pub use host::{Batch, LoadEvent, Loader, Plan, ToolHost};
+pub use host::{Batch, Canceller, LoadEvent, Loader, OpenBatch, Plan, ToolHost};
 pub use manifest::Manifest;
 pub use mask::Mask;
 pub use tool::{Content, Output, Tool, ToolCall, ToolResult, Usage};

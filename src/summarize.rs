@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::json_text::indent;
 use crate::tool::ToolResult;
 
 /// How far to compact.
@@ -66,61 +67,6 @@ impl Summarize {
 #[derive(Deserialize)]
 struct Item<'a>(#[serde(borrow)] &'a RawValue);
 
-/// Nested deeper, indentation would outgrow the document: such a one is treated as text.
-const MAX_DEPTH: usize = 64;
-
-/// Indents valid JSON by two spaces, leaving every token as it is written.
-fn indent(json: &str) -> Option<String> {
-    let mut out = String::with_capacity(json.len() * 2);
-    let mut depth = 0;
-    let mut chars = json.chars().peekable();
-    let newline = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
-    };
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => {
-                out.push(c);
-                while let Some(c) = chars.next() {
-                    out.push(c);
-                    match c {
-                        '\\' => out.extend(chars.next()),
-                        '"' => break,
-                        _ => {}
-                    }
-                }
-            }
-            '{' | '[' => {
-                out.push(c);
-                while chars.next_if(|c| c.is_ascii_whitespace()).is_some() {}
-                if let Some(close) = chars.next_if(|c| matches!(c, '}' | ']')) {
-                    out.push(close);
-                } else {
-                    depth += 1;
-                    if depth > MAX_DEPTH {
-                        return None;
-                    }
-                    newline(&mut out, depth);
-                }
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                newline(&mut out, depth);
-                out.push(c);
-            }
-            ',' => {
-                out.push(c);
-                newline(&mut out, depth);
-            }
-            ':' => out.push_str(": "),
-            c if c.is_ascii_whitespace() => {}
-            c => out.push(c),
-        }
-    }
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,16 +116,6 @@ mod tests {
         assert_eq!(
             summary(&deep),
             "Results from t:\n[[[[\n[cut: the first 4 of 200000 characters]"
-        );
-    }
-
-    #[test]
-    fn indenting_agrees_with_serde_json() {
-        let json = r#"{"a":[1,{"b":"\"x\\","c":{}}],"d":[[],[[2]]],"e":null}"#;
-        let value: serde_json::Value = serde_json::from_str(json).unwrap();
-        assert_eq!(
-            indent(json).unwrap(),
-            serde_json::to_string_pretty(&value).unwrap()
         );
     }
 }

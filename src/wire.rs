@@ -1,34 +1,238 @@
 //! Between the bytes of an API and the library's calls and results: one file for each format.
 //!
-//! Decoding takes a whole response apart without reading the arguments of its calls, so that what
+//! Every format can declare tools, decode calls and encode results ([`Wire`]); those that a model's
+//! API speaks can also make a request and read what comes back, whole or as a stream ([`Api`]).
+//! [`decode`] takes the calls out of a response, [`Format::answers`] makes the messages that
+//! go back, [`Events`] reads a stream.
+//!
+//! Decoding takes a response apart without reading the arguments of its calls, so that what
 //! is wrong with one of them is that call's result and not the response's end.
 
 pub mod json;
-pub mod openai_chat;
+
+mod anthropic;
+mod answer;
+mod detect;
+mod error;
+mod gemini;
+mod mcp;
+mod names;
+mod openai_chat;
+mod openai_responses;
+mod request;
+mod stream;
+mod strict;
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::tool::ToolCall;
+use crate::tool::{Tool, ToolCall};
+pub use answer::Answer;
+pub use error::DecodeError;
+use error::{shape, unfit};
+pub use names::Names;
+pub use request::{Request, ToolChoice};
+pub use stream::{Delta, Events, Received, event_data};
 
 /// A wire format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// OpenAI Chat Completions: a response, its message, or the message's `tool_calls`.
+    /// OpenAI Chat Completions, and the many servers that speak it.
     OpenaiChat,
+    /// OpenAI Responses.
+    OpenaiResponses,
+    /// Anthropic Messages.
+    Anthropic,
+    /// Google Gemini, `generateContent`.
+    Gemini,
+    /// The Model Context Protocol's `tools/call` and `tools/list`.
+    Mcp,
     /// toolhost's own: JSON Lines of `{"id", "name", "arguments"}`.
     Json,
 }
 
+/// What every format can do.
+pub trait Wire: Sync {
+    /// The calls of a response, in order, by the names they have on the wire. A response is
+    /// whatever the API sends, or any part of it that holds its calls.
+    ///
+    /// # Errors
+    ///
+    /// It is not of this format.
+    fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError>;
+
+    /// The tools as a request has them, by these names.
+    fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue>;
+
+    /// What answers one call: a message, or the part of one.
+    fn answer(&self, answer: &Answer) -> Box<RawValue>;
+
+    /// The messages that answer all calls of a response.
+    fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
+        answers
+    }
+
+    /// What the format asks of a tool's name.
+    fn name_rule(&self) -> NameRule;
+}
+
+/// What the formats of models' APIs can do beside.
+pub trait Api: Wire {
+    /// What a model answered, from the whole response.
+    ///
+    /// # Errors
+    ///
+    /// It is not of this format, or it is the API's own error.
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError>;
+
+    /// Reads an event stream from its beginning.
+    fn stream(&self) -> Box<dyn StreamDecoder>;
+
+    /// A message of the user.
+    fn user(&self, text: &str) -> Box<RawValue>;
+
+    /// The body of a request.
+    fn request(&self, request: &Request) -> Box<RawValue>;
+}
+
+/// What a model answered.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// What stands for it in the conversation, unchanged: the messages (or items, or contents) to
+    /// send back ahead of the results.
+    pub messages: Vec<Box<RawValue>>,
+    /// What it says.
+    pub text: String,
+    /// What it calls, in order, by the names on the wire.
+    pub calls: Vec<ToolCall>,
+    /// Why it ended.
+    pub stop: Stop,
+    /// What it took, as far as the API tells.
+    pub tokens: Tokens,
+}
+
+/// Why a model's answer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stop {
+    /// It is complete.
+    End,
+    /// It waits for the results of its calls.
+    Calls,
+    /// It came to the bound on its length.
+    Length,
+    /// Anything else: a filter, a refusal, a fault; the API's own word for it.
+    Other(String),
+}
+
+/// Tokens that a response took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tokens {
+    /// Of the request.
+    pub input: u64,
+    /// Of the response.
+    pub output: u64,
+}
+
+impl std::ops::AddAssign for Tokens {
+    fn add_assign(&mut self, other: Tokens) {
+        self.input += other.input;
+        self.output += other.output;
+    }
+}
+
+/// Reads one response's event stream.
+pub trait StreamDecoder: Send {
+    /// Takes the data of one event, and tells what it brings.
+    ///
+    /// # Errors
+    ///
+    /// The data is not of this format, or it is the API's own error.
+    fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError>;
+
+    /// Ends the stream: what is still open is complete, if the API said so. The reply holds all
+    /// calls that began; [`Received::cut`] names those whose end never came.
+    fn finish(self: Box<Self>, deltas: &mut Vec<Delta>) -> Received;
+}
+
+/// What a format asks of a tool's name.
+#[derive(Clone, Copy, Debug)]
+pub struct NameRule {
+    /// Whether its first character may be a digit or `-`.
+    pub begins_with_any: bool,
+    /// The longest, in characters.
+    pub longest: usize,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Format; 6] = [
+        Format::OpenaiChat,
+        Format::OpenaiResponses,
+        Format::Anthropic,
+        Format::Gemini,
+        Format::Mcp,
+        Format::Json,
+    ];
+
+    /// Its name on the command line and in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::OpenaiChat => "openai-chat",
+            Format::OpenaiResponses => "openai-responses",
+            Format::Anthropic => "anthropic",
+            Format::Gemini => "gemini",
+            Format::Mcp => "mcp",
+            Format::Json => "json",
+        }
+    }
+
+    /// How it is spoken.
+    pub fn wire(self) -> &'static dyn Wire {
+        match self {
+            Format::OpenaiChat => &openai_chat::OpenaiChat,
+            Format::OpenaiResponses => &openai_responses::OpenaiResponses,
+            Format::Anthropic => &anthropic::Anthropic,
+            Format::Gemini => &gemini::Gemini,
+            Format::Mcp => &mcp::Mcp,
+            Format::Json => &json::Json,
+        }
+    }
+
+    /// How its API is spoken; `None` where no model speaks it.
+    pub fn api(self) -> Option<&'static dyn Api> {
+        match self {
+            Format::OpenaiChat => Some(&openai_chat::OpenaiChat),
+            Format::OpenaiResponses => Some(&openai_responses::OpenaiResponses),
+            Format::Anthropic => Some(&anthropic::Anthropic),
+            Format::Gemini => Some(&gemini::Gemini),
+            Format::Mcp | Format::Json => None,
+        }
+    }
+
+    /// Whether its results are printed a line each, rather than as one array of messages.
+    pub fn is_lines(self) -> bool {
+        matches!(self, Format::Mcp | Format::Json)
+    }
+
+    /// The messages that answer the calls of a response, in the order of the calls; none where
+    /// there are no calls.
+    pub fn answers(self, answers: &[Answer]) -> Vec<Box<RawValue>> {
+        if answers.is_empty() {
+            return Vec::new();
+        }
+        let wire = self.wire();
+        wire.messages(answers.iter().map(|answer| wire.answer(answer)).collect())
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Format::OpenaiChat => "openai-chat",
-            Format::Json => "json",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -36,93 +240,23 @@ impl FromStr for Format {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "openai-chat" | "openai" => Ok(Format::OpenaiChat),
-            "json" => Ok(Format::Json),
-            _ => Err(format!(
-                "no format `{text}`; there are openai-chat and json"
-            )),
+        if text == "openai" {
+            return Ok(Format::OpenaiChat);
         }
+        let found = Format::ALL.into_iter().find(|format| format.name() == text);
+        found.ok_or_else(|| {
+            let names = Format::ALL.map(Format::name);
+            format!("no format `{text}`; there are {}", names.join(", "))
+        })
     }
 }
-
-/// Why a response holds no calls that could be run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// There is nothing in it.
-    #[error("the input is empty")]
-    Empty,
-    /// It is not text.
-    #[error("the input is not UTF-8: byte {offset} begins no character")]
-    NotUtf8 {
-        /// Where, from 0.
-        offset: usize,
-    },
-    /// It is not JSON.
-    #[error("the input is not JSON: {error}{}", cut_hint(.error))]
-    NotJson {
-        /// Why, and at which line and column.
-        error: serde_json::Error,
-    },
-    /// One line of JSON Lines is not a call.
-    #[error("line {line} is not a call: {}{}", in_line(.error), cut_hint(.error))]
-    Line {
-        /// Which, from 1.
-        line: usize,
-        /// Why; its own line number is 1.
-        error: serde_json::Error,
-    },
-    /// It is JSON of another shape.
-    #[error("the input is {found}; it must be {expected}")]
-    Shape {
-        /// What it is.
-        found: String,
-        /// What it should be.
-        expected: &'static str,
-    },
-}
-
-fn cut_hint(error: &serde_json::Error) -> &'static str {
-    if error.is_eof() {
-        " (was it cut off?)"
-    } else {
-        ""
-    }
-}
-
-/// The error of one line, which has no number in it.
-fn in_line(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    match text.strip_suffix(&place) {
-        Some(reason) if error.column() > 0 => format!("{reason} at column {}", error.column()),
-        _ => text,
-    }
-}
-
-/// Why text is not what was looked for: no JSON at all, or JSON of another shape.
-fn unfit(error: serde_json::Error) -> DecodeError {
-    if error.is_data() {
-        DecodeError::Shape {
-            found: format!("of another shape ({error})"),
-            expected: EXPECTED,
-        }
-    } else {
-        DecodeError::NotJson { error }
-    }
-}
-
-/// What `decode` takes, in a sentence.
-const EXPECTED: &str = "an OpenAI chat completion, its message, its `tool_calls` array, \
-     or JSON Lines of {\"id\", \"name\", \"arguments\"}";
 
 /// The calls of a response, in order, and the format they were in: `format`, or what the shape
-/// says if that is `None`.
+/// says if that is `None`. Names are those on the wire: see [`Names::restore`].
 ///
 /// # Errors
 ///
-/// The response is not of that format, or of none.
+/// The response is not of that format, or of none, or might be of several.
 pub fn decode(
     response: &[u8],
     format: Option<Format>,
@@ -136,74 +270,9 @@ pub fn decode(
     }
     let format = match format {
         Some(format) => format,
-        None => detect(text)?,
+        None => detect::detect(text)?,
     };
-    let calls = match format {
-        Format::OpenaiChat => openai_chat::decode(text)?,
-        Format::Json => json::decode(text)?,
-    };
-    Ok((format, calls))
-}
-
-fn detect(text: &str) -> Result<Format, DecodeError> {
-    let error = match serde_json::from_str::<&RawValue>(text) {
-        Ok(document) => return detect_document(document.get()),
-        Err(error) => error,
-    };
-    // Not one document: JSON Lines if its first line is a document by itself.
-    let first = text.trim_ascii_start().lines().next().unwrap_or_default();
-    match serde_json::from_str::<&RawValue>(first) {
-        Ok(line) => match detect_document(line.get())? {
-            Format::Json => Ok(Format::Json),
-            Format::OpenaiChat => Err(DecodeError::NotJson { error }),
-        },
-        Err(_) => Err(DecodeError::NotJson { error }),
-    }
-}
-
-/// The keys that tell the formats apart.
-#[derive(serde::Deserialize)]
-struct Shape<'a> {
-    #[serde(borrow)]
-    choices: Option<&'a RawValue>,
-    #[serde(borrow)]
-    role: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    tool_calls: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function: Option<&'a RawValue>,
-}
-
-/// `null` counts as present.
-fn present<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'de RawValue>, D::Error> {
-    serde::Deserialize::deserialize(deserializer).map(Some)
-}
-
-fn detect_document(document: &str) -> Result<Format, DecodeError> {
-    let other = |found: &str| DecodeError::Shape {
-        found: found.to_owned(),
-        expected: EXPECTED,
-    };
-    if document.starts_with('[') {
-        return Ok(Format::OpenaiChat);
-    }
-    if !document.starts_with('{') {
-        return Err(other("neither an object nor an array"));
-    }
-    let shape: Shape = serde_json::from_str(document).map_err(unfit)?;
-    if shape.choices.is_some() || shape.role.is_some() || shape.tool_calls.is_some() {
-        Ok(Format::OpenaiChat)
-    } else if shape.name.is_some() && shape.function.is_none() {
-        Ok(Format::Json)
-    } else if shape.function.is_some() {
-        Err(other("one entry of `tool_calls` without its array"))
-    } else {
-        Err(other("an object of another shape"))
-    }
+    Ok((format, format.wire().decode(text)?))
 }
 
 /// The JSON text of arguments that are given as an object, or as a string that holds one.
@@ -229,4 +298,72 @@ fn label(raw: Option<&RawValue>) -> Option<String> {
         "null" => None,
         text => Some(serde_json::from_str(text).unwrap_or_else(|_| text.to_owned())),
     }
+}
+
+/// A string, if it is one.
+fn string(raw: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(raw?.get()).ok()
+}
+
+/// A whole document.
+fn document(text: &str) -> Result<&RawValue, DecodeError> {
+    serde_json::from_str(text).map_err(unfit)
+}
+
+/// Reads an object. Serde alone would also take an array, for one whose members are in order.
+fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, DecodeError> {
+    let text = raw.get();
+    if text.starts_with('{') {
+        serde_json::from_str(text).map_err(unfit)
+    } else {
+        Err(shape(format!(
+            "of another shape ({} where an object should be)",
+            kind(text)
+        )))
+    }
+}
+
+/// Reads an array, but not its items.
+fn array(raw: &RawValue) -> Result<Vec<&RawValue>, DecodeError> {
+    serde_json::from_str(raw.get()).map_err(unfit)
+}
+
+fn kind(json: &str) -> &'static str {
+    match json.as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// The message of an API's error, which is an object with one, or a text.
+fn api_error(raw: &RawValue) -> DecodeError {
+    #[derive(Deserialize)]
+    struct Error<'a> {
+        #[serde(borrow)]
+        message: Option<&'a RawValue>,
+        #[serde(borrow)]
+        r#type: Option<&'a RawValue>,
+        #[serde(borrow)]
+        status: Option<&'a RawValue>,
+        #[serde(borrow)]
+        code: Option<&'a RawValue>,
+    }
+    let error = object::<Error>(raw).ok();
+    let message = error.as_ref().and_then(|error| label(error.message));
+    let kind = error.and_then(|error| {
+        let kinds = [error.r#type, error.status, error.code];
+        kinds.into_iter().find_map(label)
+    });
+    DecodeError::Api {
+        kind: kind.unwrap_or_default(),
+        message: message.unwrap_or_else(|| label(Some(raw)).unwrap_or_default()),
+    }
+}
+
+fn raw(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {
+    to_raw_value(value).expect("plain data is JSON")
 }

@@ -7,7 +7,8 @@ use toolhost::ToolCall;
 
 use super::result::ResultOptions;
 use super::run::run_batch;
-use super::{HostOptions, Session, Status, print_json};
+use super::{HostOptions, Session, Status};
+use toolhost::wire::Format;
 
 #[derive(clap::Args)]
 pub(super) struct CallOptions {
@@ -44,7 +45,7 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
     let done = run_batch(&host, vec![call], &interrupts, |_| Ok(())).await?;
     for result in &done.results {
         if printer.full {
-            print_json(&printer.message(result))?;
+            printer.encoder(Format::Json, &host).pretty(result)?;
         } else {
             writeln!(std::io::stdout(), "{}", printer.text(result))?;
         }

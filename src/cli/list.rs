@@ -2,28 +2,20 @@
 
 use std::io::{IsTerminal, Write};
 
-use clap::ValueEnum;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
-use toolhost::wire::openai_chat;
+use toolhost::wire::Format;
 use toolhost::{Tool, ToolHost};
 
-use super::{ANSWERED, Session, Status, print_json};
+use super::result::{names, print_document};
+use super::{ANSWERED, Session, Status, format_parser};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
-    /// Print JSON [default: a table on a terminal, else a line per tool, its fields set off by tabs]
-    #[arg(long)]
-    format: Option<ListFormat>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ListFormat {
-    /// As the `tools` of an OpenAI chat completion request
-    #[value(name = "openai-chat", alias = "openai")]
-    OpenaiChat,
-    /// Everything that is known of each tool
-    Json,
+    /// Declare them as that API takes them, or `json`: everything that is known of each [default: a
+    /// table on a terminal, else a line per tool, its fields set off by tabs]
+    #[arg(long, value_parser = format_parser())]
+    format: Option<Format>,
 }
 
 pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Result<Status> {
@@ -31,13 +23,10 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
     let host = session.load_manifest(manifest).await?;
     let mut out = std::io::stdout().lock();
     match options.format {
-        Some(ListFormat::OpenaiChat) => {
-            let tools: Vec<_> = host.tools().map(openai_chat::declare).collect();
-            print_json(&tools)?;
-        }
-        Some(ListFormat::Json) => {
-            let tools: Vec<_> = host.tools().collect();
-            print_json(&tools)?;
+        Some(format) => {
+            drop(out);
+            let tools: Vec<&Tool> = host.tools().collect();
+            print_document(&format.wire().declare(&tools, &names(format, &host)))?;
         }
         None if out.is_terminal() => writeln!(out, "{}", table(&host))?,
         None => {

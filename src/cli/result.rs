@@ -1,11 +1,13 @@
 //! A result as it is printed.
 
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 
-use serde::Serialize;
+use serde_json::value::RawValue;
+use toolhost::json_text::indent;
 use toolhost::summarize::Summarize;
-use toolhost::wire::{json, openai_chat};
-use toolhost::{Manifest, ToolResult};
+use toolhost::wire::{Answer, Format, Names};
+use toolhost::{Manifest, ToolHost, ToolResult};
 
 /// How results are printed.
 #[derive(clap::Args)]
@@ -37,12 +39,11 @@ pub(super) struct Printer {
     summary: Option<Summarize>,
 }
 
-#[derive(Serialize)]
-pub(super) struct Printed<'a> {
-    #[serde(flatten)]
-    message: openai_chat::ToolMessage<'a>,
-    #[serde(flatten)]
-    detail: Option<json::Detail<'a>>,
+/// A [`Printer`] for one format.
+pub(super) struct Encoder<'p> {
+    printer: &'p Printer,
+    format: Format,
+    names: Names,
 }
 
 impl ResultOptions {
@@ -66,17 +67,79 @@ impl ResultOptions {
 
 impl Printer {
     pub(super) fn text(&self, result: &ToolResult) -> String {
+        self.answer(result).to_text()
+    }
+
+    fn answer<'a>(&self, result: &'a ToolResult) -> Answer<'a> {
+        let mut answer = Answer::new(result);
+        answer.full = self.full;
         match &self.summary {
-            Some(summary) => summary.text(result),
-            None => result.to_text(),
+            Some(summary) => answer.summarized(summary),
+            None => answer,
         }
     }
 
-    /// The `role: tool` message that answers the call.
-    pub(super) fn message<'a>(&self, result: &'a ToolResult) -> Printed<'a> {
-        Printed {
-            message: openai_chat::answer(result.id.as_deref(), self.text(result)),
-            detail: self.full.then(|| result.into()),
+    pub(super) fn encoder(&self, format: Format, host: &ToolHost) -> Encoder<'_> {
+        Encoder {
+            printer: self,
+            format,
+            names: names(format, host),
         }
     }
+}
+
+/// The names that the tools of a host have in a format.
+pub(super) fn names(format: Format, host: &ToolHost) -> Names {
+    Names::new(format, host.tools().map(|tool| &*tool.name))
+}
+
+impl Encoder<'_> {
+    fn answer<'a>(&'a self, result: &'a ToolResult) -> Answer<'a> {
+        Answer {
+            name: self.names.wire(&result.name),
+            ..self.printer.answer(result)
+        }
+    }
+
+    /// Prints what answers one call, on a line.
+    pub(super) fn line(&self, result: &ToolResult) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", self.format.wire().answer(&self.answer(result)))?;
+        // Whoever reads along must see it now.
+        out.flush()
+    }
+
+    /// Prints what answers one call, indented.
+    pub(super) fn pretty(&self, result: &ToolResult) -> io::Result<()> {
+        print_document(&self.format.wire().answer(&self.answer(result)))
+    }
+
+    /// Prints the messages that answer all calls, after those that are `ahead` of them.
+    pub(super) fn all(&self, ahead: &[Box<RawValue>], results: &[ToolResult]) -> io::Result<()> {
+        let answers: Vec<Answer> = results.iter().map(|result| self.answer(result)).collect();
+        let mut messages = ahead.to_vec();
+        messages.extend(self.format.answers(&answers));
+        if self.format.is_lines() {
+            let mut out = io::stdout().lock();
+            return messages.iter().try_for_each(|line| writeln!(out, "{line}"));
+        }
+        print_raw(&messages)
+    }
+}
+
+/// Prints JSON documents as one array, indented, every token as it is.
+fn print_raw(documents: &[Box<RawValue>]) -> io::Result<()> {
+    let text = serde_json::to_string(documents)?;
+    let text = indent(&text).unwrap_or(text);
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+/// Prints a JSON document, indented, every token as it is.
+pub(super) fn print_document(document: &RawValue) -> io::Result<()> {
+    let text = indent(document.get());
+    writeln!(
+        io::stdout().lock(),
+        "{}",
+        text.as_deref().unwrap_or(document.get())
+    )
 }

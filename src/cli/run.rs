@@ -1,30 +1,44 @@
 //! `toolhost run`: a model's response in, one result per call out.
 
-use std::io::{IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use indicatif::ProgressBar;
-use toolhost::wire::{self, Format};
-use toolhost::{CallError, ToolCall, ToolHost, ToolResult};
+use serde_json::value::RawValue;
+use toolhost::wire::{self, DecodeError, Delta, Events, Format, Received, Reply, Names, event_data};
+use toolhost::{CallError, OpenBatch, ToolCall, ToolHost, ToolResult};
 
 use super::interrupt::Interrupts;
-use super::result::{Printer, ResultOptions};
+use super::result::{Printer, ResultOptions, names};
 use super::{ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, USAGE};
-use super::{dry_run, print_json, progress, timeline};
+use super::{dry_run, format_parser, progress, timeline};
 
 #[derive(clap::Args)]
 pub(super) struct RunOptions {
-    /// The response: an OpenAI chat completion, its message alone, its `tool_calls` array, or JSON
-    /// Lines of {"id", "name", "arguments"} [default: stdin]
+    /// The response: what the API sent, its message alone, or its calls alone [default: stdin]
     file: Option<PathBuf>,
 
-    /// The response's format, instead of what its shape says: openai-chat or json
-    #[arg(long)]
+    /// The response's format, instead of what its shape says
+    #[arg(long, value_parser = format_parser())]
     format: Option<Format>,
 
-    /// Print one JSON line per result as it completes, instead of one array in the calls' order
+    /// The format of the results [default: the response's]
+    #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
+    output_format: Option<Format>,
+
+    /// The response is an event stream: start each call as soon as its arguments are complete
+    #[arg(long)]
+    sse: bool,
+
+    /// Print the response's own message ahead of the results, as the next request needs both
+    #[arg(long, conflicts_with = "stream")]
+    with_message: bool,
+
+    /// Print one line of JSON per result as it completes, instead of the messages that answer all
+    /// calls in their order
     #[arg(long)]
     stream: bool,
 
@@ -34,7 +48,7 @@ pub(super) struct RunOptions {
 
     /// Run nothing: print for each call the plugin that would serve it and what that is granted, or
     /// why it would fail
-    #[arg(long, conflicts_with_all = ["stream", "timeline"])]
+    #[arg(long, conflicts_with_all = ["stream", "timeline", "sse", "with_message"])]
     dry_run: bool,
 
     #[command(flatten)]
@@ -45,44 +59,63 @@ pub(super) struct RunOptions {
 }
 
 pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result<Status> {
-    let response = match &options.file {
-        Some(file) if file.as_os_str() != "-" => {
-            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?
-        }
-        _ if options.file.is_none() && std::io::stdin().is_terminal() => {
-            eprintln!("error: no FILE, and stdin is a terminal; see toolhost run --help");
-            return Ok(USAGE);
-        }
-        _ => read_stdin()?,
+    let file = options.file.as_deref();
+    let file = file.filter(|file| file.as_os_str() != "-");
+    if options.file.is_none() && io::stdin().is_terminal() {
+        eprintln!("error: no FILE, and stdin is a terminal; see toolhost run --help");
+        return Ok(USAGE);
+    }
+    if options.sse {
+        return run_events(&options, file, session).await;
+    }
+    let response = match file {
+        Some(file) => std::fs::read(file).with_context(|| unreadable(file))?,
+        None => read_stdin()?,
     };
-    let (_, calls) = wire::decode(&response, options.format)?;
+    let (format, mut calls) = wire::decode(&response, options.format)?;
+    let ahead = match options.with_message {
+        true => own_messages(format, &response)?,
+        false => Vec::new(),
+    };
     drop(response);
     let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load(&options.host).await?;
+    names(format, &host).restore(&mut calls);
     if options.dry_run {
         return dry_run::run(&host, &calls, options.result.fail_on_error);
     }
     let printer = options.result.printer(&manifest);
+    let encoder = printer.encoder(options.output_format.unwrap_or(format), &host);
     let done = run_batch(&host, calls, &interrupts, |result| {
         if options.stream {
-            print_line(&printer, result)
-        } else {
-            Ok(())
+            encoder.line(result)?;
         }
+        Ok(())
     })
     .await?;
     if !options.stream {
-        let messages: Vec<_> = done
-            .results
-            .iter()
-            .map(|result| printer.message(result))
-            .collect();
-        print_json(&messages)?;
+        encoder.all(&ahead, &done.results)?;
     }
     if options.timeline {
         eprint!("{}", timeline::draw(&done.results));
     }
     Ok(done.status(options.result.fail_on_error))
+}
+
+fn unreadable(file: &Path) -> String {
+    format!("cannot read {}", file.display())
+}
+
+/// The messages that stand for a response in the conversation.
+fn own_messages(format: Format, response: &[u8]) -> anyhow::Result<Vec<Box<RawValue>>> {
+    let api = format
+        .api()
+        .with_context(|| format!("--with-message: a response in {format} has no message"))?;
+    let text = std::str::from_utf8(response)?;
+    let reply = api
+        .reply(text.trim_start_matches('\u{feff}'))
+        .context("--with-message needs the response whole, as the API sent it")?;
+    Ok(reply.messages)
 }
 
 /// The results of a batch, in the order of the calls; without those that an interrupt cut off.
@@ -148,13 +181,212 @@ fn told<T>(bar: &ProgressBar, print: impl FnOnce() -> T) -> T {
     bar.suspend(print)
 }
 
-fn print_line(printer: &Printer, result: &ToolResult) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, &printer.message(result)).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    // Whoever reads along must see it now.
-    out.flush()?;
-    Ok(())
+/// Runs the calls of an event stream while it comes in.
+async fn run_events(
+    options: &RunOptions,
+    file: Option<&Path>,
+    session: Session,
+) -> anyhow::Result<Status> {
+    let chunks = match file {
+        Some(file) => {
+            let file = std::fs::File::open(file).with_context(|| unreadable(file))?;
+            chunks(Box::new(file))
+        }
+        None => chunks(Box::new(io::stdin())),
+    };
+    let interrupts = session.interrupts.clone();
+    let (host, manifest) = session.load(&options.host).await?;
+    let printer = options.result.printer(&manifest);
+    let mut reading = Reading {
+        options,
+        printer: &printer,
+        host: &host,
+        events: Events::new(options.format)?,
+        names: None,
+        batch: host.open_batch(),
+        results: Vec::new(),
+        bar: progress::calls(0),
+    };
+    let mut data = std::pin::pin!(event_data(chunks));
+    let mut failure: Option<DecodeError> = None;
+    let mut is_reading = true;
+    let mut interrupted = false;
+    interrupts.batch_begins();
+    while is_reading || reading.batch.running() > 0 {
+        tokio::select! {
+            biased;
+            () = interrupts.asked(), if !interrupted => {
+                interrupted = true;
+                is_reading = false;
+                reading.batch.cancel();
+            }
+            event = data.next(), if is_reading => {
+                let taken = match event {
+                    Some(event) => event.and_then(|data: String| reading.event(&data)),
+                    None => {
+                        is_reading = false;
+                        Ok(())
+                    }
+                };
+                if let Err(error) = taken {
+                    is_reading = false;
+                    failure = Some(error);
+                }
+            }
+            Some((position, result)) = reading.batch.next(), if reading.batch.running() > 0 => {
+                let cancelled = matches!(result.outcome, Err(CallError::Cancelled));
+                if !(interrupted && cancelled) {
+                    reading.result(position, result)?;
+                }
+            }
+        }
+    }
+    reading.end(failure, interrupted).await
+}
+
+/// An event stream that is being read, and the calls that have begun.
+struct Reading<'r> {
+    options: &'r RunOptions,
+    printer: &'r Printer,
+    host: &'r ToolHost,
+    events: Events,
+    /// From when the format is known.
+    names: Option<Names>,
+    batch: OpenBatch,
+    /// By the calls' positions.
+    results: Vec<Option<ToolResult>>,
+    bar: ProgressBar,
+}
+
+impl Reading<'_> {
+    fn event(&mut self, data: &str) -> Result<(), DecodeError> {
+        let deltas = self.events.event(data)?;
+        self.begin(deltas);
+        Ok(())
+    }
+
+    fn begin(&mut self, deltas: Vec<Delta>) {
+        for delta in deltas {
+            if let Delta::Call { position, call } = delta {
+                let call = self.restored(call);
+                self.place(position);
+                self.batch.add(position, call);
+            }
+        }
+    }
+
+    /// The call by its tool's name.
+    fn restored(&mut self, mut call: ToolCall) -> ToolCall {
+        if let Some(format) = self.events.format() {
+            let names = self.names.get_or_insert_with(|| names(format, self.host));
+            names.restore(std::slice::from_mut(&mut call));
+        }
+        call
+    }
+
+    fn place(&mut self, position: usize) {
+        self.bar.inc_length(1);
+        if self.results.len() <= position {
+            self.results.resize_with(position + 1, || None);
+        }
+    }
+
+    fn result(&mut self, position: usize, result: ToolResult) -> anyhow::Result<()> {
+        if self.options.stream {
+            let encoder = self.printer.encoder(self.output_format(), self.host);
+            told(&self.bar, || encoder.line(&result))?;
+        }
+        self.results[position] = Some(result);
+        Ok(())
+    }
+
+    fn output_format(&self) -> Format {
+        let format = self.options.output_format.or(self.events.format());
+        format.unwrap_or(Format::Json)
+    }
+
+    /// What is printed when no more comes; what had completed is, whatever has failed.
+    async fn end(
+        mut self,
+        mut failure: Option<DecodeError>,
+        interrupted: bool,
+    ) -> anyhow::Result<Status> {
+        let format = self.output_format();
+        let mut ahead = Vec::new();
+        match self.events.finish() {
+            Ok((deltas, received)) => {
+                if failure.is_none() && !interrupted {
+                    self.begin(deltas);
+                }
+                while let Some((position, result)) = self.batch.next().await {
+                    self.result(position, result)?;
+                }
+                if !interrupted {
+                    self.refuse_cut(&received)?;
+                    if !received.is_complete {
+                        failure.get_or_insert(DecodeError::Broken {
+                            why: "it ended before the response did".to_owned(),
+                        });
+                    }
+                }
+                if self.options.with_message {
+                    let Reply { messages, .. } = received.reply;
+                    ahead = messages;
+                }
+            }
+            Err(error) => drop(failure.get_or_insert(error)),
+        }
+        self.bar.finish_and_clear();
+        let done = Done {
+            results: self.results.into_iter().flatten().collect(),
+            interrupted,
+        };
+        let nothing = failure.is_some() && done.results.is_empty();
+        if !self.options.stream && !nothing {
+            let encoder = self.printer.encoder(format, self.host);
+            encoder.all(&ahead, &done.results)?;
+        }
+        if self.options.timeline {
+            eprint!("{}", timeline::draw(&done.results));
+        }
+        match failure {
+            Some(error) if !interrupted => Err(error.into()),
+            _ => Ok(done.status(self.options.result.fail_on_error)),
+        }
+    }
+
+    /// Calls whose arguments never came to their end are answered, and not run.
+    fn refuse_cut(&mut self, received: &Received) -> anyhow::Result<()> {
+        for position in &received.cut {
+            let call = self.restored(received.reply.calls[*position].clone());
+            let result = self.host.refuse(&call, CallError::cut_off());
+            self.place(*position);
+            self.result(*position, result)?;
+        }
+        Ok(())
+    }
+}
+
+/// What can be read, as it comes.
+fn chunks(mut input: Box<dyn Read + Send>) -> impl Stream<Item = io::Result<Bytes>> {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
+    // Reading blocks, and nothing can end it: not a task of the runtime, which would wait for it.
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let read = match input.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => Ok(Bytes::copy_from_slice(&buffer[..length])),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let is_over = read.is_err();
+            if sender.blocking_send(read).is_err() || is_over {
+                break;
+            }
+        }
+    });
+    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
 }
 
 pub(super) fn read_stdin() -> anyhow::Result<Vec<u8>> {

@@ -200,7 +200,7 @@ impl Shared {
     }
 
     fn refuse(&self, Refused { index, call, error }: Refused) -> Indexed {
-        (index, self.host.refuse(self.begun, &call, error))
+        (index, self.host.refuse_since(self.begun, &call, error))
     }
 
     /// Ends the calls that still wait when none may any more.

@@ -1,72 +1,76 @@
-//! OpenAI Chat Completions, as <https://platform.openai.com/docs/api-reference/chat> has it.
+//! OpenAI Chat Completions, as <https://platform.openai.com/docs/api-reference/chat> has it, and
+//! as the servers that follow it do: llama.cpp, vLLM, Ollama and others.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
-use super::{DecodeError, arguments, label, unfit};
+use super::error::{DecodeError, shape};
+use super::json::Detail;
+use super::request::Body;
+use super::stream::{Open, taken};
+use super::strict::is_strict;
+use super::{
+    Answer, Api, Delta, NameRule, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens,
+    ToolChoice, Wire, api_error, arguments, array, document, label, object, raw, string,
+};
 use crate::tool::{Tool, ToolCall};
 
-/// A tool as the request's `tools` takes it.
-#[derive(Debug, Serialize)]
-pub struct Declaration<'a> {
+pub(super) struct OpenaiChat;
+
+#[derive(Serialize)]
+struct Declaration<'a> {
     r#type: &'static str,
     function: Function<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Function<'a> {
     name: &'a str,
     description: &'a str,
-    parameters: &'a serde_json::Value,
+    parameters: &'a Value,
+    strict: bool,
 }
 
-/// Declares a tool.
-pub fn declare(tool: &Tool) -> Declaration<'_> {
-    Declaration {
-        r#type: "function",
-        function: Function {
-            name: &tool.name,
-            description: &tool.description,
-            parameters: &tool.input_schema,
-        },
-    }
-}
-
-/// The message that answers one call.
-#[derive(Debug, Serialize)]
-pub struct ToolMessage<'a> {
+#[derive(Serialize)]
+struct ToolMessage<'a> {
     role: &'static str,
     /// The API wants one; a call that came without has none to give back.
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
+    /// The API has no flag for errors, and takes text only: the text says what else there is.
     content: String,
-}
-
-/// Answers the call with that id. The API has no flag for errors: the text says it.
-pub fn answer(id: Option<&str>, content: String) -> ToolMessage<'_> {
-    ToolMessage {
-        role: "tool",
-        tool_call_id: id,
-        content,
-    }
+    #[serde(flatten)]
+    detail: Option<Detail<'a>>,
 }
 
 #[derive(Deserialize)]
 struct Completion<'a> {
     #[serde(borrow)]
-    choices: Option<Vec<Choice<'a>>>,
+    choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Choice<'a> {
     #[serde(borrow)]
-    message: Option<Message<'a>>,
+    message: Option<&'a RawValue>,
+    finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
-    tool_calls: Option<Vec<Call<'a>>>,
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -74,14 +78,9 @@ struct Call<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
-    function: Option<CalledFunction<'a>>,
+    function: Option<&'a RawValue>,
     #[serde(borrow)]
-    custom: Option<CalledCustom<'a>>,
-    /// Without the `function` around it, as scripts write it.
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
+    custom: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -101,60 +100,476 @@ struct CalledCustom<'a> {
     input: Option<&'a RawValue>,
 }
 
-pub(super) fn decode(text: &str) -> Result<Vec<ToolCall>, DecodeError> {
-    let document: &RawValue = serde_json::from_str(text).map_err(unfit)?;
-    let text = document.get();
-    let calls = if text.starts_with('[') {
-        serde_json::from_str(text).map_err(unfit)?
-    } else {
-        let completion: Completion = serde_json::from_str(text).map_err(unfit)?;
-        match completion.choices {
-            Some(choices) => chosen(choices)?,
-            None => {
-                let message: Message = serde_json::from_str(text).map_err(unfit)?;
-                message.tool_calls.unwrap_or_default()
+#[derive(Deserialize)]
+struct Usage {
+    #[serde(default)]
+    prompt_tokens: u64,
+    #[serde(default)]
+    completion_tokens: u64,
+}
+
+impl Wire for OpenaiChat {
+    fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
+        let document = document(text)?;
+        if document.get().starts_with('[') {
+            return calls(document);
+        }
+        let completion: Completion = object(document)?;
+        if let Some(choices) = completion.choices {
+            return chosen(choices);
+        }
+        let one: Call = object(document)?;
+        if one.function.is_some() || one.custom.is_some() {
+            return Ok(vec![call(document)?]);
+        }
+        let message: Message = object(document)?;
+        match (message.tool_calls, completion.error) {
+            (Some(tool_calls), _) => calls(tool_calls),
+            (None, Some(error)) => Err(api_error(error)),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
+        let declare = |tool: &&Tool| {
+            raw(&Declaration {
+                r#type: "function",
+                function: Function {
+                    name: names.wire(&tool.name),
+                    description: &tool.description,
+                    parameters: &tool.input_schema,
+                    strict: is_strict(&tool.input_schema),
+                },
+            })
+        };
+        raw(&tools.iter().map(declare).collect::<Vec<_>>())
+    }
+
+    fn answer(&self, answer: &Answer) -> Box<RawValue> {
+        raw(&ToolMessage {
+            role: "tool",
+            tool_call_id: answer.id(),
+            content: answer.to_text(),
+            detail: answer.detail(),
+        })
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule {
+            begins_with_any: true,
+            longest: 64,
+        }
+    }
+}
+
+impl Api for OpenaiChat {
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
+        let completion: Completion = object(document(text)?)?;
+        if let Some(error) = completion.error {
+            return Err(api_error(error));
+        }
+        let choices = match completion.choices {
+            Some(choices) => array(choices)?,
+            None => return Err(shape("an object without `choices`")),
+        };
+        let Some(choice) = choices.first() else {
+            return Err(shape("a completion without a choice"));
+        };
+        let choice: Choice = object(choice)?;
+        let Some(message_raw) = choice.message else {
+            return Err(shape("a choice without a message"));
+        };
+        let message: Message = object(message_raw)?;
+        let calls = match message.tool_calls {
+            Some(tool_calls) => calls(tool_calls)?,
+            _ => Vec::new(),
+        };
+        let text = content_text(message.content).or_else(|| string(message.refusal));
+        Ok(Reply {
+            messages: vec![message_raw.to_owned()],
+            text: text.unwrap_or_default(),
+            stop: stop(choice.finish_reason, !calls.is_empty()),
+            calls,
+            tokens: tokens(completion.usage),
+        })
+    }
+
+    fn stream(&self) -> Box<dyn StreamDecoder> {
+        Box::<Stream>::default()
+    }
+
+    fn user(&self, text: &str) -> Box<RawValue> {
+        raw(&json!({ "role": "user", "content": text }))
+    }
+
+    fn request(&self, request: &Request) -> Box<RawValue> {
+        let mut messages = Vec::new();
+        if let Some(system) = request.system {
+            messages.push(raw(&json!({ "role": "system", "content": system })));
+        }
+        messages.extend_from_slice(request.messages);
+        let mut body = Body::new();
+        body.set("model", request.model);
+        body.set("messages", &messages);
+        if let Some(tools) = request.tools {
+            body.set("tools", tools);
+            body.set_some("tool_choice", chat_choice(request.tool_choice));
+            if !request.parallel {
+                body.set("parallel_tool_calls", &false);
             }
         }
-    };
-    Ok(calls.into_iter().map(call).collect())
+        body.set_some("temperature", request.temperature);
+        let longest = match request.is_openai {
+            true => "max_completion_tokens",
+            false => "max_tokens",
+        };
+        body.set_some(longest, request.max_tokens);
+        if request.stream {
+            body.set("stream", &true);
+            body.set("stream_options", &json!({ "include_usage": true }));
+        }
+        body.with(request.extra)
+    }
+}
+
+fn chat_choice(choice: &ToolChoice) -> Option<Value> {
+    match choice {
+        ToolChoice::Auto => None,
+        ToolChoice::None => Some(json!("none")),
+        ToolChoice::Required => Some(json!("required")),
+        ToolChoice::Tool(name) => Some(json!({ "type": "function", "function": { "name": name } })),
+    }
 }
 
 /// The calls of the one choice that has any.
-fn chosen(choices: Vec<Choice>) -> Result<Vec<Call>, DecodeError> {
-    let mut calls: Vec<Vec<Call>> = choices
-        .into_iter()
-        .filter_map(|choice| choice.message?.tool_calls)
-        .filter(|calls| !calls.is_empty())
-        .collect();
-    if calls.len() > 1 {
-        // Running them all would do things that no reader of one choice asked for.
-        return Err(DecodeError::Shape {
-            found: format!(
-                "a completion of which {} choices have tool calls",
-                calls.len()
-            ),
-            expected: "one of them: pass the message of the choice you mean",
-        });
+fn chosen(choices: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
+    let mut chosen: Vec<Vec<ToolCall>> = Vec::new();
+    for choice in array(choices)? {
+        let choice: Choice = object(choice)?;
+        let Some(message) = choice.message else {
+            continue;
+        };
+        let message: Message = object(message)?;
+        if let Some(tool_calls) = message.tool_calls {
+            chosen.push(calls(tool_calls)?);
+        }
     }
-    Ok(calls.pop().unwrap_or_default())
+    chosen.retain(|calls| !calls.is_empty());
+    only(chosen, "completion", "choices")
 }
 
-fn call(call: Call) -> ToolCall {
+/// Running the calls of several alternatives would do things that no reader of one asked for.
+pub(super) fn only(
+    mut alternatives: Vec<Vec<ToolCall>>,
+    of: &str,
+    named: &str,
+) -> Result<Vec<ToolCall>, DecodeError> {
+    if alternatives.len() > 1 {
+        return Err(DecodeError::Shape {
+            found: format!(
+                "a {of} of which {} {named} have tool calls",
+                alternatives.len()
+            ),
+            expected: "one of them: pass the message of the one you mean",
+        });
+    }
+    Ok(alternatives.pop().unwrap_or_default())
+}
+
+fn calls(tool_calls: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
+    array(tool_calls)?.into_iter().map(call).collect()
+}
+
+fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
+    let call: Call = object(raw)?;
     let (name, given) = match (call.function, call.custom) {
-        (Some(function), _) => (function.name, function.arguments),
-        (None, Some(custom)) => (custom.name, custom.input),
-        (None, None) => (call.name, call.arguments),
+        (Some(function), _) => {
+            let function: CalledFunction = object(function)?;
+            (function.name, function.arguments)
+        }
+        (None, Some(custom)) => {
+            let custom: CalledCustom = object(custom)?;
+            (custom.name, custom.input)
+        }
+        (None, None) => return Err(shape("a tool call without its `function`")),
     };
-    ToolCall {
+    Ok(ToolCall {
         id: label(call.id),
         name: label(name).unwrap_or_default(),
         arguments: arguments(given),
+    })
+}
+
+/// The text of a content that is a string or an array of parts.
+fn content_text(content: Option<&RawValue>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Part<'a> {
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+    }
+    let content = content?;
+    if let Some(text) = string(Some(content)) {
+        return Some(text);
+    }
+    let parts = array(content).ok()?;
+    let texts = parts.into_iter().filter_map(|part| {
+        let part: Part = object(part).ok()?;
+        string(part.text)
+    });
+    Some(texts.collect())
+}
+
+fn stop(reason: Option<String>, has_calls: bool) -> Stop {
+    match reason.as_deref() {
+        Some("length") => Stop::Length,
+        // Some servers say `stop` for calls too.
+        _ if has_calls => Stop::Calls,
+        Some("stop" | "tool_calls") | None => Stop::End,
+        Some(other) => Stop::Other(other.to_owned()),
+    }
+}
+
+fn tokens(usage: Option<&RawValue>) -> Tokens {
+    let usage: Option<Usage> = usage.and_then(|usage| object(usage).ok());
+    usage.map_or_else(Tokens::default, |usage| Tokens {
+        input: usage.prompt_tokens,
+        output: usage.completion_tokens,
+    })
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ChunkChoice<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ChunkMessage<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    refusal: Option<String>,
+    /// What some servers want back beside the calls that came of it.
+    reasoning_content: Option<String>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ChunkCall<'a> {
+    index: Option<u64>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function: Option<&'a RawValue>,
+    /// What some servers want back with the call.
+    extra_content: Option<Value>,
+}
+
+#[derive(Default)]
+struct Stream {
+    text: String,
+    refusal: String,
+    reasoning: String,
+    calls: Vec<Open>,
+    extras: Vec<Option<Value>>,
+    /// From an index to the call that came last under it.
+    by_index: BTreeMap<u64, usize>,
+    /// The choice that has calls.
+    choice: Option<u64>,
+    finish_reason: Option<String>,
+    is_complete: bool,
+    tokens: Tokens,
+}
+
+impl StreamDecoder for Stream {
+    fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        if data == "[DONE]" {
+            self.is_complete = true;
+            return Ok(());
+        }
+        let chunk: Chunk = object(document(data)?)?;
+        if let Some(error) = chunk.error {
+            return Err(api_error(error));
+        }
+        if chunk.usage.is_some() {
+            self.tokens = tokens(chunk.usage);
+        }
+        let choices = match chunk.choices {
+            Some(choices) => array(choices)?,
+            None => Vec::new(),
+        };
+        for choice in choices {
+            let choice: ChunkChoice = object(choice)?;
+            if let Some(delta) = choice.delta {
+                self.delta(choice.index, object(delta)?, deltas)?;
+            }
+            if let Some(reason) = choice.finish_reason {
+                // Even a call that is not whole is over now.
+                if reason != "length" {
+                    self.complete(deltas);
+                }
+                self.finish_reason = Some(reason);
+                self.is_complete = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>, deltas: &mut Vec<Delta>) -> Received {
+        if self.is_complete && self.finish_reason.as_deref() != Some("length") {
+            self.complete(deltas);
+        }
+        let (calls, cut) = taken(&self.calls);
+        let mut message = Map::new();
+        message.insert("role".to_owned(), json!("assistant"));
+        let content = match (&*self.text, calls.is_empty()) {
+            ("", false) => Value::Null,
+            (text, _) => json!(text),
+        };
+        message.insert("content".to_owned(), content);
+        for (key, text) in [
+            ("refusal", &self.refusal),
+            ("reasoning_content", &self.reasoning),
+        ] {
+            if !text.is_empty() {
+                message.insert(key.to_owned(), json!(text));
+            }
+        }
+        if !calls.is_empty() {
+            let calls = self.calls.iter().zip(self.extras);
+            let calls: Vec<Value> = calls
+                .map(|(call, extra)| {
+                    let function = json!({ "name": call.name, "arguments": call.arguments });
+                    let mut call =
+                        json!({ "id": call.id, "type": "function", "function": function });
+                    if let Some(extra) = extra {
+                        call["extra_content"] = extra;
+                    }
+                    call
+                })
+                .collect();
+            message.insert("tool_calls".to_owned(), Value::Array(calls));
+        }
+        let text = match self.text.is_empty() {
+            true => self.refusal,
+            false => self.text,
+        };
+        Received {
+            reply: Reply {
+                messages: vec![raw(&message)],
+                text,
+                stop: stop(self.finish_reason, !calls.is_empty()),
+                calls,
+                tokens: self.tokens,
+            },
+            is_complete: self.is_complete,
+            cut,
+        }
+    }
+}
+
+impl Stream {
+    fn delta(
+        &mut self,
+        choice: u64,
+        message: ChunkMessage,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<(), DecodeError> {
+        let texts = [
+            (content_text(message.content), &mut self.text),
+            (message.refusal, &mut self.refusal),
+        ];
+        for (piece, whole) in texts {
+            if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
+                whole.push_str(&piece);
+                deltas.push(Delta::Text(piece));
+            }
+        }
+        self.reasoning
+            .push_str(&message.reasoning_content.unwrap_or_default());
+        let Some(tool_calls) = message.tool_calls else {
+            return Ok(());
+        };
+        for call in array(tool_calls)? {
+            if *self.choice.get_or_insert(choice) != choice {
+                return only(vec![Vec::new(), Vec::new()], "completion", "choices").map(drop);
+            }
+            self.call(object(call)?, deltas)?;
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, piece: ChunkCall, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        let id = label(piece.id).filter(|id| !id.is_empty());
+        let function: Option<CalledFunction> = match piece.function {
+            Some(function) => Some(object(function)?),
+            None => None,
+        };
+        let name = function.as_ref().and_then(|function| label(function.name));
+        let name = name.filter(|name| !name.is_empty());
+        // Some servers count no index, or the same for all calls: then a new id begins a new call,
+        // and what has none belongs to the call before.
+        let index = piece.index.unwrap_or(match self.by_index.last_key_value() {
+            Some((last, _)) if id.is_none() && name.is_none() => *last,
+            Some((last, _)) if id.is_some() => last + 1,
+            Some((last, _)) => *last + u64::from(name.is_some()),
+            None => 0,
+        });
+        let known = self.by_index.get(&index).copied();
+        let position = known.filter(|known| {
+            let call = &self.calls[*known];
+            id.is_none() || call.id.is_none() || call.id == id
+        });
+        let position = position.unwrap_or_else(|| {
+            self.calls.push(Open::default());
+            self.extras.push(None);
+            self.by_index.insert(index, self.calls.len() - 1);
+            self.calls.len() - 1
+        });
+        let call = &mut self.calls[position];
+        if call.id.is_none() {
+            call.id = id;
+        }
+        if call.name.is_empty() {
+            call.name = name.unwrap_or_default();
+        }
+        if piece.extra_content.is_some() {
+            self.extras[position] = piece.extra_content;
+        }
+        let given = function.and_then(|function| function.arguments);
+        if call.push(&arguments(given)) {
+            call.complete(position, deltas);
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, deltas: &mut Vec<Delta>) {
+        for (position, call) in self.calls.iter_mut().enumerate() {
+            call.complete(position, deltas);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decode(text: &str) -> Result<Vec<ToolCall>, DecodeError> {
+        OpenaiChat.decode(text)
+    }
 
     #[test]
     fn arguments_stay_text_and_none_spoils_its_siblings() {
@@ -163,7 +578,7 @@ mod tests {
                 {"id":"b","function":{"name":"f","arguments":"{\"x\":\"\ud800\"}"}},
                 {"id":null,"function":{"name":"f","arguments":{"x":[1.0]}}},
                 {"id":7,"type":"custom","custom":{"name":"g","input":"free text"}},
-                {}]"#,
+                {"function":{}}]"#,
         )
         .unwrap();
         let seen: Vec<_> = calls
@@ -203,5 +618,12 @@ mod tests {
         assert_eq!(decode(&one).unwrap().len(), 1);
         let two = format!(r#"{{"choices":[{choice},{choice}]}}"#);
         assert!(matches!(decode(&two), Err(DecodeError::Shape { .. })));
+    }
+
+    #[test]
+    fn an_array_is_no_object_whose_members_are_in_order() {
+        for text in [r#"["id",{"name":"f"}]"#, r#"[["id",{"name":"f"}]]"#] {
+            assert!(decode(text).is_err(), "{text}");
+        }
     }
 }

@@ -1,0 +1,98 @@
+//! A batch whose calls come one by one, as a stream of a model's response brings them.
+
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::ToolHost;
+use crate::error::CallError;
+use crate::tool::{ToolCall, ToolResult};
+
+/// A batch that is still being added to: each call starts when it is added, as far as the caps let it.
+///
+/// Dropping it ends what runs.
+#[derive(Debug)]
+pub struct OpenBatch {
+    host: ToolHost,
+    running: JoinSet<(usize, ToolResult)>,
+    cancel: CancellationToken,
+}
+
+/// Ends the calls of an [`OpenBatch`], from wherever it is.
+#[derive(Clone, Debug)]
+pub struct Canceller(CancellationToken);
+
+impl Canceller {
+    /// Ends what runs and starts nothing more, as [`OpenBatch::cancel`] does.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// Whether it was asked to.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
+impl OpenBatch {
+    pub(super) fn new(host: ToolHost) -> Self {
+        OpenBatch {
+            host,
+            running: JoinSet::new(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// Adds a call, whose result will come with this number.
+    pub fn add(&mut self, number: usize, call: ToolCall) {
+        let (host, cancel) = (self.host.clone(), self.cancel.clone());
+        let queued = Instant::now();
+        self.running.spawn(async move {
+            let result = host.call_since(queued, call, &cancel, None).await;
+            (number, result)
+        });
+    }
+
+    /// Calls that have no result yet.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// The next result with its call's number; `None` when no call runs.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<(usize, ToolResult)> {
+        loop {
+            match self.running.join_next().await? {
+                Ok(done) => return Some(done),
+                // Only when the runtime shuts down: there is nobody to tell.
+                Err(error) => tracing::debug!("a call was lost: {error}"),
+            }
+        }
+    }
+
+    /// Ends what runs and starts nothing more; what has not completed results in
+    /// [`CallError::Cancelled`].
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// What cancels it from elsewhere.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.cancel.clone())
+    }
+}
+
+impl ToolHost {
+    /// Begins a batch whose calls come one by one.
+    pub fn open_batch(&self) -> OpenBatch {
+        OpenBatch::new(self.clone())
+    }
+
+    /// Answers a call with an error, without running it: one that somebody did not allow, for
+    /// instance, or whose arguments were cut off. It is in the audit log like any other.
+    pub fn refuse(&self, call: &ToolCall, error: CallError) -> ToolResult {
+        self.refuse_since(Instant::now(), call, error)
+    }
+}

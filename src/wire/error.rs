@@ -1,0 +1,124 @@
+//! Why a response could not be read.
+
+use super::Format;
+
+/// Why a response holds no calls that could be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// There is nothing in it.
+    #[error("the input is empty")]
+    Empty,
+    /// It is not text.
+    #[error("the input is not UTF-8: byte {offset} begins no character")]
+    NotUtf8 {
+        /// Where, from 0.
+        offset: usize,
+    },
+    /// It is not JSON.
+    #[error("the input is not JSON: {error}{}", cut_hint(.error))]
+    NotJson {
+        /// Why, and at which line and column.
+        error: serde_json::Error,
+    },
+    /// One line of JSON Lines is not a call.
+    #[error("line {line} is not a call: {}{}", in_line(.error), cut_hint(.error))]
+    Line {
+        /// Which, from 1.
+        line: usize,
+        /// Why; its own line number is 1.
+        error: serde_json::Error,
+    },
+    /// It is JSON of another shape.
+    #[error("the input is {found}; it must be {expected}")]
+    Shape {
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// It could be of several formats.
+    #[error("the input may be of any of the formats {}; say which one it is", names(.fits))]
+    Ambiguous {
+        /// Those that it fits.
+        fits: Vec<Format>,
+    },
+    /// It is the API's own error.
+    #[error("the API answered with an error: {}{message}", prefix(.kind))]
+    Api {
+        /// The API's word for the kind of error; may be empty.
+        kind: String,
+        /// What it says.
+        message: String,
+    },
+    /// It is no event stream.
+    #[error("the input is no event stream: {why}")]
+    NotEvents {
+        /// Why not.
+        why: String,
+    },
+    /// One event of a stream is not what the API sends.
+    #[error("event {number} of the stream: {error}")]
+    Event {
+        /// Which, from 1.
+        number: usize,
+        /// What is wrong with it.
+        error: Box<DecodeError>,
+    },
+    /// The stream could not be read to its end.
+    #[error("the stream broke: {why}")]
+    Broken {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What `decode` takes, in a sentence.
+const EXPECTED: &str = "a response of OpenAI (chat completion or response), Anthropic or Gemini, \
+     its message or its calls alone, MCP's `tools/call`, or JSON Lines of {\"id\", \"name\", \"arguments\"}";
+
+pub(super) fn shape(found: impl Into<String>) -> DecodeError {
+    DecodeError::Shape {
+        found: found.into(),
+        expected: EXPECTED,
+    }
+}
+
+/// Why text is not what was looked for: no JSON at all, or JSON of another shape.
+pub(super) fn unfit(error: serde_json::Error) -> DecodeError {
+    if error.is_data() {
+        shape(format!("of another shape ({error})"))
+    } else {
+        DecodeError::NotJson { error }
+    }
+}
+
+fn prefix(kind: &str) -> String {
+    match kind {
+        "" => String::new(),
+        kind => format!("{kind}: "),
+    }
+}
+
+fn names(formats: &[Format]) -> String {
+    let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+    names.join(", ")
+}
+
+fn cut_hint(error: &serde_json::Error) -> &'static str {
+    if error.is_eof() {
+        " (was it cut off?)"
+    } else {
+        ""
+    }
+}
+
+/// The error of one line, which has no number in it.
+fn in_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(reason) if error.column() > 0 => format!("{reason} at column {}", error.column()),
+        _ => text,
+    }
+}

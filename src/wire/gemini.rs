@@ -1,0 +1,406 @@
+//! Google Gemini's `generateContent`, as <https://ai.google.dev/api/generate-content> has it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::answer::{Piece, Takes, base64};
+use super::error::DecodeError;
+use super::json::Detail;
+use super::openai_chat::only;
+use super::request::Body;
+use super::{
+    Answer, Api, Delta, NameRule, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens,
+    ToolChoice, Wire, api_error, arguments, array, document, label, object, raw, string,
+};
+use crate::tool::{Tool, ToolCall};
+
+pub(super) struct Gemini;
+
+/// What a result may hold beside text:
+/// <https://ai.google.dev/gemini-api/docs/function-calling#multimodal>.
+const TAKES: Takes = Takes {
+    images: &["image/png", "image/jpeg", "image/webp"],
+    documents: &["application/pdf"],
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Declaration<'a> {
+    name: &'a str,
+    description: &'a str,
+    /// Unlike `parameters`, which takes a part of OpenAPI's schemas only.
+    parameters_json_schema: &'a Value,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResponsePart<'a> {
+    function_response: FunctionResponse<'a>,
+    #[serde(flatten)]
+    detail: Option<Detail<'a>>,
+}
+
+#[derive(Serialize)]
+struct FunctionResponse<'a> {
+    /// Only where the call had one: then order and name tell whose response it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    name: &'a str,
+    response: Value,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    #[serde(borrow)]
+    candidates: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt_feedback: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage_metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(borrow)]
+    parts: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(default)]
+    thought: Option<bool>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct FunctionCall<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Usage {
+    #[serde(default)]
+    prompt_token_count: u64,
+    #[serde(default)]
+    candidates_token_count: u64,
+    #[serde(default)]
+    thoughts_token_count: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PromptFeedback {
+    block_reason: Option<String>,
+}
+
+impl Wire for Gemini {
+    fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
+        let document = document(text)?;
+        if !document.get().starts_with('[') {
+            return calls(document);
+        }
+        // Parts, or the responses that a stream without events is one array of.
+        let mut all = Vec::new();
+        for item in array(document)? {
+            all.extend(calls(item)?);
+        }
+        Ok(all)
+    }
+
+    fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Tools<'a> {
+            function_declarations: Vec<Declaration<'a>>,
+        }
+        let tools = tools.iter();
+        let function_declarations = tools.map(|tool| Declaration {
+            name: names.wire(&tool.name),
+            description: &tool.description,
+            parameters_json_schema: &tool.input_schema,
+        });
+        raw(&[Tools {
+            function_declarations: function_declarations.collect(),
+        }])
+    }
+
+    fn answer(&self, answer: &Answer) -> Box<RawValue> {
+        let mut texts = Vec::new();
+        let mut parts = Vec::new();
+        for piece in answer.pieces(&TAKES) {
+            match piece {
+                Piece::Text(text) => texts.push(text),
+                Piece::Image(media) => parts.push(inline(&media.mime_type, &media.data)),
+                Piece::Document(_, kind, bytes) => parts.push(inline(kind, bytes)),
+            }
+        }
+        let key = if answer.is_error() { "error" } else { "output" };
+        raw(&ResponsePart {
+            function_response: FunctionResponse {
+                id: answer.id(),
+                name: answer.name,
+                response: json!({ key: texts.join("\n") }),
+                parts,
+            },
+            detail: answer.detail(),
+        })
+    }
+
+    /// All results go into one content of the user.
+    fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
+        vec![content("user", answers)]
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule {
+            begins_with_any: false,
+            longest: 64,
+        }
+    }
+}
+
+fn inline(kind: &str, bytes: &[u8]) -> Value {
+    json!({ "inlineData": { "mimeType": kind, "data": base64(bytes) } })
+}
+
+fn content(role: &str, parts: Vec<Box<RawValue>>) -> Box<RawValue> {
+    #[derive(Serialize)]
+    struct Content<'a> {
+        role: &'a str,
+        parts: Vec<Box<RawValue>>,
+    }
+    raw(&Content { role, parts })
+}
+
+/// The calls of a response, a content or a part.
+fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
+    let response: Response = object(raw)?;
+    if let Some(candidates) = response.candidates {
+        let mut alternatives = Vec::new();
+        for candidate in array(candidates)? {
+            let candidate: Candidate = object(candidate)?;
+            if let Some(content) = candidate.content {
+                let content: Content = object(content)?;
+                alternatives.push(part_calls(content.parts)?);
+            }
+        }
+        alternatives.retain(|calls| !calls.is_empty());
+        return only(alternatives, "response", "candidates");
+    }
+    match response.function_call {
+        Some(call) => Ok(vec![function_call(call)?]),
+        None => match (response.parts, response.error) {
+            (None, Some(error)) => Err(api_error(error)),
+            (parts, _) => part_calls(parts),
+        },
+    }
+}
+
+fn part_calls(parts: Option<&RawValue>) -> Result<Vec<ToolCall>, DecodeError> {
+    let mut calls = Vec::new();
+    for part in parts.map(array).transpose()?.unwrap_or_default() {
+        let part: Part = object(part)?;
+        if let Some(call) = part.function_call {
+            calls.push(function_call(call)?);
+        }
+    }
+    Ok(calls)
+}
+
+fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
+    let call: FunctionCall = object(raw)?;
+    Ok(ToolCall {
+        id: label(call.id),
+        name: label(call.name).unwrap_or_default(),
+        arguments: arguments(call.args),
+    })
+}
+
+impl Api for Gemini {
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
+        let document = document(text)?;
+        let mut stream = Stream::default();
+        let mut deltas = Vec::new();
+        match document.get().starts_with('[') {
+            true => {
+                for response in array(document)? {
+                    stream.response(response, &mut deltas)?;
+                }
+            }
+            false => stream.response(document, &mut deltas)?,
+        }
+        Ok(stream.into_reply())
+    }
+
+    fn stream(&self) -> Box<dyn StreamDecoder> {
+        Box::<Stream>::default()
+    }
+
+    fn user(&self, text: &str) -> Box<RawValue> {
+        raw(&json!({ "role": "user", "parts": [{ "text": text }] }))
+    }
+
+    fn request(&self, request: &Request) -> Box<RawValue> {
+        let mut body = Body::new();
+        if let Some(system) = request.system {
+            body.set(
+                "systemInstruction",
+                &json!({ "parts": [{ "text": system }] }),
+            );
+        }
+        body.set("contents", request.messages);
+        if let Some(tools) = request.tools {
+            body.set("tools", tools);
+            let config = match request.tool_choice {
+                ToolChoice::Auto => None,
+                ToolChoice::None => Some(json!({ "mode": "NONE" })),
+                ToolChoice::Required => Some(json!({ "mode": "ANY" })),
+                ToolChoice::Tool(name) => {
+                    Some(json!({ "mode": "ANY", "allowedFunctionNames": [name] }))
+                }
+            };
+            // There is no switch for parallel calls.
+            let config = config.map(|config| json!({ "functionCallingConfig": config }));
+            body.set_some("toolConfig", config);
+        }
+        let mut generation = serde_json::Map::new();
+        if let Some(temperature) = request.temperature {
+            generation.insert("temperature".to_owned(), json!(temperature));
+        }
+        if let Some(longest) = request.max_tokens {
+            generation.insert("maxOutputTokens".to_owned(), json!(longest));
+        }
+        if !generation.is_empty() {
+            body.set("generationConfig", &generation);
+        }
+        body.with(request.extra)
+    }
+}
+
+/// The responses that come one after the other; each call comes whole.
+#[derive(Default)]
+struct Stream {
+    text: String,
+    /// Unchanged, signatures and all: the API wants them back so.
+    parts: Vec<Box<RawValue>>,
+    calls: Vec<ToolCall>,
+    finish_reason: Option<String>,
+    tokens: Tokens,
+}
+
+impl Stream {
+    fn response(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        let response: Response = object(raw)?;
+        if let Some(error) = response.error {
+            return Err(api_error(error));
+        }
+        if let Some(usage) = response.usage_metadata {
+            let usage: Usage = object(usage)?;
+            self.tokens = Tokens {
+                input: usage.prompt_token_count,
+                output: usage.candidates_token_count + usage.thoughts_token_count,
+            };
+        }
+        let feedback: Option<PromptFeedback> = response.prompt_feedback.map(object).transpose()?;
+        if let Some(reason) = feedback.and_then(|feedback| feedback.block_reason) {
+            self.finish_reason = Some(reason);
+        }
+        let candidates = response.candidates.map(array).transpose()?;
+        let candidates = candidates.unwrap_or_default();
+        // Of several alternatives the first is the answer.
+        let Some(candidate) = candidates.first() else {
+            return Ok(());
+        };
+        let candidate: Candidate = object(candidate)?;
+        if let Some(content) = candidate.content {
+            let content: Content = object(content)?;
+            for part in content.parts.map(array).transpose()?.unwrap_or_default() {
+                self.part(part, deltas)?;
+            }
+        }
+        self.finish_reason = candidate.finish_reason.or(self.finish_reason.take());
+        Ok(())
+    }
+
+    fn part(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        let part: Part = object(raw)?;
+        if let Some(call) = part.function_call {
+            let call = function_call(call)?;
+            deltas.push(Delta::Call {
+                position: self.calls.len(),
+                call: call.clone(),
+            });
+            self.calls.push(call);
+        }
+        if part.thought != Some(true)
+            && let Some(text) = string(part.text).filter(|text| !text.is_empty())
+        {
+            self.text.push_str(&text);
+            deltas.push(Delta::Text(text));
+        }
+        self.parts.push(raw.to_owned());
+        Ok(())
+    }
+
+    fn into_reply(self) -> Reply {
+        let stop = match self.finish_reason.as_deref() {
+            Some("MAX_TOKENS") => Stop::Length,
+            _ if !self.calls.is_empty() => Stop::Calls,
+            Some("STOP") | None => Stop::End,
+            Some(other) => Stop::Other(other.to_owned()),
+        };
+        let messages = match self.parts.is_empty() {
+            true => Vec::new(),
+            false => vec![content("model", self.parts)],
+        };
+        Reply {
+            messages,
+            text: self.text,
+            calls: self.calls,
+            stop,
+            tokens: self.tokens,
+        }
+    }
+}
+
+impl StreamDecoder for Stream {
+    fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        self.response(document(data)?, deltas)
+    }
+
+    fn finish(self: Box<Self>, _: &mut Vec<Delta>) -> Received {
+        Received {
+            is_complete: self.finish_reason.is_some(),
+            reply: self.into_reply(),
+            cut: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! OpenAI Responses, as <https://platform.openai.com/docs/api-reference/responses> has it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::answer::{Piece, Takes, data_url, file_name};
+use super::error::{DecodeError, shape};
+use super::json::Detail;
+use super::request::Body;
+use super::stream::{Open, taken};
+use super::strict::is_strict;
+use super::{
+    Answer, Api, Delta, NameRule, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens,
+    ToolChoice, Wire, api_error, arguments, array, document, label, object, raw, string,
+};
+use crate::tool::{Tool, ToolCall};
+
+pub(super) struct OpenaiResponses;
+
+/// What a result may hold beside text.
+const TAKES: Takes = Takes {
+    images: &["image/png", "image/jpeg", "image/webp", "image/gif"],
+    documents: &["application/pdf"],
+};
+
+#[derive(Serialize)]
+struct Declaration<'a> {
+    r#type: &'static str,
+    name: &'a str,
+    description: &'a str,
+    parameters: &'a Value,
+    /// Said in any case: without it, this API takes every schema for a strict one.
+    strict: bool,
+}
+
+#[derive(Serialize)]
+struct CallOutput<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_id: Option<&'a str>,
+    /// There is no flag for errors: the text says it.
+    output: Value,
+    #[serde(flatten)]
+    detail: Option<Detail<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    status: Option<String>,
+    #[serde(borrow)]
+    incomplete_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    r#type: Option<String>,
+    #[serde(borrow)]
+    call_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    status: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    #[serde(default)]
+    input_tokens: u64,
+    #[serde(default)]
+    output_tokens: u64,
+}
+
+impl Wire for OpenaiResponses {
+    fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
+        let document = document(text)?;
+        let items = if document.get().starts_with('[') {
+            array(document)?
+        } else {
+            let response: Response = object(document)?;
+            match (response.output, response.error) {
+                (Some(output), _) => array(output)?,
+                (None, Some(error)) => return Err(api_error(error)),
+                // An item by itself.
+                (None, None) => vec![document],
+            }
+        };
+        let mut calls = Vec::new();
+        for item in items {
+            calls.extend(call(&object(item)?));
+        }
+        Ok(calls)
+    }
+
+    fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
+        let declare = |tool: &&Tool| {
+            raw(&Declaration {
+                r#type: "function",
+                name: names.wire(&tool.name),
+                description: &tool.description,
+                parameters: &tool.input_schema,
+                strict: is_strict(&tool.input_schema),
+            })
+        };
+        raw(&tools.iter().map(declare).collect::<Vec<_>>())
+    }
+
+    fn answer(&self, answer: &Answer) -> Box<RawValue> {
+        let output = match &answer.pieces(&TAKES)[..] {
+            [Piece::Text(text)] => json!(text),
+            pieces => pieces.iter().map(part).collect(),
+        };
+        raw(&CallOutput {
+            r#type: "function_call_output",
+            call_id: answer.id(),
+            output,
+            detail: answer.detail(),
+        })
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule {
+            begins_with_any: true,
+            longest: 64,
+        }
+    }
+}
+
+fn part(piece: &Piece) -> Value {
+    match piece {
+        Piece::Text(text) => json!({ "type": "input_text", "text": text }),
+        Piece::Image(media) => {
+            let url = data_url(&media.mime_type, &media.data);
+            json!({ "type": "input_image", "image_url": url })
+        }
+        Piece::Document(uri, kind, bytes) => json!({
+            "type": "input_file",
+            "filename": file_name(uri),
+            "file_data": data_url(kind, bytes),
+        }),
+    }
+}
+
+/// The call that an item is, if it is one.
+fn call(item: &Item) -> Option<ToolCall> {
+    (item.r#type.as_deref() == Some("function_call")).then(|| ToolCall {
+        id: label(item.call_id),
+        name: label(item.name).unwrap_or_default(),
+        arguments: arguments(item.arguments),
+    })
+}
+
+/// What a message says.
+fn item_text(item: &Item) -> String {
+    #[derive(Deserialize)]
+    struct Part<'a> {
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+        #[serde(borrow)]
+        refusal: Option<&'a RawValue>,
+    }
+    if item.r#type.as_deref() != Some("message") {
+        return String::new();
+    }
+    let parts = item.content.and_then(|content| array(content).ok());
+    let texts = parts.unwrap_or_default().into_iter().filter_map(|part| {
+        let part: Part = object(part).ok()?;
+        string(part.text).or_else(|| string(part.refusal))
+    });
+    texts.collect()
+}
+
+impl Api for OpenaiResponses {
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
+        let response: Response = object(document(text)?)?;
+        ended(&response)?;
+        let Some(output) = response.output else {
+            return Err(shape("an object without `output`"));
+        };
+        let mut reply = Reply {
+            messages: Vec::new(),
+            text: String::new(),
+            calls: Vec::new(),
+            stop: Stop::End,
+            tokens: tokens(response.usage),
+        };
+        for raw in array(output)? {
+            let item: Item = object(raw)?;
+            reply.text.push_str(&item_text(&item));
+            reply.calls.extend(call(&item));
+            reply.messages.push(raw.to_owned());
+        }
+        reply.stop = stop(&response, !reply.calls.is_empty());
+        Ok(reply)
+    }
+
+    fn stream(&self) -> Box<dyn StreamDecoder> {
+        Box::<Stream>::default()
+    }
+
+    fn user(&self, text: &str) -> Box<RawValue> {
+        raw(&json!({ "role": "user", "content": text }))
+    }
+
+    fn request(&self, request: &Request) -> Box<RawValue> {
+        let mut body = Body::new();
+        body.set("model", request.model);
+        body.set_some("instructions", request.system);
+        body.set("input", request.messages);
+        if let Some(tools) = request.tools {
+            body.set("tools", tools);
+            let choice = match request.tool_choice {
+                ToolChoice::Auto => None,
+                ToolChoice::None => Some(json!("none")),
+                ToolChoice::Required => Some(json!("required")),
+                ToolChoice::Tool(name) => Some(json!({ "type": "function", "name": name })),
+            };
+            body.set_some("tool_choice", choice);
+            if !request.parallel {
+                body.set("parallel_tool_calls", &false);
+            }
+        }
+        body.set_some("temperature", request.temperature);
+        body.set_some("max_output_tokens", request.max_tokens);
+        if request.stream {
+            body.set("stream", &true);
+        }
+        body.with(request.extra)
+    }
+}
+
+/// # Errors
+///
+/// The response is an error.
+fn ended(response: &Response) -> Result<(), DecodeError> {
+    match response.error {
+        Some(error) => Err(api_error(error)),
+        None if response.status.as_deref() == Some("failed") => Err(DecodeError::Api {
+            kind: "failed".to_owned(),
+            message: "the response failed".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn stop(response: &Response, has_calls: bool) -> Stop {
+    let details: Option<Details> = response
+        .incomplete_details
+        .and_then(|details| object(details).ok());
+    let reason = details.and_then(|details| details.reason);
+    match reason.as_deref() {
+        Some("max_output_tokens") => Stop::Length,
+        Some(reason) => Stop::Other(reason.to_owned()),
+        None if has_calls => Stop::Calls,
+        None => Stop::End,
+    }
+}
+
+fn tokens(usage: Option<&RawValue>) -> Tokens {
+    let usage: Option<Usage> = usage.and_then(|usage| object(usage).ok());
+    usage.map_or_else(Tokens::default, |usage| Tokens {
+        input: usage.input_tokens,
+        output: usage.output_tokens,
+    })
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    r#type: String,
+    output_index: Option<u64>,
+    #[serde(borrow)]
+    item: Option<&'a RawValue>,
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+}
+
+#[derive(Default)]
+struct Stream {
+    text: String,
+    calls: Vec<Open>,
+    /// From an output's index to the call it is.
+    by_index: BTreeMap<u64, usize>,
+    /// Items that are whole, by their index.
+    items: BTreeMap<u64, Box<RawValue>>,
+    stop: Option<Stop>,
+    tokens: Tokens,
+}
+
+impl StreamDecoder for Stream {
+    fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        if data == "[DONE]" {
+            return Ok(());
+        }
+        let event: Event = object(document(data)?)?;
+        match &*event.r#type {
+            "response.output_item.added" => {
+                if let Some(item) = event.item {
+                    let item: Item = object(item)?;
+                    self.begin(event.output_index, &item);
+                }
+            }
+            "response.function_call_arguments.delta" => {
+                if let Some(position) = self.position(event.output_index) {
+                    let piece = string(event.delta).unwrap_or_default();
+                    self.calls[position].push(&piece);
+                }
+            }
+            "response.function_call_arguments.done" => {
+                if let Some(position) = self.position(event.output_index) {
+                    let call = &mut self.calls[position];
+                    if event.arguments.is_some() && !call.is_complete {
+                        call.arguments = arguments(event.arguments);
+                    }
+                    // It is sent of a response that was cut off as well, when there may be none yet.
+                    if !call.arguments.is_empty() {
+                        call.complete(position, deltas);
+                    }
+                }
+            }
+            "response.output_item.done" => {
+                if let Some(item) = event.item {
+                    self.item(event.output_index, item, deltas)?;
+                }
+            }
+            "response.output_text.delta" | "response.refusal.delta" => {
+                let piece = string(event.delta).unwrap_or_default();
+                if !piece.is_empty() {
+                    self.text.push_str(&piece);
+                    deltas.push(Delta::Text(piece));
+                }
+            }
+            "response.completed" | "response.incomplete" | "response.failed" => {
+                if let Some(response) = event.response {
+                    let response: Response = object(response)?;
+                    ended(&response)?;
+                    self.tokens = tokens(response.usage);
+                    self.stop = Some(stop(&response, !self.calls.is_empty()));
+                }
+            }
+            "error" => {
+                return Err(match event.error {
+                    Some(error) => api_error(error),
+                    None => DecodeError::Api {
+                        kind: label(event.code).unwrap_or_default(),
+                        message: label(event.message).unwrap_or_default(),
+                    },
+                });
+            }
+            // There are many more, and there will be others.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _: &mut Vec<Delta>) -> Received {
+        let (calls, cut) = taken(&self.calls);
+        let is_complete = self.stop.is_some();
+        Received {
+            reply: Reply {
+                messages: self.items.into_values().collect(),
+                text: self.text,
+                stop: self.stop.unwrap_or(Stop::End),
+                calls,
+                tokens: self.tokens,
+            },
+            is_complete,
+            cut,
+        }
+    }
+}
+
+impl Stream {
+    fn position(&self, index: Option<u64>) -> Option<usize> {
+        self.by_index.get(&index?).copied()
+    }
+
+    /// A call is known from when its item is.
+    fn begin(&mut self, index: Option<u64>, item: &Item) -> Option<usize> {
+        let call = call(item)?;
+        let index = index.unwrap_or(self.next_index());
+        let known = self.by_index.get(&index).copied();
+        Some(known.unwrap_or_else(|| {
+            self.calls.push(Open::new(call.id, call.name));
+            self.by_index.insert(index, self.calls.len() - 1);
+            self.calls.len() - 1
+        }))
+    }
+
+    fn item(
+        &mut self,
+        index: Option<u64>,
+        raw: &RawValue,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<(), DecodeError> {
+        let item: Item = object(raw)?;
+        if let Some(position) = self.begin(index, &item) {
+            let open = &mut self.calls[position];
+            if item.status.as_deref() != Some("incomplete") {
+                if let Some(call) = call(&item).filter(|_| !open.is_complete) {
+                    open.arguments = call.arguments;
+                }
+                open.complete(position, deltas);
+            }
+        } else if self.text.is_empty() {
+            // Whoever sends no deltas says it here.
+            let text = item_text(&item);
+            if !text.is_empty() {
+                self.text.push_str(&text);
+                deltas.push(Delta::Text(text));
+            }
+        }
+        let index = index.unwrap_or(self.next_index());
+        self.items.insert(index, raw.to_owned());
+        Ok(())
+    }
+
+    fn next_index(&self) -> u64 {
+        let last = self.items.keys().chain(self.by_index.keys()).max();
+        last.map_or(0, |last| last + 1)
+    }
+}

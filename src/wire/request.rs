@@ -1,0 +1,105 @@
+//! What a model is asked, in no API's words.
+
+use std::str::FromStr;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// A request to a model.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Which model.
+    pub model: &'a str,
+    /// What it is told ahead of the conversation.
+    pub system: Option<&'a str>,
+    /// The conversation, in the API's own form.
+    pub messages: &'a [Box<RawValue>],
+    /// The tools, as [`Wire::declare`](super::Wire::declare) has them; none where there are none.
+    pub tools: Option<&'a RawValue>,
+    /// Whether it must call tools.
+    pub tool_choice: &'a ToolChoice,
+    /// Whether it may ask for several calls at once.
+    pub parallel: bool,
+    /// How much is left to chance.
+    pub temperature: Option<f64>,
+    /// The longest answer, in tokens.
+    pub max_tokens: Option<u64>,
+    /// Whether the answer is to come as an event stream.
+    pub stream: bool,
+    /// Whether the bound on the answer goes by the name that OpenAI's own models want
+    /// (`max_completion_tokens`), or by the one that other servers know (`max_tokens`).
+    pub is_openai: bool,
+    /// More of the API's own parameters; they replace ours.
+    pub extra: &'a Map<String, Value>,
+}
+
+/// Whether a model must call tools.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As it sees fit.
+    #[default]
+    Auto,
+    /// It must not.
+    None,
+    /// It must call one at least.
+    Required,
+    /// It must call this one.
+    Tool(String),
+}
+
+impl ToolChoice {
+    /// The same, with the tool's name on the wire.
+    pub(crate) fn named(&self, names: &super::Names) -> ToolChoice {
+        match self {
+            ToolChoice::Tool(tool) => ToolChoice::Tool(names.wire(tool).to_owned()),
+            other => other.clone(),
+        }
+    }
+}
+
+impl FromStr for ToolChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "auto" => ToolChoice::Auto,
+            "none" => ToolChoice::None,
+            "required" => ToolChoice::Required,
+            tool => ToolChoice::Tool(tool.to_owned()),
+        })
+    }
+}
+
+/// A request's body: what is set of it, then what replaces that.
+pub(super) struct Body(Vec<(String, Box<RawValue>)>);
+
+impl Body {
+    pub(super) fn new() -> Self {
+        Body(Vec::new())
+    }
+
+    pub(super) fn set(&mut self, key: &str, value: &(impl serde::Serialize + ?Sized)) {
+        self.0.push((key.to_owned(), super::raw(value)));
+    }
+
+    pub(super) fn set_some(&mut self, key: &str, value: Option<impl serde::Serialize>) {
+        if let Some(value) = value {
+            self.set(key, &value);
+        }
+    }
+
+    /// The body as JSON.
+    pub(super) fn with(mut self, extra: &Map<String, Value>) -> Box<RawValue> {
+        for (key, value) in extra {
+            self.0.retain(|(set, _)| set != key);
+            self.set(key, value);
+        }
+        let members: Vec<String> = self
+            .0
+            .iter()
+            .map(|(key, value)| format!("{}:{}", super::raw(key), value))
+            .collect();
+        RawValue::from_string(format!("{{{}}}", members.join(",")))
+            .expect("members that are JSON make an object")
+    }
+}
