@@ -1,5 +1,6 @@
 //! The commands, a file each, and what they share: options, the manifest, loading.
 
+mod agent;
 mod call;
 mod check;
 mod dry_run;
@@ -14,7 +15,7 @@ mod timeline;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -23,7 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use interrupt::Interrupts;
 use serde::Serialize;
 use toolhost::limits::MAX_TIMEOUT;
-use toolhost::manifest::{FILE_NAME, Manifest};
+use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest};
 use toolhost::wire::Format;
 use toolhost::{CodeCache, Loader, Mask, ToolHost};
 use tracing_subscriber::EnvFilter;
@@ -34,6 +35,7 @@ pub(crate) type Status = u8;
 pub(crate) const ANSWERED: Status = 0;
 pub(crate) const USAGE: Status = 2;
 pub(crate) const ERROR_RESULT: Status = 3;
+pub(crate) const MAX_ITERATIONS: Status = 4;
 pub(crate) const INTERRUPTED: Status = 130;
 
 /// Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
@@ -63,13 +65,15 @@ pub(crate) struct Options {
 
 const AFTER_HELP: &str = "\
 Exit status: 0 all calls answered (an error result is an answer), 1 the job could not be done, \
-2 wrong usage, 3 some result is an error (with --fail-on-error), 130 interrupted.
+2 wrong usage, 3 some result is an error (with --fail-on-error), 4 the agent ran out of iterations, \
+130 interrupted.
 
 Examples:
   toolhost run response.json              a model's response in, its tool messages out
-  curl -s … | toolhost run --stream       one line per result, as it completes
+  curl -sN … | toolhost run --sse         start each call while the response comes in
   toolhost call calculate '{\"expression\": \"2 ft to cm\"}'
-  toolhost list --format openai           the tools, for the request's `tools`";
+  toolhost agent \"What is 2 ft in cm?\"   ask the model of the manifest's [agent]
+  toolhost list --format anthropic        the tools, for the request's `tools`";
 
 #[derive(Subcommand)]
 enum Command {
@@ -77,6 +81,8 @@ enum Command {
     Run(run::RunOptions),
     /// Run one call and print its result
     Call(call::CallOptions),
+    /// Ask a model a question, and run the tools that it calls until it answers
+    Agent(agent::AgentOptions),
     /// List the tools
     List(list::ListOptions),
     /// Show what a plugin imports, exports, offers and would need
@@ -99,11 +105,27 @@ struct HostOptions {
 
 /// Takes the name of a wire format.
 fn format_parser() -> impl TypedValueParser<Value = Format> {
-    let names = Format::ALL.map(|format| match format {
+    parser_of(Format::ALL)
+}
+
+/// Takes the name of a wire format that a model's API speaks.
+fn api_parser() -> impl TypedValueParser<Value = Format> {
+    parser_of(AgentConfig::providers())
+}
+
+fn parser_of(formats: impl IntoIterator<Item = Format>) -> impl TypedValueParser<Value = Format> {
+    let names = formats.into_iter().map(|format| match format {
         Format::OpenaiChat => PossibleValue::new(format.name()).alias("openai"),
         format => PossibleValue::new(format.name()),
     });
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Format>())
+}
+
+/// Text that a terminal shows and does not obey.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
@@ -121,13 +143,28 @@ pub(crate) struct Session {
     manifest: Option<PathBuf>,
     code_cache: CodeCache,
     interrupts: Interrupts,
-    /// What the log must not show, once it is known.
-    mask: Arc<OnceLock<Arc<Mask>>>,
+    masks: Masks,
+}
+
+/// What the log must not show, as it comes to be known.
+#[derive(Clone, Default)]
+struct Masks(Arc<RwLock<Vec<Arc<Mask>>>>);
+
+impl Masks {
+    fn add(&self, mask: Arc<Mask>) {
+        let mut masks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        masks.push(mask);
+    }
+
+    fn hide(&self, bytes: &mut Vec<u8>) {
+        let masks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        masks.iter().for_each(|mask| mask.bytes(bytes));
+    }
 }
 
 pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
-    let mask = Arc::default();
-    start_log(options.verbose, &mask);
+    let masks = Masks::default();
+    start_log(options.verbose, &masks);
     let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
     let in_runtime = runtime.enter();
     let interrupts = Interrupts::listen().context("cannot listen for interrupts")?;
@@ -140,12 +177,13 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Some(folder) => CodeCache::Folder(std::path::absolute(folder)?),
         },
         interrupts,
-        mask,
+        masks,
     };
     let status = runtime.block_on(async {
         match options.command {
             Command::Run(options) => run::run(options, context).await,
             Command::Call(options) => call::run(options, context).await,
+            Command::Agent(options) => agent::run(options, context).await,
             Command::List(options) => list::run(options, context).await,
             Command::Inspect(options) => inspect::run(options, context).await,
             Command::Check => check::run(context).await,
@@ -156,7 +194,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     status
 }
 
-fn start_log(verbose: u8, mask: &Arc<OnceLock<Arc<Mask>>>) {
+fn start_log(verbose: u8, masks: &Masks) {
     let level = match verbose {
         0 => "warn",
         1 => "toolhost=info,warn",
@@ -166,8 +204,8 @@ fn start_log(verbose: u8, mask: &Arc<OnceLock<Arc<Mask>>>) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer({
-            let mask = mask.clone();
-            move || MaskedStderr(mask.get().cloned())
+            let masks = masks.clone();
+            move || MaskedStderr(masks.clone())
         })
         .with_ansi(std::io::stderr().is_terminal())
         .without_time()
@@ -175,14 +213,12 @@ fn start_log(verbose: u8, mask: &Arc<OnceLock<Arc<Mask>>>) {
 }
 
 /// Stderr for events: each is written whole, so that secrets are found in it.
-struct MaskedStderr(Option<Arc<Mask>>);
+struct MaskedStderr(Masks);
 
 impl Write for MaskedStderr {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let mut masked = event.to_vec();
-        if let Some(mask) = &self.0 {
-            mask.bytes(&mut masked);
-        }
+        self.0.hide(&mut masked);
         io::stderr().write_all(&masked)?;
         Ok(event.len())
     }
@@ -221,7 +257,7 @@ impl Session {
             .load()
             .await?;
         // Only now does a guest run that could have them.
-        let _ = self.mask.set(host.mask());
+        self.masks.add(host.mask());
         Ok(host)
     }
 }

@@ -39,7 +39,9 @@ pub struct ToolHost {
 
 impl std::fmt::Debug for ToolHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.tools().map(|tool| &tool.name)).finish()
+        f.debug_list()
+            .entries(self.tools().map(|tool| &tool.name))
+            .finish()
     }
 }
 

@@ -34,6 +34,8 @@
 
 #![warn(unreachable_pub)]
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod error;
 pub mod inspect;
 pub mod json_text;
@@ -54,6 +56,7 @@ mod plugin;
 mod registry;
 mod sandbox;
 mod schema;
+mod tls;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};

@@ -3,6 +3,7 @@
 //! [`Manifest::read`] turns the file into values that need no further checking, or reports
 //! everything that is wrong with it at once. `docs/manifest.md` describes every key.
 
+mod agent;
 mod audit;
 mod bounds;
 mod grants;
@@ -19,6 +20,8 @@ use crate::error::{LoadError, Location};
 use crate::limits::Limits;
 use crate::permissions::{Permissions, SecretSource};
 use crate::summarize::Summarize;
+pub use agent::AgentConfig;
+use agent::read_agent;
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
@@ -44,6 +47,8 @@ pub struct Manifest {
     pub host: HostConfig,
     /// Where calls are written down.
     pub audit: Option<AuditConfig>,
+    /// How the agent loop asks a model.
+    pub agent: AgentConfig,
     /// The plugins, by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
 }
@@ -174,6 +179,9 @@ impl Manifest {
     pub fn own_files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.file.clone()];
         files.extend(self.audit.iter().map(|audit| audit.path.clone()));
+        if let Some(SecretSource::File(path)) = &self.agent.key {
+            files.push(path.clone());
+        }
         for plugin in &self.plugins {
             files.push(plugin.path.clone());
             let secrets = plugin.permissions.secrets.values();
@@ -209,6 +217,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         }
         read_audit(table, &folder, source)
     });
+    let agent = root.table("agent", source);
+    let agent = agent.map(|table| read_agent(table, &folder, source));
     let plugin_dir = root.get("plugin-dir").and_then(|value| {
         Some((
             folder.join(expect_string(value, "plugin-dir", source)?),
@@ -280,6 +290,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         file: source.file.to_owned(),
         host,
         audit,
+        agent: agent.unwrap_or_default(),
         plugins: plugins.into_values().collect(),
     }
 }

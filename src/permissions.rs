@@ -9,6 +9,7 @@ pub(crate) mod http;
 mod wide;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -93,6 +94,45 @@ pub enum SecretSource {
     Env(String),
     /// A file of the host; one line end at its end is not part of the secret.
     File(PathBuf),
+}
+
+impl SecretSource {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be had, to be said after what it is a secret for: ` is empty`, or `: ` and more.
+    pub(crate) fn read(&self) -> Result<Secret, String> {
+        let value = match self {
+            // Not the error's own text: it quotes the value.
+            SecretSource::Env(name) => match std::env::var_os(name).map(OsString::into_string) {
+                Some(Ok(value)) => value,
+                Some(Err(_)) => return Err(format!(": {self} is not UTF-8")),
+                None => return Err(format!(": {self} is not set")),
+            },
+            SecretSource::File(path) => match std::fs::read_to_string(path) {
+                Ok(text) => {
+                    let text = text.strip_suffix('\n').unwrap_or(&text);
+                    text.strip_suffix('\r').unwrap_or(text).to_owned()
+                }
+                Err(error) => return Err(format!(": {self}: {error}")),
+            },
+        };
+        // There would be nothing to mask, and most likely somebody forgot it.
+        match value.is_empty() {
+            true => Err(" is empty".to_owned()),
+            false => Ok(Secret::new(value)),
+        }
+    }
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::Env(variable) => write!(f, "environment variable {variable}"),
+            SecretSource::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// A secret's value. It prints as `***`, so that no log or error shows it.

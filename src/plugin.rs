@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::error::{CallError, Diagnostic, similar};
 use crate::limits::{Limit, Limits};
 use crate::manifest::PluginConfig;
-use crate::permissions::{Secret, SecretSource};
+use crate::permissions::Secret;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::Schema;
 use crate::tool::{Tool, ToolCall};
@@ -277,34 +277,12 @@ fn resolve_secrets(
 ) -> BTreeMap<String, Secret> {
     let mut secrets = BTreeMap::new();
     for (name, source) in &config.permissions.secrets {
-        let value = match source {
-            // Not the error's own text: it quotes the value.
-            SecretSource::Env(variable) => {
-                match std::env::var_os(variable).map(|value| value.into_string()) {
-                    Some(Ok(value)) => Ok(value),
-                    Some(Err(_)) => Err(format!("environment variable {variable} is not UTF-8")),
-                    None => Err(format!("environment variable {variable} is not set")),
-                }
-            }
-            SecretSource::File(path) => match std::fs::read_to_string(path) {
-                Ok(text) => {
-                    let text = text.strip_suffix('\n').unwrap_or(&text);
-                    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
-                }
-                Err(error) => Err(format!("{}: {error}", path.display())),
-            },
-        };
-        match value {
-            // There would be nothing to mask, and most likely somebody forgot it.
-            Ok(value) if value.is_empty() => {
-                let message = format!("secret `{name}` of `plugin.{}` is empty", config.name);
-                problems.push(Diagnostic::new(manifest, config.at, message));
-            }
-            Ok(value) => {
-                secrets.insert(name.clone(), Secret::new(value));
+        match source.read() {
+            Ok(secret) => {
+                secrets.insert(name.clone(), secret);
             }
             Err(error) => {
-                let message = format!("secret `{name}` of `plugin.{}`: {error}", config.name);
+                let message = format!("secret `{name}` of `plugin.{}`{error}", config.name);
                 problems.push(Diagnostic::new(manifest, config.at, message));
             }
         }

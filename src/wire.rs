@@ -10,8 +10,8 @@
 
 pub mod json;
 
-mod anthropic;
 mod answer;
+mod anthropic;
 mod detect;
 mod error;
 mod gemini;
@@ -340,7 +340,7 @@ fn kind(json: &str) -> &'static str {
 }
 
 /// The message of an API's error, which is an object with one, or a text.
-fn api_error(raw: &RawValue) -> DecodeError {
+pub(crate) fn api_error(raw: &RawValue) -> DecodeError {
     #[derive(Deserialize)]
     struct Error<'a> {
         #[serde(borrow)]

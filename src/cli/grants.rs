@@ -1,6 +1,6 @@
 //! What a plugin is granted and what it would be denied, a line each.
 
-use toolhost::permissions::{Ambient, Permissions, SecretSource};
+use toolhost::permissions::{Ambient, Permissions};
 
 /// Every grant; a line that says so where there is none.
 pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
@@ -17,15 +17,11 @@ pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
     grants.extend(sockets.map(|rule| format!("sockets {rule}")));
     grants.extend(permissions.env.keys().map(|name| format!("env {name}")));
     for (name, source) in &permissions.secrets {
-        let from = match source {
-            SecretSource::Env(variable) => format!("environment variable {variable}"),
-            SecretSource::File(path) => path.display().to_string(),
-        };
         let only = match permissions.is_for_headers(name) {
             true => ", for headers only",
             false => "",
         };
-        grants.push(format!("secret {name} (from {from}){only}"));
+        grants.push(format!("secret {name} (from {source}){only}"));
     }
     if grants.is_empty() {
         grants.push("nothing".to_owned());

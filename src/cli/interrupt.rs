@@ -42,6 +42,11 @@ impl Interrupts {
         self.0.in_batch.store(true, Ordering::SeqCst);
     }
 
+    /// From now on, the next interrupt ends the process.
+    pub(super) fn batch_ends(&self) {
+        self.0.in_batch.store(false, Ordering::SeqCst);
+    }
+
     /// Waits until the batch is asked to end.
     pub(super) async fn asked(&self) {
         self.0.asked.notified().await;

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use indicatif::ProgressBar;
 use serde_json::value::RawValue;
-use toolhost::wire::{self, DecodeError, Delta, Events, Format, Received, Reply, Names, event_data};
+use toolhost::wire::{
+    self, DecodeError, Delta, Events, Format, Names, Received, Reply, event_data,
+};
 use toolhost::{CallError, OpenBatch, ToolCall, ToolHost, ToolResult};
 
 use super::interrupt::Interrupts;

@@ -25,10 +25,7 @@ pub(super) fn draw(results: &[ToolResult]) -> String {
         let queue = column(result.usage.queue, total);
         // Even the shortest call is seen.
         let run = column(result.usage.queue + result.usage.run, total).max(queue + 1) - queue;
-        let outcome = match &result.outcome {
-            Ok(_) => "ok",
-            Err(error) => error.code(),
-        };
+        let outcome = outcome(result);
         let name: String = result
             .name
             .chars()
@@ -44,14 +41,26 @@ pub(super) fn draw(results: &[ToolResult]) -> String {
             time(result.usage.run),
         );
     }
-    let _ = writeln!(
-        out,
-        "{} calls in {}; one after another they would take {}",
-        results.len(),
+    let _ = writeln!(out, "{}", sum(results.len(), total, one_by_one));
+    out
+}
+
+/// What running side by side was good for.
+pub(super) fn sum(calls: usize, total: Duration, one_by_one: Duration) -> String {
+    let plural = if calls == 1 { "" } else { "s" };
+    format!(
+        "{calls} call{plural} in {}; one after another they would take {}",
         time(total),
         time(one_by_one)
-    );
-    out
+    )
+}
+
+/// A result in a word.
+pub(super) fn outcome(result: &ToolResult) -> &'static str {
+    match &result.outcome {
+        Ok(_) => "ok",
+        Err(error) => error.code(),
+    }
 }
 
 fn column(at: Duration, total: Duration) -> usize {
@@ -61,7 +70,7 @@ fn column(at: Duration, total: Duration) -> usize {
     (at.as_secs_f64() / total.as_secs_f64() * WIDTH as f64) as usize
 }
 
-fn time(duration: Duration) -> String {
+pub(super) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 0.001 {
         format!("{:.0} µs", seconds * 1e6)

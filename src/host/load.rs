@@ -87,6 +87,7 @@ impl Loader {
             host,
             audit,
             plugins,
+            ..
         } = self.manifest;
         check_caps(&file, &host, &plugins)?;
         let audit = match audit {

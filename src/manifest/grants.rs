@@ -214,7 +214,7 @@ fn read_file_grant(
     })
 }
 
-fn read_secret(
+pub(super) fn read_secret(
     mut table: Table,
     span: std::ops::Range<usize>,
     folder: &Path,

@@ -149,6 +149,23 @@ impl<'t, 'i> Table<'t, 'i> {
         found
     }
 
+    /// A number, whole or not.
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<f64>,
+        source: &mut Source,
+    ) -> Option<f64> {
+        let value = self.get(key)?;
+        let found = to_json(value.get_ref()).as_f64();
+        let found = found.filter(|number| range.contains(number));
+        if found.is_none() {
+            let expected = format!("a number from {} to {}", range.start(), range.end());
+            mismatch(value, &self.path(key), &expected, source);
+        }
+        found
+    }
+
     /// A string in a form of its own, such as `"30s"`.
     pub(super) fn parsed<T>(
         &mut self,
@@ -246,7 +263,7 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
     let found = match value.get_ref() {
         // Somebody may have put the secret itself there.
         DeValue::String(_)
-            if [".secrets", ".http-headers"]
+            if [".secrets", ".http-headers", "agent.key"]
                 .iter()
                 .any(|it| path.contains(it)) =>
         {

@@ -2,14 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tracing::warn;
 use url::Host;
 
 use crate::permissions::address::special;
@@ -79,29 +76,9 @@ pub(super) async fn encrypt(
             .map_err(|error| NoConnection::Tls(io::Error::other(error)))?,
     };
     // The first time it reads files.
-    let config = tokio::task::spawn_blocking(|| TLS.clone()).await;
+    let config = tokio::task::spawn_blocking(crate::tls::config).await;
     let config = config.map_err(|error| NoConnection::Tls(error.into()))?;
     let config = config.map_err(|error| NoConnection::Tls(io::Error::other(error)))?;
     let connected = TlsConnector::from(config).connect(name, stream).await;
     connected.map_err(NoConnection::Tls)
 }
-
-/// Read once: the authorities that this machine trusts, or Mozilla's where it names none.
-static TLS: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        for error in found.errors {
-            warn!("certificate authorities of this machine: {error}");
-        }
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-});

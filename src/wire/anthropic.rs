@@ -145,9 +145,7 @@ impl Wire for Anthropic {
 }
 
 fn block(piece: &Piece) -> Option<Value> {
-    let source = |kind: &str, bytes: &[u8]| {
-        json!({ "type": "base64", "media_type": kind, "data": base64(bytes) })
-    };
+    let source = |kind: &str, bytes: &[u8]| json!({ "type": "base64", "media_type": kind, "data": base64(bytes) });
     Some(match piece {
         Piece::Text(text) if text.is_empty() => return None,
         Piece::Text(text) => json!({ "type": "text", "text": text }),

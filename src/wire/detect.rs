@@ -106,9 +106,7 @@ fn lines(text: &str, error: serde_json::Error) -> Result<Fits, DecodeError> {
     let Ok(line) = serde_json::from_str::<&RawValue>(first) else {
         return Err(DecodeError::NotJson { error });
     };
-    let by_line = Fits::NONE
-        .when(true, Format::Json)
-        .when(true, Format::Mcp);
+    let by_line = Fits::NONE.when(true, Format::Json).when(true, Format::Mcp);
     match whole(line)?.and(by_line) {
         Fits::NONE => Err(DecodeError::NotJson { error }),
         fits => Ok(fits),
@@ -150,13 +148,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
     let message = keys.role.is_some() && kind.is_none_or(|kind| kind == "message");
     let block = matches!(
         kind,
-        Some(
-            "tool_use"
-                | "text"
-                | "thinking"
-                | "redacted_thinking"
-                | "server_tool_use"
-        )
+        Some("tool_use" | "text" | "thinking" | "redacted_thinking" | "server_tool_use")
     );
     let item = matches!(
         kind,
@@ -209,9 +201,8 @@ fn responses_content(content: Option<&RawValue>) -> bool {
         return false;
     };
     parts.iter().any(|part| {
-        object::<Part>(part).is_ok_and(|part| {
-            matches!(part.r#type.as_deref(), Some("output_text" | "refusal"))
-        })
+        object::<Part>(part)
+            .is_ok_and(|part| matches!(part.r#type.as_deref(), Some("output_text" | "refusal")))
     })
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::error::{DecodeError};
+use super::error::DecodeError;
 use super::{Answer, NameRule, Names, Wire, arguments, array, label, object, raw};
 use crate::error::CallError;
 use crate::tool::{LogLine, Tool, ToolCall, ToolResult, Usage};
@@ -40,7 +40,10 @@ impl Wire for Json {
                 true => array(document)?,
                 false => vec![document],
             };
-            return items.into_iter().map(|item| Ok(object::<Call>(item)?.into())).collect();
+            return items
+                .into_iter()
+                .map(|item| Ok(object::<Call>(item)?.into()))
+                .collect();
         }
         let lines = text.lines().enumerate();
         lines
@@ -52,7 +55,9 @@ impl Wire for Json {
                 };
                 let raw: &RawValue = serde_json::from_str(line).map_err(within)?;
                 match raw.get().starts_with('{') {
-                    true => Ok(serde_json::from_str::<Call>(raw.get()).map_err(within)?.into()),
+                    true => Ok(serde_json::from_str::<Call>(raw.get())
+                        .map_err(within)?
+                        .into()),
                     false => Err(within(serde::de::Error::custom("it is no object"))),
                 }
             })

@@ -185,7 +185,9 @@ fn annotations(hints: &Annotations) -> Option<Map<String, Value>> {
         ("idempotentHint", hints.idempotent),
         ("openWorldHint", hints.open_world),
     ];
-    let said = hints.into_iter().filter_map(|(key, hint)| Some((key.to_owned(), hint?.into())));
+    let said = hints
+        .into_iter()
+        .filter_map(|(key, hint)| Some((key.to_owned(), hint?.into())));
     let said: Map<String, Value> = said.collect();
     (!said.is_empty()).then_some(said)
 }
@@ -226,7 +228,15 @@ mod tests {
 
     #[test]
     fn ids_keep_their_type() {
-        for id in ["7", r#""7""#, r#""a""#, r#""\"a\"""#, "1.5", r#""null""#, r#""""#] {
+        for id in [
+            "7",
+            r#""7""#,
+            r#""a""#,
+            r#""\"a\"""#,
+            "1.5",
+            r#""null""#,
+            r#""""#,
+        ] {
             let given = RawValue::from_string(id.to_owned()).unwrap();
             assert_eq!(id_of(Some(&id_text(&given))).get(), id);
         }

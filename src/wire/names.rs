@@ -106,7 +106,10 @@ mod tests {
                 let wire = names.wire(tool);
                 let rule = format.wire().name_rule();
                 let first = wire.chars().next().unwrap();
-                assert!(rule.begins_with_any || first.is_ascii_alphabetic(), "{wire}");
+                assert!(
+                    rule.begins_with_any || first.is_ascii_alphabetic(),
+                    "{wire}"
+                );
                 assert!(wire.chars().all(is_plain), "{wire}");
                 assert!(wire.len() <= rule.longest, "{wire}");
                 assert!(seen.insert(wire.to_owned()), "{wire} twice");

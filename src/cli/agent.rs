@@ -1,0 +1,305 @@
+//! `toolhost agent`: a question in, an answer out, the tools run in between.
+
+mod approve;
+mod events;
+mod screen;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use serde_json::json;
+use toolhost::agent::{Agent, AgentError, Answer, Approving, Event, Observer};
+use toolhost::manifest::AgentConfig;
+use toolhost::wire::{Format, Stop, ToolChoice};
+use toolhost::{Tool, ToolCall};
+
+use super::interrupt::Interrupts;
+use super::run::read_stdin;
+use super::{ANSWERED, HostOptions, MAX_ITERATIONS, Session, Status, USAGE, api_parser, timeline};
+use approve::Terminal;
+use screen::Screen;
+
+#[derive(clap::Args)]
+pub(super) struct AgentOptions {
+    /// What to ask; `-` reads it from stdin
+    question: Option<String>,
+
+    #[command(flatten)]
+    model: ModelOptions,
+
+    /// Take the model's answers as event streams, and start calls while they come in [default: on a
+    /// terminal and with --json]
+    #[arg(long, overrides_with = "no_stream")]
+    stream: bool,
+
+    /// Take the model's answers whole
+    #[arg(long)]
+    no_stream: bool,
+
+    /// Print one line of JSON for each thing that happens, instead of the answer
+    #[arg(long)]
+    json: bool,
+
+    /// Keep every message in this new file
+    #[arg(long, value_name = "FILE")]
+    transcript: Option<PathBuf>,
+
+    /// Go on from this transcript, and keep adding to it
+    #[arg(long, value_name = "FILE", conflicts_with = "transcript")]
+    resume: Option<PathBuf>,
+
+    /// Ask on the terminal before a tool runs that is not marked read-only; without a terminal such
+    /// tools are refused
+    #[arg(long)]
+    approve: bool,
+
+    /// Allow all tools, in spite of --approve
+    #[arg(short, long)]
+    yes: bool,
+
+    #[command(flatten)]
+    host: HostOptions,
+}
+
+/// What [agent] in the manifest says, too.
+#[derive(clap::Args)]
+struct ModelOptions {
+    /// The API that the model is asked by
+    #[arg(long, value_parser = api_parser())]
+    provider: Option<Format>,
+
+    /// The model, by the API's name for it
+    #[arg(long)]
+    model: Option<String>,
+
+    /// Where the API is, instead of the provider's own: http://127.0.0.1:8080/v1
+    #[arg(long, value_name = "URL", value_parser = AgentConfig::parse_base_url)]
+    base_url: Option<url::Url>,
+
+    /// What the model is told ahead of the conversation
+    #[arg(long, value_name = "TEXT")]
+    system_prompt: Option<String>,
+
+    /// How much is left to chance, from 0
+    #[arg(long, value_name = "NUMBER")]
+    temperature: Option<f64>,
+
+    /// The longest answer, in tokens
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_tokens: Option<u64>,
+
+    /// Requests for the question [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    max_iterations: Option<u16>,
+
+    /// Have the model ask for one call at a time
+    #[arg(long)]
+    no_parallel: bool,
+
+    /// Whether the first answer must call tools: auto, none, required, or a tool's name
+    #[arg(long, value_name = "CHOICE")]
+    tool_choice: Option<ToolChoice>,
+
+    /// Compact results with more characters [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(100..))]
+    max_result_chars: Option<u32>,
+}
+
+impl ModelOptions {
+    fn apply(self, config: &mut AgentConfig) {
+        config.provider = self.provider.or(config.provider);
+        config.model = self.model.or(config.model.take());
+        config.system_prompt = self.system_prompt.or(config.system_prompt.take());
+        config.temperature = self.temperature.or(config.temperature);
+        config.max_tokens = self.max_tokens.or(config.max_tokens);
+        if let Some(count) = self.max_iterations {
+            config.max_iterations = count.into();
+        }
+        config.parallel &= !self.no_parallel;
+        if let Some(choice) = self.tool_choice {
+            config.tool_choice = choice;
+        }
+        if let Some(count) = self.max_result_chars {
+            config.max_result_chars = count as usize;
+        }
+        if let Some(url) = self.base_url {
+            config.base_url = Some(url);
+            // Who names a server by hand means to be known there.
+            config.key = config.key.take().or_else(|| config.usual_key());
+        }
+    }
+}
+
+pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Result<Status> {
+    let question = match options.question.as_deref() {
+        Some("-") => Some(piped_question()?),
+        Some(question) => Some(question.to_owned()),
+        None if options.resume.is_some() => None,
+        None if io::stdin().is_terminal() => {
+            eprintln!("error: no QUESTION, and stdin is a terminal; see toolhost agent --help");
+            return Ok(USAGE);
+        }
+        None => Some(piped_question()?),
+    };
+    let (interrupts, masks) = (session.interrupts.clone(), session.masks.clone());
+    let (host, manifest) = session.load(&options.host).await?;
+    let mut config = manifest.agent;
+    options.model.apply(&mut config);
+    let stdout_is_terminal = io::stdout().is_terminal();
+    let stream = !options.no_stream && (options.stream || options.json || stdout_is_terminal);
+    let mut agent = Agent::new(host, config)?
+        .stream(stream)
+        .ask_first(options.approve && !options.yes);
+    masks.add(agent.mask());
+    if let Some(file) = &options.transcript {
+        agent.keep_transcript(file)?;
+    }
+    if let Some(file) = &options.resume {
+        agent.resume(file)?;
+    }
+    if question.is_none() && !agent.waits_for_model() {
+        bail!("the transcript ends with an answer: give another QUESTION");
+    }
+    let view: Box<dyn View> = match options.json {
+        true => Box::new(events::Lines),
+        false => Box::new(Screen::new(stdout_is_terminal && stream)),
+    };
+    let mut onlooker = Onlooker::new(view, interrupts.clone());
+    let interrupter = agent.interrupter();
+    let asked_to_end = onlooker.interrupted.clone();
+    tokio::spawn(async move {
+        loop {
+            interrupts.asked().await;
+            asked_to_end.store(true, std::sync::atomic::Ordering::SeqCst);
+            interrupter.interrupt();
+        }
+    });
+    let ended = match question {
+        Some(question) => agent.ask(&question, &mut onlooker).await,
+        None => agent.go_on(&mut onlooker).await,
+    };
+    finish(&agent, ended, onlooker.view.as_mut(), options.json)
+}
+
+fn piped_question() -> anyhow::Result<String> {
+    let question = String::from_utf8(read_stdin()?).context("the question is not UTF-8")?;
+    let question = question.trim();
+    if question.is_empty() {
+        bail!("the question is empty");
+    }
+    Ok(question.to_owned())
+}
+
+fn finish(
+    agent: &Agent,
+    ended: Result<Answer, AgentError>,
+    view: &mut dyn View,
+    json: bool,
+) -> anyhow::Result<Status> {
+    match &ended {
+        Ok(answer) => view.answer(answer)?,
+        Err(error) => view.failed(error)?,
+    }
+    let summary = agent.summary();
+    if json {
+        events::print(
+            &json!({ "event": "summary", "turns": summary.turns, "calls": summary.calls,
+            "errors": summary.errors, "wall_ms": summary.wall.as_secs_f64() * 1e3,
+            "one_by_one_ms": summary.one_by_one.as_secs_f64() * 1e3,
+            "input_tokens": summary.tokens.input, "output_tokens": summary.tokens.output }),
+        )?;
+    } else if io::stderr().is_terminal() && summary.calls > 0 {
+        let line = timeline::sum(summary.calls, summary.wall, summary.one_by_one);
+        writeln!(io::stderr(), "{line}")?;
+    }
+    match ended {
+        Ok(Answer {
+            stop: Stop::Length, ..
+        }) => {
+            eprintln!("warning: the answer was cut off at its longest; see --max-tokens");
+            Ok(ANSWERED)
+        }
+        Ok(Answer {
+            stop: Stop::Other(reason),
+            ..
+        }) => {
+            eprintln!("warning: the answer ended early: {reason}");
+            Ok(ANSWERED)
+        }
+        Ok(_) => Ok(ANSWERED),
+        Err(error @ AgentError::MaxIterations) => {
+            eprintln!("Error: {error}");
+            Ok(MAX_ITERATIONS)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How an agent's work is shown.
+trait View: Send {
+    fn event(&mut self, event: Event<'_>);
+
+    /// Runs something that writes to the terminal by itself.
+    fn suspended(&mut self, write: &mut dyn FnMut());
+
+    fn answer(&mut self, answer: &Answer) -> io::Result<()>;
+
+    fn failed(&mut self, error: &AgentError) -> io::Result<()>;
+}
+
+/// Looks on, and sees to it that an interrupt ends calls where some run, and the process else.
+struct Onlooker {
+    view: Box<dyn View>,
+    terminal: Option<Terminal>,
+    interrupts: Interrupts,
+    running: usize,
+    /// Whether the calls of this turn have been asked to end.
+    interrupted: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Onlooker {
+    fn new(view: Box<dyn View>, interrupts: Interrupts) -> Self {
+        Onlooker {
+            view,
+            terminal: Terminal::open(),
+            interrupts,
+            running: 0,
+            interrupted: Arc::default(),
+        }
+    }
+}
+
+impl Observer for Onlooker {
+    fn event(&mut self, event: Event<'_>) {
+        use std::sync::atomic::Ordering::SeqCst;
+        match event {
+            Event::Turn { .. } => self.interrupted.store(false, SeqCst),
+            Event::Call { .. } => {
+                // Asked to end once, the next interrupt is for the process.
+                if self.running == 0 && !self.interrupted.load(SeqCst) {
+                    self.interrupts.batch_begins();
+                }
+                self.running += 1;
+            }
+            Event::Result { .. } => {
+                self.running -= 1;
+                if self.running == 0 {
+                    self.interrupts.batch_ends();
+                }
+            }
+            _ => {}
+        }
+        self.view.event(event);
+    }
+
+    fn approve<'a>(&'a mut self, tool: &'a Tool, call: &'a ToolCall) -> Approving<'a> {
+        Box::pin(approve::approve(
+            self.terminal.as_mut(),
+            self.view.as_mut(),
+            tool,
+            call,
+        ))
+    }
+}

@@ -1,0 +1,86 @@
+//! An agent's work for scripts: a line of JSON for each thing that happens.
+
+use std::io::{self, Write};
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use toolhost::agent::{AgentError, Answer, Event};
+use toolhost::wire::{self, Format, Stop};
+
+use super::View;
+
+pub(super) struct Lines;
+
+impl View for Lines {
+    fn event(&mut self, event: Event<'_>) {
+        let line = match event {
+            Event::Turn { number } => json!({ "event": "turn", "number": number }),
+            Event::Text(text) => json!({ "event": "text", "text": text }),
+            Event::Call { number, call } => json!({
+                "event": "call",
+                "number": number,
+                "id": call.id,
+                "name": call.name,
+                "arguments": call.arguments,
+            }),
+            Event::Result { number, result } => {
+                let result = Format::Json.wire().answer(&wire::Answer::new(result));
+                return drop(print(&Ended {
+                    event: "result",
+                    number,
+                    result,
+                }));
+            }
+            Event::Retry { why, wait } => {
+                json!({ "event": "retry", "why": why, "wait_ms": wait.as_millis() as u64 })
+            }
+            Event::Reply { stop, tokens } => {
+                json!({ "event": "reply", "stop": stop_word(stop), "tokens": tokens })
+            }
+            _ => return,
+        };
+        // Who does not read along is found out by the answer.
+        let _ = print(&line);
+    }
+
+    fn suspended(&mut self, write: &mut dyn FnMut()) {
+        write();
+    }
+
+    fn answer(&mut self, answer: &Answer) -> io::Result<()> {
+        print(&json!({
+            "event": "answer",
+            "text": answer.text,
+            "stop": stop_word(&answer.stop),
+        }))
+    }
+
+    fn failed(&mut self, error: &AgentError) -> io::Result<()> {
+        print(&json!({ "event": "error", "message": error.to_string() }))
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Ended {
+    event: &'static str,
+    number: usize,
+    result: Box<RawValue>,
+}
+
+fn stop_word(stop: &Stop) -> Value {
+    match stop {
+        Stop::End => json!("end"),
+        Stop::Calls => json!("calls"),
+        Stop::Length => json!("length"),
+        Stop::Other(other) => json!(other),
+        _ => Value::Null,
+    }
+}
+
+/// Prints a line, and has it seen now.
+pub(super) fn print(line: &impl serde::Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, line)?;
+    writeln!(out)?;
+    out.flush()
+}
