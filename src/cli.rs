@@ -43,7 +43,13 @@ pub(crate) const INTERRUPTED: Status = 130;
 #[command(version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Options {
     /// The manifest [default: toolhost.toml here or in the nearest parent folder]
-    #[arg(long, global = true, value_name = "FILE", env = "TOOLHOST_MANIFEST")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TOOLHOST_MANIFEST",
+        help_heading = GLOBAL
+    )]
     manifest: Option<PathBuf>,
 
     /// Where compiled plugins are kept, or `off` [default: wasmtime's folder in the user's cache]
@@ -51,17 +57,21 @@ pub(crate) struct Options {
         long,
         global = true,
         value_name = "FOLDER",
-        env = "TOOLHOST_CODE_CACHE"
+        env = "TOOLHOST_CODE_CACHE",
+        help_heading = GLOBAL
     )]
     code_cache: Option<PathBuf>,
 
     /// Say more on stderr: -v what is denied, -vv what happens inside (or set TOOLHOST_LOG)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     verbose: u8,
 
     #[command(subcommand)]
     command: Command,
 }
+
+/// What the options of all commands stand under, in a command's help.
+const GLOBAL: &str = "Options of all commands";
 
 const AFTER_HELP: &str = "\
 Exit status: 0 all calls answered (an error result is an answer), 1 the job could not be done, \

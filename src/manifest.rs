@@ -22,6 +22,8 @@ use crate::permissions::{Permissions, SecretSource};
 use crate::summarize::Summarize;
 pub use agent::AgentConfig;
 use agent::read_agent;
+#[cfg(feature = "agent")]
+pub(crate) use agent::{is_in_the_clear, is_loopback};
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};

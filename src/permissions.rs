@@ -119,7 +119,7 @@ impl SecretSource {
             },
         };
         // There would be nothing to mask, and most likely somebody forgot it.
-        match value.is_empty() {
+        match value.trim().is_empty() {
             true => Err(" is empty".to_owned()),
             false => Ok(Secret::new(value)),
         }

@@ -76,8 +76,8 @@ pub trait Wire: Sync {
         answers
     }
 
-    /// What the format asks of a tool's name.
-    fn name_rule(&self) -> NameRule;
+    /// What the format asks of a tool's name; nothing that our own names lack, when `None`.
+    fn name_rule(&self) -> Option<NameRule>;
 }
 
 /// What the formats of models' APIs can do beside.

@@ -444,7 +444,8 @@ fn through_the_binary_50_megabytes_of_arguments_are_answered() {
         ("huge", "echo", json!({ "text": "x".repeat(50_000_000) })),
         ("fine", "echo", json!({ "text": "hello" })),
     ]);
-    let results = folder.run(&["run", "--full"], calls).answered().results();
+    let results = folder.run(&["run"], calls).answered().lines();
+    assert_eq!(results.len(), 2);
     assert_eq!(results[0]["error"]["code"], "limit");
     assert_eq!(results[1]["content"], "hello");
     assert!(results[0].to_string().len() < 1000);
@@ -545,10 +546,7 @@ fn guests_that_misbehave_cost_their_own_call_only() {
         calls.push(("bad", *name, arguments.clone()));
         calls.push(("good", "echo", json!({ "text": "hello" })));
     }
-    let results = folder
-        .run(&["run", "--full"], json_lines(&calls))
-        .answered()
-        .results();
+    let results = folder.run(&["run"], json_lines(&calls)).answered().lines();
     assert_eq!(results.len(), 2 * bad.len());
     for (pair, (name, _, code)) in results.chunks(2).zip(bad) {
         assert_eq!(pair[0]["error"]["code"], code, "{name}: {}", pair[0]);
@@ -721,7 +719,8 @@ fn garbage_decodes_to_an_error_and_never_panics() {
 }
 
 fn decode_all_ways(bytes: &[u8]) {
-    for format in [None, Some(Format::OpenaiChat), Some(Format::Json)] {
+    let formats = Format::ALL.map(Some);
+    for format in formats.into_iter().chain([None]) {
         if let Err(error) = wire::decode(bytes, format) {
             assert!(!error.to_string().is_empty());
         }
@@ -757,7 +756,10 @@ fn a_response_nested_out_of_hand_is_no_harm() {
     // Where nobody looks at it, it may be as deep as it likes.
     let call = r#"{"id":"a","function":{"name":"echo","arguments":"{\"text\":\"hi\"}"}}"#;
     let message = format!(r#"{{"role":"assistant","content":{closed},"tool_calls":[{call}]}}"#);
-    assert_eq!(folder.run(&["run"], message).answered().results().len(), 1);
+    // An Anthropic message has its content in an array too.
+    folder.run(&["run"], &message).failed("say which one");
+    let told = folder.run(&["run", "--format", "openai-chat"], message);
+    assert_eq!(told.answered().results().len(), 1);
     let objects = "{\"a\":".repeat(100_000);
     folder.run(&["run"], objects).failed("");
 }

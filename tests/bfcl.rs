@@ -75,7 +75,7 @@ async fn all_real_calls_side_by_side_each_get_their_own_result() {
 }
 
 /// The batches of the data, a JSON object each.
-fn batches() -> Vec<Value> {
+pub fn batches() -> Vec<Value> {
     let data = std::fs::read_to_string(root().join("tests/data/bfcl/exec_parallel.jsonl")).unwrap();
     let batches: Vec<Value> = data
         .lines()
@@ -87,7 +87,7 @@ fn batches() -> Vec<Value> {
 
 /// The sentence that a model gets, after which the host may name similar tools.
 #[track_caller]
-fn is_unknown_tool(text: &str, name: &str) {
+pub fn is_unknown_tool(text: &str, name: &str) {
     let rest = text.strip_prefix(&format!("Error: Unknown tool {name}"));
     assert!(
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(". ")),
@@ -96,7 +96,7 @@ fn is_unknown_tool(text: &str, name: &str) {
 }
 
 /// Equal, numbers within a relative 1e-9.
-fn alike(a: &Value, b: &Value) -> bool {
+pub fn alike(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => {
             let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());

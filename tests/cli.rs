@@ -14,9 +14,16 @@ use crate::common::{guest, sha256, toolhost};
 /// One call of `echo`, as JSON Lines.
 const HELLO: &str = r#"{"id":"call_1","name":"echo","arguments":{"text":"hello"}}"#;
 
-/// What answers [`HELLO`].
+/// What answers [`HELLO`], in the format of OpenAI's chat.
 fn hello() -> Value {
     json!({ "role": "tool", "tool_call_id": "call_1", "content": "hello" })
+}
+
+/// `run` with results as messages of OpenAI's chat, whatever format the calls are in.
+const RUN_TO_CHAT: &[&str] = &["run", "--output-format", "openai-chat"];
+
+fn run_to_chat<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [RUN_TO_CHAT, more].concat()
 }
 
 // run: what goes in
@@ -25,9 +32,9 @@ fn hello() -> Value {
 fn run_reads_a_file_stdin_or_a_dash() {
     let folder = Folder::of(&["echo"]);
     folder.write("response.json", HELLO);
-    let from_file = folder.run(&["run", "response.json"], "").answered();
-    let from_stdin = folder.run(&["run"], HELLO).answered();
-    let from_dash = folder.run(&["run", "-"], HELLO).answered();
+    let from_file = folder.run(&run_to_chat(&["response.json"]), "").answered();
+    let from_stdin = folder.run(RUN_TO_CHAT, HELLO).answered();
+    let from_dash = folder.run(&run_to_chat(&["-"]), HELLO).answered();
     assert_eq!(from_file.json(), json!([hello()]));
     assert_eq!(from_stdin.stdout, from_file.stdout);
     assert_eq!(from_dash.stdout, from_file.stdout);
@@ -50,6 +57,7 @@ fn every_shape_of_a_response_gives_the_same_results() {
         ("a", "echo", json!({ "text": "first" })),
         ("b", "echo", json!({ "text": "second" })),
     ]);
+    let array = format!("[{}]", lines.trim_end().replace('\n', ","));
     let expected = json!([
         { "role": "tool", "tool_call_id": "a", "content": "first" },
         { "role": "tool", "tool_call_id": "b", "content": "second" },
@@ -61,9 +69,10 @@ fn every_shape_of_a_response_gives_the_same_results() {
         tool_calls.to_string(),
         lines.clone(),
         lines.replace('\n', "\r\n\r\n"),
+        array,
         format!("\u{feff}{completion}"),
     ] {
-        let ended = folder.run(&["run"], &response).answered();
+        let ended = folder.run(RUN_TO_CHAT, &response).answered();
         assert_eq!(ended.json(), expected, "{response}");
     }
 }
@@ -76,7 +85,7 @@ fn results_are_printed_in_the_order_of_the_calls_whatever_their_ids() {
         r#"{"id":"same","name":"echo","arguments":{"text":"second"}}"#,
         r#"{"name":"echo","arguments":{"text":"third"}}"#,
     ];
-    let ended = folder.run(&["run"], lines.join("\n")).answered();
+    let ended = folder.run(RUN_TO_CHAT, lines.join("\n")).answered();
     assert_eq!(
         ended.json(),
         json!([
@@ -92,27 +101,54 @@ fn format_overrides_what_the_shape_says() {
     let folder = Folder::of(&["echo"]);
     // By its `role` a message without calls; as toolhost's own format a call.
     let both = r#"{"role":"x","id":"call_1","name":"echo","arguments":{"text":"hello"}}"#;
-    assert_eq!(folder.run(&["run"], both).answered().json(), json!([]));
-    let as_json = folder.run(&["run", "--format", "json"], both).answered();
+    let guessed = folder.run(&["run"], both).failed("openai-chat, json");
+    assert!(
+        guessed.stderr.contains("say which one"),
+        "{}",
+        guessed.stderr
+    );
+    let as_json = folder
+        .run(&run_to_chat(&["--format", "json"]), both)
+        .answered();
     assert_eq!(as_json.json(), json!([hello()]));
     for openai in ["openai-chat", "openai"] {
         let as_chat = folder.run(&["run", "--format", openai], both).answered();
         assert_eq!(as_chat.json(), json!([]));
     }
-    let array = format!("[{HELLO}]");
-    folder
-        .run(&["run", "--format", "json"], array)
-        .failed("line 1");
+    for wrong in ["anthropic", "gemini", "mcp", "openai-responses"] {
+        let ended = folder.run(&["run", "--format", wrong], HELLO);
+        assert!(!ended.stdout.contains("hello"), "{wrong}: {ended:?}");
+    }
     assert_eq!(folder.run(&["run", "--format", "xml"], HELLO).status, 2);
 }
 
 #[test]
-fn calls_without_a_function_around_them_are_not_answered_as_nameless() {
+fn calls_without_a_function_around_them_are_toolhosts_own() {
     let folder = Folder::of(&["echo"]);
-    let ended = folder.run(&["run"], format!("[{HELLO}]"));
-    match ended.status {
-        0 => assert_eq!(ended.json(), json!([hello()])),
-        _ => drop(ended.failed("")),
+    let array = format!("[{HELLO}]");
+    let ended = folder.run(RUN_TO_CHAT, &array).answered();
+    assert_eq!(ended.json(), json!([hello()]));
+    let told = run_to_chat(&["--format", "json"]);
+    assert_eq!(
+        folder.run(&told, &array).answered().json(),
+        json!([hello()])
+    );
+    folder
+        .run(&["run", "--format", "openai-chat"], &array)
+        .failed("without its `function`");
+}
+
+#[test]
+fn an_array_is_not_taken_for_a_call_whose_members_are_in_order() {
+    let folder = Folder::of(&["echo"]);
+    let call = r#"["call_1","echo",{"text":"hello"}]"#;
+    for response in [call.to_owned(), format!("[{call}]")] {
+        folder.run(&["run"], &response).failed("");
+        for format in ["json", "openai-chat", "mcp"] {
+            folder
+                .run(&["run", "--format", format], &response)
+                .failed("");
+        }
     }
 }
 
@@ -150,6 +186,36 @@ fn json_of_a_wrong_shape_is_not_called_no_json() {
 // run: what comes out
 
 #[test]
+fn results_are_in_the_format_of_the_calls_unless_told_otherwise() {
+    let folder = Folder::of(&["echo"]);
+    let chat = json!([{
+        "id": "call_1",
+        "type": "function",
+        "function": { "name": "echo", "arguments": r#"{"text":"hello"}"# },
+    }]);
+    let ended = folder.run(&["run"], chat.to_string()).answered();
+    assert_eq!(ended.json(), json!([hello()]));
+    let own = folder.run(&["run"], HELLO).answered();
+    let [line] = &own.lines()[..] else {
+        panic!("{own:?}");
+    };
+    assert_eq!(line["id"], "call_1");
+    assert_eq!(
+        (&line["content"], &line["name"]),
+        (&json!("hello"), &json!("echo"))
+    );
+    assert!(line["usage"]["run_ms"].is_f64(), "{line}");
+    assert_eq!(line.get("role"), None);
+    let other = ["run", "--output-format", "json"];
+    let lines = folder.run(&other, chat.to_string()).answered().lines();
+    assert_eq!(lines[0]["id"], "call_1");
+    assert_eq!(
+        folder.run(&["run", "--output-format", "xml"], HELLO).status,
+        2
+    );
+}
+
+#[test]
 fn stream_prints_each_result_when_it_completes() {
     let server = Server::start();
     let folder = server.folder("");
@@ -157,7 +223,8 @@ fn stream_prints_each_result_when_it_completes() {
         ("slow", "http_get", json!({ "url": server.url() })),
         ("fast", "echo", json!({ "text": "hello" })),
     ]);
-    let mut child = spawn(folder.command(&["run", "--stream", response(&folder, &calls)]));
+    let arguments = run_to_chat(&["--stream", response(&folder, &calls)]);
+    let mut child = spawn(folder.command(&arguments));
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(
@@ -183,13 +250,21 @@ fn full_adds_code_structured_output_usage_and_log() {
         ("unknown", "ecko", json!({})),
         ("printed", "print_some", json!({ "lines": 1 })),
     ]);
-    for arguments in [&["run", "--full"][..], &["run", "--full", "--stream"]] {
-        let ended = folder.run(arguments, &calls).answered();
-        let results = match arguments.len() {
-            2 => ended.results(),
+    for (arguments, id_key) in [
+        (run_to_chat(&["--full"]), "tool_call_id"),
+        (run_to_chat(&["--full", "--stream"]), "tool_call_id"),
+        // toolhost's own format has all of it in any case.
+        (vec!["run"], "id"),
+        (vec!["run", "--full"], "id"),
+        (vec!["run", "--stream"], "id"),
+    ] {
+        let ended = folder.run(&arguments, &calls).answered();
+        let results = match arguments[..] {
+            [.., "--full"] if id_key == "tool_call_id" => ended.results(),
             _ => ended.lines(),
         };
-        let find = |id: &str| results.iter().find(|r| r["tool_call_id"] == id).unwrap();
+        assert_eq!(results.len(), 4);
+        let find = |id: &str| results.iter().find(|r| r[id_key] == id).unwrap();
         let good = find("good");
         assert_eq!(good["structured"], json!({ "n": 1 }));
         assert_eq!(good["name"], "structured");
@@ -233,7 +308,8 @@ fn without_full_a_message_has_what_the_api_takes_and_no_more() {
         ("good", "structured", json!({ "value": 1 })),
         ("bad", "fail", json!({ "message": "no" })),
     ]);
-    let results = folder.run(&["run"], calls).answered().results();
+    let results = folder.run(RUN_TO_CHAT, calls).answered().results();
+    assert_eq!(results.len(), 2);
     for result in results {
         let keys: Vec<&String> = result.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["role", "tool_call_id", "content"]);
@@ -244,25 +320,27 @@ fn without_full_a_message_has_what_the_api_takes_and_no_more() {
 fn an_error_result_is_an_answer_unless_fail_on_error() {
     let folder = Folder::of(&["echo"]);
     let mixed = format!("{HELLO}\n{{\"id\":\"x\",\"name\":\"nothing\"}}");
-    let plain = folder.run(&["run"], &mixed).answered();
-    for arguments in [
-        &["run", "--fail-on-error"][..],
-        &["run", "--fail-on-error", "--stream"],
+    let plain = folder.run(RUN_TO_CHAT, &mixed).answered();
+    for more in [
+        &["--fail-on-error"][..],
+        &["--fail-on-error", "--stream"],
+        &["--fail-on-error", "--format", "json"],
     ] {
-        let strict = folder.run(arguments, &mixed);
+        let arguments = run_to_chat(more);
+        let strict = folder.run(&arguments, &mixed);
         assert_eq!((strict.status, &*strict.stderr), (3, ""));
         assert!(strict.stdout.contains("Unknown tool nothing"));
-        let good = folder.run(arguments, HELLO).answered();
+        let good = folder.run(&arguments, HELLO).answered();
         assert!(good.stdout.contains("hello"));
     }
-    let strict = folder.run(&["run", "--fail-on-error"], &mixed);
+    let strict = folder.run(&run_to_chat(&["--fail-on-error"]), &mixed);
     assert_eq!(strict.stdout, plain.stdout);
 }
 
 #[test]
 fn timeline_draws_on_stderr_and_leaves_stdout_to_the_results() {
     let folder = Folder::of(&["echo"]);
-    let ended = folder.run(&["run", "--timeline"], HELLO);
+    let ended = folder.run(&run_to_chat(&["--timeline"]), HELLO);
     assert_eq!(ended.status, 0);
     assert_eq!(ended.json(), json!([hello()]));
     assert!(ended.stderr.starts_with("echo |"), "{}", ended.stderr);
@@ -274,10 +352,10 @@ fn timeline_draws_on_stderr_and_leaves_stdout_to_the_results() {
 fn what_is_denied_is_said_on_stderr_with_verbose_and_not_on_stdout() {
     let folder = Folder::of(&["misbehave"]);
     let calls = json_lines(&[("a", "http_get", json!({ "url": "http://127.0.0.1:9/x" }))]);
-    let quiet = folder.run(&["run", "--full"], &calls).answered();
-    assert_eq!(quiet.results()[0]["error"]["code"], "denied");
+    let quiet = folder.run(&["run"], &calls).answered();
+    assert_eq!(quiet.lines()[0]["error"]["code"], "denied");
     let loud = folder.run(&["run", "-v"], &calls);
-    assert_eq!((loud.status, loud.results().len()), (0, 1));
+    assert_eq!((loud.status, loud.lines().len()), (0, 1));
     assert!(loud.stderr.contains("127.0.0.1:9"), "{}", loud.stderr);
 }
 
@@ -291,10 +369,8 @@ fn timeout_overrides_every_timeout_of_the_manifest() {
     );
     let folder = Folder::with(manifest);
     let calls = json_lines(&[("a", "sleep", json!({ "ms": 3_600_000 }))]);
-    let ended = folder
-        .run(&["run", "--full", "--timeout", "250ms"], calls)
-        .answered();
-    let result = &ended.results()[0];
+    let ended = folder.run(&["run", "--timeout", "250ms"], calls).answered();
+    let result = &ended.lines()[0];
     assert_eq!(result["error"]["code"], "timeout");
     assert_eq!(
         result["content"],
@@ -310,7 +386,7 @@ fn a_higher_max_concurrency_runs_more_at_once_than_the_manifest() {
         ("a", "http_get", json!({ "url": server.url() })),
         ("b", "http_get", json!({ "url": server.url() })),
     ]);
-    let arguments = ["run", "--max-concurrency", "2", response(&folder, &calls)];
+    let arguments = run_to_chat(&["--max-concurrency", "2", response(&folder, &calls)]);
     let child = spawn(folder.command(&arguments));
     // Neither gets an answer before both have asked.
     for asked in [server.accept(), server.accept()] {
@@ -332,7 +408,7 @@ fn a_lower_max_concurrency_runs_fewer_at_once_than_the_manifest() {
     let arguments = ["run", "--stream", "--max-concurrency", "1"];
     let lines = folder.run(&arguments, calls).answered().lines();
     // One after the other, they end in their order.
-    let ids: Vec<&Value> = lines.iter().map(|line| &line["tool_call_id"]).collect();
+    let ids: Vec<&Value> = lines.iter().map(|line| &line["id"]).collect();
     assert_eq!(ids, ["slow", "fast"]);
 }
 
@@ -395,12 +471,12 @@ fn the_options_of_all_commands_go_before_or_after_the_command() {
 fn code_cache_off_or_elsewhere_changes_nothing_but_where_code_is_kept() {
     let folder = Folder::of(&["echo"]);
     let ended = folder
-        .run(&["run", "--code-cache", "off"], HELLO)
+        .run(&run_to_chat(&["--code-cache", "off"]), HELLO)
         .answered();
     assert_eq!(ended.json(), json!([hello()]));
     for _ in 0..2 {
         let ended = folder
-            .run(&["run", "--code-cache", "kept"], HELLO)
+            .run(&run_to_chat(&["--code-cache", "kept"]), HELLO)
             .answered();
         assert_eq!(ended.json(), json!([hello()]));
     }
@@ -466,13 +542,7 @@ fn an_interrupt_of_a_stream_leaves_what_completed_and_exits_130() {
         ("spins", "spin", json!({})),
         ("done", "echo", json!({ "text": "hello" })),
     ]);
-    let arguments = [
-        "run",
-        "--stream",
-        "--timeout",
-        "1h",
-        response(&folder, &calls),
-    ];
+    let arguments = run_to_chat(&["--stream", "--timeout", "1h", response(&folder, &calls)]);
     let mut child = spawn(folder.command(&arguments));
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -509,7 +579,7 @@ fn an_interrupt_prints_what_completed_and_exits_130() {
     ]);
     let response = response(&folder, &calls);
     let options = ["--timeout", "1h", "--max-concurrency", "1"];
-    let child = spawn(folder.command(&[&["run", response], &options[..]].concat()));
+    let child = spawn(folder.command(&[RUN_TO_CHAT, &[response], &options[..]].concat()));
     wait_for(&folder.path().join("marks/mark"));
     interrupt(child.id());
     let output = child.wait_with_output().unwrap();
@@ -593,6 +663,7 @@ fn list_declares_tools_as_a_models_api_takes_them() {
                 "properties": { "text": { "type": "string" } },
                 "required": ["text"],
             },
+            "strict": false,
         },
     }]);
     for format in ["openai", "openai-chat"] {
@@ -827,15 +898,16 @@ fn call_answers_with_an_error_as_run_does() {
 #[test]
 fn call_takes_the_options_of_run() {
     let folder = Folder::of(&["echo", "misbehave"]);
-    let full = folder
-        .run(&["call", "echo", "--full"], "")
-        .answered()
-        .json();
+    let full = folder.run(&["call", "echo", "--full"], "").answered();
+    // A document over several lines, unlike what `run` prints.
+    assert!(full.stdout.lines().count() > 1, "{full:?}");
+    let full = full.json();
     assert_eq!(full["error"]["code"], "invalid-arguments");
-    assert_eq!(
-        (&full["role"], &full["name"]),
-        (&json!("tool"), &json!("echo"))
-    );
+    assert_eq!(full["name"], "echo");
+    let content = full["content"].as_str().unwrap();
+    assert!(content.starts_with("Error: echo failed - "), "{full}");
+    assert!(full["usage"]["run_ms"].is_f64(), "{full}");
+    assert_eq!((full.get("role"), full.get("id")), (None, None));
     let summarized = [
         "call",
         "echo",
@@ -865,7 +937,7 @@ fn echoed(folder: &Folder, options: &[&str], texts: &[&str]) -> Vec<String> {
     let ended = folder
         .run(&[&["run"], options].concat(), json_lines(&calls))
         .answered();
-    let contents = ended.results();
+    let contents = ended.lines();
     let contents = contents
         .iter()
         .map(|result| result["content"].as_str().unwrap());
@@ -945,9 +1017,10 @@ fn summarize_passes_errors_through_unchanged() {
         ("b", "fail", json!({ "message": "[1,2]" })),
         ("c", "nothing", json!({})),
     ]);
-    let plain = folder.run(&["run", "--full"], &calls).answered().results();
-    let options = ["run", "--full", "--summarize", "--summarize-chars", "5"];
-    let summarized = folder.run(&options, &calls).answered().results();
+    let plain = folder.run(&["run"], &calls).answered().lines();
+    let options = ["run", "--summarize", "--summarize-chars", "5"];
+    let summarized = folder.run(&options, &calls).answered().lines();
+    assert_eq!((plain.len(), summarized.len()), (3, 3));
     for (plain, summarized) in plain.iter().zip(&summarized) {
         assert_eq!(plain["content"], summarized["content"]);
         assert_eq!(plain["error"], summarized["error"]);

@@ -1,4 +1,5 @@
-//! Fuzzing: what reads untrusted text is given a great deal of it, for a bounded time.
+//! Fuzzing: what reads untrusted text is given a great deal of it, for a bounded time: arguments,
+//! responses and event streams of every format, manifests, http rules.
 //!
 //! Each test takes bytes. First come the files of `tests/corpus/<test>`, then inputs that are made
 //! for `TOOLHOST_FUZZ_SECONDS` (10 if not set; with 0 only the corpus is tried). What fails is made
@@ -11,6 +12,8 @@ mod common;
 mod arguments;
 #[path = "fuzz/decode.rs"]
 mod decode;
+#[path = "fuzz/events.rs"]
+mod events;
 #[path = "fuzz/harness.rs"]
 mod harness;
 #[path = "fuzz/http_rule.rs"]

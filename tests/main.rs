@@ -16,3 +16,4 @@ mod manifest;
 mod plugins;
 mod queue;
 mod terminal;
+mod wire;

@@ -9,10 +9,10 @@ use futures_util::{Stream, StreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::value::RawValue;
-use url::{Host, Url};
+use url::Url;
 
 use super::AgentError;
-use crate::manifest::AgentConfig;
+use crate::manifest::{AgentConfig, is_in_the_clear, is_loopback};
 use crate::mask::Mask;
 use crate::permissions::Secret;
 use crate::wire::{DecodeError, Format};
@@ -129,7 +129,7 @@ impl Client {
         let key = source.map(|source| source.read()).transpose();
         let key =
             key.map_err(|why| AgentError::setup(format!("the key of the model's API{why}")))?;
-        if key.is_some() && base.scheme() == "http" && !is_loopback(&base) {
+        if key.is_some() && is_in_the_clear(&base) {
             return Err(AgentError::setup(format!(
                 "the key would go to {base} in the clear: use https, or leave out `key`"
             )));
@@ -379,15 +379,6 @@ fn key_header(
     })?;
     value.set_sensitive(true);
     Ok((HeaderName::from_static(provider.header), value))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// How long an answer asks to wait: seconds or a date (RFC 9110, 10.2.3), or OpenAI's milliseconds.

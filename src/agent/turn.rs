@@ -82,7 +82,7 @@ impl<'t> Turn<'t> {
             };
             let wait = waits.next().filter(|_| failure.may_retry);
             let Some(wait) = wait.map(|wait| failure.wait.unwrap_or(wait)) else {
-                self.finish();
+                self.finish().await;
                 return Err(failure.error);
             };
             let why = failure.error.to_string();
@@ -95,7 +95,7 @@ impl<'t> Turn<'t> {
         if self.agent.format == Format::OpenaiChat {
             give_ids(&mut reply, &ended);
         }
-        self.finish();
+        self.finish().await;
         Ok((reply, ended))
     }
 
@@ -370,8 +370,12 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// Nothing runs any more.
-    fn finish(&mut self) {
+    /// Ends what still runs: calls that only a try that failed asked for.
+    async fn finish(&mut self) {
+        self.batch.cancel();
+        while let Some((run, result)) = self.batch.next().await {
+            self.ended(run, result);
+        }
         self.agent.interrupter.set(None);
         self.agent.summary.wall += self.wall;
     }

@@ -7,6 +7,7 @@ mod screen;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::json;
@@ -75,15 +76,15 @@ struct ModelOptions {
     model: Option<String>,
 
     /// Where the API is, instead of the provider's own: http://127.0.0.1:8080/v1
-    #[arg(long, value_name = "URL", value_parser = AgentConfig::parse_base_url)]
-    base_url: Option<url::Url>,
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
 
     /// What the model is told ahead of the conversation
     #[arg(long, value_name = "TEXT")]
     system_prompt: Option<String>,
 
-    /// How much is left to chance, from 0
-    #[arg(long, value_name = "NUMBER")]
+    /// How much is left to chance, from 0 to 2
+    #[arg(long, value_name = "NUMBER", value_parser = parse_temperature)]
     temperature: Option<f64>,
 
     /// The longest answer, in tokens
@@ -108,7 +109,7 @@ struct ModelOptions {
 }
 
 impl ModelOptions {
-    fn apply(self, config: &mut AgentConfig) {
+    fn apply(self, config: &mut AgentConfig) -> anyhow::Result<()> {
         config.provider = self.provider.or(config.provider);
         config.model = self.model.or(config.model.take());
         config.system_prompt = self.system_prompt.or(config.system_prompt.take());
@@ -125,11 +126,20 @@ impl ModelOptions {
             config.max_result_chars = count as usize;
         }
         if let Some(url) = self.base_url {
-            config.base_url = Some(url);
+            // Not by clap, which would print it: a password may be in it.
+            let url = AgentConfig::parse_base_url(&url);
+            config.base_url = Some(url.map_err(|must| anyhow::anyhow!("--base-url {must}"))?);
             // Who names a server by hand means to be known there.
             config.key = config.key.take().or_else(|| config.usual_key());
         }
+        Ok(())
     }
+}
+
+fn parse_temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| (0.0..=2.0).contains(number));
+    number.ok_or_else(|| "must be a number from 0 to 2".to_owned())
 }
 
 pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Result<Status> {
@@ -144,9 +154,9 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         None => Some(piped_question()?),
     };
     let (interrupts, masks) = (session.interrupts.clone(), session.masks.clone());
-    let (host, manifest) = session.load(&options.host).await?;
-    let mut config = manifest.agent;
-    options.model.apply(&mut config);
+    let mut config = session.read_manifest()?.agent;
+    options.model.apply(&mut config)?;
+    let (host, _) = session.load(&options.host).await?;
     let stdout_is_terminal = io::stdout().is_terminal();
     let stream = !options.no_stream && (options.stream || options.json || stdout_is_terminal);
     let mut agent = Agent::new(host, config)?
@@ -203,11 +213,12 @@ fn finish(
         Err(error) => view.failed(error)?,
     }
     let summary = agent.summary();
+    // Microseconds are all that a reader of milliseconds can use.
+    let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     if json {
         events::print(
             &json!({ "event": "summary", "turns": summary.turns, "calls": summary.calls,
-            "errors": summary.errors, "wall_ms": summary.wall.as_secs_f64() * 1e3,
-            "one_by_one_ms": summary.one_by_one.as_secs_f64() * 1e3,
+            "errors": summary.errors, "wall_ms": ms(summary.wall), "one_by_one_ms": ms(summary.one_by_one),
             "input_tokens": summary.tokens.input, "output_tokens": summary.tokens.output }),
         )?;
     } else if io::stderr().is_terminal() && summary.calls > 0 {

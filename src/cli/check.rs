@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::grants::{denied, granted};
-use super::{ANSWERED, Session, Status};
+use super::{ANSWERED, Session, Status, printable};
+use toolhost::manifest::AgentConfig;
 
 pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     let manifest = session.read_manifest()?;
     let file = manifest.file.clone();
     let own = manifest.own_files();
+    let agent = manifest.agent.clone();
     let host = session.load_manifest(manifest).await?;
     let mut out = std::io::stdout().lock();
     for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
@@ -31,6 +33,9 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
             writeln!(out, "  warning: {warning}")?;
         }
     }
+    if let Some(line) = agent_line(&agent) {
+        writeln!(out, "{line}")?;
+    }
     let plugins = host.plugins().count();
     let tools = host.tools().count();
     writeln!(
@@ -41,6 +46,15 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
         counted(tools, "tool")
     )?;
     Ok(ANSWERED)
+}
+
+/// Whom the agent asks, and with which key.
+fn agent_line(agent: &AgentConfig) -> Option<String> {
+    let mut parts = vec![agent.provider?.to_string()];
+    parts.extend(agent.model.iter().map(|model| format!("model {model}")));
+    parts.extend(agent.base_url.iter().map(|url| printable(url.as_str())));
+    parts.extend(agent.key.iter().map(|key| format!("key from {key}")));
+    Some(format!("agent: {}", parts.join(", ")))
 }
 
 /// The packages of what a plugin imports; `inspect` shows it in full.

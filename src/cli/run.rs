@@ -2,14 +2,14 @@
 
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use indicatif::ProgressBar;
-use serde_json::value::RawValue;
 use toolhost::wire::{
-    self, DecodeError, Delta, Events, Format, Names, Received, Reply, event_data,
+    self, DecodeError, Delta, Events, Format, Names, Received, Reply, Stop, event_data,
 };
 use toolhost::{CallError, OpenBatch, ToolCall, ToolHost, ToolResult};
 
@@ -36,7 +36,7 @@ pub(super) struct RunOptions {
     sse: bool,
 
     /// Print the response's own message ahead of the results, as the next request needs both
-    #[arg(long, conflicts_with = "stream")]
+    #[arg(long, conflicts_with_all = ["stream", "output_format"])]
     with_message: bool,
 
     /// Print one line of JSON per result as it completes, instead of the messages that answer all
@@ -68,18 +68,25 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         return Ok(USAGE);
     }
     if options.sse {
-        return run_events(&options, file, session).await;
+        let events = Events::new(options.format)?;
+        return run_events(&options, file, events, session).await;
     }
     let response = match file {
         Some(file) => std::fs::read(file).with_context(|| unreadable(file))?,
         None => read_stdin()?,
     };
-    let (format, mut calls) = wire::decode(&response, options.format)?;
-    let ahead = match options.with_message {
-        true => own_messages(format, &response)?,
-        false => Vec::new(),
-    };
+    let decoded = wire::decode(&response, options.format);
+    let (format, mut calls) = decoded.map_err(|error| explained(error, &response))?;
+    let reply = own_reply(format, &response);
     drop(response);
+    let ahead = match (options.with_message, &reply) {
+        (false, _) => Vec::new(),
+        (true, Some(reply)) => reply.messages.clone(),
+        (true, None) => bail!("--with-message needs the response of an API, whole as it was sent"),
+    };
+    // Where the response was cut off, its last call may lack some of what looks whole.
+    let is_cut = reply.is_some_and(|reply| reply.stop == Stop::Length);
+    let cut = calls.len() - usize::from(is_cut && !calls.is_empty());
     let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load(&options.host).await?;
     names(format, &host).restore(&mut calls);
@@ -88,13 +95,19 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     }
     let printer = options.result.printer(&manifest);
     let encoder = printer.encoder(options.output_format.unwrap_or(format), &host);
-    let done = run_batch(&host, calls, &interrupts, |result| {
+    let told = |result: &ToolResult| {
         if options.stream {
             encoder.line(result)?;
         }
         Ok(())
-    })
-    .await?;
+    };
+    let cut = calls.split_off(cut);
+    let mut done = run_batch(&host, calls, &interrupts, told).await?;
+    for call in cut {
+        let result = host.refuse(&call, CallError::cut_off());
+        told(&result)?;
+        done.results.push(result);
+    }
     if !options.stream {
         encoder.all(&ahead, &done.results)?;
     }
@@ -108,16 +121,25 @@ fn unreadable(file: &Path) -> String {
     format!("cannot read {}", file.display())
 }
 
-/// The messages that stand for a response in the conversation.
-fn own_messages(format: Format, response: &[u8]) -> anyhow::Result<Vec<Box<RawValue>>> {
-    let api = format
-        .api()
-        .with_context(|| format!("--with-message: a response in {format} has no message"))?;
-    let text = std::str::from_utf8(response)?;
-    let reply = api
+/// What a model answered, if that is what the response is.
+fn own_reply(format: Format, response: &[u8]) -> Option<Reply> {
+    let text = std::str::from_utf8(response).ok()?;
+    format
+        .api()?
         .reply(text.trim_start_matches('\u{feff}'))
-        .context("--with-message needs the response whole, as the API sent it")?;
-    Ok(reply.messages)
+        .ok()
+}
+
+/// What is wrong with a response, and which option may help.
+fn explained(error: DecodeError, response: &[u8]) -> anyhow::Error {
+    let starts = |with: &[u8]| response.trim_ascii_start().starts_with(with);
+    match &error {
+        DecodeError::Ambiguous { .. } => anyhow!("{error}, with --format"),
+        DecodeError::NotJson { .. } if starts(b"data:") || starts(b"event:") => {
+            anyhow!("the input is an event stream: see --sse")
+        }
+        _ => error.into(),
+    }
 }
 
 /// The results of a batch, in the order of the calls; without those that an interrupt cut off.
@@ -187,6 +209,7 @@ fn told<T>(bar: &ProgressBar, print: impl FnOnce() -> T) -> T {
 async fn run_events(
     options: &RunOptions,
     file: Option<&Path>,
+    events: Events,
     session: Session,
 ) -> anyhow::Result<Status> {
     let chunks = match file {
@@ -203,10 +226,12 @@ async fn run_events(
         options,
         printer: &printer,
         host: &host,
-        events: Events::new(options.format)?,
+        events,
         names: None,
         batch: host.open_batch(),
         results: Vec::new(),
+        start: Instant::now(),
+        came: Vec::new(),
         bar: progress::calls(0),
     };
     let mut data = std::pin::pin!(event_data(chunks));
@@ -257,6 +282,9 @@ struct Reading<'r> {
     batch: OpenBatch,
     /// By the calls' positions.
     results: Vec<Option<ToolResult>>,
+    start: Instant,
+    /// When each call came, from the start.
+    came: Vec<Duration>,
     bar: ProgressBar,
 }
 
@@ -290,7 +318,9 @@ impl Reading<'_> {
         self.bar.inc_length(1);
         if self.results.len() <= position {
             self.results.resize_with(position + 1, || None);
+            self.came.resize(position + 1, Duration::ZERO);
         }
+        self.came[position] = self.start.elapsed();
     }
 
     fn result(&mut self, position: usize, result: ToolResult) -> anyhow::Result<()> {
@@ -339,6 +369,13 @@ impl Reading<'_> {
             Err(error) => drop(failure.get_or_insert(error)),
         }
         self.bar.finish_and_clear();
+        if self.options.timeline {
+            let came = self.came.iter().copied().zip(&self.results);
+            let came: Vec<_> = came
+                .filter_map(|(came, result)| Some((came, result.as_ref()?)))
+                .collect();
+            eprint!("{}", timeline::draw_from(&came));
+        }
         let done = Done {
             results: self.results.into_iter().flatten().collect(),
             interrupted,
@@ -347,9 +384,6 @@ impl Reading<'_> {
         if !self.options.stream && !nothing {
             let encoder = self.printer.encoder(format, self.host);
             encoder.all(&ahead, &done.results)?;
-        }
-        if self.options.timeline {
-            eprint!("{}", timeline::draw(&done.results));
         }
         match failure {
             Some(error) if !interrupted => Err(error.into()),

@@ -10,21 +10,28 @@ const WIDTH: usize = 40;
 
 /// Draws the calls in their order; `·` is waiting for a permit, `█` is running.
 pub(super) fn draw(results: &[ToolResult]) -> String {
+    let together: Vec<_> = results.iter().map(|it| (Duration::ZERO, it)).collect();
+    draw_from(&together)
+}
+
+/// As [`draw`], of calls that came one after the other: each with when it did.
+pub(super) fn draw_from(results: &[(Duration, &ToolResult)]) -> String {
     let ends = results
         .iter()
-        .map(|result| result.usage.queue + result.usage.run);
+        .map(|(from, result)| *from + result.usage.queue + result.usage.run);
     let total = ends.max().unwrap_or_default();
-    let one_by_one: Duration = results.iter().map(|result| result.usage.run).sum();
+    let one_by_one: Duration = results.iter().map(|(_, result)| result.usage.run).sum();
     let longest = results
         .iter()
-        .map(|result| result.name.chars().count())
+        .map(|(_, result)| result.name.chars().count())
         .max();
     let name_width = longest.unwrap_or_default().min(32);
     let mut out = String::new();
-    for result in results {
-        let queue = column(result.usage.queue, total);
+    for (from, result) in results {
+        let before = column(*from, total);
+        let queue = column(*from + result.usage.queue, total);
         // Even the shortest call is seen.
-        let run = column(result.usage.queue + result.usage.run, total).max(queue + 1) - queue;
+        let end = column(*from + result.usage.queue + result.usage.run, total).max(queue + 1);
         let outcome = outcome(result);
         let name: String = result
             .name
@@ -34,10 +41,11 @@ pub(super) fn draw(results: &[ToolResult]) -> String {
             .collect();
         let _ = writeln!(
             out,
-            "{name:name_width$} |{}{}{}| {:>9} {outcome}",
-            "·".repeat(queue),
-            "█".repeat(run),
-            " ".repeat(WIDTH + 1 - (queue + run).min(WIDTH + 1)),
+            "{name:name_width$} |{}{}{}{}| {:>9} {outcome}",
+            " ".repeat(before),
+            "·".repeat(queue - before),
+            "█".repeat(end - queue),
+            " ".repeat(WIDTH + 1 - end.min(WIDTH + 1)),
             time(result.usage.run),
         );
     }

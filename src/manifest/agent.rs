@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use url::Url;
+use url::{Host, Url};
 
 use super::bounds::read_duration;
 use super::grants::read_secret;
@@ -76,11 +76,15 @@ impl AgentConfig {
             .filter(|format| format.api().is_some())
     }
 
-    /// The environment variable that the provider's own SDK reads a key from, if it is set.
+    /// The environment variable that the provider's own SDK reads a key from, if it is set and the
+    /// key would not go over the network in the clear.
     pub fn usual_key(&self) -> Option<SecretSource> {
+        if self.base_url.as_ref().is_some_and(is_in_the_clear) {
+            return None;
+        }
         let names: &[&str] = match self.provider? {
             Format::Anthropic => &["ANTHROPIC_API_KEY"],
-            Format::Gemini => &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+            Format::Gemini => &["GOOGLE_API_KEY", "GEMINI_API_KEY"],
             _ => &["OPENAI_API_KEY"],
         };
         let is_set = |name: &&&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -105,6 +109,21 @@ impl AgentConfig {
             true => Ok(url),
             false => Err(expected.to_owned()),
         }
+    }
+}
+
+/// Whether others than this machine can read what goes there.
+pub(crate) fn is_in_the_clear(url: &Url) -> bool {
+    url.scheme() == "http" && !is_loopback(url)
+}
+
+/// Whether it is this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -141,7 +141,8 @@ impl<'t, 'i> Table<'t, 'i> {
         if found.is_none() {
             let expected = match (least, most) {
                 (0, usize::MAX) => "a whole number".to_owned(),
-                (_, usize::MAX) => "a whole number above zero".to_owned(),
+                (1, usize::MAX) => "a whole number above zero".to_owned(),
+                (least, usize::MAX) => format!("a whole number from {least}"),
                 (least, most) => format!("a whole number from {least} to {most}"),
             };
             mismatch(value, &self.path(key), &expected, source);

@@ -136,11 +136,11 @@ impl Wire for Anthropic {
         })]
     }
 
-    fn name_rule(&self) -> NameRule {
-        NameRule {
+    fn name_rule(&self) -> Option<NameRule> {
+        Some(NameRule {
             begins_with_any: true,
             longest: 64,
-        }
+        })
     }
 }
 
@@ -346,7 +346,10 @@ impl StreamDecoder for Stream {
             }
             "content_block_stop" => {
                 let block = event.index.and_then(|index| self.blocks.get(&index));
-                if let Some(position) = block.and_then(|block| block.position) {
+                // One that has none yet may have been cut off before the first.
+                if let Some(position) = block.and_then(|block| block.position)
+                    && !self.calls[position].arguments.is_empty()
+                {
                     self.calls[position].complete(position, deltas);
                 }
             }
@@ -354,6 +357,12 @@ impl StreamDecoder for Stream {
                 if let Some(delta) = event.delta {
                     let delta: BlockDelta = object(delta)?;
                     self.stop_reason = delta.stop_reason.or(self.stop_reason.take());
+                    let is_whole = !matches!(stop(self.stop_reason.clone(), false), Stop::Length);
+                    if self.stop_reason.is_some() && is_whole {
+                        for (position, call) in self.calls.iter_mut().enumerate() {
+                            call.complete(position, deltas);
+                        }
+                    }
                 }
                 let usage: Usage = event
                     .usage

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::{DecodeError, shape, unfit};
+use super::stream::error_event;
 use super::{Format, array, object};
 
 /// The keys that tell the formats apart.
@@ -45,6 +46,9 @@ struct Keys<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
+    /// What others call them.
+    #[serde(borrow, alias = "input")]
+    args: Option<&'a RawValue>,
     /// What it is, in most of them.
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
@@ -92,7 +96,7 @@ pub(super) fn detect(text: &str) -> Result<Format, DecodeError> {
         Err(error) => lines(text, error)?,
     };
     match fits.list()[..] {
-        [] => Err(shape("an object of another shape")),
+        [] => Err(error_event(text).unwrap_or_else(|| shape("an object of another shape"))),
         [format] => Ok(format),
         ref fits => Err(DecodeError::Ambiguous {
             fits: fits.to_vec(),
@@ -158,6 +162,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
         && (keys.arguments.is_some() || keys.role.is_none())
         && kind.is_none()
         && keys.function.is_none()
+        && keys.args.is_none()
         && keys.jsonrpc.is_none();
     Ok(Fits::NONE
         .when(
@@ -176,7 +181,11 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
             Format::OpenaiResponses,
         )
         .when(
-            block || message && is_array(keys.content) && !responses_content(keys.content),
+            block
+                || message
+                    && is_array(keys.content)
+                    && keys.tool_calls.is_none()
+                    && !responses_content(keys.content),
             Format::Anthropic,
         )
         .when(

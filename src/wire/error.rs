@@ -38,7 +38,7 @@ pub enum DecodeError {
         expected: &'static str,
     },
     /// It could be of several formats.
-    #[error("the input may be of any of the formats {}; say which one it is", names(.fits))]
+    #[error("the input may be of any of the formats {}; name the one it is", names(.fits))]
     Ambiguous {
         /// Those that it fits.
         fits: Vec<Format>,

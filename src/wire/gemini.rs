@@ -179,11 +179,11 @@ impl Wire for Gemini {
         vec![content("user", answers)]
     }
 
-    fn name_rule(&self) -> NameRule {
-        NameRule {
+    fn name_rule(&self) -> Option<NameRule> {
+        Some(NameRule {
             begins_with_any: false,
             longest: 64,
-        }
+        })
     }
 }
 

@@ -77,11 +77,8 @@ impl Wire for Json {
         })
     }
 
-    fn name_rule(&self) -> NameRule {
-        NameRule {
-            begins_with_any: true,
-            longest: usize::MAX,
-        }
+    fn name_rule(&self) -> Option<NameRule> {
+        None
     }
 }
 

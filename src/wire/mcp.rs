@@ -129,12 +129,8 @@ impl Wire for Mcp {
         })
     }
 
-    /// 1 to 128 characters of which more are allowed than in our own names.
-    fn name_rule(&self) -> NameRule {
-        NameRule {
-            begins_with_any: true,
-            longest: usize::MAX,
-        }
+    fn name_rule(&self) -> Option<NameRule> {
+        None
     }
 }
 

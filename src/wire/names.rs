@@ -17,7 +17,9 @@ pub struct Names {
 impl Names {
     /// Names for these tools.
     pub fn new<'a>(format: Format, tools: impl IntoIterator<Item = &'a str>) -> Self {
-        let rule = format.wire().name_rule();
+        let Some(rule) = format.wire().name_rule() else {
+            return Names::default();
+        };
         let is_taken = |name: &str| {
             let mut chars = name.chars();
             let begins = chars
@@ -104,7 +106,7 @@ mod tests {
             let mut seen = std::collections::HashSet::new();
             for tool in tools {
                 let wire = names.wire(tool);
-                let rule = format.wire().name_rule();
+                let rule = format.wire().name_rule().unwrap();
                 let first = wire.chars().next().unwrap();
                 assert!(
                     rule.begins_with_any || first.is_ascii_alphabetic(),

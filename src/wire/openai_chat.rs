@@ -154,11 +154,11 @@ impl Wire for OpenaiChat {
         })
     }
 
-    fn name_rule(&self) -> NameRule {
-        NameRule {
+    fn name_rule(&self) -> Option<NameRule> {
+        Some(NameRule {
             begins_with_any: true,
             longest: 64,
-        }
+        })
     }
 }
 

@@ -134,11 +134,11 @@ impl Wire for OpenaiResponses {
         })
     }
 
-    fn name_rule(&self) -> NameRule {
-        NameRule {
+    fn name_rule(&self) -> Option<NameRule> {
+        Some(NameRule {
             begins_with_any: true,
             longest: 64,
-        }
+        })
     }
 }
 

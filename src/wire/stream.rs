@@ -135,7 +135,7 @@ impl Events {
 }
 
 /// An error that an API sends as an event, in whichever of their shapes.
-fn error_event(data: &str) -> Option<DecodeError> {
+pub(super) fn error_event(data: &str) -> Option<DecodeError> {
     #[derive(serde::Deserialize)]
     struct Event<'a> {
         #[serde(borrow)]

@@ -1,6 +1,8 @@
-//! What the tests share: built guests, hosts of them, and the binary.
+//! What the tests share: built guests, hosts of them, the binary, and responses to give it.
 
+pub mod arbitrary;
 pub mod binary;
+pub mod responses;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use toolhost::{CallError, Tool, ToolCall, ToolHost};
 
 use crate::common;
-use crate::decode::value;
+use crate::common::arbitrary::value;
 use crate::harness::{Checked, corpus, fuzz};
 use crate::mutate::{arbitrary, mutated};
 

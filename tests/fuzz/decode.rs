@@ -1,14 +1,15 @@
-//! Responses: whatever they are, and batches that were encoded here.
+//! Responses of all formats: whatever they are, and batches that were encoded here.
 
-use std::collections::HashSet;
-
-use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use toolhost::ToolCall;
+use toolhost::json_text::indent;
 use toolhost::wire::{self, Format};
 
+use crate::common::arbitrary;
+use crate::common::responses::{Around, whole};
 use crate::harness::{Checked, corpus, fuzz};
 use crate::mutate::{arbitrary, mutated};
 
@@ -47,6 +48,21 @@ const WORDS: &[&str] = &[
     "\"role\":",
     "\"custom\":",
     "\"input\":",
+    "\"output\":",
+    "\"type\":",
+    "\"function_call\"",
+    "\"call_id\":",
+    "\"content\":",
+    "\"tool_use\"",
+    "\"candidates\":",
+    "\"parts\":",
+    "\"functionCall\":",
+    "\"args\":",
+    "\"jsonrpc\":",
+    "\"method\":",
+    "\"tools/call\"",
+    "\"params\":",
+    "\"error\":",
     "{\"name\":\"f\"}",
     "[[[[[[[[[[[[[[[[",
     "/*",
@@ -60,7 +76,7 @@ fn decode() {
     let inputs = prop_oneof![
         1 => arbitrary(),
         4 => mutated(files, WORDS),
-        1 => batch().prop_map(encoded),
+        1 => batch(),
     ];
     fuzz("decode", &seeds, inputs, check);
 }
@@ -68,11 +84,10 @@ fn decode() {
 /// A batch that is encoded comes out as it went in.
 #[test]
 fn decode_valid() {
-    let inputs = batch().prop_map(encoded);
     fuzz(
         "decode_valid",
         &corpus("decode_valid"),
-        inputs,
+        batch(),
         |input| match check(input)? {
             true => Ok(true),
             false => Err(format!(
@@ -85,11 +100,12 @@ fn decode_valid() {
 
 /// Good is what is decoded without being told its format.
 fn check(input: &[u8]) -> Checked {
-    for format in [Format::OpenaiChat, Format::Json] {
+    for format in Format::ALL {
         match wire::decode(input, Some(format)) {
             Ok((found, calls)) => {
                 same("the format", &found, &format)?;
                 expect(input, format, &calls)?;
+                replied(input, format, &calls)?;
             }
             Err(error) => drop(error.to_string()),
         }
@@ -115,38 +131,59 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> 
     }
 }
 
+/// A reply to which the response may amount, and which then has the same calls.
+fn replied(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), String> {
+    let (Some(api), Ok(text)) = (format.api(), std::str::from_utf8(input)) else {
+        return Ok(());
+    };
+    let Ok(reply) = api.reply(text) else {
+        return Ok(());
+    };
+    // Of several alternatives the first is the reply, and another may be the one with calls.
+    match format {
+        Format::OpenaiResponses | Format::Anthropic => same("the reply", &&reply.calls[..], &calls),
+        _ => Ok(()),
+    }
+}
+
 /// Holds the decoded calls against what the whole text is as JSON, where that can be told: a number
 /// out of range or half a surrogate pair is nothing that a [`Value`] can hold.
 fn expect(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), String> {
     let text = std::str::from_utf8(input).map_err(|_| "decoded, and no text")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let entries: Vec<Option<Value>> = match format {
-        Format::Json => {
-            let lines = text.split('\n');
-            let lines = lines.filter(|line| !line.trim_ascii().is_empty());
-            lines.map(|line| serde_json::from_str(line).ok()).collect()
-        }
-        _ => match serde_json::from_str(text) {
-            Ok(document) => entries(&document).into_iter().cloned().map(Some).collect(),
-            Err(_) => return Ok(()),
-        },
+    let Some(documents) = documents(text, format) else {
+        return Ok(());
     };
+    let entries: Vec<&Value> = documents
+        .iter()
+        .flat_map(|it| entries(format, it))
+        .collect();
     same("calls", &calls.len(), &entries.len())?;
     for (call, entry) in calls.iter().zip(&entries) {
-        // Serde reads arrays as objects whose members are in order.
-        let Some(entry) = entry.as_ref().filter(|entry| entry.is_object()) else {
-            continue;
-        };
-        let (name, arguments) = match format {
-            Format::Json => (&entry["name"], &entry["arguments"]),
+        let (id, name, arguments) = match format {
+            Format::Json => (&entry["id"], &entry["name"], &entry["arguments"]),
+            Format::OpenaiResponses => (&entry["call_id"], &entry["name"], &entry["arguments"]),
+            Format::Anthropic => (&entry["id"], &entry["name"], &entry["input"]),
+            Format::Gemini => (&entry["id"], &entry["name"], &entry["args"]),
+            Format::Mcp => {
+                let params = &entry["params"];
+                (&entry["id"], &params["name"], &params["arguments"])
+            }
             _ => match (&entry["function"], &entry["custom"]) {
-                (function @ Value::Object(_), _) => (&function["name"], &function["arguments"]),
-                (Value::Null, custom @ Value::Object(_)) => (&custom["name"], &custom["input"]),
-                (Value::Null, Value::Null) => (&entry["name"], &entry["arguments"]),
-                _ => continue,
+                (Value::Null, custom) => (&entry["id"], &custom["name"], &custom["input"]),
+                (function, _) => (&entry["id"], &function["name"], &function["arguments"]),
             },
         };
-        same("an id", &read(call.id.as_deref()), &written(&entry["id"]))?;
+        let (expected, is_id) = match (format, id) {
+            (_, Value::Null) => (None, true),
+            // Whose type is kept: a string that would be read as something else is quoted.
+            (Format::Mcp, id) => (Some(id.clone()), true),
+            (_, id) => {
+                let is_id = id.as_str().is_none_or(|id| Some(id) == call.id.as_deref());
+                (written(id), is_id)
+            }
+        };
+        same("an id", &read(call.id.as_deref()), &expected)?;
         same(
             "a name",
             &read(Some(&call.name)),
@@ -156,12 +193,19 @@ fn expect(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), String
         let expected = written(arguments).unwrap_or(json!(""));
         same("arguments", &read(Some(&call.arguments)), &Some(expected))?;
         let is_text = arguments.as_str().is_none_or(|text| text == call.arguments);
-        let is_id = entry["id"]
-            .as_str()
-            .is_none_or(|id| Some(id) == call.id.as_deref());
         same("text as it was", &(is_text && is_id), &true)?;
     }
     Ok(())
+}
+
+/// The documents of a text: one, or one a line where the format has that.
+fn documents(text: &str, format: Format) -> Option<Vec<Value>> {
+    let is_one = serde_json::from_str::<&RawValue>(text).is_ok();
+    if is_one || !matches!(format, Format::Json | Format::Mcp) {
+        return Some(vec![serde_json::from_str(text).ok()?]);
+    }
+    let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
+    lines.map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// What a label or arguments say: the JSON that they are, if they are.
@@ -179,89 +223,66 @@ fn written(value: &Value) -> Option<Value> {
     }
 }
 
-/// The calls of a completion, a message or an array of calls.
-fn entries(document: &Value) -> Vec<&Value> {
-    let calls = |value| Value::as_array(value).into_iter().flatten();
-    match (document, document["choices"].as_array()) {
-        (Value::Array(_), _) => calls(document).collect(),
-        (_, Some(choices)) => {
-            let messages = choices.iter().map(|choice| &choice["message"]);
-            let of_each = messages.flat_map(|message| calls(&message["tool_calls"]));
-            of_each.collect()
+/// The calls of a document, each as it stands there.
+fn entries(format: Format, document: &Value) -> Vec<&Value> {
+    let items = |value| Value::as_array(value).into_iter().flatten();
+    let of_type = |value, kind: &str| -> Vec<&Value> {
+        items(value).filter(|item| item["type"] == kind).collect()
+    };
+    match (format, document) {
+        (Format::Json | Format::Mcp, Value::Array(calls)) => calls.iter().collect(),
+        (Format::Json | Format::Mcp, _) => vec![document],
+        (Format::OpenaiResponses, Value::Array(_)) => of_type(document, "function_call"),
+        (Format::OpenaiResponses, _) if document["output"].is_null() => {
+            let is_call = document["type"] == "function_call";
+            is_call.then_some(document).into_iter().collect()
         }
-        (_, None) => calls(&document["tool_calls"]).collect(),
+        (Format::OpenaiResponses, _) => of_type(&document["output"], "function_call"),
+        (Format::Anthropic, Value::Array(_)) => of_type(document, "tool_use"),
+        (Format::Anthropic, _) if document["type"] == "tool_use" => vec![document],
+        (Format::Anthropic, _) => of_type(&document["content"], "tool_use"),
+        (Format::Gemini, Value::Array(all)) => {
+            all.iter().flat_map(|one| entries(format, one)).collect()
+        }
+        (Format::Gemini, _) if !document["candidates"].is_null() => {
+            let contents = items(&document["candidates"]).map(|it| &it["content"]["parts"]);
+            contents.flat_map(items).filter_map(function_call).collect()
+        }
+        (Format::Gemini, _) => match function_call(document) {
+            Some(call) => vec![call],
+            None => items(&document["parts"])
+                .filter_map(function_call)
+                .collect(),
+        },
+        (_, Value::Array(calls)) => calls.iter().collect(),
+        (_, _) if !document["choices"].is_null() => {
+            let messages = items(&document["choices"]).map(|choice| &choice["message"]);
+            messages
+                .flat_map(|message| items(&message["tool_calls"]))
+                .collect()
+        }
+        (_, _) if !document["function"].is_null() || !document["custom"].is_null() => {
+            vec![document]
+        }
+        (_, _) => items(&document["tool_calls"]).collect(),
     }
 }
 
-#[derive(Clone, Debug)]
-struct Batch {
-    shape: &'static str,
-    calls: Vec<(Option<String>, String, Value)>,
-    pretty: bool,
+fn function_call(part: &Value) -> Option<&Value> {
+    part.get("functionCall").filter(|call| !call.is_null())
 }
 
-fn batch() -> impl Strategy<Value = Batch> {
-    let label = || prop_oneof!["[a-z0-9_-]{1,12}", any::<String>()];
-    let call = (proptest::option::of(label()), label(), object());
-    let shape = select(vec!["lines", "calls", "bare", "message", "completion"]);
-    (shape, vec(call, 1..5), any::<bool>()).prop_map(|(shape, calls, pretty)| Batch {
-        shape,
-        calls,
-        pretty,
-    })
-}
-
-fn encoded(batch: Batch) -> Vec<u8> {
-    let call = |(id, name, arguments): &(Option<String>, String, Value)| match batch.shape {
-        "lines" | "bare" => json!({ "id": id, "name": name, "arguments": arguments }),
-        _ => {
-            let function = json!({ "name": name, "arguments": arguments.to_string() });
-            json!({ "id": id, "type": "function", "function": function })
-        }
-    };
-    let calls: Vec<Value> = batch.calls.iter().map(call).collect();
-    let message = json!({ "role": "assistant", "content": null, "tool_calls": calls });
-    let document = match batch.shape {
-        "lines" => {
-            let lines: Vec<String> = calls.iter().map(|call| format!("{call}\n")).collect();
-            return lines.concat().into_bytes();
-        }
-        "calls" | "bare" => Value::Array(calls),
-        "message" => message,
-        _ => json!({ "choices": [{ "index": 0, "message": message }] }),
-    };
-    if batch.pretty {
-        format!("{document:#}").into_bytes()
-    } else {
-        document.to_string().into_bytes()
-    }
-}
-
-/// Objects of whatever JSON can hold, with keys that differ.
-fn object() -> impl Strategy<Value = Value> {
-    vec((any::<String>(), value()), 0..5).prop_map(|members| {
-        let mut seen = HashSet::new();
-        let members = members
-            .into_iter()
-            .filter(|(key, _)| seen.insert(key.clone()));
-        Value::Object(members.collect())
-    })
-}
-
-pub fn value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
-        (-20..20).prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 16, 4, |inner| {
-        prop_oneof![
-            vec(inner.clone(), 0..4).prop_map(Value::from),
-            vec(("[a-z]{1,3}", inner), 0..4).prop_map(|members| members.into_iter().collect()),
-        ]
+/// A response of any format with a call at least.
+fn batch() -> impl Strategy<Value = Vec<u8>> {
+    let label = prop_oneof!["[a-z0-9_-]{1,12}", any::<String>()];
+    let calls = arbitrary::calls(proptest::option::of(label), 4);
+    let calls = calls.prop_filter("none", |calls| !calls.is_empty());
+    let format = select(Format::ALL.to_vec());
+    let around = select(vec![Around::Response, Around::Message, Around::Calls]);
+    (format, around, calls, any::<bool>()).prop_map(|(format, around, calls, pretty)| {
+        let text = whole(format, &calls, around);
+        let is_lines = text.contains('\n');
+        let pretty = (pretty && !is_lines).then(|| indent(&text)).flatten();
+        pretty.unwrap_or(text).into_bytes()
     })
 }

@@ -61,11 +61,11 @@ fn no_output_log_or_audit_of_the_binary_has_a_secret() {
     // Whoever has the secret already may write it into its own arguments.
     calls.push(("arguments", "secret", json!({ "name": SECRET })));
 
-    let mut command = folder.command(&["run", "--full", "-vv"]);
+    let mut command = folder.command(&["run", "-vv"]);
     command.env("TOOLHOST_LOG", "trace");
     let ended = run(command, json_lines(&calls));
     assert_eq!(ended.status, 0, "{ended:?}");
-    assert_eq!(ended.results().len(), calls.len());
+    assert_eq!(ended.lines().len(), calls.len());
     let audit = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
     assert!(audit.lines().count() > calls.len(), "{audit}");
     for (what, text) in [

@@ -1,5 +1,6 @@
 //! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
 
+mod aimock;
 mod demo;
 mod guests;
 mod test;
@@ -17,6 +18,7 @@ Usage: cargo xtask COMMAND [OPTIONS]
 Commands:
   demo      Run a recorded model response with the plugins that ship
   test      Run every test
+  aimock    Install the mock of models' APIs that the agent's tests talk to
   guests    Build every plugin and test guest into target/guests/*.wasm
 
 `cargo xtask COMMAND --help` says more about one.";
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let done = match command.as_str() {
+        "aimock" => aimock::command(rest),
         "demo" => demo::command(rest),
         "test" => test::command(rest),
         "guests" => guests::command(rest),

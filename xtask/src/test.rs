@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is.
 
-use crate::{asks_for_help, guests, root, run, ui};
+use crate::{aimock, asks_for_help, guests, root, run, ui};
 use anyhow::Result;
 use std::process::Command;
 
@@ -15,6 +15,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     guests::build(guests::way()?)?;
+    aimock::install()?;
     let root = root()?;
     ui::say("testing the guests' own logic");
     for workspace in guests::WORKSPACES {
@@ -42,6 +43,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         "--bins",
         "--test",
         "behaviour",
+        "--test",
+        "agent",
         "--test",
         "fuzz",
         "--examples",

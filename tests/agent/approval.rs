@@ -1,0 +1,121 @@
+//! Who is asked before tools run, and who may stop them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use toolhost::agent::Approval;
+use toolhost::wire::Format;
+
+use crate::common;
+use crate::peer::{Peer, calls, text};
+use crate::{Seen, agent, config, host};
+
+const CHAT: Format = Format::OpenaiChat;
+
+async fn answered(
+    approvals: Vec<Approval>,
+    script: &[&[(&str, &str, Value)]],
+) -> (Seen, Vec<String>) {
+    let turns = script.iter().map(|turn| calls(CHAT, turn));
+    let peer = Peer::start(turns.chain([text(CHAT, "done")]).collect());
+    // `calculate` says that it changes nothing; the tools of `misbehave` say nothing.
+    let mut agent = agent(&host().await, config(CHAT, &peer.url), false).ask_first(true);
+    let mut seen = Seen {
+        approvals: approvals.into(),
+        ..Seen::default()
+    };
+    agent.ask("?", &mut seen).await.unwrap();
+    let asked = peer.asked();
+    let messages = asked.last().unwrap().body["messages"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let texts = messages.iter().filter(|message| message["role"] == "tool");
+    let texts = texts
+        .map(|message| message["content"].as_str().unwrap().to_owned())
+        .collect();
+    (seen, texts)
+}
+
+#[tokio::test]
+async fn tools_that_are_not_read_only_ask_first() {
+    let optional = ("a", "optional", json!({}));
+    let calculate = ("b", "calculate", json!({ "expression": "1+1" }));
+    let unknown = ("c", "no_such_tool", json!({}));
+    let (seen, texts) = answered(
+        vec![Approval::Yes, Approval::No],
+        &[&[optional.clone(), calculate, unknown, optional]],
+    )
+    .await;
+    assert_eq!(seen.asked, ["optional", "optional"]);
+    assert_eq!(
+        texts,
+        [
+            "{}",
+            "2",
+            "Error: Unknown tool no_such_tool",
+            "Error: optional failed - not permitted: the user did not allow this call",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn always_is_for_all_further_calls_of_that_tool() {
+    let optional = ("a", "optional", json!({}));
+    let id = ("b", "id", json!({}));
+    let (seen, texts) = answered(
+        vec![Approval::Always, Approval::No],
+        &[&[optional.clone(), optional.clone()], &[optional, id]],
+    )
+    .await;
+    assert_eq!(seen.asked, ["optional", "id"]);
+    assert_eq!(texts[..3], ["{}", "{}", "{}"]);
+    assert!(texts[3].contains("did not allow"), "{texts:?}");
+}
+
+#[tokio::test]
+async fn an_interrupt_cancels_what_runs_and_the_model_is_told() {
+    let turn = calls(
+        CHAT,
+        &[
+            ("a", "echo", json!({ "text": "quick" })),
+            ("b", "spin", json!({})),
+            ("c", "sleep", json!({ "ms": 20_000 })),
+        ],
+    );
+    let peer = Peer::start(vec![turn, text(CHAT, "as you wish")]);
+    let mut agent = agent(
+        &common::host(&["echo", "misbehave"]).await,
+        config(CHAT, &peer.url),
+        false,
+    );
+    let interrupter = agent.interrupter();
+    // There is nothing to interrupt yet.
+    assert!(!interrupter.interrupt());
+    let start = Instant::now();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        while !interrupter.interrupt() {
+            std::thread::yield_now();
+        }
+    });
+    let answer = agent.ask("?", &mut Seen::default()).await.unwrap();
+    assert_eq!(answer.text, "as you wish");
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+    let messages = peer.asked()[1].body["messages"].clone();
+    let texts: Vec<&str> = (2..5)
+        .map(|at| messages[at]["content"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "quick",
+            "Error: spin failed - cancelled by the user",
+            "Error: sleep failed - cancelled by the user",
+        ]
+    );
+}

@@ -1,0 +1,287 @@
+//! Requests that fail: what is tried again, how long is waited, and that no call runs twice.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use toolhost::agent::AgentError;
+use toolhost::wire::Format;
+
+use crate::aimock::{Aimock, control};
+use crate::peer::{BREAK, Peer, Say, chat_call, chat_end, event, text};
+use crate::{Seen, agent, apis, config, host};
+
+const CHAT: Format = Format::OpenaiChat;
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again_and_what_will_not_is_told() {
+    let host = host().await;
+    for (status, is_retried) in [
+        (408, true),
+        (409, true),
+        (429, true),
+        (500, true),
+        (503, true),
+        (529, true),
+        (400, false),
+        (401, false),
+        (403, false),
+        (404, false),
+        (301, false),
+    ] {
+        let said = json!({ "error": { "message": "because" } }).to_string();
+        let failure = Say::Whole(status, "retry-after: 0\r\nlocation: /elsewhere\r\n", said);
+        let peer = Peer::start(vec![failure, text(CHAT, "done")]);
+        let mut agent = agent(&host, config(CHAT, &peer.url), true);
+        let mut seen = Seen::default();
+        let answer = agent.ask("?", &mut seen).await;
+        match is_retried {
+            true => {
+                assert_eq!(answer.unwrap().text, "done");
+                assert_eq!(seen.retries.len(), 1);
+                let asked = peer.asked();
+                assert_eq!(asked[0].text, asked[1].text);
+            }
+            false => {
+                let error = answer.unwrap_err();
+                assert!(
+                    matches!(&error, AgentError::Api { status: said, message, .. }
+                    if *said == status && message == "because"),
+                    "{error}"
+                );
+                assert_eq!(peer.asked().len(), 1);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_waits_as_long_as_it_is_asked_to() {
+    let host = host().await;
+    let later = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(3));
+    for (header, least) in [
+        ("retry-after: 1\r\n".to_owned(), 1000),
+        ("retry-after-ms: 300\r\n".to_owned(), 300),
+        // To a second, and some time has passed.
+        (format!("retry-after: {later}\r\n"), 1000),
+    ] {
+        let failure = Say::Whole(429, header.leak(), "{}".to_owned());
+        let peer = Peer::start(vec![failure, text(CHAT, "done")]);
+        let mut agent = agent(&host, config(CHAT, &peer.url), true);
+        let start = Instant::now();
+        agent.ask("?", &mut Seen::default()).await.unwrap();
+        assert!(
+            start.elapsed() >= Duration::from_millis(least),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn it_does_not_wait_for_hours() {
+    let failure = Say::Whole(429, "retry-after: 7200\r\n", "slow down".to_owned());
+    let peer = Peer::start(vec![failure]);
+    let mut agent = agent(&host().await, config(CHAT, &peer.url), true);
+    let error = agent.ask("?", &mut Seen::default()).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("asks to wait 7200 seconds: slow down"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn after_max_retries_it_gives_up() {
+    let failure = || Say::Whole(500, "retry-after: 0\r\n", "oops".to_owned());
+    let peer = Peer::start(vec![failure(), failure(), failure()]);
+    let mut config = config(CHAT, &peer.url);
+    config.max_retries = 2;
+    let mut agent = agent(&host().await, config, true);
+    let mut seen = Seen::default();
+    let error = agent.ask("?", &mut seen).await.unwrap_err();
+    assert!(
+        matches!(error, AgentError::Api { status: 500, .. }),
+        "{error}"
+    );
+    assert_eq!((seen.retries.len(), peer.asked().len()), (2, 3));
+}
+
+#[tokio::test]
+async fn a_connection_that_drops_or_falls_silent_is_tried_again() {
+    let silent = Say::Late(chat_end("stop"), Duration::from_secs(5));
+    let torn = Say::Whole(200, "", r#"{"choices":[{"mess"#.to_owned());
+    for (failure, why) in [
+        (Say::Nothing, "no answer from"),
+        (silent, "nothing was heard for 0.3 seconds"),
+        (torn, "not JSON"),
+        (Say::Events(vec![]), "no events"),
+        (
+            Say::Events(vec!["data: {\"choi\n\n".to_owned()]),
+            "not JSON",
+        ),
+        (
+            Say::Events(vec![event(json!({ "error": { "message": "overloaded" } }))]),
+            "overloaded",
+        ),
+    ] {
+        let peer = Peer::start(vec![failure, text(CHAT, "done")]);
+        let mut config = config(CHAT, &peer.url);
+        config.timeout = Duration::from_millis(300);
+        let mut agent = agent(&host().await, config, true);
+        let mut seen = Seen::default();
+        let answer = agent.ask("?", &mut seen).await.unwrap();
+        assert_eq!(answer.text, "done");
+        assert!(seen.retries[0].contains(why), "{:?}", seen.retries);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_tried_again_and_its_calls_are_not() {
+    let echo = |id: &str, index: usize| {
+        chat_call(index, id, "optional", &json!({ "count": 1, "name": "é" }))
+    };
+    // The same call in other words; and one that only breaks off.
+    let again = chat_call(0, "new_a", "optional", &json!({ "name": "é", "count": 1 }));
+    let broken = [
+        echo("a", 0),
+        chat_call(1, "b", "echo", &json!({ "text": "ho" }))[..2].to_vec(),
+    ]
+    .concat();
+    let whole = [
+        again,
+        chat_call(1, "new_b", "echo", &json!({ "text": "ho" })),
+        echo("twice", 2),
+        chat_end("tool_calls"),
+    ]
+    .concat();
+    let broken = [broken, vec![BREAK.to_owned()]].concat();
+    let peer = Peer::start(vec![
+        Say::Events(broken),
+        Say::Events(whole),
+        text(CHAT, "done"),
+    ]);
+    let mut agent = agent(&host().await, config(CHAT, &peer.url), true);
+    let mut seen = Seen::default();
+    agent.ask("?", &mut seen).await.unwrap();
+    assert_eq!(seen.retries.len(), 1);
+    // The call that ran before the break runs once more only because it is asked for twice.
+    let ran: Vec<&str> = seen.calls.iter().map(|call| &*call.arguments).collect();
+    let first = r#"{"count":1,"name":"é"}"#;
+    assert_eq!(ran, [first, r#"{"text":"ho"}"#, first]);
+    let asked = peer.asked();
+    assert_eq!(asked[0].text, asked[1].text);
+    let messages = asked[2].body["messages"].as_array().unwrap();
+    let ids: Vec<&str> = messages[2..]
+        .iter()
+        .map(|message| message["tool_call_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["new_a", "new_b", "twice"]);
+}
+
+#[tokio::test]
+async fn a_call_that_still_runs_when_its_stream_breaks_goes_on() {
+    let call = |id: &str| chat_call(0, id, "sleep", &json!({ "ms": 900 }));
+    let broken = [call("a"), vec![BREAK.to_owned()]].concat();
+    let whole = [call("b"), chat_end("tool_calls")].concat();
+    let peer = Peer::start(vec![
+        Say::Events(broken),
+        Say::Events(whole),
+        text(CHAT, "done"),
+    ]);
+    let mut agent = agent(&host().await, config(CHAT, &peer.url), true);
+    let mut seen = Seen::default();
+    agent.ask("?", &mut seen).await.unwrap();
+    assert_eq!((seen.calls.len(), seen.results.len()), (1, 1));
+    let result = &peer.asked()[2].body["messages"][2];
+    assert_eq!(
+        *result,
+        json!({ "role": "tool", "tool_call_id": "b", "content": "slept for 900 ms" })
+    );
+}
+
+#[tokio::test]
+async fn a_call_starts_before_its_answer_has_ended() {
+    let events = [
+        chat_call(0, "a", "echo", &json!({ "text": "early" })),
+        chat_end("tool_calls")[..1].to_vec(),
+    ]
+    .concat();
+    // The end comes when the call has long been answered, or never: then this test fails by its time.
+    let peer = Peer::start(vec![
+        Say::Late(events, Duration::from_secs(1)),
+        text(CHAT, "done"),
+    ]);
+    let mut agent = agent(&host().await, config(CHAT, &peer.url), true);
+    let mut seen = Seen::default();
+    agent.ask("?", &mut seen).await.unwrap();
+    let summary = agent.summary();
+    assert_eq!(seen.results[0].to_text(), "early");
+    assert!(summary.wall < Duration::from_millis(900), "{summary:?}");
+}
+
+#[tokio::test]
+async fn aimocks_faults_are_survived_in_all_formats() {
+    let aimock = Aimock::start(json!([
+        { "match": { "userMessage": "hello", "hasToolResult": false }, "response": {
+            "content": "a few words first", "toolCalls": [
+            { "id": "a", "name": "echo", "arguments": { "text": "hi" } },
+            { "id": "b", "name": "echo", "arguments": { "text": "ho" } } ] } },
+        { "match": { "userMessage": "hello", "hasToolResult": true },
+          "response": { "content": "done" } },
+    ]));
+    let host = host().await;
+    for format in apis() {
+        for fault in [
+            "dropRate",
+            "malformedRate",
+            "disconnectRate",
+            "rateLimitRate",
+        ] {
+            aimock.chaos(json!({ fault: 1.0 }));
+            let mut agent = agent(&host, config(format, &aimock.url), true);
+            let url = aimock.url.clone();
+            let mut seen = Seen {
+                on_retry: Some(Box::new(move || {
+                    control(&url, "DELETE", "chaos", "");
+                })),
+                ..Seen::default()
+            };
+            let answer = agent.ask("hello", &mut seen).await;
+            assert_eq!(answer.unwrap().text, "done", "{format} {fault}");
+            assert_eq!(
+                (seen.retries.len(), seen.results.len()),
+                (1, 2),
+                "{format} {fault}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn aimocks_broken_streams_are_tried_again_and_no_call_runs_twice() {
+    // After so many pieces: within the text, within a call, between the calls, before the end.
+    for pieces in [1, 3, 5, 7, 9, 11] {
+        let response = json!({ "content": "Let me see.", "toolCalls": [
+            { "id": "a", "name": "echo", "arguments": { "text": "hi" } },
+            { "id": "b", "name": "echo", "arguments": { "text": "ho" } } ] });
+        let aimock = Aimock::start(json!([
+            { "match": { "userMessage": "hello", "hasToolResult": false, "sequenceIndex": 0 },
+              "response": response, "truncateAfterChunks": pieces },
+            { "match": { "userMessage": "hello", "hasToolResult": false }, "response": response },
+            { "match": { "userMessage": "hello", "hasToolResult": true },
+              "response": { "content": "done" } },
+        ]));
+        let host = host().await;
+        for format in apis() {
+            control(&aimock.url, "POST", "reset/journal", "");
+            let mut agent = agent(&host, config(format, &aimock.url), true);
+            let mut seen = Seen::default();
+            let answer = agent.ask("hello", &mut seen).await.unwrap();
+            assert_eq!(answer.text, "done");
+            let mut texts: Vec<String> = seen.results.iter().map(|r| r.to_text()).collect();
+            texts.sort();
+            assert_eq!(texts, ["hi", "ho"], "{format} after {pieces}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A server that says what it is told, and keeps what it is sent.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use toolhost::wire::Format;
+
+/// What the server answers a request with.
+pub enum Say {
+    /// A whole answer, with headers beside its type and length.
+    Whole(u16, &'static str, String),
+    /// Events, then the connection's end: in order, or where it breaks off.
+    Events(Vec<String>),
+    /// Events with a time to wait before the last.
+    Late(Vec<String>, Duration),
+    /// Nothing: the connection ends.
+    Nothing,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub path: String,
+    pub headers: String,
+    pub body: Value,
+    /// The body to the letter.
+    pub text: String,
+}
+
+pub struct Peer {
+    pub url: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Peer {
+    /// Answers one request after the other; what comes after that finds nobody.
+    pub fn start(script: Vec<Say>) -> Peer {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        std::thread::spawn({
+            let asked = asked.clone();
+            move || {
+                for say in script {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let request = read(&stream);
+                    asked.lock().unwrap().push(request);
+                    // Whoever asked may have gone, or not wait for the end.
+                    std::thread::spawn(move || drop(answer(&mut stream, say)));
+                }
+            }
+        });
+        Peer { url, asked }
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn read(stream: &TcpStream) -> Asked {
+    let mut reader = BufReader::new(stream);
+    let mut path = String::new();
+    reader.read_line(&mut path).unwrap();
+    let mut headers = String::new();
+    while !headers.ends_with("\r\n\r\n") && reader.read_line(&mut headers).unwrap() > 2 {}
+    let headers = headers.to_lowercase();
+    let length = headers
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let text = String::from_utf8(body).unwrap();
+    Asked {
+        path: path.split(' ').nth(1).unwrap_or_default().to_owned(),
+        headers,
+        body: serde_json::from_str(&text).unwrap(),
+        text,
+    }
+}
+
+fn answer(stream: &mut TcpStream, say: Say) -> std::io::Result<()> {
+    let (events, late) = match say {
+        Say::Nothing => return Ok(()),
+        Say::Whole(status, headers, body) => {
+            let length = body.len();
+            return write!(
+                stream,
+                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n\
+                 {headers}content-length: {length}\r\n\r\n{body}"
+            );
+        }
+        Say::Events(events) => (events, Duration::ZERO),
+        Say::Late(events, late) => (events, late),
+    };
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    )?;
+    let is_whole = events.last().is_none_or(|event| !event.is_empty());
+    let last = events.len().saturating_sub(1);
+    for (number, event) in events
+        .into_iter()
+        .filter(|event| !event.is_empty())
+        .enumerate()
+    {
+        if number == last {
+            std::thread::sleep(late);
+        }
+        write!(stream, "{:x}\r\n{event}\r\n", event.len())?;
+        stream.flush()?;
+    }
+    // Without the last chunk, the client knows that it was cut off.
+    match is_whole {
+        true => write!(stream, "0\r\n\r\n"),
+        false => Ok(()),
+    }
+}
+
+/// Ends a list of events where the connection is to break off.
+pub const BREAK: &str = "";
+
+/// A whole answer of text.
+pub fn text(format: Format, text: &str) -> Say {
+    let body = match format {
+        Format::OpenaiChat => json!({ "choices": [{ "index": 0, "finish_reason": "stop",
+            "message": { "role": "assistant", "content": text } }] }),
+        Format::OpenaiResponses => json!({ "object": "response", "status": "completed", "output": [
+            { "type": "message", "role": "assistant", "id": "msg_1", "status": "completed",
+              "content": [{ "type": "output_text", "text": text, "annotations": [] }] }] }),
+        Format::Anthropic => {
+            json!({ "type": "message", "role": "assistant", "stop_reason": "end_turn",
+            "content": [{ "type": "text", "text": text }] })
+        }
+        _ => json!({ "candidates": [{ "finishReason": "STOP", "content": { "role": "model",
+            "parts": [{ "text": text }] } }] }),
+    };
+    Say::Whole(200, "", body.to_string())
+}
+
+/// A whole answer of calls: id, name, arguments.
+pub fn calls(format: Format, calls: &[(&str, &str, Value)]) -> Say {
+    Say::Whole(200, "", calls_body(format, calls).to_string())
+}
+
+pub fn calls_body(format: Format, calls: &[(&str, &str, Value)]) -> Value {
+    let calls = calls.iter();
+    match format {
+        Format::OpenaiChat => {
+            let calls: Vec<Value> = calls
+                .map(|(id, name, arguments)| {
+                    json!({ "id": id, "type": "function",
+                        "function": { "name": name, "arguments": arguments.to_string() } })
+                })
+                .collect();
+            json!({ "choices": [{ "index": 0, "finish_reason": "tool_calls", "message":
+                { "role": "assistant", "content": null, "tool_calls": calls } }] })
+        }
+        Format::OpenaiResponses => {
+            let items: Vec<Value> = calls
+                .map(|(id, name, arguments)| {
+                    json!({ "type": "function_call", "id": format!("fc_{id}"), "call_id": id,
+                        "name": name, "arguments": arguments.to_string(), "status": "completed" })
+                })
+                .collect();
+            json!({ "object": "response", "status": "completed", "output": items })
+        }
+        Format::Anthropic => {
+            let blocks: Vec<Value> = calls
+                .map(|(id, name, input)| {
+                    json!({ "type": "tool_use", "id": id, "name": name, "input": input })
+                })
+                .collect();
+            json!({ "type": "message", "role": "assistant", "stop_reason": "tool_use",
+                "content": blocks })
+        }
+        _ => {
+            let parts: Vec<Value> = calls
+                .map(|(_, name, args)| json!({ "functionCall": { "name": name, "args": args } }))
+                .collect();
+            json!({ "candidates": [{ "finishReason": "STOP", "content": { "role": "model",
+                "parts": parts } }] })
+        }
+    }
+}
+
+/// Data as an event.
+pub fn event(data: Value) -> String {
+    format!("data: {data}\n\n")
+}
+
+/// The events of an OpenAI chat completion that calls one tool, without those of its end.
+pub fn chat_call(index: usize, id: &str, name: &str, arguments: &Value) -> Vec<String> {
+    let delta = |call: Value| {
+        event(json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] }))
+    };
+    let arguments = arguments.to_string();
+    let (first, second) = arguments.split_at(arguments.len() / 2);
+    vec![
+        delta(json!({ "index": index, "id": id, "type": "function",
+            "function": { "name": name, "arguments": "" } })),
+        delta(json!({ "index": index, "function": { "arguments": first } })),
+        delta(json!({ "index": index, "function": { "arguments": second } })),
+    ]
+}
+
+/// The end of an OpenAI chat completion's stream.
+pub fn chat_end(reason: &str) -> Vec<String> {
+    vec![
+        event(json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] })),
+        "data: [DONE]\n\n".to_owned(),
+    ]
+}

@@ -1,0 +1,302 @@
+//! Event streams: whatever they are, and in whatever chunks they come.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::{Map, Value};
+use toolhost::ToolCall;
+use toolhost::wire::{Delta, Events, Format, event_data};
+
+use crate::common::arbitrary;
+use crate::common::responses::{APIS, Style, chunked, events as encoded, receive, sse};
+use crate::harness::{Checked, corpus, fuzz};
+use crate::mutate::{arbitrary as anything, mutated};
+
+const WORDS: &[&str] = &[
+    "data: ",
+    "data:",
+    "data",
+    "event: x",
+    "id: 1",
+    ": ping",
+    "\n",
+    "\n\n",
+    "\r",
+    "\r\n",
+    "\r\n\r\n",
+    "\u{feff}",
+    "\0",
+    "é😀",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    "\\",
+    "null",
+    "{}",
+    "[]",
+    "\"\"",
+    "-1",
+    "18446744073709551616",
+    "\"\\ud800\"",
+    "[DONE]",
+    "data: [DONE]\n\n",
+    "\"index\":0,",
+    "\"index\":1,",
+    "\"id\":\"a\",",
+    "\"name\":\"f\",",
+    "\"arguments\":\"{}\"",
+    "\"arguments\":{}",
+    "\"finish_reason\":\"stop\",",
+    "\"finish_reason\":\"length\",",
+    "\"error\":{\"message\":\"no\"},",
+    "\"output_index\":0,",
+    "\"status\":\"incomplete\",",
+    "\"type\":\"tool_use\",",
+    "\"type\":\"function_call\",",
+    "\"type\":\"content_block_start\",",
+    "\"type\":\"content_block_stop\",",
+    "\"type\":\"response.output_item.done\",",
+    "\"functionCall\":{\"name\":\"f\"},",
+    "\"candidates\":[],",
+    "\"choices\":[],",
+];
+
+#[test]
+fn events() {
+    let seeds = corpus("events");
+    let files = seeds.iter().map(|(_, text)| text.clone()).collect();
+    let inputs = prop_oneof![
+        1 => anything(),
+        4 => mutated(files, WORDS),
+        1 => written(),
+    ];
+    fuzz("events", &seeds, inputs, check);
+}
+
+/// What an API could have sent, in each way to write it, is complete and comes to its calls.
+#[test]
+fn events_valid() {
+    let seeds = corpus("events_valid");
+    fuzz("events_valid", &seeds, written(), |input| {
+        match check(input)? {
+            true => Ok(true),
+            false => Err("not taken for a whole stream".to_owned()),
+        }
+    });
+}
+
+/// A stream of any API, written in any way.
+fn written() -> impl Strategy<Value = Vec<u8>> {
+    let style = (
+        select(vec!["\n", "\r\n", "\r"]),
+        any::<[bool; 4]>().no_shrink(),
+    );
+    let style = style.prop_map(|(line_end, [chatty, many_lines, bom, closed])| Style {
+        line_end,
+        chatty,
+        many_lines,
+        bom,
+        closed,
+    });
+    let ids = "[a-z]{1,8}".prop_map(Some);
+    let calls = arbitrary::calls(ids, 4).prop_flat_map(arbitrary::in_pieces);
+    let order = proptest::collection::vec(any::<Index>(), 32);
+    let format = select(APIS.to_vec());
+    (format, calls, order, style).prop_map(|(format, calls, order, style)| {
+        let mut order = order.iter().cycle();
+        let events = encoded(format, &calls, |count| {
+            order.next().expect("it has no end").index(count)
+        });
+        sse(&events, style).0
+    })
+}
+
+/// Good is a stream that came to its end.
+fn check(input: &[u8]) -> Checked {
+    let whole = Bytes::copy_from_slice(input);
+    for format in APIS.map(Some).into_iter().chain([None]) {
+        let taken = receive([whole.clone()], format);
+        let printed = format!("{taken:?}");
+        for size in [1, 2, 3, 7, 100, 1000] {
+            let chunks = receive(chunked(input, size), format);
+            let chunks = format!("{chunks:?}");
+            if chunks != printed {
+                return Err(format!(
+                    "{format:?} in {size}s: {chunks}, and not {printed}"
+                ));
+            }
+        }
+        accounted(&whole, format)?;
+    }
+    let taken = receive([whole.clone()], None);
+    let (Some(format), None, Ok(received)) = (taken.format, taken.error, &taken.received) else {
+        return Ok(false);
+    };
+    let handed: Vec<&ToolCall> = taken.handed.iter().map(|(_, call)| call).collect();
+    for (name, arguments) in complete(&whole, format).unwrap_or_default() {
+        let is_it = |call: &&ToolCall| {
+            let text = call.arguments.trim_ascii();
+            call.name == name && arguments.as_ref().is_none_or(|it| it.trim_ascii() == text)
+        };
+        if !handed.iter().any(|call| is_it(call)) {
+            return Err(format!("{name}({arguments:?}) was lost; {handed:?}"));
+        }
+    }
+    Ok(received.is_complete)
+}
+
+/// Each call that began is handed on once, or told to be cut, and none is both.
+fn accounted(input: &Bytes, format: Option<Format>) -> Result<(), String> {
+    let data = event_data(stream::iter([Ok(input.clone())])).collect::<Vec<_>>();
+    let data = data.now_or_never().expect("nothing is waited for");
+    let mut reader = Events::new(format).expect("an API's format");
+    let mut handed: BTreeMap<usize, ToolCall> = BTreeMap::new();
+    let mut take = |deltas: Vec<Delta>| {
+        for delta in deltas {
+            if let Delta::Call { position, call } = delta
+                && let Some(twice) = handed.insert(position, call)
+            {
+                return Err(format!("{position} twice: {twice:?}"));
+            }
+        }
+        Ok(())
+    };
+    for event in data {
+        let Ok(deltas) = event.and_then(|event| reader.event(&event)) else {
+            break;
+        };
+        take(deltas)?;
+    }
+    let Ok((deltas, received)) = reader.finish() else {
+        return Ok(());
+    };
+    take(deltas)?;
+    let told: HashSet<usize> = received.cut.iter().copied().collect();
+    let calls = &received.reply.calls;
+    for (position, call) in calls.iter().enumerate() {
+        match (handed.remove(&position), told.contains(&position)) {
+            // What came after its end is kept, but was not waited for.
+            (Some(first), false) if call.arguments.starts_with(&first.arguments) => {}
+            (None, true) => {}
+            (first, cut) => return Err(format!("{first:?} was {call:?}, cut: {cut}")),
+        }
+    }
+    match handed.is_empty() && told.len() == received.cut.len() {
+        true => Ok(()),
+        false => Err(format!("of no call: {handed:?}, {:?}", received.cut)),
+    }
+}
+
+/// The calls that a plain reading of the events finds complete: the name, and the arguments where
+/// those are text. `None` where it cannot tell, as the events are none that the API could send.
+fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>)>> {
+    let data = event_data(stream::iter([Ok(input.clone())])).collect::<Vec<_>>();
+    let data = data.now_or_never().expect("nothing is waited for");
+    let mut events = Vec::new();
+    for event in data {
+        let event = event.ok()?;
+        if event != "[DONE]" {
+            events.push(serde_json::from_str::<Value>(&event).ok()?);
+        }
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let mut found = Vec::new();
+    // By index: the name, and what has come of the arguments.
+    let mut open: BTreeMap<u64, (String, String)> = BTreeMap::new();
+    for event in &events {
+        match (format, event["type"].as_str()) {
+            (Format::OpenaiChat, _) => {
+                for choice in event["choices"].as_array().into_iter().flatten() {
+                    if choice["index"] != 0 {
+                        return None;
+                    }
+                    let calls = choice["delta"]["tool_calls"].as_array();
+                    for call in calls.into_iter().flatten() {
+                        let index = call["index"].as_u64()?;
+                        let piece = text(&call["function"]["arguments"])?;
+                        match (call.get("id"), open.get_mut(&index)) {
+                            (Some(_), None) => {
+                                let name = text(&call["function"]["name"])?;
+                                open.insert(index, (name, piece));
+                            }
+                            (None, Some((_, arguments))) => arguments.push_str(&piece),
+                            _ => return None,
+                        }
+                    }
+                }
+            }
+            (Format::OpenaiResponses, Some("response.output_item.done")) => {
+                let index = event["output_index"].as_u64()?;
+                if open.insert(index, Default::default()).is_some() {
+                    return None;
+                }
+                let item = &event["item"];
+                if item["type"] == "function_call" && item["status"] == "completed" {
+                    let arguments = text(&item["arguments"])?;
+                    found.push((text(&item["name"])?, Some(arguments)));
+                }
+            }
+            // They may say something else before.
+            (Format::OpenaiResponses, Some("response.function_call_arguments.done")) => {
+                let index = event["output_index"].as_u64()?;
+                let done = events.iter().find(|it| {
+                    it["type"] == "response.output_item.done" && it["output_index"] == index
+                });
+                if done?["item"]["arguments"] != event["arguments"] {
+                    return None;
+                }
+            }
+            (Format::Anthropic, Some("content_block_start")) => {
+                let block = &event["content_block"];
+                let name = match block["type"] == "tool_use" {
+                    true => text(&block["name"])?,
+                    false => String::new(),
+                };
+                if name.is_empty() || block["input"] != Value::from(Map::new()) {
+                    continue;
+                }
+                let index = event["index"].as_u64()?;
+                if open.insert(index, (name, String::new())).is_some() {
+                    return None;
+                }
+            }
+            (Format::Anthropic, Some("content_block_delta")) => {
+                if let Some((_, arguments)) = open.get_mut(&event["index"].as_u64()?) {
+                    arguments.push_str(&text(&event["delta"]["partial_json"])?);
+                }
+            }
+            (Format::Anthropic, Some("content_block_stop")) => {
+                let call = open.remove(&event["index"].as_u64()?);
+                found.extend(call.map(|(name, arguments)| (name, Some(arguments))));
+            }
+            (Format::Gemini, _) => {
+                let parts = event["candidates"][0]["content"]["parts"].as_array();
+                for call in parts
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|it| it.get("functionCall"))
+                {
+                    found.push((text(&call["name"])?, None));
+                }
+            }
+            _ => {}
+        }
+    }
+    match format {
+        Format::OpenaiChat => {
+            let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
+            let calls = open.into_values().filter(|(_, text)| is_object(text));
+            Some(
+                calls
+                    .map(|(name, arguments)| (name, Some(arguments)))
+                    .collect(),
+            )
+        }
+        _ => Some(found),
+    }
+}

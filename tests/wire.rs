@@ -1,0 +1,10 @@
+//! The wire formats, as seen from outside: the library's interface, and the binary.
+
+mod bfcl;
+mod detect;
+mod names;
+mod request;
+mod roundtrip;
+mod shapes;
+mod sse;
+mod stream;
