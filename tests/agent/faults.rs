@@ -115,7 +115,7 @@ async fn a_connection_that_drops_or_falls_silent_is_tried_again() {
         (Say::Nothing, "no answer from"),
         (silent, "nothing was heard for 0.3 seconds"),
         (torn, "not JSON"),
-        (Say::Events(vec![]), "no events"),
+        (Say::Events(vec![]), "ended before the answer did"),
         (
             Say::Events(vec!["data: {\"choi\n\n".to_owned()]),
             "not JSON",

@@ -18,9 +18,10 @@ fn mixed(turn: usize, count: usize) -> Vec<Value> {
                     "calculate",
                     json!({ "expression": format!("{turn} * 100 + {number}") }),
                 ),
-                2 => ("no_such_tool", json!({})),
-                3 => ("fail", json!({ "message": "not today" })),
-                _ => ("echo", json!({ "wrong": number })),
+                // Never twice the same: that would be noted.
+                2 => ("no_such_tool", json!({ "n": turn * 100 + number })),
+                3 => ("fail", json!({ "message": format!("not {turn}/{number}") })),
+                _ => ("echo", json!({ "wrong": turn * 100 + number })),
             };
             json!({ "id": format!("call_{turn}_{number}"), "name": name, "arguments": arguments })
         })
@@ -96,7 +97,10 @@ fn expected(call: &Value) -> String {
             let (turn, number): (u32, u32) = (turn.parse().unwrap(), number.parse().unwrap());
             (turn * 100 + number).to_string()
         }
-        "fail" => "Error: fail failed - not today".to_owned(),
+        "fail" => format!(
+            "Error: fail failed - {}",
+            arguments["message"].as_str().unwrap()
+        ),
         name => format!("Error: Unknown tool {name}"),
     }
 }
@@ -111,10 +115,12 @@ fn every_result_was_asked_for(aimock: &Aimock, asked: &HashSet<String>) {
         assert_eq!(entry["response"]["status"], 200, "{entry}");
         let messages = entry["body"]["messages"].as_array().unwrap();
         let mut open: Vec<(String, Value)> = Vec::new();
+        let mut before = "";
         for message in messages {
             match message["role"].as_str().unwrap() {
+                // Of Responses, each item is a message by itself.
                 "assistant" => {
-                    assert!(open.is_empty(), "calls without a result: {open:?}");
+                    assert!(before != "tool" || open.is_empty(), "no result of {open:?}");
                     for call in message["tool_calls"].as_array().into_iter().flatten() {
                         let id = call["id"].as_str().unwrap().to_owned();
                         assert!(asked.contains(&id), "{id} was never asked");
@@ -141,8 +147,9 @@ fn every_result_was_asked_for(aimock: &Aimock, asked: &HashSet<String>) {
                 }
                 _ => {}
             }
+            before = message["role"].as_str().unwrap();
         }
-        assert!(open.is_empty(), "calls without a result: {open:?}");
+        assert!(open.is_empty(), "no result of {open:?}");
     }
     // After the turns 1, 2 and 3 there were one, two and three times as many.
     assert_eq!(answered, 4 * 2 * (1 + 2 + 5 + 20) * (1 + 2 + 3));

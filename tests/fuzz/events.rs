@@ -120,11 +120,13 @@ fn written() -> impl Strategy<Value = Vec<u8>> {
 fn check(input: &[u8]) -> Checked {
     let whole = Bytes::copy_from_slice(input);
     for format in APIS.map(Some).into_iter().chain([None]) {
-        let taken = receive([whole.clone()], format);
-        let printed = format!("{taken:?}");
-        for size in [1, 2, 3, 7, 100, 1000] {
-            let chunks = receive(chunked(input, size), format);
-            let chunks = format!("{chunks:?}");
+        let printed = format!("{:?}", receive([whole.clone()], format));
+        let sizes = match format {
+            None => &[1, 2, 3, 7, 100][..],
+            Some(_) => &[5],
+        };
+        for size in sizes {
+            let chunks = format!("{:?}", receive(chunked(input, *size), format));
             if chunks != printed {
                 return Err(format!(
                     "{format:?} in {size}s: {chunks}, and not {printed}"
