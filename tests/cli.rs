@@ -103,7 +103,7 @@ fn format_overrides_what_the_shape_says() {
     let both = r#"{"role":"x","id":"call_1","name":"echo","arguments":{"text":"hello"}}"#;
     let guessed = folder.run(&["run"], both).failed("openai-chat, json");
     assert!(
-        guessed.stderr.contains("say which one"),
+        guessed.stderr.contains("name the one it is, with --format"),
         "{}",
         guessed.stderr
     );

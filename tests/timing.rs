@@ -3,6 +3,9 @@
 
 #[allow(dead_code)] // the other tests use more of it
 mod common;
+#[allow(dead_code)] // the agent's tests use more of it
+#[path = "agent/peer.rs"]
+mod peer;
 #[path = "common/resident.rs"]
 mod resident;
 
@@ -11,9 +14,12 @@ use std::time::{Duration, Instant};
 
 use common::{call, echo, error, load, manifest, plugin, text};
 use futures_util::StreamExt;
+use peer::Peer;
 use serde_json::json;
 use toolhost::CallError;
-use toolhost::manifest::Manifest;
+use toolhost::agent::{Agent, Event, Observer, Summary};
+use toolhost::manifest::{AgentConfig, Manifest};
+use toolhost::wire::Format;
 
 /// How often a guest that computes gives way, as `docs/architecture.md` has it.
 const TICK: Duration = Duration::from_millis(10);
@@ -134,4 +140,43 @@ fn memory_grows_with_the_cap_and_not_with_the_batch() {
         // Calls and results of the whole batch would take some 60 MiB.
         assert!(long.saturating_sub(short) < 16 << 20, "{short} {long}");
     });
+}
+
+#[test]
+fn a_turn_of_six_calls_that_sleep_takes_hardly_longer_than_one() {
+    on_two_workers(async {
+        let host = common::host(&["misbehave"]).await;
+        let naps: Vec<_> = (0..6)
+            .map(|_| ("nap", "sleep", json!({"ms": 300})))
+            .collect();
+        let format = Format::Anthropic;
+        let peer = Peer::start(vec![peer::calls(format, &naps), peer::text(format, "done")]);
+        let mut config = AgentConfig::default();
+        config.provider = Some(format);
+        config.model = Some("model".to_owned());
+        config.base_url = Some(peer.url.parse().unwrap());
+        let mut slowest = Slowest::default();
+        let mut agent = Agent::new(host, config).unwrap().stream(false);
+        agent.ask("nap", &mut slowest).await.unwrap();
+        let Summary { calls, wall, .. } = agent.summary();
+        assert_eq!(calls, 6);
+        assert!(slowest.0 >= Duration::from_millis(300), "{slowest:?}");
+        assert!(
+            wall.as_secs_f64() <= 1.2 * slowest.0.as_secs_f64(),
+            "{wall:?}, {slowest:?}"
+        );
+    });
+}
+
+/// How long the slowest call ran.
+#[derive(Debug, Default)]
+struct Slowest(Duration);
+
+impl Observer for Slowest {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::Result { result, .. } = event {
+            assert!(result.outcome.is_ok(), "{result:?}");
+            self.0 = self.0.max(result.usage.run);
+        }
+    }
 }

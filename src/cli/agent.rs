@@ -4,17 +4,18 @@ mod approve;
 mod events;
 mod screen;
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::json;
 use toolhost::agent::{Agent, AgentError, Answer, Approving, Event, Observer};
 use toolhost::manifest::AgentConfig;
 use toolhost::wire::{Format, Stop, ToolChoice};
-use toolhost::{Tool, ToolCall};
+use toolhost::{Tool, ToolCall, ToolResult};
 
 use super::interrupt::Interrupts;
 use super::run::read_stdin;
@@ -42,6 +43,10 @@ pub(super) struct AgentOptions {
     /// Print one line of JSON for each thing that happens, instead of the answer
     #[arg(long)]
     json: bool,
+
+    /// Show on stderr, after each answer with calls, when each of them ran
+    #[arg(long)]
+    timeline: bool,
 
     /// Keep every message in this new file
     #[arg(long, value_name = "FILE")]
@@ -177,6 +182,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         false => Box::new(Screen::new(stdout_is_terminal && stream)),
     };
     let mut onlooker = Onlooker::new(view, interrupts.clone());
+    onlooker.timeline = options.timeline.then(Timeline::default);
     let interrupter = agent.interrupter();
     let asked_to_end = onlooker.interrupted.clone();
     tokio::spawn(async move {
@@ -260,12 +266,51 @@ trait View: Send {
     fn failed(&mut self, error: &AgentError) -> io::Result<()>;
 }
 
+/// When the calls of a turn came, and what became of them.
+#[derive(Default)]
+struct Timeline {
+    first: Option<Instant>,
+    /// By number.
+    came: BTreeMap<usize, Duration>,
+    ended: BTreeMap<usize, ToolResult>,
+}
+
+impl Timeline {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Call { number, .. } => {
+                let first = *self.first.get_or_insert_with(Instant::now);
+                self.came.insert(*number, first.elapsed());
+            }
+            Event::Result { number, result } => {
+                self.ended.insert(*number, (*result).clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Draws the turn, and begins the next.
+    fn draw(&mut self) -> String {
+        let Timeline { came, ended, .. } = std::mem::take(self);
+        let calls: Vec<_> = ended
+            .iter()
+            .map(|(number, result)| (came[number], result))
+            .collect();
+        match calls.is_empty() {
+            true => String::new(),
+            false => timeline::draw_from(&calls),
+        }
+    }
+}
+
 /// Looks on, and sees to it that an interrupt ends calls where some run, and the process else.
 struct Onlooker {
     view: Box<dyn View>,
     terminal: Option<Terminal>,
     interrupts: Interrupts,
     running: usize,
+    /// The calls of this turn, where they are to be drawn.
+    timeline: Option<Timeline>,
     /// Whether the calls of this turn have been asked to end.
     interrupted: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -277,6 +322,7 @@ impl Onlooker {
             terminal: Terminal::open(),
             interrupts,
             running: 0,
+            timeline: None,
             interrupted: Arc::default(),
         }
     }
@@ -302,7 +348,17 @@ impl Observer for Onlooker {
             }
             _ => {}
         }
+        if let Some(timeline) = &mut self.timeline {
+            timeline.event(&event);
+        }
+        let is_whole = matches!(event, Event::Reply { .. });
         self.view.event(event);
+        if let Some(timeline) = &mut self.timeline
+            && is_whole
+        {
+            let drawn = timeline.draw();
+            self.view.suspended(&mut || eprint!("{drawn}"));
+        }
     }
 
     fn approve<'a>(&'a mut self, tool: &'a Tool, call: &'a ToolCall) -> Approving<'a> {

@@ -427,7 +427,11 @@ fn end_call(format: Format, position: usize, call: &ToolCall) -> Vec<Event> {
             ]
         }
         _ => vec![Event {
-            completes: vec![position],
+            // Without any it may also have been cut off: why the response ended tells.
+            completes: match call.arguments.is_empty() {
+                true => Vec::new(),
+                false => vec![position],
+            },
             ..Event::named(json!({ "type": "content_block_stop", "index": position + 1 }))
         }],
     }
@@ -464,9 +468,10 @@ fn end(format: Format, calls: &[Pieces], events: &mut Vec<Event>) {
         Format::Anthropic => {
             let delta = json!({ "stop_reason": reason("tool_use", "end_turn") });
             let usage = json!({ "output_tokens": 7 });
-            events.push(Event::named(
-                json!({ "type": "message_delta", "delta": delta, "usage": usage }),
-            ));
+            events.push(Event {
+                completes: (0..calls.len()).collect(),
+                ..Event::named(json!({ "type": "message_delta", "delta": delta, "usage": usage }))
+            });
             events.push(Event {
                 ends: true,
                 ..Event::named(json!({ "type": "message_stop" }))

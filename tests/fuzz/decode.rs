@@ -141,9 +141,15 @@ fn replied(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), Strin
     };
     // Of several alternatives the first is the reply, and another may be the one with calls.
     match format {
-        Format::OpenaiResponses | Format::Anthropic => same("the reply", &&reply.calls[..], &calls),
+        Format::OpenaiResponses => same("the reply", &&reply.calls[..], &calls),
+        // Unless it is a block with content besides.
+        Format::Anthropic if !is_block(text) => same("the reply", &&reply.calls[..], &calls),
         _ => Ok(()),
     }
+}
+
+fn is_block(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok_and(|document| document["type"] == "tool_use")
 }
 
 /// Holds the decoded calls against what the whole text is as JSON, where that can be told: a number

@@ -274,6 +274,8 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
             }
             (Format::Anthropic, Some("content_block_stop")) => {
                 let call = open.remove(&event["index"].as_u64()?);
+                // Without arguments it may have been cut off.
+                let call = call.filter(|(_, arguments)| !arguments.is_empty());
                 found.extend(call.map(|(name, arguments)| (name, Some(arguments))));
             }
             (Format::Gemini, _) => {

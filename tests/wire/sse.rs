@@ -414,7 +414,7 @@ fn what_is_no_event_stream_exits_1_and_runs_nothing() {
         (b"data: \0\n\n", "not JSON"),
         (
             b"data: {\"choices\":[],\"candidates\":[]}\n\n",
-            "say which one",
+            "name the one it is",
         ),
         (b"data: {\"choices\":5}\n\n", "event 1"),
         (

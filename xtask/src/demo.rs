@@ -1,13 +1,19 @@
-//! `cargo xtask demo`: the five plugins that ship, on a recorded model response.
+//! `cargo xtask demo`: the five plugins that ship, on a recorded model response; and the agent loop, with a recorded
+//! model.
+
+mod model;
 
 use crate::{asks_for_help, guests, root, run, ui};
 use anyhow::Result;
+use model::Model;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::Command;
 
 const HELP: &str = "\
 Build what is missing and run the recorded model response of examples/demo: calls to the five plugins that ship, one of
-which is refused what it asks for, and one of which never ends and is stopped.
+which is refused what it asks for, and one of which never ends and is stopped. Then run an agent whose model is a
+recording: a turn of six calls that take 300 ms each, one of another tool, and the answer.
 
 Usage: cargo xtask demo";
 
@@ -27,9 +33,26 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     }
     run(build.current_dir(&root))?;
     ui::say("toolhost run examples/demo/response.json --timeline");
+    let mut batch = toolhost(&root, "run");
+    batch.arg(demo.join("response.json"));
+    batch.arg("--manifest").arg(demo.join("toolhost.toml"));
+    run(batch.arg("--timeline"))?;
+
+    let recorded = demo.join("agent");
+    let model = Model::start(&recorded)?;
+    ui::say("toolhost agent \"How long do six naps take?\" --timeline, with a recorded model");
+    let mut agent = toolhost(&root, "agent");
+    agent.arg("How long do six naps take?");
+    agent.args(["--timeline", "--stream", "--base-url", &model.url]);
+    agent.arg("--manifest").arg(recorded.join("toolhost.toml"));
+    // The recording wants no key, and should not get one.
+    run(agent.env_remove("ANTHROPIC_API_KEY"))
+}
+
+/// A command of the binary that was just built.
+fn toolhost(root: &Path, command: &str) -> Command {
     let mut toolhost = Command::new("cargo");
-    toolhost.args(["run", "--quiet", "--bin", "toolhost", "--", "run"]);
-    toolhost.arg(demo.join("response.json"));
-    toolhost.arg("--manifest").arg(demo.join("toolhost.toml"));
-    run(toolhost.arg("--timeline").current_dir(&root))
+    toolhost.args(["run", "--quiet", "--bin", "toolhost", "--", command]);
+    toolhost.current_dir(root);
+    toolhost
 }
