@@ -109,6 +109,9 @@ pub struct Reply {
     pub text: String,
     /// What it calls, in order, by the names on the wire.
     pub calls: Vec<ToolCall>,
+    /// The positions of the calls whose arguments did not come to their end, or may not have: they
+    /// must not be run.
+    pub cut: Vec<usize>,
     /// Why it ended.
     pub stop: Stop,
     /// What it took, as far as the API tells.
@@ -138,6 +141,13 @@ pub struct Tokens {
     pub output: u64,
 }
 
+impl Stop {
+    /// Whether something kept the answer from its end.
+    fn is_early(&self) -> bool {
+        matches!(self, Stop::Length | Stop::Other(_))
+    }
+}
+
 impl std::ops::AddAssign for Tokens {
     fn add_assign(&mut self, other: Tokens) {
         self.input += other.input;
@@ -155,7 +165,7 @@ pub trait StreamDecoder: Send {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError>;
 
     /// Ends the stream: what is still open is complete, if the API said so. The reply holds all
-    /// calls that began; [`Received::cut`] names those whose end never came.
+    /// calls that began; [`Reply::cut`] names those whose end never came.
     fn finish(self: Box<Self>, deltas: &mut Vec<Delta>) -> Received;
 }
 

@@ -740,7 +740,7 @@ fn through_the_binary_garbage_exits_1() {
     folder.run(&["run"], " \n\t").failed("empty");
     folder
         .run(&["run"], "data: {\"choices\":[]}\n\n")
-        .failed("not JSON");
+        .failed("an event stream: see --sse");
     folder
         .run(&["run"], "<html>502 Bad Gateway</html>")
         .failed("not JSON");

@@ -166,7 +166,8 @@ fn a_response_that_cannot_be_read_is_the_jobs_failure() {
         .run(&["run"], "42")
         .failed("neither an object nor an array");
     let error = r#"{"error":{"message":"overloaded"}}"#;
-    folder.run(&["run"], error).failed("another shape");
+    folder.run(&["run"], error).failed("overloaded");
+    folder.run(&["run"], "{}").failed("another shape");
 }
 
 #[test]

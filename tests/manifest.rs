@@ -11,6 +11,7 @@ use toolhost::error::{Diagnostic, Location};
 use toolhost::limits::ByteSize;
 use toolhost::manifest::PluginConfig;
 use toolhost::permissions::{Access, SecretSource};
+use toolhost::wire::{Format, ToolChoice};
 use toolhost::{LoadError, Manifest, ToolHost};
 
 use crate::common::binary::{Folder, listed};
@@ -122,6 +123,23 @@ summarize = true
 summarize-items = 5
 summarize-chars = 500
 
+[agent]
+provider = "anthropic"
+model = "model-1"
+base-url = "http://127.0.0.1:8080/v1"
+key = { file = "secrets/model" }
+system-prompt = """
+Be brief."""
+temperature = 1
+max-tokens = 1_000
+max-iterations = 3
+parallel = false
+tool-choice = "required"
+max-result-chars = 100
+timeout = "5s"
+max-retries = 0
+request = { top_k = 5, metadata = { user = "x" }, stop = ["a", 0.5] }
+
 [plugin.fetch]
 sha256 = "0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"
 timeout = "10s"
@@ -173,6 +191,26 @@ fn every_key_is_read_into_its_value() {
     assert_eq!(host.limits.max_component, ByteSize::mib(16));
     assert!(host.summarize);
     assert_eq!((host.summary.items, host.summary.chars), (5, 500));
+
+    let agent = &manifest.agent;
+    assert_eq!(agent.provider, Some(Format::Anthropic));
+    assert_eq!(agent.model.as_deref(), Some("model-1"));
+    let address = agent.base_url.as_ref().map(|url| url.as_str());
+    assert_eq!(address, Some("http://127.0.0.1:8080/v1"));
+    let key = SecretSource::File(home.join("secrets/model"));
+    assert_eq!(agent.key, Some(key));
+    assert_eq!(agent.system_prompt.as_deref(), Some("Be brief."));
+    assert_eq!(
+        (agent.temperature, agent.max_tokens),
+        (Some(1.0), Some(1000))
+    );
+    assert_eq!((agent.max_iterations, agent.max_retries), (3, 0));
+    assert!(!agent.parallel);
+    assert_eq!(agent.tool_choice, ToolChoice::Required);
+    assert_eq!(agent.max_result_chars, 100);
+    assert_eq!(agent.timeout, Duration::from_secs(5));
+    let request = json!({ "top_k": 5, "metadata": { "user": "x" }, "stop": ["a", 0.5] });
+    assert_eq!(json!(agent.request), request);
 
     let [elsewhere, fetch] = &manifest.plugins[..] else {
         panic!("{:?}", manifest.plugins);

@@ -8,3 +8,4 @@ mod roundtrip;
 mod shapes;
 mod sse;
 mod stream;
+mod whole;

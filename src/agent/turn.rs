@@ -15,7 +15,7 @@ use super::{Agent, AgentError};
 use crate::OpenBatch;
 use crate::error::CallError;
 use crate::tool::{ToolCall, ToolResult};
-use crate::wire::{DecodeError, Delta, Events, Format, Received, Reply, Stop, event_data};
+use crate::wire::{DecodeError, Delta, Events, Format, Received, Reply, event_data};
 
 /// A call that is run, or was.
 struct Run {
@@ -141,14 +141,9 @@ impl<'t> Turn<'t> {
         if !reply.text.is_empty() {
             self.observer.event(Event::Text(&reply.text));
         }
-        // Where the answer was cut off, its last call may lack some of what looks whole.
-        let cut = match reply.calls.len() {
-            count if count > 0 && reply.stop == Stop::Length => vec![count - 1],
-            _ => Vec::new(),
-        };
         let calls = reply.calls.iter().enumerate();
         let calls: Vec<Delta> = calls
-            .filter(|(position, _)| !cut.contains(position))
+            .filter(|(position, _)| !reply.cut.contains(position))
             .map(|(position, call)| Delta::Call {
                 position,
                 call: call.clone(),
@@ -158,7 +153,6 @@ impl<'t> Turn<'t> {
         Ok(Received {
             reply,
             is_complete: true,
-            cut,
         })
     }
 
@@ -302,7 +296,7 @@ impl<'t> Turn<'t> {
 
     /// A result for each call of the answer, in their order.
     async fn results(&mut self, received: &Received) -> Vec<Ended> {
-        for position in &received.cut {
+        for position in &received.reply.cut {
             let mut call = received.reply.calls[*position].clone();
             call.name = self.agent.names.tool(&call.name).to_owned();
             let run = self.begin(*position, call);
@@ -325,7 +319,12 @@ impl<'t> Turn<'t> {
         }
         let is_interrupted = self.batch.canceller().is_cancelled();
         let mut all = Vec::new();
-        for run in std::mem::take(&mut self.calls).into_iter().flatten() {
+        for (position, call) in received.reply.calls.iter().enumerate() {
+            let Some(run) = self.calls.get(position).copied().flatten() else {
+                let result = self.agent.host.refuse(call, CallError::cut_off());
+                all.push(Ended { result, text: None });
+                continue;
+            };
             let run = &mut self.runs[run];
             let result = run.result.take();
             let refuse = || self.agent.host.refuse(&run.call, CallError::Cancelled);

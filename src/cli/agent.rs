@@ -24,12 +24,10 @@ use approve::Terminal;
 use screen::Screen;
 
 #[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct AgentOptions {
     /// What to ask; `-` reads it from stdin
     question: Option<String>,
-
-    #[command(flatten)]
-    model: ModelOptions,
 
     /// Take the model's answers as event streams, and start calls while they come in [default: on a
     /// terminal and with --json]
@@ -67,10 +65,26 @@ pub(super) struct AgentOptions {
 
     #[command(flatten)]
     host: HostOptions,
+
+    #[command(flatten)]
+    model: ModelOptions,
 }
+
+const AFTER_HELP: &str = "\
+The API's key is read from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or \
+GEMINI_API_KEY) or from what `key` in [agent] names. A server that only the manifest names, by \
+`base-url`, gets no key but that.
+
+Ctrl-C cancels the calls that run, and the model is told; once more, or while none runs, it quits.
+
+Examples:
+  toolhost agent \"What is 2 ft in cm?\"
+  toolhost agent --provider openai-chat --base-url http://127.0.0.1:8080/v1 --model local \"…\"
+  toolhost agent --transcript talk.jsonl \"…\" && toolhost agent --resume talk.jsonl \"And then?\"";
 
 /// What [agent] in the manifest says, too.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Model, instead of what the manifest's [agent] says")]
 struct ModelOptions {
     /// The API that the model is asked by
     #[arg(long, value_parser = api_parser())]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use indicatif::ProgressBar;
 use toolhost::wire::{
-    self, DecodeError, Delta, Events, Format, Names, Received, Reply, Stop, event_data,
+    self, DecodeError, Delta, Events, Format, Names, Received, Reply, event_data,
 };
 use toolhost::{CallError, OpenBatch, ToolCall, ToolHost, ToolResult};
 
@@ -84,9 +84,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         (true, Some(reply)) => reply.messages.clone(),
         (true, None) => bail!("--with-message needs the response of an API, whole as it was sent"),
     };
-    // Where the response was cut off, its last call may lack some of what looks whole.
-    let is_cut = reply.is_some_and(|reply| reply.stop == Stop::Length);
-    let cut = calls.len() - usize::from(is_cut && !calls.is_empty());
+    let cut = reply.map(|reply| reply.cut).unwrap_or_default();
     let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load(&options.host).await?;
     names(format, &host).restore(&mut calls);
@@ -101,12 +99,17 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         }
         Ok(())
     };
-    let cut = calls.split_off(cut);
+    // From the last, so that the others keep their places.
+    let cut: Vec<_> = cut
+        .into_iter()
+        .rev()
+        .map(|at| (at, calls.remove(at)))
+        .collect();
     let mut done = run_batch(&host, calls, &interrupts, told).await?;
-    for call in cut {
+    for (at, call) in cut.into_iter().rev() {
         let result = host.refuse(&call, CallError::cut_off());
         told(&result)?;
-        done.results.push(result);
+        done.results.insert(at.min(done.results.len()), result);
     }
     if !options.stream {
         encoder.all(&ahead, &done.results)?;
@@ -393,7 +396,7 @@ impl Reading<'_> {
 
     /// Calls whose arguments never came to their end are answered, and not run.
     fn refuse_cut(&mut self, received: &Received) -> anyhow::Result<()> {
-        for position in &received.cut {
+        for position in &received.reply.cut {
             let call = self.restored(received.reply.calls[*position].clone());
             let result = self.host.refuse(&call, CallError::cut_off());
             self.place(*position);

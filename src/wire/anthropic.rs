@@ -186,17 +186,25 @@ impl Api for Anthropic {
         };
         let blocks = array(content)?;
         let mut text = String::new();
+        let mut ends_in_call = false;
         for raw in &blocks {
             let block: Block = object(raw)?;
             if block.r#type.as_deref() == Some("text") {
                 text.push_str(&string(block.text).unwrap_or_default());
             }
+            ends_in_call = call(&block).is_some();
         }
         let calls = calls(content)?;
+        let stop = stop(message.stop_reason, !calls.is_empty());
         Ok(Reply {
             messages: assistant(&blocks),
             text,
-            stop: stop(message.stop_reason, !calls.is_empty()),
+            // Its input is an object even where some of it is missing.
+            cut: match stop.is_early() && ends_in_call {
+                true => vec![calls.len() - 1],
+                false => Vec::new(),
+            },
+            stop,
             calls,
             tokens: tokens(message.usage),
         })
@@ -259,6 +267,7 @@ fn assistant<B: Serialize>(blocks: &[B]) -> Vec<Box<RawValue>> {
 fn stop(reason: Option<String>, has_calls: bool) -> Stop {
     match reason.as_deref() {
         Some("max_tokens" | "model_context_window_exceeded") => Stop::Length,
+        Some(reason @ "refusal") => Stop::Other(reason.to_owned()),
         _ if has_calls => Stop::Calls,
         Some("end_turn" | "stop_sequence" | "tool_use") | None => Stop::End,
         Some(other) => Stop::Other(other.to_owned()),
@@ -357,8 +366,8 @@ impl StreamDecoder for Stream {
                 if let Some(delta) = event.delta {
                     let delta: BlockDelta = object(delta)?;
                     self.stop_reason = delta.stop_reason.or(self.stop_reason.take());
-                    let is_whole = !matches!(stop(self.stop_reason.clone(), false), Stop::Length);
-                    if self.stop_reason.is_some() && is_whole {
+                    let is_early = stop(self.stop_reason.clone(), true).is_early();
+                    if self.stop_reason.is_some() && !is_early {
                         for (position, call) in self.calls.iter_mut().enumerate() {
                             call.complete(position, deltas);
                         }
@@ -396,10 +405,10 @@ impl StreamDecoder for Stream {
                 text: self.text,
                 stop: stop(self.stop_reason, !calls.is_empty()),
                 calls,
+                cut,
                 tokens: self.tokens,
             },
             is_complete: self.is_complete,
-            cut,
         }
     }
 }

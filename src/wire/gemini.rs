@@ -373,7 +373,7 @@ impl Stream {
     fn into_reply(self) -> Reply {
         let stop = match self.finish_reason.as_deref() {
             Some("MAX_TOKENS") => Stop::Length,
-            _ if !self.calls.is_empty() => Stop::Calls,
+            Some("STOP" | "FUNCTION_CALL") | None if !self.calls.is_empty() => Stop::Calls,
             Some("STOP") | None => Stop::End,
             Some(other) => Stop::Other(other.to_owned()),
         };
@@ -385,6 +385,8 @@ impl Stream {
             messages,
             text: self.text,
             calls: self.calls,
+            // They come whole.
+            cut: Vec::new(),
             stop,
             tokens: self.tokens,
         }
@@ -400,7 +402,6 @@ impl StreamDecoder for Stream {
         Received {
             is_complete: self.finish_reason.is_some(),
             reply: self.into_reply(),
-            cut: Vec::new(),
         }
     }
 }

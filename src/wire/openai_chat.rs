@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::error::{DecodeError, shape};
 use super::json::Detail;
 use super::request::Body;
-use super::stream::{Open, taken};
+use super::stream::{Open, taken, unclosed};
 use super::strict::is_strict;
 use super::{
     Answer, Api, Delta, NameRule, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens,
@@ -185,10 +185,15 @@ impl Api for OpenaiChat {
             _ => Vec::new(),
         };
         let text = content_text(message.content).or_else(|| string(message.refusal));
+        let stop = stop(choice.finish_reason, !calls.is_empty());
         Ok(Reply {
             messages: vec![message_raw.to_owned()],
             text: text.unwrap_or_default(),
-            stop: stop(choice.finish_reason, !calls.is_empty()),
+            cut: match stop.is_early() {
+                true => unclosed(&calls),
+                false => Vec::new(),
+            },
+            stop,
             calls,
             tokens: tokens(completion.usage),
         })
@@ -322,7 +327,8 @@ fn content_text(content: Option<&RawValue>) -> Option<String> {
 fn stop(reason: Option<String>, has_calls: bool) -> Stop {
     match reason.as_deref() {
         Some("length") => Stop::Length,
-        // Some servers say `stop` for calls too.
+        Some(reason @ ("content_filter" | "error")) => Stop::Other(reason.to_owned()),
+        // Some servers say `stop` for calls too, or words of their own.
         _ if has_calls => Stop::Calls,
         Some("stop" | "tool_calls") | None => Stop::End,
         Some(other) => Stop::Other(other.to_owned()),
@@ -416,20 +422,17 @@ impl StreamDecoder for Stream {
             if let Some(delta) = choice.delta {
                 self.delta(choice.index, object(delta)?, deltas)?;
             }
-            if let Some(reason) = choice.finish_reason {
-                // Even a call that is not whole is over now.
-                if reason != "length" {
-                    self.complete(deltas);
-                }
-                self.finish_reason = Some(reason);
+            if choice.finish_reason.is_some() {
+                self.finish_reason = choice.finish_reason;
                 self.is_complete = true;
+                self.complete(deltas);
             }
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>, deltas: &mut Vec<Delta>) -> Received {
-        if self.is_complete && self.finish_reason.as_deref() != Some("length") {
+        if self.is_complete {
             self.complete(deltas);
         }
         let (calls, cut) = taken(&self.calls);
@@ -473,10 +476,10 @@ impl StreamDecoder for Stream {
                 text,
                 stop: stop(self.finish_reason, !calls.is_empty()),
                 calls,
+                cut,
                 tokens: self.tokens,
             },
             is_complete: self.is_complete,
-            cut,
         }
     }
 }
@@ -556,7 +559,11 @@ impl Stream {
         Ok(())
     }
 
+    /// The answer is over, and so are its calls, unless it was cut off.
     fn complete(&mut self, deltas: &mut Vec<Delta>) {
+        if stop(self.finish_reason.clone(), true) != Stop::Calls {
+            return;
+        }
         for (position, call) in self.calls.iter_mut().enumerate() {
             call.complete(position, deltas);
         }

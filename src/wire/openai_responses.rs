@@ -10,7 +10,7 @@ use super::answer::{Piece, Takes, data_url, file_name};
 use super::error::{DecodeError, shape};
 use super::json::Detail;
 use super::request::Body;
-use super::stream::{Open, taken};
+use super::stream::{Open, taken, unclosed};
 use super::strict::is_strict;
 use super::{
     Answer, Api, Delta, NameRule, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens,
@@ -197,6 +197,7 @@ impl Api for OpenaiResponses {
             messages: Vec::new(),
             text: String::new(),
             calls: Vec::new(),
+            cut: Vec::new(),
             stop: Stop::End,
             tokens: tokens(response.usage),
         };
@@ -207,6 +208,9 @@ impl Api for OpenaiResponses {
             reply.messages.push(raw.to_owned());
         }
         reply.stop = stop(&response, !reply.calls.is_empty());
+        if reply.stop.is_early() {
+            reply.cut = unclosed(&reply.calls);
+        }
         Ok(reply)
     }
 
@@ -387,10 +391,10 @@ impl StreamDecoder for Stream {
                 text: self.text,
                 stop: self.stop.unwrap_or(Stop::End),
                 calls,
+                cut,
                 tokens: self.tokens,
             },
             is_complete,
-            cut,
         }
     }
 }

@@ -37,8 +37,6 @@ pub struct Received {
     pub reply: Reply,
     /// Whether the API said that this is all.
     pub is_complete: bool,
-    /// Positions of the calls whose arguments did not come to their end: they must not be run.
-    pub cut: Vec<usize>,
 }
 
 /// Reads the events of one response, whose format shows itself unless it is told.
@@ -232,6 +230,15 @@ impl Open {
             });
         }
     }
+}
+
+/// The positions of calls whose arguments are no object or array that is whole.
+pub(super) fn unclosed(calls: &[ToolCall]) -> Vec<usize> {
+    let calls = calls.iter().enumerate();
+    calls
+        .filter(|(_, call)| !Scanner::default().push(&call.arguments))
+        .map(|(position, _)| position)
+        .collect()
 }
 
 /// The calls, and the positions of those that were not handed on.

@@ -536,7 +536,10 @@ pub fn sse(events: &[Event], style: Style) -> (Vec<u8>, Vec<usize>) {
     }
     for (number, event) in events.iter().enumerate() {
         if style.chatty {
-            out += &format!(": ping{end}{end}id: {number}{end}retry: soon{end}x{end}");
+            out += &format!(": ping{end}{end}id: {number}{end}");
+        }
+        if style.chatty && number == 0 {
+            out += &format!("retry: soon{end}nothing{end}what: ever{end}");
         }
         if let Some(name) = &event.name {
             out += &format!("event: {name}{end}");

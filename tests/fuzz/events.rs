@@ -178,7 +178,7 @@ fn accounted(input: &Bytes, format: Option<Format>) -> Result<(), String> {
         return Ok(());
     };
     take(deltas)?;
-    let told: HashSet<usize> = received.cut.iter().copied().collect();
+    let told: HashSet<usize> = received.reply.cut.iter().copied().collect();
     let calls = &received.reply.calls;
     for (position, call) in calls.iter().enumerate() {
         match (handed.remove(&position), told.contains(&position)) {
@@ -188,9 +188,9 @@ fn accounted(input: &Bytes, format: Option<Format>) -> Result<(), String> {
             (first, cut) => return Err(format!("{first:?} was {call:?}, cut: {cut}")),
         }
     }
-    match handed.is_empty() && told.len() == received.cut.len() {
+    match handed.is_empty() && told.len() == received.reply.cut.len() {
         true => Ok(()),
-        false => Err(format!("of no call: {handed:?}, {:?}", received.cut)),
+        false => Err(format!("of no call: {handed:?}, {:?}", received.reply.cut)),
     }
 }
 

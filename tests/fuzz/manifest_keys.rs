@@ -37,6 +37,90 @@ const AUDIT: &[Key] = &[
     ),
 ];
 
+const AGENT: &[Key] = &[
+    (
+        "provider",
+        &[
+            "'openai-chat'",
+            "'openai-responses'",
+            "'anthropic'",
+            "'gemini'",
+        ],
+        &["'openai'", "'json'", "'mcp'", "''", "1"],
+    ),
+    (
+        "model",
+        &["'m'", "''", "'a/b:c'"],
+        &["1", "[]", "{}", "true"],
+    ),
+    (
+        "base-url",
+        &[
+            "'http://127.0.0.1:8080/v1'",
+            "'https://a.example'",
+            "'http://[::1]'",
+        ],
+        &[
+            "'a.example'",
+            "'ftp://a'",
+            "'https://u:p@a'",
+            "'https://a?b'",
+            "'https://a#b'",
+            "''",
+            "1",
+            "\"\\u001b[2J\"",
+        ],
+    ),
+    (
+        "key",
+        &["{ env = 'HOME' }", "{ file = 'key' }"],
+        &[
+            "'sk-1'",
+            "{}",
+            "{ env = 1 }",
+            "{ env = 'A', file = 'b' }",
+            "[]",
+        ],
+    ),
+    ("system-prompt", &["''", "\"\\n\""], &["[]", "1"]),
+    (
+        "temperature",
+        &["0", "1", "2.0", "0.5", "1e-3", "-0.0"],
+        &["2.1", "-1", "nan", "inf", "'1'", "1e999"],
+    ),
+    (
+        "max-tokens",
+        &["1", "10_000_000"],
+        &["0", "10_000_001", "-1", "1.5", "''"],
+    ),
+    (
+        "max-iterations",
+        &["1", "10_000"],
+        &["0", "10_001", "'ten'", "99999999999999999999"],
+    ),
+    ("parallel", &["true", "false"], &["'no'", "0"]),
+    (
+        "tool-choice",
+        &["'auto'", "'none'", "'required'", "'add'", "'é'"],
+        &["true", "[]", "1"],
+    ),
+    (
+        "max-result-chars",
+        &["100", "9223372036854775807"],
+        &["99", "0", "-1", "'1k'"],
+    ),
+    ("timeout", TIME.1, TIME.2),
+    ("max-retries", &["0", "100"], &["101", "-1", "'1'", "1.0"]),
+    (
+        "request",
+        &[
+            "{}",
+            "{ a = 1, b = [nan, 1e3], c = 1979-05-27, '' = { d = [{}] } }",
+        ],
+        &["[]", "'a'", "1"],
+    ),
+];
+
 const COUNT: Key = (
     "",
     &["1", "7", "1_000", "0x10", "0o17", "0b11", "+5"],
@@ -266,8 +350,13 @@ pub fn generated(wrong: u32) -> impl Strategy<Value = Vec<u8>> {
             String::new()
         }
     });
-    (keys(&[TOP], wrong), host, audit, plugins).prop_map(|(top, host, audit, plugins)| {
-        format!("{top}[host]\n{host}{audit}{}", plugins.concat()).into_bytes()
+    let agent = (any::<bool>(), keys(&[AGENT], wrong)).prop_map(|(there, keys)| match there {
+        true => format!("[agent]\n{keys}"),
+        false => String::new(),
+    });
+    let parts = (keys(&[TOP], wrong), host, audit, agent, plugins);
+    parts.prop_map(|(top, host, audit, agent, plugins)| {
+        format!("{top}[host]\n{host}{audit}{agent}{}", plugins.concat()).into_bytes()
     })
 }
 

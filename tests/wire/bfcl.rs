@@ -51,7 +51,7 @@ fn decoded(format: Format, calls: &[ToolCall], is_streamed: bool) -> Vec<ToolCal
     let taken = receive([Bytes::from(sse(&events, Style::PLAIN).0)], None);
     assert_eq!((taken.format, taken.error.is_none()), (Some(format), true));
     let received = taken.received.unwrap();
-    assert!(received.is_complete && received.cut.is_empty());
+    assert!(received.is_complete && received.reply.cut.is_empty());
     let mut handed = taken.handed;
     handed.sort_by_key(|(position, _)| *position);
     handed.into_iter().map(|(_, call)| call).collect()

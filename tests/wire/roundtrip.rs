@@ -132,7 +132,7 @@ proptest! {
             prop_assert_eq!(&taken.text, TEXT);
             let received = taken.received.unwrap();
             prop_assert!(received.is_complete);
-            prop_assert_eq!(&received.cut, &[0usize; 0]);
+            prop_assert_eq!(&received.reply.cut, &[0usize; 0]);
             let reply = received.reply;
             prop_assert_eq!((&reply.calls, &*reply.text), (&calls, TEXT));
             let stop = if calls.is_empty() { Stop::End } else { Stop::Calls };
