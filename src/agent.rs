@@ -33,7 +33,7 @@ use serde_json::value::RawValue;
 use crate::manifest::AgentConfig;
 use crate::mask::Mask;
 use crate::tool::{Tool, ToolCall, ToolResult};
-use crate::wire::{Api, Format, Names, Reply, Request, Stop, Tokens, ToolChoice};
+use crate::wire::{self, Api, Format, Names, Reply, Request, Stop, Tokens, ToolChoice};
 use crate::{Canceller, ToolHost};
 use client::Client;
 use conversation::{Conversation, Kind};
@@ -186,10 +186,7 @@ impl Agent {
         if !open.is_empty() {
             let refuse = |call: &ToolCall| self.host.refuse(call, crate::CallError::Cancelled);
             let results: Vec<ToolResult> = open.iter().map(refuse).collect();
-            let answers: Vec<_> = results
-                .iter()
-                .map(|result| crate::wire::Answer::new(result))
-                .collect();
+            let answers: Vec<_> = results.iter().map(wire::Answer::new).collect();
             let messages = self.format.answers(&answers);
             self.conversation.push(Kind::Results, messages)?;
         }
@@ -313,7 +310,7 @@ impl Agent {
         self.summary.tokens += reply.tokens;
         let answers: Vec<_> = ended
             .iter()
-            .map(|ended| crate::wire::Answer {
+            .map(|ended| wire::Answer {
                 result: &ended.result,
                 name: self.names.wire(&ended.result.name),
                 text: ended.text.clone(),

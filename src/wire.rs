@@ -77,7 +77,12 @@ pub trait Wire: Sync {
     }
 
     /// What the format asks of a tool's name; nothing that our own names lack, when `None`.
-    fn name_rule(&self) -> Option<NameRule>;
+    fn name_rule(&self) -> Option<NameRule> {
+        Some(NameRule {
+            begins_with_any: true,
+            longest: 64,
+        })
+    }
 }
 
 /// What the formats of models' APIs can do beside.

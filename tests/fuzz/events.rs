@@ -244,6 +244,15 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
                 }
             }
             // They may say something else before.
+            (Format::OpenaiResponses, Some("response.output_item.added")) => {
+                let index = event["output_index"].as_u64()?;
+                let done = events.iter().find(|it| {
+                    it["type"] == "response.output_item.done" && it["output_index"] == index
+                });
+                if done.is_some_and(|done| done["item"]["name"] != event["item"]["name"]) {
+                    return None;
+                }
+            }
             (Format::OpenaiResponses, Some("response.function_call_arguments.done")) => {
                 let index = event["output_index"].as_u64()?;
                 let done = events.iter().find(|it| {
