@@ -144,12 +144,13 @@ async fn first_call(format: Format) -> (f64, f64) {
             );
         }
         let came = Instant::now();
+        let mut added = Duration::ZERO;
         for delta in reader.event(&events[complete].data).expect("an event") {
             if let Delta::Call { position, call } = delta {
+                added = came.elapsed();
                 batch.add(position, call);
             }
         }
-        let added = came.elapsed();
         let (_, result) = batch.next().await.expect("a result");
         results.push(came.elapsed().as_secs_f64() * 1e6);
         starts.push((added + result.usage.queue).as_secs_f64() * 1e6);

@@ -24,15 +24,18 @@ mod stream;
 mod strict;
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::tool::{Tool, ToolCall};
 pub use answer::Answer;
 pub use error::DecodeError;
-use error::{shape, unfit};
+use error::unfit;
 pub use names::Names;
 pub use request::{Request, ToolChoice};
 pub use stream::{Delta, Events, Received, event_data};
@@ -325,33 +328,40 @@ fn document(text: &str) -> Result<&RawValue, DecodeError> {
     serde_json::from_str(text).map_err(unfit)
 }
 
-/// Reads an object. Serde alone would also take an array, for one whose members are in order.
+/// Reads an object.
 fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, DecodeError> {
-    let text = raw.get();
-    if text.starts_with('{') {
-        serde_json::from_str(text).map_err(unfit)
-    } else {
-        Err(shape(format!(
-            "of another shape ({} where an object should be)",
-            kind(text)
-        )))
+    let Object(read) = serde_json::from_str(raw.get()).map_err(unfit)?;
+    Ok(read)
+}
+
+/// What is read of an object, and of nothing else: serde alone would also take an array, for one
+/// whose members are in order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        let members = Members(PhantomData);
+        deserializer.deserialize_map(members).map(Object)
     }
 }
 
 /// Reads an array, but not its items.
 fn array(raw: &RawValue) -> Result<Vec<&RawValue>, DecodeError> {
     serde_json::from_str(raw.get()).map_err(unfit)
-}
-
-fn kind(json: &str) -> &'static str {
-    match json.as_bytes().first() {
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b'"') => "a string",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
 }
 
 /// The message of an API's error, which is an object with one, or a text.

@@ -145,6 +145,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
     };
     let kind = kind.as_deref();
     let is_array = |raw: Option<&RawValue>| raw.is_some_and(|raw| raw.get().starts_with('['));
+    let is_string = |raw: Option<&RawValue>| raw.is_some_and(|raw| raw.get().starts_with('"'));
     let is_role = |name: &str| {
         keys.role
             .is_some_and(|role| role.get().trim_matches('"') == name)
@@ -193,7 +194,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
                 || keys.prompt_feedback.is_some()
                 || keys.parts.is_some()
                 || keys.function_call.is_some()
-                || keys.text.is_some() && kind.is_none() && !is_role("assistant"),
+                || is_string(keys.text) && kind.is_none() && !is_role("assistant"),
             Format::Gemini,
         )
         .when(keys.jsonrpc.is_some(), Format::Mcp)

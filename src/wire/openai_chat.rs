@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::error::{DecodeError, shape};
+use super::error::{DecodeError, shape, unfit};
 use super::json::Detail;
 use super::request::Body;
 use super::stream::unclosed;
 use super::strict::is_strict;
 use super::{
-    Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
-    arguments, array, document, label, object, raw, string,
+    Answer, Api, Names, Object, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire,
+    api_error, arguments, array, document, label, object, raw, string,
 };
 use crate::tool::{Tool, ToolCall};
 
@@ -70,7 +70,7 @@ struct Message<'a> {
     #[serde(borrow)]
     refusal: Option<&'a RawValue>,
     #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
+    tool_calls: Option<Vec<Object<Call<'a>>>>,
 }
 
 #[derive(Deserialize)]
@@ -78,9 +78,9 @@ struct Call<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
-    function: Option<&'a RawValue>,
+    function: Option<Object<CalledFunction<'a>>>,
     #[serde(borrow)]
-    custom: Option<&'a RawValue>,
+    custom: Option<Object<CalledCustom<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -112,7 +112,8 @@ impl Wire for OpenaiChat {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = document(text)?;
         if document.get().starts_with('[') {
-            return calls(document);
+            let listed: Vec<Object<Call>> = serde_json::from_str(document.get()).map_err(unfit)?;
+            return calls(listed);
         }
         let completion: Completion = object(document)?;
         if let Some(choices) = completion.choices {
@@ -120,7 +121,7 @@ impl Wire for OpenaiChat {
         }
         let one: Call = object(document)?;
         if one.function.is_some() || one.custom.is_some() {
-            return Ok(vec![call(document)?]);
+            return Ok(vec![call(one)?]);
         }
         let message: Message = object(document)?;
         match (message.tool_calls, completion.error) {
@@ -274,21 +275,15 @@ pub(super) fn only(
     Ok(alternatives.pop().unwrap_or_default())
 }
 
-fn calls(tool_calls: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    array(tool_calls)?.into_iter().map(call).collect()
+fn calls(tool_calls: Vec<Object<Call>>) -> Result<Vec<ToolCall>, DecodeError> {
+    let tool_calls = tool_calls.into_iter();
+    tool_calls.map(|Object(read)| call(read)).collect()
 }
 
-fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let call: Call = object(raw)?;
+fn call(call: Call) -> Result<ToolCall, DecodeError> {
     let (name, given) = match (call.function, call.custom) {
-        (Some(function), _) => {
-            let function: CalledFunction = object(function)?;
-            (function.name, function.arguments)
-        }
-        (None, Some(custom)) => {
-            let custom: CalledCustom = object(custom)?;
-            (custom.name, custom.input)
-        }
+        (Some(Object(function)), _) => (function.name, function.arguments),
+        (None, Some(Object(custom))) => (custom.name, custom.input),
         (None, None) => return Err(shape("a tool call without its `function`")),
     };
     Ok(ToolCall {

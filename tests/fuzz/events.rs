@@ -145,7 +145,7 @@ fn check(input: &[u8]) -> Checked {
             let text = call.arguments.trim_ascii();
             call.name == name && arguments.as_ref().is_none_or(|it| it.trim_ascii() == text)
         };
-        if !handed.iter().any(|call| is_it(call)) {
+        if !handed.iter().any(is_it) {
             return Err(format!("{name}({arguments:?}) was lost; {handed:?}"));
         }
     }
@@ -210,6 +210,8 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
     let mut found = Vec::new();
     // By index: the name, and what has come of the arguments.
     let mut open: BTreeMap<u64, (String, String)> = BTreeMap::new();
+    let mut begun: HashSet<u64> = HashSet::new();
+    let mut is_over = false;
     for event in &events {
         match (format, event["type"].as_str()) {
             (Format::OpenaiChat, _) => {
@@ -218,6 +220,10 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
                         return None;
                     }
                     let calls = choice["delta"]["tool_calls"].as_array();
+                    if is_over && calls.is_some() {
+                        return None;
+                    }
+                    is_over |= !choice["finish_reason"].is_null();
                     for call in calls.into_iter().flatten() {
                         let index = call["index"].as_u64()?;
                         let piece = text(&call["function"]["arguments"])?;
@@ -263,24 +269,25 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
                 }
             }
             (Format::Anthropic, Some("content_block_start")) => {
-                let block = &event["content_block"];
-                let name = match block["type"] == "tool_use" {
-                    true => text(&block["name"])?,
-                    false => String::new(),
-                };
-                if name.is_empty() || block["input"] != Value::from(Map::new()) {
-                    continue;
-                }
                 let index = event["index"].as_u64()?;
-                if open.insert(index, (name, String::new())).is_some() {
+                if !begun.insert(index) {
                     return None;
+                }
+                let block = &event["content_block"];
+                if block["type"] == "tool_use" && block["input"] == Value::from(Map::new()) {
+                    open.insert(index, (text(&block["name"])?, String::new()));
                 }
             }
             (Format::Anthropic, Some("content_block_delta")) => {
                 if let Some((_, arguments)) = open.get_mut(&event["index"].as_u64()?) {
+                    if event["delta"]["type"] != "input_json_delta" {
+                        return None;
+                    }
                     arguments.push_str(&text(&event["delta"]["partial_json"])?);
                 }
             }
+            // It comes after all blocks.
+            (Format::Anthropic, Some("message_delta")) if !open.is_empty() => return None,
             (Format::Anthropic, Some("content_block_stop")) => {
                 let call = open.remove(&event["index"].as_u64()?);
                 // Without arguments it may have been cut off.

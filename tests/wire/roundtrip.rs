@@ -263,8 +263,10 @@ fn tool_result(id: &str, text: &str, is_error: bool) -> ToolResult {
 
 /// Reads results as the API would: id, text, and whether it is an error.
 fn read(format: Format, messages: &[Box<RawValue>]) -> Vec<(Value, String, bool)> {
-    let parse = |message: &Box<RawValue>| serde_json::from_str::<Value>(message.get()).unwrap();
-    let messages: Vec<Value> = messages.iter().map(parse).collect();
+    let messages = messages.iter().map(|message| message.get());
+    let messages: Vec<Value> = messages
+        .map(|message| serde_json::from_str(message).unwrap())
+        .collect();
     let string = |value: &Value| value.as_str().unwrap().to_owned();
     let inner = |key: &str| -> Vec<Value> {
         // All of them in one message of the user.

@@ -474,7 +474,7 @@ fn an_error_in_a_stream_is_the_apis_own_and_what_came_before_stays() {
         ),
         (
             Format::OpenaiResponses,
-            &[responses.clone()],
+            std::slice::from_ref(&responses),
             json!({ "type": "response.failed", "response": failed }),
         ),
         (

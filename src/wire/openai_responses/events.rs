@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Item, Response, call, ended, item_text, stop, tokens};
@@ -10,7 +11,7 @@ use crate::wire::error::DecodeError;
 use crate::wire::stream::{Open, taken};
 use crate::wire::{
     Delta, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, document, label,
-    object, string,
+    object, raw, string,
 };
 
 #[derive(Deserialize)]
@@ -111,8 +112,20 @@ impl StreamDecoder for Stream {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _: &mut Vec<Delta>) -> Received {
+    fn finish(mut self: Box<Self>, _: &mut Vec<Delta>) -> Received {
         let (calls, cut) = taken(&self.calls);
+        // What is left of an item whose end never came: its call has a result, which needs it.
+        for (index, position) in &self.by_index {
+            self.items.entry(*index).or_insert_with(|| {
+                let call = &calls[*position];
+                raw(&json!({
+                    "type": "function_call",
+                    "call_id": call.id,
+                    "name": call.name,
+                    "arguments": call.arguments,
+                }))
+            });
+        }
         let is_complete = self.stop.is_some();
         Received {
             reply: Reply {
