@@ -350,7 +350,7 @@ impl Reading<'_> {
         let mut ahead = Vec::new();
         match self.events.finish() {
             Ok((deltas, received)) => {
-                if failure.is_none() && !interrupted {
+                if !interrupted {
                     self.begin(deltas);
                 }
                 while let Some((position, result)) = self.batch.next().await {

@@ -46,6 +46,8 @@ pub struct Events {
     format: Option<Format>,
     decoder: Option<Box<dyn StreamDecoder>>,
     seen: usize,
+    /// What an event brought before it proved to be none.
+    late: Vec<Delta>,
 }
 
 impl Events {
@@ -59,6 +61,7 @@ impl Events {
             format: None,
             decoder: None,
             seen: 0,
+            late: Vec::new(),
         };
         if let Some(format) = format {
             events.begin(format)?;
@@ -106,11 +109,15 @@ impl Events {
                 }
             },
         };
-        decoder.event(data, &mut deltas).map_err(within)?;
+        if let Err(error) = decoder.event(data, &mut deltas) {
+            self.late = deltas;
+            return Err(within(error));
+        }
         Ok(deltas)
     }
 
-    /// Ends the stream, and returns what its end brings, and all of it.
+    /// Ends the stream, and returns what its end brings, and all of it. After an error, too: then its
+    /// end brings what the event that was in error had brought before that.
     ///
     /// # Errors
     ///
@@ -126,7 +133,7 @@ impl Events {
                 },
             });
         };
-        let mut deltas = Vec::new();
+        let mut deltas = std::mem::take(&mut self.late);
         let received = decoder.finish(&mut deltas);
         Ok((deltas, received))
     }

@@ -609,9 +609,7 @@ where
     }
     let format = reader.format();
     let received = reader.finish().map(|(deltas, received)| {
-        if error.is_none() {
-            take(deltas);
-        }
+        take(deltas);
         received
     });
     Taken {
