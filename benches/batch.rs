@@ -88,15 +88,11 @@ fn library(response: &str) -> f64 {
             let start = Instant::now();
             let mut count = 0;
             for _ in 0..200 {
-                let (_, calls) = wire::decode(response.as_bytes(), None).expect("calls");
+                let (format, calls) = wire::decode(response.as_bytes(), None).expect("calls");
                 let results = host.run_all(calls).await;
-                let messages: Vec<_> = results
-                    .iter()
-                    .map(|result| {
-                        assert!(result.outcome.is_ok());
-                        wire::openai_chat::answer(result.id.as_deref(), result.to_text())
-                    })
-                    .collect();
+                assert!(results.iter().all(|result| result.outcome.is_ok()));
+                let answers: Vec<_> = results.iter().map(wire::Answer::new).collect();
+                let messages = format.answers(&answers);
                 count += messages.len();
                 black_box(serde_json::to_string(&messages).expect("JSON"));
             }

@@ -22,6 +22,8 @@ mod peer;
 mod requests;
 #[path = "agent/results.rs"]
 mod results;
+#[path = "agent/tls.rs"]
+mod tls;
 #[path = "agent/transcript.rs"]
 mod transcript;
 

@@ -14,7 +14,7 @@ use crate::peer::{Peer, Say, calls, chat_call, chat_end, event, text};
 const GUESTS: &[&str] = &["calculator", "echo", "misbehave"];
 
 /// The options that have the agent ask that server.
-fn asks(format: Format, peer: &Peer) -> Vec<String> {
+pub fn asks(format: Format, peer: &Peer) -> Vec<String> {
     let base = match format {
         Format::OpenaiChat | Format::OpenaiResponses => format!("{}/v1", peer.url),
         _ => peer.url.clone(),
@@ -31,7 +31,7 @@ fn asks(format: Format, peer: &Peer) -> Vec<String> {
     options.map(str::to_owned).to_vec()
 }
 
-fn without_keys(folder: &Folder, arguments: &[String]) -> Command {
+pub fn without_keys(folder: &Folder, arguments: &[String]) -> Command {
     let mut command = folder.command(arguments);
     for key in [
         "OPENAI_API_KEY",
@@ -44,7 +44,7 @@ fn without_keys(folder: &Folder, arguments: &[String]) -> Command {
     command
 }
 
-fn with(mut arguments: Vec<String>, more: &[&str]) -> Vec<String> {
+pub fn with(mut arguments: Vec<String>, more: &[&str]) -> Vec<String> {
     arguments.extend(more.iter().map(|more| more.to_string()));
     arguments
 }
@@ -156,6 +156,36 @@ fn the_manifest_says_which_model_and_how_and_options_say_otherwise() {
     let line = format!("agent: anthropic, model sonnet, {}/, key from ", peer.url);
     assert!(check.stdout.contains(&line), "{}", check.stdout);
     assert!(!check.stdout.contains("from-a-file-42"));
+}
+
+#[test]
+fn the_key_is_in_no_log_whatever_its_level_and_in_no_transcript() {
+    let turn = || {
+        calls(
+            Format::OpenaiChat,
+            &[("a", "echo", json!({ "text": "hi" }))],
+        )
+    };
+    let said = json!({ "error": { "message": "is sesame-1234 your key?" } }).to_string();
+    let failure = Say::Whole(500, "retry-after: 0\r\n", said);
+    let peer = Peer::start(vec![failure, turn(), text(Format::OpenaiChat, "done")]);
+    let folder = Folder::of(GUESTS);
+    let arguments = with(
+        asks(Format::OpenaiChat, &peer),
+        &["-vv", "--json", "--transcript", "talk.jsonl", "?"],
+    );
+    let mut command = without_keys(&folder, &arguments);
+    command
+        .env("OPENAI_API_KEY", "sesame-1234")
+        .env("TOOLHOST_LOG", "trace");
+    let ended = run(command, "");
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(peer.asked()[0].headers.contains("bearer sesame-1234"));
+    assert!(ended.stderr.contains("TRACE") && ended.stdout.contains("is *** your key?"));
+    let transcript = std::fs::read_to_string(folder.path().join("talk.jsonl")).unwrap();
+    for said in [&ended.stdout, &ended.stderr, &transcript] {
+        assert!(!said.contains("sesame"), "{said}");
+    }
 }
 
 #[test]

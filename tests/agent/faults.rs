@@ -57,13 +57,18 @@ async fn what_may_pass_is_tried_again_and_what_will_not_is_told() {
 #[tokio::test]
 async fn it_waits_as_long_as_it_is_asked_to() {
     let host = host().await;
-    let later = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(3));
+    // To a second, and some time passes.
+    let date = || {
+        let later = std::time::SystemTime::now() + Duration::from_secs(3);
+        format!("retry-after: {}\r\n", httpdate::fmt_http_date(later))
+    };
     for (header, least) in [
-        ("retry-after: 1\r\n".to_owned(), 1000),
-        ("retry-after-ms: 300\r\n".to_owned(), 300),
-        // To a second, and some time has passed.
-        (format!("retry-after: {later}\r\n"), 1000),
-    ] {
+        (&|| "retry-after: 1\r\n".to_owned(), 1000),
+        (&|| "retry-after-ms: 300\r\n".to_owned(), 300),
+        (&date, 1000),
+    ] as [(&dyn Fn() -> String, u64); 3]
+    {
+        let header = header();
         let failure = Say::Whole(429, header.leak(), "{}".to_owned());
         let peer = Peer::start(vec![failure, text(CHAT, "done")]);
         let mut agent = agent(&host, config(CHAT, &peer.url), true);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use toolhost::wire::Format;
 
 /// What the server answers a request with.
+#[derive(Clone)]
 pub enum Say {
     /// A whole answer, with headers beside its type and length.
     Whole(u16, &'static str, String),
@@ -38,15 +39,28 @@ pub struct Peer {
 impl Peer {
     /// Answers one request after the other; what comes after that finds nobody.
     pub fn start(script: Vec<Say>) -> Peer {
+        Peer::behind("http", script, |stream| stream)
+    }
+
+    /// The same, with something between it and the connection.
+    pub fn behind<S, F>(scheme: &str, script: Vec<Say>, wrap: F) -> Peer
+    where
+        S: Read + Write + Send + 'static,
+        F: Fn(TcpStream) -> S + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let port = listener.local_addr().unwrap().port();
+        let url = format!("{scheme}://localhost:{port}");
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         std::thread::spawn({
             let asked = asked.clone();
             move || {
                 for say in script {
-                    let (mut stream, _) = listener.accept().unwrap();
-                    let request = read(&stream);
+                    let mut stream = wrap(listener.accept().unwrap().0);
+                    // Who does not like what it meets asks nothing.
+                    let Ok(request) = read(&mut stream) else {
+                        continue;
+                    };
                     asked.lock().unwrap().push(request);
                     // Whoever asked may have gone, or not wait for the end.
                     std::thread::spawn(move || drop(answer(&mut stream, say)));
@@ -61,29 +75,29 @@ impl Peer {
     }
 }
 
-fn read(stream: &TcpStream) -> Asked {
+fn read(stream: &mut impl Read) -> std::io::Result<Asked> {
     let mut reader = BufReader::new(stream);
     let mut path = String::new();
-    reader.read_line(&mut path).unwrap();
+    reader.read_line(&mut path)?;
     let mut headers = String::new();
-    while !headers.ends_with("\r\n\r\n") && reader.read_line(&mut headers).unwrap() > 2 {}
+    while !headers.ends_with("\r\n\r\n") && reader.read_line(&mut headers)? > 2 {}
     let headers = headers.to_lowercase();
     let length = headers
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))
         .map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let text = String::from_utf8(body).unwrap();
-    Asked {
+    reader.read_exact(&mut body)?;
+    let text = String::from_utf8(body).map_err(std::io::Error::other)?;
+    Ok(Asked {
         path: path.split(' ').nth(1).unwrap_or_default().to_owned(),
         headers,
-        body: serde_json::from_str(&text).unwrap(),
+        body: serde_json::from_str(&text)?,
         text,
-    }
+    })
 }
 
-fn answer(stream: &mut TcpStream, say: Say) -> std::io::Result<()> {
+fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
     let (events, late) = match say {
         Say::Nothing => return Ok(()),
         Say::Whole(status, headers, body) => {
