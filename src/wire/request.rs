@@ -49,7 +49,7 @@ pub enum ToolChoice {
 
 impl ToolChoice {
     /// The same, with the tool's name on the wire.
-    pub(crate) fn named(&self, names: &super::Names) -> ToolChoice {
+    pub fn named(&self, names: &super::Names) -> ToolChoice {
         match self {
             ToolChoice::Tool(tool) => ToolChoice::Tool(names.wire(tool).to_owned()),
             other => other.clone(),
