@@ -67,12 +67,12 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// Takes the next piece; true from when the object or array that came first is closed. Whether
-    /// it is valid is not looked at.
-    pub(crate) fn push(&mut self, piece: &str) -> bool {
-        for byte in piece.bytes() {
+    /// Takes the next piece; how much of it belongs to the object or array that came first, from when
+    /// that is closed. Whether it is valid is not looked at.
+    pub(crate) fn push(&mut self, piece: &str) -> Option<usize> {
+        for (at, byte) in piece.bytes().enumerate() {
             if self.closed {
-                break;
+                return Some(at);
             }
             match byte {
                 _ if self.escaped => self.escaped = false,
@@ -87,7 +87,7 @@ impl Scanner {
                 _ => {}
             }
         }
-        self.closed
+        self.closed.then_some(piece.len())
     }
 }
 
@@ -110,8 +110,10 @@ mod tests {
         let json = r#"{"a":"}\"}\\","b":[{},"{"],"c":{"d":1}}"#;
         for split in 0..json.len() {
             let mut scanner = Scanner::default();
-            assert!(!scanner.push(&json[..split]), "{split}");
-            assert!(scanner.push(&json[split..]), "{split}");
+            assert_eq!(scanner.push(&json[..split]), None, "{split}");
+            let rest = format!("{} {{}}", &json[split..]);
+            assert_eq!(scanner.push(&rest), Some(json.len() - split), "{split}");
+            assert_eq!(scanner.push("]"), Some(0), "{split}");
         }
     }
 }

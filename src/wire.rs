@@ -381,7 +381,8 @@ pub(crate) fn api_error(raw: &RawValue) -> DecodeError {
     let message = error.as_ref().and_then(|error| label(error.message));
     let kind = error.and_then(|error| {
         let kinds = [error.r#type, error.status, error.code];
-        kinds.into_iter().find_map(label)
+        let mut kinds = kinds.into_iter().filter_map(label);
+        kinds.find(|kind| kind != "error")
     });
     DecodeError::Api {
         kind: kind.unwrap_or_default(),

@@ -272,6 +272,7 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
         }
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.as_str().to_owned(),
         DeValue::Array(_) => "an array".to_owned(),
         other => format!("a {}", other.type_str()),
     };

@@ -34,8 +34,15 @@ struct Keys<'a> {
     prompt_feedback: Option<&'a RawValue>,
     #[serde(borrow)]
     parts: Option<&'a RawValue>,
-    #[serde(borrow, rename = "functionCall")]
-    function_call: Option<&'a RawValue>,
+    #[serde(
+        borrow,
+        rename = "functionCall",
+        alias = "inlineData",
+        alias = "fileData",
+        alias = "executableCode",
+        alias = "codeExecutionResult"
+    )]
+    part: Option<&'a RawValue>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
     // MCP.
@@ -193,7 +200,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
             keys.candidates.is_some()
                 || keys.prompt_feedback.is_some()
                 || keys.parts.is_some()
-                || keys.function_call.is_some()
+                || keys.part.is_some()
                 || is_string(keys.text) && kind.is_none() && !is_role("assistant"),
             Format::Gemini,
         )

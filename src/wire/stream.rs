@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt, stream};
+use serde_json::value::RawValue;
 use sse_stream::SseByteStream;
 
 use super::detect::detect_event;
@@ -144,10 +145,16 @@ pub(super) fn error_event(data: &str) -> Option<DecodeError> {
     #[derive(serde::Deserialize)]
     struct Event<'a> {
         #[serde(borrow)]
-        error: Option<&'a serde_json::value::RawValue>,
+        error: Option<&'a RawValue>,
+        r#type: Option<String>,
     }
-    let event: Event = serde_json::from_str(data).ok()?;
-    event.error.map(super::api_error)
+    let raw: &RawValue = serde_json::from_str(data).ok()?;
+    let event: Event = super::object(raw).ok()?;
+    match event.error {
+        Some(error) => Some(super::api_error(error)),
+        // OpenAI Responses has the error's own members beside the event's type.
+        None => (event.r#type.as_deref() == Some("error")).then(|| super::api_error(raw)),
+    }
 }
 
 /// The data of each event of a byte stream, as the HTML standard has it
@@ -174,6 +181,10 @@ where
         Err(sse_stream::Error::Body(error)) => Some(Err(DecodeError::Broken {
             why: causes(&*error),
         })),
+        Err(sse_stream::Error::Utf8Parse(error)) if error.error_len().is_none() => {
+            let why = "it ended within a character".to_owned();
+            Some(Err(DecodeError::Broken { why }))
+        }
         Err(error) => Some(Err(DecodeError::NotEvents {
             why: error.to_string(),
         })),
@@ -214,10 +225,18 @@ impl Open {
         }
     }
 
-    /// Takes more of the arguments; true if they are an object or array that is whole now.
-    pub(super) fn push(&mut self, piece: &str) -> bool {
+    /// Takes more of the arguments.
+    pub(super) fn push(&mut self, piece: &str) {
         self.arguments.push_str(piece);
-        self.scanner.push(piece)
+    }
+
+    /// Takes more of the arguments, up to where they are an object or array that is whole; true from
+    /// then on. What follows would come too late to make any difference.
+    pub(super) fn push_until_whole(&mut self, piece: &str) -> bool {
+        let end = self.scanner.push(piece);
+        self.arguments
+            .push_str(&piece[..end.unwrap_or(piece.len())]);
+        end.is_some()
     }
 
     pub(super) fn call(&self) -> ToolCall {
@@ -243,7 +262,7 @@ impl Open {
 pub(super) fn unclosed(calls: &[ToolCall]) -> Vec<usize> {
     let calls = calls.iter().enumerate();
     calls
-        .filter(|(_, call)| !Scanner::default().push(&call.arguments))
+        .filter(|(_, call)| Scanner::default().push(&call.arguments).is_none())
         .map(|(position, _)| position)
         .collect()
 }

@@ -254,3 +254,15 @@ fn of_lines_each_is_a_call() {
         }
     }
 }
+
+#[test]
+fn a_part_that_is_no_call_is_geminis_all_the_same() {
+    let call = json!({ "functionCall": { "name": "f", "args": {} } });
+    for part in [
+        json!({ "inlineData": { "mimeType": "image/png", "data": "" } }),
+        json!({ "executableCode": { "code": "1" } }),
+        json!({ "text": "hm" }),
+    ] {
+        all_are(&Told::As(Format::Gemini), [json!([part, call])]);
+    }
+}

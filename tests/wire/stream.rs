@@ -561,3 +561,56 @@ fn calls_of_two_choices_of_a_stream_are_not_both_run() {
     assert_eq!(taken.handed.len(), 1);
     assert!(taken.error.is_some());
 }
+
+/// Models do write two objects for one; where the pieces are cut is chance.
+#[test]
+fn of_chat_arguments_what_follows_the_first_object_is_left_out_wherever_it_is_cut() {
+    let arguments = r#"{"text":"1"} {"text":"2"}"#;
+    let piece = |call: serde_json::Value| json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] });
+    for at in 0..=arguments.len() {
+        let (first, second) = arguments.split_at(at);
+        let end =
+            json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }] });
+        let taken = read(
+            None,
+            &[
+                piece(
+                    json!({ "index": 0, "id": "a", "function": { "name": "f", "arguments": first } }),
+                ),
+                piece(json!({ "index": 0, "function": { "arguments": second } })),
+                end,
+            ],
+        );
+        let call = ToolCall::new("a", "f", r#"{"text":"1"}"#);
+        assert_eq!(taken.handed, [(0, call.clone())], "{at}");
+        assert_eq!(taken.received.unwrap().reply.calls, [call], "{at}");
+    }
+}
+
+#[test]
+fn an_error_that_comes_first_is_told_in_its_own_words() {
+    for error in [
+        json!({ "type": "error", "code": "server_error", "message": "no quota" }),
+        json!({ "type": "error", "error": { "type": "server_error", "message": "no quota" } }),
+        json!({ "error": { "code": "server_error", "message": "no quota" } }),
+    ] {
+        let taken = read(None, std::slice::from_ref(&error));
+        match taken.error {
+            Some(DecodeError::Api { kind, message }) => {
+                assert_eq!((&*kind, &*message), ("server_error", "no quota"), "{error}");
+            }
+            other => panic!("{error}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_ends_within_a_character_broke() {
+    let bytes = Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"\xc3");
+    let taken = receive([bytes], None);
+    assert!(
+        matches!(&taken.error, Some(DecodeError::Broken { why }) if why.contains("character")),
+        "{:?}",
+        taken.error
+    );
+}

@@ -192,7 +192,7 @@ impl Stream {
             "input_json_delta" => {
                 let json = delta.partial_json.unwrap_or_default();
                 match block.position {
-                    Some(position) => drop(self.calls[position].push(&json)),
+                    Some(position) => self.calls[position].push(&json),
                     None => block.json.push_str(&json),
                 }
             }

@@ -224,7 +224,7 @@ impl Stream {
             self.extras[position] = piece.extra_content;
         }
         let given = function.and_then(|function| function.arguments);
-        if call.push(&arguments(given)) {
+        if call.push_until_whole(&arguments(given)) {
             call.complete(position, deltas);
         }
         Ok(())
