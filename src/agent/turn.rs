@@ -38,6 +38,8 @@ pub(super) struct Turn<'t> {
     agent: &'t mut Agent,
     observer: &'t mut dyn Observer,
     batch: OpenBatch,
+    /// The number of the first call, of all calls of the agent.
+    first: usize,
     /// All that began, in whichever try.
     runs: Vec<Run>,
     /// For each call of the answer, its run.
@@ -56,6 +58,7 @@ impl<'t> Turn<'t> {
         let batch = agent.host.open_batch();
         Turn {
             batch,
+            first: agent.calls,
             agent,
             observer,
             runs: Vec::new(),
@@ -170,7 +173,7 @@ impl<'t> Turn<'t> {
         call.name = self.agent.names.tool(&call.name).to_owned();
         // OpenAI's results need an id, and some servers give none.
         if self.agent.format == Format::OpenaiChat && call.id.as_deref().is_none_or(str::is_empty) {
-            call.id = Some(format!("call_{}", self.agent.calls));
+            call.id = Some(format!("call_{}", self.first + position));
         }
         if self.claim(position, &call) {
             return;

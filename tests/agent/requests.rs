@@ -1,7 +1,7 @@
 //! What goes over the wire, to the letter.
 
 use serde_json::{Value, json};
-use toolhost::agent::Agent;
+use toolhost::agent::{Agent, Approval};
 use toolhost::manifest::AgentConfig;
 use toolhost::permissions::SecretSource;
 use toolhost::wire::{Format, ToolChoice};
@@ -552,13 +552,20 @@ async fn calls_that_come_without_ids_get_some_where_the_api_needs_them() {
         chat_end("tool_calls"),
     ]
     .concat();
-    for (stream, say) in [
-        (false, Say::Whole(200, "", whole.to_string())),
-        (true, Say::Events(events)),
+    let whole = || Say::Whole(200, "", whole.to_string());
+    for (stream, ask_first, say) in [
+        (false, false, whole()),
+        (false, true, whole()),
+        (true, false, Say::Events(events)),
     ] {
         let peer = Peer::start(vec![say, text(Format::OpenaiChat, "done")]);
         let mut agent = agent(&host().await, config(Format::OpenaiChat, &peer.url), stream);
-        agent.ask("?", &mut Seen::default()).await.unwrap();
+        agent = agent.ask_first(ask_first);
+        let mut seen = Seen {
+            approvals: vec![Approval::Yes; 2].into(),
+            ..Seen::default()
+        };
+        agent.ask("?", &mut seen).await.unwrap();
         let messages = peer.asked()[1].body["messages"].clone();
         for number in 0..2 {
             let call = &messages[1]["tool_calls"][number];
