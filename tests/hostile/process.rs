@@ -66,6 +66,19 @@ pub fn memory() -> usize {
     (of("RssAnon:") + of("RssShmem:")) << 10
 }
 
+/// Waits until no more bytes than these are in memory; those that are then, or when that takes too
+/// long. wasmtime's thread that compresses takes tens of MiB while it does, and gives them back.
+pub fn memory_within(bytes: usize) -> usize {
+    let start = Instant::now();
+    loop {
+        let now = memory();
+        if now <= bytes || start.elapsed() > PATIENCE {
+            return now;
+        }
+        sleep(Duration::from_millis(100));
+    }
+}
+
 /// The time that this process has computed.
 fn computed() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
