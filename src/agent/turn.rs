@@ -220,6 +220,9 @@ impl<'t> Turn<'t> {
         self.began.get_or_insert_with(Instant::now);
         let number = self.agent.calls;
         self.agent.calls += 1;
+        // Ahead of the event: whoever hears of a call can interrupt it.
+        let canceller = self.batch.canceller();
+        self.agent.interrupter.set(Some(canceller));
         self.observer.event(Event::Call {
             number,
             call: &call,
@@ -248,8 +251,6 @@ impl<'t> Turn<'t> {
     }
 
     fn add(&mut self, run: usize) {
-        let canceller = self.batch.canceller();
-        self.agent.interrupter.set(Some(canceller));
         self.batch.add(run, self.runs[run].call.clone());
     }
 
