@@ -14,7 +14,7 @@ use crate::json_text::Scanner;
 use crate::tool::ToolCall;
 
 /// No response is longer; who sends more means harm.
-const MAX_STREAM: usize = 256 << 20;
+const MAX_STREAM: usize = 64 << 20;
 
 /// What an event brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
