@@ -26,12 +26,25 @@ struct Declaration<'a> {
     function: Function<'a>,
 }
 
+/// What both of OpenAI's APIs are told of a tool.
 #[derive(Serialize)]
-struct Function<'a> {
+pub(super) struct Function<'a> {
     name: &'a str,
     description: &'a str,
     parameters: &'a Value,
+    /// Said in any case: without it, Responses takes every schema for a strict one.
     strict: bool,
+}
+
+impl<'a> Function<'a> {
+    pub(super) fn new(tool: &'a Tool, names: &'a Names) -> Self {
+        Function {
+            name: names.wire(&tool.name),
+            description: &tool.description,
+            parameters: &tool.input_schema,
+            strict: is_strict(&tool.input_schema),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -135,12 +148,7 @@ impl Wire for OpenaiChat {
         let declare = |tool: &&Tool| {
             raw(&Declaration {
                 r#type: "function",
-                function: Function {
-                    name: names.wire(&tool.name),
-                    description: &tool.description,
-                    parameters: &tool.input_schema,
-                    strict: is_strict(&tool.input_schema),
-                },
+                function: Function::new(tool, names),
             })
         };
         raw(&tools.iter().map(declare).collect::<Vec<_>>())

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::answer::{Piece, Takes, data_url, file_name};
 use super::error::{DecodeError, shape};
 use super::json::Detail;
+use super::openai_chat::Function;
 use super::request::Body;
 use super::stream::unclosed;
-use super::strict::is_strict;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
     arguments, array, document, label, object, raw, string,
@@ -29,11 +29,8 @@ const TAKES: Takes = Takes {
 #[derive(Serialize)]
 struct Declaration<'a> {
     r#type: &'static str,
-    name: &'a str,
-    description: &'a str,
-    parameters: &'a Value,
-    /// Said in any case: without it, this API takes every schema for a strict one.
-    strict: bool,
+    #[serde(flatten)]
+    function: Function<'a>,
 }
 
 #[derive(Serialize)]
@@ -112,10 +109,7 @@ impl Wire for OpenaiResponses {
         let declare = |tool: &&Tool| {
             raw(&Declaration {
                 r#type: "function",
-                name: names.wire(&tool.name),
-                description: &tool.description,
-                parameters: &tool.input_schema,
-                strict: is_strict(&tool.input_schema),
+                function: Function::new(tool, names),
             })
         };
         raw(&tools.iter().map(declare).collect::<Vec<_>>())
