@@ -11,9 +11,10 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::digest::sha256;
+use crate::error::CallError;
 use crate::manifest::{AuditConfig, OnAuditError};
 use crate::mask::Mask;
-use crate::tool::{ToolCall, ToolResult};
+use crate::tool::{ToolCall, Usage};
 
 pub(crate) struct AuditLog {
     config: AuditConfig,
@@ -273,17 +274,21 @@ impl CallAudit {
     /// # Errors
     ///
     /// The line could not be written, and is not to be dropped.
-    pub(crate) fn ended(&self, result: &ToolResult, denials: u64) -> Result<(), String> {
+    pub(crate) fn ended(
+        &self,
+        error: Option<&CallError>,
+        usage: &Usage,
+        denials: u64,
+    ) -> Result<(), String> {
         let ms = |time: std::time::Duration| time.as_micros() as f64 / 1000.0;
-        let error = result.outcome.as_ref().err();
         let detail = Ended {
             outcome: error.map_or("ok", |error| error.code()),
             error: error.map(ToString::to_string),
-            queue_ms: ms(result.usage.queue),
-            run_ms: ms(result.usage.run),
-            cpu_ms: ms(result.usage.cpu),
-            peak_memory: result.usage.peak_memory,
-            output_bytes: result.usage.output_bytes,
+            queue_ms: ms(usage.queue),
+            run_ms: ms(usage.run),
+            cpu_ms: ms(usage.cpu),
+            peak_memory: usage.peak_memory,
+            output_bytes: usage.output_bytes,
             denials,
         };
         self.log.write("call", Some(&self.subject), detail)

@@ -1,4 +1,5 @@
-//! The plugin interface as Rust, generated from `wit/`.
+//! The plugin interface as Rust, generated from `wit/`: the world of every plugin, and one for each
+//! interface that a plugin may export beside its tools.
 
 #![allow(missing_docs, unreachable_pub)]
 
@@ -8,3 +9,30 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     exports: { default: async },
 });
+
+pub(crate) mod resources {
+    wasmtime::component::bindgen!({
+        path: "wit/0.1.0",
+        world: "resource-provider",
+        exports: { default: async },
+        with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
+    });
+}
+
+pub(crate) mod prompts {
+    wasmtime::component::bindgen!({
+        path: "wit/0.1.0",
+        world: "prompt-provider",
+        exports: { default: async },
+        with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
+    });
+}
+
+pub(crate) mod completion {
+    wasmtime::component::bindgen!({
+        path: "wit/0.1.0",
+        world: "completion-provider",
+        exports: { default: async },
+        with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
+    });
+}

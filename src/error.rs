@@ -5,11 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::input::InputRequired;
 use crate::limits::seconds;
 pub use crate::limits::{Bound, Limit};
 
 /// Why a call has no output. Every kind has a stable [`code`](CallError::code).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
     /// No tool has that name.
@@ -17,6 +18,12 @@ pub enum CallError {
     UnknownTool {
         /// Names that look like it, nearest first.
         similar: Vec<String>,
+    },
+    /// There is no such resource, or no such prompt.
+    #[error("not found: {what}")]
+    NotFound {
+        /// Its URI or name.
+        what: String,
     },
     /// The arguments are not JSON, not an object, or not what the tool's schema asks for.
     #[error("invalid arguments: {}", join(.problems, "; "))]
@@ -56,6 +63,10 @@ pub enum CallError {
         /// Its message, unchanged.
         message: String,
     },
+    /// Nothing is wrong: the tool has to know something first. Call it again with
+    /// [`ToolCall::resumed`](crate::ToolCall::resumed).
+    #[error("it asks for input, and here is nobody who could give it: {}", asked(.0))]
+    InputRequired(Box<InputRequired>),
     /// The caller gave up.
     #[error("cancelled")]
     Cancelled,
@@ -72,12 +83,14 @@ impl CallError {
     pub fn code(&self) -> &'static str {
         match self {
             CallError::UnknownTool { .. } => "unknown-tool",
+            CallError::NotFound { .. } => "not-found",
             CallError::InvalidArguments { .. } => "invalid-arguments",
             CallError::Timeout { .. } => "timeout",
             CallError::Limit { .. } => "limit",
             CallError::Denied { .. } => "denied",
             CallError::Trap { .. } => "trap",
             CallError::Failed { .. } => "failed",
+            CallError::InputRequired(_) => "input-required",
             CallError::Cancelled => "cancelled",
             CallError::Internal { .. } => "internal",
         }
@@ -86,7 +99,8 @@ impl CallError {
     /// The texts in it that a plugin or a model wrote.
     pub(crate) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
         let (one, problems) = match self {
-            CallError::Denied { what: text }
+            CallError::NotFound { what: text }
+            | CallError::Denied { what: text }
             | CallError::Trap { message: text }
             | CallError::Failed { message: text }
             | CallError::Internal { message: text } => (Some(text), None),
@@ -94,6 +108,7 @@ impl CallError {
             CallError::UnknownTool { .. }
             | CallError::Timeout { .. }
             | CallError::Limit { .. }
+            | CallError::InputRequired(_)
             | CallError::Cancelled => (None, None),
         };
         let of_problems = problems.into_iter().flatten();
@@ -285,6 +300,12 @@ fn similar_names(similar: &[String]) -> String {
         [] => String::new(),
         names => format!(". Similar tools: {}", names.join(", ")),
     }
+}
+
+fn asked(input: &InputRequired) -> String {
+    let questions = input.questions.iter();
+    let messages: Vec<&str> = questions.map(|(_, question)| question.message()).collect();
+    messages.join("; ")
 }
 
 fn join<T: fmt::Display>(items: &[T], separator: &str) -> String {

@@ -1,8 +1,10 @@
 //! [`ToolHost`]: every call gets a permit in its turn, a fresh instance, and one result.
 
+mod asking;
 mod batch;
 mod lanes;
 mod load;
+mod offers;
 mod open;
 mod queue;
 
@@ -19,10 +21,12 @@ use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError};
 use crate::manifest::{Manifest, PluginConfig};
 use crate::mask::Mask;
-use crate::plugin::{Plugin, PluginTool, Served};
+use crate::plugin::{Payload, Plugin, Served, Turn};
 use crate::registry::Registry;
 use crate::sandbox::Journal;
-use crate::tool::{Tool, ToolCall, ToolResult, Usage};
+use crate::tool::{LogLine, Output, Tool, ToolCall, ToolResult, Usage};
+use crate::watch::CallContext;
+pub use asking::CallOptions;
 pub use batch::Batch;
 pub use load::{LoadEvent, Loader};
 pub use open::{Canceller, OpenBatch};
@@ -47,6 +51,7 @@ impl std::fmt::Debug for ToolHost {
 
 struct Shared {
     registry: Registry,
+    own: offers::Own,
     queue: Queue,
     max_concurrency: usize,
     /// The secrets of all plugins.
@@ -121,7 +126,8 @@ impl ToolHost {
     /// call wherever it is.
     pub async fn call(&self, call: ToolCall) -> ToolResult {
         let never = CancellationToken::new();
-        self.call_since(Instant::now(), call, &never, None).await
+        let context = CallContext::alone(&never);
+        self.call_since(Instant::now(), call, &context, None).await
     }
 
     /// As [`call`](ToolHost::call), for a call that was handed over at `queued` and may be cancelled.
@@ -129,34 +135,55 @@ impl ToolHost {
         &self,
         queued: Instant,
         call: ToolCall,
-        cancel: &CancellationToken,
+        context: &CallContext<'_>,
         ticket: Option<Ticket>,
     ) -> ToolResult {
         let found = self.shared.registry.find(&call.name);
         let ended = self.ending(queued, &call, found.map(|(_, plugin, _)| plugin));
         let Some((_, plugin, tool)) = found else {
-            return ended.refused(self.unknown_tool(&call.name));
+            let error = self.unknown_tool(&call.name);
+            return ended.refused::<Output>(error).into();
         };
         if let Err(error) = self.audit_ready() {
-            return ended.refused(error);
+            return ended.refused::<Output>(error).into();
         }
+        let cancel = context.cancel;
         let permits = self.shared.queue.wait(plugin, queued, cancel, ticket).await;
         let _permits = match permits {
             Ok(permits) => permits,
-            Err(error) => return ended.refused(error),
+            Err(error) => return ended.refused::<Output>(error).into(),
         };
         let start = Instant::now();
         let bound = plugin.config.limits.max_log;
-        let journal = Journal::new(bound, self.shared.mask.clone(), ended.audit.clone());
-        let served = serve(plugin, tool, call, start, cancel, journal.clone()).await;
-        ended.at(start, Instant::now(), served, journal.denials())
+        let journal = Journal::new(
+            bound,
+            self.shared.mask.clone(),
+            ended.audit.clone(),
+            context,
+        );
+        let span = debug_span!(
+            "call",
+            id = call.id,
+            tool = call.name,
+            plugin = plugin.config.name
+        );
+        let turn = Turn {
+            start,
+            cancel,
+            journal: journal.clone(),
+        };
+        // Boxed, so that a call that waits does not hold room for one that runs.
+        let served = serve(span, Box::pin(plugin.call(tool, call, turn))).await;
+        ended
+            .at(start, Instant::now(), served, journal.denials())
+            .into()
     }
 
     /// Answers a call that is not run.
     fn refuse_since(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
         let found = self.shared.registry.find(&call.name);
         let ended = self.ending(queued, call, found.map(|(_, plugin, _)| plugin));
-        ended.refused(error)
+        ended.refused::<Output>(error).into()
     }
 
     fn ending(&self, queued: Instant, call: &ToolCall, plugin: Option<&Plugin>) -> Ending {
@@ -212,24 +239,13 @@ impl ToolHost {
     }
 }
 
-async fn serve(
-    plugin: &Plugin,
-    tool: &PluginTool,
-    call: ToolCall,
-    start: Instant,
-    cancel: &CancellationToken,
-    journal: Journal,
-) -> Served {
-    let span = debug_span!(
-        "call",
-        id = call.id,
-        tool = call.name,
-        plugin = plugin.config.name
-    );
-    // Boxed, so that a call that waits does not hold room for one that runs.
-    let served = Box::pin(plugin.call(tool, call, start, cancel, journal));
-    let served = AssertUnwindSafe(served.instrument(span)).catch_unwind();
-    let served = served.await;
+async fn serve<T: Payload>(
+    span: tracing::Span,
+    served: impl Future<Output = Served<T>>,
+) -> Served<T> {
+    let served = AssertUnwindSafe(served.instrument(span))
+        .catch_unwind()
+        .await;
     served.unwrap_or_else(|panic| Served::refused(panicked(&*panic)))
 }
 
@@ -253,34 +269,62 @@ impl Drop for Ending {
 
 impl Ending {
     /// The result of a call that never ran: it waited for all of its time.
-    fn refused(self, error: CallError) -> ToolResult {
+    fn refused<T: Payload>(self, error: CallError) -> Ended<T> {
         let now = Instant::now();
         self.at(now, now, Served::refused(error), 0)
     }
 
     /// The result of a call that ran from `start` to `end`.
-    fn at(mut self, start: Instant, end: Instant, mut served: Served, denials: u64) -> ToolResult {
+    fn at<T: Payload>(
+        mut self,
+        start: Instant,
+        end: Instant,
+        mut served: Served<T>,
+        denials: u64,
+    ) -> Ended<T> {
         served.hide(&self.mask);
-        let mut result = ToolResult {
-            id: self.id.take(),
-            name: std::mem::take(&mut self.name),
-            usage: Usage {
-                queue: start.saturating_duration_since(self.queued),
-                run: end - start,
-                cpu: served.cpu,
-                peak_memory: served.peak_memory,
-                output_bytes: served.outcome.as_ref().map_or(0, |output| output.len()),
-            },
-            outcome: served.outcome,
-            log: served.log,
+        let usage = Usage {
+            queue: start.saturating_duration_since(self.queued),
+            run: end - start,
+            cpu: served.cpu,
+            peak_memory: served.peak_memory,
+            output_bytes: served.outcome.as_ref().map_or(0, Payload::len),
         };
+        let mut outcome = served.outcome;
         // What nobody can account for is not handed out.
         if let Some(audit) = self.audit.take()
-            && let Err(error) = audit.ended(&result, denials)
+            && let Err(error) = audit.ended(outcome.as_ref().err(), &usage, denials)
         {
-            result.outcome = Err(CallError::internal(error));
+            outcome = Err(CallError::internal(error));
         }
-        result
+        Ended {
+            id: self.id.take(),
+            name: std::mem::take(&mut self.name),
+            outcome,
+            usage,
+            log: served.log,
+        }
+    }
+}
+
+/// A [`ToolResult`], or that of any other request.
+struct Ended<T> {
+    id: Option<String>,
+    name: String,
+    outcome: Result<T, CallError>,
+    usage: Usage,
+    log: Vec<LogLine>,
+}
+
+impl From<Ended<Output>> for ToolResult {
+    fn from(ended: Ended<Output>) -> Self {
+        ToolResult {
+            id: ended.id,
+            name: ended.name,
+            outcome: ended.outcome,
+            usage: ended.usage,
+            log: ended.log,
+        }
     }
 }
 

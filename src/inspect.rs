@@ -52,7 +52,7 @@ pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspect
     let sha256 = sha256(&bytes);
     let tools = match pre {
         Ok(pre) => Compiled::ungranted(config, sha256.clone(), pre)
-            .list_tools(&path)
+            .ask(&path)
             .await
             .map(|plugin| plugin.tools.into_iter().map(|tool| tool.tool).collect()),
         Err(message) => Err(vec![Diagnostic::new(&path, None, message)]),

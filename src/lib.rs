@@ -37,11 +37,14 @@
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod error;
+pub mod input;
 pub mod inspect;
 pub mod json_text;
 pub mod limits;
 pub mod manifest;
 pub mod permissions;
+pub mod prompt;
+pub mod resource;
 pub mod summarize;
 pub mod tool;
 pub mod wire;
@@ -57,10 +60,13 @@ mod registry;
 mod sandbox;
 mod schema;
 mod tls;
+mod watch;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-pub use host::{Batch, Canceller, LoadEvent, Loader, OpenBatch, Plan, ToolHost};
+pub use host::{Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, ToolHost};
+pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
 pub use tool::{Content, Output, Tool, ToolCall, ToolResult, Usage};
+pub use watch::{Progress, Watcher};

@@ -7,6 +7,7 @@ mod agent;
 mod audit;
 mod bounds;
 mod grants;
+mod own;
 mod reader;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
 use grants::read_permissions;
+pub use own::{OwnBody, OwnPrompt, OwnResource};
+use own::{read_prompts, read_resources};
 use reader::{Source, Table, expect_string, expect_table, to_json};
 
 /// The name that a manifest has unless told otherwise.
@@ -53,6 +56,10 @@ pub struct Manifest {
     pub agent: AgentConfig,
     /// The plugins, by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
+    /// Resources that the manifest itself offers to clients.
+    pub resources: Vec<OwnResource>,
+    /// Prompts that the manifest itself offers to clients.
+    pub prompts: Vec<OwnPrompt>,
 }
 
 /// `[host]`
@@ -221,6 +228,10 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     });
     let agent = root.table("agent", source);
     let agent = agent.map(|table| read_agent(table, &folder, source));
+    let resources = root.table("resource", source);
+    let resources = resources.map(|table| read_resources(table, &folder, source));
+    let prompts = root.table("prompt", source);
+    let prompts = prompts.map(|table| read_prompts(table, source));
     let plugin_dir = root.get("plugin-dir").and_then(|value| {
         Some((
             folder.join(expect_string(value, "plugin-dir", source)?),
@@ -294,6 +305,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         audit,
         agent: agent.unwrap_or_default(),
         plugins: plugins.into_values().collect(),
+        resources: resources.unwrap_or_default(),
+        prompts: prompts.unwrap_or_default(),
     }
 }
 

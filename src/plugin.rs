@@ -3,6 +3,9 @@
 mod call;
 pub(crate) mod component;
 mod convert;
+mod offers;
+mod payload;
+mod questions;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,19 +14,29 @@ use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use wasmtime::Store;
 
 use crate::bindings::PluginPre;
+use crate::bindings::prompts::exports::toolhost::plugin::prompts as wit_prompts;
+use crate::bindings::resources::exports::toolhost::plugin::resources as wit_resources;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::digest::sha256;
 use crate::engine::Engine;
 use crate::error::{CallError, Diagnostic, similar};
+use crate::input::Resumption;
 use crate::limits::{Limit, Limits};
 use crate::manifest::PluginConfig;
 use crate::permissions::Secret;
+use crate::prompt::{Completing, FilledPrompt, Suggestions};
+use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::Schema;
 use crate::tool::{Tool, ToolCall};
-pub(crate) use call::Served;
+use crate::watch::CallContext;
+use call::Ended;
+pub(crate) use call::{Payload, Served};
+pub(crate) use offers::PluginPrompt;
+use offers::{Exported, Listed};
 
 /// A plugin may offer no more tools: a model could not choose among them.
 const MAX_TOOLS: usize = 1000;
@@ -39,8 +52,18 @@ pub(crate) struct Plugin {
     pub(crate) imports: Vec<String>,
     /// The permissions that it can make use of, as the manifest has them.
     pub(crate) usable: Vec<&'static str>,
+    pub(crate) listed: Listed,
     pre: PluginPre<Sandbox>,
+    exported: Exported,
     grants: Arc<Grants>,
+}
+
+/// A call's turn to run.
+pub(crate) struct Turn<'t> {
+    /// What its deadline counts from.
+    pub(crate) start: Instant,
+    pub(crate) cancel: &'t CancellationToken,
+    pub(crate) journal: Journal,
 }
 
 pub(crate) struct PluginTool {
@@ -49,6 +72,8 @@ pub(crate) struct PluginTool {
     /// As the plugin has it, without the manifest's prefix.
     own_name: String,
     schema: Schema,
+    /// Of its structured output.
+    output: Option<Schema>,
 }
 
 /// A plugin that is compiled and linked, and has not yet run.
@@ -115,36 +140,122 @@ impl Compiled {
         }
     }
 
-    /// Asks the plugin for its tools, with no permission at all and the limits of a call, and
-    /// takes those that the manifest offers.
-    pub(crate) async fn list_tools(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
-        let limits = &self.config.limits;
-        let ended = call::in_instance(
-            &self.pre,
-            &Grants::none(limits, &self.config.permissions),
-            Journal::new(limits.max_log, Arc::default(), None),
-            limits.deadline(Instant::now()),
-            &CancellationToken::new(),
-            async |store, plugin| plugin.toolhost_plugin_tools().call_list_tools(store).await,
-        )
-        .await;
-        let listed = ended.outcome.map_err(|error| {
-            let message = format!("`list-tools` failed: {error}");
-            vec![Diagnostic::new(&self.config.path, None, message)]
-        })?;
-        let tools = offered(listed, &self.config, manifest)?;
+    /// Asks the plugin for what it offers, with no permission at all and the limits of a call, and
+    /// takes what the manifest offers of it.
+    pub(crate) async fn ask(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
         let component = self.pre.instance_pre().component();
         let imports = component::imports(component);
+        let usable = component::usable_permissions(component, &imports);
+        let failed = |message| vec![Diagnostic::new(&self.config.path, None, message)];
+        let exports = component::exports(component);
+        let exported = Exported::new(self.pre.instance_pre(), &exports).map_err(failed)?;
+        let tools = self.list("list-tools", async |store| {
+            let plugin = self.pre.instantiate_async(&mut *store).await?;
+            plugin.toolhost_plugin_tools().call_list_tools(store).await
+        });
+        let tools = offered(tools.await?, !exported.is_empty(), &self.config, manifest)?;
+        let mut listed = Listed::default();
+        if let Some(pre) = &exported.resources {
+            let templates = self.list("list-templates", async |store| {
+                let plugin = pre.instantiate_async(&mut *store).await?;
+                let resources = plugin.toolhost_plugin_resources();
+                resources.call_list_templates(store).await
+            });
+            listed.templates = self.templates(templates.await?)?;
+        }
+        if let Some(pre) = &exported.prompts {
+            let prompts = self.list("list-prompts", async |store| {
+                let plugin = pre.instantiate_async(&mut *store).await?;
+                plugin
+                    .toolhost_plugin_prompts()
+                    .call_list_prompts(store)
+                    .await
+            });
+            listed.prompts = self.prompts(prompts.await?)?;
+        }
         Ok(Plugin {
             sha256: self.sha256.into(),
-            usable: component::usable_permissions(component, &imports),
+            usable,
             imports,
             permits: self.config.max_concurrency.map(Semaphore::new),
             config: self.config,
             tools,
+            listed,
             pre: self.pre,
+            exported,
             grants: self.grants,
         })
+    }
+
+    /// Runs one of its listings.
+    async fn list<R>(
+        &self,
+        export: &str,
+        run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
+    ) -> Result<R, Vec<Diagnostic>> {
+        let limits = &self.config.limits;
+        let never = CancellationToken::new();
+        let context = CallContext::alone(&never);
+        let grants = Grants::none(limits, &self.config.permissions);
+        let ended = call::in_sandbox(
+            self.pre.engine(),
+            &grants,
+            Journal::new(limits.max_log, Arc::default(), None, &context),
+            limits.deadline(Instant::now()),
+            &never,
+            run,
+        );
+        ended.await.outcome.map_err(|error| {
+            let message = format!("`{export}` failed: {error}");
+            vec![Diagnostic::new(&self.config.path, None, message)]
+        })
+    }
+
+    fn templates(
+        &self,
+        listed: Vec<wit_resources::Template>,
+    ) -> Result<Vec<ResourceTemplate>, Vec<Diagnostic>> {
+        self.check_count(listed.len(), "resource templates")?;
+        Ok(listed.into_iter().map(offers::template).collect())
+    }
+
+    fn prompts(
+        &self,
+        listed: Vec<wit_prompts::Prompt>,
+    ) -> Result<Vec<PluginPrompt>, Vec<Diagnostic>> {
+        self.check_count(listed.len(), "prompts")?;
+        let mut prompts: Vec<PluginPrompt> = Vec::new();
+        let mut problems = Vec::new();
+        for prompt in listed {
+            let name = format!("{}{}", self.config.prefix, prompt.name);
+            let problem = match &prompt.name {
+                own if !convert::is_tool_name(own) || !convert::is_tool_name(&name) => {
+                    let name = name.chars().take(100).collect::<String>();
+                    format!("offers a prompt named {name:?}; names match [A-Za-z0-9_-]{{1,64}}")
+                }
+                _ if prompts.iter().any(|other| other.prompt.name == name) => {
+                    format!("offers two prompts named `{name}`")
+                }
+                _ => {
+                    prompts.push(offers::prompt(prompt, name));
+                    continue;
+                }
+            };
+            problems.push(Diagnostic::new(&self.config.path, None, problem));
+        }
+        if problems.is_empty() {
+            Ok(prompts)
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn check_count(&self, count: usize, what: &str) -> Result<(), Vec<Diagnostic>> {
+        if count <= MAX_TOOLS {
+            return Ok(());
+        }
+        let message = format!("offers {count} {what}, and a plugin may offer {MAX_TOOLS}");
+        Err(vec![Diagnostic::new(&self.config.path, None, message)])
     }
 }
 
@@ -180,15 +291,8 @@ impl Plugin {
         self.grants.secrets.values()
     }
 
-    /// Serves one call; its deadline counts from `start`.
-    pub(crate) async fn call(
-        &self,
-        tool: &PluginTool,
-        call: ToolCall,
-        start: Instant,
-        cancel: &CancellationToken,
-        journal: Journal,
-    ) -> Served {
+    /// Serves one call.
+    pub(crate) async fn call(&self, tool: &PluginTool, call: ToolCall, turn: Turn<'_>) -> Served {
         let limits = &self.config.limits;
         let arguments = match tool.arguments(&call, limits) {
             Ok(arguments) => arguments.to_owned(),
@@ -198,21 +302,149 @@ impl Plugin {
             name: tool.own_name.clone(),
             arguments,
             id: call.id.unwrap_or_default(),
+            resumed: call.resumed.map(questions::resumption),
         };
-        call::in_instance(
-            &self.pre,
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = self.pre.instantiate_async(&mut *store).await?;
+            let tools = plugin.toolhost_plugin_tools();
+            tools.call_call_tool(store, &request).await
+        };
+        let ended = self.run(turn, run).await;
+        ended.into_served(limits, |output| {
+            convert::output(output, tool.output.as_ref())
+        })
+    }
+
+    /// Whether it has resources at all.
+    pub(crate) fn has_resources(&self) -> bool {
+        self.exported.resources.is_some()
+    }
+
+    /// Whether it completes arguments.
+    pub(crate) fn completes(&self) -> bool {
+        self.exported.completion.is_some()
+    }
+
+    /// What it lists now.
+    pub(crate) async fn list_resources(&self, turn: Turn<'_>) -> Served<Vec<Resource>> {
+        let limits = &self.config.limits;
+        let Some(pre) = &self.exported.resources else {
+            return Served::refused(no_such("resources"));
+        };
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = pre.instantiate_async(&mut *store).await?;
+            let resources = plugin.toolhost_plugin_resources();
+            resources.call_list_resources(store).await
+        };
+        let ended = self.run(turn, run).await;
+        ended.into_served(limits, |listed| {
+            Ok(listed.into_iter().map(offers::resource).collect())
+        })
+    }
+
+    pub(crate) async fn read_resource(
+        &self,
+        uri: &str,
+        resumed: Option<Resumption>,
+        turn: Turn<'_>,
+    ) -> Served<Vec<ResourceContents>> {
+        let limits = &self.config.limits;
+        let Some(pre) = &self.exported.resources else {
+            return Served::refused(no_such("resources"));
+        };
+        let request = wit_resources::Read {
+            uri: uri.to_owned(),
+            resumed: resumed.map(questions::resumption),
+        };
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = pre.instantiate_async(&mut *store).await?;
+            let resources = plugin.toolhost_plugin_resources();
+            resources.call_read_resource(store, &request).await
+        };
+        let ended = self.run(turn, run).await;
+        ended.into_served(limits, |contents| {
+            Ok(contents.into_iter().map(convert::embedded).collect())
+        })
+    }
+
+    pub(crate) async fn resource_version(&self, uri: &str, turn: Turn<'_>) -> Served<String> {
+        let limits = &self.config.limits;
+        let Some(pre) = &self.exported.resources else {
+            return Served::refused(no_such("resources"));
+        };
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = pre.instantiate_async(&mut *store).await?;
+            let resources = plugin.toolhost_plugin_resources();
+            resources.call_resource_version(store, uri).await
+        };
+        self.run(turn, run).await.into_served(limits, Ok)
+    }
+
+    pub(crate) async fn get_prompt(
+        &self,
+        prompt: &PluginPrompt,
+        arguments: Vec<(String, String)>,
+        resumed: Option<Resumption>,
+        turn: Turn<'_>,
+    ) -> Served<FilledPrompt> {
+        let limits = &self.config.limits;
+        let Some(pre) = &self.exported.prompts else {
+            return Served::refused(no_such("prompts"));
+        };
+        let request = wit_prompts::Get {
+            name: prompt.own_name.clone(),
+            arguments,
+            resumed: resumed.map(questions::resumption),
+        };
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = pre.instantiate_async(&mut *store).await?;
+            let prompts = plugin.toolhost_plugin_prompts();
+            prompts.call_get_prompt(store, &request).await
+        };
+        let ended = self.run(turn, run).await;
+        ended.into_served(limits, |filled| Ok(offers::filled(filled)))
+    }
+
+    pub(crate) async fn complete(
+        &self,
+        request: Completing,
+        turn: Turn<'_>,
+    ) -> Served<Suggestions> {
+        let limits = &self.config.limits;
+        let Some(pre) = &self.exported.completion else {
+            return Served::refused(no_such("completions"));
+        };
+        let request = offers::completing(request, &self.config.prefix);
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = pre.instantiate_async(&mut *store).await?;
+            let completion = plugin.toolhost_plugin_completion();
+            completion.call_complete(store, &request).await
+        };
+        let ended = self.run(turn, run).await;
+        ended.into_served(limits, |found| Ok(offers::suggestions(found)))
+    }
+
+    async fn run<R>(
+        &self,
+        turn: Turn<'_>,
+        run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
+    ) -> Ended<R> {
+        let deadline = self.config.limits.deadline(turn.start);
+        let engine = self.pre.engine();
+        call::in_sandbox(
+            engine,
             &self.grants,
-            journal,
-            limits.deadline(start),
-            cancel,
-            async |store, plugin| {
-                let tools = plugin.toolhost_plugin_tools();
-                tools.call_call_tool(store, &request).await
-            },
+            turn.journal,
+            deadline,
+            turn.cancel,
+            run,
         )
         .await
-        .into_served(limits)
     }
+}
+
+fn no_such(what: &str) -> CallError {
+    CallError::internal(format!("the plugin has no {what}"))
 }
 
 fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), Diagnostic> {
@@ -291,8 +523,11 @@ fn resolve_secrets(
 }
 
 /// The listed tools as the manifest offers them, or everything that is wrong with them.
+///
+/// A plugin that offers `something_else` need not have any.
 fn offered(
     listed: Vec<wit::Tool>,
+    something_else: bool,
     config: &PluginConfig,
     manifest: &Path,
 ) -> Result<Vec<PluginTool>, Vec<Diagnostic>> {
@@ -302,7 +537,7 @@ fn offered(
         let message = format!("offers {count} tools, and a plugin may offer {MAX_TOOLS}");
         return Err(vec![problem(message)]);
     }
-    if listed.is_empty() {
+    if listed.is_empty() && !something_else {
         return Err(vec![problem("offers no tools".to_owned())]);
     }
     let mut problems = Vec::new();

@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::http::HeaderValue;
-use tracing::debug;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p2::{DynInputStream, ReaddirIterator};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
@@ -28,9 +27,11 @@ use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::toolhost::plugin::{host, types};
+use crate::input::QuestionKind;
 use crate::limits::{Bound, Limit, Limits};
 use crate::permissions::{Access, HttpHeader, Permissions, Secret};
 use crate::tool::LogSource;
+use crate::watch::Progress;
 pub(crate) use folder::Folder;
 use http::HttpGate;
 use journal::GuestStream;
@@ -243,11 +244,30 @@ impl host::Host for Sandbox {
         total: Option<f64>,
         message: Option<String>,
     ) -> wasmtime::Result<()> {
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            let mut message = message.unwrap_or_default();
-            self.journal.mask().text(&mut message);
-            debug!(done, total, message, "progress");
-        }
+        self.journal.progress(Progress {
+            done,
+            total,
+            message,
+        });
+        Ok(())
+    }
+
+    fn can_ask(&mut self, kind: host::QuestionKind) -> wasmtime::Result<bool> {
+        Ok(self.journal.can_ask(match kind {
+            host::QuestionKind::Form => QuestionKind::Form,
+            host::QuestionKind::Page => QuestionKind::Page,
+            host::QuestionKind::Prompt => QuestionKind::Prompt,
+            host::QuestionKind::Roots => QuestionKind::Roots,
+        }))
+    }
+
+    fn resource_updated(&mut self, uri: String) -> wasmtime::Result<()> {
+        self.journal.resource_updated(uri);
+        Ok(())
+    }
+
+    fn resources_changed(&mut self) -> wasmtime::Result<()> {
+        self.journal.resources_changed();
         Ok(())
     }
 

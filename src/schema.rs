@@ -58,36 +58,58 @@ impl Schema {
             let message = format!("must be a JSON object, and is {}", kind(&value));
             return Err(CallError::invalid_arguments("", message));
         }
-        let extent = Extent::of(&value);
+        self.problems(&value)
+            .map_err(|problems| CallError::InvalidArguments { problems })
+    }
+
+    /// Checks the text of a tool's structured output, or of a form's answer; the error says what is
+    /// wrong with it.
+    pub(crate) fn check_json(&self, json: &str) -> Result<(), String> {
+        let value: Value =
+            serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
+        self.problems(&value).map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            format!("does not fit its schema: {}", problems.join("; "))
+        })
+    }
+
+    /// # Errors
+    ///
+    /// What is wrong with a value; never empty.
+    fn problems(&self, value: &Value) -> Result<(), Vec<ArgumentProblem>> {
+        let of_all = |message: String| {
+            let pointer = String::new();
+            Err(vec![ArgumentProblem { pointer, message }])
+        };
+        let extent = Extent::of(value);
         if self.cost.recursive && extent.depth > MAX_RECURSION {
             let depth = extent.depth;
-            let message = format!("nested {depth} levels deep, of at most {MAX_RECURSION}");
-            return Err(CallError::invalid_arguments("", message));
+            return of_all(format!(
+                "nested {depth} levels deep, of at most {MAX_RECURSION}"
+            ));
         }
         if !self.cost.allows(extent) {
             let values = extent.values;
-            let message = format!("{values} values are too many to check for this tool's schema");
-            return Err(CallError::invalid_arguments("", message));
+            return of_all(format!(
+                "{values} values are too many to check for this tool's schema"
+            ));
         }
-        if self.validator.is_valid(&value) {
+        if self.validator.is_valid(value) {
             return Ok(());
         }
         if !self.cost.allows_reasons(extent) {
             let message =
                 "not what the tool's schema asks for, which is too intricate to say where";
-            return Err(CallError::invalid_arguments("", message));
+            return of_all(message.to_owned());
         }
-        let problems = self
-            .validator
-            .iter_errors(&value)
-            .take(MAX_PROBLEMS)
+        let problems = self.validator.iter_errors(value).take(MAX_PROBLEMS);
+        Err(problems
             .map(|error| ArgumentProblem {
                 pointer: error.instance_path().to_string(),
                 // The value itself may be as long as the arguments, and the model knows it.
                 message: shorten(error.masked().to_string()),
             })
-            .collect();
-        Err(CallError::InvalidArguments { problems })
+            .collect())
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::CallError;
+use crate::input::Resumption;
 
 /// A function that a model can call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,6 +20,9 @@ pub struct Tool {
     pub title: Option<String>,
     /// What it does and when to use it.
     pub description: String,
+    /// Pictures that stand for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub icons: Vec<Icon>,
     /// JSON Schema of the arguments.
     pub input_schema: Value,
     /// JSON Schema of [`Output::structured`].
@@ -28,6 +32,20 @@ pub struct Tool {
     pub annotations: Annotations,
     /// The plugin that offers it.
     pub plugin: String,
+}
+
+/// A picture that stands for something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Icon {
+    /// An `https:` or `data:` URI.
+    pub src: String,
+    /// Its media type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
+    /// Such as `48x48`, or `any`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<String>,
 }
 
 /// What a tool says of its own behaviour; `None` stands for MCP's default.
@@ -50,7 +68,7 @@ pub struct Annotations {
 }
 
 /// A model's request to run a tool.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ToolCall {
     /// The id that the model gave; ids may repeat or be missing.
     pub id: Option<String>,
@@ -59,6 +77,9 @@ pub struct ToolCall {
     /// A JSON object as text, as the model wrote it: what is wrong with it becomes this call's
     /// result, not the batch's. Empty text stands for `{}`.
     pub arguments: String,
+    /// What came of what the tool asked, when it was called before and failed with
+    /// [`CallError::InputRequired`].
+    pub resumed: Option<Resumption>,
 }
 
 impl ToolCall {
@@ -72,6 +93,7 @@ impl ToolCall {
             id: Some(id.into()),
             name: name.into(),
             arguments: arguments.into(),
+            resumed: None,
         }
     }
 }
@@ -161,7 +183,7 @@ pub enum Content {
 }
 
 impl Content {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         match self {
             Content::Text(text) => text.len(),
@@ -174,13 +196,7 @@ impl Content {
                     + optional(&link.description)
                     + optional(&link.mime_type)
             }
-            Content::Embedded(resource) => {
-                let body = match &resource.body {
-                    ResourceBody::Text(text) => text.len(),
-                    ResourceBody::Blob(bytes) => bytes.len(),
-                };
-                resource.uri.len() + optional(&resource.mime_type) + body
-            }
+            Content::Embedded(resource) => resource.len(),
         }
     }
 
@@ -234,6 +250,16 @@ pub struct EmbeddedResource {
     pub mime_type: Option<String>,
     /// Its contents.
     pub body: ResourceBody,
+}
+
+impl EmbeddedResource {
+    pub(crate) fn len(&self) -> usize {
+        let body = match &self.body {
+            ResourceBody::Text(text) => text.len(),
+            ResourceBody::Blob(bytes) => bytes.len(),
+        };
+        self.uri.len() + self.mime_type.as_ref().map_or(0, String::len) + body
+    }
 }
 
 /// The contents of an [`EmbeddedResource`].

@@ -25,6 +25,7 @@ pub(super) fn read_result() -> Tool {
         description:
             "Reads on in a result that was too long to be shown whole. The result says its id."
                 .to_owned(),
+        icons: Vec::new(),
         input_schema: schema(),
         output_schema: None,
         annotations: Annotations {

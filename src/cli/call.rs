@@ -40,6 +40,7 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
         id: None,
         name: options.tool,
         arguments,
+        resumed: None,
     };
     let printer = options.result.printer(&manifest);
     let done = run_batch(&host, vec![call], &interrupts, |_| Ok(())).await?;

@@ -20,6 +20,7 @@ use super::lanes::{Lanes, Refused, Turn, Waiting};
 use crate::error::CallError;
 use crate::limits::Limit;
 use crate::tool::{ToolCall, ToolResult};
+use crate::watch::CallContext;
 
 /// A result with the position of its call.
 type Indexed = (usize, ToolResult);
@@ -255,7 +256,7 @@ impl Shared {
             } = taken;
             let result = self
                 .host
-                .call_since(self.begun, call, &self.cancel, ticket)
+                .call_since(self.begun, call, &CallContext::alone(&self.cancel), ticket)
                 .await;
             kept.push((index, result));
             // The lane is free before the result is seen: whoever polls for more finds the room.

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::offers::Own;
 use super::queue::{Queue, pages_in, pages_of};
 use super::{Shared, ToolHost};
 use crate::audit::AuditLog;
@@ -87,6 +88,8 @@ impl Loader {
             host,
             audit,
             plugins,
+            resources,
+            prompts,
             ..
         } = self.manifest;
         check_caps(&file, &host, &plugins)?;
@@ -143,10 +146,13 @@ impl Loader {
         }
         let mask = Mask::new(plugins.iter().flat_map(Plugin::secrets))
             .map_err(|message| LoadError::invalid(&file, message))?;
+        let own = Own { resources, prompts };
+        own.check(&file, &plugins).map_err(LoadError::Invalid)?;
         Ok(ToolHost {
             shared: Arc::new(Shared {
                 queue: Queue::new(&host, &plugins),
                 registry: Registry::new(plugins).map_err(LoadError::Invalid)?,
+                own,
                 max_concurrency: host.max_concurrency,
                 mask: Arc::new(mask),
                 audit,
@@ -221,7 +227,11 @@ async fn load_plugin(
     let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
     let compiled = component::compiling(bound, move || Compiled::new(plugin, &file, &engine));
     let compiled = compiled.await.map_err(failed)??;
-    let listed = AssertUnwindSafe(compiled.list_tools(&manifest)).catch_unwind();
-    let panicked = |_| Err(failed("the host panicked on `list-tools`".to_owned()));
+    let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();
+    let panicked = |_| {
+        Err(failed(
+            "the host panicked as it asked what the plugin offers".to_owned(),
+        ))
+    };
     listed.await.unwrap_or_else(panicked)
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::ToolHost;
 use crate::error::CallError;
 use crate::tool::{ToolCall, ToolResult};
+use crate::watch::CallContext;
 
 /// A batch that is still being added to: each call starts when it is added, as far as the caps let it.
 ///
@@ -19,11 +20,20 @@ pub struct OpenBatch {
     cancel: CancellationToken,
 }
 
-/// Ends the calls of an [`OpenBatch`], from wherever it is.
+/// Ends a call, or the calls of an [`OpenBatch`], from wherever it is.
 #[derive(Clone, Debug)]
-pub struct Canceller(CancellationToken);
+pub struct Canceller(pub(super) CancellationToken);
 
 impl Canceller {
+    /// One of its own, for [`CallOptions`](super::CallOptions).
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default that nobody holds cancels nothing"
+    )]
+    pub fn new() -> Self {
+        Canceller(CancellationToken::new())
+    }
+
     /// Ends what runs and starts nothing more, as [`OpenBatch::cancel`] does.
     pub fn cancel(&self) {
         self.0.cancel();
@@ -49,7 +59,8 @@ impl OpenBatch {
         let (host, cancel) = (self.host.clone(), self.cancel.clone());
         let queued = Instant::now();
         self.running.spawn(async move {
-            let result = host.call_since(queued, call, &cancel, None).await;
+            let context = CallContext::alone(&cancel);
+            let result = host.call_since(queued, call, &context, None).await;
             (number, result)
         });
     }

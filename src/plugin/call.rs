@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTableError;
-use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::FieldMapError;
 
-use super::convert;
+use super::questions;
 use crate::bindings::toolhost::plugin::types as wit;
-use crate::bindings::{Plugin, PluginPre};
 use crate::engine::TICK;
 use crate::error::CallError;
 use crate::limits::{Limit, Limits};
@@ -31,15 +30,24 @@ pub(super) struct Ended<R> {
     denied: Option<String>,
 }
 
+/// What a plugin answers to any of its exports.
+pub(crate) trait Payload {
+    /// Its bytes, as the `max-output` limit counts them.
+    fn len(&self) -> u64;
+
+    /// Puts `***` where secrets are.
+    fn hide(&mut self, mask: &Mask);
+}
+
 /// A served call: all of a result that is the plugin's to say.
-pub(crate) struct Served {
-    pub(crate) outcome: Result<Output, CallError>,
+pub(crate) struct Served<T = Output> {
+    pub(crate) outcome: Result<T, CallError>,
     pub(crate) cpu: Duration,
     pub(crate) peak_memory: u64,
     pub(crate) log: Vec<LogLine>,
 }
 
-impl Served {
+impl<T: Payload> Served<T> {
     /// Ended before there was an instance.
     pub(crate) fn refused(error: CallError) -> Self {
         Served {
@@ -56,7 +64,8 @@ impl Served {
             return;
         }
         match &mut self.outcome {
-            Ok(output) => convert::hide(output, mask),
+            Ok(output) => output.hide(mask),
+            Err(CallError::InputRequired(input)) => input.hide(mask),
             Err(error) => error.texts().for_each(|text| mask.text(text)),
         }
         self.log
@@ -65,25 +74,20 @@ impl Served {
     }
 }
 
-impl Ended<Result<wit::Output, wit::Error>> {
-    pub(super) fn into_served(self, limits: &Limits) -> Served {
+impl<R> Ended<Result<R, wit::Error>> {
+    /// What it answered, as the library has it; `convert` says what is wrong with it.
+    pub(super) fn into_served<T: Payload>(
+        self,
+        limits: &Limits,
+        convert: impl FnOnce(R) -> Result<T, String>,
+    ) -> Served<T> {
         let denied = self.denied;
         let outcome = self.outcome.and_then(|answer| match answer {
-            Ok(output) => bounded(output, limits),
-            Err(error) if error.message().len() as u64 > limits.max_output.as_u64() => {
-                Err(output_limit(limits))
+            Ok(answer) => {
+                let answer = convert(answer).map_err(|message| CallError::Failed { message })?;
+                bounded(answer, limits)
             }
-            Err(wit::Error::InvalidArguments(message)) => {
-                Err(CallError::invalid_arguments("", message))
-            }
-            Err(wit::Error::Denied(what)) => Err(CallError::Denied { what }),
-            // A tool that failed after it was refused something failed, for all one can tell, of that.
-            Err(wit::Error::Failed(message)) => Err(match denied {
-                Some(denied) => CallError::Denied {
-                    what: format!("{denied} ({message})"),
-                },
-                None => CallError::Failed { message },
-            }),
+            Err(error) => Err(failure(error, denied, limits)),
         });
         Served {
             outcome,
@@ -94,36 +98,53 @@ impl Ended<Result<wit::Output, wit::Error>> {
     }
 }
 
-impl wit::Error {
-    fn message(&self) -> &str {
-        match self {
-            wit::Error::InvalidArguments(message)
-            | wit::Error::Denied(message)
-            | wit::Error::Failed(message) => message,
+fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallError {
+    let fits = |bytes: usize| bytes as u64 <= limits.max_output.as_u64();
+    match error {
+        wit::Error::InputRequired(input) => match questions::input_required(input) {
+            Ok(input) if fits(input.len()) => CallError::InputRequired(Box::new(input)),
+            Ok(_) => output_limit(limits),
+            Err(message) => CallError::Failed { message },
+        },
+        wit::Error::InvalidArguments(message)
+        | wit::Error::Denied(message)
+        | wit::Error::Failed(message)
+            if !fits(message.len()) =>
+        {
+            output_limit(limits)
         }
+        wit::Error::InvalidArguments(message) => CallError::invalid_arguments("", message),
+        wit::Error::Denied(what) => CallError::Denied { what },
+        // A tool that failed after it was refused something failed, for all one can tell, of that.
+        wit::Error::Failed(message) => match denied {
+            Some(denied) => CallError::Denied {
+                what: format!("{denied} ({message})"),
+            },
+            None => CallError::Failed { message },
+        },
     }
 }
 
-fn bounded(output: wit::Output, limits: &Limits) -> Result<Output, CallError> {
-    let output = convert::output(output).map_err(|message| CallError::Failed { message })?;
-    if output.len() > limits.max_output.as_u64() {
+fn bounded<T: Payload>(answer: T, limits: &Limits) -> Result<T, CallError> {
+    if answer.len() > limits.max_output.as_u64() {
         return Err(output_limit(limits));
     }
-    Ok(output)
+    Ok(answer)
 }
 
 fn output_limit(limits: &Limits) -> CallError {
     CallError::over(Limit::Output, limits.max_output)
 }
 
-/// Makes an instance and runs `export` on it, until `deadline` at the latest or until `cancel`.
-pub(super) async fn in_instance<R>(
-    pre: &PluginPre<Sandbox>,
+/// Has `run` make an instance in a fresh sandbox and call an export of it, until `deadline` at the
+/// latest or until `cancel`.
+pub(super) async fn in_sandbox<R>(
+    engine: &Engine,
     grants: &Arc<Grants>,
     journal: Journal,
     deadline: Instant,
     cancel: &CancellationToken,
-    export: impl AsyncFnOnce(&mut Store<Sandbox>, &Plugin) -> wasmtime::Result<R>,
+    run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
 ) -> Ended<R> {
     let limits = &grants.limits;
     let sandbox = match Sandbox::new(grants, journal.clone()) {
@@ -138,7 +159,7 @@ pub(super) async fn in_instance<R>(
             };
         }
     };
-    let mut store = Store::new(pre.engine(), sandbox);
+    let mut store = Store::new(engine, sandbox);
     store.limiter(|sandbox| &mut sandbox.limiter);
     store.set_hostcall_fuel(usize::try_from(limits.transfer().as_u64()).unwrap_or(usize::MAX));
     store.set_max_component_handles(limits.max_resources as usize);
@@ -157,11 +178,7 @@ pub(super) async fn in_instance<R>(
         Ok(UpdateDeadline::YieldCustom(1, give_way))
     });
     let mut meter = Meter::new(limits.cpu);
-    let ended = until(deadline, cancel, &journal, &mut meter, async {
-        let plugin = pre.instantiate_async(&mut store).await?;
-        export(&mut store, &plugin).await
-    })
-    .await;
+    let ended = until(deadline, cancel, &journal, &mut meter, run(&mut store)).await;
     let sandbox = store.data();
     let outcome = match ended {
         End::Itself(Ok(answer)) => Ok(answer),

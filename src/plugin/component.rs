@@ -16,8 +16,8 @@ use crate::limits::{seconds, size};
 use crate::sandbox::Sandbox;
 
 /// What a plugin exports, and the package of it.
-const PLUGIN_PACKAGE: &str = "toolhost:plugin";
-const PLUGIN_VERSION: &str = "0.1.0";
+pub(super) const PLUGIN_PACKAGE: &str = "toolhost:plugin";
+pub(super) const PLUGIN_VERSION: &str = "0.1.0";
 
 /// The packages of which a host offers everything, in the versions that are compatible with these.
 const OFFERED: [(&str, &str); 8] = [

@@ -4,10 +4,9 @@ use serde_json::value::RawValue;
 
 use super::PluginTool;
 use crate::bindings::toolhost::plugin::types as wit;
-use crate::mask::Mask;
 use crate::schema::Schema;
 use crate::tool::{
-    Annotations, Content, EmbeddedResource, Media, Output, ResourceBody, ResourceLink, Tool,
+    Annotations, Content, EmbeddedResource, Icon, Media, Output, ResourceBody, ResourceLink, Tool,
 };
 
 /// What every model API takes as the name of a tool.
@@ -21,21 +20,23 @@ pub(super) fn is_tool_name(name: &str) -> bool {
 pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<PluginTool, String> {
     let (input_schema, schema) = Schema::parse(&tool.input_schema)
         .map_err(|message| format!("the input schema of `{name}` {message}"))?;
-    let output_schema = match &tool.output_schema {
-        None => None,
+    let (output_schema, output) = match &tool.output_schema {
+        None => (None, None),
         Some(json) => {
-            let (value, _) = Schema::parse(json)
+            let (value, schema) = Schema::parse(json)
                 .map_err(|message| format!("the output schema of `{name}` {message}"))?;
-            Some(value)
+            (Some(value), Some(schema))
         }
     };
     Ok(PluginTool {
         own_name: tool.name,
         schema,
+        output,
         tool: Tool {
             name,
             title: tool.title,
             description: tool.description,
+            icons: icons(tool.icons),
             input_schema,
             output_schema,
             annotations: Annotations {
@@ -55,8 +56,18 @@ const MAX_NESTING: usize = 128;
 
 /// # Errors
 ///
-/// The structured output is not JSON, or nested too deep.
-pub(super) fn output(output: wit::Output) -> Result<Output, String> {
+/// The structured output is not JSON, nested too deep, or not what the tool's `schema` says.
+pub(super) fn output(output: wit::Output, schema: Option<&Schema>) -> Result<Output, String> {
+    if let Some(schema) = schema {
+        let Some(json) = &output.structured else {
+            return Err(
+                "it has an output schema, and answered without structured output".to_owned(),
+            );
+        };
+        schema
+            .check_json(json)
+            .map_err(|message| format!("its structured output {message}"))?;
+    }
     let structured = match output.structured {
         None => None,
         Some(json) if is_deeper(&json, MAX_NESTING) => {
@@ -73,47 +84,6 @@ pub(super) fn output(output: wit::Output) -> Result<Output, String> {
         content: output.content.into_iter().map(content).collect(),
         structured,
     })
-}
-
-/// Puts `***` where secrets are.
-pub(super) fn hide(output: &mut Output, mask: &Mask) {
-    for content in &mut output.content {
-        match content {
-            Content::Text(text) => mask.text(text),
-            Content::Image(media) | Content::Audio(media) => {
-                mask.bytes(&mut media.data);
-                mask.text(&mut media.mime_type);
-            }
-            Content::Link(link) => {
-                mask.text(&mut link.uri);
-                mask.text(&mut link.name);
-                let others = [&mut link.description, &mut link.mime_type];
-                others
-                    .into_iter()
-                    .flatten()
-                    .for_each(|text| mask.text(text));
-            }
-            Content::Embedded(resource) => {
-                mask.text(&mut resource.uri);
-                if let Some(mime_type) = &mut resource.mime_type {
-                    mask.text(mime_type);
-                }
-                match &mut resource.body {
-                    ResourceBody::Text(text) => mask.text(text),
-                    ResourceBody::Blob(bytes) => mask.bytes(bytes),
-                }
-            }
-        }
-    }
-    if let Some(json) = output.structured.take() {
-        let mut text = String::from(Box::<str>::from(json));
-        mask.text(&mut text);
-        // A secret may be a piece of JSON's own syntax.
-        let masked = RawValue::from_string(text);
-        output.structured = masked
-            .or_else(|_| RawValue::from_string("\"***\"".to_owned()))
-            .ok();
-    }
 }
 
 /// Whether JSON has more than so many objects and arrays in one another.
@@ -136,7 +106,16 @@ fn is_deeper(json: &str, most: usize) -> bool {
     false
 }
 
-fn content(content: wit::Content) -> Content {
+pub(super) fn icons(icons: Vec<wit::Icon>) -> Vec<Icon> {
+    let icon = |icon: wit::Icon| Icon {
+        src: icon.src,
+        mime_type: icon.mime_type,
+        sizes: icon.sizes,
+    };
+    icons.into_iter().map(icon).collect()
+}
+
+pub(super) fn content(content: wit::Content) -> Content {
     match content {
         wit::Content::Text(text) => Content::Text(text),
         wit::Content::Image(image) => Content::Image(media(image)),
@@ -147,14 +126,18 @@ fn content(content: wit::Content) -> Content {
             description: link.description,
             mime_type: link.mime_type,
         }),
-        wit::Content::Embedded(resource) => Content::Embedded(EmbeddedResource {
-            uri: resource.uri,
-            mime_type: resource.mime_type,
-            body: match resource.body {
-                wit::ResourceBody::Text(text) => ResourceBody::Text(text),
-                wit::ResourceBody::Blob(bytes) => ResourceBody::Blob(bytes),
-            },
-        }),
+        wit::Content::Embedded(resource) => Content::Embedded(embedded(resource)),
+    }
+}
+
+pub(super) fn embedded(resource: wit::EmbeddedResource) -> EmbeddedResource {
+    EmbeddedResource {
+        uri: resource.uri,
+        mime_type: resource.mime_type,
+        body: match resource.body {
+            wit::ResourceBody::Text(text) => ResourceBody::Text(text),
+            wit::ResourceBody::Blob(bytes) => ResourceBody::Blob(bytes),
+        },
     }
 }
 

@@ -14,9 +14,11 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::Stop;
 use crate::audit::CallAudit;
+use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::{Bound, Limit};
 use crate::mask::Mask;
 use crate::tool::{LogLine, LogSource};
+use crate::watch::{CallContext, Progress, Watcher};
 
 /// What a line costs beside its text, so that empty lines are not free.
 const LINE_COST: usize = size_of::<LogLine>();
@@ -26,6 +28,9 @@ const WRITE_SIZE: usize = 64 << 10;
 
 /// The longest name of what was denied, in bytes.
 const MAX_DENIED: usize = 500;
+
+/// The longest message or URI that is passed on while a call runs, in bytes.
+const MAX_MESSAGE: usize = 4 << 10;
 
 /// Denials of a call that are kept and audited one by one; more are counted.
 const KEPT_DENIALS: u64 = 100;
@@ -40,6 +45,8 @@ struct Shared {
     call: AtomicWaker,
     mask: Arc<Mask>,
     audit: Option<Arc<CallAudit>>,
+    watcher: Option<Arc<dyn Watcher>>,
+    can_ask: QuestionKinds,
 }
 
 struct Entries {
@@ -55,7 +62,12 @@ struct Entries {
 }
 
 impl Journal {
-    pub(crate) fn new(bound: ByteSize, mask: Arc<Mask>, audit: Option<Arc<CallAudit>>) -> Self {
+    pub(crate) fn new(
+        bound: ByteSize,
+        mask: Arc<Mask>,
+        audit: Option<Arc<CallAudit>>,
+        context: &CallContext,
+    ) -> Self {
         let entries = Entries {
             lines: Vec::new(),
             open: Default::default(),
@@ -70,6 +82,8 @@ impl Journal {
             call: AtomicWaker::new(),
             mask,
             audit,
+            watcher: context.watcher.clone(),
+            can_ask: context.can_ask,
         }))
     }
 
@@ -87,10 +101,67 @@ impl Journal {
 
     /// Adds a line; an error once the log is full.
     pub(crate) fn line(&self, source: LogSource, text: String) -> Result<(), Stop> {
-        let mut entries = self.entries();
-        entries.charge(text.len() + LINE_COST)?;
-        entries.lines.push(LogLine { source, text });
+        self.entries().charge(text.len() + LINE_COST)?;
+        self.keep(vec![LogLine { source, text }]);
         Ok(())
+    }
+
+    /// Adds lines that are paid for.
+    fn keep(&self, lines: Vec<LogLine>) {
+        if let Some(watcher) = &self.0.watcher {
+            for line in &lines {
+                let mut line = line.clone();
+                self.mask().text(&mut line.text);
+                watcher.logged(&line);
+            }
+        }
+        self.entries().lines.extend(lines);
+    }
+
+    /// Adds what the guest writes to a stream.
+    fn write(&self, source: LogSource, bytes: &[u8]) -> Result<(), Stop> {
+        let mut lines = Vec::new();
+        let written = self.entries().write(source, bytes, &mut lines);
+        self.keep(lines);
+        written
+    }
+
+    /// Passes on how far the guest says it is.
+    pub(crate) fn progress(&self, mut progress: Progress) {
+        let traced = tracing::enabled!(tracing::Level::DEBUG);
+        if self.0.watcher.is_none() && !traced {
+            return;
+        }
+        if let Some(message) = &mut progress.message {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+            self.mask().text(message);
+        }
+        tracing::debug!(?progress);
+        if let Some(watcher) = &self.0.watcher {
+            watcher.progressed(&progress);
+        }
+    }
+
+    /// Passes on that a resource is not what it was.
+    pub(crate) fn resource_updated(&self, mut uri: String) {
+        if let Some(watcher) = &self.0.watcher
+            && uri.len() <= MAX_MESSAGE
+        {
+            self.mask().text(&mut uri);
+            watcher.resource_updated(&uri);
+        }
+    }
+
+    /// Passes on that the plugin lists other resources than it did.
+    pub(crate) fn resources_changed(&self) {
+        if let Some(watcher) = &self.0.watcher {
+            watcher.resources_changed();
+        }
+    }
+
+    /// What there is somebody to ask for.
+    pub(crate) fn can_ask(&self, kind: QuestionKind) -> bool {
+        self.0.can_ask.contains(kind)
     }
 
     /// Notes that the guest asked for something it was not granted.
@@ -162,7 +233,13 @@ impl Entries {
         &mut self.open[usize::from(source == LogSource::Stderr)]
     }
 
-    fn write(&mut self, source: LogSource, bytes: &[u8]) -> Result<(), Stop> {
+    /// Takes what is written; `lines` are those that end in it.
+    fn write(
+        &mut self,
+        source: LogSource,
+        bytes: &[u8],
+        lines: &mut Vec<LogLine>,
+    ) -> Result<(), Stop> {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (part, ended) = match part.strip_suffix(b"\n") {
                 Some(part) => (part, true),
@@ -172,7 +249,7 @@ impl Entries {
             self.open_line(source).extend_from_slice(part);
             if ended {
                 let line = std::mem::take(self.open_line(source));
-                self.lines.push(LogLine {
+                lines.push(LogLine {
                     source,
                     text: text(&line),
                 });
@@ -223,7 +300,6 @@ impl Pollable for GuestStream {
 impl OutputStream for GuestStream {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
         self.journal
-            .entries()
             .write(self.source, &bytes)
             .map_err(|stop| StreamError::Trap(stop.into()))
     }
@@ -243,7 +319,7 @@ impl AsyncWrite for GuestStream {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.journal.entries().write(self.source, bytes);
+        let written = self.journal.write(self.source, bytes);
         Poll::Ready(written.map(|()| bytes.len()).map_err(io::Error::other))
     }
 

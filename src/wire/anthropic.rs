@@ -164,6 +164,7 @@ fn call(block: &Block) -> Option<ToolCall> {
         id: label(block.id),
         name: label(block.name).unwrap_or_default(),
         arguments: arguments(block.input),
+        resumed: None,
     })
 }
 

@@ -241,6 +241,7 @@ fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
         id: label(call.id),
         name: label(call.name).unwrap_or_default(),
         arguments: arguments(call.args),
+        resumed: None,
     })
 }
 

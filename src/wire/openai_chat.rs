@@ -298,6 +298,7 @@ fn call(call: Call) -> Result<ToolCall, DecodeError> {
         id: label(call.id),
         name: label(name).unwrap_or_default(),
         arguments: arguments(given),
+        resumed: None,
     })
 }
 

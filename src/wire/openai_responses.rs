@@ -150,6 +150,7 @@ fn call(item: &Item) -> Option<ToolCall> {
         id: label(item.call_id),
         name: label(item.name).unwrap_or_default(),
         arguments: arguments(item.arguments),
+        resumed: None,
     })
 }
 

@@ -17,7 +17,7 @@ use crate::tool::ToolCall;
 const MAX_STREAM: usize = 64 << 20;
 
 /// What an event brings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Delta {
     /// More of what the model says.
@@ -244,6 +244,7 @@ impl Open {
             id: self.id.clone(),
             name: self.name.clone(),
             arguments: self.arguments.clone(),
+            resumed: None,
         }
     }
 

@@ -66,6 +66,7 @@ where
         id,
         name,
         arguments,
+        resumed: None,
     });
     vec(call, 0..=most)
 }

@@ -17,6 +17,7 @@ fn tool(name: &str, schema: Value) -> Tool {
         name: name.to_owned(),
         title: Some("A title".to_owned()),
         description: "Does it.".to_owned(),
+        icons: Vec::new(),
         input_schema: schema,
         output_schema: Some(json!({ "type": "object" })),
         annotations: Annotations {

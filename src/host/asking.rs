@@ -1,0 +1,144 @@
+//! A call whose questions are answered: it is called again with the replies, each time in a fresh
+//! instance and in its turn.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Canceller, ToolHost};
+use crate::error::CallError;
+use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
+use crate::tool::{ToolCall, ToolResult};
+use crate::watch::{CallContext, Watcher};
+
+/// A tool may ask so often for one call.
+const MAX_ROUNDS: usize = 16;
+
+/// What a call is run with beside its arguments; see [`ToolHost::call_with`].
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// Who is told what goes on while it runs.
+    pub watcher: Option<Arc<dyn Watcher>>,
+    /// Who answers what the tool asks.
+    pub responder: Option<Arc<dyn Responder>>,
+    /// What a tool is told that it can ask, though nobody here answers: whoever takes its
+    /// [`CallError::InputRequired`] does.
+    pub can_ask: QuestionKinds,
+    /// What ends it.
+    pub canceller: Option<Canceller>,
+}
+
+impl CallOptions {
+    /// Nobody is told, nobody is asked.
+    pub fn new() -> Self {
+        CallOptions::default()
+    }
+
+    /// Tells `watcher` what goes on while the call runs.
+    #[must_use]
+    pub fn watched_by(mut self, watcher: Arc<dyn Watcher>) -> Self {
+        self.watcher = Some(watcher);
+        self
+    }
+
+    /// Has `responder` answer what the tool asks.
+    #[must_use]
+    pub fn answered_by(mut self, responder: Arc<dyn Responder>) -> Self {
+        self.responder = Some(responder);
+        self
+    }
+
+    /// Tells tools that they can ask such questions, whose call then fails with
+    /// [`CallError::InputRequired`].
+    #[must_use]
+    pub fn asking(mut self, kinds: QuestionKinds) -> Self {
+        self.can_ask = kinds;
+        self
+    }
+
+    /// Lets `canceller` end the call.
+    #[must_use]
+    pub fn cancelled_by(mut self, canceller: Canceller) -> Self {
+        self.canceller = Some(canceller);
+        self
+    }
+
+    /// `never` stands in for a canceller.
+    pub(super) fn context<'c>(&'c self, never: &'c CancellationToken) -> CallContext<'c> {
+        CallContext {
+            cancel: self
+                .canceller
+                .as_ref()
+                .map_or(never, |Canceller(cancel)| cancel),
+            watcher: self.watcher.clone(),
+            can_ask: match &self.responder {
+                Some(responder) => responder.kinds(),
+                None => self.can_ask,
+            },
+        }
+    }
+}
+
+impl ToolHost {
+    /// As [`call`](ToolHost::call). Where there is a responder, it is asked what the tool asks, and the
+    /// tool is called again with its replies: no instance and no permit waits for it meanwhile. Else
+    /// such a call fails with [`CallError::InputRequired`].
+    pub async fn call_with(&self, mut call: ToolCall, options: &CallOptions) -> ToolResult {
+        let never = CancellationToken::new();
+        let context = options.context(&never);
+        let responder = options.responder.as_deref();
+        for _ in 0..MAX_ROUNDS {
+            let mut result = self
+                .call_since(Instant::now(), call.clone(), &context, None)
+                .await;
+            let (Err(CallError::InputRequired(input)), Some(responder)) =
+                (&result.outcome, responder)
+            else {
+                return result;
+            };
+            let replies = context
+                .cancel
+                .run_until_cancelled(replies(&call.name, input, responder));
+            match replies.await {
+                Some(Ok(resumption)) => call.resumed = Some(resumption),
+                Some(Err(message)) => {
+                    result.outcome = Err(CallError::Failed { message });
+                    return result;
+                }
+                None => {
+                    result.outcome = Err(CallError::Cancelled);
+                    return result;
+                }
+            }
+        }
+        let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
+        self.refuse(&call, CallError::Failed { message })
+    }
+}
+
+/// Asks one question after the other, as a person would want to be asked.
+///
+/// # Errors
+///
+/// Why there is no reply.
+async fn replies(
+    tool: &str,
+    input: &InputRequired,
+    responder: &dyn Responder,
+) -> Result<Resumption, String> {
+    let kinds = responder.kinds();
+    let mut replies = Vec::new();
+    for (key, question) in &input.questions {
+        if !kinds.contains(question.kind()) {
+            let message = question.message();
+            return Err(format!("nobody here can answer what it asks: {message}"));
+        }
+        replies.push((key.clone(), responder.reply(tool, question).await?));
+    }
+    Ok(Resumption {
+        state: input.state.clone(),
+        replies,
+    })
+}

@@ -1,0 +1,330 @@
+//! What plugins and the manifest offer beside tools: resources, prompts and completion. Every request
+//! of a plugin waits its turn, and runs in a fresh instance, as a call does.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::debug_span;
+
+use super::{CallOptions, ToolHost, serve};
+use crate::error::{CallError, Diagnostic};
+use crate::input::Resumption;
+use crate::manifest::{OwnPrompt, OwnResource};
+use crate::plugin::{Payload, Plugin, PluginPrompt, Served, Turn};
+use crate::prompt::{Completing, FilledPrompt, Prompt, Subject, Suggestions};
+use crate::resource::{Resource, ResourceContents, ResourceTemplate};
+use crate::sandbox::Journal;
+use crate::tool::ToolCall;
+use crate::watch::CallContext;
+
+/// What the manifest itself offers.
+pub(super) struct Own {
+    pub(super) resources: Vec<OwnResource>,
+    pub(super) prompts: Vec<OwnPrompt>,
+}
+
+impl Own {
+    /// # Errors
+    ///
+    /// One for each prompt that is offered twice.
+    pub(super) fn check(&self, manifest: &Path, plugins: &[Plugin]) -> Result<(), Vec<Diagnostic>> {
+        let mut owners: HashMap<&str, String> = HashMap::new();
+        for own in &self.prompts {
+            owners.insert(&own.prompt.name, "the manifest".to_owned());
+        }
+        let mut problems = Vec::new();
+        for plugin in plugins {
+            let name = &plugin.config.name;
+            for own in &plugin.listed.prompts {
+                let prompt = &own.prompt.name;
+                if let Some(first) = owners.insert(prompt, format!("the plugin `{name}`")) {
+                    let message = format!(
+                        "{first} and the plugin `{name}` both offer a prompt named `{prompt}`"
+                    );
+                    let help = "give the plugin a `prefix` in the manifest";
+                    problems.push(Diagnostic::new(manifest, plugin.config.at, message).help(help));
+                }
+            }
+        }
+        match problems[..] {
+            [] => Ok(()),
+            _ => Err(problems),
+        }
+    }
+}
+
+impl ToolHost {
+    /// Whether anything can be read.
+    pub fn has_resources(&self) -> bool {
+        let plugins = &self.shared.registry.plugins;
+        !self.shared.own.resources.is_empty() || plugins.iter().any(|plugin| plugin.has_resources())
+    }
+
+    /// Whether any plugin completes arguments.
+    pub fn completes(&self) -> bool {
+        self.shared
+            .registry
+            .plugins
+            .iter()
+            .any(|plugin| plugin.completes())
+    }
+
+    /// The templates of resources, in the order of the plugins' names.
+    pub fn resource_templates(&self) -> impl Iterator<Item = &ResourceTemplate> {
+        let plugins = self.shared.registry.plugins.iter();
+        plugins.flat_map(|plugin| &plugin.listed.templates)
+    }
+
+    /// The prompts: the manifest's, then those of the plugins in the order of their names.
+    pub fn prompts(&self) -> impl Iterator<Item = &Prompt> {
+        let own = self.shared.own.prompts.iter().map(|prompt| &prompt.prompt);
+        let plugins = self.shared.registry.plugins.iter();
+        own.chain(plugins.flat_map(|plugin| plugin.listed.prompts.iter().map(|own| &own.prompt)))
+    }
+
+    /// The resources: the manifest's, then what each plugin lists now, in the order of their names. A
+    /// plugin that fails to is left out, and logged.
+    pub async fn list_resources(&self, options: &CallOptions) -> Vec<Resource> {
+        let never = CancellationToken::new();
+        let context = &options.context(&never);
+        let own = self.shared.own.resources.iter();
+        let mut all: Vec<Resource> = own.map(|own| own.resource.clone()).collect();
+        for plugin in &self.shared.registry.plugins {
+            if !plugin.has_resources() {
+                continue;
+            }
+            match self.listed_by(plugin, context).await {
+                Ok(listed) => all.extend(listed),
+                Err(error) => {
+                    let plugin = &plugin.config.name;
+                    tracing::warn!("plugin {plugin} cannot list its resources: {error}");
+                }
+            }
+        }
+        all
+    }
+
+    async fn listed_by(
+        &self,
+        plugin: &Plugin,
+        context: &CallContext<'_>,
+    ) -> Result<Vec<Resource>, CallError> {
+        let request = request("resources/list", &json!({}));
+        let run = async |turn: Turn<'_>| plugin.list_resources(turn).await;
+        self.exchange(plugin, &request, context, run).await
+    }
+
+    /// Reads a resource.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NotFound`], or why the plugin did not answer.
+    pub async fn read_resource(
+        &self,
+        uri: &str,
+        resumed: Option<Resumption>,
+        options: &CallOptions,
+    ) -> Result<Vec<ResourceContents>, CallError> {
+        let never = CancellationToken::new();
+        let context = &options.context(&never);
+        let mut own = self.shared.own.resources.iter();
+        if let Some(own) = own.find(|own| own.resource.uri == uri) {
+            return own.read().await;
+        }
+        let plugin = self.owner(uri, context).await?;
+        let request = request("resources/read", &json!({ "uri": uri }));
+        let run = async |turn: Turn<'_>| plugin.read_resource(uri, resumed, turn).await;
+        let read = self.exchange(&plugin, &request, context, run).await;
+        read.map_err(|error| match error {
+            CallError::InvalidArguments { .. } => not_found(uri),
+            error => error,
+        })
+    }
+
+    /// What changes when a resource does.
+    ///
+    /// # Errors
+    ///
+    /// As of [`read_resource`](ToolHost::read_resource).
+    pub async fn resource_version(
+        &self,
+        uri: &str,
+        options: &CallOptions,
+    ) -> Result<String, CallError> {
+        let never = CancellationToken::new();
+        let context = &options.context(&never);
+        let mut own = self.shared.own.resources.iter();
+        if let Some(own) = own.find(|own| own.resource.uri == uri) {
+            return Ok(own.version().await);
+        }
+        let plugin = self.owner(uri, context).await?;
+        let request = request("resources/subscribe", &json!({ "uri": uri }));
+        let run = async |turn: Turn<'_>| plugin.resource_version(uri, turn).await;
+        let version = self.exchange(&plugin, &request, context, run).await;
+        version.map_err(|error| match error {
+            CallError::InvalidArguments { .. } => not_found(uri),
+            error => error,
+        })
+    }
+
+    /// The plugin that a URI is of: the first with a template that it fits, else the first that lists it.
+    async fn owner(&self, uri: &str, context: &CallContext<'_>) -> Result<Arc<Plugin>, CallError> {
+        let plugins = &self.shared.registry.plugins;
+        let fits = |plugin: &&Arc<Plugin>| {
+            let mut templates = plugin.listed.templates.iter();
+            templates.any(|template| template.matches(uri))
+        };
+        if let Some(plugin) = plugins.iter().find(fits) {
+            return Ok(plugin.clone());
+        }
+        for plugin in plugins.iter().filter(|plugin| plugin.has_resources()) {
+            let listed = self.listed_by(plugin, context).await;
+            if listed.is_ok_and(|listed| listed.iter().any(|resource| resource.uri == uri)) {
+                return Ok(plugin.clone());
+            }
+        }
+        Err(not_found(uri))
+    }
+
+    /// Fills in a prompt.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NotFound`], [`CallError::InvalidArguments`] when an argument is missing, or why the
+    /// plugin did not answer.
+    pub async fn get_prompt(
+        &self,
+        name: &str,
+        arguments: Vec<(String, String)>,
+        resumed: Option<Resumption>,
+        options: &CallOptions,
+    ) -> Result<FilledPrompt, CallError> {
+        let never = CancellationToken::new();
+        let context = &options.context(&never);
+        let mut own = self.shared.own.prompts.iter();
+        if let Some(own) = own.find(|own| own.prompt.name == name) {
+            check_arguments(&own.prompt, &arguments)?;
+            return Ok(own.fill(&arguments));
+        }
+        let (plugin, prompt) = self.prompt(name).ok_or_else(|| not_found(name))?;
+        check_arguments(&prompt.prompt, &arguments)?;
+        let request = request("prompts/get", &json!({ "name": name }));
+        let run = async |turn: Turn<'_>| plugin.get_prompt(prompt, arguments, resumed, turn).await;
+        self.exchange(plugin, &request, context, run).await
+    }
+
+    fn prompt(&self, name: &str) -> Option<(&Arc<Plugin>, &PluginPrompt)> {
+        self.shared.registry.plugins.iter().find_map(|plugin| {
+            let mut prompts = plugin.listed.prompts.iter();
+            Some((plugin, prompts.find(|own| own.prompt.name == name)?))
+        })
+    }
+
+    /// What an argument could be. Of what nobody completes there are no suggestions.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NotFound`] when there is no such prompt or template, or why the plugin did not answer.
+    pub async fn complete(
+        &self,
+        request: Completing,
+        options: &CallOptions,
+    ) -> Result<Suggestions, CallError> {
+        let never = CancellationToken::new();
+        let context = &options.context(&never);
+        let plugin = match &request.of {
+            Subject::Prompt(name) => {
+                let mut own = self.shared.own.prompts.iter();
+                if own.any(|own| own.prompt.name == *name) {
+                    return Ok(Suggestions::default());
+                }
+                self.prompt(name).map(|(plugin, _)| plugin)
+            }
+            Subject::Template(uri) => self.shared.registry.plugins.iter().find(|plugin| {
+                let mut templates = plugin.listed.templates.iter();
+                templates.any(|template| template.uri_template == *uri || template.matches(uri))
+            }),
+        };
+        let plugin = plugin.ok_or_else(|| match &request.of {
+            Subject::Prompt(what) | Subject::Template(what) => not_found(what),
+        })?;
+        if !plugin.completes() {
+            return Ok(Suggestions::default());
+        }
+        let detail = json!({ "argument": request.argument, "value": request.value });
+        let call = self::request("completion/complete", &detail);
+        let run = async |turn: Turn<'_>| plugin.complete(request, turn).await;
+        self.exchange(plugin, &call, context, run).await
+    }
+
+    /// Has a plugin answer a request that is no call, under the caps and in the audit log of calls.
+    async fn exchange<T: Payload>(
+        &self,
+        plugin: &Plugin,
+        request: &ToolCall,
+        context: &CallContext<'_>,
+        run: impl AsyncFnOnce(Turn<'_>) -> Served<T>,
+    ) -> Result<T, CallError> {
+        let queued = Instant::now();
+        let ended = self.ending(queued, request, Some(plugin));
+        if let Err(error) = self.audit_ready() {
+            return ended.refused(error).outcome;
+        }
+        let permits = self.shared.queue.wait(plugin, queued, context.cancel, None);
+        let _permits = match permits.await {
+            Ok(permits) => permits,
+            Err(error) => return ended.refused(error).outcome,
+        };
+        let start = Instant::now();
+        let (bound, mask) = (plugin.config.limits.max_log, self.shared.mask.clone());
+        let journal = Journal::new(bound, mask, ended.audit.clone(), context);
+        let span = debug_span!(
+            "request",
+            method = request.name,
+            plugin = plugin.config.name
+        );
+        let turn = Turn {
+            start,
+            cancel: context.cancel,
+            journal: journal.clone(),
+        };
+        let served = serve(span, Box::pin(run(turn))).await;
+        ended
+            .at(start, Instant::now(), served, journal.denials())
+            .outcome
+    }
+}
+
+/// As the audit log has it.
+fn request(method: &str, detail: &serde_json::Value) -> ToolCall {
+    ToolCall {
+        name: method.to_owned(),
+        arguments: detail.to_string(),
+        ..ToolCall::default()
+    }
+}
+
+fn not_found(what: &str) -> CallError {
+    let end = what.floor_char_boundary(1_000);
+    CallError::NotFound {
+        what: what[..end].to_owned(),
+    }
+}
+
+fn check_arguments(prompt: &Prompt, given: &[(String, String)]) -> Result<(), CallError> {
+    let is_missing = |name: &str| given.iter().all(|(given, _)| given != name);
+    let required = prompt.arguments.iter().filter(|argument| argument.required);
+    let missing: Vec<&str> = required
+        .map(|argument| &*argument.name)
+        .filter(|name| is_missing(name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the prompt needs {}", missing.join(", "));
+    Err(CallError::invalid_arguments("", message))
+}

@@ -1,0 +1,271 @@
+//! `[resource.NAME]` and `[prompt.NAME]`: what the manifest itself offers to clients.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use super::is_name;
+use super::reader::{Source, Table, Value, expect_string, expect_table, mismatch};
+use crate::error::CallError;
+use crate::input::{Message, Role};
+use crate::prompt::{FilledPrompt, Prompt, PromptArgument};
+use crate::resource::{Resource, ResourceContents};
+use crate::tool::{Content, EmbeddedResource, ResourceBody};
+
+/// A file that is a resource may have no more bytes.
+const MAX_FILE: u64 = 16 << 20;
+
+/// `[resource.NAME]`
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OwnResource {
+    /// As clients see it.
+    pub resource: Resource,
+    /// Its contents.
+    pub body: OwnBody,
+}
+
+/// The contents of an [`OwnResource`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OwnBody {
+    /// This text.
+    Text(String),
+    /// What the file has when it is read.
+    File(PathBuf),
+}
+
+/// `[prompt.NAME]`
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OwnPrompt {
+    /// As clients see it.
+    pub prompt: Prompt,
+    /// What is said; `{{argument}}` stands for what the argument is.
+    pub messages: Vec<(Role, String)>,
+}
+
+impl OwnResource {
+    /// What it has now.
+    pub(crate) async fn read(&self) -> Result<Vec<ResourceContents>, CallError> {
+        let body = match &self.body {
+            OwnBody::Text(text) => ResourceBody::Text(text.clone()),
+            OwnBody::File(path) => {
+                let path = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+                let bytes = read.map_err(CallError::internal)?;
+                let bytes = bytes.map_err(|error| CallError::Failed {
+                    message: format!("it cannot be read: {error}"),
+                })?;
+                match String::from_utf8(bytes) {
+                    Ok(text) => ResourceBody::Text(text),
+                    Err(error) => ResourceBody::Blob(error.into_bytes()),
+                }
+            }
+        };
+        let mime_type = self.resource.mime_type.clone();
+        Ok(vec![EmbeddedResource {
+            uri: self.resource.uri.clone(),
+            mime_type,
+            body,
+        }])
+    }
+
+    /// What changes when it does.
+    pub(crate) async fn version(&self) -> String {
+        let OwnBody::File(path) = self.body.clone() else {
+            return String::new();
+        };
+        let changed = move || {
+            let metadata = path.metadata().ok()?;
+            let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+            Some(format!("{} {}", modified.as_nanos(), metadata.len()))
+        };
+        let changed = tokio::task::spawn_blocking(changed).await;
+        changed.ok().flatten().unwrap_or_default()
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let text = |error: std::io::Error| error.to_string();
+    // Opening a pipe would wait for whoever writes it.
+    if !std::fs::metadata(path).map_err(text)?.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(text)?;
+    let read = file.take(MAX_FILE + 1).read_to_end(&mut bytes);
+    if read.map_err(text)? as u64 > MAX_FILE {
+        return Err(format!("it has more than {} MiB", MAX_FILE >> 20));
+    }
+    Ok(bytes)
+}
+
+impl OwnPrompt {
+    /// With the arguments in their places; one that is not given is empty.
+    pub(crate) fn fill(&self, arguments: &[(String, String)]) -> FilledPrompt {
+        let messages = self.messages.iter().map(|(role, text)| Message {
+            role: *role,
+            content: Content::Text(self.filled(text, arguments)),
+        });
+        FilledPrompt {
+            description: self.prompt.description.clone(),
+            messages: messages.collect(),
+        }
+    }
+
+    /// Goes through the text once, so that what is put in is not looked at again.
+    fn filled(&self, text: &str, arguments: &[(String, String)]) -> String {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            filled.push_str(before);
+            match after.split_once("}}") {
+                Some((name, after)) if self.has(name.trim()) => {
+                    let mut given = arguments.iter();
+                    if let Some((_, value)) = given.find(|(given, _)| given == name.trim()) {
+                        filled.push_str(value);
+                    }
+                    rest = after;
+                }
+                _ => {
+                    filled.push_str("{{");
+                    rest = after;
+                }
+            }
+        }
+        filled + rest
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let mut arguments = self.prompt.arguments.iter();
+        arguments.any(|argument| argument.name == name)
+    }
+}
+
+pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -> Vec<OwnResource> {
+    let mut resources: Vec<OwnResource> = Vec::new();
+    for (key, value, path) in table.entries() {
+        let Some(mut table) = expect_table(value, path.clone(), source) else {
+            continue;
+        };
+        let owned = |text: &str| text.to_owned();
+        let resource = Resource {
+            uri: table.string("uri", source).map(owned).unwrap_or_default(),
+            name: key.get_ref().to_string(),
+            title: table.string("title", source).map(owned),
+            description: table.string("description", source).map(owned),
+            mime_type: table.string("mime-type", source).map(owned),
+            ..Resource::default()
+        };
+        if !table.has("uri") {
+            source.problem(key.span(), format!("`{path}` needs `uri`"));
+        } else if url::Url::parse(&resource.uri).is_err() {
+            let message = format!("`{path}.uri` must be a URI, such as \"docs://readme\"");
+            source.problem(value.span(), message);
+        } else if resources
+            .iter()
+            .any(|other| other.resource.uri == resource.uri)
+        {
+            let message = format!("`{path}` has the URI of another resource");
+            source.problem(key.span(), message);
+        }
+        let text = table.string("text", source).map(owned);
+        let file = table.get("path").and_then(|at| {
+            let file = folder.join(table.string("path", source)?);
+            if !file.is_file() {
+                let message = format!("`{path}.path`: {} is not a file", file.display());
+                source.problem(at.span(), message);
+            }
+            Some(file)
+        });
+        let body = match (text, file) {
+            (Some(text), None) => OwnBody::Text(text),
+            (None, Some(file)) => OwnBody::File(file),
+            _ => {
+                source.problem(key.span(), format!("`{path}` needs `text` or `path`"));
+                OwnBody::Text(String::new())
+            }
+        };
+        table.finish(source);
+        resources.push(OwnResource { resource, body });
+    }
+    resources
+}
+
+pub(super) fn read_prompts(table: Table, source: &mut Source) -> Vec<OwnPrompt> {
+    let mut prompts = Vec::new();
+    for (key, value, path) in table.entries() {
+        let name = key.get_ref().to_string();
+        if !is_name(&name) || name.len() > 64 {
+            let message = format!(
+                "`{name}` is not a prompt name: use up to 64 of A-Z, a-z, 0-9, `_` and `-`"
+            );
+            source.problem(key.span(), message);
+        }
+        let Some(mut table) = expect_table(value, path.clone(), source) else {
+            continue;
+        };
+        let owned = |text: &str| text.to_owned();
+        let mut prompt = Prompt {
+            name,
+            title: table.string("title", source).map(owned),
+            description: table.string("description", source).map(owned),
+            ..Prompt::default()
+        };
+        let text = table.string("text", source).map(owned);
+        let mut messages: Vec<(Role, String)> = Vec::new();
+        if let Some(items) = table.array("messages", source) {
+            let path = table.path("messages");
+            messages = items
+                .iter()
+                .filter_map(|item| read_message(item, &path, source))
+                .collect();
+        }
+        if text.is_some() == table.has("messages") {
+            source.problem(key.span(), format!("`{path}` needs `text` or `messages`"));
+        }
+        messages.extend(text.map(|text| (Role::User, text)));
+        if let Some(arguments) = table.table("arguments", source) {
+            for (key, value, path) in arguments.entries() {
+                let Some(mut table) = expect_table(value, path, source) else {
+                    continue;
+                };
+                prompt.arguments.push(PromptArgument {
+                    name: key.get_ref().to_string(),
+                    title: table.string("title", source).map(owned),
+                    description: table.string("description", source).map(owned),
+                    required: table.bool("required", source).unwrap_or_default(),
+                });
+                table.finish(source);
+            }
+        }
+        table.finish(source);
+        prompts.push(OwnPrompt { prompt, messages });
+    }
+    prompts
+}
+
+/// `{ role = "user", text = "…" }`
+fn read_message(item: &Value, path: &str, source: &mut Source) -> Option<(Role, String)> {
+    let mut table = expect_table(item, path.to_owned(), source)?;
+    let role = match table.get("role") {
+        None => Role::User,
+        Some(value) => match expect_string(value, &format!("{path}.role"), source)? {
+            "user" => Role::User,
+            "assistant" => Role::Assistant,
+            _ => {
+                let expected = "\"user\" or \"assistant\"";
+                mismatch(value, &format!("{path}.role"), expected, source);
+                Role::User
+            }
+        },
+    };
+    let text = table.string("text", source).map(str::to_owned);
+    if text.is_none() {
+        source.problem(item.span(), format!("`{path}` needs `text`"));
+    }
+    table.finish(source);
+    Some((role, text.unwrap_or_default()))
+}

@@ -1,0 +1,186 @@
+//! What plugins answer, as the limits and the mask of secrets take it.
+
+use serde_json::value::RawValue;
+
+use super::call::Payload;
+use crate::input::{InputRequired, Message, Question};
+use crate::mask::Mask;
+use crate::prompt::{FilledPrompt, Suggestions};
+use crate::resource::{Resource, ResourceContents};
+use crate::tool::{Content, EmbeddedResource, Output, ResourceBody};
+
+impl Payload for Output {
+    fn len(&self) -> u64 {
+        Output::len(self)
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        self.content.iter_mut().for_each(|part| content(part, mask));
+        if let Some(json) = self.structured.take() {
+            let mut text = String::from(Box::<str>::from(json));
+            mask.text(&mut text);
+            // A secret may be a piece of JSON's own syntax.
+            let masked = RawValue::from_string(text);
+            self.structured = masked
+                .or_else(|_| RawValue::from_string("\"***\"".to_owned()))
+                .ok();
+        }
+    }
+}
+
+impl Payload for Vec<Resource> {
+    fn len(&self) -> u64 {
+        let lens = self.iter().map(|resource| {
+            let optional = [&resource.title, &resource.description, &resource.mime_type];
+            let optional = optional.into_iter().flatten().map(String::len);
+            let icons = resource.icons.iter().map(|icon| icon.src.len());
+            // No listing is free for having no text.
+            let entry = size_of::<Resource>() + resource.uri.len() + resource.name.len();
+            entry + optional.sum::<usize>() + icons.sum::<usize>()
+        });
+        lens.sum::<usize>() as u64
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        for resource in self {
+            mask.text(&mut resource.uri);
+            mask.text(&mut resource.name);
+            let optional = [
+                &mut resource.title,
+                &mut resource.description,
+                &mut resource.mime_type,
+            ];
+            optional
+                .into_iter()
+                .flatten()
+                .for_each(|text| mask.text(text));
+        }
+    }
+}
+
+impl Payload for Vec<ResourceContents> {
+    fn len(&self) -> u64 {
+        self.iter().map(EmbeddedResource::len).sum::<usize>() as u64
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        self.iter_mut()
+            .for_each(|contents| embedded(contents, mask));
+    }
+}
+
+impl Payload for FilledPrompt {
+    fn len(&self) -> u64 {
+        let description = self.description.as_ref().map_or(0, String::len);
+        let messages = self.messages.iter().map(|message| message.content.len());
+        (description + messages.sum::<usize>()) as u64
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        if let Some(description) = &mut self.description {
+            mask.text(description);
+        }
+        messages(&mut self.messages, mask);
+    }
+}
+
+impl Payload for Suggestions {
+    fn len(&self) -> u64 {
+        self.values.iter().map(String::len).sum::<usize>() as u64
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        self.values.iter_mut().for_each(|value| mask.text(value));
+    }
+}
+
+/// The version of a resource: nobody is shown it.
+impl Payload for String {
+    fn len(&self) -> u64 {
+        String::len(self) as u64
+    }
+
+    fn hide(&mut self, _: &Mask) {}
+}
+
+impl InputRequired {
+    /// Its bytes, as the `max-output` limit counts them.
+    pub(super) fn len(&self) -> usize {
+        let questions = self.questions.iter().map(|(key, question)| {
+            key.len()
+                + match question {
+                    Question::Form { message, schema } => message.len() + schema.len(),
+                    Question::Page { message, url, id } => message.len() + url.len() + id.len(),
+                    Question::Prompt(conversation) => {
+                        let texts = conversation.system_prompt.iter();
+                        let texts = texts.chain(&conversation.stop_sequences).map(String::len);
+                        let messages = conversation.messages.iter();
+                        let messages = messages.map(|message| message.content.len());
+                        texts.sum::<usize>() + messages.sum::<usize>()
+                    }
+                    Question::Roots => 0,
+                }
+        });
+        self.state.len() + questions.sum::<usize>()
+    }
+
+    /// Puts `***` where secrets are. What is to come back stays as it is: a plugin that keeps a secret
+    /// there shows it to whoever it asks, and one that does not must find it again.
+    pub(super) fn hide(&mut self, mask: &Mask) {
+        for (_, question) in &mut self.questions {
+            match question {
+                Question::Form { message, schema } => {
+                    mask.text(message);
+                    mask.text(schema);
+                }
+                Question::Page { message, url, .. } => {
+                    mask.text(message);
+                    mask.text(url);
+                }
+                Question::Prompt(conversation) => {
+                    messages(&mut conversation.messages, mask);
+                    if let Some(text) = &mut conversation.system_prompt {
+                        mask.text(text);
+                    }
+                }
+                Question::Roots => {}
+            }
+        }
+    }
+}
+
+fn messages(messages: &mut [Message], mask: &Mask) {
+    let contents = messages.iter_mut().map(|message| &mut message.content);
+    contents.for_each(|part| content(part, mask));
+}
+
+fn content(content: &mut Content, mask: &Mask) {
+    match content {
+        Content::Text(text) => mask.text(text),
+        Content::Image(media) | Content::Audio(media) => {
+            mask.bytes(&mut media.data);
+            mask.text(&mut media.mime_type);
+        }
+        Content::Link(link) => {
+            mask.text(&mut link.uri);
+            mask.text(&mut link.name);
+            let others = [&mut link.description, &mut link.mime_type];
+            others
+                .into_iter()
+                .flatten()
+                .for_each(|text| mask.text(text));
+        }
+        Content::Embedded(resource) => embedded(resource, mask),
+    }
+}
+
+fn embedded(resource: &mut EmbeddedResource, mask: &Mask) {
+    mask.text(&mut resource.uri);
+    if let Some(mime_type) = &mut resource.mime_type {
+        mask.text(mime_type);
+    }
+    match &mut resource.body {
+        ResourceBody::Text(text) => mask.text(text),
+        ResourceBody::Blob(bytes) => mask.bytes(bytes),
+    }
+}

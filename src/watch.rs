@@ -1,0 +1,61 @@
+//! What goes on while a call runs, for whoever wants to be told: [`Watcher`].
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::input::QuestionKinds;
+use crate::tool::LogLine;
+
+/// How far a call is, in a unit of the tool's choosing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// So much is done.
+    pub done: f64,
+    /// Of so much, if that is known.
+    pub total: Option<f64>,
+    /// What goes on.
+    pub message: Option<String>,
+}
+
+/// Is told what a call does while it runs, on the thread that runs it: it must not wait. Secrets are
+/// masked in what it is told.
+pub trait Watcher: Send + Sync {
+    /// The guest wrote a line to its log, or to stdout or stderr.
+    fn logged(&self, line: &LogLine) {
+        let _ = line;
+    }
+
+    /// The guest said how far it is. It may say so as often as it likes, and go backwards.
+    fn progressed(&self, progress: &Progress) {
+        let _ = progress;
+    }
+
+    /// A resource is not what it was.
+    fn resource_updated(&self, uri: &str) {
+        let _ = uri;
+    }
+
+    /// The plugin lists other resources than it did.
+    fn resources_changed(&self) {}
+}
+
+/// What a call is run with beside its arguments.
+#[derive(Clone)]
+pub(crate) struct CallContext<'c> {
+    pub(crate) cancel: &'c CancellationToken,
+    pub(crate) watcher: Option<Arc<dyn Watcher>>,
+    /// What there is somebody to ask for.
+    pub(crate) can_ask: QuestionKinds,
+}
+
+impl<'c> CallContext<'c> {
+    /// Nobody watches and nobody can be asked.
+    pub(crate) fn alone(cancel: &'c CancellationToken) -> Self {
+        CallContext {
+            cancel,
+            watcher: None,
+            can_ask: QuestionKinds::default(),
+        }
+    }
+}
