@@ -302,7 +302,7 @@ impl Plugin {
             name: tool.own_name.clone(),
             arguments,
             id: call.id.unwrap_or_default(),
-            resumed: call.resumed.map(questions::resumption),
+            resumed: call.resumed.map(|resumed| questions::resumption(*resumed)),
         };
         let run = async |store: &mut Store<Sandbox>| {
             let plugin = self.pre.instantiate_async(&mut *store).await?;

@@ -60,12 +60,6 @@ impl ResourceTemplate {
     pub fn matches(&self, uri: &str) -> bool {
         is_match(&self.uri_template, uri)
     }
-
-    /// The names of its variables.
-    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
-        let opened = self.uri_template.split('{').skip(1);
-        opened.filter_map(|rest| Some(rest.split_once('}')?.0.trim_start_matches('+')))
-    }
 }
 
 /// As globs are matched: each variable takes as little as it can, and the last one that may take more

@@ -79,7 +79,7 @@ pub struct ToolCall {
     pub arguments: String,
     /// What came of what the tool asked, when it was called before and failed with
     /// [`CallError::InputRequired`].
-    pub resumed: Option<Resumption>,
+    pub resumed: Option<Box<Resumption>>,
 }
 
 impl ToolCall {

@@ -37,6 +37,11 @@ impl toolhost::plugin::types::Host for State {}
 impl toolhost::plugin::host::Host for State {
     fn log(&mut self, _: toolhost::plugin::host::Level, _: String) {}
     fn progress(&mut self, _: f64, _: Option<f64>, _: Option<String>) {}
+    fn can_ask(&mut self, _: toolhost::plugin::host::QuestionKind) -> bool {
+        false
+    }
+    fn resource_updated(&mut self, _: String) {}
+    fn resources_changed(&mut self) {}
     fn config(&mut self, _: String) -> Option<String> {
         None
     }
@@ -95,6 +100,7 @@ impl Bare {
             id: "call".to_owned(),
             name: "echo".to_owned(),
             arguments: super::ARGUMENTS.to_owned(),
+            resumed: None,
         };
         let answer = plugin
             .toolhost_plugin_tools()

@@ -102,7 +102,7 @@ impl ToolHost {
                 .cancel
                 .run_until_cancelled(replies(&call.name, input, responder));
             match replies.await {
-                Some(Ok(resumption)) => call.resumed = Some(resumption),
+                Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),
                 Some(Err(message)) => {
                     result.outcome = Err(CallError::Failed { message });
                     return result;
