@@ -34,6 +34,12 @@ impl Canceller {
         Canceller(CancellationToken::new())
     }
 
+    /// One that cancels what `token` cancels.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn of(token: CancellationToken) -> Self {
+        Canceller(token)
+    }
+
     /// Ends what runs and starts nothing more, as [`OpenBatch::cancel`] does.
     pub fn cancel(&self) {
         self.0.cancel();
