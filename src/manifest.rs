@@ -8,6 +8,7 @@ mod audit;
 mod bounds;
 mod grants;
 mod reader;
+mod serve;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,13 +23,17 @@ use crate::permissions::{Permissions, SecretSource};
 use crate::summarize::Summarize;
 pub use agent::AgentConfig;
 use agent::read_agent;
-#[cfg(feature = "agent")]
+#[cfg(any(feature = "agent", feature = "mcp"))]
 pub(crate) use agent::{is_in_the_clear, is_loopback};
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
 use grants::read_permissions;
 use reader::{Source, Table, expect_string, expect_table, to_json};
+use serve::read_serve;
+pub use serve::{
+    AuthConfig, Authority, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
+};
 
 /// The name that a manifest has unless told otherwise.
 pub const FILE_NAME: &str = "toolhost.toml";
@@ -51,6 +56,8 @@ pub struct Manifest {
     pub audit: Option<AuditConfig>,
     /// How the agent loop asks a model.
     pub agent: AgentConfig,
+    /// How the server is reached and by whom.
+    pub serve: ServeConfig,
     /// The plugins, by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
 }
@@ -184,6 +191,9 @@ impl Manifest {
         if let Some(SecretSource::File(path)) = &self.agent.key {
             files.push(path.clone());
         }
+        if let Some(tls) = &self.serve.tls {
+            files.extend([tls.certificate.clone(), tls.key.clone()]);
+        }
         for plugin in &self.plugins {
             files.push(plugin.path.clone());
             let secrets = plugin.permissions.secrets.values();
@@ -221,6 +231,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     });
     let agent = root.table("agent", source);
     let agent = agent.map(|table| read_agent(table, &folder, source));
+    let serve = root.table("serve", source);
+    let serve = serve.map(|table| read_serve(table, &folder, source));
     let plugin_dir = root.get("plugin-dir").and_then(|value| {
         Some((
             folder.join(expect_string(value, "plugin-dir", source)?),
@@ -293,6 +305,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         host,
         audit,
         agent: agent.unwrap_or_default(),
+        serve: serve.unwrap_or_default(),
         plugins: plugins.into_values().collect(),
     }
 }
