@@ -12,6 +12,7 @@ mod progress;
 mod result;
 mod run;
 mod timeline;
+mod token;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -99,6 +100,9 @@ enum Command {
     Inspect(inspect::InspectOptions),
     /// Check the manifest and load every plugin, without calling any tool
     Check,
+    /// Make tokens for clients of the server
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// Options of the commands that call tools.
@@ -197,6 +201,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Command::List(options) => list::run(options, context).await,
             Command::Inspect(options) => inspect::run(options, context).await,
             Command::Check => check::run(context).await,
+            Command::Token(command) => token::run(&command),
         }
     });
     // A guest's file access may still block a thread; there is nothing left to wait for.

@@ -9,6 +9,7 @@ mod bounds;
 mod grants;
 mod own;
 mod reader;
+mod serve;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use crate::permissions::{Permissions, SecretSource};
 use crate::summarize::Summarize;
 pub use agent::AgentConfig;
 use agent::read_agent;
-#[cfg(feature = "agent")]
+#[cfg(any(feature = "agent", feature = "mcp"))]
 pub(crate) use agent::{is_in_the_clear, is_loopback};
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
@@ -32,6 +33,10 @@ use grants::read_permissions;
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
 use reader::{Source, Table, expect_string, expect_table, to_json};
+use serve::read_serve;
+pub use serve::{
+    AuthConfig, Authority, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
+};
 
 /// The name that a manifest has unless told otherwise.
 pub const FILE_NAME: &str = "toolhost.toml";
@@ -54,6 +59,8 @@ pub struct Manifest {
     pub audit: Option<AuditConfig>,
     /// How the agent loop asks a model.
     pub agent: AgentConfig,
+    /// How the server is reached and by whom.
+    pub serve: ServeConfig,
     /// The plugins, by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
     /// Resources that the manifest itself offers to clients.
@@ -191,6 +198,9 @@ impl Manifest {
         if let Some(SecretSource::File(path)) = &self.agent.key {
             files.push(path.clone());
         }
+        if let Some(tls) = &self.serve.tls {
+            files.extend([tls.certificate.clone(), tls.key.clone()]);
+        }
         for plugin in &self.plugins {
             files.push(plugin.path.clone());
             let secrets = plugin.permissions.secrets.values();
@@ -232,6 +242,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     let resources = resources.map(|table| read_resources(table, &folder, source));
     let prompts = root.table("prompt", source);
     let prompts = prompts.map(|table| read_prompts(table, source));
+    let serve = root.table("serve", source);
+    let serve = serve.map(|table| read_serve(table, &folder, source));
     let plugin_dir = root.get("plugin-dir").and_then(|value| {
         Some((
             folder.join(expect_string(value, "plugin-dir", source)?),
@@ -304,6 +316,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         host,
         audit,
         agent: agent.unwrap_or_default(),
+        serve: serve.unwrap_or_default(),
         plugins: plugins.into_values().collect(),
         resources: resources.unwrap_or_default(),
         prompts: prompts.unwrap_or_default(),

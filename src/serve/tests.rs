@@ -1,0 +1,1 @@
+//! The front through real sockets.
