@@ -62,10 +62,6 @@ mod registry;
 mod sandbox;
 mod schema;
 #[cfg(feature = "mcp")]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "what it stands before is to come")
-)]
 mod serve;
 mod tls;
 mod watch;

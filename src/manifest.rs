@@ -61,6 +61,8 @@ pub struct Manifest {
     pub agent: AgentConfig,
     /// How the server is reached and by whom.
     pub serve: ServeConfig,
+    /// Where plugins are dropped in.
+    pub plugin_dir: Option<PathBuf>,
     /// The plugins, by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
     /// Resources that the manifest itself offers to clients.
@@ -281,8 +283,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
             plugins.insert(name, plugin);
         }
     }
-    if let Some((dir, value)) = plugin_dir {
-        match find_plugins(&dir) {
+    if let Some((dir, value)) = &plugin_dir {
+        match find_plugins(dir) {
             Ok(found) => {
                 for (name, path) in found {
                     // Listed under another name, it is that plugin and no second one.
@@ -317,6 +319,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         audit,
         agent: agent.unwrap_or_default(),
         serve: serve.unwrap_or_default(),
+        plugin_dir: plugin_dir.map(|(dir, _)| dir),
         plugins: plugins.into_values().collect(),
         resources: resources.unwrap_or_default(),
         prompts: prompts.unwrap_or_default(),

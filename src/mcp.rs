@@ -7,6 +7,7 @@
 mod asking;
 mod convert;
 mod handler;
+mod http;
 mod hub;
 mod pages;
 mod requests;
@@ -19,14 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::host::ToolHost;
-pub(crate) use handler::Session;
-pub(crate) use hub::Hub;
+use crate::manifest::ServeConfig;
+pub use http::{HttpError, HttpServer};
+use hub::Hub;
 pub use stdio::StdioError;
 
 /// Serves a [`ToolHost`] over MCP. Clones serve the same one.
 #[derive(Clone)]
 pub struct Server {
-    pub(crate) hub: Arc<Hub>,
+    hub: Arc<Hub>,
 }
 
 /// How a [`Server`] presents itself.
@@ -43,6 +45,8 @@ pub struct ServerInfo {
     pub page_size: usize,
     /// A message of a client may have no more bytes.
     pub max_message: usize,
+    /// Sessions that are open at once.
+    pub max_sessions: usize,
 }
 
 impl Default for ServerInfo {
@@ -53,6 +57,20 @@ impl Default for ServerInfo {
             instructions: None,
             page_size: 1000,
             max_message: 4 << 20,
+            max_sessions: 1000,
+        }
+    }
+}
+
+impl ServerInfo {
+    /// As the manifest's `[serve]` has it.
+    pub fn of(config: &ServeConfig) -> Self {
+        ServerInfo {
+            instructions: config.instructions.clone(),
+            page_size: config.page_size,
+            max_message: usize::try_from(config.max_body.as_u64()).unwrap_or(usize::MAX),
+            max_sessions: config.max_sessions,
+            ..ServerInfo::default()
         }
     }
 }
@@ -67,8 +85,8 @@ impl Server {
 
     /// Offers what another host has from now on, and tells clients whose lists change. What runs goes
     /// on where it is.
-    pub fn replace(&self, host: ToolHost) {
-        self.hub.replace(host);
+    pub fn replace(&self, host: ToolHost, info: ServerInfo) {
+        self.hub.replace(host, info);
     }
 
     /// The host that is served now.

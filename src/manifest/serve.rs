@@ -20,6 +20,10 @@ pub use names::{Authority, Origin};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServeConfig {
+    /// What a model should know before it uses the tools.
+    pub instructions: Option<String>,
+    /// Items on a page of a list.
+    pub page_size: usize,
     /// What the server may be called in a request's `Host`, beside the names of this machine.
     pub hosts: Vec<Authority>,
     /// Where pages may come from that send requests, beside this machine.
@@ -76,6 +80,8 @@ impl TlsConfig {
 impl Default for ServeConfig {
     fn default() -> Self {
         ServeConfig {
+            instructions: None,
+            page_size: 1000,
             hosts: Vec::new(),
             origins: Vec::new(),
             proxies: Vec::new(),
@@ -138,6 +144,10 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
         origins: read_list(&mut table, "origins", source),
         ..ServeConfig::default()
     };
+    serve.instructions = table.string("instructions", source).map(str::to_owned);
+    if let Some(size) = table.count("page-size", 100_000, source) {
+        serve.page_size = size;
+    }
     let expected = "an IP address, such as \"10.0.0.7\"";
     let path = table.path("proxies");
     for value in table.array("proxies", source).unwrap_or_default() {

@@ -4,17 +4,18 @@
 #![expect(deprecated)]
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::asking::{self, Asked};
 use super::hub::{Hub, Offer};
 use super::pages::page;
-use super::requests::{self, Principal};
+use super::requests;
 use super::subscriptions::{self, Subscriptions};
 use super::watching::{self, Wanted};
 use super::{Server, convert};
@@ -22,25 +23,29 @@ use crate::error::CallError;
 use crate::host::{CallOptions, Canceller};
 use crate::input::InputRequired;
 use crate::prompt::{Completing, Subject};
+use crate::serve::Principal;
 use crate::tool::ToolCall;
 
 /// How long a client may go by a list without asking again; it is told of changes before.
 const LIST_TTL_MS: u64 = 60_000;
 
 /// What one client is to the server. Cheap to make: a stateless client has one for every request.
-pub(crate) struct Session {
+pub(super) struct Session {
     hub: Arc<Hub>,
     /// What it wants of the logs of its calls.
     level: Mutex<LoggingLevel>,
     subscriptions: Subscriptions,
+    /// Its place among the sessions that are open.
+    place: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl Server {
-    pub(crate) fn session(&self) -> Session {
+    pub(super) fn session(&self) -> Session {
         Session {
             hub: self.hub.clone(),
             level: Mutex::new(LoggingLevel::Info),
             subscriptions: Subscriptions::default(),
+            place: OnceLock::new(),
         }
     }
 }
@@ -117,9 +122,9 @@ impl Session {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let offer = self.hub.offer();
-        let principal = Principal::of(&context);
+        let principal = requests::principal(&context);
         let name = request.name.into_owned();
-        if offer.tool(&name).is_none() || !Principal::may_call(principal, &name) {
+        if offer.tool(&name).is_none() || !requests::may_call(principal, &name) {
             return Err(unknown_tool(&offer, principal, &name));
         }
         let arguments = request.arguments.unwrap_or_default();
@@ -150,7 +155,7 @@ impl Session {
 /// Names only what the client may call.
 fn unknown_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> ErrorData {
     let names = offer.tools.iter().map(|tool| &*tool.name);
-    let allowed = names.filter(|name| Principal::may_call(principal, name));
+    let allowed = names.filter(|name| requests::may_call(principal, name));
     let error = CallError::UnknownTool {
         similar: crate::error::similar(name, allowed),
     };
@@ -167,6 +172,22 @@ impl ServerHandler for Session {
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
         Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: Context,
+    ) -> Result<InitializeResult, ErrorData> {
+        if self.place.get().is_none() {
+            let place = self.hub.place().ok_or_else(|| {
+                let message = "there are too many sessions: try again later";
+                ErrorData::internal_error(message, None)
+            })?;
+            let _ = self.place.set(place);
+        }
+        context.peer.set_peer_info(request.clone());
+        self.negotiate_initialize(&request)
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
@@ -195,8 +216,8 @@ impl ServerHandler for Session {
         context: Context,
     ) -> Result<ListToolsResult, ErrorData> {
         let offer = self.hub.offer();
-        let principal = Principal::of(&context);
-        let size = self.hub.info.page_size;
+        let principal = requests::principal(&context);
+        let size = offer.info.page_size;
         let (tools, next) = match principal.and_then(|principal| principal.tools.as_ref()) {
             None => page(&offer.tools, |tool| &*tool.name, request, size)?,
             Some(allowed) => {
@@ -234,10 +255,10 @@ impl ServerHandler for Session {
         let run = async |options: CallOptions| offer.host.list_resources(&options).await;
         let listed = self.run("resources", &context, run).await?;
         let listed: Vec<Resource> = listed.into_iter().map(convert::resource).collect();
-        let size = self.hub.info.page_size;
+        let size = offer.info.page_size;
         let (resources, next) = page(&listed, |resource| &resource.uri, request, size)?;
         let mut result = ListResourcesResult::with_all_items(resources).with_ttl_ms(0);
-        result.cache_scope = Some(scope(Principal::of(&context)));
+        result.cache_scope = Some(scope(requests::principal(&context)));
         result.next_cursor = next;
         Ok(result)
     }
@@ -253,7 +274,7 @@ impl ServerHandler for Session {
                 ListResourceTemplatesRequestMethod,
             >());
         }
-        let size = self.hub.info.page_size;
+        let size = offer.info.page_size;
         let (templates, next) = page(
             &offer.templates,
             |template| &template.uri_template,
@@ -262,7 +283,7 @@ impl ServerHandler for Session {
         )?;
         let mut result =
             ListResourceTemplatesResult::with_all_items(templates).with_ttl_ms(LIST_TTL_MS);
-        result.cache_scope = Some(scope(Principal::of(&context)));
+        result.cache_scope = Some(scope(requests::principal(&context)));
         result.next_cursor = next;
         Ok(result)
     }
@@ -277,7 +298,7 @@ impl ServerHandler for Session {
             return Err(ErrorData::method_not_found::<ReadResourceRequestMethod>());
         }
         let uri = request.uri;
-        let binding = requests::binding(Principal::of(&context), "resources/read", &uri, "");
+        let binding = requests::binding(requests::principal(&context), "resources/read", &uri, "");
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         let run =
@@ -286,7 +307,7 @@ impl ServerHandler for Session {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
                 let mut result = ReadResourceResult::new(contents).with_ttl_ms(0);
-                result.cache_scope = Some(scope(Principal::of(&context)));
+                result.cache_scope = Some(scope(requests::principal(&context)));
                 Ok(result.into())
             }
             Err(CallError::InputRequired(input)) if requests::is_stateless(&context) => {
@@ -350,10 +371,10 @@ impl ServerHandler for Session {
         if offer.prompts.is_empty() {
             return Err(ErrorData::method_not_found::<ListPromptsRequestMethod>());
         }
-        let size = self.hub.info.page_size;
+        let size = offer.info.page_size;
         let (prompts, next) = page(&offer.prompts, |prompt| &prompt.name, request, size)?;
         let mut result = ListPromptsResult::with_all_items(prompts).with_ttl_ms(LIST_TTL_MS);
-        result.cache_scope = Some(scope(Principal::of(&context)));
+        result.cache_scope = Some(scope(requests::principal(&context)));
         result.next_cursor = next;
         Ok(result)
     }
@@ -370,7 +391,7 @@ impl ServerHandler for Session {
         let name = request.name;
         let arguments = request.arguments.unwrap_or_default();
         let text = serde_json::to_string(&arguments).unwrap_or_default();
-        let binding = requests::binding(Principal::of(&context), "prompts/get", &name, &text);
+        let binding = requests::binding(requests::principal(&context), "prompts/get", &name, &text);
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         let arguments = arguments.into_iter().map(|(name, value)| match value {

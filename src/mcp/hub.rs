@@ -10,7 +10,7 @@ use rmcp::model::{
     Implementation, Prompt, PromptsCapability, ResourceTemplate, ResourcesCapability,
     ServerCapabilities, ServerConfig, Tool, ToolsCapability,
 };
-use tokio::sync::broadcast;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -24,12 +24,13 @@ use crate::watch::Watcher;
 /// Changes that a session may be behind.
 const CHANGES: usize = 256;
 
-pub(crate) struct Hub {
+pub(super) struct Hub {
     offer: RwLock<Arc<Offer>>,
-    pub(super) info: ServerInfo,
     pub(super) seal: Seal,
     pub(super) polls: Mutex<Polls>,
     pub(super) teller: Arc<Teller>,
+    /// Places for sessions.
+    places: Arc<Semaphore>,
     /// Requests that run.
     running: TaskTracker,
     /// Nothing more is started.
@@ -41,6 +42,7 @@ pub(crate) struct Hub {
 /// What a host offers, in the protocol's types.
 pub(super) struct Offer {
     pub(super) host: ToolHost,
+    pub(super) info: ServerInfo,
     pub(super) tools: Vec<Tool>,
     by_name: HashMap<String, usize>,
     pub(super) prompts: Vec<Prompt>,
@@ -82,7 +84,7 @@ impl Watcher for Teller {
 }
 
 impl Offer {
-    fn new(host: ToolHost) -> Offer {
+    fn new(host: ToolHost, info: ServerInfo) -> Offer {
         let tools: Vec<Tool> = host.tools().map(convert::tool).collect();
         let names = tools.iter().map(|tool| tool.name.to_string());
         Offer {
@@ -91,6 +93,7 @@ impl Offer {
             templates: host.resource_templates().map(convert::template).collect(),
             tools,
             host,
+            info,
         }
     }
 
@@ -102,8 +105,10 @@ impl Offer {
 impl Hub {
     pub(super) fn new(host: ToolHost, info: ServerInfo) -> Hub {
         Hub {
-            offer: RwLock::new(Arc::new(Offer::new(host))),
-            info,
+            places: Arc::new(Semaphore::new(
+                info.max_sessions.min(Semaphore::MAX_PERMITS),
+            )),
+            offer: RwLock::new(Arc::new(Offer::new(host, info))),
             seal: Seal::new(),
             polls: Mutex::default(),
             teller: Arc::new(Teller(broadcast::channel(CHANGES).0)),
@@ -118,8 +123,8 @@ impl Hub {
         offer.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn replace(&self, host: ToolHost) {
-        let new = Arc::new(Offer::new(host));
+    pub(super) fn replace(&self, host: ToolHost, info: ServerInfo) {
+        let new = Arc::new(Offer::new(host, info));
         let old = {
             let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *offer, new.clone())
@@ -159,9 +164,14 @@ impl Hub {
             capabilities.completions = Some(Default::default());
         }
         let mut config = ServerConfig::new(capabilities);
-        config.server_info = Implementation::new(&*self.info.name, &*self.info.version);
-        config.instructions = self.info.instructions.clone();
+        config.server_info = Implementation::new(&*offer.info.name, &*offer.info.version);
+        config.instructions = offer.info.instructions.clone();
         config
+    }
+
+    /// A place among the sessions that are open, if there is one.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
     }
 
     /// A place among the requests that run.

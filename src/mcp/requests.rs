@@ -1,9 +1,6 @@
 //! What a request brings beside its parameters: who makes it, by which protocol, and what the client
 //! can be asked.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use rmcp::model::{ClientCapabilities, ProtocolVersion};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
@@ -11,28 +8,20 @@ use sha2::{Digest, Sha256};
 
 use crate::error::CallError;
 use crate::input::{InputRequired, Resumption};
+use crate::serve::Principal;
 
-use super::{asking, seal::Seal};
+use super::asking;
+use super::seal::Seal;
 
 /// Who makes a request, where that is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Principal {
-    /// Names them.
-    pub(crate) name: Arc<str>,
-    /// The tools they may call; all when `None`.
-    pub(crate) tools: Option<Arc<BTreeSet<String>>>,
+pub(super) fn principal(context: &RequestContext<RoleServer>) -> Option<&Principal> {
+    let parts = context.extensions.get::<http::request::Parts>()?;
+    parts.extensions.get()
 }
 
-impl Principal {
-    pub(super) fn of(context: &RequestContext<RoleServer>) -> Option<&Principal> {
-        let parts = context.extensions.get::<http::request::Parts>()?;
-        parts.extensions.get()
-    }
-
-    pub(super) fn may_call(principal: Option<&Principal>, tool: &str) -> bool {
-        let tools = principal.and_then(|principal| principal.tools.as_ref());
-        tools.is_none_or(|tools| tools.contains(tool))
-    }
+pub(super) fn may_call(principal: Option<&Principal>, tool: &str) -> bool {
+    let tools = principal.and_then(|principal| principal.tools.as_ref());
+    tools.is_none_or(|tools| tools.contains(tool))
 }
 
 /// Whether the request is made by the stateless protocol, which has no requests of the server's.

@@ -33,10 +33,10 @@ impl Server {
     /// # Errors
     ///
     /// What came first was no beginning of a session.
-    pub(crate) async fn serve_stdio(&self, stop: CancellationToken) -> Result<(), StdioError> {
+    pub async fn serve_stdio(&self, stop: CancellationToken) -> Result<(), StdioError> {
         let (reader, writer) = stdio_pipes();
         let transport = AsyncRwTransport::new_server(reader, writer)
-            .with_max_line_length(self.hub.info.max_message);
+            .with_max_line_length(self.hub.offer().info.max_message);
         let session = match serve_server_with_ct(self.session(), transport, stop).await {
             Ok(session) => session,
             // A client that goes before it said anything is no error.

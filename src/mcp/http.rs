@@ -1,0 +1,135 @@
+//! MCP over streamable HTTP at `/mcp`: the front lets requests through to the sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode, header};
+use rmcp::model::ProtocolVersion;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Server;
+use crate::manifest::ServeConfig;
+use crate::serve::{Front, FrontError, Lifecycle};
+
+/// What is left once nothing runs, answers on their way, gets so long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Why a server cannot be reached as its configuration says.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct HttpError(#[from] FrontError);
+
+/// A [`Server`] that a network can reach.
+#[derive(Clone)]
+pub struct HttpServer {
+    server: Server,
+    front: Front,
+    config: ServeConfig,
+}
+
+impl Server {
+    /// This server over HTTP, to whom `config` names.
+    ///
+    /// # Errors
+    ///
+    /// A file of the configuration cannot be used.
+    pub fn http(&self, config: &ServeConfig) -> Result<HttpServer, HttpError> {
+        Ok(HttpServer {
+            server: self.clone(),
+            front: Front::new(config)?,
+            config: config.clone(),
+        })
+    }
+}
+
+impl HttpServer {
+    /// Takes another configuration, for requests that come from now on; `max-sessions` and
+    /// `session-timeout` stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Server::http`]; then nothing has changed.
+    pub fn reload(&self, config: &ServeConfig) -> Result<(), HttpError> {
+        Ok(self.front.reload(config)?)
+    }
+
+    /// Serves whoever connects, until `shutdown`: then nothing new is taken, what runs gets `grace`, and
+    /// is cancelled. Returns how many requests had to be.
+    ///
+    /// It does not look at where it listens: see [`ServeConfig::check_exposure`].
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+        grace: Duration,
+    ) -> usize {
+        let lifecycle = Lifecycle::default();
+        let sessions = CancellationToken::new();
+        let mcp = self.router(sessions.clone());
+        let mut front = tokio::spawn({
+            let (front, lifecycle) = (self.front.clone(), lifecycle.clone());
+            async move { front.serve(listener, mcp, lifecycle).await }
+        });
+        shutdown.cancelled().await;
+        lifecycle.drain.cancel();
+        let cancelled = self.server.drain(grace).await;
+        // Streams that wait for what will not come any more.
+        sessions.cancel();
+        if tokio::time::timeout(LAST_WORDS, &mut front).await.is_err() {
+            lifecycle.stop.cancel();
+            let _ = front.await;
+        }
+        cancelled
+    }
+
+    fn router(&self, stop: CancellationToken) -> Router {
+        let mut manager = LocalSessionManager::default();
+        manager.session_config.keep_alive = Some(self.config.session_timeout);
+        let manager = Arc::new(manager);
+        let config = StreamableHttpServerConfig::default()
+            .with_cancellation_token(stop)
+            // The front has looked at them, by a list that may change.
+            .disable_allowed_hosts()
+            .disable_allowed_origins()
+            .with_max_request_body_bytes(usize::MAX);
+        let server = self.server.clone();
+        let service =
+            StreamableHttpService::new(move || Ok(server.session()), manager.clone(), config);
+        let most = self.server.hub.offer().info.max_sessions;
+        let capped = from_fn(move |request: Request<Body>, next: Next| {
+            let manager = manager.clone();
+            async move {
+                if may_begin_session(&request) && manager.sessions.read().await.len() >= most {
+                    return too_many_sessions(most);
+                }
+                next.run(request).await
+            }
+        });
+        Router::new().fallback_service(service).layer(capped)
+    }
+}
+
+/// Whether a request says that it would be the first of a session. What says otherwise and is one all
+/// the same, its handler refuses.
+fn may_begin_session(request: &Request<Body>) -> bool {
+    let headers = request.headers();
+    let is_stateless = headers
+        .get("mcp-protocol-version")
+        .and_then(|version| version.to_str().ok())
+        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str());
+    request.method() == Method::POST && !headers.contains_key("mcp-session-id") && !is_stateless
+}
+
+fn too_many_sessions(most: usize) -> Response {
+    let message = format!("there are {most} sessions, and no more may be: try again later\n");
+    let retry = [(header::RETRY_AFTER, "10")];
+    (StatusCode::SERVICE_UNAVAILABLE, retry, message).into_response()
+}
