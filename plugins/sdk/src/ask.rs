@@ -160,7 +160,8 @@ pub fn one<Q: Ask>(question: Q) -> Result<Q::Answer, Error> {
     all((question,)).map(|(answer,)| answer)
 }
 
-/// Asks several questions in one round: a tuple of them, or a vector. What is answered already is not asked again.
+/// Asks several questions in one round: a tuple of them, or a vector. What is answered already is not asked again, and `None`
+/// is not asked at all.
 ///
 /// ```
 /// use toolhost_plugin::{Error, ask, serde_json::{Value, json}};
@@ -170,9 +171,10 @@ pub fn one<Q: Ask>(question: Q) -> Result<Q::Answer, Error> {
 ///     let (who, motto, folders) = ask::all((
 ///         ask::Form::<Value>::of("who", "Who are you?", name),
 ///         ask::Sample::new("motto").user("A motto, please.").max_tokens(50),
-///         ask::Roots::new("folders"),
+///         ask::can(ask::Kind::Roots).then(|| ask::Roots::new("folders")),
 ///     ))?;
-///     Ok(format!("{}: {} ({} folders)", who["name"], motto.text(), folders.len()))
+///     let folders = folders.map_or(0, |folders| folders.len());
+///     Ok(format!("{}: {} ({folders} folders)", who["name"], motto.text()))
 /// }
 /// ```
 ///
@@ -325,6 +327,34 @@ impl<Q: Ask> Ask for Maybe<Q> {
     }
 }
 
+/// A question among several, or none.
+pub trait AskEach {
+    /// What it is answered with.
+    type Answer;
+
+    #[doc(hidden)]
+    fn answer(&self, missing: &mut Missing) -> Result<Option<Self::Answer>, Error>;
+}
+
+impl<Q: Ask> AskEach for Q {
+    type Answer = Q::Answer;
+
+    fn answer(&self, missing: &mut Missing) -> Result<Option<Q::Answer>, Error> {
+        missing.answer(self)
+    }
+}
+
+impl<Q: Ask> AskEach for Option<Q> {
+    type Answer = Option<Q::Answer>;
+
+    fn answer(&self, missing: &mut Missing) -> Result<Option<Option<Q::Answer>>, Error> {
+        match self {
+            Some(question) => Ok(missing.answer(question)?.map(Some)),
+            None => Ok(Some(None)),
+        }
+    }
+}
+
 /// Several questions: a tuple of up to eight, or a vector.
 pub trait AskAll {
     /// What they are answered with, in the same order.
@@ -361,14 +391,14 @@ impl Missing {
 
 macro_rules! tuples {
     ($($question:ident)+) => {
-        impl<$($question: Ask),+> AskAll for ($($question,)+) {
+        impl<$($question: AskEach),+> AskAll for ($($question,)+) {
             type Answers = ($($question::Answer,)+);
 
             #[allow(non_snake_case)]
             fn answers(self, missing: &mut Missing) -> Result<Option<Self::Answers>, Error> {
                 let ($($question,)+) = self;
                 // All of them, before the first that is missing ends it.
-                $(let $question = missing.answer(&$question)?;)+
+                $(let $question = $question.answer(missing)?;)+
                 Ok((|| Some(($($question?,)+)))())
             }
         }
@@ -384,13 +414,13 @@ tuples!(A B C D E F);
 tuples!(A B C D E F G);
 tuples!(A B C D E F G H);
 
-impl<Q: Ask> AskAll for Vec<Q> {
+impl<Q: AskEach> AskAll for Vec<Q> {
     type Answers = Vec<Q::Answer>;
 
     fn answers(self, missing: &mut Missing) -> Result<Option<Self::Answers>, Error> {
         let mut answers = Vec::with_capacity(self.len());
         for question in &self {
-            answers.push(missing.answer(question)?);
+            answers.push(question.answer(missing)?);
         }
         Ok(answers.into_iter().collect())
     }

@@ -242,7 +242,6 @@ mod tests {
     use serde_json::json;
 
     #[arguments]
-    #[expect(dead_code)]
     struct Recipe {
         /// What to cook.
         dish: String,

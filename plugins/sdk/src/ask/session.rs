@@ -8,7 +8,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 thread_local! {
-    static SESSION: RefCell<Session> = RefCell::default();
+    /// As it came. A plugin that never asks has no code to read it with.
+    static RESUMED: RefCell<Option<Resumption>> = const { RefCell::new(None) };
+    static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
 }
 
 #[derive(Default)]
@@ -32,29 +34,41 @@ struct State {
 
 /// A call begins.
 pub(crate) fn begin(resumed: Option<Resumption>) {
-    let mut session = Session::default();
-    if let Some(resumed) = resumed {
-        // The host knows that the plugin wrote it. If that was another version of the plugin, all is asked again.
-        let state: State = serde_json::from_slice(&resumed.state).unwrap_or_default();
-        session.asked = state.replies.keys().cloned().collect();
-        session.replies = state.replies;
-        session.kept = state.kept;
-        for (key, reply) in resumed.replies {
-            session.replies.entry(key).or_insert(reply);
-        }
-    }
-    SESSION.set(session);
+    RESUMED.set(resumed);
+    SESSION.set(None);
 }
 
 /// The call is over.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn end() {
-    SESSION.take();
+    begin(None);
+}
+
+fn with<T>(work: impl FnOnce(&mut Session) -> T) -> T {
+    SESSION.with_borrow_mut(|session| {
+        work(session.get_or_insert_with(|| RESUMED.take().map(Session::resume).unwrap_or_default()))
+    })
+}
+
+impl Session {
+    fn resume(resumed: Resumption) -> Self {
+        // The host knows that the plugin wrote it. If that was another version of the plugin, all is asked again.
+        let state: State = serde_json::from_slice(&resumed.state).unwrap_or_default();
+        let mut session = Self {
+            asked: state.replies.keys().cloned().collect(),
+            replies: state.replies,
+            kept: state.kept,
+        };
+        for (key, reply) in resumed.replies {
+            session.replies.entry(key).or_insert(reply);
+        }
+        session
+    }
 }
 
 /// The reply to a question, which counts as asked from now on.
 pub(crate) fn reply(key: &str) -> Option<Reply> {
-    SESSION.with_borrow_mut(|session| {
+    with(|session| {
         let reply = session.replies.get(key).cloned()?;
         session.asked.insert(key.to_owned());
         Some(reply)
@@ -63,20 +77,20 @@ pub(crate) fn reply(key: &str) -> Option<Reply> {
 
 /// As if that question had no reply.
 pub(crate) fn forget(key: &str) {
-    SESSION.with_borrow_mut(|session| session.replies.remove(key));
+    with(|session| session.replies.remove(key));
 }
 
 pub(crate) fn kept(key: &str) -> Option<Value> {
-    SESSION.with_borrow(|session| session.kept.get(key).cloned())
+    with(|session| session.kept.get(key).cloned())
 }
 
 pub(crate) fn keep(key: &str, value: Value) {
-    SESSION.with_borrow_mut(|session| session.kept.insert(key.to_owned(), value));
+    with(|session| session.kept.insert(key.to_owned(), value));
 }
 
 /// What the next round has to know; empty if that is nothing.
 pub(crate) fn state() -> Result<Vec<u8>, Error> {
-    let state = SESSION.with_borrow(|session| State {
+    let state = with(|session| State {
         replies: session
             .replies
             .iter()

@@ -143,6 +143,13 @@ fn several_questions_are_one_round_and_what_is_known_is_not_asked_again() {
 
     let both = || all(vec![Roots::new("a"), Roots::new("b")]);
     assert_eq!(keys(&both().unwrap_err()), ["a", "b"]);
+    let (a, none) = answering(
+        &both().unwrap_err(),
+        [("a", Reply::Roots(Vec::new()))],
+        || all((Roots::new("a"), None::<Roots>)),
+    )
+    .unwrap();
+    assert!(a.is_empty() && none.is_none());
     let same = all((Roots::new("a"), Roots::new("a"))).unwrap_err();
     assert_eq!(same, Error::failed("two questions have the key `a`"));
 }
