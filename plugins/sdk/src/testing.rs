@@ -22,9 +22,9 @@ use crate::bindings::toolhost::plugin::types::{Completion, Content, Reply, Resum
 use crate::{Serialize, ask};
 
 /// Runs the tool again, as the host does once the questions in the error have replies.
-pub fn answering<T>(
+pub fn answering<'a, T>(
     asked: &Error,
-    replies: impl IntoIterator<Item = (&'static str, Reply)>,
+    replies: impl IntoIterator<Item = (&'a str, Reply)>,
     run: impl FnOnce() -> T,
 ) -> T {
     ask::begin(Some(Resumption {

@@ -7,6 +7,8 @@ mod ours;
 mod prompts;
 mod resources;
 mod rounds;
+#[cfg(test)]
+mod tests;
 
 use toolhost_plugin::{Content, EmbeddedResource, ResourceBody, plugin};
 
