@@ -74,7 +74,7 @@ pub(crate) fn tested(workspace: &str) -> &'static [&'static str] {
             "filesystem",
             "fetch",
         ],
-        _ => &["bfcl", "echo"],
+        _ => &["bfcl", "conformance", "echo"],
     }
 }
 
