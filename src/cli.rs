@@ -1,6 +1,7 @@
 //! The commands, a file each, and what they share: options, the manifest, loading.
 
 mod agent;
+mod ask;
 mod call;
 mod check;
 mod dry_run;
@@ -12,6 +13,7 @@ mod progress;
 mod result;
 mod run;
 mod serve;
+mod terminal;
 mod timeline;
 mod token;
 

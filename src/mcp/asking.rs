@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use rmcp::RoleServer;
 use rmcp::model as mcp;
 use rmcp::service::Peer;
@@ -13,8 +14,7 @@ use serde_json::Value;
 
 use super::convert;
 use crate::input::{
-    BoxFuture, Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Responder,
-    Role, Root,
+    Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Responder, Role, Root,
 };
 use crate::schema::Schema;
 use crate::tool::{Content, Media};
