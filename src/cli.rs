@@ -3,6 +3,8 @@
 mod agent;
 mod call;
 mod check;
+#[expect(dead_code, reason = "`toolhost serve --print-config` is to use it")]
+mod clients;
 mod dry_run;
 mod grants;
 mod inspect;
