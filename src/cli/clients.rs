@@ -151,9 +151,8 @@ pub(super) fn config(client: Client, server: &Server) -> String {
 pub(super) fn place(client: Client, server: &Server) -> String {
     let place = match client {
         Client::ClaudeDesktop => {
-            "goes into claude_desktop_config.json (in ~/Library/Application Support/Claude on \
-             macOS, %APPDATA%\\Claude on Windows, ~/.config/Claude on Linux); then restart \
-             Claude Desktop"
+            "goes into claude_desktop_config.json, in ~/Library/Application Support/Claude on macOS \
+             and %APPDATA%\\Claude on Windows; then restart Claude Desktop"
         }
         Client::ClaudeCode => "goes into .mcp.json in the project's root folder",
         Client::Vscode => {
@@ -417,6 +416,24 @@ mod tests {
         let servers = document[key].as_object().unwrap();
         assert_eq!(servers.len(), 1, "{document}");
         servers["notes"].clone()
+    }
+
+    #[test]
+    fn the_page_of_clients_shows_these_snippets() {
+        let page = include_str!("../../docs/clients.md");
+        let server = Server::Stdio {
+            name: "notes".to_owned(),
+            command: "/usr/local/bin/toolhost".to_owned(),
+            args: ["--manifest", "/home/me/notes/toolhost.toml", "serve"]
+                .map(str::to_owned)
+                .into(),
+        };
+        for client in ALL {
+            for server in [&server, &http(true)] {
+                let snippet = config(client, server);
+                assert!(page.contains(&snippet), "{client:?}: not there:\n{snippet}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `cargo xtask mcp`: the clients and the conformance suite that the protocol's tests run.
 
-use crate::{asks_for_help, root, run, ui};
+use crate::{asks_for_help, guests, root, run, ui};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 const HELP: &str = "\
 Install what the tests of `toolhost serve` need into target/mcp, unless it is there: the protocol's conformance suite,
-its SDKs for TypeScript and Python, its Inspector, and the Node that they run on. Needs npm, and Python 3.10 or newer.
+its SDKs for TypeScript and Python, its Inspector, and the Node that they run on. Needs npm, and Python 3.10 or newer (on
+Debian, apt-get installs python3-venv if it is missing).
 
 Usage: cargo xtask mcp";
 
@@ -70,11 +71,12 @@ fn pip(venv: &Path) -> Result<()> {
         return Ok(());
     }
     ui::say(format_args!("pip install {name}=={version}"));
-    let mut make = Command::new("python3");
-    make.args(["-m", "venv", "--clear"]).arg(venv);
-    run(&mut make).context(
-        "for the protocol's tests: is Python 3.10 or newer installed, and on Debian python3-venv?",
-    )?;
+    if make_venv(venv).is_err() {
+        // Debian keeps what a venv's pip comes from in a package of its own.
+        guests::apt_install(&["python3-venv"])
+            .and_then(|()| make_venv(venv))
+            .context("for the protocol's tests: is Python 3.10 or newer installed?")?;
+    }
     let mut pip = Command::new(&python);
     pip.args([
         "-m",
@@ -85,6 +87,11 @@ fn pip(venv: &Path) -> Result<()> {
     ]);
     pip.arg(format!("{name}=={version}"));
     run(&mut pip).context("the Python SDK, for the protocol's tests")
+}
+
+fn make_venv(venv: &Path) -> Result<()> {
+    let mut python = Command::new("python3");
+    run(python.args(["-m", "venv", "--clear"]).arg(venv))
 }
 
 fn has_pip(python: &Path, name: &str, version: &str) -> bool {
