@@ -4,6 +4,8 @@ mod agent;
 mod ask;
 mod call;
 mod check;
+#[expect(dead_code, reason = "`toolhost serve --print-config` is to use it")]
+mod clients;
 mod dry_run;
 mod grants;
 mod inspect;
