@@ -4,7 +4,6 @@ mod agent;
 mod ask;
 mod call;
 mod check;
-#[expect(dead_code, reason = "`toolhost serve --print-config` is to use it")]
 mod clients;
 mod dry_run;
 mod grants;
@@ -220,7 +219,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
 
 fn start_log(verbose: u8, masks: &Masks) {
     let level = match verbose {
-        0 => "warn",
+        // A client's mistake is answered, and nobody else's concern.
+        0 => "warn,rmcp=error",
         1 => "toolhost=info,warn",
         _ => "toolhost=debug,info",
     };

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use toolhost::Manifest;
 use toolhost::mcp::{Server, ServerInfo};
 
+use super::clients::{self, Client};
 use super::{ANSWERED, HostOptions, INTERRUPTED, Session, Status, parse_timeout};
 use reload::Reload;
 
@@ -25,6 +26,10 @@ pub(super) struct ServeOptions {
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     grace: Option<Duration>,
 
+    /// Print what the configuration of an MCP client has to say of this server, and do nothing else
+    #[arg(long, value_name = "CLIENT")]
+    print_config: Option<Client>,
+
     #[command(flatten)]
     host: HostOptions,
 }
@@ -32,6 +37,9 @@ pub(super) struct ServeOptions {
 pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
     let interrupts = session.interrupts.clone();
     let manifest = session.effective_manifest(&options.host)?;
+    if let Some(client) = options.print_config {
+        return print_config(client, &manifest, options.http);
+    }
     if let Some(address) = options.http {
         check_exposure(&manifest, address)?;
     }
@@ -61,6 +69,39 @@ pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Resu
             Ok(ended(cancelled))
         }
     }
+}
+
+fn print_config(
+    client: Client,
+    manifest: &Manifest,
+    address: Option<SocketAddr>,
+) -> anyhow::Result<Status> {
+    let server = match address {
+        None => clients::Server::stdio(&std::env::current_exe()?, &manifest.file)?,
+        Some(address) => {
+            if address.port() == 0 {
+                bail!("a client's configuration needs a port: --http with another than 0");
+            }
+            let serve = &manifest.serve;
+            let scheme = match serve.tls {
+                Some(_) => "https",
+                None => "http",
+            };
+            let host = match (address.ip().is_unspecified(), serve.hosts.first()) {
+                (true, Some(host)) => host.to_string(),
+                (true, None) => format!("localhost:{}", address.port()),
+                (false, _) => address.to_string(),
+            };
+            let needs_token = serve.auth.is_required();
+            clients::Server::http(
+                &manifest.file,
+                &format!("{scheme}://{host}/mcp"),
+                needs_token,
+            )?
+        }
+    };
+    clients::print(client, &server)?;
+    Ok(ANSWERED)
 }
 
 fn check_exposure(manifest: &Manifest, address: SocketAddr) -> anyhow::Result<()> {

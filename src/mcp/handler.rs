@@ -210,6 +210,15 @@ impl ServerHandler for Session {
         self.hub.offer().tool(name).cloned()
     }
 
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: Context,
+    ) -> Result<CustomResult, ErrorData> {
+        let message = format!("method not found: {}", request.method);
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None))
+    }
+
     async fn list_tools(
         &self,
         request: Option<PaginatedRequestParams>,
