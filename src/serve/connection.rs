@@ -143,6 +143,9 @@ fn respond(
     let response = Service::call(&mut router, request);
     async move {
         let response = response.await?;
-        Ok(response.map(|body| Response { body, running }))
+        Ok(response.map(|body| Response {
+            body,
+            _running: running,
+        }))
     }
 }

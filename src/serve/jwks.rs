@@ -40,6 +40,7 @@ pub(super) struct Jwks {
     known: RwLock<Option<Arc<Known>>>,
     /// When they were last asked for; held while they are.
     asked: Mutex<Option<Instant>>,
+    interval: Duration,
 }
 
 struct Known {
@@ -84,7 +85,15 @@ impl Jwks {
             address: config.jwks.clone(),
             known: RwLock::default(),
             asked: Mutex::default(),
+            interval: INTERVAL,
         })
+    }
+
+    /// Has the issuer asked as often as tokens come.
+    #[cfg(test)]
+    pub(super) fn impatient(mut self) -> Jwks {
+        self.interval = Duration::ZERO;
+        self
     }
 
     /// The key that a token's header names.
@@ -121,7 +130,7 @@ impl Jwks {
     /// Asks the issuer, unless that was done just now. Whoever comes meanwhile waits for the answer.
     async fn refresh(&self) {
         let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|asked| asked.elapsed() < INTERVAL) {
+        if asked.is_some_and(|asked| asked.elapsed() < self.interval) {
             return;
         }
         *asked = Some(Instant::now());
