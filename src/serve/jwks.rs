@@ -110,7 +110,7 @@ impl Jwks {
         match known.as_ref().map(|known| known.find(id, algorithm)) {
             Some(Err(NoKey::Unknown)) | None => {}
             Some(found) => {
-                if known.is_some_and(|known| known.at.elapsed() > FRESH) {
+                if known.is_some_and(|known| known.at.elapsed() > FRESH) && self.may_ask() {
                     let this = Arc::clone(self);
                     tokio::spawn(async move { this.refresh().await });
                 }
@@ -125,6 +125,12 @@ impl Jwks {
     fn known(&self) -> Option<Arc<Known>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.clone().filter(|known| known.at.elapsed() <= KEPT)
+    }
+
+    /// Whether nobody does, or did just now.
+    fn may_ask(&self) -> bool {
+        let asked = self.asked.try_lock();
+        asked.is_ok_and(|asked| asked.is_none_or(|asked| asked.elapsed() >= self.interval))
     }
 
     /// Asks the issuer, unless that was done just now. Whoever comes meanwhile waits for the answer.

@@ -16,6 +16,7 @@ use axum::body::{Body, Bytes};
 use axum::routing::post;
 use axum::{Extension, Router};
 use futures_util::StreamExt;
+use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +28,11 @@ use crate::manifest::ServeConfig;
 
 /// Longer than anything here takes: whoever waits for so long waits for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A manifest without `[serve]`.
+fn plain() -> ServeConfig {
+    ServeConfig::default()
+}
 
 struct Server {
     address: SocketAddr,
@@ -76,7 +82,8 @@ impl Drop for Server {
 
 /// `POST` says who was let through with what; `GET` streams an event for each permit, without end.
 fn mcp(events: Arc<Semaphore>) -> Router {
-    let echo = async |Extension(principal): Extension<Principal>, body: Bytes| {
+    let echo = async |Extension(principal): Extension<Principal>, head: HeaderMap, body: Bytes| {
+        assert!(!head.contains_key("authorization"), "the token has passed");
         let tools = principal.tools.as_deref();
         json!({
             "name": &*principal.name,

@@ -12,7 +12,7 @@ fn post(head: &str) -> String {
 
 #[tokio::test]
 async fn a_body_is_taken_up_to_its_bound() {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.max_body = ByteSize::b(1000);
     let server = Server::start(&config).await;
     let body = |length: usize| "x".repeat(length);
@@ -39,7 +39,7 @@ async fn a_body_is_taken_up_to_its_bound() {
 
 #[tokio::test]
 async fn a_body_has_only_so_much_time() {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.body_timeout = SHORT;
     let server = Server::start(&config).await;
     let mut client = server.connect().await;
@@ -52,7 +52,7 @@ async fn a_body_has_only_so_much_time() {
 
 #[tokio::test]
 async fn a_head_has_only_so_much_time_however_steadily_it_comes() {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.header_timeout = SHORT;
     let server = Server::start(&config).await;
     for before in ["", &get(&server, "/healthz")] {
@@ -97,7 +97,7 @@ async fn a_head_is_taken_up_to_its_bounds() {
 
 #[tokio::test]
 async fn what_is_idle_is_closed_and_a_stream_is_not() {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.header_timeout = SHORT;
     config.body_timeout = SHORT;
     config.idle_timeout = SHORT;

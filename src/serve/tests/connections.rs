@@ -14,7 +14,7 @@ fn allow_descriptors(count: u64) {
 #[tokio::test]
 async fn a_thousand_that_do_nothing_keep_nobody_out() {
     allow_descriptors(4000);
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.max_connections = 1000;
     // Nobody is served because somebody has waited for long enough.
     config.header_timeout = 10 * PATIENCE;
@@ -44,7 +44,7 @@ async fn a_thousand_that_do_nothing_keep_nobody_out() {
 
 #[tokio::test]
 async fn one_that_is_served_makes_no_room() {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.max_connections = 2;
     let server = Server::start(&config).await;
     let mut busy = [server.connect().await, server.connect().await];
@@ -66,7 +66,7 @@ async fn one_that_is_served_makes_no_room() {
 
 #[tokio::test]
 async fn more_may_be_open_after_a_reload() {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.max_connections = 1;
     let server = Server::start(&config).await;
     let mut busy = server.connect().await;

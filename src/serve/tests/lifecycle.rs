@@ -50,7 +50,7 @@ async fn a_server_that_drains_finishes_what_it_has_and_takes_nothing_new() {
 
 #[tokio::test]
 async fn a_connection_that_does_nothing_does_not_hold_up_the_end() {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.header_timeout = 10 * PATIENCE;
     config.idle_timeout = 10 * PATIENCE;
     let mut server = Server::start(&config).await;

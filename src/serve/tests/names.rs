@@ -1,16 +1,15 @@
 //! `Host`, `Origin`, and what pages are let read.
 
 use super::*;
-use crate::manifest::{AuthConfig, TokenConfig, TokenDigest};
+use crate::manifest::{TokenConfig, TokenDigest};
 
 /// A server with names of its own, where nobody is let through to `/mcp`.
 async fn named() -> Server {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.hosts = ["tools.example.com", "tools.example.org:8443"]
         .map(|it| it.parse().unwrap())
         .into();
     config.origins = vec!["https://app.example.com".parse().unwrap()];
-    config.auth = AuthConfig::default();
     let token = TokenConfig::new("a", TokenDigest::of("sesame"));
     config.auth.tokens.push(token);
     Server::start(&config).await

@@ -21,7 +21,7 @@ fn oauth(issuer: &Issuer) -> OauthConfig {
 }
 
 async fn serve(oauth: OauthConfig) -> Server {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.auth.oauth = Some(oauth);
     // So that a test can be many clients.
     config.proxies = vec!["127.0.0.1".parse().unwrap()];

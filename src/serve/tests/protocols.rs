@@ -148,7 +148,7 @@ fn a_file_that_cannot_be_used_is_named() {
 
 #[tokio::test]
 async fn http_2_passes_the_same_checks() {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     config.idle_timeout = Duration::from_millis(100);
     let server = Server::start(&config).await;
     crate::tls::config().unwrap();

@@ -6,7 +6,7 @@ use super::*;
 use crate::manifest::{TokenConfig, TokenDigest};
 
 fn clients(names: &[(&str, &str)]) -> ServeConfig {
-    let mut config = ServeConfig::default();
+    let mut config = plain();
     for (name, token) in names {
         config
             .auth
