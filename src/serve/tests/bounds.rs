@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 
 use super::*;
 
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(250);
 
 fn post(head: &str) -> String {
     format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{head}\r\n")

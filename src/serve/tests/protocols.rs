@@ -74,7 +74,7 @@ async fn connect(server: &Server, client: &TlsConnector) -> std::io::Result<TlsS
 async fn https_is_spoken_and_nothing_else() {
     let files = Files::new();
     let mut config = files.config();
-    config.header_timeout = Duration::from_millis(100);
+    config.header_timeout = Duration::from_millis(500);
     let server = Server::start(&config).await;
     for (offered, chosen) in [
         (&["h2", "http/1.1"][..], Some("h2")),
@@ -151,7 +151,6 @@ async fn http_2_passes_the_same_checks() {
     let mut config = plain();
     config.idle_timeout = Duration::from_millis(100);
     let server = Server::start(&config).await;
-    crate::tls::config().unwrap();
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured((*crate::tls::config().unwrap()).clone())
         .no_proxy()
@@ -178,4 +177,13 @@ async fn http_2_passes_the_same_checks() {
     server.lifecycle.drain.cancel();
     server.events.add_permits(1);
     assert_eq!(stream.chunk().await.unwrap().unwrap(), "data: 1\n\n");
+    server.lifecycle.stop.cancel();
+    let ended = tokio::time::timeout(PATIENCE, stream.chunk()).await;
+    ended.expect("it is told to stop").unwrap_err();
+    // Nobody is left who would let an event out.
+    let begun = tokio::time::Instant::now();
+    while Arc::strong_count(&server.events) > 1 {
+        assert!(begun.elapsed() < PATIENCE, "something still runs");
+        tokio::task::yield_now().await;
+    }
 }
