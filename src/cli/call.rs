@@ -52,13 +52,15 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
     };
     let printer = options.result.printer(&manifest);
     let ended = run_one(&host, call, &interrupts).await;
+    if matches!(ended.outcome, Err(CallError::Cancelled)) {
+        return Ok(INTERRUPTED);
+    }
     if printer.full {
         printer.encoder(Format::Json, &host).pretty(&ended)?;
     } else {
         writeln!(std::io::stdout(), "{}", printer.text(&ended))?;
     }
     Ok(match &ended.outcome {
-        Err(CallError::Cancelled) => INTERRUPTED,
         Err(_) if options.result.fail_on_error => ERROR_RESULT,
         _ => ANSWERED,
     })

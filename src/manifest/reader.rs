@@ -264,7 +264,7 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
     let found = match value.get_ref() {
         // Somebody may have put the secret itself there.
         DeValue::String(_)
-            if [".secrets", ".http-headers", "agent.key", ".auth.tokens"]
+            if [".secrets", ".http-headers", "agent.key", "serve.auth"]
                 .iter()
                 .any(|it| path.contains(it)) =>
         {

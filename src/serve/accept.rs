@@ -56,7 +56,13 @@ pub(super) async fn accept(
 async fn take(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, std::net::SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok((stream, address)) => {
+                // What is written is whole messages: waiting for more of them delays the last.
+                if let Err(error) = stream.set_nodelay(true) {
+                    warn!("no TCP_NODELAY: {error}");
+                }
+                return (stream, address);
+            }
             // The client's doing.
             Err(error)
                 if matches!(
@@ -73,5 +79,23 @@ async fn take(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, std::ne
                 tokio::time::sleep(BREATH).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_message_waits_for_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let slots = Arc::new(Slots::new(1));
+        let (accepted, client) = tokio::join!(take(&listener, &slots), client);
+        assert!(accepted.0.nodelay().unwrap());
+        assert!(
+            !client.unwrap().nodelay().unwrap(),
+            "it is not so by itself"
+        );
     }
 }

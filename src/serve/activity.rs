@@ -133,7 +133,8 @@ impl Drop for Running {
 /// A response's body, which ends its request when it is over.
 pub(super) struct Response {
     pub(super) body: Body,
-    pub(super) running: Running,
+    /// Dropped with it.
+    pub(super) _running: Running,
 }
 
 impl HttpBody for Response {

@@ -57,10 +57,6 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn run(self, stream: TcpStream) {
-        // What is written is whole messages: waiting for more of them delays the last.
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!("no TCP_NODELAY: {error}");
-        }
         let (stop, evicted) = (
             self.lifecycle.stop.clone(),
             self.slot.activity.evicted.clone(),
@@ -143,6 +139,9 @@ fn respond(
     let response = Service::call(&mut router, request);
     async move {
         let response = response.await?;
-        Ok(response.map(|body| Response { body, running }))
+        Ok(response.map(|body| Response {
+            body,
+            _running: running,
+        }))
     }
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::middleware::Next;
 use axum::response::Response;
+use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
+use tracing::debug;
 
 use super::Lifecycle;
 use super::auth::Refused;
@@ -78,13 +80,14 @@ async fn admit(
     };
     let address = client_address(&request, &state.config.proxies).map(Client::from);
     let address = address.unwrap_or(Client::Others);
-    let may_fail = request.headers().contains_key(http::header::AUTHORIZATION);
+    let may_fail = request.headers().contains_key(AUTHORIZATION);
     if may_fail && let Some(wait) = shared.failures.wait(&address, Instant::now()) {
         return too_many("too many tokens that were not taken", wait);
     }
     let principal = match state.auth.check(request.headers()).await {
         Ok(principal) => principal,
         Err(refused) => {
+            debug!("a request of {address:?} is not let through: {refused:?}");
             if matches!(refused, Refused::Invalid(_) | Refused::Malformed) {
                 // Nothing left: the next one is not looked at.
                 let _ = shared.failures.take(address, Instant::now());
@@ -103,6 +106,8 @@ async fn admit(
     }
     let most = usize::try_from(state.config.max_body.as_u64()).unwrap_or(usize::MAX);
     let mut request = take_in(request, most, state.config.body_timeout).await?;
+    // Whoever is behind this knows who it is, and needs nothing that could be repeated elsewhere.
+    request.headers_mut().remove(AUTHORIZATION);
     request.extensions_mut().insert(principal);
     Ok(request)
 }

@@ -40,6 +40,7 @@ pub(super) struct Jwks {
     known: RwLock<Option<Arc<Known>>>,
     /// When they were last asked for; held while they are.
     asked: Mutex<Option<Instant>>,
+    interval: Duration,
 }
 
 struct Known {
@@ -84,7 +85,15 @@ impl Jwks {
             address: config.jwks.clone(),
             known: RwLock::default(),
             asked: Mutex::default(),
+            interval: INTERVAL,
         })
+    }
+
+    /// Has the issuer asked as often as tokens come.
+    #[cfg(test)]
+    pub(super) fn impatient(mut self) -> Jwks {
+        self.interval = Duration::ZERO;
+        self
     }
 
     /// The key that a token's header names.
@@ -101,7 +110,7 @@ impl Jwks {
         match known.as_ref().map(|known| known.find(id, algorithm)) {
             Some(Err(NoKey::Unknown)) | None => {}
             Some(found) => {
-                if known.is_some_and(|known| known.at.elapsed() > FRESH) {
+                if known.is_some_and(|known| known.at.elapsed() > FRESH) && self.may_ask() {
                     let this = Arc::clone(self);
                     tokio::spawn(async move { this.refresh().await });
                 }
@@ -118,10 +127,16 @@ impl Jwks {
         known.clone().filter(|known| known.at.elapsed() <= KEPT)
     }
 
+    /// Whether nobody does, or did just now.
+    fn may_ask(&self) -> bool {
+        let asked = self.asked.try_lock();
+        asked.is_ok_and(|asked| asked.is_none_or(|asked| asked.elapsed() >= self.interval))
+    }
+
     /// Asks the issuer, unless that was done just now. Whoever comes meanwhile waits for the answer.
     async fn refresh(&self) {
         let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|asked| asked.elapsed() < INTERVAL) {
+        if asked.is_some_and(|asked| asked.elapsed() < self.interval) {
             return;
         }
         *asked = Some(Instant::now());

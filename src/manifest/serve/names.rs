@@ -110,11 +110,10 @@ impl FromStr for Origin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is not an origin: write for example \"https://app.example.com\", without a path"
-            )
-        };
+        // Not the text: a password may be in it.
+        let expected =
+            "not an origin: write for example \"https://app.example.com\", without a path";
+        let wrong = || expected.to_owned();
         let url = Url::parse(text).map_err(|_| wrong())?;
         let is_plain = matches!(url.scheme(), "http" | "https")
             && url.username().is_empty()
