@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod connection;
 mod cors;
+mod failures;
 mod front;
 mod gate;
 mod jwks;

@@ -14,7 +14,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::accept::accept;
 use super::auth::Auth;
-use super::rate::Allowance;
+use super::failures::Allowance;
+use super::rate::Requests;
 use super::refuse::refuse;
 use super::slots::Slots;
 use super::{Lifecycle, gate, metadata, tls};
@@ -54,7 +55,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) config: ServeConfig,
     pub(super) auth: Auth,
-    pub(super) requests: Option<Arc<Allowance>>,
+    pub(super) requests: Option<Arc<Requests>>,
     pub(super) tls: Option<TlsAcceptor>,
 }
 
@@ -108,9 +109,9 @@ impl Front {
         let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
         let metadata =
             get(async move || -> Response { metadata::respond(shared.state().auth.oauth()) });
-        let ready = get(async move || match seen.unready() {
-            None => (StatusCode::OK, "ok\n"),
-            Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        let ready = get(async move || match seen.is_draining() {
+            false => (StatusCode::OK, "ok\n"),
+            true => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         });
         Router::new()
             // Before the layer, which is for all that is at `/mcp` and nothing else.
@@ -140,7 +141,7 @@ impl State {
             Some(before) => before.requests.clone(),
             None => config.rate_limit.map(|rate| {
                 let burst = config.rate_burst.unwrap_or(rate);
-                Arc::new(Allowance::new(rate, burst))
+                Arc::new(Requests::new(rate, burst))
             }),
         };
         Ok(State {

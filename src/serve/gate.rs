@@ -59,7 +59,8 @@ pub(super) async fn inner(
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    if let Some(why) = lifecycle.unready() {
+    if lifecycle.is_draining() {
+        let why = "the server is ending";
         return refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY);
     }
     let state = shared.state();
@@ -100,7 +101,7 @@ async fn admit(
             true => Client::Named(Arc::clone(&principal.name)),
             false => address,
         };
-        if let Err(wait) = requests.take(client, Instant::now()) {
+        if let Err(wait) = requests.take(client) {
             return too_many("too many requests", wait);
         }
     }

@@ -1,13 +1,15 @@
-//! How often a client may do something, by the time at which its allowance is whole again (GCRA).
+//! How often a client may send requests.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
 /// Clients that are remembered at once; more of them share one allowance.
-const MAX_CLIENTS: usize = 50_000;
+pub(super) const MAX_CLIENTS: usize = 50_000;
 
 /// Who is counted as one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,25 +35,22 @@ impl From<IpAddr> for Client {
     }
 }
 
-/// What each client may do at once, and how fast that grows back.
-pub(super) struct Allowance {
-    /// What one costs.
-    interval: Duration,
-    /// How far ahead of the clock a client may be.
-    burst: Duration,
-    /// When each will have its whole allowance again; who has it is not in here for long.
-    whole_at: Mutex<HashMap<Client, Instant>>,
+/// What all clients may send.
+pub(super) struct Requests {
+    limiter: DefaultKeyedRateLimiter<Client>,
+    clock: DefaultClock,
     max_clients: usize,
+    looked: Mutex<Option<Instant>>,
 }
 
-impl Allowance {
+impl Requests {
     pub(super) fn new(a_second: NonZeroU32, burst: NonZeroU32) -> Self {
-        let interval = Duration::from_secs(1) / a_second.get();
-        Allowance {
-            interval,
-            burst: interval * burst.get(),
-            whole_at: Mutex::default(),
+        let quota = Quota::per_second(a_second).allow_burst(burst);
+        Requests {
+            limiter: RateLimiter::keyed(quota),
+            clock: DefaultClock::default(),
             max_clients: MAX_CLIENTS,
+            looked: Mutex::default(),
         }
     }
 
@@ -60,43 +59,33 @@ impl Allowance {
     /// # Errors
     ///
     /// How long until it has.
-    pub(super) fn take(&self, client: Client, now: Instant) -> Result<(), Duration> {
-        self.with(client, now, |whole_at| {
-            let next = (*whole_at).max(now) + self.interval;
-            match next.saturating_duration_since(now + self.burst) {
-                Duration::ZERO => {
-                    *whole_at = next;
-                    Ok(())
-                }
-                wait => Err(wait),
-            }
-        })
-    }
-
-    /// How long until the client has one, if it has none: without taking any.
-    pub(super) fn wait(&self, client: &Client, now: Instant) -> Option<Duration> {
-        let whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = whole_at.get(client).or_else(|| {
-            let is_full = whole_at.len() >= self.max_clients;
-            is_full.then(|| whole_at.get(&Client::Others)).flatten()
-        })?;
-        let wait = (*known + self.interval).saturating_duration_since(now + self.burst);
-        (!wait.is_zero()).then_some(wait)
-    }
-
-    fn with<T>(&self, client: Client, now: Instant, f: impl FnOnce(&mut Instant) -> T) -> T {
-        let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut client = client;
-        if whole_at.len() >= self.max_clients && !whole_at.contains_key(&client) {
-            // As rarely as it pays: only once a tenth can be forgotten is there room again.
-            let is_recent = |at: &Instant| *at > now;
-            if whole_at.values().filter(|at| !is_recent(at)).count() > self.max_clients / 10 {
-                whole_at.retain(|_, at| is_recent(at));
-            } else {
-                client = Client::Others;
-            }
+    pub(super) fn take(&self, client: Client) -> Result<(), Duration> {
+        if self.is_full() {
+            self.forget();
         }
-        f(whole_at.entry(client).or_insert(now))
+        let client = if self.is_full() {
+            Client::Others
+        } else {
+            client
+        };
+        self.limiter
+            .check_key(&client)
+            .map_err(|until| until.wait_time_from(self.clock.now()))
+    }
+
+    fn is_full(&self) -> bool {
+        self.limiter.len() >= self.max_clients
+    }
+
+    /// Who has its whole allowance again need not be remembered. To look takes time, and whoever has
+    /// filled it could have it looked at with every request.
+    fn forget(&self) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.is_none_or(|looked| looked.elapsed() > PAUSE) {
+            self.limiter.retain_recent();
+            *looked = Some(Instant::now());
+        }
     }
 }
 
@@ -104,58 +93,39 @@ impl Allowance {
 mod tests {
     use super::*;
 
-    fn allowance(a_second: u32, burst: u32) -> Allowance {
+    fn requests(a_second: u32, burst: u32) -> Requests {
         let count = |count| NonZeroU32::new(count).unwrap();
-        Allowance::new(count(a_second), count(burst))
+        Requests::new(count(a_second), count(burst))
     }
 
-    fn name(name: &str) -> Client {
-        Client::Named(name.into())
-    }
-
-    #[test]
-    fn a_burst_passes_and_then_as_much_as_grows_back() {
-        let (allowance, start) = (allowance(10, 3), Instant::now());
-        let take = |after| allowance.take(name("a"), start + Duration::from_millis(after));
-        let taken = [take(0), take(0), take(0)];
-        assert_eq!(taken, [Ok(()); 3]);
-        assert_eq!(take(0), Err(Duration::from_millis(100)));
-        assert_eq!(take(60), Err(Duration::from_millis(40)));
-        assert_eq!(take(100), Ok(()));
-        assert_eq!(take(100), Err(Duration::from_millis(100)));
-        // Never more than the burst, however long nothing was taken.
-        assert_eq!([take(9000), take(9000), take(9000)], [Ok(()); 3]);
-        assert!(take(9000).is_err());
-        assert_eq!(allowance.take(name("b"), start), Ok(()));
+    fn name(name: impl ToString) -> Client {
+        Client::Named(name.to_string().into())
     }
 
     #[test]
-    fn to_ask_takes_nothing() {
-        let (allowance, now) = (allowance(1, 1), Instant::now());
-        assert_eq!(allowance.wait(&name("a"), now), None);
-        assert_eq!(allowance.take(name("a"), now), Ok(()));
-        let second = Duration::from_secs(1);
-        assert_eq!(allowance.wait(&name("a"), now), Some(second));
-        assert_eq!(allowance.wait(&name("a"), now + second), None);
-        assert_eq!(allowance.take(name("a"), now + second), Ok(()));
-    }
-
-    #[test]
-    fn clients_without_end_share_one_allowance_and_are_forgotten() {
-        let mut allowance = allowance(1, 1);
-        allowance.max_clients = 10;
-        let now = Instant::now();
-        for n in 0..10 {
-            assert_eq!(allowance.take(name(&n.to_string()), now), Ok(()));
+    fn a_burst_passes_and_the_next_is_told_to_wait() {
+        let requests = requests(1, 3);
+        for _ in 0..3 {
+            assert_eq!(requests.take(name("a")), Ok(()));
         }
-        assert_eq!(allowance.take(name("first of the others"), now), Ok(()));
-        assert!(allowance.take(name("second of them"), now).is_err());
-        assert!(allowance.wait(&name("third of them"), now).is_some());
-        assert!(allowance.whole_at.lock().unwrap().len() <= 11);
-        let later = now + Duration::from_secs(2);
-        assert_eq!(allowance.take(name("x"), later), Ok(()));
-        assert_eq!(allowance.take(name("y"), later), Ok(()));
-        assert_eq!(allowance.whole_at.lock().unwrap().len(), 2);
+        let wait = requests.take(name("a")).unwrap_err();
+        assert!(
+            !wait.is_zero() && wait <= Duration::from_secs(1),
+            "{wait:?}"
+        );
+        assert_eq!(requests.take(name("b")), Ok(()));
+    }
+
+    #[test]
+    fn clients_without_end_share_one_allowance() {
+        let mut requests = requests(1, 1);
+        requests.max_clients = 10;
+        for n in 0..10 {
+            assert_eq!(requests.take(name(n)), Ok(()));
+        }
+        assert_eq!(requests.take(name("first of the others")), Ok(()));
+        assert!(requests.take(name("second of them")).is_err());
+        assert!(requests.limiter.len() <= 11);
     }
 
     #[test]

@@ -3,21 +3,6 @@
 use super::*;
 
 #[tokio::test]
-async fn while_it_loads_it_takes_no_messages() {
-    let server = Server::start(&ServeConfig::default()).await;
-    server.lifecycle.set_loading(true);
-    let mut client = server.connect().await;
-    assert_eq!(client.ask(&get(&server, "/healthz")).await.status, 200);
-    assert_eq!(client.ask(&get(&server, "/readyz")).await.status, 503);
-    let reply = client.ask(&message("")).await;
-    assert_eq!(reply.status, 503);
-    assert!(reply.retry_after().is_some());
-    server.lifecycle.set_loading(false);
-    assert_eq!(client.ask(&get(&server, "/readyz")).await.status, 200);
-    assert_eq!(client.ask(&message("")).await.status, 200);
-}
-
-#[tokio::test]
 async fn a_server_that_drains_finishes_what_it_has_and_takes_nothing_new() {
     let mut server = Server::start(&ServeConfig::default()).await;
     let mut running = server.connect().await;
