@@ -23,15 +23,17 @@ use crate::limits::Limits;
 use crate::permissions::{Permissions, SecretSource};
 use crate::summarize::Summarize;
 pub use agent::AgentConfig;
-use agent::read_agent;
 #[cfg(feature = "agent")]
-pub(crate) use agent::{is_in_the_clear, is_loopback};
+pub(crate) use agent::is_in_the_clear;
+#[cfg(any(feature = "agent", feature = "mcp"))]
+pub(crate) use agent::is_loopback;
+use agent::read_agent;
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
 use grants::read_permissions;
-pub use mcp::{McpConfig, McpTransport};
 use mcp::read_servers;
+pub use mcp::{McpConfig, McpTransport};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
 use reader::{Source, Table, expect_string, expect_table, to_json};
@@ -316,7 +318,10 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         mcp = read_servers(table, &host, &folder, source);
         for server in &mcp {
             if plugins.contains_key(&server.name) {
-                let message = format!("`{0}` is the name of a plugin and of an MCP server", server.name);
+                let message = format!(
+                    "`{0}` is the name of a plugin and of an MCP server",
+                    server.name
+                );
                 source.problem_at(server.at, message);
             }
         }

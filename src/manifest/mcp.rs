@@ -212,7 +212,11 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
     if let Some(value) = table.get("cwd")
         && !cwd.is_dir()
     {
-        let message = format!("`{}`: there is no folder {}", table.path("cwd"), cwd.display());
+        let message = format!(
+            "`{}`: there is no folder {}",
+            table.path("cwd"),
+            cwd.display()
+        );
         source.problem(value.span(), message);
     }
     let program = program?;
