@@ -59,7 +59,7 @@ pub(crate) struct Plugin {
 
 /// What serves a plugin's calls.
 enum Backend {
-    Component(Component),
+    Component(Box<Component>),
     #[cfg(feature = "mcp")]
     Server(Server),
 }
@@ -205,7 +205,7 @@ impl Compiled {
             config: self.config,
             tools,
             listed,
-            backend: Backend::Component(component),
+            backend: Backend::Component(Box::new(component)),
         })
     }
 
@@ -397,30 +397,22 @@ impl Plugin {
             Ok(arguments) => arguments.to_owned(),
             Err(error) => return Served::refused(error),
         };
-        let component = match &self.backend {
-            Backend::Component(component) => component,
+        match &self.backend {
+            Backend::Component(component) => {
+                let request = wit::Call {
+                    name: tool.own_name.clone(),
+                    arguments,
+                    id: call.id.unwrap_or_default(),
+                    resumed: call.resumed.map(|resumed| questions::resumption(*resumed)),
+                };
+                component.call(request, tool, limits, turn).await
+            }
             #[cfg(feature = "mcp")]
             Backend::Server(server) => {
-                return server
-                    .call(&tool.own_name, &arguments, tool.output.as_ref(), turn)
-                    .await;
+                let schema = tool.output.as_ref();
+                server.call(&tool.own_name, &arguments, schema, turn).await
             }
-        };
-        let request = wit::Call {
-            name: tool.own_name.clone(),
-            arguments,
-            id: call.id.unwrap_or_default(),
-            resumed: call.resumed.map(|resumed| questions::resumption(*resumed)),
-        };
-        let run = async |store: &mut Store<Sandbox>| {
-            let plugin = component.pre.instantiate_async(&mut *store).await?;
-            let tools = plugin.toolhost_plugin_tools();
-            tools.call_call_tool(store, &request).await
-        };
-        let ended = component.run(limits, turn, run).await;
-        ended.into_served(limits, |output| {
-            convert::output(output, tool.output.as_ref())
-        })
+        }
     }
 
     /// Whether it has resources at all.
@@ -546,6 +538,24 @@ impl Plugin {
 }
 
 impl Component {
+    async fn call(
+        &self,
+        request: wit::Call,
+        tool: &PluginTool,
+        limits: &Limits,
+        turn: Turn<'_>,
+    ) -> Served {
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = self.pre.instantiate_async(&mut *store).await?;
+            let tools = plugin.toolhost_plugin_tools();
+            tools.call_call_tool(store, &request).await
+        };
+        let ended = self.run(limits, turn, run).await;
+        ended.into_served(limits, |output| {
+            convert::output(output, tool.output.as_ref())
+        })
+    }
+
     async fn run<R>(
         &self,
         limits: &Limits,

@@ -61,7 +61,7 @@ pub(super) fn read_env(table: &mut Table, source: &mut Source) -> BTreeMap<Strin
     };
     for (key, value, path) in table.entries() {
         let name = key.get_ref();
-        if name.is_empty() || name.contains(['=', '\0']) {
+        if !is_variable(name) {
             let message = format!("`{name}` cannot be the name of a variable");
             source.problem(key.span(), message);
         }
@@ -70,6 +70,11 @@ pub(super) fn read_env(table: &mut Table, source: &mut Source) -> BTreeMap<Strin
         }
     }
     env
+}
+
+/// Whether it can be the name of a variable.
+pub(super) fn is_variable(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
 }
 
 /// Secrets by name.

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::agent::is_in_the_clear;
 use super::bounds::{read_duration, read_size};
-use super::grants::{read_env, read_http_header, read_secret, read_secrets};
+use super::grants::{is_variable, read_env, read_http_header, read_secret, read_secrets};
 use super::reader::{Source, Table, expect_string, expect_table};
 use super::{HostConfig, MAX_CONCURRENCY, is_name, read_naming};
 use crate::error::Location;
@@ -157,9 +157,15 @@ fn read_server(
         );
     }
     if let Some(McpTransport::Command { env, .. }) = &command {
-        for secret in secrets.keys().filter(|name| env.contains_key(*name)) {
-            let message = format!("`mcp.{name}` has `{secret}` in `env` and in `secrets`");
-            source.problem_at(Some(at), message);
+        for secret in secrets.keys() {
+            if env.contains_key(secret) {
+                let message = format!("`mcp.{name}` has `{secret}` in `env` and in `secrets`");
+                source.problem_at(Some(at), message);
+            }
+            if !is_variable(secret) {
+                let message = format!("`mcp.{name}`: the secret `{secret}` cannot be a variable");
+                source.problem_at(Some(at), message);
+            }
         }
     }
     let mut limits = host.limits.clone();

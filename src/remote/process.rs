@@ -80,7 +80,7 @@ impl Process {
         let program = command.as_std().get_program().to_owned();
         let failed = |error: io::Error| {
             let program = program.display();
-            format!("`{program}` does not start: {error}")
+            format!("does not start: `{program}`: {error}")
         };
         let mut child = command.spawn().map_err(failed)?;
         let lost = || failed(io::Error::other("it has no pipes"));

@@ -23,11 +23,11 @@ async fn a_program_that_is_not_there_is_named() {
     let manifest = Manifest::parse(manifest, "/tmp/toolhost.toml").unwrap();
     let problem = try_load(manifest).await.unwrap_err().to_string();
     assert!(
-        problem.contains("`mcp.a` `no-such-program` does not start: "),
+        problem.contains("`mcp.a` does not start: `no-such-program`: "),
         "{problem}"
     );
     assert!(
-        problem.contains("`mcp.b` `/tmp/./no/such` does not start: "),
+        problem.contains("`mcp.b` does not start: `/tmp/no/such`: "),
         "{problem}"
     );
 }

@@ -25,9 +25,11 @@ mode = options.mode
 
 
 def note(line):
-    if options.state:
-        with open(options.state, "a") as state:
+    try:
+        with open(options.state or os.devnull, "a") as state:
             state.write(line + "\n")
+    except FileNotFoundError:
+        pass  # The test has what it wanted.
 
 
 def tool(name, properties=None, **more):
@@ -236,20 +238,19 @@ def stdio():
             while True:
                 print("x" * 100_000, file=sys.stderr, flush=True)
         threading.Thread(target=flood, daemon=True).start()
-    if mode == "floods":
-        def flood():
-            while True:
-                write({"jsonrpc": "2.0", "method": "notifications/message",
-                       "params": {"level": "info", "data": "x" * 1000}})
-                write({"jsonrpc": "2.0", "id": 10_000, "result": {"content": []}})
-        threading.Thread(target=flood, daemon=True).start()
-    if mode == "pings-and-is-deaf":
-        pass
+    def flood():
+        while True:
+            write({"jsonrpc": "2.0", "method": "notifications/message",
+                   "params": {"level": "info", "data": "x" * 1000}})
+            write({"jsonrpc": "2.0", "id": 10_000, "result": {"content": []}})
+
     for line in sys.stdin:
         message = json.loads(line)
         if "method" not in message:
             peer.reply(message)
         elif "id" in message:
+            if mode == "floods" and message["method"] == "tools/list":
+                threading.Thread(target=flood, daemon=True).start()
             if mode == "deaf" and message["method"] == "tools/call":
                 # Reads nothing more.
                 while True:
