@@ -224,11 +224,11 @@ impl<W: Write> Lines<W> {
 }
 
 impl CallAudit {
-    /// For a call of a plugin, by its name and digest, or of none.
+    /// For a call of a plugin, by its name and digest, or of none. An MCP server has no digest.
     pub(crate) fn new(
         log: &Arc<AuditLog>,
         call: &ToolCall,
-        plugin: Option<(&str, &Arc<str>)>,
+        plugin: Option<(&str, Option<&str>)>,
         mask: &Mask,
     ) -> CallAudit {
         let arguments = log.config.arguments.then(|| {
@@ -242,7 +242,7 @@ impl CallAudit {
                 id: call.id.clone(),
                 tool: call.name.clone(),
                 plugin: plugin.map(|(name, _)| name.to_owned()),
-                plugin_sha256: plugin.map(|(_, digest)| digest.to_string()),
+                plugin_sha256: plugin.and_then(|(_, digest)| digest).map(str::to_owned),
                 arguments_sha256: sha256(&call.arguments),
                 arguments,
             },

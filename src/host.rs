@@ -19,7 +19,7 @@ use tracing::{Instrument, debug_span};
 
 use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError};
-use crate::manifest::{Manifest, PluginConfig};
+use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::plugin::{Payload, Plugin, Served, Turn};
 use crate::registry::Registry;
@@ -64,8 +64,17 @@ struct Shared {
 pub struct Plan<'a> {
     /// The tool that is called.
     pub tool: &'a Tool,
-    /// The plugin that would serve it, with its limits and permissions.
-    pub plugin: &'a PluginConfig,
+    /// What would serve it.
+    pub by: Provider<'a>,
+}
+
+/// Where a tool comes from, with the limits of its calls.
+#[derive(Clone, Copy, Debug)]
+pub enum Provider<'a> {
+    /// A plugin, with its permissions.
+    Plugin(&'a PluginConfig),
+    /// An MCP server, which is in no sandbox.
+    Server(&'a McpConfig),
 }
 
 impl ToolHost {
@@ -78,7 +87,8 @@ impl ToolHost {
         Loader::new(manifest).load().await
     }
 
-    /// The tools, in the order of the plugins' names and of each plugin's own listing.
+    /// The tools, in the order of the plugins' names and of each plugin's own listing; then those of the
+    /// MCP servers.
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         let plugins = self.shared.registry.plugins.iter();
         plugins.flat_map(|plugin| plugin.tools.iter().map(|tool| &tool.tool))
@@ -86,18 +96,24 @@ impl ToolHost {
 
     /// The plugins, in the order of their names.
     pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
-        self.shared
-            .registry
-            .plugins
-            .iter()
+        let plugins = self.shared.registry.plugins.iter();
+        plugins
+            .filter(|plugin| plugin.component().is_some())
             .map(|plugin| &plugin.config)
+    }
+
+    /// The MCP servers, in the order of their names.
+    pub fn servers(&self) -> impl Iterator<Item = &McpConfig> {
+        let plugins = self.shared.registry.plugins.iter();
+        plugins.filter_map(|plugin| plugin.server())
     }
 
     /// What each plugin imports, in the order of [`plugins`](ToolHost::plugins), and which
     /// permissions it can make use of, as the manifest has them.
     pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
         let plugins = self.shared.registry.plugins.iter();
-        plugins.map(|plugin| (&*plugin.imports, &*plugin.usable))
+        let components = plugins.filter_map(|plugin| plugin.component());
+        components.map(|component| (&*component.imports, &*component.usable))
     }
 
     /// What a call would run, without running it.
@@ -112,7 +128,10 @@ impl ToolHost {
         tool.arguments(call, &plugin.config.limits)?;
         Ok(Plan {
             tool: &tool.tool,
-            plugin: &plugin.config,
+            by: match plugin.server() {
+                Some(server) => Provider::Server(server),
+                None => Provider::Plugin(&plugin.config),
+            },
         })
     }
 
@@ -188,7 +207,7 @@ impl ToolHost {
 
     fn ending(&self, queued: Instant, call: &ToolCall, plugin: Option<&Plugin>) -> Ending {
         let mask = &self.shared.mask;
-        let plugin = plugin.map(|plugin| (&*plugin.config.name, &plugin.sha256));
+        let plugin = plugin.map(|plugin| (&*plugin.config.name, plugin.sha256()));
         Ending {
             id: call.id.clone(),
             name: call.name.clone(),

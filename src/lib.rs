@@ -56,9 +56,13 @@ mod bindings;
 mod digest;
 mod engine;
 mod host;
+#[cfg(any(feature = "agent", feature = "mcp"))]
+mod http_client;
 mod mask;
 mod plugin;
 mod registry;
+#[cfg(feature = "mcp")]
+mod remote;
 mod sandbox;
 mod schema;
 #[cfg(feature = "mcp")]
@@ -68,9 +72,13 @@ mod watch;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-pub use host::{Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, ToolHost};
+pub use host::{
+    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, Provider, ToolHost,
+};
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
+#[cfg(feature = "mcp")]
+pub use remote::kill_mcp_servers;
 pub use tool::{Content, Output, Tool, ToolCall, ToolResult, Usage};
 pub use watch::{Progress, Watcher};

@@ -7,6 +7,7 @@ mod agent;
 mod audit;
 mod bounds;
 mod grants;
+mod mcp;
 mod own;
 mod reader;
 mod serve;
@@ -30,6 +31,8 @@ use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
 use grants::read_permissions;
+use mcp::read_servers;
+pub use mcp::{McpConfig, McpTransport};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
 use reader::{Source, Table, expect_string, expect_table, to_json};
@@ -65,6 +68,8 @@ pub struct Manifest {
     pub plugin_dir: Option<PathBuf>,
     /// The plugins, by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
+    /// Other MCP servers, by name, whose tools are offered too.
+    pub mcp: Vec<McpConfig>,
     /// Resources that the manifest itself offers to clients.
     pub resources: Vec<OwnResource>,
     /// Prompts that the manifest itself offers to clients.
@@ -211,6 +216,11 @@ impl Manifest {
                 SecretSource::Env(_) => None,
             }));
         }
+        for secret in self.mcp.iter().flat_map(McpConfig::secret_sources) {
+            if let SecretSource::File(path) = secret {
+                files.push(path.clone());
+            }
+        }
         files
     }
 
@@ -219,6 +229,9 @@ impl Manifest {
         self.host.limits.timeout = timeout;
         for plugin in &mut self.plugins {
             plugin.limits.timeout = timeout;
+        }
+        for server in &mut self.mcp {
+            server.limits.timeout = timeout;
         }
     }
 }
@@ -312,6 +325,19 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
             ),
         }
     }
+    let mut mcp = Vec::new();
+    if let Some(table) = root.table("mcp", source) {
+        mcp = read_servers(table, &host, &folder, source);
+        for server in &mcp {
+            if plugins.contains_key(&server.name) {
+                let message = format!(
+                    "`{0}` is the name of a plugin and of an MCP server",
+                    server.name
+                );
+                source.problem_at(server.at, message);
+            }
+        }
+    }
     root.finish(source);
     Manifest {
         file: source.file.to_owned(),
@@ -321,6 +347,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         serve: serve.unwrap_or_default(),
         plugin_dir: plugin_dir.map(|(dir, _)| dir),
         plugins: plugins.into_values().collect(),
+        mcp,
         resources: resources.unwrap_or_default(),
         prompts: prompts.unwrap_or_default(),
     }
@@ -347,7 +374,6 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
 }
 
 fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, source: &mut Source) {
-    let name = plugin.name.clone();
     if let Some(path) = table.string("path", source) {
         plugin.path = folder.join(path);
     }
@@ -360,24 +386,7 @@ fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, sourc
     );
     read_limits(&mut table, &mut plugin.limits, source);
     plugin.max_concurrency = table.count("max-concurrency", MAX_CONCURRENCY, source);
-    plugin.prefix = table
-        .parsed(
-            "prefix",
-            "at most 32 of A-Z, a-z, 0-9, `_` and `-`",
-            |text| (is_name(text) && text.len() <= 32).then(|| text.to_owned()),
-            source,
-        )
-        .unwrap_or_default();
-    if let Some(items) = table.array("tools", source) {
-        let path = format!("plugin.{name}.tools");
-        let mut tools = Vec::new();
-        for item in items {
-            if let Some(tool) = expect_string(item, &path, source) {
-                tools.push((tool.to_owned(), source.location(item.span())));
-            }
-        }
-        plugin.tools = Some(tools);
-    }
+    (plugin.prefix, plugin.tools) = read_naming(&mut table, source);
     if let Some(table) = table.table("permissions", source) {
         plugin.permissions = read_permissions(table, folder, source);
     }
@@ -391,6 +400,30 @@ fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, sourc
         }
     }
     table.finish(source);
+}
+
+/// The tools to offer, by their own names and with their places.
+type Chosen = Option<Vec<(String, Location)>>;
+
+/// What goes before the names of tools, and which to offer.
+fn read_naming(table: &mut Table, source: &mut Source) -> (String, Chosen) {
+    let prefix = table.parsed(
+        "prefix",
+        "at most 32 of A-Z, a-z, 0-9, `_` and `-`",
+        |text| (is_name(text) && text.len() <= 32).then(|| text.to_owned()),
+        source,
+    );
+    let path = table.path("tools");
+    let tools = table.array("tools", source).map(|items| {
+        let mut tools = Vec::new();
+        for item in items {
+            if let Some(tool) = expect_string(item, &path, source) {
+                tools.push((tool.to_owned(), source.location(item.span())));
+            }
+        }
+        tools
+    });
+    (prefix.unwrap_or_default(), tools)
 }
 
 /// The `*.wasm` files of a folder, with their names, in the order of the names.

@@ -1,4 +1,5 @@
-//! A plugin: loaded once, called many times, each call in an instance of its own.
+//! A plugin: loaded once, called many times, each call in an instance of its own. An MCP server takes
+//! its place where tools come from one.
 
 mod call;
 pub(crate) mod component;
@@ -25,34 +26,52 @@ use crate::engine::Engine;
 use crate::error::{CallError, Diagnostic, similar};
 use crate::input::Resumption;
 use crate::limits::{Limit, Limits};
-use crate::manifest::PluginConfig;
+use crate::manifest::{McpConfig, PluginConfig};
 use crate::permissions::Secret;
 use crate::prompt::{Completing, FilledPrompt, Suggestions};
+#[cfg(feature = "mcp")]
+use crate::remote::Server;
 use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::Schema;
 use crate::tool::{Tool, ToolCall};
 use crate::watch::CallContext;
 use call::Ended;
+#[cfg(feature = "mcp")]
+pub(crate) use call::{End, Meter, output_limit, stopped, until};
 pub(crate) use call::{Payload, Served};
+#[cfg(feature = "mcp")]
+pub(crate) use convert::{checked_output, is_tool_name};
 pub(crate) use offers::PluginPrompt;
 use offers::{Exported, Listed};
 
 /// A plugin may offer no more tools: a model could not choose among them.
-const MAX_TOOLS: usize = 1000;
+pub(crate) const MAX_TOOLS: usize = 1000;
 
 pub(crate) struct Plugin {
     pub(crate) config: PluginConfig,
     pub(crate) tools: Vec<PluginTool>,
     /// Where the plugin has a cap of its own.
     pub(crate) permits: Option<Semaphore>,
+    pub(crate) listed: Listed,
+    backend: Backend,
+}
+
+/// What serves a plugin's calls.
+enum Backend {
+    Component(Box<Component>),
+    #[cfg(feature = "mcp")]
+    Server(Server),
+}
+
+/// A component that is ready to be instantiated.
+pub(crate) struct Component {
     /// The SHA-256 digest of its file, in hexadecimal.
-    pub(crate) sha256: Arc<str>,
+    sha256: Arc<str>,
     /// What it imports, such as `wasi:cli/environment@0.2.6`.
     pub(crate) imports: Vec<String>,
     /// The permissions that it can make use of, as the manifest has them.
     pub(crate) usable: Vec<&'static str>,
-    pub(crate) listed: Listed,
     pre: PluginPre<Sandbox>,
     exported: Exported,
     grants: Arc<Grants>,
@@ -173,17 +192,20 @@ impl Compiled {
             });
             listed.prompts = self.prompts(prompts.await?)?;
         }
-        Ok(Plugin {
+        let component = Component {
             sha256: self.sha256.into(),
             usable,
             imports,
+            pre: self.pre,
+            exported,
+            grants: self.grants,
+        };
+        Ok(Plugin {
             permits: self.config.max_concurrency.map(Semaphore::new),
             config: self.config,
             tools,
             listed,
-            pre: self.pre,
-            exported,
-            grants: self.grants,
+            backend: Backend::Component(Box::new(component)),
         })
     }
 
@@ -260,6 +282,34 @@ impl Compiled {
 }
 
 impl PluginTool {
+    /// `tool` as the model sees it, but for its schemas, which are yet to be read.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with one of them.
+    pub(crate) fn new(
+        own_name: String,
+        mut tool: Tool,
+        input_schema: &str,
+        output_schema: Option<&str>,
+    ) -> Result<PluginTool, String> {
+        let name = &tool.name;
+        let (value, schema) = Schema::parse(input_schema)
+            .map_err(|message| format!("the input schema of `{name}` {message}"))?;
+        let output = output_schema.map(Schema::parse).transpose();
+        let output =
+            output.map_err(|message| format!("the output schema of `{name}` {message}"))?;
+        let (output_schema, output) = output.unzip();
+        tool.input_schema = value;
+        tool.output_schema = output_schema;
+        Ok(PluginTool {
+            tool,
+            own_name,
+            schema,
+            output,
+        })
+    }
+
     /// The arguments as the plugin gets them, if they are what the tool asks for.
     pub(crate) fn arguments<'a>(
         &self,
@@ -279,6 +329,50 @@ impl PluginTool {
 }
 
 impl Plugin {
+    /// The tools of an MCP server.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn of_server(config: PluginConfig, server: Server, tools: Vec<PluginTool>) -> Self {
+        Plugin {
+            permits: config.max_concurrency.map(Semaphore::new),
+            config,
+            tools,
+            listed: Listed::default(),
+            backend: Backend::Server(server),
+        }
+    }
+
+    /// What it is, where it is no MCP server.
+    pub(crate) fn component(&self) -> Option<&Component> {
+        match &self.backend {
+            Backend::Component(component) => Some(component),
+            #[cfg(feature = "mcp")]
+            Backend::Server(_) => None,
+        }
+    }
+
+    /// What it is, where it is one.
+    pub(crate) fn server(&self) -> Option<&McpConfig> {
+        match &self.backend {
+            Backend::Component(_) => None,
+            #[cfg(feature = "mcp")]
+            Backend::Server(server) => Some(server.config()),
+        }
+    }
+
+    /// The SHA-256 digest of its file.
+    pub(crate) fn sha256(&self) -> Option<&str> {
+        Some(&self.component()?.sha256)
+    }
+
+    /// As messages name it.
+    pub(crate) fn title(&self) -> String {
+        let kind = match self.server() {
+            Some(_) => "MCP server",
+            None => "plugin",
+        };
+        format!("{kind} `{}`", self.config.name)
+    }
+
     /// Drops a cap of its own that the host's makes needless.
     pub(crate) fn bound_by(&mut self, max_concurrency: usize) {
         if self.config.max_concurrency >= Some(max_concurrency) {
@@ -288,7 +382,12 @@ impl Plugin {
 
     /// The secrets of its manifest.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.grants.secrets.values()
+        match &self.backend {
+            Backend::Component(component) => component.grants.secrets.values().collect::<Vec<_>>(),
+            #[cfg(feature = "mcp")]
+            Backend::Server(server) => server.secrets().collect(),
+        }
+        .into_iter()
     }
 
     /// Serves one call.
@@ -298,37 +397,49 @@ impl Plugin {
             Ok(arguments) => arguments.to_owned(),
             Err(error) => return Served::refused(error),
         };
-        let request = wit::Call {
-            name: tool.own_name.clone(),
-            arguments,
-            id: call.id.unwrap_or_default(),
-            resumed: call.resumed.map(|resumed| questions::resumption(*resumed)),
-        };
-        let run = async |store: &mut Store<Sandbox>| {
-            let plugin = self.pre.instantiate_async(&mut *store).await?;
-            let tools = plugin.toolhost_plugin_tools();
-            tools.call_call_tool(store, &request).await
-        };
-        let ended = self.run(turn, run).await;
-        ended.into_served(limits, |output| {
-            convert::output(output, tool.output.as_ref())
-        })
+        match &self.backend {
+            Backend::Component(component) => {
+                let request = wit::Call {
+                    name: tool.own_name.clone(),
+                    arguments,
+                    id: call.id.unwrap_or_default(),
+                    resumed: call.resumed.map(|resumed| questions::resumption(*resumed)),
+                };
+                component.call(request, tool, limits, turn).await
+            }
+            #[cfg(feature = "mcp")]
+            Backend::Server(server) => {
+                let schema = tool.output.as_ref();
+                server.call(&tool.own_name, &arguments, schema, turn).await
+            }
+        }
     }
 
     /// Whether it has resources at all.
     pub(crate) fn has_resources(&self) -> bool {
-        self.exported.resources.is_some()
+        self.exported(|exported| exported.resources.as_ref())
+            .is_some()
     }
 
     /// Whether it completes arguments.
     pub(crate) fn completes(&self) -> bool {
-        self.exported.completion.is_some()
+        self.exported(|exported| exported.completion.as_ref())
+            .is_some()
+    }
+
+    /// Something that it exports beside its tools, if it does.
+    fn exported<T>(
+        &self,
+        export: impl FnOnce(&Exported) -> Option<&T>,
+    ) -> Option<(&Component, &T)> {
+        let component = self.component()?;
+        Some((component, export(&component.exported)?))
     }
 
     /// What it lists now.
     pub(crate) async fn list_resources(&self, turn: Turn<'_>) -> Served<Vec<Resource>> {
         let limits = &self.config.limits;
-        let Some(pre) = &self.exported.resources else {
+        let Some((component, pre)) = self.exported(|exported| exported.resources.as_ref()) else {
             return Served::refused(no_such("resources"));
         };
         let run = async |store: &mut Store<Sandbox>| {
@@ -336,7 +447,7 @@ impl Plugin {
             let resources = plugin.toolhost_plugin_resources();
             resources.call_list_resources(store).await
         };
-        let ended = self.run(turn, run).await;
+        let ended = component.run(limits, turn, run).await;
         ended.into_served(limits, |listed| {
             Ok(listed.into_iter().map(offers::resource).collect())
         })
@@ -349,7 +460,7 @@ impl Plugin {
         turn: Turn<'_>,
     ) -> Served<Vec<ResourceContents>> {
         let limits = &self.config.limits;
-        let Some(pre) = &self.exported.resources else {
+        let Some((component, pre)) = self.exported(|exported| exported.resources.as_ref()) else {
             return Served::refused(no_such("resources"));
         };
         let request = wit_resources::Read {
@@ -361,7 +472,7 @@ impl Plugin {
             let resources = plugin.toolhost_plugin_resources();
             resources.call_read_resource(store, &request).await
         };
-        let ended = self.run(turn, run).await;
+        let ended = component.run(limits, turn, run).await;
         ended.into_served(limits, |contents| {
             Ok(contents.into_iter().map(convert::embedded).collect())
         })
@@ -369,7 +480,7 @@ impl Plugin {
 
     pub(crate) async fn resource_version(&self, uri: &str, turn: Turn<'_>) -> Served<String> {
         let limits = &self.config.limits;
-        let Some(pre) = &self.exported.resources else {
+        let Some((component, pre)) = self.exported(|exported| exported.resources.as_ref()) else {
             return Served::refused(no_such("resources"));
         };
         let run = async |store: &mut Store<Sandbox>| {
@@ -377,7 +488,8 @@ impl Plugin {
             let resources = plugin.toolhost_plugin_resources();
             resources.call_resource_version(store, uri).await
         };
-        self.run(turn, run).await.into_served(limits, Ok)
+        let ended = component.run(limits, turn, run).await;
+        ended.into_served(limits, Ok)
     }
 
     pub(crate) async fn get_prompt(
@@ -388,7 +500,7 @@ impl Plugin {
         turn: Turn<'_>,
     ) -> Served<FilledPrompt> {
         let limits = &self.config.limits;
-        let Some(pre) = &self.exported.prompts else {
+        let Some((component, pre)) = self.exported(|exported| exported.prompts.as_ref()) else {
             return Served::refused(no_such("prompts"));
         };
         let request = wit_prompts::Get {
@@ -401,7 +513,7 @@ impl Plugin {
             let prompts = plugin.toolhost_plugin_prompts();
             prompts.call_get_prompt(store, &request).await
         };
-        let ended = self.run(turn, run).await;
+        let ended = component.run(limits, turn, run).await;
         ended.into_served(limits, |filled| Ok(offers::filled(filled)))
     }
 
@@ -411,7 +523,7 @@ impl Plugin {
         turn: Turn<'_>,
     ) -> Served<Suggestions> {
         let limits = &self.config.limits;
-        let Some(pre) = &self.exported.completion else {
+        let Some((component, pre)) = self.exported(|exported| exported.completion.as_ref()) else {
             return Served::refused(no_such("completions"));
         };
         let request = offers::completing(request, &self.config.prefix);
@@ -420,22 +532,41 @@ impl Plugin {
             let completion = plugin.toolhost_plugin_completion();
             completion.call_complete(store, &request).await
         };
-        let ended = self.run(turn, run).await;
+        let ended = component.run(limits, turn, run).await;
         ended.into_served(limits, |found| Ok(offers::suggestions(found)))
+    }
+}
+
+impl Component {
+    async fn call(
+        &self,
+        request: wit::Call,
+        tool: &PluginTool,
+        limits: &Limits,
+        turn: Turn<'_>,
+    ) -> Served {
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = self.pre.instantiate_async(&mut *store).await?;
+            let tools = plugin.toolhost_plugin_tools();
+            tools.call_call_tool(store, &request).await
+        };
+        let ended = self.run(limits, turn, run).await;
+        ended.into_served(limits, |output| {
+            convert::output(output, tool.output.as_ref())
+        })
     }
 
     async fn run<R>(
         &self,
+        limits: &Limits,
         turn: Turn<'_>,
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
     ) -> Ended<R> {
-        let deadline = self.config.limits.deadline(turn.start);
-        let engine = self.pre.engine();
         call::in_sandbox(
-            engine,
+            self.pre.engine(),
             &self.grants,
             turn.journal,
-            deadline,
+            limits.deadline(turn.start),
             turn.cancel,
             run,
         )

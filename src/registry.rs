@@ -1,6 +1,7 @@
 //! From a tool's name to the plugin that offers it.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Diagnostic, similar};
@@ -16,7 +17,7 @@ impl Registry {
     /// # Errors
     ///
     /// One for each name that two plugins offer.
-    pub(crate) fn new(plugins: Vec<Plugin>) -> Result<Registry, Vec<Diagnostic>> {
+    pub(crate) fn new(plugins: Vec<Plugin>, manifest: &Path) -> Result<Registry, Vec<Diagnostic>> {
         let mut by_name: HashMap<String, (usize, usize)> = HashMap::new();
         let mut problems = Vec::new();
         for (index, plugin) in plugins.iter().enumerate() {
@@ -25,18 +26,25 @@ impl Registry {
                 let Some((first, _)) = by_name.insert(name.clone(), (index, position)) else {
                     continue;
                 };
-                let first = &plugins[first].config;
-                let message = format!(
-                    "the plugins `{}` ({}) and `{}` both offer a tool named `{name}`",
-                    first.name,
-                    first.path.display(),
-                    plugin.config.name
-                );
-                problems.push(
-                    Diagnostic::new(&plugin.config.path, None, message).help(
-                        "give one of them a `prefix`, or choose its `tools`, in the manifest",
+                let first = &plugins[first];
+                let message = match (first.server(), plugin.server()) {
+                    (None, None) => format!(
+                        "the plugins `{}` ({}) and `{}` both offer a tool named `{name}`",
+                        first.config.name,
+                        first.config.path.display(),
+                        plugin.config.name
                     ),
-                );
+                    _ => {
+                        let (first, second) = (first.title(), plugin.title());
+                        format!("the {first} and the {second} both offer a tool named `{name}`")
+                    }
+                };
+                let problem = match plugin.server() {
+                    Some(server) => Diagnostic::new(manifest, server.at, message),
+                    None => Diagnostic::new(&plugin.config.path, None, message),
+                };
+                let help = "give one of them a `prefix`, or choose its `tools`, in the manifest";
+                problems.push(problem.help(help));
             }
         }
         if !problems.is_empty() {

@@ -30,8 +30,11 @@ pub struct Tool {
     pub output_schema: Option<Value>,
     /// Hints for whoever decides whether to call it.
     pub annotations: Annotations,
-    /// The plugin that offers it.
+    /// The plugin, or the MCP server, that offers it.
     pub plugin: String,
+    /// Whether it runs in a sandbox, and may touch only what its plugin is granted. What an MCP server
+    /// runs may touch whatever that server may.
+    pub sandboxed: bool,
 }
 
 /// A picture that stands for something.
@@ -109,7 +112,7 @@ pub struct ToolResult {
     pub outcome: Result<Output, CallError>,
     /// What the call used, whatever its outcome.
     pub usage: Usage,
-    /// What the guest wrote to stdout, stderr and its log.
+    /// What the guest wrote to stdout, stderr and its log, or an MCP server to its log.
     pub log: Vec<LogLine>,
 }
 

@@ -15,5 +15,6 @@ mod limits;
 mod manifest;
 mod plugins;
 mod queue;
+mod remote;
 mod terminal;
 mod wire;

@@ -12,13 +12,11 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::AgentError;
-use crate::manifest::{AgentConfig, is_in_the_clear, is_loopback};
+use crate::http_client::http_client;
+use crate::manifest::{AgentConfig, is_in_the_clear};
 use crate::mask::Mask;
 use crate::permissions::Secret;
 use crate::wire::{DecodeError, Format};
-
-/// How long a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who asks to wait for longer is not waited for.
 const MAX_WAIT: Duration = Duration::from_secs(120);
@@ -139,22 +137,11 @@ impl Client {
             None => None,
         };
         let mask = Mask::new(&key).map_err(AgentError::setup)?;
-        let failed =
-            |error: &dyn std::fmt::Display| AgentError::setup(format!("no HTTP client: {error}"));
-        let mut tls = (*crate::tls::config().map_err(|error| failed(&error))?).clone();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let mut http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .user_agent(concat!("toolhost/", env!("CARGO_PKG_VERSION")))
-            // A key must not follow wherever somebody points.
-            .redirect(reqwest::redirect::Policy::none());
-        if is_loopback(&base) {
-            http = http.no_proxy();
-        }
+        // A key must not follow wherever somebody points.
+        let http = http_client(&base, reqwest::redirect::Policy::none())
+            .map_err(|error| AgentError::setup(format!("no HTTP client: {error}")))?;
         Ok(Client {
-            http: http.build().map_err(|error| failed(&error))?,
+            http,
             format,
             model,
             base,

@@ -34,6 +34,7 @@ pub(super) fn read_result() -> Tool {
             ..Annotations::default()
         },
         plugin: String::new(),
+        sandboxed: true,
     }
 }
 

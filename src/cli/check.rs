@@ -5,6 +5,7 @@ use std::io::Write;
 
 use super::grants::{denied, granted};
 use super::{ANSWERED, Session, Status, printable};
+use toolhost::ToolHost;
 use toolhost::manifest::AgentConfig;
 
 pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
@@ -15,13 +16,8 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     let host = session.load_manifest(manifest).await?;
     let mut out = std::io::stdout().lock();
     for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
-        let tools: Vec<&str> = host
-            .tools()
-            .filter(|tool| tool.plugin == plugin.name)
-            .map(|tool| &*tool.name)
-            .collect();
         writeln!(out, "{} ({})", plugin.name, plugin.path.display())?;
-        writeln!(out, "  tools: {}", tools.join(", "))?;
+        writeln!(out, "  tools: {}", tools_of(&host, &plugin.name))?;
         writeln!(out, "  imports: {}", packages(imports))?;
         for grant in granted(&plugin.permissions) {
             writeln!(out, "  granted: {grant}")?;
@@ -33,19 +29,33 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
             writeln!(out, "  warning: {warning}")?;
         }
     }
+    for server in host.servers() {
+        writeln!(out, "{} ({})", server.name, printable(&server.address()))?;
+        writeln!(out, "  tools: {}", tools_of(&host, &server.name))?;
+        writeln!(
+            out,
+            "  warning: an MCP server is not sandboxed: it may do whatever its own machine lets it"
+        )?;
+    }
     if let Some(line) = agent_line(&agent) {
         writeln!(out, "{line}")?;
     }
     let plugins = host.plugins().count();
-    let tools = host.tools().count();
-    writeln!(
-        out,
-        "{} is good: {}, {}",
-        file.display(),
-        counted(plugins, "plugin"),
-        counted(tools, "tool")
-    )?;
+    let mut counts = vec![counted(plugins, "plugin")];
+    match host.servers().count() {
+        0 => {}
+        servers => counts.push(counted(servers, "MCP server")),
+    }
+    counts.push(counted(host.tools().count(), "tool"));
+    writeln!(out, "{} is good: {}", file.display(), counts.join(", "))?;
     Ok(ANSWERED)
+}
+
+/// The names of a plugin's or server's tools.
+fn tools_of(host: &ToolHost, plugin: &str) -> String {
+    let tools = host.tools().filter(|tool| tool.plugin == plugin);
+    let names: Vec<&str> = tools.map(|tool| &*tool.name).collect();
+    names.join(", ")
 }
 
 /// Whom the agent asks, and with which key.

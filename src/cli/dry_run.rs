@@ -1,9 +1,9 @@
 //! `toolhost run --dry-run`: what would run, without running it.
 
 use serde::Serialize;
-use toolhost::limits::Bound;
+use toolhost::limits::{Bound, Limits};
 use toolhost::wire::json::ErrorDetail;
-use toolhost::{Plan, ToolCall, ToolHost};
+use toolhost::{Plan, Provider, ToolCall, ToolHost};
 
 use super::grants::granted;
 use super::{ANSWERED, ERROR_RESULT, Status, print_json};
@@ -20,22 +20,40 @@ struct Planned<'a> {
 }
 
 #[derive(Serialize)]
-struct Served<'a> {
-    plugin: &'a str,
-    path: String,
-    timeout: String,
-    memory: String,
-    granted: Vec<String>,
+#[serde(untagged)]
+enum Served<'a> {
+    Plugin {
+        plugin: &'a str,
+        path: String,
+        timeout: String,
+        memory: String,
+        granted: Vec<String>,
+    },
+    Server {
+        server: &'a str,
+        address: String,
+        timeout: String,
+        sandboxed: bool,
+    },
 }
 
 impl<'a> From<Plan<'a>> for Served<'a> {
-    fn from(Plan { plugin, .. }: Plan<'a>) -> Self {
-        Served {
-            plugin: &plugin.name,
-            path: plugin.path.display().to_string(),
-            timeout: humantime::format_duration(plugin.limits.timeout).to_string(),
-            memory: Bound::from(plugin.limits.memory).to_string(),
-            granted: granted(&plugin.permissions),
+    fn from(plan: Plan<'a>) -> Self {
+        let timeout = |limits: &Limits| humantime::format_duration(limits.timeout).to_string();
+        match plan.by {
+            Provider::Plugin(plugin) => Served::Plugin {
+                plugin: &plugin.name,
+                path: plugin.path.display().to_string(),
+                timeout: timeout(&plugin.limits),
+                memory: Bound::from(plugin.limits.memory).to_string(),
+                granted: granted(&plugin.permissions),
+            },
+            Provider::Server(server) => Served::Server {
+                server: &server.name,
+                address: server.address(),
+                timeout: timeout(&server.limits),
+                sandboxed: false,
+            },
         }
     }
 }

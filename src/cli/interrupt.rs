@@ -29,6 +29,8 @@ impl Interrupts {
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 if !state.in_batch.swap(false, Ordering::SeqCst) {
+                    // No host is dropped on this way out.
+                    toolhost::kill_mcp_servers();
                     exit(INTERRUPTED.into());
                 }
                 state.asked.notify_one();

@@ -31,7 +31,18 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
         None if out.is_terminal() => writeln!(out, "{}", table(&host))?,
         None => {
             for tool in host.tools() {
-                writeln!(out, "{}\t{}\t{}", tool.name, tool.plugin, first_line(tool))?;
+                let plugin = &tool.plugin;
+                write!(out, "{}\t{plugin}\t{}", tool.name, first_line(tool))?;
+                // A field more: those before it stand where they always did.
+                writeln!(
+                    out,
+                    "{}",
+                    if tool.sandboxed {
+                        ""
+                    } else {
+                        "\tnot sandboxed"
+                    }
+                )?;
             }
         }
     }
@@ -45,7 +56,11 @@ fn table(host: &ToolHost) -> String {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(["TOOL", "PLUGIN", "DESCRIPTION"]);
     for tool in host.tools() {
-        table.add_row([&*tool.name, &*tool.plugin, &*first_line(tool)]);
+        let plugin = match tool.sandboxed {
+            true => tool.plugin.clone(),
+            false => format!("{} (not sandboxed)", tool.plugin),
+        };
+        table.add_row([&*tool.name, &*plugin, &*first_line(tool)]);
     }
     table.trim_fmt()
 }

@@ -16,7 +16,7 @@ use crate::audit::AuditLog;
 use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
 use crate::limits::{ByteSize, size};
-use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, PluginConfig};
+use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::plugin::{Compiled, Plugin, component};
 use crate::registry::Registry;
@@ -35,17 +35,17 @@ pub struct Loader {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoadEvent {
-    /// So many plugins are to be loaded.
+    /// So many plugins and MCP servers are to be loaded.
     Started {
         /// How many.
         plugins: usize,
     },
-    /// A plugin is being loaded.
+    /// A plugin is being loaded, or an MCP server started.
     Loading {
         /// Its name.
         plugin: String,
     },
-    /// A plugin is loaded, or has failed to.
+    /// It is loaded, or has failed to.
     Done {
         /// Its name.
         plugin: String,
@@ -88,11 +88,12 @@ impl Loader {
             host,
             audit,
             plugins,
+            mcp,
             resources,
             prompts,
             ..
         } = self.manifest;
-        check_caps(&file, &host, &plugins)?;
+        check_caps(&file, &host, &plugins, &mcp)?;
         let audit = match audit {
             Some(config) => Some(Arc::new(AuditLog::open(&config).map_err(|error| {
                 let path = config.path.display();
@@ -104,12 +105,13 @@ impl Loader {
             None => None,
         };
         (self.progress)(LoadEvent::Started {
-            plugins: plugins.len(),
+            plugins: plugins.len() + mcp.len(),
         });
         let engines = engines(&host, &plugins, &self.cache)?;
         let file = Arc::new(file);
         let turns = Arc::new(Semaphore::new(PARALLEL_LOADS));
         let mut loads = JoinSet::new();
+        let first_server = plugins.len();
         for (index, plugin) in plugins.into_iter().enumerate() {
             let (engine, file, turns, progress) = (
                 engines[&plugin.limits.stack()].clone(),
@@ -126,6 +128,19 @@ impl Loader {
                 let loaded = load_plugin(plugin, file, engine).await;
                 progress(LoadEvent::Done { plugin: name });
                 (index, loaded)
+            });
+        }
+        // They are no work of ours: all at once.
+        for (index, server) in mcp.into_iter().enumerate() {
+            let (file, progress) = (file.clone(), self.progress.clone());
+            loads.spawn(async move {
+                let name = server.name.clone();
+                progress(LoadEvent::Loading {
+                    plugin: name.clone(),
+                });
+                let loaded = load_server(server, &file).await;
+                progress(LoadEvent::Done { plugin: name });
+                (first_server + index, loaded)
             });
         }
         let mut loaded = loads.join_all().await;
@@ -151,7 +166,7 @@ impl Loader {
         Ok(ToolHost {
             shared: Arc::new(Shared {
                 queue: Queue::new(&host, &plugins),
-                registry: Registry::new(plugins).map_err(LoadError::Invalid)?,
+                registry: Registry::new(plugins, &file).map_err(LoadError::Invalid)?,
                 own,
                 max_concurrency: host.max_concurrency,
                 mask: Arc::new(mask),
@@ -185,9 +200,16 @@ fn engines(
 
 /// What concerns the host and its plugins together, and what a manifest's parser checks, for
 /// manifests made in code.
-fn check_caps(file: &Path, host: &HostConfig, plugins: &[PluginConfig]) -> Result<(), LoadError> {
+fn check_caps(
+    file: &Path,
+    host: &HostConfig,
+    plugins: &[PluginConfig],
+    servers: &[McpConfig],
+) -> Result<(), LoadError> {
     let own = plugins.iter().filter_map(|plugin| plugin.max_concurrency);
+    let of_servers = servers.iter().filter_map(|server| server.max_concurrency);
     if let Some(cap) = own
+        .chain(of_servers)
         .chain([host.max_concurrency])
         .find(|cap| !(1..=MAX_CONCURRENCY).contains(cap))
     {
@@ -214,6 +236,22 @@ fn check_caps(file: &Path, host: &HostConfig, plugins: &[PluginConfig]) -> Resul
         [] => Ok(()),
         _ => Err(LoadError::Invalid(problems)),
     }
+}
+
+#[cfg(feature = "mcp")]
+async fn load_server(server: McpConfig, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+    crate::remote::load(server, manifest).await
+}
+
+#[cfg(not(feature = "mcp"))]
+async fn load_server(server: McpConfig, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+    let message = format!(
+        "`mcp.{}`: this toolhost was built without `mcp`",
+        server.name
+    );
+    Err(vec![
+        Diagnostic::new(manifest, server.at, message).help("build it with the feature `mcp`"),
+    ])
 }
 
 async fn load_plugin(

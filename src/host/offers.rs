@@ -38,13 +38,12 @@ impl Own {
         }
         let mut problems = Vec::new();
         for plugin in plugins {
-            let name = &plugin.config.name;
+            let title = plugin.title();
             for own in &plugin.listed.prompts {
                 let prompt = &own.prompt.name;
-                if let Some(first) = owners.insert(prompt, format!("the plugin `{name}`")) {
-                    let message = format!(
-                        "{first} and the plugin `{name}` both offer a prompt named `{prompt}`"
-                    );
+                if let Some(first) = owners.insert(prompt, format!("the {title}")) {
+                    let message =
+                        format!("{first} and the {title} both offer a prompt named `{prompt}`");
                     let help = "give the plugin a `prefix` in the manifest";
                     problems.push(Diagnostic::new(manifest, plugin.config.at, message).help(help));
                 }

@@ -1,5 +1,6 @@
 //! What the manifest grants a plugin: `[plugin.NAME.permissions]`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::reader::{Source, Table, Value, expect_parsed, expect_string, expect_table, mismatch};
@@ -37,36 +38,11 @@ pub(super) fn read_permissions(
         let rule = expect_parsed(value, &table.path("sockets"), source);
         permissions.sockets.extend(rule);
     }
-    if let Some(table) = table.table("env", source) {
-        for (key, value, path) in table.entries() {
-            let name = key.get_ref();
-            if name.is_empty() || name.contains(['=', '\0']) {
-                source.problem(
-                    key.span(),
-                    format!("`{name}` cannot be the name of a variable"),
-                );
-            }
-            if let Some(text) = expect_string(value, &path, source) {
-                permissions
-                    .env
-                    .insert(key.get_ref().to_string(), text.to_owned());
-            }
-        }
-    }
-    if let Some(table) = table.table("secrets", source) {
-        for (key, value, path) in table.entries() {
-            if let Some(table) = expect_table(value, path, source)
-                && let Some(secret) = read_secret(table, value.span(), folder, source)
-            {
-                permissions
-                    .secrets
-                    .insert(key.get_ref().to_string(), secret);
-            }
-        }
-    }
+    permissions.env = read_env(&mut table, source);
+    permissions.secrets = read_secrets(&mut table, folder, source);
     for value in table.array("http-headers", source).unwrap_or_default() {
         if let Some(table) = expect_table(value, table.path("http-headers"), source)
-            && let Some(header) = read_http_header(table, value, &permissions, source)
+            && let Some(header) = read_http_header(table, value, None, &permissions.secrets, source)
         {
             permissions.http_headers.push(header);
         }
@@ -75,6 +51,50 @@ pub(super) fn read_permissions(
     permissions.random = read_ambient(&mut table, "random", source);
     table.finish(source);
     permissions
+}
+
+/// Variables and their values.
+pub(super) fn read_env(table: &mut Table, source: &mut Source) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    let Some(table) = table.table("env", source) else {
+        return env;
+    };
+    for (key, value, path) in table.entries() {
+        let name = key.get_ref();
+        if !is_variable(name) {
+            let message = format!("`{name}` cannot be the name of a variable");
+            source.problem(key.span(), message);
+        }
+        if let Some(text) = expect_string(value, &path, source) {
+            env.insert(key.get_ref().to_string(), text.to_owned());
+        }
+    }
+    env
+}
+
+/// Whether it can be the name of a variable.
+pub(super) fn is_variable(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
+}
+
+/// Secrets by name.
+pub(super) fn read_secrets(
+    table: &mut Table,
+    folder: &Path,
+    source: &mut Source,
+) -> BTreeMap<String, SecretSource> {
+    let mut secrets = BTreeMap::new();
+    let Some(table) = table.table("secrets", source) else {
+        return secrets;
+    };
+    for (key, value, path) in table.entries() {
+        if let Some(table) = expect_table(value, path, source)
+            && let Some(secret) = read_secret(table, value.span(), folder, source)
+        {
+            secrets.insert(key.get_ref().to_string(), secret);
+        }
+    }
+    secrets
 }
 
 fn read_ambient(table: &mut Table, key: &'static str, source: &mut Source) -> Ambient {
@@ -133,20 +153,26 @@ fn read_http_rule(value: &Value, path: String, source: &mut Source) -> Option<Ht
     Some(rule?.with_methods(methods))
 }
 
-/// Read after the secrets that it may name.
-fn read_http_header(
+/// Read after the secrets that it may name. It says for which host it is, unless that is known.
+pub(super) fn read_http_header(
     mut table: Table,
     value: &Value,
-    permissions: &Permissions,
+    host: Option<&str>,
+    secrets: &BTreeMap<String, SecretSource>,
     source: &mut Source,
 ) -> Option<HttpHeader> {
-    let keys = ["host", "name", "value"];
-    for key in keys {
-        if !table.has(key) {
-            source.problem(value.span(), format!("an http header needs `{key}`"));
-        }
+    let needed = match host {
+        Some(_) => &["name", "value"][..],
+        None => &["host", "name", "value"],
+    };
+    for key in needed.iter().filter(|key| !table.has(key)) {
+        source.problem(value.span(), format!("an http header needs `{key}`"));
     }
-    let [host, name, text] = keys.map(|key| table.string(key, source));
+    let host = match host {
+        Some(host) => Some(host),
+        None => table.string("host", source),
+    };
+    let [name, text] = ["name", "value"].map(|key| table.string(key, source));
     table.finish(source);
     let header = match HttpHeader::new(host?, name?, text?) {
         Ok(header) => header,
@@ -156,9 +182,9 @@ fn read_http_header(
         }
     };
     for secret in header.secrets() {
-        if !permissions.secrets.contains_key(secret) {
+        if !secrets.contains_key(secret) {
             let message = format!("`http-headers`: there is no secret `{secret}`");
-            let help = "name it under `secrets` of the same plugin".to_owned();
+            let help = "name it under `secrets` beside them".to_owned();
             source.problem_with_help(value.span(), message, help);
         }
     }

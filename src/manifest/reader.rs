@@ -35,6 +35,11 @@ impl Source<'_> {
             .push(Diagnostic::new(self.file, Some(at), message));
     }
 
+    /// At a place that was taken down.
+    pub(super) fn problem_at(&mut self, at: Option<Location>, message: impl Into<String>) {
+        self.problems.push(Diagnostic::new(self.file, at, message));
+    }
+
     pub(super) fn problem_with_help(&mut self, span: Range<usize>, message: String, help: String) {
         let at = self.location(span);
         self.problems
@@ -264,9 +269,15 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
     let found = match value.get_ref() {
         // Somebody may have put the secret itself there.
         DeValue::String(_)
-            if [".secrets", ".http-headers", "agent.key", "serve.auth"]
-                .iter()
-                .any(|it| path.contains(it)) =>
+            if [
+                ".secrets",
+                ".http-headers",
+                ".token",
+                "agent.key",
+                "serve.auth",
+            ]
+            .iter()
+            .any(|it| path.contains(it)) =>
         {
             "a string".to_owned()
         }

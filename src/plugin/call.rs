@@ -125,14 +125,14 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
     }
 }
 
-fn bounded<T: Payload>(answer: T, limits: &Limits) -> Result<T, CallError> {
+pub(crate) fn bounded<T: Payload>(answer: T, limits: &Limits) -> Result<T, CallError> {
     if answer.len() > limits.max_output.as_u64() {
         return Err(output_limit(limits));
     }
     Ok(answer)
 }
 
-fn output_limit(limits: &Limits) -> CallError {
+pub(crate) fn output_limit(limits: &Limits) -> CallError {
     CallError::over(Limit::Output, limits.max_output)
 }
 
@@ -197,8 +197,8 @@ pub(super) async fn in_sandbox<R>(
 
 /// Measures the time that a call computes: that of the thread that polls it, while it does. Between
 /// two polls a guest runs for a tick at most.
-struct Meter {
-    spent: Duration,
+pub(crate) struct Meter {
+    pub(crate) spent: Duration,
     budget: Option<Duration>,
     /// Whether to ask for the thread's own time. It takes a call of the system, which is much of what
     /// a short call costs, and short polls take hardly less time than they compute.
@@ -209,7 +209,7 @@ struct Meter {
 const SHORT_POLL: Duration = Duration::from_millis(1);
 
 impl Meter {
-    fn new(budget: Option<Duration>) -> Self {
+    pub(crate) fn new(budget: Option<Duration>) -> Self {
         Meter {
             spent: Duration::ZERO,
             budget,
@@ -250,7 +250,7 @@ fn thread_time() -> Duration {
 }
 
 /// How an instance came to its end.
-enum End<T> {
+pub(crate) enum End<T> {
     Itself(T),
     Stopped(Stop),
     Cancelled,
@@ -258,7 +258,7 @@ enum End<T> {
 
 /// Polls `run` to its end, until it is stopped, or until it is cancelled: wherever it is then, it is
 /// dropped.
-async fn until<T>(
+pub(crate) async fn until<T>(
     deadline: Instant,
     cancel: &CancellationToken,
     journal: &Journal,
@@ -302,7 +302,7 @@ async fn until<T>(
     .await
 }
 
-fn stopped(stop: Stop, limits: &Limits) -> CallError {
+pub(crate) fn stopped(stop: Stop, limits: &Limits) -> CallError {
     match stop {
         Stop::Deadline => CallError::Timeout {
             after: limits.timeout,

@@ -1,5 +1,6 @@
 //! Between the plugin interface's types and the library's own.
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::PluginTool;
@@ -10,7 +11,7 @@ use crate::tool::{
 };
 
 /// What every model API takes as the name of a tool.
-pub(super) fn is_tool_name(name: &str) -> bool {
+pub(crate) fn is_tool_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name
             .bytes()
@@ -18,48 +19,45 @@ pub(super) fn is_tool_name(name: &str) -> bool {
 }
 
 pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<PluginTool, String> {
-    let (input_schema, schema) = Schema::parse(&tool.input_schema)
-        .map_err(|message| format!("the input schema of `{name}` {message}"))?;
-    let (output_schema, output) = match &tool.output_schema {
-        None => (None, None),
-        Some(json) => {
-            let (value, schema) = Schema::parse(json)
-                .map_err(|message| format!("the output schema of `{name}` {message}"))?;
-            (Some(value), Some(schema))
-        }
-    };
-    Ok(PluginTool {
-        own_name: tool.name,
-        schema,
-        output,
-        tool: Tool {
-            name,
-            title: tool.title,
-            description: tool.description,
-            icons: icons(tool.icons),
-            input_schema,
-            output_schema,
-            annotations: Annotations {
-                read_only: tool.annotations.read_only,
-                destructive: tool.annotations.destructive,
-                idempotent: tool.annotations.idempotent,
-                open_world: tool.annotations.open_world,
-            },
-            plugin: plugin.to_owned(),
+    let declared = Tool {
+        name,
+        title: tool.title,
+        description: tool.description,
+        icons: icons(tool.icons),
+        input_schema: Value::Null,
+        output_schema: None,
+        annotations: Annotations {
+            read_only: tool.annotations.read_only,
+            destructive: tool.annotations.destructive,
+            idempotent: tool.annotations.idempotent,
+            open_world: tool.annotations.open_world,
         },
-    })
+        plugin: plugin.to_owned(),
+        sandboxed: true,
+    };
+    let output_schema = tool.output_schema.as_deref();
+    PluginTool::new(tool.name, declared, &tool.input_schema, output_schema)
 }
 
 /// Objects and arrays in one another that a structured output may have: what reads it need not take
 /// more.
 const MAX_NESTING: usize = 128;
 
+pub(super) fn output(output: wit::Output, schema: Option<&Schema>) -> Result<Output, String> {
+    let content = output.content.into_iter().map(content).collect();
+    checked_output(content, output.structured, schema)
+}
+
 /// # Errors
 ///
 /// The structured output is not JSON, nested too deep, or not what the tool's `schema` says.
-pub(super) fn output(output: wit::Output, schema: Option<&Schema>) -> Result<Output, String> {
+pub(crate) fn checked_output(
+    content: Vec<Content>,
+    structured: Option<String>,
+    schema: Option<&Schema>,
+) -> Result<Output, String> {
     if let Some(schema) = schema {
-        let Some(json) = &output.structured else {
+        let Some(json) = &structured else {
             return Err(
                 "it has an output schema, and answered without structured output".to_owned(),
             );
@@ -68,7 +66,7 @@ pub(super) fn output(output: wit::Output, schema: Option<&Schema>) -> Result<Out
             .check_json(json)
             .map_err(|message| format!("its structured output {message}"))?;
     }
-    let structured = match output.structured {
+    let structured = match structured {
         None => None,
         Some(json) if is_deeper(&json, MAX_NESTING) => {
             return Err(format!(
@@ -81,7 +79,7 @@ pub(super) fn output(output: wit::Output, schema: Option<&Schema>) -> Result<Out
         ),
     };
     Ok(Output {
-        content: output.content.into_iter().map(content).collect(),
+        content,
         structured,
     })
 }

@@ -106,6 +106,14 @@ impl Journal {
         Ok(())
     }
 
+    /// As [`line`](Journal::line), from where no error reaches the call: a full log ends it.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn log(&self, source: LogSource, text: String) {
+        if let Err(Stop::Limit(limit, bound)) = self.line(source, text) {
+            self.over(limit, bound);
+        }
+    }
+
     /// Adds lines that are paid for.
     fn keep(&self, lines: Vec<LogLine>) {
         if let Some(watcher) = &self.0.watcher {

@@ -27,6 +27,7 @@ fn tool(name: &str, schema: Value) -> Tool {
             open_world: Some(false),
         },
         plugin: "plugin".to_owned(),
+        sandboxed: true,
     }
 }
 

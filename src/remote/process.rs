@@ -1,0 +1,294 @@
+//! The command of an MCP server: a child process with an environment of its own, in a process group
+//! of its own, which does not outlive us.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncWrite, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::watch;
+
+use super::Settings;
+use crate::manifest::McpTransport;
+
+/// What a command gets of our own environment: what programs need to be found, to find their files
+/// and to speak to their user. Everything else may be a secret.
+const INHERITED: [&str; 22] = [
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    // Without these hardly a program starts on Windows.
+    "APPDATA",
+    "COMSPEC",
+    "HOMEDRIVE",
+    "HOMEPATH",
+    "LOCALAPPDATA",
+    "PATHEXT",
+    "PROGRAMFILES",
+    "SYSTEMDRIVE",
+    "SYSTEMROOT",
+    "TEMP",
+    "USERPROFILE",
+];
+
+/// How long it may take to end by itself once its stdin is closed.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// The longest line of stderr that is kept, in bytes.
+const MAX_LINE: usize = 1000;
+
+/// Lines of stderr that are kept for messages.
+const KEPT_LINES: usize = 10;
+
+/// The process groups that run.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Kills the commands of all MCP servers of this process, at once: for a program that exits without
+/// dropping its hosts.
+pub fn kill_mcp_servers() {
+    let running = lock(&RUNNING).clone();
+    running.into_iter().for_each(kill_group);
+}
+
+pub(super) struct Process {
+    id: u32,
+    stdin: Stdin,
+    kept: Arc<Mutex<VecDeque<String>>>,
+    /// How it ended.
+    ended: watch::Receiver<Option<String>>,
+}
+
+impl Process {
+    /// # Errors
+    ///
+    /// Why it does not start.
+    pub(super) fn start(settings: &Arc<Settings>) -> Result<(Process, ChildStdout), String> {
+        let mut command = command(settings)?;
+        let program = command.as_std().get_program().to_owned();
+        let failed = |error: io::Error| {
+            let program = program.display();
+            format!("does not start: `{program}`: {error}")
+        };
+        let mut child = command.spawn().map_err(failed)?;
+        let lost = || failed(io::Error::other("it has no pipes"));
+        let id = child.id().ok_or_else(lost)?;
+        let stdin = Stdin(Arc::new(Mutex::new(child.stdin.take())));
+        let stdout = child.stdout.take().ok_or_else(lost)?;
+        let stderr = child.stderr.take().ok_or_else(lost)?;
+        lock(&RUNNING).insert(id);
+        let kept = Arc::new(Mutex::new(VecDeque::new()));
+        tokio::spawn(drain(stderr, kept.clone(), settings.clone()));
+        let (sender, ended) = watch::channel(None);
+        tokio::spawn(reap(child, id, sender));
+        let process = Process {
+            id,
+            stdin,
+            kept,
+            ended,
+        };
+        Ok((process, stdout))
+    }
+
+    /// What it reads.
+    pub(super) fn stdin(&self) -> Stdin {
+        self.stdin.clone()
+    }
+
+    /// How it ended, if it does so soon.
+    pub(super) async fn ended(&self) -> Option<String> {
+        let mut ended = self.ended.clone();
+        let known = ended.wait_for(Option::is_some);
+        let known = tokio::time::timeout(GRACE, known).await.ok()?;
+        known.ok()?.clone()
+    }
+
+    /// What it last wrote to stderr.
+    pub(super) fn last_words(&self) -> Vec<String> {
+        lock(&self.kept).iter().cloned().collect()
+    }
+}
+
+impl Drop for Process {
+    /// Whoever runs this may be about to exit: there is no later at which to kill it.
+    fn drop(&mut self) {
+        lock(&self.stdin.0).take();
+        let until = Instant::now() + GRACE;
+        while is_running(self.id) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if lock(&RUNNING).remove(&self.id) {
+            kill_group(self.id);
+        }
+    }
+}
+
+fn command(settings: &Settings) -> Result<Command, String> {
+    let McpTransport::Command {
+        program,
+        args,
+        env,
+        cwd,
+    } = &settings.config.transport
+    else {
+        return Err("it has no command".to_owned());
+    };
+    // A path is ours to look up and not that of the folder that it runs in.
+    let program = match program.components().count() {
+        1 => program.clone(),
+        _ => std::path::absolute(program).map_err(|error| error.to_string())?,
+    };
+    let mut command = Command::new(program);
+    let inherited = INHERITED
+        .iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command
+        .args(args)
+        .env_clear()
+        .envs(inherited)
+        .envs(env)
+        .envs(settings.secrets.iter().map(|(k, v)| (k, v.reveal())))
+        .current_dir(cwd)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    // A group of its own: it is killed with all that it started, and no Ctrl-C of ours reaches it.
+    #[cfg(unix)]
+    command.process_group(0);
+    #[cfg(not(unix))]
+    command.kill_on_drop(true);
+    Ok(command)
+}
+
+/// Waits for its end, and kills what it leaves behind.
+async fn reap(mut child: Child, id: u32, ended: watch::Sender<Option<String>>) {
+    let how = match child.wait().await {
+        Ok(status) => how_ended(status),
+        Err(error) => format!("cannot be waited for: {error}"),
+    };
+    if lock(&RUNNING).remove(&id) {
+        kill_group(id);
+    }
+    ended.send_replace(Some(how));
+}
+
+fn how_ended(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => format!("exited with status {code}"),
+        None => format!("was ended: {status}"),
+    }
+}
+
+/// Reads stderr to its end, so that it never stands in its writer's way.
+async fn drain(stderr: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>, settings: Arc<Settings>) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    let name = &settings.config.name;
+    while let Ok(bytes) = stderr.fill_buf().await {
+        let (taken, ended) = match bytes.iter().position(|byte| *byte == b'\n') {
+            _ if bytes.is_empty() => (0, true),
+            Some(end) => (end + 1, true),
+            None => (bytes.len(), false),
+        };
+        let room = MAX_LINE.saturating_sub(line.len());
+        line.extend_from_slice(&bytes[..taken.min(room)]);
+        stderr.consume(taken);
+        if ended && !line.is_empty() {
+            let mut text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            settings.mask.text(&mut text);
+            tracing::debug!("mcp.{name} says: {text}");
+            let mut kept = lock(&kept);
+            kept.truncate(KEPT_LINES - 1);
+            kept.push_front(text);
+            line.clear();
+        }
+        if taken == 0 {
+            break;
+        }
+    }
+}
+
+/// A child's stdin, which can be closed under whoever writes to it.
+#[derive(Clone)]
+pub(super) struct Stdin(Arc<Mutex<Option<ChildStdin>>>);
+
+impl Stdin {
+    fn with<T>(
+        &self,
+        run: impl FnOnce(Pin<&mut ChildStdin>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match lock(&self.0).as_mut() {
+            Some(stdin) => run(Pin::new(stdin)),
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    pub(super) fn close(&self) {
+        lock(&self.0).take();
+    }
+}
+
+impl AsyncWrite for Stdin {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|stdin| stdin.poll_write(context, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stdin| stdin.poll_flush(context))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.close();
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether it has neither ended nor been waited for.
+#[cfg(unix)]
+fn is_running(id: u32) -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    pid(id).is_some_and(|pid| matches!(waitid(WaitId::Pid(pid), look), Ok(None)))
+}
+
+#[cfg(unix)]
+fn kill_group(id: u32) {
+    if let Some(pid) = pid(id) {
+        // Most often there is nobody left in it.
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    }
+}
+
+#[cfg(unix)]
+fn pid(id: u32) -> Option<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(i32::try_from(id).ok()?)
+}
+
+#[cfg(not(unix))]
+fn is_running(_: u32) -> bool {
+    false
+}
+
+/// There it is killed when nobody waits for it any more.
+#[cfg(not(unix))]
+fn kill_group(_: u32) {}

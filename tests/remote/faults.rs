@@ -1,0 +1,149 @@
+//! Servers that do not start, do not answer, say too much, or die.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use toolhost::{CallError, Manifest};
+
+use super::Stage;
+use crate::common::{call, error, text, try_load};
+
+#[tokio::test]
+async fn a_server_that_does_not_start_is_named_with_the_end_of_its_stderr() {
+    let stage = Stage::new(&["crash-at-start"], "secrets = { KEY = { file = 'key' } }");
+    stage.folder.write("key", "sesame-opens-it");
+    let problem = stage.problem().await;
+    let expected = "toolhost.toml:1:6: `mcp.test` exited with status 1 before it was ready; the end of its stderr:\n    cannot find the key ***\n    giving up";
+    assert!(problem.contains(expected), "{problem}");
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_named() {
+    let manifest = "[mcp.a]\ncommand = 'no-such-program'\n[mcp.b]\ncommand = './no/such'\n";
+    let manifest = Manifest::parse(manifest, "/tmp/toolhost.toml").unwrap();
+    let problem = try_load(manifest).await.unwrap_err().to_string();
+    assert!(
+        problem.contains("`mcp.a` does not start: `no-such-program`: "),
+        "{problem}"
+    );
+    assert!(
+        problem.contains("`mcp.b` does not start: `/tmp/no/such`: "),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_or_nothing_that_can_be_read_is_given_up() {
+    for mode in ["hang-at-start", "only-garbage"] {
+        let start = Instant::now();
+        let stage = Stage::new(&[mode], "start-timeout = '1s'");
+        let problem = stage.problem().await;
+        assert!(
+            problem.contains("`mcp.test` did not answer within 1 second"),
+            "{problem}"
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
+        let process = stage.event("start").await;
+        assert!(!super::is_alive(&process), "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn lines_that_are_no_messages_are_passed_over() {
+    let host = Stage::new(&["garbage"], "").load().await;
+    assert_eq!(
+        text(&host.call(call("echo", json!({ "text": "a" }))).await),
+        "a"
+    );
+}
+
+#[tokio::test]
+async fn floods_keep_nobody_from_working() {
+    for mode in ["floods", "floods-stderr"] {
+        let mut stage = Stage::new(&[mode], "max-log = '100MiB'");
+        stage.add("other", &[], "prefix = 'o_'");
+        let host = stage.load().await;
+        for name in ["echo", "o_echo"] {
+            let result = host.call(call(name, json!({ "text": "a" }))).await;
+            assert_eq!(text(&result), "a", "{mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_reads_nothing_is_given_up_and_calls_end_on_time() {
+    let stage = Stage::new(&["deaf"], "timeout = '1s'\nmax-concurrency = 2");
+    let host = stage.load().await;
+    let start = Instant::now();
+    let result = host.call(call("echo", json!({ "text": "a" }))).await;
+    error(&result);
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_dies_fails_its_calls_and_is_started_again_by_the_next() {
+    let mut stage = Stage::new(&[], "");
+    stage.add("other", &[], "prefix = 'o_'");
+    let host = stage.load().await;
+    let sleeps = host.call(call("sleep", json!({ "seconds": 20 })));
+    let dies = async {
+        stage.event("call sleep").await;
+        host.call(call("die", json!({}))).await
+    };
+    let (slept, died) = tokio::join!(sleeps, dies);
+    for result in [slept, died] {
+        let message = "its MCP server `test` exited with status 3 before it answered".to_owned();
+        assert_eq!(error(&result), &CallError::Failed { message });
+    }
+    assert_eq!(
+        text(&host.call(call("o_echo", json!({ "text": "a" }))).await),
+        "a"
+    );
+    assert_eq!(
+        text(&host.call(call("echo", json!({ "text": "a" }))).await),
+        "a"
+    );
+    let starts = stage
+        .events()
+        .iter()
+        .filter(|event| event.starts_with("start"))
+        .count();
+    assert_eq!(starts, 3);
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_dying_is_left_alone_for_a_while() {
+    let stage = Stage::new(&[], "");
+    let host = stage.load().await;
+    let mut refused = None;
+    for _ in 0..5 {
+        let result = host.call(call("die", json!({}))).await;
+        let message = error(&result).to_string();
+        if message.contains("it is not started again before") {
+            refused = Some(message);
+            break;
+        }
+    }
+    let refused = refused.unwrap();
+    assert!(
+        refused.contains("its MCP server `test` ended soon after its start"),
+        "{refused}"
+    );
+    let since = Instant::now();
+    loop {
+        let result = host.call(call("echo", json!({ "text": "a" }))).await;
+        if result.outcome.is_ok() {
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(20), "{result:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,170 @@
+//! Servers that are reached by HTTP, and both generations of the protocol.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use toolhost::{CallError, Manifest, ToolHost};
+
+use super::{Stage, server};
+use crate::common::binary::Folder;
+use crate::common::{call, error, text, try_load};
+
+/// A server that listens; it is killed when dropped.
+struct Listening {
+    process: Child,
+    port: u16,
+    folder: Folder,
+}
+
+impl Listening {
+    fn new(arguments: &[&str], token: Option<&str>) -> Listening {
+        let folder = Folder::empty();
+        let mut command = Command::new("python3");
+        command.arg(server()).arg("--http");
+        command.arg("--state").arg(folder.path().join("state"));
+        command.args(arguments).stdout(Stdio::piped());
+        if let Some(token) = token {
+            command.env("EXPECT_TOKEN", token);
+        }
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        let stdout = process.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        Listening {
+            process,
+            port: line.trim().parse().unwrap(),
+            folder,
+        }
+    }
+
+    fn manifest(&self, path: &str, more: &str) -> Manifest {
+        let port = self.port;
+        let text = format!("[mcp.test]\nurl = 'http://127.0.0.1:{port}{path}'\n{more}\n");
+        Manifest::read(self.folder.write("toolhost.toml", text)).unwrap()
+    }
+
+    async fn load(&self, path: &str, more: &str) -> ToolHost {
+        let host = try_load(self.manifest(path, more)).await;
+        host.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn events(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("state")).unwrap_or_default()
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_reached_by_http_in_either_generation() {
+    for arguments in [&[][..], &["--modern"]] {
+        let server = Listening::new(arguments, None);
+        let host = server
+            .load("/mcp", "timeout = '1s'\nmax-output = '10KiB'")
+            .await;
+        assert_eq!(
+            text(&host.call(call("echo", json!({ "text": "a" }))).await),
+            "a"
+        );
+        assert_eq!(text(&host.call(call("progress", json!({}))).await), "done");
+        let result = host.call(call("rpc_error", json!({}))).await;
+        assert_eq!(error(&result).to_string(), "no such luck");
+        let start = Instant::now();
+        let result = host.call(call("sleep", json!({ "seconds": 5 }))).await;
+        assert!(
+            matches!(error(&result), CallError::Timeout { .. }),
+            "{result:?}"
+        );
+        assert!(start.elapsed() < Duration::from_secs(2));
+        for bytes in [20 << 10, 20 << 20] {
+            let result = host.call(call("big", json!({ "bytes": bytes }))).await;
+            error(&result);
+        }
+        assert_eq!(
+            text(&host.call(call("echo", json!({ "text": "b" }))).await),
+            "b"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_and_headers_are_sent_and_masked() {
+    let server = Listening::new(&[], Some("sesame-opens-it"));
+    let problem = try_load(server.manifest("/mcp", ""))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        problem.contains("`mcp.test` does not answer as an MCP server does"),
+        "{problem}"
+    );
+    assert!(problem.contains("401"), "{problem}");
+    server.folder.write("token", "sesame-opens-it\n");
+    server.folder.write("key", "another-secret");
+    let more = "token = { file = 'token' }\n\
+                secrets = { KEY = { file = 'key' } }\n\
+                http-headers = [{ name = 'X-Key', value = 'is ${KEY}' }]";
+    let host = server.load("/mcp", more).await;
+    let result = host
+        .call(call(
+            "echo",
+            json!({ "text": "sesame-opens-it another-secret" }),
+        ))
+        .await;
+    assert_eq!(text(&result), "*** ***");
+    assert!(server.events().contains("header is another-secret"));
+}
+
+#[tokio::test]
+async fn redirects_are_followed_within_the_server_only() {
+    let server = Listening::new(&[], None);
+    let host = server.load("/moved", "").await;
+    assert_eq!(
+        text(&host.call(call("echo", json!({ "text": "a" }))).await),
+        "a"
+    );
+    let problem = try_load(server.manifest("/away", ""))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(problem.contains("307"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_fails_calls_until_it_is_back() {
+    let server = Listening::new(&[], None);
+    let host = server.load("/mcp", "timeout = '5s'").await;
+    drop(server);
+    let start = Instant::now();
+    let result = host.call(call("echo", json!({ "text": "a" }))).await;
+    let message = error(&result).to_string();
+    assert!(message.contains("its MCP server `test`"), "{message}");
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_command_may_be_of_the_new_generation() {
+    let stage = Stage::new(&["--modern"], "timeout = '500ms'");
+    let host = stage.load().await;
+    assert_eq!(
+        text(&host.call(call("echo", json!({ "text": "a" }))).await),
+        "a"
+    );
+    assert_eq!(stage.event("version").await, "2026-07-28");
+    error(&host.call(call("sleep", json!({ "seconds": 20 }))).await);
+    stage.event("cancelled").await;
+    let stage = Stage::new(&[], "");
+    stage.load().await;
+    assert_eq!(stage.event("protocol").await, "2025-11-25");
+}
