@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
+use super::gather::Gathered;
 use crate::manifest::ServeConfig;
 use crate::serve::{Front, FrontError, Lifecycle};
 
@@ -110,11 +111,20 @@ impl HttpServer {
                 if may_begin_session(&request) && manager.sessions.read().await.len() >= most {
                     return too_many_sessions(most);
                 }
-                next.run(request).await
+                let response = next.run(request).await;
+                match is_events(&response) {
+                    true => response.map(Gathered::new),
+                    false => response,
+                }
             }
         });
         Router::new().fallback_service(service).layer(capped)
     }
+}
+
+fn is_events(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// Whether a request says that it would be the first of a session. What says otherwise and is one all
