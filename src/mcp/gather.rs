@@ -1,110 +1,42 @@
-//! Event streams in fewer writes: the first event of a stream only says that it has begun, and most
-//! streams have their answer a moment later. It waits that moment, and goes out with the answer.
+//! Event streams in fewer writes: the head of a response and its first event only say that the stream
+//! has begun, and most streams have their answer a moment later. They wait that moment, and go out with
+//! the answer.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
-use http_body::{Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use futures_util::stream::{self, StreamExt};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
 
-/// How long the first event may wait for the next.
+/// How long the beginning of a stream may wait for its answer.
 const MOMENT: Duration = Duration::from_millis(5);
 
-/// A body whose first frame goes out with its second, if that comes soon.
-pub(super) struct Gathered {
-    body: Body,
-    state: State,
-}
+/// The events that there are then: one that begins the stream, and the answer.
+const EVENTS: usize = 2;
 
-enum State {
-    /// Nothing has come yet.
-    Begun,
-    /// The first frame waits.
-    Holds(Bytes, Pin<Box<Sleep>>),
-    /// Frames go through.
-    Through,
-    /// The body ended while the first frame waited.
-    Over,
-}
-
-impl Gathered {
-    pub(super) fn new(body: Body) -> Body {
-        Body::new(Gathered {
-            body,
-            state: State::Begun,
-        })
-    }
-}
-
-impl HttpBody for Gathered {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = &mut *self;
-        loop {
-            match &mut this.state {
-                State::Begun => {
-                    let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
-                    let frame = match frame {
-                        Some(Ok(frame)) => frame,
-                        other => return Poll::Ready(other),
-                    };
-                    match frame.into_data() {
-                        Ok(data) => this.state = State::Holds(data, Box::pin(sleep(MOMENT))),
-                        Err(frame) => {
-                            this.state = State::Through;
-                            return Poll::Ready(Some(Ok(frame)));
-                        }
-                    }
-                }
-                State::Holds(held, moment) => {
-                    let next = Pin::new(&mut this.body).poll_frame(context);
-                    let is_over = moment.as_mut().poll(context).is_ready();
-                    let frame = match next {
-                        Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                            Ok(data) => {
-                                let both = [&held[..], &data[..]].concat();
-                                Frame::data(Bytes::from(both))
-                            }
-                            // Trailers: there is nothing after them that would need the order.
-                            Err(_) => Frame::data(std::mem::take(held)),
-                        },
-                        Poll::Ready(Some(Err(error))) => {
-                            this.state = State::Over;
-                            return Poll::Ready(Some(Err(error)));
-                        }
-                        Poll::Ready(None) => {
-                            let last = Frame::data(std::mem::take(held));
-                            this.state = State::Over;
-                            return Poll::Ready(Some(Ok(last)));
-                        }
-                        Poll::Pending if !is_over => return Poll::Pending,
-                        Poll::Pending => Frame::data(std::mem::take(held)),
-                    };
-                    this.state = State::Through;
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                State::Over => return Poll::Ready(None),
-                State::Through => return Pin::new(&mut this.body).poll_frame(context),
+/// The response, once it has its first events or the moment is over.
+pub(super) async fn gathered(response: Response) -> Response {
+    let (head, mut body) = response.into_parts();
+    let until = Instant::now() + MOMENT;
+    let mut first: Vec<u8> = Vec::new();
+    for _ in 0..EVENTS {
+        match timeout_at(until, body.frame()).await {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => first.extend_from_slice(&data),
+                // Event streams have no trailers.
+                Err(_) => break,
+            },
+            Ok(Some(Err(error))) => {
+                let failed = stream::iter([Ok(Bytes::from(first)), Err(error)]);
+                return Response::from_parts(head, Body::from_stream(failed));
             }
+            Ok(None) => return Response::from_parts(head, Body::from(first)),
+            Err(_) => break,
         }
     }
-
-    fn is_end_stream(&self) -> bool {
-        match self.state {
-            State::Over => true,
-            State::Through => self.body.is_end_stream(),
-            State::Begun | State::Holds(..) => false,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
+    let first = stream::iter([Ok(Bytes::from(first))]);
+    let rest = first.chain(body.into_data_stream());
+    Response::from_parts(head, Body::from_stream(rest))
 }

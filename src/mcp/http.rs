@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
-use super::gather::Gathered;
+use super::gather::gathered;
 use crate::manifest::ServeConfig;
 use crate::serve::{Front, FrontError, Lifecycle};
 
@@ -113,7 +113,7 @@ impl HttpServer {
                 }
                 let response = next.run(request).await;
                 match is_events(&response) {
-                    true => response.map(Gathered::new),
+                    true => gathered(response).await,
                     false => response,
                 }
             }
