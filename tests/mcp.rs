@@ -4,6 +4,12 @@
 #[allow(dead_code)] // the other tests use more of it
 mod common;
 
+#[path = "mcp/burst.rs"]
+mod burst;
+#[path = "mcp/cancel.rs"]
+mod cancel;
+#[path = "mcp/client.rs"]
+mod client;
 #[path = "mcp/clients.rs"]
 mod clients;
 #[path = "mcp/conformance.rs"]

@@ -43,9 +43,14 @@ impl Drop for Http {
 
 impl Http {
     pub fn start() -> Http {
-        let folder = folder();
+        Http::in_folder(folder(), &[])
+    }
+
+    /// With the manifest that is in this folder.
+    pub fn in_folder(folder: Folder, options: &[&str]) -> Http {
+        let arguments = [&["serve", "--http", "127.0.0.1:0"], options].concat();
         let mut child = folder
-            .command(&["serve", "--http", "127.0.0.1:0"])
+            .command(&arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -77,6 +82,20 @@ impl Http {
             said: shared,
             folder,
         }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process, to be signalled and waited for.
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// What it wrote to stderr so far.
+    pub fn said(&self) -> String {
+        said(&self.said)
     }
 
     /// Its address, without the rest of the URL.
