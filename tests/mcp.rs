@@ -4,6 +4,10 @@
 #[allow(dead_code)] // the other tests use more of it
 mod common;
 
+#[path = "mcp/access.rs"]
+mod access;
+#[path = "mcp/asking.rs"]
+mod asking;
 #[path = "mcp/burst.rs"]
 mod burst;
 #[path = "mcp/cancel.rs"]
@@ -16,6 +20,8 @@ mod clients;
 mod conformance;
 #[path = "mcp/inspector.rs"]
 mod inspector;
+#[path = "mcp/lifecycle.rs"]
+mod lifecycle;
 #[path = "mcp/server.rs"]
 mod server;
 #[path = "mcp/summary.rs"]

@@ -117,3 +117,19 @@ fn said(shared: &Mutex<String>) -> String {
         .unwrap_or_else(PoisonError::into_inner)
         .clone()
 }
+
+/// A new token, and what the manifest has to say of it.
+pub struct Token {
+    pub token: String,
+    pub toml: String,
+}
+
+/// As `toolhost token new` makes it.
+pub fn token(name: &str, more: &str) -> Token {
+    let made = Folder::empty().run(&["token", "new", "--name", name], "");
+    let toml = made.stderr.split_once("[serve.auth").unwrap().1;
+    Token {
+        token: made.stdout.trim().to_owned(),
+        toml: format!("[serve.auth{}\n{more}\n", toml.trim_end()),
+    }
+}
