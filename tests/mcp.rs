@@ -22,6 +22,8 @@ mod conformance;
 mod inspector;
 #[path = "mcp/lifecycle.rs"]
 mod lifecycle;
+#[path = "mcp/lists.rs"]
+mod lists;
 #[path = "mcp/server.rs"]
 mod server;
 #[path = "mcp/summary.rs"]

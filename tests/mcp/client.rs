@@ -119,6 +119,11 @@ impl Pipes {
         }
     }
 
+    /// Whether such a message came while another was waited for.
+    pub fn has(&self, is_it: impl Fn(&Value) -> bool) -> bool {
+        self.aside.iter().any(is_it)
+    }
+
     /// A message that is left; `None` once its output has ended.
     pub fn left(&mut self) -> Option<Value> {
         if let Some(message) = self.aside.pop() {
