@@ -144,3 +144,20 @@ fn a_network_without_authentication_is_not_served() {
         assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn check_tells_who_may_use_the_server_and_which_tools_are_not_there() {
+    let folder = folder();
+    let manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
+    let token = token("ci", "tools = ['echo', 'ecko']");
+    folder.write("toolhost.toml", format!("{}{manifest}", token.toml));
+    let shown = folder.run(&["check"], "").answered().stdout;
+    for line in [
+        "serve: ci",
+        "  warning: `serve.auth.tokens.ci` names `ecko`, and there is no such tool",
+        "resource templates: test://template/{id}/data",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    assert!(!shown.contains("names `echo`"), "{shown}");
+}
