@@ -5,7 +5,8 @@ use std::io::Read;
 use serde_json::json;
 
 use crate::client::{
-    Pipes, begin, ended, post_stateless, signal_to, stateless, stateless_headers, text,
+    Pipes, begin, ended, initialize, post, post_stateless, signal_to, stateless, stateless_headers,
+    text,
 };
 use crate::common::binary::Folder;
 use crate::server::{Http, folder, token};
@@ -125,4 +126,52 @@ fn tokens_come_and_go_with_the_manifest() {
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     assert_eq!(status(&old.token), 401);
+}
+
+/// Reads a stream until it has this.
+fn read_until(stream: &mut impl Read, what: &str) {
+    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&all).contains(what) {
+        let read = stream.read(&mut piece).unwrap();
+        assert!(
+            read > 0,
+            "{what:?} does not come: {}",
+            String::from_utf8_lossy(&all)
+        );
+        all.extend(&piece[..read]);
+    }
+}
+
+#[test]
+fn streams_that_listen_are_told_of_a_changed_manifest() {
+    const CHANGED: &str = "notifications/tools/list_changed";
+    let folder = Folder::of(&["echo"]);
+    let before = manifest(&folder);
+    let server = Http::in_folder(folder, &[]);
+    let address = server.address();
+
+    let params = json!({ "notifications": { "toolsListChanged": true } });
+    let message = stateless("subscriptions/listen", params, json!({}));
+    let mut headers = stateless_headers(&message);
+    headers.push(("Accept", "application/json, text/event-stream"));
+    headers.push(("Content-Type", "application/json"));
+    let mut new = begin(address, "POST /mcp", &headers, &message.to_string());
+    read_until(&mut new, "notifications/subscriptions/acknowledged");
+
+    let begun = post(address, &[], &initialize(1, &json!({})));
+    let session = begun.header("mcp-session-id").unwrap();
+    let headers = [
+        ("Mcp-Session-Id", session),
+        ("MCP-Protocol-Version", "2025-11-25"),
+    ];
+    let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    assert_eq!(post(address, &headers, &initialized).status, 202);
+    let headers = [&headers[..], &[("Accept", "text/event-stream")]].concat();
+    let mut old = begin(address, "GET /mcp", &headers, "");
+    read_until(&mut old, "text/event-stream");
+
+    let changed = before.replace("[plugin.echo]", "[plugin.echo]\nprefix = 'new_'");
+    server.folder.write("toolhost.toml", changed);
+    read_until(&mut new, CHANGED);
+    read_until(&mut old, CHANGED);
 }
