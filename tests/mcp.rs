@@ -4,26 +4,12 @@
 #[allow(dead_code)] // the other tests use more of it
 mod common;
 
-#[path = "mcp/access.rs"]
-mod access;
-#[path = "mcp/asking.rs"]
-mod asking;
-#[path = "mcp/burst.rs"]
-mod burst;
-#[path = "mcp/cancel.rs"]
-mod cancel;
-#[path = "mcp/client.rs"]
-mod client;
 #[path = "mcp/clients.rs"]
 mod clients;
 #[path = "mcp/conformance.rs"]
 mod conformance;
 #[path = "mcp/inspector.rs"]
 mod inspector;
-#[path = "mcp/lifecycle.rs"]
-mod lifecycle;
-#[path = "mcp/lists.rs"]
-mod lists;
 #[path = "mcp/server.rs"]
 mod server;
 #[path = "mcp/summary.rs"]

@@ -43,14 +43,9 @@ impl Drop for Http {
 
 impl Http {
     pub fn start() -> Http {
-        Http::in_folder(folder(), &[])
-    }
-
-    /// With the manifest that is in this folder.
-    pub fn in_folder(folder: Folder, options: &[&str]) -> Http {
-        let arguments = [&["serve", "--http", "127.0.0.1:0"], options].concat();
+        let folder = folder();
         let mut child = folder
-            .command(&arguments)
+            .command(&["serve", "--http", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -84,20 +79,6 @@ impl Http {
         }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// The process, to be signalled and waited for.
-    pub fn process(&mut self) -> &mut Child {
-        &mut self.child
-    }
-
-    /// What it wrote to stderr so far.
-    pub fn said(&self) -> String {
-        said(&self.said)
-    }
-
     /// Its address, without the rest of the URL.
     pub fn address(&self) -> &str {
         let rest = self.url.strip_prefix("http://").unwrap();
@@ -116,20 +97,4 @@ fn said(shared: &Mutex<String>) -> String {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone()
-}
-
-/// A new token, and what the manifest has to say of it.
-pub struct Token {
-    pub token: String,
-    pub toml: String,
-}
-
-/// As `toolhost token new` makes it.
-pub fn token(name: &str, more: &str) -> Token {
-    let made = Folder::empty().run(&["token", "new", "--name", name], "");
-    let toml = made.stderr.split_once("[serve.auth").unwrap().1;
-    Token {
-        token: made.stdout.trim().to_owned(),
-        toml: format!("[serve.auth{}\n{more}\n", toml.trim_end()),
-    }
 }
