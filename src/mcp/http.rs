@@ -1,6 +1,7 @@
 //! MCP over streamable HTTP at `/mcp`: the front lets requests through to the sessions.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,7 +9,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use rmcp::model::ProtocolVersion;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use crate::manifest::ServeConfig;
-use crate::serve::{Front, FrontError, Lifecycle};
+use crate::serve::{Front, FrontError, Lifecycle, Principal};
 
 /// What is left once nothing runs, answers on their way, gets so long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -104,17 +105,66 @@ impl HttpServer {
         let service =
             StreamableHttpService::new(move || Ok(server.session()), manager.clone(), config);
         let most = self.server.hub.offer().info.max_sessions;
-        let capped = from_fn(move |request: Request<Body>, next: Next| {
-            let manager = manager.clone();
+        let owners = Arc::new(Owners::default());
+        let guarded = from_fn(move |request: Request<Body>, next: Next| {
+            let (manager, owners) = (manager.clone(), owners.clone());
             async move {
+                let principal = request.extensions().get::<Principal>();
+                let principal = principal.map_or_else(Arc::default, |it| it.name.clone());
+                if let Some(session) = session(request.headers()) {
+                    let is_open = manager.sessions.read().await.contains_key(session);
+                    // What is no session is not ours to refuse: the stateless protocol ignores it.
+                    return match !is_open || owners.may_use(session, &principal) {
+                        true => next.run(request).await,
+                        false => no_session(),
+                    };
+                }
                 if may_begin_session(&request) && manager.sessions.read().await.len() >= most {
                     return too_many_sessions(most);
                 }
-                next.run(request).await
+                let response = next.run(request).await;
+                if let Some(session) = session(response.headers()) {
+                    let sessions = manager.sessions.read().await;
+                    owners.add(session, principal, |session| sessions.contains_key(session));
+                }
+                response
             }
         });
-        Router::new().fallback_service(service).layer(capped)
+        Router::new().fallback_service(service).layer(guarded)
     }
+}
+
+/// Who began each session: that its name is hard to guess does not make it a second password.
+#[derive(Default)]
+struct Owners(Mutex<HashMap<String, Arc<str>>>);
+
+impl Owners {
+    fn may_use(&self, session: &str, principal: &str) -> bool {
+        let owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        owners
+            .get(session)
+            .is_some_and(|owner| **owner == *principal)
+    }
+
+    fn add(&self, session: &str, principal: Arc<str>, is_open: impl Fn(&str) -> bool) {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that are over are left out, when it is time to look for room anyway.
+        if owners.len() == owners.capacity() {
+            owners.retain(|session, _| is_open(session));
+        }
+        owners.insert(session.to_owned(), principal);
+    }
+}
+
+/// The session that a message says it is of; an empty name, which none has, where it is no text.
+fn session(headers: &HeaderMap) -> Option<&str> {
+    let session = headers.get("mcp-session-id")?;
+    Some(session.to_str().unwrap_or_default())
+}
+
+/// As of one that is over: whose it is, is not said.
+fn no_session() -> Response {
+    (StatusCode::NOT_FOUND, "Not Found: Session not found\n").into_response()
 }
 
 /// Whether a request says that it would be the first of a session. What says otherwise and is one all

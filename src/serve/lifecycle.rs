@@ -17,6 +17,10 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     /// While it loads, requests are refused as while it drains, and the listener is open.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "nothing loads while it listens yet")
+    )]
     pub(crate) fn set_loading(&self, loading: bool) {
         self.loading.store(loading, Ordering::Relaxed);
     }
