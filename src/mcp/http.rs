@@ -167,14 +167,14 @@ fn no_session() -> Response {
     (StatusCode::NOT_FOUND, "Not Found: Session not found\n").into_response()
 }
 
-/// Whether a request says that it would be the first of a session. What says otherwise and is one all
-/// the same, its handler refuses.
+/// Whether a request may be the first of a session. What says that it is of the stateless protocol and
+/// some other method than it is, is refused for that.
 fn may_begin_session(request: &Request<Body>) -> bool {
     let headers = request.headers();
-    let is_stateless = headers
-        .get("mcp-protocol-version")
-        .and_then(|version| version.to_str().ok())
-        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str());
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_stateless = text("mcp-protocol-version")
+        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str())
+        && text("mcp-method").is_some_and(|method| method != "initialize");
     request.method() == Method::POST && !headers.contains_key("mcp-session-id") && !is_stateless
 }
 
