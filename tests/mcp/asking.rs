@@ -225,7 +225,7 @@ fn a_call_that_waits_for_its_user_keeps_no_other_waiting_and_can_be_cancelled() 
         assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
         assert_eq!(client.so_far("elicitation/create"), [Value::Null; 0]);
     };
-    check(&mut Client::stdio(&one_at_a_time(), Old, forms()));
+    check(&mut Client::inside(one_at_a_time(), Old, forms()));
     let server = Http::start_in(one_at_a_time());
     check(&mut Client::http(&server, Old, forms()));
 }

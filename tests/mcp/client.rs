@@ -80,7 +80,12 @@ impl Client {
     /// One at a server of its own with the usual guests.
     #[track_caller]
     pub fn alone(revision: Revision, capabilities: Value) -> Client {
-        let folder = folder();
+        Client::inside(folder(), revision, capabilities)
+    }
+
+    /// One at a server of its own, in a folder that nobody else needs.
+    #[track_caller]
+    pub fn inside(folder: Folder, revision: Revision, capabilities: Value) -> Client {
         let mut client = Client::stdio(&folder, revision, capabilities);
         client._folder = Some(folder);
         client

@@ -86,7 +86,7 @@ fn cursors_lead_through_every_tool_once_in_the_order_of_toolhost_list() {
 
 #[test]
 fn prompts_and_resources_have_pages_too() {
-    let mut client = Client::stdio(&paged(2), Old, json!({}));
+    let mut client = Client::inside(paged(2), Old, json!({}));
     let (prompts, _) = pages(&mut client, "prompts/list", "prompts");
     assert_eq!(prompts.len(), 7);
     let names_of_prompts = names(&prompts, "name");
