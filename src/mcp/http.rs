@@ -15,12 +15,14 @@ use rmcp::transport::streamable_http_server::session::local::LocalSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::Server;
 use crate::manifest::ServeConfig;
-use crate::serve::{Front, FrontError, Lifecycle, Principal};
+use crate::serve::{self, Front, FrontError, Lifecycle, Principal};
 
-/// What is left once nothing runs, answers on their way, gets so long.
+/// What is left once nothing runs, answers on their way, gets so long, and then what does not end by
+/// itself.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why a server cannot be reached as its configuration says.
@@ -74,7 +76,8 @@ impl HttpServer {
     ) -> usize {
         let lifecycle = Lifecycle::default();
         let sessions = CancellationToken::new();
-        let mcp = self.router(sessions.clone());
+        let answers = TaskTracker::new();
+        let mcp = self.router(sessions.clone(), answers.clone());
         let mut front = tokio::spawn({
             let (front, lifecycle) = (self.front.clone(), lifecycle.clone());
             async move { front.serve(listener, mcp, lifecycle).await }
@@ -82,6 +85,8 @@ impl HttpServer {
         shutdown.cancelled().await;
         lifecycle.drain.cancel();
         let cancelled = self.server.drain(grace).await;
+        answers.close();
+        let _ = tokio::time::timeout(LAST_WORDS, answers.wait()).await;
         // Streams that wait for what will not come any more.
         sessions.cancel();
         if tokio::time::timeout(LAST_WORDS, &mut front).await.is_err() {
@@ -91,7 +96,8 @@ impl HttpServer {
         cancelled
     }
 
-    fn router(&self, stop: CancellationToken) -> Router {
+    /// `answers` are the responses to messages that are on their way.
+    fn router(&self, stop: CancellationToken, answers: TaskTracker) -> Router {
         let mut manager = LocalSessionManager::default();
         manager.session_config.keep_alive = Some(self.config.session_timeout);
         let manager = Arc::new(manager);
@@ -106,6 +112,18 @@ impl HttpServer {
             StreamableHttpService::new(move || Ok(server.session()), manager.clone(), config);
         let most = self.server.hub.offer().info.max_sessions;
         let owners = Arc::new(Owners::default());
+        let tracked = from_fn(move |request: Request<Body>, next: Next| {
+            let answer = (request.method() == Method::POST).then(|| answers.token());
+            async move {
+                let response = next.run(request).await;
+                response.map(|body| {
+                    Body::new(serve::Response {
+                        body,
+                        _running: answer,
+                    })
+                })
+            }
+        });
         let guarded = from_fn(move |request: Request<Body>, next: Next| {
             let (manager, owners) = (manager.clone(), owners.clone());
             async move {
@@ -130,7 +148,10 @@ impl HttpServer {
                 response
             }
         });
-        Router::new().fallback_service(service).layer(guarded)
+        Router::new()
+            .fallback_service(service)
+            .layer(guarded)
+            .layer(tracked)
     }
 }
 

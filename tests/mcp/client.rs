@@ -446,6 +446,11 @@ impl Process {
         said(&self.said)
     }
 
+    /// Its number, and what it says from now on too.
+    pub fn handle(&self) -> (u32, Arc<Mutex<String>>) {
+        (self.child.id(), self.said.clone())
+    }
+
     /// Waits for its end; fails where that takes for ever.
     #[track_caller]
     pub fn end(&mut self) -> (Option<i32>, Duration) {
