@@ -174,11 +174,6 @@ impl Reply {
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
-
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
 }
 
 /// Ends a connection, whoever still reads from it.
