@@ -14,7 +14,10 @@ use toolhost::mcp::{Server, ServerInfo};
 
 use super::clients::{self, Client};
 use super::{ANSWERED, HostOptions, INTERRUPTED, Session, Status, parse_timeout};
-use reload::Reload;
+use reload::{Seen, Watch};
+
+/// What is on its way to a client over stdio when the server ends gets so long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct ServeOptions {
@@ -44,6 +47,7 @@ pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Resu
     if let Some(address) = options.http {
         check_exposure(&manifest, address)?;
     }
+    let loaded = Seen::of(&manifest);
     let host = session.load_manifest(manifest.clone()).await?;
     let server = Server::new(host, ServerInfo::of(&manifest.serve));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
@@ -56,7 +60,15 @@ pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Resu
                      --print-config tells it how, --http serves a network"
                 );
             }
-            let _reload = Reload::begin(session, options.host, &manifest, server.clone(), None);
+            let watch = Watch {
+                session,
+                options: options.host,
+                server: server.clone(),
+                http: None,
+                has_tls: false,
+                loaded,
+            };
+            let _reload = watch.begin();
             stdio(&server, shutdown, grace).await
         }
         Some(address) => {
@@ -70,8 +82,15 @@ pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Resu
                 None => "http",
             };
             eprintln!("listening on {scheme}://{address}/mcp");
-            let _reload =
-                Reload::begin(session, options.host, &manifest, server, Some(http.clone()));
+            let watch = Watch {
+                session,
+                options: options.host,
+                server,
+                http: Some((http.clone(), address)),
+                has_tls: manifest.serve.tls.is_some(),
+                loaded,
+            };
+            let _reload = watch.begin();
             let cancelled = http.serve(listener, shutdown, grace).await;
             Ok(ended(cancelled))
         }
@@ -137,7 +156,10 @@ async fn stdio(
         () = shutdown.cancelled() => {
             let cancelled = server.drain(grace).await;
             stop.cancel();
-            session.await?;
+            // A client that does not read keeps nobody from going.
+            if let Ok(ended) = tokio::time::timeout(LAST_WORDS, session).await {
+                ended?;
+            }
             Ok(ended(cancelled))
         }
     }
@@ -173,6 +195,10 @@ fn shutdown_signal(interrupts: super::Interrupts) -> anyhow::Result<Cancellation
         #[cfg(not(unix))]
         interrupts.asked().await;
         cancel.cancel();
+        #[cfg(unix)]
+        if terminated.recv().await.is_some() {
+            std::process::exit(INTERRUPTED.into());
+        }
     });
     Ok(token)
 }

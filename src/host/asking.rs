@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::{Canceller, ToolHost};
@@ -124,9 +125,39 @@ impl ToolHost {
                 }
             }
         }
-        let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
-        self.refuse(&call, CallError::Failed { message })
+        self.refuse(&call, asked_too_often())
     }
+}
+
+/// Makes a request that is no call, and makes it again with the replies to what it asks, where there is
+/// a responder.
+pub(super) async fn answered<'r, T>(
+    method: &str,
+    mut resumed: Option<Resumption>,
+    options: &CallOptions,
+    request: impl Fn(Option<Resumption>) -> BoxFuture<'r, Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let never = CancellationToken::new();
+    let context = options.context(&never);
+    for _ in 0..MAX_ROUNDS {
+        let input = match (request(resumed.take()).await, &options.responder) {
+            (Err(CallError::InputRequired(input)), Some(_)) => input,
+            (other, _) => return other,
+        };
+        let Some(responder) = options.responder.as_deref() else {
+            break;
+        };
+        let replies = replies(method, &input, responder);
+        let replies = context.cancel.run_until_cancelled(replies).await;
+        let replies = replies.ok_or(CallError::Cancelled)?;
+        resumed = Some(replies.map_err(|message| CallError::Failed { message })?);
+    }
+    Err(asked_too_often())
+}
+
+fn asked_too_often() -> CallError {
+    let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
+    CallError::Failed { message }
 }
 
 /// Asks one question after the other, as a person would want to be asked.

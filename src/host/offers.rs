@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::debug_span;
 
+use super::asking::answered;
 use super::{CallOptions, ToolHost, serve};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
@@ -136,9 +137,14 @@ impl ToolHost {
         }
         let plugin = self.owner(uri, context).await?;
         let request = request("resources/read", &json!({ "uri": uri }));
-        let run = async |turn: Turn<'_>| plugin.read_resource(uri, resumed, turn).await;
-        let read = self.exchange(&plugin, &request, context, run).await;
-        read.map_err(|error| match error {
+        let (plugin, request) = (&plugin, &request);
+        let read = answered("resources/read", resumed, options, |resumed| {
+            Box::pin(async move {
+                let run = async |turn: Turn<'_>| plugin.read_resource(uri, resumed, turn).await;
+                self.exchange(plugin, request, context, run).await
+            })
+        });
+        read.await.map_err(|error| match error {
             CallError::InvalidArguments { .. } => not_found(uri),
             error => error,
         })
@@ -212,8 +218,17 @@ impl ToolHost {
         let (plugin, prompt) = self.prompt(name).ok_or_else(|| not_found(name))?;
         check_arguments(&prompt.prompt, &arguments)?;
         let request = request("prompts/get", &json!({ "name": name }));
-        let run = async |turn: Turn<'_>| plugin.get_prompt(prompt, arguments, resumed, turn).await;
-        self.exchange(plugin, &request, context, run).await
+        let request = &request;
+        answered("prompts/get", resumed, options, |resumed| {
+            let arguments = arguments.clone();
+            Box::pin(async move {
+                let run = async |turn: Turn<'_>| {
+                    plugin.get_prompt(prompt, arguments, resumed, turn).await
+                };
+                self.exchange(plugin, request, context, run).await
+            })
+        })
+        .await
     }
 
     fn prompt(&self, name: &str) -> Option<(&Arc<Plugin>, &PluginPrompt)> {

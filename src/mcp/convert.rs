@@ -157,23 +157,26 @@ pub(super) fn content(content: Content) -> mcp::ContentBlock {
 /// The result of a call that was made.
 pub(super) fn result(result: ToolResult) -> mcp::CallToolResult {
     match result.outcome {
-        Ok(output) => answered(output),
+        Ok(output) => answered(output)
+            .unwrap_or_else(|message| failed(&CallError::Failed { message }, &result.name)),
         Err(error) => failed(&error, &result.name),
     }
 }
 
-fn answered(output: Output) -> mcp::CallToolResult {
+fn answered(output: Output) -> Result<mcp::CallToolResult, String> {
     // Programs that know no structured content read it as text.
     let content = match (&output.content[..], &output.structured) {
         ([], Some(json)) => vec![mcp::ContentBlock::text(json.get())],
         _ => output.content.into_iter().map(content).collect(),
     };
     let mut result = mcp::CallToolResult::success(content);
-    result.structured_content = output.structured.map(|json| {
-        // It was JSON when the plugin's answer was taken.
-        serde_json::from_str(json.get()).unwrap_or(Value::Null)
-    });
-    result
+    if let Some(json) = output.structured {
+        let value = serde_json::from_str(json.get());
+        let value =
+            value.map_err(|error| format!("its structured output cannot be sent: {error}"))?;
+        result.structured_content = Some(value);
+    }
+    Ok(result)
 }
 
 fn failed(error: &CallError, tool: &str) -> mcp::CallToolResult {

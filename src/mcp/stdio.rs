@@ -1,11 +1,21 @@
 //! MCP over this process's stdin and stdout: a message a line.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
 use rmcp::service::{ServerInitializeError, serve_server_with_ct};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::io::stdio_pipes;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
+
+/// rmcp gives running calls 5 seconds after the end of input.
+const AFTER_THE_END: Duration = Duration::from_secs(7);
 
 /// Why a client could not be served over stdio.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +45,11 @@ impl Server {
     /// What came first was no beginning of a session.
     pub async fn serve_stdio(&self, stop: CancellationToken) -> Result<(), StdioError> {
         let (reader, writer) = stdio_pipes();
+        let end = CancellationToken::new();
+        let reader = ToldOf {
+            reader,
+            end: end.clone(),
+        };
         let transport = AsyncRwTransport::new_server(reader, writer)
             .with_max_line_length(self.hub.offer().info.max_message);
         let session = match serve_server_with_ct(self.session(), transport, stop).await {
@@ -43,15 +58,43 @@ impl Server {
             Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
                 return Ok(());
             }
+            Err(ServerInitializeError::ExpectedInitializeRequest(_)) => {
+                let message = "its first message begins no session".to_owned();
+                return Err(StdioError::NoClient { message });
+            }
             Err(error) => {
                 return Err(StdioError::NoClient {
                     message: error.to_string(),
                 });
             }
         };
-        let ended = session.waiting().await;
-        ended.map(drop).map_err(|error| StdioError::Ended {
-            message: error.to_string(),
-        })
+        tokio::select! {
+            ended = session.waiting() => ended.map(drop).map_err(|error| StdioError::Ended {
+                message: error.to_string(),
+            }),
+            // A client that is gone and does not read keeps nobody from going.
+            () = async { end.cancelled().await; sleep(AFTER_THE_END).await } => Ok(()),
+        }
+    }
+}
+
+/// A reader whose end is told.
+struct ToldOf<R> {
+    reader: R,
+    end: CancellationToken,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for ToldOf<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.reader).poll_read(context, buffer);
+        if read.is_ready() && buffer.filled().len() == before {
+            self.end.cancel();
+        }
+        read
     }
 }

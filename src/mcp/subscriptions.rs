@@ -162,13 +162,22 @@ pub(super) async fn listen(hub: &Arc<Hub>, stream: rmcp::service::SubscriptionCo
     let accepted = stream.accepted().clone();
     let mut changes = hub.teller.listen();
     let uris: HashSet<&String> = accepted.resource_subscriptions.iter().flatten().collect();
-    let mut polls = Vec::new();
-    for uri in uris.into_iter().take(MAX_SUBSCRIPTIONS) {
-        match hub.poll(uri).await {
-            Ok(poll) => polls.push(poll),
-            Err(error) => tracing::debug!("no subscription to {uri}: {error}"),
+    let begin = async {
+        let mut polls = Vec::new();
+        for uri in uris.into_iter().take(MAX_SUBSCRIPTIONS) {
+            match hub.poll(uri).await {
+                Ok(poll) => polls.push(poll),
+                Err(error) => tracing::debug!("no subscription to {uri}: {error}"),
+            }
         }
-    }
+        polls
+    };
+    let _polls = tokio::select! {
+        () = stream.cancelled() => return,
+        () = hub.stop().cancelled() => return,
+        () = hub.draining() => return,
+        polls = begin => polls,
+    };
     loop {
         let change = tokio::select! {
             () = stream.cancelled() => return,

@@ -7,14 +7,16 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use rmcp::RoleServer;
 use rmcp::model::{
-    LoggingLevel, LoggingMessageNotification, LoggingMessageNotificationParam,
+    LoggingLevel, LoggingMessageNotification, LoggingMessageNotificationParam, NumberOrString,
     ProgressNotification, ProgressNotificationParam, ProgressToken, ServerNotification,
 };
 use rmcp::service::Peer;
+use tokio::time::timeout;
 
 use super::hub::Teller;
 use crate::tool::{LogLine, LogSource};
@@ -22,6 +24,12 @@ use crate::watch::{Progress, Watcher};
 
 /// Progress that is on its way; of what comes faster than the client takes it, the rest is left out.
 const MAX_PROGRESS: usize = 256;
+
+/// What is left of a call's notes gets so long to be taken.
+const LAST_NOTES: Duration = Duration::from_secs(1);
+
+/// A longer token of progress is none: it would be in every note.
+const MAX_TOKEN: usize = 256;
 
 /// What a request asked to be told.
 pub(super) struct Wanted {
@@ -44,6 +52,7 @@ pub(super) struct Notes {
 struct Queue {
     notes: VecDeque<Note>,
     progress: usize,
+    is_sending: bool,
     /// How far the guest last said it is.
     last: f64,
 }
@@ -55,6 +64,11 @@ enum Note {
 
 impl Notes {
     pub(super) fn new(wanted: Wanted, teller: Arc<Teller>, peer: Peer<RoleServer>) -> Arc<Notes> {
+        let mut wanted = wanted;
+        wanted.token = wanted.token.filter(|ProgressToken(token)| match token {
+            NumberOrString::String(text) => text.len() <= MAX_TOKEN,
+            NumberOrString::Number(_) => true,
+        });
         Arc::new(Notes {
             wanted,
             teller,
@@ -62,6 +76,7 @@ impl Notes {
             queue: Mutex::new(Queue {
                 notes: VecDeque::new(),
                 progress: 0,
+                is_sending: false,
                 last: f64::NEG_INFINITY,
             }),
             sender: AtomicWaker::new(),
@@ -74,7 +89,9 @@ impl Notes {
 
     fn take(&self) -> Option<ServerNotification> {
         let mut queue = self.queue();
-        match queue.notes.pop_front()? {
+        let note = queue.notes.pop_front()?;
+        queue.is_sending = true;
+        match note {
             Note::Log(notification) => Some(notification),
             Note::Progress(notification) => {
                 queue.progress -= 1;
@@ -83,32 +100,44 @@ impl Notes {
         }
     }
 
-    /// Sends notes while `run` runs, and what is left of them before its result goes out.
+    /// Sends notes while `run` runs, and what is left of them before its result goes out. A client that
+    /// does not take them holds nothing up: neither the call, nor for long its result.
     pub(super) async fn during<T>(&self, run: impl Future<Output = T>) -> T {
         let mut run = std::pin::pin!(run);
-        loop {
-            let next = poll_fn(|context| {
-                self.sender.register(context.waker());
-                if let Some(note) = self.take() {
-                    return Poll::Ready(Err(note));
-                }
-                run.as_mut().poll(context).map(Ok)
-            });
-            match next.await {
-                Ok(result) => {
-                    while let Some(note) = self.take() {
-                        self.send(note).await;
-                    }
-                    return result;
-                }
-                Err(note) => self.send(note).await,
+        let mut sending = std::pin::pin!(self.send_all());
+        let result = poll_fn(|context| {
+            let result = run.as_mut().poll(context);
+            // It never ends.
+            let _ = sending.as_mut().poll(context);
+            result
+        });
+        let result = result.await;
+        let rest = poll_fn(|context| {
+            let _ = sending.as_mut().poll(context);
+            let queue = self.queue();
+            match queue.notes.is_empty() && !queue.is_sending {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
-        }
+        });
+        let _ = timeout(LAST_NOTES, rest).await;
+        result
     }
 
-    async fn send(&self, note: ServerNotification) {
-        // A client that is gone has its call cancelled elsewhere.
-        let _ = self.peer.send_notification(note).await;
+    async fn send_all(&self) {
+        loop {
+            let note = poll_fn(|context| {
+                self.sender.register(context.waker());
+                match self.take() {
+                    Some(note) => Poll::Ready(note),
+                    None => Poll::Pending,
+                }
+            });
+            let note = note.await;
+            // A client that is gone has its call cancelled elsewhere.
+            let _ = self.peer.send_notification(note).await;
+            self.queue().is_sending = false;
+        }
     }
 }
 

@@ -506,3 +506,22 @@ fn prompts_and_resources_ask_as_tools_do() {
         assert_eq!(read["contents"][0]["text"], "Hello, Ada!");
     });
 }
+
+#[test]
+fn prompts_and_resources_ask_clients_with_sessions() {
+    let mut client = Client::alone(Old, forms());
+    let prompt = "test_input_required_result_prompt";
+    let id = client.request("prompts/get", json!({ "name": prompt }));
+    let asked = client.told("elicitation/create");
+    client.respond(&asked, accept(json!({ "context": "work" })));
+    let filled = client.answer(id);
+    assert_eq!(
+        filled["result"]["messages"][0]["content"]["text"],
+        "Prompt with elicited context: work"
+    );
+    let id = client.request("resources/read", json!({ "uri": "test://asking-resource" }));
+    let asked = client.told("elicitation/create");
+    client.respond(&asked, accept(json!({ "name": "Ada" })));
+    let read = client.answer(id);
+    assert_eq!(read["result"]["contents"][0]["text"], "Hello, Ada!");
+}

@@ -304,3 +304,20 @@ fn tokens_are_those_of_the_manifest_that_was_loaded_last() {
     let mut comes = Client::http_as(&server, Old, json!({}), Some("th_comes"));
     assert_eq!(comes.text("echo", json!({ "text": "hi" })), "hi");
 }
+
+#[test]
+fn a_reload_takes_no_protection_away() {
+    let server = Http::start_in(served(""));
+    let tls = "[serve.tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n";
+    server
+        .folder
+        .write("toolhost.toml", manifest(&["echo"], tls));
+    let start = Instant::now();
+    while !server.said().contains("takes a restart") {
+        assert!(start.elapsed() < PATIENCE, "{}", server.said());
+        std::thread::yield_now();
+    }
+    let mut client = Client::http(&server, New, json!({}));
+    // The old one still: it had this tool.
+    client.call("test_simple_text", json!({}));
+}
