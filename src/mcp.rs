@@ -6,6 +6,7 @@
 
 mod asking;
 mod convert;
+mod gather;
 mod handler;
 mod http;
 mod hub;

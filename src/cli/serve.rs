@@ -2,6 +2,7 @@
 
 mod reload;
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -49,6 +50,12 @@ pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Resu
     let shutdown = shutdown_signal(interrupts)?;
     match options.http {
         None => {
+            if std::io::stdin().is_terminal() {
+                eprintln!(
+                    "serving MCP over stdin and stdout, which a client is to start; \
+                     --print-config tells it how, --http serves a network"
+                );
+            }
             let _reload = Reload::begin(session, options.host, &manifest, server.clone(), None);
             stdio(&server, shutdown, grace).await
         }
@@ -95,7 +102,7 @@ fn print_config(
             let needs_token = serve.auth.is_required();
             clients::Server::http(
                 &manifest.file,
-                &format!("{scheme}://{host}/mcp"),
+                format!("{scheme}://{host}/mcp"),
                 needs_token,
             )?
         }

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::asking::{self, Asked};
 use super::hub::{Hub, Offer};
 use super::pages::page;
-use super::requests;
+use super::requests::{self, Binding};
 use super::subscriptions::{self, Subscriptions};
-use super::watching::{self, Wanted};
+use super::watching::{Notes, Wanted};
 use super::{Server, convert};
 use crate::error::CallError;
 use crate::host::{CallOptions, Canceller};
@@ -88,13 +88,14 @@ impl Session {
             let run = run(options.watched_by(teller));
             return Ok(self.until_stop(&context.ct, run).await);
         }
-        let (notes, outbox) = watching::notes(wanted, teller, context.peer.clone());
-        let run = run(options.watched_by(notes));
-        Ok(outbox.during(self.until_stop(&context.ct, run)).await)
+        let notes = Notes::new(wanted, teller, context.peer.clone());
+        let run = run(options.watched_by(notes.clone()));
+        Ok(notes.during(self.until_stop(&context.ct, run)).await)
     }
 
     async fn until_stop<T>(&self, cancel: &CancellationToken, run: impl Future<Output = T>) -> T {
-        let mut run = std::pin::pin!(run);
+        // Boxed: what answers a request is large, and rmcp moves the future that it is in.
+        let mut run = Box::pin(run);
         tokio::select! {
             biased;
             result = &mut run => result,
@@ -110,7 +111,7 @@ impl Session {
         &self,
         input: InputRequired,
         context: &Context,
-        binding: &[u8],
+        binding: &Binding,
     ) -> Result<InputRequiredResult, ErrorData> {
         let capabilities = requests::capabilities(context);
         requests::input_required(input, &capabilities, &self.hub.seal, binding)
@@ -130,7 +131,7 @@ impl Session {
         let arguments = request.arguments.unwrap_or_default();
         let arguments = serde_json::to_string(&arguments)
             .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
-        let binding = requests::binding(principal, "tools/call", &name, &arguments);
+        let binding = Binding::new(principal, "tools/call", &name, &arguments);
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         let call = ToolCall {
@@ -249,7 +250,7 @@ impl ServerHandler for Session {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        self.call(request, context).await
+        Box::pin(self.call(request, context)).await
     }
 
     async fn list_resources(
@@ -307,7 +308,7 @@ impl ServerHandler for Session {
             return Err(ErrorData::method_not_found::<ReadResourceRequestMethod>());
         }
         let uri = request.uri;
-        let binding = requests::binding(requests::principal(&context), "resources/read", &uri, "");
+        let binding = Binding::new(requests::principal(&context), "resources/read", &uri, "");
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         let run =
@@ -400,7 +401,7 @@ impl ServerHandler for Session {
         let name = request.name;
         let arguments = request.arguments.unwrap_or_default();
         let text = serde_json::to_string(&arguments).unwrap_or_default();
-        let binding = requests::binding(requests::principal(&context), "prompts/get", &name, &text);
+        let binding = Binding::new(requests::principal(&context), "prompts/get", &name, &text);
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         let arguments = arguments.into_iter().map(|(name, value)| match value {

@@ -1,6 +1,7 @@
 //! MCP over streamable HTTP at `/mcp`: the front lets requests through to the sessions.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,7 +9,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use rmcp::model::ProtocolVersion;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -16,8 +17,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
+use super::gather::gathered;
 use crate::manifest::ServeConfig;
-use crate::serve::{Front, FrontError, Lifecycle};
+use crate::serve::{Front, FrontError, Lifecycle, Principal};
 
 /// What is left once nothing runs, answers on their way, gets so long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -104,17 +106,75 @@ impl HttpServer {
         let service =
             StreamableHttpService::new(move || Ok(server.session()), manager.clone(), config);
         let most = self.server.hub.offer().info.max_sessions;
-        let capped = from_fn(move |request: Request<Body>, next: Next| {
-            let manager = manager.clone();
-            async move {
-                if may_begin_session(&request) && manager.sessions.read().await.len() >= most {
-                    return too_many_sessions(most);
-                }
-                next.run(request).await
-            }
+        let sessions = Arc::new(Sessions {
+            manager,
+            most,
+            owners: Mutex::default(),
         });
-        Router::new().fallback_service(service).layer(capped)
+        let guarded = from_fn(move |request: Request<Body>, next: Next| {
+            let sessions = sessions.clone();
+            async move { sessions.pass(request, next).await }
+        });
+        Router::new().fallback_service(service).layer(guarded)
     }
+}
+
+/// The sessions that are open, and whose they are: whoever learns the id of another's session can do
+/// nothing with it.
+struct Sessions {
+    manager: Arc<LocalSessionManager>,
+    most: usize,
+    /// The names of principals by the ids of sessions.
+    owners: Mutex<HashMap<String, Arc<str>>>,
+}
+
+impl Sessions {
+    async fn pass(&self, request: Request<Body>, next: Next) -> Response {
+        let principal = request.extensions().get::<Principal>();
+        let principal = principal.map(|principal| principal.name.clone());
+        if let Some(id) = session_id(request.headers()) {
+            let owner = self.owners().get(id).cloned();
+            if owner.is_some() && owner != principal {
+                // As for one that there is not.
+                return (StatusCode::NOT_FOUND, "there is no such session\n").into_response();
+            }
+        }
+        if may_begin_session(&request) && self.manager.sessions.read().await.len() >= self.most {
+            return too_many_sessions(self.most);
+        }
+        let response = next.run(request).await;
+        if let (Some(id), Some(principal)) = (session_id(response.headers()), principal) {
+            self.keep(id, principal).await;
+        }
+        match is_events(&response) {
+            true => gathered(response).await,
+            false => response,
+        }
+    }
+
+    fn owners(&self) -> MutexGuard<'_, HashMap<String, Arc<str>>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn keep(&self, id: &str, principal: Arc<str>) {
+        if self.owners().contains_key(id) {
+            return;
+        }
+        if self.owners().len() > self.most.saturating_mul(2) {
+            let open = self.manager.sessions.read().await;
+            self.owners().retain(|id, _| open.contains_key(id.as_str()));
+        }
+        self.owners().insert(id.to_owned(), principal);
+    }
+}
+
+fn session_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get("mcp-session-id")?.to_str().ok()
+}
+
+fn is_events(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// Whether a request says that it would be the first of a session. What says otherwise and is one all

@@ -35,19 +35,31 @@ pub(super) fn capabilities(context: &RequestContext<RoleServer>) -> ClientCapabi
 }
 
 /// What a request's state is bound to: its maker, its method and its parameters.
-pub(super) fn binding(
-    principal: Option<&Principal>,
-    method: &str,
-    name: &str,
-    arguments: &str,
-) -> Vec<u8> {
-    let mut hasher = Sha256::new();
-    let principal = principal.map_or("", |principal| &principal.name);
-    for part in [principal, method, name, arguments] {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
+pub(super) struct Binding {
+    parts: [String; 4],
+}
+
+impl Binding {
+    pub(super) fn new(
+        principal: Option<&Principal>,
+        method: &str,
+        name: &str,
+        parameters: &str,
+    ) -> Self {
+        let principal = principal.map_or("", |principal| &principal.name);
+        Binding {
+            parts: [principal, method, name, parameters].map(str::to_owned),
+        }
     }
-    hasher.finalize().to_vec()
+
+    fn digest(&self) -> Vec<u8> {
+        let mut hasher = Sha256::new();
+        for part in &self.parts {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize().to_vec()
+    }
 }
 
 /// What a request that is made again brings back.
@@ -57,7 +69,7 @@ pub(super) fn binding(
 /// The state is not the host's own, or a response none of the protocol's.
 pub(super) fn resumption(
     seal: &Seal,
-    binding: &[u8],
+    binding: &Binding,
     state: Option<String>,
     responses: Option<rmcp::model::InputResponses>,
 ) -> Result<Option<Resumption>, ErrorData> {
@@ -74,7 +86,7 @@ pub(super) fn resumption(
     let state = match state {
         None => Vec::new(),
         Some(sealed) => seal
-            .open(&sealed, binding)
+            .open(&sealed, &binding.digest())
             .map_err(|message| ErrorData::invalid_params(message, None))?,
     };
     Ok(Some(Resumption { state, replies }))
@@ -89,7 +101,7 @@ pub(super) fn input_required(
     input: InputRequired,
     capabilities: &ClientCapabilities,
     seal: &Seal,
-    binding: &[u8],
+    binding: &Binding,
 ) -> Result<rmcp::model::InputRequiredResult, ErrorData> {
     let can = asking::kinds(capabilities);
     let questions = input.questions.iter().map(|(_, question)| question);
@@ -107,7 +119,7 @@ pub(super) fn input_required(
             .map_err(|message| ErrorData::internal_error(format!("{key:?}: {message}"), None))?;
         requests.insert(key.clone(), request);
     }
-    let state = (!input.state.is_empty()).then(|| seal.seal(&input.state, binding));
+    let state = (!input.state.is_empty()).then(|| seal.seal(&input.state, &binding.digest()));
     let requests = (!requests.is_empty()).then_some(requests);
     Ok(rmcp::model::InputRequiredResult::new(requests, state))
 }

@@ -94,20 +94,19 @@ impl Subscriptions {
         let resources = self.resources.clone();
         let task = tokio::spawn(async move {
             loop {
-                let change = match changes.recv().await {
-                    Ok(change) => change,
-                    // It missed some: it is told of all that may have changed.
-                    Err(RecvError::Lagged(_)) => Change::Resources,
-                    Err(RecvError::Closed) => return,
-                };
-                if let Change::Resource(uri) = &change {
-                    let subscribed = resources.lock().unwrap_or_else(PoisonError::into_inner);
-                    if !subscribed.contains_key(&**uri) {
-                        continue;
-                    }
-                }
-                if peer.send_notification(notification(change)).await.is_err() {
+                let Some(news) = news(changes.recv().await) else {
                     return;
+                };
+                for change in news {
+                    if let Change::Resource(uri) = &change {
+                        let subscribed = resources.lock().unwrap_or_else(PoisonError::into_inner);
+                        if !subscribed.contains_key(&**uri) {
+                            continue;
+                        }
+                    }
+                    if peer.send_notification(notification(change)).await.is_err() {
+                        return;
+                    }
                 }
             }
         });
@@ -134,6 +133,15 @@ impl Subscriptions {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         resources.remove(uri);
+    }
+}
+
+/// What came; of what was missed, all that may have changed. `None` when nothing comes any more.
+fn news(came: Result<Change, RecvError>) -> Option<Vec<Change>> {
+    match came {
+        Ok(change) => Some(vec![change]),
+        Err(RecvError::Lagged(_)) => Some(vec![Change::Tools, Change::Prompts, Change::Resources]),
+        Err(RecvError::Closed) => None,
     }
 }
 
@@ -166,17 +174,15 @@ pub(super) async fn listen(hub: &Arc<Hub>, stream: rmcp::service::SubscriptionCo
             () = stream.cancelled() => return,
             () = hub.stop().cancelled() => return,
             () = hub.draining() => return,
-            change = changes.recv() => match change {
-                Ok(change) => change,
-                Err(RecvError::Lagged(_)) => Change::Resources,
-                Err(RecvError::Closed) => return,
-            },
+            change = changes.recv() => change,
         };
-        // The sink leaves out what the client did not ask for.
-        if let Err(rmcp::service::SubscriptionSendError::Service(_)) =
-            stream.sink().send(notification(change)).await
-        {
-            return;
+        for change in news(change).into_iter().flatten() {
+            // The sink leaves out what the client did not ask for.
+            if let Err(rmcp::service::SubscriptionSendError::Service(_)) =
+                stream.sink().send(notification(change)).await
+            {
+                return;
+            }
         }
     }
 }

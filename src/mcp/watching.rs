@@ -3,16 +3,18 @@
 // Logging, sampling and roots are deprecated from 2026-07-28 on, and what older clients have.
 #![expect(deprecated)]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
+use futures_util::task::AtomicWaker;
 use rmcp::RoleServer;
 use rmcp::model::{
     LoggingLevel, LoggingMessageNotification, LoggingMessageNotificationParam,
     ProgressNotification, ProgressNotificationParam, ProgressToken, ServerNotification,
 };
 use rmcp::service::Peer;
-use tokio::sync::mpsc;
 
 use super::hub::Teller;
 use crate::tool::{LogLine, LogSource};
@@ -29,13 +31,21 @@ pub(super) struct Wanted {
     pub(super) logger: String,
 }
 
+/// Most calls leave no note, and many come: it is cheap to make.
 pub(super) struct Notes {
     wanted: Wanted,
     teller: Arc<Teller>,
+    peer: Peer<RoleServer>,
     /// Log lines are bounded by the call's `max-log`, progress by what is on its way.
-    sender: mpsc::UnboundedSender<Note>,
-    on_its_way: Arc<AtomicUsize>,
-    last: Mutex<f64>,
+    queue: Mutex<Queue>,
+    sender: AtomicWaker,
+}
+
+struct Queue {
+    notes: VecDeque<Note>,
+    progress: usize,
+    /// How far the guest last said it is.
+    last: f64,
 }
 
 enum Note {
@@ -43,33 +53,63 @@ enum Note {
     Progress(ServerNotification),
 }
 
-/// The other end of [`Notes`].
-pub(super) struct Outbox {
-    peer: Peer<RoleServer>,
-    notes: mpsc::UnboundedReceiver<Note>,
-    on_its_way: Arc<AtomicUsize>,
-}
+impl Notes {
+    pub(super) fn new(wanted: Wanted, teller: Arc<Teller>, peer: Peer<RoleServer>) -> Arc<Notes> {
+        Arc::new(Notes {
+            wanted,
+            teller,
+            peer,
+            queue: Mutex::new(Queue {
+                notes: VecDeque::new(),
+                progress: 0,
+                last: f64::NEG_INFINITY,
+            }),
+            sender: AtomicWaker::new(),
+        })
+    }
 
-pub(super) fn notes(
-    wanted: Wanted,
-    teller: Arc<Teller>,
-    peer: Peer<RoleServer>,
-) -> (Arc<Notes>, Outbox) {
-    let (sender, notes) = mpsc::unbounded_channel();
-    let on_its_way = Arc::new(AtomicUsize::new(0));
-    let outbox = Outbox {
-        peer,
-        notes,
-        on_its_way: on_its_way.clone(),
-    };
-    let notes = Notes {
-        wanted,
-        teller,
-        sender,
-        on_its_way,
-        last: Mutex::new(f64::NEG_INFINITY),
-    };
-    (Arc::new(notes), outbox)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<ServerNotification> {
+        let mut queue = self.queue();
+        match queue.notes.pop_front()? {
+            Note::Log(notification) => Some(notification),
+            Note::Progress(notification) => {
+                queue.progress -= 1;
+                Some(notification)
+            }
+        }
+    }
+
+    /// Sends notes while `run` runs, and what is left of them before its result goes out.
+    pub(super) async fn during<T>(&self, run: impl Future<Output = T>) -> T {
+        let mut run = std::pin::pin!(run);
+        loop {
+            let next = poll_fn(|context| {
+                self.sender.register(context.waker());
+                if let Some(note) = self.take() {
+                    return Poll::Ready(Err(note));
+                }
+                run.as_mut().poll(context).map(Ok)
+            });
+            match next.await {
+                Ok(result) => {
+                    while let Some(note) = self.take() {
+                        self.send(note).await;
+                    }
+                    return result;
+                }
+                Err(note) => self.send(note).await,
+            }
+        }
+    }
+
+    async fn send(&self, note: ServerNotification) {
+        // A client that is gone has its call cancelled elsewhere.
+        let _ = self.peer.send_notification(note).await;
+    }
 }
 
 impl Watcher for Notes {
@@ -84,33 +124,30 @@ impl Watcher for Notes {
         }
         let mut param = LoggingMessageNotificationParam::new(level, line.text.clone().into());
         param.logger = Some(self.wanted.logger.clone());
-        let _ = self
-            .sender
-            .send(Note::Log(LoggingMessageNotification::new(param).into()));
+        let note = Note::Log(LoggingMessageNotification::new(param).into());
+        self.queue().notes.push_back(note);
+        self.sender.wake();
     }
 
     fn progressed(&self, progress: &Progress) {
         let Some(token) = &self.wanted.token else {
             return;
         };
-        {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            // The protocol has it grow, whatever the guest says.
-            if !progress.done.is_finite() || progress.done <= *last {
-                return;
-            }
-            if self.on_its_way.fetch_add(1, Ordering::Relaxed) >= MAX_PROGRESS {
-                self.on_its_way.fetch_sub(1, Ordering::Relaxed);
-                return;
-            }
-            *last = progress.done;
+        let mut queue = self.queue();
+        // The protocol has it grow, whatever the guest says.
+        let grows = progress.done.is_finite() && progress.done > queue.last;
+        if !grows || queue.progress >= MAX_PROGRESS {
+            return;
         }
+        queue.last = progress.done;
+        queue.progress += 1;
         let mut param = ProgressNotificationParam::new(token.clone(), progress.done);
         param.total = progress.total.filter(|total| total.is_finite());
         param.message = progress.message.clone();
-        let _ = self
-            .sender
-            .send(Note::Progress(ProgressNotification::new(param).into()));
+        let note = Note::Progress(ProgressNotification::new(param).into());
+        queue.notes.push_back(note);
+        drop(queue);
+        self.sender.wake();
     }
 
     fn resource_updated(&self, uri: &str) {
@@ -119,36 +156,6 @@ impl Watcher for Notes {
 
     fn resources_changed(&self) {
         self.teller.resources_changed();
-    }
-}
-
-impl Outbox {
-    /// Sends notes while `run` runs, and what is left of them before its result goes out.
-    pub(super) async fn during<T>(mut self, run: impl Future<Output = T>) -> T {
-        let mut run = std::pin::pin!(run);
-        let result = loop {
-            tokio::select! {
-                biased;
-                Some(note) = self.notes.recv() => self.send(note).await,
-                result = &mut run => break result,
-            }
-        };
-        while let Ok(note) = self.notes.try_recv() {
-            self.send(note).await;
-        }
-        result
-    }
-
-    async fn send(&self, note: Note) {
-        let notification = match note {
-            Note::Log(notification) => notification,
-            Note::Progress(notification) => {
-                self.on_its_way.fetch_sub(1, Ordering::Relaxed);
-                notification
-            }
-        };
-        // A client that is gone has its call cancelled elsewhere.
-        let _ = self.peer.send_notification(notification).await;
     }
 }
 

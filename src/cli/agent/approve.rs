@@ -33,6 +33,8 @@ pub(super) async fn approve(
         rest => format!(" … and {rest} more characters"),
     };
     let mut dialog = terminal.dialog().await;
+    // What is drawn of the model ends here.
+    view.suspended(&mut || {});
     loop {
         dialog.say(&format!(
             "Allow {name} of the plugin {}?\n  {shown}{rest}\n[y]es, [n]o, [a]lways allow {name}: ",

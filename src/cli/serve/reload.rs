@@ -96,10 +96,10 @@ impl Watch {
         match self.try_load().await {
             Ok(manifest) => {
                 self.files = files(&manifest);
-                tracing::warn!("loaded {} anew", manifest.file.display());
+                eprintln!("loaded {} anew", manifest.file.display());
             }
             Err(error) => {
-                tracing::error!("the manifest has changed, and what was loaded stays: {error:#}");
+                eprintln!("error: the manifest has changed, and what was loaded stays: {error:#}");
             }
         }
     }
