@@ -29,6 +29,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use activity::Response;
 pub(crate) use auth::Principal;
 pub(crate) use front::{Front, FrontError};
 pub(crate) use lifecycle::Lifecycle;

@@ -1193,3 +1193,24 @@ fn a_new_token_goes_to_stdout_alone_and_its_digest_to_the_manifest() {
         assert_eq!((ended.status, &*ended.stdout), (2, ""), "{name}");
     }
 }
+
+#[test]
+fn check_tells_who_may_use_the_server_and_which_tools_are_not_there() {
+    let folder = Folder::of(&["conformance", "echo"]);
+    let manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
+    let made = folder.run(&["token", "new", "--name", "ci"], "");
+    let table = made.stderr.split_once("[serve.auth").unwrap().1.trim_end();
+    folder.write(
+        "toolhost.toml",
+        format!("{manifest}\n[serve.auth{table}\ntools = ['echo', 'ecko']\n"),
+    );
+    let shown = folder.run(&["check"], "").answered().stdout;
+    for line in [
+        "serve: ci",
+        "  warning: `serve.auth.tokens.ci` names `ecko`, and there is no such tool",
+        "resource templates: test://template/{id}/data",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    assert!(!shown.contains("names `echo`"), "{shown}");
+}

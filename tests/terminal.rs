@@ -1,6 +1,5 @@
 //! What a person at a terminal meets: tables, a hint instead of a silent wait, and Ctrl-C.
 
-use std::io::{Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -56,58 +55,6 @@ fn loading_shows_a_progress_bar_on_a_terminal() {
     let (status, shown) = on_a_terminal(&folder, "list --code-cache off");
     assert_eq!(status, 0, "{shown}");
     assert!(shown.contains("Loading plugins"), "{shown:?}");
-}
-
-/// The same with somebody who types an answer after each prompt.
-fn typed_on_a_terminal(folder: &Folder, arguments: &str, typed: &[(&str, &str)]) -> (i32, String) {
-    let toolhost = env!("CARGO_BIN_EXE_toolhost");
-    let mut command = Command::new("script");
-    command
-        .args(["--quiet", "--return", "--flush", "--command"])
-        .arg(format!("stty cols 100; {toolhost} {arguments}"))
-        .arg("/dev/null")
-        .current_dir(folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    for (key, value) in folder.command::<&str>(&[]).get_envs() {
-        match value {
-            Some(value) => command.env(key, value),
-            None => command.env_remove(key),
-        };
-    }
-    let mut child = command.spawn().expect("script runs");
-    let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let (mut shown, mut typed) = (Vec::new(), typed.iter().peekable());
-    let mut piece = [0; 4096];
-    // It ends by itself, or by the deadline of its call.
-    while let Ok(read @ 1..) = stdout.read(&mut piece) {
-        shown.extend(&piece[..read]);
-        let so_far = String::from_utf8_lossy(&shown);
-        if let Some((_, answer)) = typed.next_if(|(prompt, _)| so_far.contains(prompt)) {
-            writeln!(stdin, "{answer}").unwrap();
-        }
-    }
-    let status = child.wait().unwrap().code().expect("a status");
-    (status, String::from_utf8_lossy(&shown).into_owned())
-}
-
-#[test]
-fn a_call_asks_on_the_terminal_what_its_tool_asks() {
-    let folder = Folder::of(&["conformance"]);
-    let typed = [("name", "Ada"), ("age", "many"), ("whole number", "36")];
-    let (status, shown) = typed_on_a_terminal(&folder, "call ask_twice", &typed);
-    assert_eq!(status, 0, "{shown}");
-    assert!(shown.contains("Ada is 36"), "{shown}");
-
-    let (status, shown) = typed_on_a_terminal(&folder, "call ask_twice", &[("name", "!")]);
-    assert_eq!(status, 0, "{shown}");
-    assert!(shown.contains("declined"), "{shown}");
-
-    let ended = folder.run(&["call", "ask_twice"], "").answered();
-    let expected =
-        "Error: ask_twice failed - it asks for input, and here is nobody who could give it";
-    assert!(ended.stdout.starts_with(expected), "{}", ended.stdout);
 }
 
 #[test]

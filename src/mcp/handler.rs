@@ -29,6 +29,23 @@ use crate::tool::ToolCall;
 /// How long a client may go by a list without asking again; it is told of changes before.
 const LIST_TTL_MS: u64 = 60_000;
 
+/// The methods that take parameters.
+const METHODS: [&str; 13] = [
+    "completion/complete",
+    "initialize",
+    "logging/setLevel",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+    "tools/call",
+    "tools/list",
+];
+
 /// What one client is to the server. Cheap to make: a stateless client has one for every request.
 pub(super) struct Session {
     hub: Arc<Hub>,
@@ -216,7 +233,13 @@ impl ServerHandler for Session {
         request: CustomRequest,
         _: Context,
     ) -> Result<CustomResult, ErrorData> {
-        let message = format!("method not found: {}", request.method);
+        let method = request.method;
+        // With parameters of another shape, a request is taken for one of some other method.
+        if METHODS.contains(&&*method) {
+            let message = format!("the parameters are not those of {method}");
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        let message = format!("method not found: {method}");
         Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None))
     }
 

@@ -1,7 +1,7 @@
 //! MCP over streamable HTTP at `/mcp`: the front lets requests through to the sessions.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,13 +15,15 @@ use rmcp::transport::streamable_http_server::session::local::LocalSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::Server;
 use super::gather::gathered;
 use crate::manifest::ServeConfig;
-use crate::serve::{Front, FrontError, Lifecycle, Principal};
+use crate::serve::{self, Front, FrontError, Lifecycle, Principal};
 
-/// What is left once nothing runs, answers on their way, gets so long.
+/// What is left once nothing runs, answers on their way, gets so long, and then what does not end by
+/// itself.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why a server cannot be reached as its configuration says.
@@ -75,7 +77,8 @@ impl HttpServer {
     ) -> usize {
         let lifecycle = Lifecycle::default();
         let sessions = CancellationToken::new();
-        let mcp = self.router(sessions.clone());
+        let answers = TaskTracker::new();
+        let mcp = self.router(sessions.clone(), answers.clone());
         let mut front = tokio::spawn({
             let (front, lifecycle) = (self.front.clone(), lifecycle.clone());
             async move { front.serve(listener, mcp, lifecycle).await }
@@ -83,6 +86,8 @@ impl HttpServer {
         shutdown.cancelled().await;
         lifecycle.drain.cancel();
         let cancelled = self.server.drain(grace).await;
+        answers.close();
+        let _ = tokio::time::timeout(LAST_WORDS, answers.wait()).await;
         // Streams that wait for what will not come any more.
         sessions.cancel();
         if tokio::time::timeout(LAST_WORDS, &mut front).await.is_err() {
@@ -92,7 +97,8 @@ impl HttpServer {
         cancelled
     }
 
-    fn router(&self, stop: CancellationToken) -> Router {
+    /// `answers` are the responses to messages that are on their way.
+    fn router(&self, stop: CancellationToken, answers: TaskTracker) -> Router {
         let mut manager = LocalSessionManager::default();
         manager.session_config.keep_alive = Some(self.config.session_timeout);
         let manager = Arc::new(manager);
@@ -106,70 +112,73 @@ impl HttpServer {
         let service =
             StreamableHttpService::new(move || Ok(server.session()), manager.clone(), config);
         let most = self.server.hub.offer().info.max_sessions;
-        let sessions = Arc::new(Sessions {
-            manager,
-            most,
-            owners: Mutex::default(),
+        let owners = Arc::new(Owners::default());
+        let tracked = from_fn(move |request: Request<Body>, next: Next| {
+            let answer = (request.method() == Method::POST).then(|| answers.token());
+            async move {
+                let mut response = next.run(request).await;
+                if is_events(&response) {
+                    response = gathered(response).await;
+                }
+                response.map(|body| {
+                    Body::new(serve::Response {
+                        body,
+                        _running: answer,
+                    })
+                })
+            }
         });
         let guarded = from_fn(move |request: Request<Body>, next: Next| {
-            let sessions = sessions.clone();
-            async move { sessions.pass(request, next).await }
-        });
-        Router::new().fallback_service(service).layer(guarded)
-    }
-}
-
-/// The sessions that are open, and whose they are: whoever learns the id of another's session can do
-/// nothing with it.
-struct Sessions {
-    manager: Arc<LocalSessionManager>,
-    most: usize,
-    /// The names of principals by the ids of sessions.
-    owners: Mutex<HashMap<String, Arc<str>>>,
-}
-
-impl Sessions {
-    async fn pass(&self, request: Request<Body>, next: Next) -> Response {
-        let principal = request.extensions().get::<Principal>();
-        let principal = principal.map(|principal| principal.name.clone());
-        if let Some(id) = session_id(request.headers()) {
-            let owner = self.owners().get(id).cloned();
-            if owner.is_some() && owner != principal {
-                // As for one that there is not.
-                return (StatusCode::NOT_FOUND, "there is no such session\n").into_response();
+            let (manager, owners) = (manager.clone(), owners.clone());
+            async move {
+                let principal = request.extensions().get::<Principal>();
+                let principal = principal.map_or_else(Arc::default, |it| it.name.clone());
+                if let Some(session) = session(request.headers()) {
+                    let is_open = manager.sessions.read().await.contains_key(session);
+                    // What is no session is not ours to refuse: the stateless protocol ignores it.
+                    return match !is_open || owners.may_use(session, &principal) {
+                        true => next.run(request).await,
+                        false => no_session(),
+                    };
+                }
+                if may_begin_session(&request) && manager.sessions.read().await.len() >= most {
+                    return too_many_sessions(most);
+                }
+                let response = next.run(request).await;
+                if let Some(session) = session(response.headers()) {
+                    let sessions = manager.sessions.read().await;
+                    owners.add(session, principal, |session| sessions.contains_key(session));
+                }
+                response
             }
-        }
-        if may_begin_session(&request) && self.manager.sessions.read().await.len() >= self.most {
-            return too_many_sessions(self.most);
-        }
-        let response = next.run(request).await;
-        if let (Some(id), Some(principal)) = (session_id(response.headers()), principal) {
-            self.keep(id, principal).await;
-        }
-        match is_events(&response) {
-            true => gathered(response).await,
-            false => response,
-        }
-    }
-
-    fn owners(&self) -> MutexGuard<'_, HashMap<String, Arc<str>>> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn keep(&self, id: &str, principal: Arc<str>) {
-        if self.owners().contains_key(id) {
-            return;
-        }
-        if self.owners().len() > self.most.saturating_mul(2) {
-            let open = self.manager.sessions.read().await;
-            self.owners().retain(|id, _| open.contains_key(id.as_str()));
-        }
-        self.owners().insert(id.to_owned(), principal);
+        });
+        Router::new()
+            .fallback_service(service)
+            .layer(guarded)
+            .layer(tracked)
     }
 }
 
-fn session_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get("mcp-session-id")?.to_str().ok()
+/// Who began each session: that its name is hard to guess does not make it a second password.
+#[derive(Default)]
+struct Owners(Mutex<HashMap<String, Arc<str>>>);
+
+impl Owners {
+    fn may_use(&self, session: &str, principal: &str) -> bool {
+        let owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        owners
+            .get(session)
+            .is_some_and(|owner| **owner == *principal)
+    }
+
+    fn add(&self, session: &str, principal: Arc<str>, is_open: impl Fn(&str) -> bool) {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that are over are left out, when it is time to look for room anyway.
+        if owners.len() == owners.capacity() {
+            owners.retain(|session, _| is_open(session));
+        }
+        owners.insert(session.to_owned(), principal);
+    }
 }
 
 fn is_events(response: &Response) -> bool {
@@ -177,14 +186,25 @@ fn is_events(response: &Response) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// Whether a request says that it would be the first of a session. What says otherwise and is one all
-/// the same, its handler refuses.
+/// The session that a message says it is of; an empty name, which none has, where it is no text.
+fn session(headers: &HeaderMap) -> Option<&str> {
+    let session = headers.get("mcp-session-id")?;
+    Some(session.to_str().unwrap_or_default())
+}
+
+/// As of one that is over: whose it is, is not said.
+fn no_session() -> Response {
+    (StatusCode::NOT_FOUND, "Not Found: Session not found\n").into_response()
+}
+
+/// Whether a request may be the first of a session. What says that it is of the stateless protocol and
+/// some other method than it is, is refused for that.
 fn may_begin_session(request: &Request<Body>) -> bool {
     let headers = request.headers();
-    let is_stateless = headers
-        .get("mcp-protocol-version")
-        .and_then(|version| version.to_str().ok())
-        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str());
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_stateless = text("mcp-protocol-version")
+        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str())
+        && text("mcp-method").is_some_and(|method| method != "initialize");
     request.method() == Method::POST && !headers.contains_key("mcp-session-id") && !is_stateless
 }
 

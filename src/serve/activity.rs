@@ -130,14 +130,14 @@ impl Drop for Running {
     }
 }
 
-/// A response's body, which ends its request when it is over.
-pub(super) struct Response {
-    pub(super) body: Body,
+/// A response's body, and what is over when it is.
+pub(crate) struct Response<T> {
+    pub(crate) body: Body,
     /// Dropped with it.
-    pub(super) _running: Running,
+    pub(crate) _running: T,
 }
 
-impl HttpBody for Response {
+impl<T: Unpin> HttpBody for Response<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

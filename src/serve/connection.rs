@@ -19,7 +19,7 @@ use tower::Service;
 use tracing::debug;
 
 use super::Lifecycle;
-use super::activity::{Activity, Response, Watched};
+use super::activity::{Activity, Response, Running, Watched};
 use super::front::State;
 use super::slots::Slot;
 
@@ -132,7 +132,7 @@ fn respond(
     mut router: Router,
     peer: Peer,
     activity: Arc<Activity>,
-) -> impl Future<Output = Result<http::Response<Response>, Infallible>> {
+) -> impl Future<Output = Result<http::Response<Response<Running>>, Infallible>> {
     let running = activity.begin(request.version());
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::common::binary::Folder;
 
@@ -43,7 +44,10 @@ impl Drop for Http {
 
 impl Http {
     pub fn start() -> Http {
-        let folder = folder();
+        Http::start_in(folder())
+    }
+
+    pub fn start_in(folder: Folder) -> Http {
         let mut child = folder
             .command(&["serve", "--http", "127.0.0.1:0"])
             .stdin(Stdio::null())
@@ -84,15 +88,52 @@ impl Http {
         let rest = self.url.strip_prefix("http://").unwrap();
         rest.strip_suffix("/mcp").unwrap()
     }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(self.process(), name);
+    }
+
+    pub fn said(&self) -> String {
+        said(&self.said)
+    }
+
+    /// Waits for its end; fails where that takes for ever.
+    #[track_caller]
+    pub fn end(&mut self) -> (Option<i32>, Duration) {
+        end(&mut self.child)
+    }
 }
 
-fn add(shared: &Mutex<String>, line: &str) {
+pub fn signal(process: u32, name: &str) {
+    let kill = format!("kill -{name} {process}");
+    let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+    assert!(status.success(), "{kill}");
+}
+
+/// The status of a process that ends, and how long that took.
+#[track_caller]
+pub fn end(child: &mut Child) -> (Option<i32>, Duration) {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return (status.code(), start.elapsed());
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "it goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn add(shared: &Mutex<String>, line: &str) {
     let mut said = shared.lock().unwrap_or_else(PoisonError::into_inner);
     said.push_str(line);
     said.push('\n');
 }
 
-fn said(shared: &Mutex<String>) -> String {
+pub fn said(shared: &Mutex<String>) -> String {
     shared
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
