@@ -20,7 +20,7 @@ pub struct Limits {
     /// Taken as [`MAX_TIMEOUT`] where it is longer.
     pub timeout: Duration,
     /// Time that the call computes, in the guest or in the host for it, without what it waits. To a
-    /// tick of 10 ms.
+    /// tick of 2 ms.
     pub cpu: Option<Duration>,
     /// All memories and tables of the instance together, with what the host holds for it.
     pub memory: ByteSize,

@@ -169,6 +169,10 @@ async fn stdio(
 fn ended(cancelled: usize) -> Status {
     match cancelled {
         0 => ANSWERED,
+        1 => {
+            eprintln!("1 running call was cancelled");
+            INTERRUPTED
+        }
         count => {
             eprintln!("{count} running calls were cancelled");
             INTERRUPTED
