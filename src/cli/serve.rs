@@ -95,7 +95,7 @@ fn print_config(
             let needs_token = serve.auth.is_required();
             clients::Server::http(
                 &manifest.file,
-                &format!("{scheme}://{host}/mcp"),
+                format!("{scheme}://{host}/mcp"),
                 needs_token,
             )?
         }
