@@ -30,21 +30,27 @@ use crate::tool::ToolCall;
 const LIST_TTL_MS: u64 = 60_000;
 
 /// The methods that take parameters.
-const METHODS: [&str; 13] = [
+const METHODS: [&str; 8] = [
     "completion/complete",
-    "initialize",
-    "logging/setLevel",
     "prompts/get",
     "prompts/list",
     "resources/list",
     "resources/read",
-    "resources/subscribe",
     "resources/templates/list",
-    "resources/unsubscribe",
-    "subscriptions/listen",
     "tools/call",
     "tools/list",
 ];
+
+/// Those of the older protocols alone.
+const SESSION_METHODS: [&str; 4] = [
+    "initialize",
+    "logging/setLevel",
+    "resources/subscribe",
+    "resources/unsubscribe",
+];
+
+/// Those of the stateless protocol alone.
+const STATELESS_METHODS: [&str; 1] = ["subscriptions/listen"];
 
 /// What one client is to the server. Cheap to make: a stateless client has one for every request.
 pub(super) struct Session {
@@ -231,11 +237,15 @@ impl ServerHandler for Session {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _: Context,
+        context: Context,
     ) -> Result<CustomResult, ErrorData> {
         let method = request.method;
+        let others = match requests::is_stateless(&context) {
+            true => &STATELESS_METHODS[..],
+            false => &SESSION_METHODS,
+        };
         // With parameters of another shape, a request is taken for one of some other method.
-        if METHODS.contains(&&*method) {
+        if METHODS.iter().chain(others).any(|known| *known == method) {
             let message = format!("the parameters are not those of {method}");
             return Err(ErrorData::invalid_params(message, None));
         }

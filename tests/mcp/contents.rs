@@ -140,6 +140,27 @@ fn an_unknown_method_is_told_from_wrong_parameters_of_a_known_one() {
             assert_eq!(error["code"], -32602, "{method} {params}: {error}");
         }
     });
+    // Of the other kind of protocol, with parameters that fit or do not.
+    for (revision, methods) in [
+        (Old, &["subscriptions/listen"][..]),
+        (
+            New,
+            &[
+                "initialize",
+                "logging/setLevel",
+                "resources/subscribe",
+                "resources/unsubscribe",
+            ],
+        ),
+    ] {
+        let mut client = Client::alone(revision, json!({}));
+        for method in methods {
+            for params in [json!({}), json!({ "uri": "test://static-text" })] {
+                let error = client.error(method, params);
+                assert_eq!(error["code"], -32601, "{method}: {error}");
+            }
+        }
+    }
     // Its HTTP status depends on that.
     let server = Http::start();
     let mut client = Client::http(&server, New, json!({}));
