@@ -4,16 +4,18 @@
 #![expect(deprecated)]
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use super::asking::{self, Asked};
-use super::hub::{Hub, Offer};
+use super::hub::{Change, Hub, Offer};
 use super::pages::page;
 use super::requests::{self, Binding};
 use super::subscriptions::{self, Subscriptions};
@@ -58,6 +60,8 @@ pub(super) struct Session {
     /// What it wants of the logs of its calls.
     level: Mutex<LoggingLevel>,
     subscriptions: Subscriptions,
+    /// Changes since streams were asked for that are not begun yet, by the task that is about to.
+    heard: Mutex<HashMap<Option<task::Id>, broadcast::Receiver<Change>>>,
     /// Its place among the sessions that are open.
     place: OnceLock<OwnedSemaphorePermit>,
 }
@@ -68,6 +72,7 @@ impl Server {
             hub: self.hub.clone(),
             level: Mutex::new(LoggingLevel::Info),
             subscriptions: Subscriptions::default(),
+            heard: Mutex::default(),
             place: OnceLock::new(),
         }
     }
@@ -397,11 +402,19 @@ impl ServerHandler for Session {
         &self,
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
+        // The client is told that it listens before `listen` is called, which the same task does.
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.insert(task::try_id(), self.hub.teller.listen());
         Some(requested.clone())
     }
 
     async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
-        subscriptions::listen(&self.hub, stream).await;
+        let heard = {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.remove(&task::try_id())
+        };
+        let changes = heard.unwrap_or_else(|| self.hub.teller.listen());
+        subscriptions::listen(&self.hub, changes, stream).await;
         Ok(())
     }
 

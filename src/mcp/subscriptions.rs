@@ -12,6 +12,7 @@ use rmcp::model::{
     ResourceUpdatedNotificationParam, ServerNotification, ToolListChangedNotification,
 };
 use rmcp::service::Peer;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -158,9 +159,12 @@ pub(super) fn notification(change: Change) -> ServerNotification {
 }
 
 /// Tells a stream of 2026-07-28 what it listens for, until it is closed or the server stops.
-pub(super) async fn listen(hub: &Arc<Hub>, stream: rmcp::service::SubscriptionContext) {
+pub(super) async fn listen(
+    hub: &Arc<Hub>,
+    mut changes: Receiver<Change>,
+    stream: rmcp::service::SubscriptionContext,
+) {
     let accepted = stream.accepted().clone();
-    let mut changes = hub.teller.listen();
     let uris: HashSet<&String> = accepted.resource_subscriptions.iter().flatten().collect();
     let begin = async {
         let mut polls = Vec::new();

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -55,6 +56,7 @@ pub struct Process {
     pub child: Child,
     stdin: Option<ChildStdin>,
     said: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 struct Address {
@@ -122,7 +124,7 @@ impl Client {
         });
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let shared = Arc::new(Mutex::new(String::new()));
-        std::thread::spawn({
+        let reader = std::thread::spawn({
             let shared = shared.clone();
             move || {
                 let lines = stderr.lines().map_while(Result::ok);
@@ -133,6 +135,7 @@ impl Client {
             stdin: child.stdin.take(),
             child,
             said: shared,
+            reader: Some(reader),
         });
         Client::over(wire, messages, revision, capabilities)
     }
@@ -454,6 +457,6 @@ impl Process {
     /// Waits for its end; fails where that takes for ever.
     #[track_caller]
     pub fn end(&mut self) -> (Option<i32>, Duration) {
-        crate::server::end(&mut self.child)
+        crate::server::end(&mut self.child, &mut self.reader)
     }
 }

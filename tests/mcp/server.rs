@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::common::binary::Folder;
@@ -29,6 +30,7 @@ pub struct Http {
     child: Child,
     pub url: String,
     said: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
     pub folder: Folder,
 }
 
@@ -66,7 +68,7 @@ impl Http {
             let status = child.wait();
             panic!("{status:?}, and it does not listen:\n{}", said(&shared));
         };
-        std::thread::spawn({
+        let reader = std::thread::spawn({
             let shared = shared.clone();
             // It stops where nobody reads what it says.
             move || {
@@ -79,6 +81,7 @@ impl Http {
             child,
             url,
             said: shared,
+            reader: Some(reader),
             folder,
         }
     }
@@ -104,7 +107,7 @@ impl Http {
     /// Waits for its end; fails where that takes for ever.
     #[track_caller]
     pub fn end(&mut self) -> (Option<i32>, Duration) {
-        end(&mut self.child)
+        end(&mut self.child, &mut self.reader)
     }
 }
 
@@ -114,13 +117,19 @@ pub fn signal(process: u32, name: &str) {
     assert!(status.success(), "{kill}");
 }
 
-/// The status of a process that ends, and how long that took.
+/// The status of a process that ends, and how long that took; all that it said is read then.
 #[track_caller]
-pub fn end(child: &mut Child) -> (Option<i32>, Duration) {
+pub fn end(child: &mut Child, reader: &mut Option<JoinHandle<()>>) -> (Option<i32>, Duration) {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
-            return (status.code(), start.elapsed());
+            let took = start.elapsed();
+            reader
+                .take()
+                .map(JoinHandle::join)
+                .unwrap_or(Ok(()))
+                .unwrap();
+            return (status.code(), took);
         }
         assert!(start.elapsed() < Duration::from_secs(60), "it goes on");
         std::thread::sleep(Duration::from_millis(5));
