@@ -81,7 +81,7 @@ fn a_server_whose_answers_nobody_reads_ends_when_it_is_told_to() {
     let folder = folder();
     let mut child = unread(&folder);
     signal(child.id(), "TERM");
-    let (status, _) = end(&mut child);
+    let (status, _) = end(&mut child, &mut None);
     assert!(status.is_some());
 }
 
@@ -90,6 +90,6 @@ fn a_server_whose_answers_nobody_reads_ends_with_its_input() {
     let folder = folder();
     let mut child = unread(&folder);
     drop(child.stdin.take());
-    let (status, _) = end(&mut child);
+    let (status, _) = end(&mut child, &mut None);
     assert_eq!(status, Some(0));
 }
