@@ -48,7 +48,7 @@ impl Seen {
     }
 
     /// As these files were before, where that is known.
-    fn as_before(mut self, before: &Seen) -> Seen {
+    fn where_known_from(mut self, before: &Seen) -> Seen {
         for (file, look) in &mut self.0 {
             if let Some((_, known)) = before.0.iter().find(|(other, _)| other == file) {
                 *look = *known;
@@ -121,7 +121,7 @@ impl Watch {
         let manifest = self.session.effective_manifest(&self.options);
         let loaded = match manifest {
             Ok(manifest) => {
-                self.loaded = Seen::of(&manifest).as_before(&before);
+                self.loaded = Seen::of(&manifest).where_known_from(&before);
                 let file = manifest.file.clone();
                 self.take(manifest).await.map(|()| file)
             }
