@@ -206,9 +206,10 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
 
 fn start_log(verbose: u8, masks: &Masks) {
     let level = match verbose {
-        0 => "warn",
-        1 => "toolhost=info,warn",
-        _ => "toolhost=debug,info",
+        // What rmcp says of its peers quotes them.
+        0 => "rmcp=error,warn",
+        1 => "toolhost=info,rmcp=error,warn",
+        _ => "toolhost=debug,rmcp=error,info",
     };
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()

@@ -689,6 +689,7 @@ fn list_as_json_has_everything_that_is_known_of_a_tool() {
             },
             "annotations": { "read_only": true, "idempotent": true, "open_world": false },
             "plugin": "echo",
+            "sandboxed": true,
         }])
     );
 }

@@ -69,6 +69,7 @@ fn tools_are_declared_as_each_api_takes_them() {
             "name": name, "title": "A title", "description": "Does it.", "input_schema": schema,
             "output_schema": { "type": "object" },
             "annotations": { "read_only": true, "open_world": false }, "plugin": "plugin",
+            "sandboxed": true,
         })
     };
     for (format, expected) in [

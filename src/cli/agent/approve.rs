@@ -65,13 +65,17 @@ pub(super) async fn approve(
         0 => String::new(),
         rest => format!(" … and {rest} more characters"),
     };
+    let whose = match tool.sandboxed {
+        true => format!("the plugin {}", tool.plugin),
+        false => format!("the MCP server {}, which is not sandboxed", tool.plugin),
+    };
     loop {
         view.suspended(&mut || {
             let mut out = io::stderr().lock();
             let _ = write!(
                 out,
-                "Allow {name} of the plugin {}?\n  {shown}{rest}\n[y]es, [n]o, [a]lways allow {name}: ",
-                printable(&tool.plugin)
+                "Allow {name} of {}?\n  {shown}{rest}\n[y]es, [n]o, [a]lways allow {name}: ",
+                printable(&whose)
             );
             let _ = out.flush();
         });
