@@ -219,10 +219,10 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
 
 fn start_log(verbose: u8, masks: &Masks) {
     let level = match verbose {
-        // A client's mistake is answered, and nobody else's concern.
+        // What rmcp says of its peers quotes them, and a client's mistake is nobody else's concern.
         0 => "warn,rmcp=error",
-        1 => "toolhost=info,warn",
-        _ => "toolhost=debug,info",
+        1 => "toolhost=info,rmcp=error,warn",
+        _ => "toolhost=debug,rmcp=error,info",
     };
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()

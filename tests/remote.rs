@@ -110,3 +110,13 @@ fn is_alive(process: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
     status.is_ok_and(|status| !status.contains(") Z "))
 }
+
+/// Waits until processes are gone that were told to: being killed takes a moment.
+fn wait_until_gone(processes: &[String]) {
+    let start = Instant::now();
+    while let Some(process) = processes.iter().find(|process| is_alive(process)) {
+        let waited = start.elapsed();
+        assert!(waited < Duration::from_secs(10), "{process} is still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

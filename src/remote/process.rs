@@ -45,7 +45,7 @@ const INHERITED: [&str; 22] = [
 ];
 
 /// How long it may take to end by itself once its stdin is closed.
-const GRACE: Duration = Duration::from_millis(250);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The longest line of stderr that is kept, in bytes.
 const MAX_LINE: usize = 1000;

@@ -9,6 +9,7 @@ use toolhost::tool::{Content, LogLine, LogSource, ResourceBody};
 use toolhost::{CallError, CallOptions, Canceller, Progress, ToolCall, Watcher};
 
 use super::Stage;
+use crate::common::binary::listed;
 use crate::common::{call, error, text};
 
 fn numbered(id: usize, name: &str, arguments: Value) -> ToolCall {
@@ -37,6 +38,28 @@ async fn calls_run_side_by_side_and_their_results_have_their_ids() {
         "{:?}",
         start.elapsed()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_of_plugins_and_of_servers_are_listed_and_run_side_by_side() {
+    let mut stage = Stage::new(&[], "prefix = 'm_'\ntools = ['echo']");
+    stage.manifest += &listed("echo");
+    let host = stage.load().await;
+    let tools: Vec<_> = host.tools().collect();
+    let tools = tools.iter().map(|tool| (&*tool.name, tool.sandboxed));
+    assert_eq!(
+        tools.collect::<Vec<_>>(),
+        [("echo", true), ("m_echo", false)]
+    );
+    assert_eq!(host.plugins().count(), 1);
+    assert_eq!(host.plugins().zip(host.imports()).count(), 1);
+    let names = ["echo", "m_echo"];
+    let calls = (0..20).map(|n| numbered(n, names[n % 2], json!({ "text": n.to_string() })));
+    let results = host.run_all(calls).await;
+    for (n, result) in results.iter().enumerate() {
+        assert_eq!(result.id.as_deref(), Some(&*n.to_string()));
+        assert_eq!(text(result), n.to_string());
+    }
 }
 
 #[tokio::test]

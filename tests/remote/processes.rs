@@ -1,10 +1,11 @@
 //! Processes: none outlives its host.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Stage, is_alive};
+use super::{Stage, is_alive, wait_until_gone};
 use crate::common::call;
 
 #[tokio::test]
@@ -20,18 +21,11 @@ async fn no_process_outlives_its_host() {
         let start = Instant::now();
         drop(host);
         assert!(
-            start.elapsed() < Duration::from_secs(2),
+            start.elapsed() < Duration::from_secs(5),
             "{:?}",
             start.elapsed()
         );
-        // A killed process takes a moment to be gone.
-        while processes.iter().any(|process| is_alive(process)) {
-            assert!(
-                start.elapsed() < Duration::from_secs(5),
-                "{mode}: {processes:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        wait_until_gone(&processes);
         // It was told first.
         stage.event("end").await;
     }
@@ -49,9 +43,19 @@ fn no_process_outlives_a_runtime_that_ends_with_calls_in_it() {
         [stage.event("start").await, stage.event("child").await]
     });
     drop(runtime);
-    let start = Instant::now();
-    while processes.iter().any(|process| is_alive(process)) {
-        assert!(start.elapsed() < Duration::from_secs(5), "{processes:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until_gone(&processes);
+}
+
+#[tokio::test]
+async fn an_interrupt_while_servers_start_leaves_none() {
+    let stage = Stage::new(&["stubborn-hang-at-start"], "");
+    stage.manifest();
+    let mut command = stage.folder.command(&["list"]);
+    let mut child = command.spawn().unwrap();
+    let process = stage.event("start").await;
+    let interrupt = format!("kill -INT {}", child.id());
+    let interrupted = Command::new("sh").args(["-c", &interrupt]).status();
+    assert!(interrupted.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    wait_until_gone(&[process]);
 }

@@ -10,6 +10,7 @@ import base64
 import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -170,7 +171,7 @@ def answer(peer, message):
             print(f"cannot find the key {os.environ.get('KEY')}", file=sys.stderr)
             print("giving up", file=sys.stderr, flush=True)
             os._exit(1)
-        if mode == "hang-at-start":
+        if "hang-at-start" in mode:
             time.sleep(60)
         note("protocol " + params["protocolVersion"])
         note("capabilities " + json.dumps(params["capabilities"]))
@@ -230,8 +231,7 @@ def stdio():
         # It outlives its parent unless somebody sees to it.
         child = subprocess.Popen(["sleep", "300"])
         note(f"child {child.pid}")
-    if mode == "stubborn":
-        import signal
+    if "stubborn" in mode:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if mode == "floods-stderr":
         def flood():
@@ -260,7 +260,7 @@ def stdio():
         elif message["method"] == "notifications/cancelled":
             note(f"cancelled {message['params']['requestId']}")
     note("end")
-    if mode == "stubborn":
+    if "stubborn" in mode:
         time.sleep(300)
     os._exit(0)
 

@@ -32,13 +32,17 @@ pub(super) async fn approve(
         0 => String::new(),
         rest => format!(" … and {rest} more characters"),
     };
+    let whose = match tool.sandboxed {
+        true => format!("the plugin {}", tool.plugin),
+        false => format!("the MCP server {}, which is not sandboxed", tool.plugin),
+    };
     let mut dialog = terminal.dialog().await;
     // What is drawn of the model ends here.
     view.suspended(&mut || {});
     loop {
         dialog.say(&format!(
-            "Allow {name} of the plugin {}?\n  {shown}{rest}\n[y]es, [n]o, [a]lways allow {name}: ",
-            printable(&tool.plugin)
+            "Allow {name} of {}?\n  {shown}{rest}\n[y]es, [n]o, [a]lways allow {name}: ",
+            printable(&whose)
         ));
         let Some(answer) = dialog.line().await else {
             return Approval::No;
