@@ -201,6 +201,7 @@ fn shutdown_signal(interrupts: super::Interrupts) -> anyhow::Result<Cancellation
         cancel.cancel();
         #[cfg(unix)]
         if terminated.recv().await.is_some() {
+            toolhost::kill_mcp_servers();
             std::process::exit(INTERRUPTED.into());
         }
     });
