@@ -212,8 +212,6 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Command::Token(command) => token::run(&command),
         }
     });
-    // Tasks that are left may hold a host, and nobody waits for them.
-    toolhost::kill_mcp_servers();
     // A guest's file access may still block a thread; there is nothing left to wait for.
     runtime.shutdown_background();
     status

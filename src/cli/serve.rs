@@ -39,6 +39,13 @@ pub(super) struct ServeOptions {
 }
 
 pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
+    let ended = serve(options, session).await;
+    // Tasks that are left may hold a host, and nobody waits for them.
+    toolhost::kill_mcp_servers();
+    ended
+}
+
+async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
     let interrupts = session.interrupts.clone();
     let manifest = session.effective_manifest(&options.host)?;
     if let Some(client) = options.print_config {
