@@ -21,6 +21,7 @@ mod conversation;
 mod error;
 mod observer;
 mod results;
+mod sampling;
 mod turn;
 
 use std::collections::HashSet;
@@ -34,25 +35,28 @@ use crate::manifest::AgentConfig;
 use crate::mask::Mask;
 use crate::tool::{Tool, ToolCall, ToolResult};
 use crate::wire::{self, Api, Format, Names, Reply, Request, Stop, Tokens, ToolChoice};
-use crate::{Canceller, ToolHost};
+use crate::{CallOptions, Canceller, Responder, ToolHost};
 use client::Client;
 use conversation::{Conversation, Kind};
 pub use error::AgentError;
 pub use observer::{Approval, Approving, Event, Observer, Silent};
 use results::Results;
+use sampling::Sampler;
 use turn::Turn;
 
 /// A model with tools, and what was said so far.
 pub struct Agent {
     host: ToolHost,
     config: AgentConfig,
-    client: Client,
+    client: Arc<Client>,
     format: Format,
     names: Names,
     /// As every request has them.
     tools: Option<Box<RawValue>>,
     conversation: Conversation,
     results: Results,
+    /// Who answers what tools ask of people.
+    responder: Option<Arc<dyn Responder>>,
     stream: bool,
     asks_first: bool,
     /// Tools that need not be asked for again.
@@ -119,7 +123,7 @@ impl Agent {
     /// The configuration names no provider or no model, or its key cannot be had or must not be
     /// sent where it would go, or a plugin offers a tool named `read_result`.
     pub fn new(host: ToolHost, config: AgentConfig) -> Result<Agent, AgentError> {
-        let client = Client::new(&config)?;
+        let client = Arc::new(Client::new(&config)?);
         let format = client.format;
         let offers = |name: &str| host.tools().any(|tool| tool.name == name);
         if offers(results::READ_RESULT) {
@@ -145,6 +149,7 @@ impl Agent {
             names,
             conversation: Conversation::new(format),
             results: Results::new(config.max_result_chars),
+            responder: None,
             stream: true,
             asks_first: false,
             always: HashSet::new(),
@@ -170,6 +175,23 @@ impl Agent {
     pub fn ask_first(mut self, ask: bool) -> Self {
         self.asks_first = ask;
         self
+    }
+
+    /// Has `responder` answer what tools ask of people; what they ask of a model, the agent's own
+    /// answers.
+    #[must_use]
+    pub fn answered_by(mut self, responder: Arc<dyn Responder>) -> Self {
+        self.responder = Some(responder);
+        self
+    }
+
+    /// How calls are run: who answers what they ask.
+    fn call_options(&self) -> CallOptions {
+        CallOptions::new().answered_by(Arc::new(Sampler {
+            client: self.client.clone(),
+            config: self.config.clone(),
+            others: self.responder.clone(),
+        }))
     }
 
     /// Goes on from a transcript, and keeps adding to it.

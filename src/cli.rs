@@ -1,8 +1,10 @@
 //! The commands, a file each, and what they share: options, the manifest, loading.
 
 mod agent;
+mod ask;
 mod call;
 mod check;
+mod clients;
 mod dry_run;
 mod grants;
 mod inspect;
@@ -11,7 +13,10 @@ mod list;
 mod progress;
 mod result;
 mod run;
+mod serve;
+mod terminal;
 mod timeline;
+mod token;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -83,6 +88,7 @@ Examples:
   curl -sN … | toolhost run --sse         start each call while the response comes in
   toolhost call calculate '{\"expression\": \"2 ft to cm\"}'
   toolhost agent \"What is 2 ft in cm?\"   ask the model of the manifest's [agent]
+  toolhost serve --http 127.0.0.1:8080    offer the tools over MCP, at /mcp
   toolhost list --format anthropic        the tools, for the request's `tools`";
 
 #[derive(Subcommand)]
@@ -93,12 +99,17 @@ enum Command {
     Call(call::CallOptions),
     /// Ask a model a question, and run the tools that it calls until it answers
     Agent(agent::AgentOptions),
+    /// Offer the tools to MCP clients, over stdio or HTTP
+    Serve(serve::ServeOptions),
     /// List the tools
     List(list::ListOptions),
     /// Show what a plugin imports, exports, offers and would need
     Inspect(inspect::InspectOptions),
     /// Check the manifest and load every plugin, without calling any tool
     Check,
+    /// Make tokens for clients of the server
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// Options of the commands that call tools.
@@ -194,9 +205,11 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Command::Run(options) => run::run(options, context).await,
             Command::Call(options) => call::run(options, context).await,
             Command::Agent(options) => agent::run(options, context).await,
+            Command::Serve(options) => serve::run(options, context).await,
             Command::List(options) => list::run(options, context).await,
             Command::Inspect(options) => inspect::run(options, context).await,
             Command::Check => check::run(context).await,
+            Command::Token(command) => token::run(&command),
         }
     });
     // A guest's file access may still block a thread; there is nothing left to wait for.
@@ -206,8 +219,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
 
 fn start_log(verbose: u8, masks: &Masks) {
     let level = match verbose {
-        // What rmcp says of its peers quotes them.
-        0 => "rmcp=error,warn",
+        // What rmcp says of its peers quotes them, and their mistakes are nobody else's concern.
+        0 => "warn,rmcp=error",
         1 => "toolhost=info,rmcp=error,warn",
         _ => "toolhost=debug,rmcp=error,info",
     };
@@ -248,7 +261,8 @@ impl Session {
         Ok(Manifest::read(file)?)
     }
 
-    async fn load(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
+    /// The manifest, as the options have it.
+    fn effective_manifest(&self, options: &HostOptions) -> anyhow::Result<Manifest> {
         let mut manifest = self.read_manifest()?;
         if let Some(count) = options.max_concurrency {
             manifest.host.max_concurrency = count.into();
@@ -256,13 +270,18 @@ impl Session {
         if let Some(timeout) = options.timeout {
             manifest.override_timeout(timeout);
         }
+        Ok(manifest)
+    }
+
+    async fn load(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
+        let manifest = self.effective_manifest(options)?;
         let host = self.load_manifest(manifest.clone()).await?;
         Ok((host, manifest))
     }
 
-    async fn load_manifest(self, manifest: Manifest) -> anyhow::Result<ToolHost> {
+    async fn load_manifest(&self, manifest: Manifest) -> anyhow::Result<ToolHost> {
         let bar = progress::loading();
-        let loader = Loader::new(manifest).code_cache(self.code_cache);
+        let loader = Loader::new(manifest).code_cache(self.code_cache.clone());
         let host = loader
             .on_progress(move |event| bar.event(event))
             .load()

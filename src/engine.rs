@@ -16,7 +16,7 @@ use crate::sandbox::{
 };
 
 /// How often a guest that computes gives way to others, and the grain of deadlines.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 /// What the host may use of a call's stack, beside the guest.
 const HOST_STACK: usize = 1536 << 10;

@@ -3,8 +3,7 @@
 //!
 //! The shapes follow MCP's elicitation and sampling.
 
-use std::future::Future;
-use std::pin::Pin;
+use futures_util::future::BoxFuture;
 
 use crate::tool::Content;
 
@@ -120,12 +119,17 @@ impl QuestionKinds {
     pub fn contains(self, kind: QuestionKind) -> bool {
         self.0 & (1 << kind as u8) != 0
     }
+
+    /// These and another.
+    #[must_use]
+    pub fn with(self, kind: QuestionKind) -> Self {
+        QuestionKinds(self.0 | (1 << kind as u8))
+    }
 }
 
 impl FromIterator<QuestionKind> for QuestionKinds {
     fn from_iter<I: IntoIterator<Item = QuestionKind>>(kinds: I) -> Self {
-        let bits = kinds.into_iter().map(|kind| 1 << kind as u8);
-        QuestionKinds(bits.fold(0, |all, bit| all | bit))
+        kinds.into_iter().fold(QuestionKinds::default(), Self::with)
     }
 }
 
@@ -171,9 +175,6 @@ pub struct Resumption {
     /// Replies by the questions' keys.
     pub replies: Vec<(String, Reply)>,
 }
-
-/// A future in a box.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Whoever answers what tools ask.
 pub trait Responder: Send + Sync {

@@ -42,6 +42,8 @@ pub mod inspect;
 pub mod json_text;
 pub mod limits;
 pub mod manifest;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod permissions;
 pub mod prompt;
 pub mod resource;
@@ -63,6 +65,8 @@ mod registry;
 mod remote;
 mod sandbox;
 mod schema;
+#[cfg(feature = "mcp")]
+mod serve;
 mod tls;
 mod watch;
 

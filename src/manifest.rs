@@ -10,6 +10,7 @@ mod grants;
 mod mcp;
 mod own;
 mod reader;
+mod serve;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,11 +24,9 @@ use crate::limits::Limits;
 use crate::permissions::{Permissions, SecretSource};
 use crate::summarize::Summarize;
 pub use agent::AgentConfig;
-#[cfg(feature = "agent")]
-pub(crate) use agent::is_in_the_clear;
-#[cfg(any(feature = "agent", feature = "mcp"))]
-pub(crate) use agent::is_loopback;
 use agent::read_agent;
+#[cfg(any(feature = "agent", feature = "mcp"))]
+pub(crate) use agent::{is_in_the_clear, is_loopback};
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
@@ -37,6 +36,10 @@ pub use mcp::{McpConfig, McpTransport};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
 use reader::{Source, Table, expect_string, expect_table, to_json};
+use serve::read_serve;
+pub use serve::{
+    AuthConfig, Authority, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
+};
 
 /// The name that a manifest has unless told otherwise.
 pub const FILE_NAME: &str = "toolhost.toml";
@@ -59,6 +62,10 @@ pub struct Manifest {
     pub audit: Option<AuditConfig>,
     /// How the agent loop asks a model.
     pub agent: AgentConfig,
+    /// How the server is reached and by whom.
+    pub serve: ServeConfig,
+    /// Where plugins are dropped in.
+    pub plugin_dir: Option<PathBuf>,
     /// The plugins, by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
     /// Other MCP servers, by name, whose tools are offered too.
@@ -198,6 +205,9 @@ impl Manifest {
         if let Some(SecretSource::File(path)) = &self.agent.key {
             files.push(path.clone());
         }
+        if let Some(tls) = &self.serve.tls {
+            files.extend([tls.certificate.clone(), tls.key.clone()]);
+        }
         for plugin in &self.plugins {
             files.push(plugin.path.clone());
             let secrets = plugin.permissions.secrets.values();
@@ -247,6 +257,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     let resources = resources.map(|table| read_resources(table, &folder, source));
     let prompts = root.table("prompt", source);
     let prompts = prompts.map(|table| read_prompts(table, source));
+    let serve = root.table("serve", source);
+    let serve = serve.map(|table| read_serve(table, &folder, source));
     let plugin_dir = root.get("plugin-dir").and_then(|value| {
         Some((
             folder.join(expect_string(value, "plugin-dir", source)?),
@@ -284,8 +296,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
             plugins.insert(name, plugin);
         }
     }
-    if let Some((dir, value)) = plugin_dir {
-        match find_plugins(&dir) {
+    if let Some((dir, value)) = &plugin_dir {
+        match find_plugins(dir) {
             Ok(found) => {
                 for (name, path) in found {
                     // Listed under another name, it is that plugin and no second one.
@@ -332,6 +344,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         host,
         audit,
         agent: agent.unwrap_or_default(),
+        serve: serve.unwrap_or_default(),
+        plugin_dir: plugin_dir.map(|(dir, _)| dir),
         plugins: plugins.into_values().collect(),
         mcp,
         resources: resources.unwrap_or_default(),

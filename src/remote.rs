@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ErrorData};
 use rmcp::service::{PeerRequestOptions, RequestHandle};
 use rmcp::{RoleClient, ServiceError};
@@ -27,7 +28,6 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{CallError, Diagnostic};
-use crate::input::BoxFuture;
 use crate::limits::{ByteSize, Limits, seconds};
 use crate::manifest::{McpConfig, PluginConfig};
 use crate::permissions::Secret;

@@ -103,6 +103,9 @@ pub trait Api: Wire {
     /// A message of the user.
     fn user(&self, text: &str) -> Box<RawValue>;
 
+    /// A message of the model.
+    fn assistant(&self, text: &str) -> Box<RawValue>;
+
     /// The body of a request.
     fn request(&self, request: &Request) -> Box<RawValue>;
 }

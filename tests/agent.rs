@@ -8,6 +8,8 @@ mod common;
 mod aimock;
 #[path = "agent/approval.rs"]
 mod approval;
+#[path = "agent/asking.rs"]
+mod asking;
 #[path = "agent/bfcl.rs"]
 mod bfcl;
 #[path = "agent/command.rs"]

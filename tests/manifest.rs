@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde_json::json;
 use toolhost::error::{Diagnostic, Location};
 use toolhost::limits::ByteSize;
-use toolhost::manifest::PluginConfig;
+use toolhost::manifest::{
+    Authority, PluginConfig, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
+};
 use toolhost::permissions::{Access, SecretSource};
 use toolhost::wire::{Format, ToolChoice};
 use toolhost::{LoadError, Manifest, ToolHost};
@@ -140,6 +142,32 @@ timeout = "5s"
 max-retries = 0
 request = { top_k = 5, metadata = { user = "x" }, stop = ["a", 0.5] }
 
+[serve]
+hosts = ["Tools.example.com", "[::1]:8443"]
+origins = ["https://app.example.com:443"]
+proxies = ["10.0.0.1", "::1"]
+max-body = "1MiB"
+header-timeout = "1s"
+idle-timeout = "2s"
+body-timeout = "3s"
+max-connections = 10
+max-sessions = 20
+session-timeout = "4s"
+rate-limit = 100
+rate-burst = 5
+grace = "6s"
+tls = { certificate = "tls/cert.pem", key = "tls/key.pem" }
+
+[serve.auth.tokens.ci]
+sha256 = "0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"
+tools = ["web_fetch"]
+
+[serve.auth.oauth]
+issuer = "https://auth.example.com"
+audience = "https://tools.example.com/mcp"
+jwks = "http://localhost:9000/jwks"
+scopes = { "web:read" = ["web_fetch", "web_head"] }
+
 [plugin.fetch]
 sha256 = "0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"
 timeout = "10s"
@@ -212,6 +240,8 @@ fn every_key_is_read_into_its_value() {
     let request = json!({ "top_k": 5, "metadata": { "user": "x" }, "stop": ["a", 0.5] });
     assert_eq!(json!(agent.request), request);
 
+    everything_of_serve(&manifest.serve, &home);
+
     let [elsewhere, fetch] = &manifest.plugins[..] else {
         panic!("{:?}", manifest.plugins);
     };
@@ -235,7 +265,7 @@ fn every_key_is_read_into_its_value() {
     assert_eq!(fetch.prefix, "web_");
     let tools = fetch.tools.as_ref().unwrap();
     assert_eq!((tools.len(), &*tools[0].0), (1, "fetch"));
-    assert_eq!(tools[0].1.line, line_of("tools = "));
+    assert_eq!(tools[0].1.line, line_of("tools = [\"fetch\""));
 
     let permissions = &fetch.permissions;
     let rules: Vec<String> = permissions.http.iter().map(ToString::to_string).collect();
@@ -278,6 +308,77 @@ fn every_key_is_read_into_its_value() {
         assert_eq!(fetch.config[key], value, "{key}");
     }
     assert_eq!(fetch.config.len(), 6);
+}
+
+fn everything_of_serve(serve: &ServeConfig, home: &Path) {
+    let texts = |items: &[Authority]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(texts(&serve.hosts), ["tools.example.com", "[::1]:8443"]);
+    let origins: Vec<String> = serve.origins.iter().map(ToString::to_string).collect();
+    assert_eq!(origins, ["https://app.example.com"]);
+    let proxies: Vec<String> = serve.proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.1", "::1"]);
+    assert_eq!(serve.max_body, ByteSize::mib(1));
+    let times = [
+        serve.header_timeout,
+        serve.idle_timeout,
+        serve.body_timeout,
+        serve.session_timeout,
+        serve.grace,
+    ];
+    assert_eq!(times, [1, 2, 3, 4, 6].map(Duration::from_secs));
+    assert_eq!((serve.max_connections, serve.max_sessions), (10, 20));
+    let rates = [serve.rate_limit, serve.rate_burst].map(|it| it.unwrap().get());
+    assert_eq!(rates, [100, 5]);
+    let tls = TlsConfig::new(home.join("tls/cert.pem"), home.join("tls/key.pem"));
+    assert_eq!(serve.tls, Some(tls));
+
+    let [token] = &serve.auth.tokens[..] else {
+        panic!("{:?}", serve.auth);
+    };
+    assert_eq!(token.name, "ci");
+    assert_eq!(token.digest.to_string(), "0123456789abcdef".repeat(4));
+    assert_eq!(token.tools, Some(["web_fetch".to_owned()].into()));
+    let oauth = serve.auth.oauth.as_ref().unwrap();
+    assert_eq!(oauth.issuer.as_str(), "https://auth.example.com/");
+    assert_eq!(oauth.audience.as_str(), "https://tools.example.com/mcp");
+    let jwks = oauth.jwks.as_ref().map(|url| url.as_str());
+    assert_eq!(jwks, Some("http://localhost:9000/jwks"));
+    let tools = ["web_fetch", "web_head"].map(str::to_owned);
+    let scopes = [("web:read".to_owned(), tools.into())];
+    assert_eq!(oauth.scopes, Some(scopes.into()));
+}
+
+#[test]
+fn a_server_that_others_reach_asks_who_they_are() {
+    let open = ServeConfig::default();
+    let mut asking = open.clone();
+    let token = TokenConfig::new("a", TokenDigest::of("th_a"));
+    asking.auth.tokens.push(token);
+    for address in [
+        "127.0.0.1:80",
+        "127.9.9.9:80",
+        "[::1]:80",
+        "[::ffff:127.0.0.1]:80",
+    ] {
+        assert_eq!(open.check_exposure(address.parse().unwrap()), Ok(()));
+        assert!(open.warnings(address.parse().unwrap()).is_empty());
+    }
+    for address in [
+        "0.0.0.0:80",
+        "[::]:80",
+        "192.168.0.1:80",
+        "[2001:db8::1]:80",
+    ] {
+        let address = address.parse().unwrap();
+        let refused = open.check_exposure(address).unwrap_err();
+        for word in ["toolhost token new", "[serve.auth.oauth]", "127.0.0.1"] {
+            assert!(refused.contains(word), "{refused}");
+        }
+        assert_eq!(asking.check_exposure(address), Ok(()));
+        let warnings = asking.warnings(address).join("\n");
+        assert!(warnings.contains("in the clear"), "{warnings}");
+        assert!(warnings.contains("serve.hosts"), "{warnings}");
+    }
 }
 
 /// The number of the first line of [`EVERYTHING`] that starts so.

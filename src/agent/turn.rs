@@ -55,7 +55,7 @@ pub(super) struct Turn<'t> {
 
 impl<'t> Turn<'t> {
     pub(super) fn new(agent: &'t mut Agent, observer: &'t mut dyn Observer) -> Self {
-        let batch = agent.host.open_batch();
+        let batch = agent.host.open_batch_with(agent.call_options());
         Turn {
             batch,
             first: agent.calls,

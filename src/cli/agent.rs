@@ -11,16 +11,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
 use toolhost::agent::{Agent, AgentError, Answer, Approving, Event, Observer};
 use toolhost::manifest::AgentConfig;
 use toolhost::wire::{Format, Stop, ToolChoice};
 use toolhost::{Tool, ToolCall, ToolResult};
 
+use super::ask::Asker;
 use super::interrupt::Interrupts;
 use super::run::read_stdin;
+use super::terminal::Terminal;
 use super::{ANSWERED, HostOptions, MAX_ITERATIONS, Session, Status, USAGE, api_parser, timeline};
-use approve::Terminal;
 use screen::Screen;
 
 #[derive(clap::Args)]
@@ -191,11 +193,16 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     if question.is_none() && !agent.waits_for_model() {
         bail!("the transcript ends with an answer: give another QUESTION");
     }
+    let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let terminal = Terminal::open(lines.clone());
+    if let Some(terminal) = &terminal {
+        agent = agent.answered_by(Arc::new(Asker(terminal.clone())));
+    }
     let view: Box<dyn View> = match options.json {
         true => Box::new(events::Lines),
-        false => Box::new(Screen::new(stdout_is_terminal && stream)),
+        false => Box::new(Screen::new(lines.clone(), stdout_is_terminal && stream)),
     };
-    let mut onlooker = Onlooker::new(view, interrupts.clone());
+    let mut onlooker = Onlooker::new(view, terminal, interrupts.clone());
     onlooker.timeline = options.timeline.then(Timeline::default);
     let interrupter = agent.interrupter();
     let asked_to_end = onlooker.interrupted.clone();
@@ -330,10 +337,10 @@ struct Onlooker {
 }
 
 impl Onlooker {
-    fn new(view: Box<dyn View>, interrupts: Interrupts) -> Self {
+    fn new(view: Box<dyn View>, terminal: Option<Terminal>, interrupts: Interrupts) -> Self {
         Onlooker {
             view,
-            terminal: Terminal::open(),
+            terminal,
             interrupts,
             running: 0,
             timeline: None,
@@ -377,7 +384,7 @@ impl Observer for Onlooker {
 
     fn approve<'a>(&'a mut self, tool: &'a Tool, call: &'a ToolCall) -> Approving<'a> {
         Box::pin(approve::approve(
-            self.terminal.as_mut(),
+            self.terminal.as_ref(),
             self.view.as_mut(),
             tool,
             call,

@@ -1,14 +1,22 @@
 //! `toolhost call`: one call by hand.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use anyhow::Context;
-use toolhost::ToolCall;
-
-use super::result::ResultOptions;
-use super::run::run_batch;
-use super::{HostOptions, Session, Status};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use toolhost::wire::Format;
+use toolhost::{
+    CallError, CallOptions as Options, Canceller, Progress, ToolCall, ToolHost, ToolResult, Watcher,
+};
+
+use super::ask::Asker;
+use super::interrupt::Interrupts;
+use super::result::ResultOptions;
+use super::terminal::Terminal;
+use super::{
+    ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, printable, progress,
+};
 
 #[derive(clap::Args)]
 pub(super) struct CallOptions {
@@ -43,13 +51,63 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
         resumed: None,
     };
     let printer = options.result.printer(&manifest);
-    let done = run_batch(&host, vec![call], &interrupts, |_| Ok(())).await?;
-    for result in &done.results {
-        if printer.full {
-            printer.encoder(Format::Json, &host).pretty(result)?;
-        } else {
-            writeln!(std::io::stdout(), "{}", printer.text(result))?;
+    let ended = run_one(&host, call, &interrupts).await;
+    if matches!(ended.outcome, Err(CallError::Cancelled)) {
+        return Ok(INTERRUPTED);
+    }
+    if printer.full {
+        printer.encoder(Format::Json, &host).pretty(&ended)?;
+    } else {
+        writeln!(std::io::stdout(), "{}", printer.text(&ended))?;
+    }
+    Ok(match &ended.outcome {
+        Err(_) if options.result.fail_on_error => ERROR_RESULT,
+        _ => ANSWERED,
+    })
+}
+
+/// Runs a call until it has its answer or the user interrupts; what it asks, it asks on the terminal.
+async fn run_one(host: &ToolHost, call: ToolCall, interrupts: &Interrupts) -> ToolResult {
+    let drawn = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let bar = Arc::new(CallBar(drawn.add(progress::calls(1))));
+    let canceller = Canceller::new();
+    let mut options = Options::new()
+        .watched_by(bar.clone())
+        .cancelled_by(canceller.clone());
+    if let Some(terminal) = Terminal::open(drawn) {
+        options = options.answered_by(Arc::new(Asker(terminal)));
+    }
+    interrupts.batch_begins();
+    let mut run = std::pin::pin!(host.call_with(call, &options));
+    let result = tokio::select! {
+        result = &mut run => result,
+        () = interrupts.asked() => {
+            canceller.cancel();
+            run.await
+        }
+    };
+    interrupts.batch_ends();
+    bar.0.finish_and_clear();
+    result
+}
+
+/// Shows how far the call says it is.
+struct CallBar(ProgressBar);
+
+impl Watcher for CallBar {
+    fn progressed(&self, progress: &Progress) {
+        // A bar counts in whole numbers, and most tools in small ones.
+        const PARTS: f64 = 1000.0;
+        if let Some(total) = progress.total
+            && total > 0.0
+        {
+            self.0.set_style(progress::share());
+            self.0.set_length(PARTS as u64);
+            let done = (progress.done / total).clamp(0.0, 1.0);
+            self.0.set_position((done * PARTS) as u64);
+        }
+        if let Some(message) = &progress.message {
+            self.0.set_message(printable(message));
         }
     }
-    Ok(done.status(options.result.fail_on_error))
 }

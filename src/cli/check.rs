@@ -1,18 +1,19 @@
 //! `toolhost check`: is everything there that calls will need?
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::grants::{denied, granted};
 use super::{ANSWERED, Session, Status, printable};
 use toolhost::ToolHost;
-use toolhost::manifest::AgentConfig;
+use toolhost::manifest::{AgentConfig, AuthConfig};
 
 pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     let manifest = session.read_manifest()?;
     let file = manifest.file.clone();
     let own = manifest.own_files();
     let agent = manifest.agent.clone();
+    let auth = manifest.serve.auth.clone();
     let host = session.load_manifest(manifest).await?;
     let mut out = std::io::stdout().lock();
     for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
@@ -37,6 +38,16 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
             "  warning: an MCP server is not sandboxed: it may do whatever its own machine lets it"
         )?;
     }
+    let prompts: Vec<&str> = host.prompts().map(|prompt| &*prompt.name).collect();
+    if !prompts.is_empty() {
+        writeln!(out, "prompts: {}", prompts.join(", "))?;
+    }
+    let templates = host.resource_templates();
+    let templates: Vec<String> = templates.map(|it| printable(&it.uri_template)).collect();
+    if !templates.is_empty() {
+        writeln!(out, "resource templates: {}", templates.join(", "))?;
+    }
+    serve_lines(&mut out, &auth, &host)?;
     if let Some(line) = agent_line(&agent) {
         writeln!(out, "{line}")?;
     }
@@ -49,6 +60,41 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     counts.push(counted(host.tools().count(), "tool"));
     writeln!(out, "{} is good: {}", file.display(), counts.join(", "))?;
     Ok(ANSWERED)
+}
+
+/// Who may use the server, and which tools they are named that are not there.
+fn serve_lines(out: &mut impl Write, auth: &AuthConfig, host: &ToolHost) -> io::Result<()> {
+    if !auth.is_required() {
+        return Ok(());
+    }
+    let tokens = auth.tokens.iter();
+    let mut who: Vec<String> = tokens.clone().map(|token| token.name.clone()).collect();
+    let oauth = auth.oauth.as_ref();
+    who.extend(oauth.map(|oauth| format!("whoever {} lets in", printable(oauth.issuer.as_str()))));
+    writeln!(out, "serve: {}", who.join(", "))?;
+    let of_tokens = tokens.filter_map(|token| {
+        let key = format!("serve.auth.tokens.{}", token.name);
+        Some((key, token.tools.as_ref()?))
+    });
+    let of_scopes = oauth
+        .and_then(|oauth| oauth.scopes.as_ref())
+        .into_iter()
+        .flatten();
+    let of_scopes =
+        of_scopes.map(|(scope, tools)| (format!("serve.auth.oauth.scopes.{scope}"), tools));
+    for (key, tools) in of_tokens.chain(of_scopes) {
+        for tool in tools
+            .iter()
+            .filter(|tool| host.tools().all(|it| it.name != **tool))
+        {
+            let (key, tool) = (printable(&key), printable(tool));
+            writeln!(
+                out,
+                "  warning: `{key}` names `{tool}`, and there is no such tool"
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// The names of a plugin's or server's tools.

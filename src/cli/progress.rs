@@ -21,6 +21,12 @@ pub(super) fn calls(count: usize) -> ProgressBar {
     bar
 }
 
+/// Of a bar whose numbers say nothing to people.
+pub(super) fn share() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{prefix} {bar:24} {percent}% {wide_msg}");
+    style.expect("the template is valid")
+}
+
 fn bar(title: &'static str) -> ProgressBar {
     // indicatif hides the bar by itself where stderr is no terminal.
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());

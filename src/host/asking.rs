@@ -85,23 +85,34 @@ impl ToolHost {
     /// As [`call`](ToolHost::call). Where there is a responder, it is asked what the tool asks, and the
     /// tool is called again with its replies: no instance and no permit waits for it meanwhile. Else
     /// such a call fails with [`CallError::InputRequired`].
-    pub async fn call_with(&self, mut call: ToolCall, options: &CallOptions) -> ToolResult {
+    pub async fn call_with(&self, call: ToolCall, options: &CallOptions) -> ToolResult {
+        self.call_answered(Instant::now(), call, options).await
+    }
+
+    /// The same, for a call that was handed over at `queued`.
+    pub(super) async fn call_answered(
+        &self,
+        mut queued: Instant,
+        mut call: ToolCall,
+        options: &CallOptions,
+    ) -> ToolResult {
         let never = CancellationToken::new();
         let context = options.context(&never);
         let responder = options.responder.as_deref();
+        let Some(responder) = responder else {
+            return self.call_since(queued, call, &context, None).await;
+        };
         for _ in 0..MAX_ROUNDS {
-            let mut result = self
-                .call_since(Instant::now(), call.clone(), &context, None)
-                .await;
-            let (Err(CallError::InputRequired(input)), Some(responder)) =
-                (&result.outcome, responder)
-            else {
+            let mut result = self.call_since(queued, call.clone(), &context, None).await;
+            let Err(CallError::InputRequired(input)) = &result.outcome else {
                 return result;
             };
             let replies = context
                 .cancel
                 .run_until_cancelled(replies(&call.name, input, responder));
-            match replies.await {
+            let replies = replies.await;
+            queued = Instant::now();
+            match replies {
                 Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),
                 Some(Err(message)) => {
                     result.outcome = Err(CallError::Failed { message });

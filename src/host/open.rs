@@ -5,18 +5,17 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ToolHost;
+use super::{CallOptions, ToolHost};
 use crate::error::CallError;
 use crate::tool::{ToolCall, ToolResult};
-use crate::watch::CallContext;
 
 /// A batch that is still being added to: each call starts when it is added, as far as the caps let it.
 ///
 /// Dropping it ends what runs.
-#[derive(Debug)]
 pub struct OpenBatch {
     host: ToolHost,
     running: JoinSet<(usize, ToolResult)>,
+    options: CallOptions,
     cancel: CancellationToken,
 }
 
@@ -34,6 +33,12 @@ impl Canceller {
         Canceller(CancellationToken::new())
     }
 
+    /// One that cancels what `token` cancels.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn of(token: CancellationToken) -> Self {
+        Canceller(token)
+    }
+
     /// Ends what runs and starts nothing more, as [`OpenBatch::cancel`] does.
     pub fn cancel(&self) {
         self.0.cancel();
@@ -45,22 +50,32 @@ impl Canceller {
     }
 }
 
+impl std::fmt::Debug for OpenBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenBatch")
+            .field("host", &self.host)
+            .field("running", &self.running.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl OpenBatch {
-    pub(super) fn new(host: ToolHost) -> Self {
+    pub(super) fn new(host: ToolHost, options: CallOptions) -> Self {
+        let cancel = CancellationToken::new();
         OpenBatch {
             host,
             running: JoinSet::new(),
-            cancel: CancellationToken::new(),
+            options: options.cancelled_by(Canceller(cancel.clone())),
+            cancel,
         }
     }
 
     /// Adds a call, whose result will come with this number.
     pub fn add(&mut self, number: usize, call: ToolCall) {
-        let (host, cancel) = (self.host.clone(), self.cancel.clone());
+        let (host, options) = (self.host.clone(), self.options.clone());
         let queued = Instant::now();
         self.running.spawn(async move {
-            let context = CallContext::alone(&cancel);
-            let result = host.call_since(queued, call, &context, None).await;
+            let result = host.call_answered(queued, call, &options).await;
             (number, result)
         });
     }
@@ -98,7 +113,13 @@ impl OpenBatch {
 impl ToolHost {
     /// Begins a batch whose calls come one by one.
     pub fn open_batch(&self) -> OpenBatch {
-        OpenBatch::new(self.clone())
+        self.open_batch_with(CallOptions::new())
+    }
+
+    /// As [`open_batch`](ToolHost::open_batch), with these options for every call; what ends them is the
+    /// batch's own [`canceller`](OpenBatch::canceller).
+    pub fn open_batch_with(&self, options: CallOptions) -> OpenBatch {
+        OpenBatch::new(self.clone(), options)
     }
 
     /// Answers a call with an error, without running it: one that somebody did not allow, for

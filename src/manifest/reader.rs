@@ -269,9 +269,15 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
     let found = match value.get_ref() {
         // Somebody may have put the secret itself there.
         DeValue::String(_)
-            if [".secrets", ".http-headers", ".token", "agent.key"]
-                .iter()
-                .any(|it| path.contains(it)) =>
+            if [
+                ".secrets",
+                ".http-headers",
+                ".token",
+                "agent.key",
+                "serve.auth",
+            ]
+            .iter()
+            .any(|it| path.contains(it)) =>
         {
             "a string".to_owned()
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use wasmtime::Store;
 
 use super::call::{self, Ended, Served};
@@ -9,7 +10,6 @@ use super::offers::Exported;
 use super::{PluginTool, Turn, convert};
 use crate::bindings::PluginPre;
 use crate::bindings::toolhost::plugin::types as wit;
-use crate::input::BoxFuture;
 use crate::limits::Limits;
 use crate::manifest::McpConfig;
 use crate::permissions::Secret;

@@ -269,6 +269,10 @@ impl Api for Gemini {
         raw(&json!({ "role": "user", "parts": [{ "text": text }] }))
     }
 
+    fn assistant(&self, text: &str) -> Box<RawValue> {
+        raw(&json!({ "role": "model", "parts": [{ "text": text }] }))
+    }
+
     fn request(&self, request: &Request) -> Box<RawValue> {
         let mut body = Body::new();
         if let Some(system) = request.system {

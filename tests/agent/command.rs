@@ -444,7 +444,11 @@ fn an_interrupt_cancels_the_calls_and_a_second_one_quits() {
 }
 
 /// The binary on a terminal, with `script` (util-linux), and somebody who types.
-fn on_a_terminal(folder: &Folder, arguments: &[String], typed: &[(&str, &str)]) -> (i32, String) {
+pub fn on_a_terminal(
+    folder: &Folder,
+    arguments: &[String],
+    typed: &[(&str, &str)],
+) -> (i32, String) {
     let quoted: Vec<String> = arguments.iter().map(|it| format!("'{it}'")).collect();
     let program = env!("CARGO_BIN_EXE_toolhost");
     let mut command = without_keys(folder, &[]);

@@ -16,6 +16,8 @@ use std::io::IsTerminal;
 use std::path::Path;
 use toolchain::Way;
 
+pub(crate) use toolchain::apt_install;
+
 const HELP: &str = "\
 Build every plugin (plugins/) and test guest (tests/guests/) into target/guests/*.wasm.
 
@@ -74,7 +76,7 @@ pub(crate) fn tested(workspace: &str) -> &'static [&'static str] {
             "filesystem",
             "fetch",
         ],
-        _ => &["bfcl", "echo"],
+        _ => &["bfcl", "conformance", "echo"],
     }
 }
 

@@ -3,6 +3,7 @@
 mod aimock;
 mod demo;
 mod guests;
+mod mcp;
 mod test;
 mod ui;
 
@@ -19,6 +20,7 @@ Commands:
   demo      Run a recorded model response with the plugins that ship
   test      Run every test
   aimock    Install the mock of models' APIs that the agent's tests talk to
+  mcp       Install the clients and the conformance suite that the protocol's tests run
   guests    Build every plugin and test guest into target/guests/*.wasm
 
 `cargo xtask COMMAND --help` says more about one.";
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         "demo" => demo::command(rest),
         "test" => test::command(rest),
         "guests" => guests::command(rest),
+        "mcp" => mcp::command(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())

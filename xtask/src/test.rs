@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is.
 
-use crate::{aimock, asks_for_help, guests, root, run, ui};
+use crate::{aimock, asks_for_help, guests, mcp, root, run, ui};
 use anyhow::Result;
 use std::process::Command;
 
@@ -16,6 +16,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     }
     guests::build(guests::way()?)?;
     aimock::install()?;
+    mcp::install()?;
     let root = root()?;
     ui::say("testing the guests' own logic");
     for workspace in guests::WORKSPACES {
@@ -45,6 +46,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         "behaviour",
         "--test",
         "agent",
+        "--test",
+        "mcp",
         "--test",
         "fuzz",
         "--examples",

@@ -1,14 +1,28 @@
 //! From a call's JSON to the tool's argument struct.
 
 use crate::Error;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde_path_to_error::Segment;
 use std::fmt::Write;
 
 /// Reads the arguments; an error names the place as a JSON Pointer, as the host's own validation does.
 pub fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    read(&mut serde_json::Deserializer::from_str(json))
+}
+
+/// Reads the arguments of a prompt, which come as text: numbers and booleans are read from theirs.
+pub fn parse_texts<T: DeserializeOwned>(texts: Vec<(String, String)>) -> Result<T, Error> {
+    let texts = texts.into_iter().map(|(name, text)| (name, Text(text)));
+    read(MapDeserializer::new(texts))
+}
+
+fn read<'de, T, D>(deserializer: D) -> Result<T, Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de, Error = serde_json::Error>,
+{
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let pointer = pointer(error.path());
         let message = without_position(error.into_inner());
         Error::invalid_arguments(if pointer.is_empty() {
@@ -45,9 +59,81 @@ fn without_position(error: serde_json::Error) -> String {
     message
 }
 
+struct Text(String);
+
+impl<'de> IntoDeserializer<'de, serde_json::Error> for Text {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+macro_rules! parsed {
+    ($($deserialize:ident => $visit:ident)+) => {
+        $(
+            fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+                match self.0.trim().parse() {
+                    Ok(value) => visitor.$visit(value),
+                    // What the visitor expected instead of a text is for it to say.
+                    Err(_) => visitor.visit_string(self.0),
+                }
+            }
+        )+
+    };
+}
+
+impl<'de> Deserializer<'de> for Text {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_string(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_enum(self.0.into_deserializer())
+    }
+
+    parsed! {
+        deserialize_bool => visit_bool
+        deserialize_i8 => visit_i8
+        deserialize_i16 => visit_i16
+        deserialize_i32 => visit_i32
+        deserialize_i64 => visit_i64
+        deserialize_u8 => visit_u8
+        deserialize_u16 => visit_u16
+        deserialize_u32 => visit_u32
+        deserialize_u64 => visit_u64
+        deserialize_f32 => visit_f32
+        deserialize_f64 => visit_f64
+    }
+
+    serde::forward_to_deserialize_any! {
+        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
+        identifier ignored_any
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, parse_texts};
     use crate::Deserialize;
 
     #[derive(Debug, Deserialize)]
@@ -64,5 +150,49 @@ mod tests {
             "/names/1: invalid type: integer `2`, expected a string"
         );
         assert_eq!(message("{}"), "missing field `names`");
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Texts {
+        name: String,
+        count: Option<u8>,
+        mood: Option<Mood>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Mood {
+        Good,
+    }
+
+    #[test]
+    fn texts_become_what_the_fields_are() {
+        let texts = |pairs: &[(&str, &str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, text)| ((*name).into(), (*text).into()));
+            parse_texts::<Texts>(pairs.collect())
+        };
+        assert_eq!(
+            texts(&[
+                ("name", "7"),
+                ("count", "3"),
+                ("mood", "good"),
+                ("other", "")
+            ])
+            .unwrap(),
+            Texts {
+                name: "7".into(),
+                count: Some(3),
+                mood: Some(Mood::Good)
+            }
+        );
+        assert_eq!(
+            texts(&[("name", "Ada"), ("count", "many")])
+                .unwrap_err()
+                .message(),
+            "/count: invalid type: string \"many\", expected u8"
+        );
+        assert_eq!(texts(&[]).unwrap_err().message(), "missing field `name`");
     }
 }

@@ -1,4 +1,5 @@
-//! The plugin interface as Rust: generated, nothing else.
+//! The plugin interface as Rust: generated, nothing else. A world has its module and its own export macro, so that a plugin
+//! exports what it has and no more; all share one set of types.
 
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 
@@ -10,4 +11,45 @@ wit_bindgen::generate!({
     export_macro_name: "__export_plugin",
     default_bindings_module: "toolhost_plugin::__private::bindings",
     runtime_path: "::toolhost_plugin::__private::wit_bindgen::rt",
+    // Replies are kept from one round of questions to the next.
+    additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
 });
+
+pub mod resources {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.0",
+        world: "resource-provider",
+        with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
+        pub_export_macro: true,
+        export_macro_name: "__export_resources",
+        default_bindings_module: "toolhost_plugin::__private::bindings::resources",
+        runtime_path: "::toolhost_plugin::__private::wit_bindgen::rt",
+        additional_derives: [PartialEq],
+    });
+}
+
+pub mod prompts {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.0",
+        world: "prompt-provider",
+        with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
+        pub_export_macro: true,
+        export_macro_name: "__export_prompts",
+        default_bindings_module: "toolhost_plugin::__private::bindings::prompts",
+        runtime_path: "::toolhost_plugin::__private::wit_bindgen::rt",
+        additional_derives: [PartialEq],
+    });
+}
+
+pub mod completion {
+    wit_bindgen::generate!({
+        path: "../../wit/0.1.0",
+        world: "completion-provider",
+        with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
+        pub_export_macro: true,
+        export_macro_name: "__export_completion",
+        default_bindings_module: "toolhost_plugin::__private::bindings::completion",
+        runtime_path: "::toolhost_plugin::__private::wit_bindgen::rt",
+        additional_derives: [PartialEq],
+    });
+}

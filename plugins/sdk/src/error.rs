@@ -1,6 +1,6 @@
 //! Why a tool could not answer.
 
-use crate::bindings::toolhost::plugin::types::Error as WitError;
+use crate::bindings::toolhost::plugin::types::{Error as WitError, InputRequired, Question};
 use std::fmt;
 
 /// Why a tool could not answer, in words that a model can act on.
@@ -19,10 +19,11 @@ use std::fmt;
 /// assert_eq!(error.kind(), ErrorKind::Failed);
 /// assert_eq!(error.message(), "invalid digit found in string");
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    input: Option<Box<InputRequired>>,
 }
 
 /// Whose move it is after an [`Error`].
@@ -35,34 +36,50 @@ pub enum ErrorKind {
     Denied,
     /// The tool could not do it.
     Failed,
+    /// The client's: nothing is wrong, there are questions. See [`ask`](crate::ask).
+    InputRequired,
 }
 
 impl Error {
     /// The arguments fit the schema and are wrong all the same: say which and why.
     pub fn invalid_arguments(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::InvalidArguments,
-            message: message.into(),
-        }
+        Self::new(ErrorKind::InvalidArguments, message.into())
     }
 
     /// The call needs something that the plugin was not granted: name it.
     pub fn denied(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::Denied,
-            message: message.into(),
-        }
+        Self::new(ErrorKind::Denied, message.into())
     }
 
     /// The tool could not do it. The model reads the message unchanged.
     pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Failed, message.into())
+    }
+
+    /// There is no resource of that URI.
+    pub fn not_found(uri: impl fmt::Display) -> Self {
+        Self::invalid_arguments(format!("there is no resource {uri}"))
+    }
+
+    /// Ask this, and come back with the state.
+    pub(crate) fn input_required(questions: Vec<(String, Question)>, state: Vec<u8>) -> Self {
+        let keys: Vec<&str> = questions.iter().map(|(key, _)| key.as_str()).collect();
+        let message = format!("this has to be asked first: {}", keys.join(", "));
         Self {
-            kind: ErrorKind::Failed,
-            message: message.into(),
+            input: Some(Box::new(InputRequired { questions, state })),
+            ..Self::new(ErrorKind::InputRequired, message)
         }
     }
 
-    /// Which of the three it is.
+    fn new(kind: ErrorKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            input: None,
+        }
+    }
+
+    /// Which of them it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -72,6 +89,18 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What has to be asked, each question with its key: empty unless the kind is [`ErrorKind::InputRequired`].
+    #[must_use]
+    pub fn questions(&self) -> &[(String, Question)] {
+        self.input.as_ref().map_or(&[], |input| &input.questions)
+    }
+
+    /// What the next round will be told.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn state(&self) -> &[u8] {
+        self.input.as_ref().map_or(&[], |input| &input.state)
     }
 
     /// The same error with what was being done in front: `context: message`.
@@ -113,10 +142,13 @@ impl<E: std::error::Error> From<E> for Error {
 
 impl From<Error> for WitError {
     fn from(error: Error) -> Self {
+        if let Some(input) = error.input {
+            return Self::InputRequired(*input);
+        }
         match error.kind {
             ErrorKind::InvalidArguments => Self::InvalidArguments(error.message),
             ErrorKind::Denied => Self::Denied(error.message),
-            ErrorKind::Failed => Self::Failed(error.message),
+            ErrorKind::Failed | ErrorKind::InputRequired => Self::Failed(error.message),
         }
     }
 }

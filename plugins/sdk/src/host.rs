@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::toolhost::plugin::host as imports;
+use crate::bindings::toolhost::plugin::types::QuestionKind;
 
 /// Lines for the call's log, by level. The model does not see them.
 ///
@@ -46,6 +47,21 @@ pub fn progress(done: f64, total: Option<f64>, message: Option<&str>) {
     imports::progress(done, total, message);
 }
 
+/// Tells subscribers that a resource of this plugin is not what it was.
+pub fn resource_updated(uri: &str) {
+    imports::resource_updated(uri);
+}
+
+/// Tells clients that this plugin lists other resources than it did.
+pub fn resources_changed() {
+    imports::resources_changed();
+}
+
+/// Whether there is somebody who could answer such a question.
+pub(crate) fn can_ask(kind: QuestionKind) -> bool {
+    imports::can_ask(kind)
+}
+
 /// A value of the manifest's `[plugin.NAME.config]`. A string comes as it is, anything else as JSON.
 #[must_use]
 pub fn config(key: &str) -> Option<String> {
@@ -67,6 +83,14 @@ mod imports {
     }
 
     pub(super) fn progress(_: f64, _: Option<f64>, _: Option<&str>) {}
+
+    pub(super) fn can_ask(_: super::QuestionKind) -> bool {
+        true
+    }
+
+    pub(super) fn resource_updated(_: &str) {}
+
+    pub(super) fn resources_changed() {}
 
     pub(super) fn config(_: &str) -> Option<String> {
         None

@@ -57,42 +57,63 @@
 //! | --- | --- |
 //! | `name = "…"` | the tool's name, when it is not the function's |
 //! | `title = "…"` | a name for people |
+//! | `icon = "…"` | a picture that stands for it, by its `https:` or `data:` URI; there may be several |
 //! | `read_only` | it changes nothing |
 //! | `destructive`, `additive` | it may destroy something, or only ever adds |
 //! | `idempotent` | a second call with the same arguments changes nothing more |
 //! | `open_world`, `closed_world` | it reaches beyond the host (the web), or does not |
+//! | `input_schema = …`, `output_schema = …` | JSON Schemas as text, when they are not the types' |
 //!
 //! It returns anything that is [`IntoResult`]: a `String`, [`Json`] of a serializable struct, an [`Output`] of several
 //! contents, or a `Result` of one of these. `?` on any [`std::error::Error`] makes [`Error::failed`] with the
 //! whole chain of causes.
 //!
+//! # `#[prompt]`
+//!
+//! A function with a struct of arguments too, which are texts to whoever gives them; fields may be numbers, booleans and enums
+//! all the same. It returns the conversation that a user begins with: a `String`, a [`Conversation`] of several messages, or
+//! a `Result` of one of these. The options are `name`, `title` and `icon`.
+//!
+//! # Questions, resources and completion
+//!
+//! Tools, prompts and resources may [`ask`] the client's user, or its model. [`Resources`] is the trait of what has a URI and can be
+//! read, and [`completion`] helps to fill in arguments. [`plugin!`] names what a plugin offers.
+//!
 //! # What the host offers
 //!
-//! [`log`], [`progress`], [`config`] and [`secret`]; files, the environment, clocks and randomness through `std`; HTTP through
+//! [`log`], [`progress`], [`config`] and [`secret`]; [`resource_updated`] and [`resources_changed`]; files, the environment, clocks and randomness through `std`; HTTP through
 //! `wasi:http` (crate `wasip2`). What of it works is for the manifest to grant. Every call runs in an
 //! instance of its own: a `static` is fresh in each, and nothing needs to be thread-safe.
 //!
 //! # Tests
 //!
 //! A plugin compiles for the machine at hand too, so `cargo test` can call its functions. There the host's functions are
-//! stand-ins: logs go to standard error, and there is no configuration and no secret.
+//! stand-ins: logs go to standard error, and there is no configuration and no secret. [`testing`] has the replies.
 
 // The generated bindings and the macros name this crate as a plugin does.
 extern crate self as toolhost_plugin;
 
 mod arguments;
+pub mod ask;
 #[doc(hidden)]
 pub mod bindings;
+pub mod completion;
 mod error;
 mod host;
 mod output;
+mod prompts;
+mod resources;
 mod schema;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 
 pub use error::{Error, ErrorKind};
-pub use host::{config, log, progress, secret};
+pub use host::{config, log, progress, resource_updated, resources_changed, secret};
 pub use output::{
-    Content, EmbeddedResource, IntoResult, Json, Media, Output, ResourceBody, ResourceLink,
+    Content, EmbeddedResource, Icon, IntoResult, Json, Media, Output, ResourceBody, ResourceLink,
 };
+pub use prompts::{Conversation, IntoConversation, Message, Role};
+pub use resources::{Contents, Resource, Resources, Template};
 pub use schemars::{self, JsonSchema};
 pub use serde::{self, Deserialize, Serialize};
 pub use serde_json;
@@ -117,12 +138,8 @@ pub use serde_json;
 /// }
 /// ```
 pub use toolhost_plugin_macros::arguments;
-/// Derives `Serialize` and `JsonSchema` for a tool's structured result: see [`Json`].
-pub use toolhost_plugin_macros::structured;
-/// Makes a tool of a documented function: see [the crate's documentation](crate#tool).
-pub use toolhost_plugin_macros::tool;
-
-/// Makes the crate a plugin that offers the given tools: functions with [`#[tool]`](tool), by path.
+/// Makes the crate a plugin that offers the given tools: functions with [`#[tool]`](tool), by path. Of what else it
+/// may offer, it exports what is named.
 ///
 /// ```
 /// # mod weather {
@@ -135,78 +152,47 @@ pub use toolhost_plugin_macros::tool;
 /// # }
 /// toolhost_plugin::plugin!(weather::temperature, weather::wind);
 /// ```
-#[macro_export]
-macro_rules! plugin {
-    ($($tool:path),+ $(,)?) => {
-        const _: () = {
-            struct Plugin;
-
-            impl $crate::__private::Guest for Plugin {
-                fn list_tools() -> ::std::vec::Vec<$crate::__private::Description> {
-                    ::std::vec![$(<$tool as $crate::__private::Tool>::describe()),+]
-                }
-
-                fn call_tool(
-                    call: $crate::__private::Call,
-                ) -> ::std::result::Result<$crate::__private::WitOutput, $crate::__private::WitError> {
-                    let name = call.name.as_str();
-                    $(
-                        if name == <$tool as $crate::__private::Tool>::NAME {
-                            return $crate::__private::answer(<$tool as $crate::__private::Tool>::call(&call.arguments));
-                        }
-                    )+
-                    $crate::__private::answer(::std::result::Result::Err($crate::__private::unknown_tool(name)))
-                }
-            }
-
-            // Off wasm nothing exports them, and rustc would call the tools dead code.
-            #[cfg(not(target_arch = "wasm32"))]
-            const _: (
-                fn() -> ::std::vec::Vec<$crate::__private::Description>,
-                fn(
-                    $crate::__private::Call,
-                ) -> ::std::result::Result<$crate::__private::WitOutput, $crate::__private::WitError>,
-            ) = (<Plugin as $crate::__private::Guest>::list_tools, <Plugin as $crate::__private::Guest>::call_tool);
-
-            // The names of a component's exports mean something else to a native linker.
-            #[cfg(target_arch = "wasm32")]
-            $crate::__private::bindings::__export_plugin!(Plugin with_types_in $crate::__private::bindings);
-        };
-    };
-}
+///
+/// ```
+/// # use toolhost_plugin::{Contents, Error, Resources, completion, prompt, tool};
+/// # struct Maps;
+/// # impl Resources for Maps {
+/// #     fn read(uri: &str) -> Result<Contents, Error> { Err(Error::not_found(uri)) }
+/// # }
+/// # /// Says how warm it is.
+/// # #[tool]
+/// # fn temperature() -> String { String::from("12 °C") }
+/// # /// What to wear.
+/// # #[prompt]
+/// # fn clothes() -> String { String::from("What should I wear today?") }
+/// # fn complete(_: &completion::Request) -> Result<Vec<String>, Error> { Ok(vec![]) }
+/// toolhost_plugin::plugin! {
+///     tools: [temperature],
+///     resources: Maps,      // a type with the trait `Resources`
+///     prompts: [clothes],   // functions with `#[prompt]`
+///     completion: complete, // a function: see the module `completion`
+/// }
+/// ```
+pub use toolhost_plugin_macros::plugin;
+/// Makes a prompt of a documented function: a conversation to begin with. See [the crate's documentation](crate#prompt).
+pub use toolhost_plugin_macros::prompt;
+/// Derives `Serialize` and `JsonSchema` for a tool's structured result: see [`Json`].
+pub use toolhost_plugin_macros::structured;
+/// Makes a tool of a documented function: see [the crate's documentation](crate#tool).
+pub use toolhost_plugin_macros::tool;
 
 /// What the macros need; no part of the interface.
 #[doc(hidden)]
-pub mod __private {
-    pub use crate::arguments::parse;
-    pub use crate::bindings;
-    pub use crate::bindings::exports::toolhost::plugin::tools::{
-        Call, Error as WitError, Guest, Output as WitOutput, Tool as Description,
-    };
-    pub use crate::bindings::toolhost::plugin::types::Annotations;
-    pub use crate::schema::{
-        no_arguments, of_arguments as schema_of_arguments, of_output as schema_of_output,
-        paragraphs,
-    };
-    pub use wit_bindgen;
+#[path = "plugin.rs"]
+pub mod __private;
 
-    /// What `#[tool]` makes of a function.
-    pub trait Tool {
-        const NAME: &'static str;
-        fn describe() -> Description;
-        fn call(arguments: &str) -> Result<crate::Output, crate::Error>;
+/// A name for these bytes, in order; others have another name, as far as chance goes.
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    for part in parts {
+        hasher.write_usize(part.len());
+        hasher.write(part);
     }
-
-    /// A result in the interface's own types.
-    pub fn answer(result: Result<crate::Output, crate::Error>) -> Result<WitOutput, WitError> {
-        match result {
-            Ok(output) => Ok(output.into()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The host asks for listed tools alone; a plugin run by something else may not.
-    pub fn unknown_tool(name: &str) -> crate::Error {
-        crate::Error::failed(format!("this plugin has no tool `{name}`"))
-    }
+    format!("{:016x}", hasher.finish())
 }

@@ -4,7 +4,7 @@ use crate::bindings::toolhost::plugin::types::Output as WitOutput;
 use crate::{Error, JsonSchema, Serialize};
 
 pub use crate::bindings::toolhost::plugin::types::{
-    Content, EmbeddedResource, Media, ResourceBody, ResourceLink,
+    Content, EmbeddedResource, Icon, Media, ResourceBody, ResourceLink,
 };
 
 /// The contents of an answer, in order, and perhaps a JSON value for programs.

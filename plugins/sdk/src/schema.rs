@@ -1,10 +1,13 @@
 //! JSON Schemas as a model should read them: draft 2020-12, no references where none are needed, no noise.
 
 use crate::IntoResult;
+use crate::bindings::prompts::exports::toolhost::plugin::prompts::Argument;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+mod form;
 
 /// The schema of a tool that takes nothing.
 pub fn no_arguments() -> String {
@@ -30,6 +33,56 @@ pub fn of_output<T: IntoResult>() -> Option<String> {
 pub(crate) fn of_structured<T: JsonSchema>() -> Option<String> {
     let schema = generate::<T>(SchemaSettings::draft2020_12().for_serialize());
     is_object(&schema).then(|| schema.to_value().to_string())
+}
+
+/// The arguments of a prompt: texts, by name.
+pub fn of_texts<T: JsonSchema>() -> Vec<Argument> {
+    let schema = generate::<T>(SchemaSettings::draft2020_12().for_deserialize());
+    let text = |schema: &Value, key: &str| schema.get(key)?.as_str().map(str::to_owned);
+    let required = required(&schema);
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let arguments = properties
+        .into_iter()
+        .flatten()
+        .map(|(name, schema)| Argument {
+            name: name.clone(),
+            title: text(schema, "title"),
+            description: text(schema, "description"),
+            required: required.contains(&name.as_str()),
+        });
+    arguments.collect()
+}
+
+/// The schema of a form with the fields of a struct: as flat and plain as MCP has it, or what is wrong with the struct.
+pub(crate) fn of_form<T: JsonSchema>() -> Result<Value, String> {
+    let schema = generate::<T>(SchemaSettings::draft2020_12().for_deserialize());
+    if !is_object(&schema) {
+        return Err(format!(
+            "`{}` cannot be a form: it is not a struct",
+            T::schema_name()
+        ));
+    }
+    let mut fields = Map::new();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, schema) in properties.into_iter().flatten() {
+        let field = form::field(schema).ok_or_else(|| {
+            format!(
+                "`{}` cannot be a form: `{name}` is neither text, number, boolean, choice nor list of choices",
+                T::schema_name()
+            )
+        })?;
+        fields.insert(name.clone(), field);
+    }
+    Ok(json!({ "type": "object", "properties": fields, "required": required(&schema) }))
+}
+
+fn required(schema: &Schema) -> Vec<&str> {
+    let names = schema.get("required").and_then(Value::as_array);
+    names
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn is_object(schema: &Schema) -> bool {

@@ -1,50 +1,17 @@
 //! Asks on the terminal whether a tool may run.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
-use tokio::sync::mpsc;
 use toolhost::agent::Approval;
 use toolhost::{Tool, ToolCall};
 
 use super::View;
 use crate::cli::printable;
+use crate::cli::terminal::Terminal;
 
 /// Of longer arguments the beginning is shown.
 const MAX_SHOWN: usize = 4000;
 
-/// The terminal's lines, as somebody types them.
-pub(super) struct Terminal {
-    /// Started when first somebody is asked: until then stdin is nobody's.
-    lines: Option<mpsc::Receiver<String>>,
-}
-
-impl Terminal {
-    /// Only where somebody can read the question and type the answer.
-    pub(super) fn open() -> Option<Self> {
-        let is_open = io::stdin().is_terminal() && io::stderr().is_terminal();
-        is_open.then_some(Terminal { lines: None })
-    }
-
-    async fn line(&mut self) -> Option<String> {
-        let lines = self.lines.get_or_insert_with(|| {
-            let (sender, receiver) = mpsc::channel(1);
-            // Reading blocks, and nothing can end it: not a task of the runtime.
-            std::thread::spawn(move || {
-                for line in io::stdin().lock().lines() {
-                    let Ok(line) = line else { break };
-                    if sender.blocking_send(line).is_err() {
-                        break;
-                    }
-                }
-            });
-            receiver
-        });
-        lines.recv().await
-    }
-}
-
 pub(super) async fn approve(
-    terminal: Option<&mut Terminal>,
+    terminal: Option<&Terminal>,
     view: &mut dyn View,
     tool: &Tool,
     call: &ToolCall,
@@ -69,17 +36,15 @@ pub(super) async fn approve(
         true => format!("the plugin {}", tool.plugin),
         false => format!("the MCP server {}, which is not sandboxed", tool.plugin),
     };
+    let mut dialog = terminal.dialog().await;
+    // What is drawn of the model ends here.
+    view.suspended(&mut || {});
     loop {
-        view.suspended(&mut || {
-            let mut out = io::stderr().lock();
-            let _ = write!(
-                out,
-                "Allow {name} of {}?\n  {shown}{rest}\n[y]es, [n]o, [a]lways allow {name}: ",
-                printable(&whose)
-            );
-            let _ = out.flush();
-        });
-        let Some(answer) = terminal.line().await else {
+        dialog.say(&format!(
+            "Allow {name} of {}?\n  {shown}{rest}\n[y]es, [n]o, [a]lways allow {name}: ",
+            printable(&whose)
+        ));
+        let Some(answer) = dialog.line().await else {
             return Approval::No;
         };
         match answer.trim().to_lowercase().as_str() {

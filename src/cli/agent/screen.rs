@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use toolhost::agent::{AgentError, Answer, Event};
 use toolhost::{ToolCall, ToolResult};
 
@@ -31,9 +31,9 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(shows_text: bool) -> Self {
+    pub(super) fn new(lines: MultiProgress, shows_text: bool) -> Self {
         Screen {
-            lines: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            lines,
             calls: HashMap::new(),
             waiting: None,
             shows_text,

@@ -12,14 +12,14 @@ pub const ATTACKS: &[Attack] = &[
         "env",
         "{}",
         NOTHING,
-        answer("{\"args\":[],\"cwd\":null,\"env\":{}}"),
+        answer("{\"env\":{},\"args\":[],\"cwd\":null}"),
     ),
     attack(
         "env-beyond-the-granted",
         "env",
         "{}",
         ENV,
-        answer("{\"args\":[],\"cwd\":null,\"env\":{\"TZ\":\"UTC\"}}"),
+        answer("{\"env\":{\"TZ\":\"UTC\"},\"args\":[],\"cwd\":null}"),
     ),
     attack("stdin", "stdin", "{}", NOTHING, answer("stdin: 0 bytes")),
     attack(

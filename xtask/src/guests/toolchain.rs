@@ -262,7 +262,7 @@ fn find_linker() -> Option<Linker> {
     Some(Linker::WasmLd(newest.1))
 }
 
-fn apt_install(packages: &[&str]) -> Result<()> {
+pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
     if !Path::new("/usr/bin/apt-get").exists() {
         bail!(
             "{} missing, and there is no apt-get to install it",

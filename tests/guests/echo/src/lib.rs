@@ -23,6 +23,7 @@ impl Guest for Echo {
             name: String::from("echo"),
             title: None,
             description: String::from("Answers the text that it is given."),
+            icons: Vec::new(),
             input_schema: String::from(
                 r#"{"type":"object","properties":{"text":{"type":"string"}},"required":["text"]}"#,
             ),

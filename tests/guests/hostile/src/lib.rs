@@ -34,6 +34,7 @@ impl Guest for Hostile {
                 name: tool.name.into(),
                 title: None,
                 description: tool.description.into(),
+                icons: vec![],
                 input_schema: tool.schema().to_string(),
                 output_schema: None,
                 annotations: Annotations {

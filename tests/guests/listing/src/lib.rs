@@ -40,6 +40,7 @@ pub fn tool(name: impl Into<String>, input_schema: impl Into<String>) -> Tool {
         name: name.into(),
         title: None,
         description: "Answers its name and its arguments.".into(),
+        icons: vec![],
         input_schema: input_schema.into(),
         output_schema: None,
         annotations: Annotations {

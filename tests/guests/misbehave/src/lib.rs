@@ -22,6 +22,7 @@ impl Guest for Misbehave {
                 name: tool.name.into(),
                 title: None,
                 description: tool.description.into(),
+                icons: vec![],
                 input_schema: tool.schema().to_string(),
                 output_schema: None,
                 annotations: Annotations {

@@ -1,0 +1,224 @@
+//! Asks on the terminal what a tool wants to know.
+
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Number, Value};
+use toolhost::Responder;
+use toolhost::input::{Question, QuestionKind, QuestionKinds, Reply};
+
+use super::printable;
+use super::terminal::{Dialog, Terminal};
+
+/// Somebody at the terminal.
+pub(super) struct Asker(pub(super) Terminal);
+
+impl Responder for Asker {
+    fn kinds(&self) -> QuestionKinds {
+        [QuestionKind::Form, QuestionKind::Page, QuestionKind::Roots]
+            .into_iter()
+            .collect()
+    }
+
+    fn reply<'a>(
+        &'a self,
+        tool: &'a str,
+        question: &'a Question,
+    ) -> BoxFuture<'a, Result<Reply, String>> {
+        Box::pin(async move {
+            let mut dialog = self.0.dialog().await;
+            match question {
+                Question::Form { message, schema } => {
+                    dialog.say(&format!("{} asks: {}\n", printable(tool), shown(message)));
+                    form(&mut dialog, schema).await
+                }
+                Question::Page { message, url, .. } => {
+                    let (tool, url) = (printable(tool), printable(url));
+                    let message = shown(message);
+                    dialog.say(&format!(
+                        "{tool} asks: {message}\nIt wants you to visit {url}\n"
+                    ));
+                    Ok(visited(&mut dialog).await)
+                }
+                // Whoever sits here works on no folders that a tool should know of.
+                Question::Roots => Ok(Reply::Roots(Vec::new())),
+                _ => Err("nobody at a terminal can answer for a model".to_owned()),
+            }
+        })
+    }
+}
+
+/// A tool's text on a terminal: its lines, and nothing that the terminal obeys.
+fn shown(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(printable).collect();
+    lines.join("\n  ")
+}
+
+async fn visited(dialog: &mut Dialog) -> Reply {
+    loop {
+        dialog.say("Did you? [y]es, [n]o: ");
+        let Some(line) = dialog.line().await else {
+            return Reply::Dismissed;
+        };
+        match line.trim().to_lowercase().as_str() {
+            "y" | "yes" => return Reply::Accepted(None),
+            "n" | "no" => return Reply::Declined,
+            _ => {}
+        }
+    }
+}
+
+const HELP: &str = "  (empty: the default, or leave it out; `!`: answer nothing at all)\n";
+
+async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
+    let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+    let empty = Map::new();
+    let fields = schema["properties"].as_object().unwrap_or(&empty);
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    dialog.say(HELP);
+    let mut answer = Map::new();
+    for (name, field) in fields {
+        let is_required = required.contains(&name.as_str());
+        loop {
+            dialog.say(&prompt(name, field, is_required));
+            let Some(line) = dialog.line().await else {
+                return Ok(Reply::Dismissed);
+            };
+            let line = line.trim();
+            if line == "!" {
+                return Ok(Reply::Declined);
+            }
+            if line.is_empty() {
+                match field.get("default") {
+                    Some(default) => {
+                        answer.insert(name.clone(), default.clone());
+                    }
+                    None if is_required => continue,
+                    None => {}
+                }
+                break;
+            }
+            match read(line, field) {
+                Ok(value) => {
+                    answer.insert(name.clone(), value);
+                    break;
+                }
+                Err(expected) => dialog.say(&format!("  must be {expected}\n")),
+            }
+        }
+    }
+    Ok(Reply::Accepted(Some(Value::Object(answer).to_string())))
+}
+
+/// `Name (what it is) [a | b] [default: a]: `
+fn prompt(name: &str, field: &Value, is_required: bool) -> String {
+    let text = |key: &str| field.get(key).and_then(Value::as_str).map(printable);
+    let mut prompt = format!("  {}", text("title").unwrap_or_else(|| printable(name)));
+    if let Some(description) = text("description") {
+        prompt += &format!(" ({description})");
+    }
+    let choices: Vec<String> = choices(field)
+        .iter()
+        .map(|(value, title)| match title {
+            Some(title) if title != value => format!("{} = {}", printable(value), printable(title)),
+            _ => printable(value),
+        })
+        .collect();
+    if !choices.is_empty() {
+        prompt += &format!(" [{}]", choices.join(" | "));
+    } else if field["type"] == "boolean" {
+        prompt += " [yes | no]";
+    }
+    match field.get("default") {
+        Some(default) => prompt += &format!(" [default: {}]", printable(&default.to_string())),
+        None if is_required => {}
+        None => prompt += " [optional]",
+    }
+    prompt + ": "
+}
+
+/// What may be chosen, with what people call it: `enum` with `enumNames`, or `oneOf` or `anyOf` of
+/// constants, of the field or of its items.
+fn choices(field: &Value) -> Vec<(String, Option<String>)> {
+    let of = match field.get("items") {
+        Some(items) => items,
+        None => field,
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    if let Some(values) = of["enum"].as_array() {
+        let names = of["enumNames"].as_array();
+        let named = values.iter().enumerate().filter_map(|(at, value)| {
+            let name = names.and_then(|names| text(names.get(at)?));
+            Some((text(value)?, name))
+        });
+        return named.collect();
+    }
+    let constants = of["oneOf"].as_array().or_else(|| of["anyOf"].as_array());
+    constants
+        .into_iter()
+        .flatten()
+        .filter_map(|choice| Some((text(&choice["const"])?, text(&choice["title"]))))
+        .collect()
+}
+
+/// # Errors
+///
+/// What is expected instead.
+fn read(line: &str, field: &Value) -> Result<Value, String> {
+    let choices = choices(field);
+    let chosen = |text: &str| {
+        let mut found = choices.iter();
+        let found = found.find(|(value, title)| value == text || title.as_deref() == Some(text));
+        match (choices.is_empty(), found) {
+            (true, _) => Ok(Value::from(text)),
+            (false, Some((value, _))) => Ok(Value::from(value.as_str())),
+            (false, None) => Err("one of the choices".to_owned()),
+        }
+    };
+    let number = |value: Option<Number>, expected: &str| {
+        let value = value.filter(|value| in_range(value, field));
+        value.map(Value::Number).ok_or_else(|| match range(field) {
+            Some(range) => format!("{expected} {range}"),
+            None => expected.to_owned(),
+        })
+    };
+    match field["type"].as_str() {
+        Some("boolean") => match line.to_lowercase().as_str() {
+            "y" | "yes" | "true" => Ok(Value::Bool(true)),
+            "n" | "no" | "false" => Ok(Value::Bool(false)),
+            _ => Err("yes or no".to_owned()),
+        },
+        Some("integer") => number(line.parse::<i64>().ok().map(Number::from), "a whole number"),
+        Some("number") => number(
+            line.parse::<f64>().ok().and_then(Number::from_f64),
+            "a number",
+        ),
+        Some("array") => {
+            let items = line
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Ok(Value::Array(items.map(chosen).collect::<Result<_, _>>()?))
+        }
+        _ => chosen(line),
+    }
+}
+
+fn in_range(value: &Number, field: &Value) -> bool {
+    let value = value.as_f64().unwrap_or_default();
+    let bound = |key: &str| field[key].as_f64();
+    bound("minimum").is_none_or(|least| value >= least)
+        && bound("maximum").is_none_or(|most| value <= most)
+}
+
+fn range(field: &Value) -> Option<String> {
+    match (field.get("minimum"), field.get("maximum")) {
+        (Some(least), Some(most)) => Some(format!("from {least} to {most}")),
+        (Some(least), None) => Some(format!("of at least {least}")),
+        (None, Some(most)) => Some(format!("of at most {most}")),
+        (None, None) => None,
+    }
+}

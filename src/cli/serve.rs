@@ -1,0 +1,178 @@
+//! `toolhost serve`: the tools over MCP, on stdio or HTTP, until the client goes or a signal comes.
+
+mod reload;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use toolhost::Manifest;
+use toolhost::mcp::{Server, ServerInfo};
+
+use super::clients::{self, Client};
+use super::{ANSWERED, HostOptions, INTERRUPTED, Session, Status, parse_timeout};
+use reload::Reload;
+
+#[derive(clap::Args)]
+pub(super) struct ServeOptions {
+    /// Serve streamable HTTP at /mcp of this address, such as 127.0.0.1:8080, instead of stdio; port 0
+    /// takes any that is free
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+
+    /// How long running calls get once the server is told to end, instead of the manifest's
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
+    grace: Option<Duration>,
+
+    /// Print what the configuration of an MCP client has to say of this server, and do nothing else
+    #[arg(long, value_name = "CLIENT")]
+    print_config: Option<Client>,
+
+    #[command(flatten)]
+    host: HostOptions,
+}
+
+pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
+    let interrupts = session.interrupts.clone();
+    let manifest = session.effective_manifest(&options.host)?;
+    if let Some(client) = options.print_config {
+        return print_config(client, &manifest, options.http);
+    }
+    if let Some(address) = options.http {
+        check_exposure(&manifest, address)?;
+    }
+    let host = session.load_manifest(manifest.clone()).await?;
+    let server = Server::new(host, ServerInfo::of(&manifest.serve));
+    let grace = options.grace.unwrap_or(manifest.serve.grace);
+    let shutdown = shutdown_signal(interrupts)?;
+    match options.http {
+        None => {
+            if std::io::stdin().is_terminal() {
+                eprintln!(
+                    "serving MCP over stdin and stdout, which a client is to start; \
+                     --print-config tells it how, --http serves a network"
+                );
+            }
+            let _reload = Reload::begin(session, options.host, &manifest, server.clone(), None);
+            stdio(&server, shutdown, grace).await
+        }
+        Some(address) => {
+            let http = server.http(&manifest.serve)?;
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address}"))?;
+            let address = listener.local_addr()?;
+            let scheme = match manifest.serve.tls {
+                Some(_) => "https",
+                None => "http",
+            };
+            eprintln!("listening on {scheme}://{address}/mcp");
+            let _reload =
+                Reload::begin(session, options.host, &manifest, server, Some(http.clone()));
+            let cancelled = http.serve(listener, shutdown, grace).await;
+            Ok(ended(cancelled))
+        }
+    }
+}
+
+fn print_config(
+    client: Client,
+    manifest: &Manifest,
+    address: Option<SocketAddr>,
+) -> anyhow::Result<Status> {
+    let server = match address {
+        None => clients::Server::stdio(&std::env::current_exe()?, &manifest.file)?,
+        Some(address) => {
+            if address.port() == 0 {
+                bail!("a client's configuration needs a port: --http with another than 0");
+            }
+            let serve = &manifest.serve;
+            let scheme = match serve.tls {
+                Some(_) => "https",
+                None => "http",
+            };
+            let host = match (address.ip().is_unspecified(), serve.hosts.first()) {
+                (true, Some(host)) => host.to_string(),
+                (true, None) => format!("localhost:{}", address.port()),
+                (false, _) => address.to_string(),
+            };
+            let needs_token = serve.auth.is_required();
+            clients::Server::http(
+                &manifest.file,
+                format!("{scheme}://{host}/mcp"),
+                needs_token,
+            )?
+        }
+    };
+    clients::print(client, &server)?;
+    Ok(ANSWERED)
+}
+
+fn check_exposure(manifest: &Manifest, address: SocketAddr) -> anyhow::Result<()> {
+    if let Err(message) = manifest.serve.check_exposure(address) {
+        bail!("not listening on {address}: {message}");
+    }
+    for warning in manifest.serve.warnings(address) {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}
+
+async fn stdio(
+    server: &Server,
+    shutdown: CancellationToken,
+    grace: Duration,
+) -> anyhow::Result<Status> {
+    let stop = CancellationToken::new();
+    let session = server.serve_stdio(stop.clone());
+    tokio::pin!(session);
+    tokio::select! {
+        ended = &mut session => {
+            ended?;
+            Ok(ANSWERED)
+        }
+        () = shutdown.cancelled() => {
+            let cancelled = server.drain(grace).await;
+            stop.cancel();
+            session.await?;
+            Ok(ended(cancelled))
+        }
+    }
+}
+
+/// Calls that had to be cancelled were interrupted.
+fn ended(cancelled: usize) -> Status {
+    match cancelled {
+        0 => ANSWERED,
+        count => {
+            eprintln!("{count} running calls were cancelled");
+            INTERRUPTED
+        }
+    }
+}
+
+/// Cancelled by SIGTERM, or by the first Ctrl-C; a second one ends the process at once.
+fn shutdown_signal(interrupts: super::Interrupts) -> anyhow::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    interrupts.batch_begins();
+    #[cfg(unix)]
+    let mut terminated = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?
+    };
+    tokio::spawn(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            () = interrupts.asked() => {}
+            _ = terminated.recv() => {}
+        }
+        #[cfg(not(unix))]
+        interrupts.asked().await;
+        cancel.cancel();
+    });
+    Ok(token)
+}

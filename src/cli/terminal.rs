@@ -1,0 +1,71 @@
+//! The terminal's lines, as somebody types them, for one who asks at a time.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Arc;
+
+use indicatif::MultiProgress;
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+
+/// Where somebody can read questions and type answers.
+#[derive(Clone)]
+pub(super) struct Terminal {
+    lines: Arc<Mutex<Lines>>,
+    /// What is drawn on it meanwhile.
+    drawn: MultiProgress,
+}
+
+struct Lines {
+    /// Started when first somebody is asked: until then stdin is nobody's.
+    received: Option<mpsc::Receiver<String>>,
+}
+
+/// The terminal, while somebody is asked.
+pub(super) struct Dialog {
+    lines: OwnedMutexGuard<Lines>,
+    drawn: MultiProgress,
+}
+
+impl Terminal {
+    /// Only where both stdin and stderr are a terminal.
+    pub(super) fn open(drawn: MultiProgress) -> Option<Self> {
+        let is_open = io::stdin().is_terminal() && io::stderr().is_terminal();
+        let lines = Arc::new(Mutex::new(Lines { received: None }));
+        is_open.then_some(Terminal { lines, drawn })
+    }
+
+    /// Waits until nobody else is asked.
+    pub(super) async fn dialog(&self) -> Dialog {
+        Dialog {
+            lines: self.lines.clone().lock_owned().await,
+            drawn: self.drawn.clone(),
+        }
+    }
+}
+
+impl Dialog {
+    /// Writes text as it is.
+    pub(super) fn say(&self, text: &str) {
+        self.drawn.suspend(|| {
+            let mut out = io::stderr().lock();
+            let _ = write!(out, "{text}").and_then(|()| out.flush());
+        });
+    }
+
+    /// What is typed next; `None` at the end of input.
+    pub(super) async fn line(&mut self) -> Option<String> {
+        let lines = self.lines.received.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel(1);
+            // Reading blocks, and nothing can end it: not a task of the runtime.
+            std::thread::spawn(move || {
+                for line in io::stdin().lock().lines() {
+                    let Ok(line) = line else { break };
+                    if sender.blocking_send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+            receiver
+        });
+        lines.recv().await
+    }
+}

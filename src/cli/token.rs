@@ -1,0 +1,52 @@
+//! `toolhost token`: what clients show to the server, and what the manifest knows of it.
+
+use std::io::Write;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Subcommand;
+use toolhost::manifest::TokenDigest;
+
+use super::{ANSWERED, Status};
+
+#[derive(Subcommand)]
+pub(super) enum TokenCommand {
+    /// Print a new token to stdout, and to stderr what goes into the manifest
+    New(NewOptions),
+}
+
+#[derive(clap::Args)]
+pub(super) struct NewOptions {
+    /// Whose it will be
+    #[arg(long, default_value = "client", value_parser = parse_name)]
+    name: String,
+}
+
+/// What every token begins with, so that people and scanners of leaked secrets know it for one.
+const PREFIX: &str = "th_";
+
+pub(super) fn run(command: &TokenCommand) -> anyhow::Result<Status> {
+    let TokenCommand::New(options) = command;
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
+    let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+    let digest = TokenDigest::of(&token);
+    let name = &options.name;
+    writeln!(
+        std::io::stderr(),
+        "The token on stdout is shown this once. For the manifest:\n\n\
+         [serve.auth.tokens.{name}]\n\
+         sha256 = \"{digest}\"\n"
+    )?;
+    writeln!(std::io::stdout(), "{token}")?;
+    Ok(ANSWERED)
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    match !text.is_empty() && text.bytes().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err("use A-Z, a-z, 0-9, `_` and `-`".to_owned()),
+    }
+}

@@ -1,0 +1,224 @@
+//! `[serve]`: who may reach the server, what each client may use, and how long it waits for them.
+
+mod auth;
+mod names;
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::bounds::{read_duration, read_size};
+use super::reader::{Source, Table, expect_parsed, expect_table};
+use auth::read_auth;
+pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
+pub use names::{Authority, Origin};
+
+/// How the server is reached and by whom.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ServeConfig {
+    /// What a model should know before it uses the tools.
+    pub instructions: Option<String>,
+    /// Items on a page of a list.
+    pub page_size: usize,
+    /// What the server may be called in a request's `Host`, beside the names of this machine.
+    pub hosts: Vec<Authority>,
+    /// Where pages may come from that send requests, beside this machine.
+    pub origins: Vec<Origin>,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<IpAddr>,
+    /// The longest body of a request.
+    pub max_body: ByteSize,
+    /// How long a client may take for a handshake or for the head of a request.
+    pub header_timeout: Duration,
+    /// How long a connection may be open without a request.
+    pub idle_timeout: Duration,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
+    /// Connections that are open at once.
+    pub max_connections: usize,
+    /// Sessions that are open at once.
+    pub max_sessions: usize,
+    /// How long a session may be open without a request.
+    pub session_timeout: Duration,
+    /// Requests a second of each client.
+    pub rate_limit: Option<NonZeroU32>,
+    /// Requests that a client may send at once before `rate_limit` holds it back; as many as in a
+    /// second when `None`.
+    pub rate_burst: Option<NonZeroU32>,
+    /// How long calls may still run once the server is told to end.
+    pub grace: Duration,
+    /// The server's certificate; without one it speaks plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// Who may use it.
+    pub auth: AuthConfig,
+}
+
+/// `[serve.tls]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsConfig {
+    /// The certificate and those between it and its authority, as PEM.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
+}
+
+impl TlsConfig {
+    /// A certificate with its key.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        TlsConfig {
+            certificate: certificate.into(),
+            key: key.into(),
+        }
+    }
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        ServeConfig {
+            instructions: None,
+            page_size: 1000,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            proxies: Vec::new(),
+            max_body: ByteSize::mib(4),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            max_connections: 1024,
+            max_sessions: 1000,
+            session_timeout: Duration::from_secs(30 * 60),
+            rate_limit: None,
+            rate_burst: None,
+            grace: Duration::from_secs(10),
+            tls: None,
+            auth: AuthConfig::default(),
+        }
+    }
+}
+
+impl ServeConfig {
+    /// Whether the server may listen there.
+    ///
+    /// # Errors
+    ///
+    /// Others than this machine could call every tool: what to do about it.
+    pub fn check_exposure(&self, address: SocketAddr) -> Result<(), String> {
+        if address.ip().to_canonical().is_loopback() || self.auth.is_required() {
+            return Ok(());
+        }
+        Err(format!(
+            "whoever reaches {address} could call every tool: let clients have tokens \
+             (`toolhost token new` makes one for the manifest's [serve.auth.tokens.NAME]), name who \
+             issues them in [serve.auth.oauth], or listen on 127.0.0.1"
+        ))
+    }
+
+    /// What is likely not meant so, of a server that listens there.
+    pub fn warnings(&self, address: SocketAddr) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if address.ip().to_canonical().is_loopback() {
+            return warnings;
+        }
+        if self.tls.is_none() {
+            warnings.push(format!(
+                "tokens go to {address} in the clear, unless a proxy before it speaks TLS: [serve.tls] names a certificate"
+            ));
+        }
+        if self.hosts.is_empty() {
+            warnings.push(format!(
+                "requests from elsewhere to {address} are refused, as the manifest's `serve.hosts` does not say what the server is called"
+            ));
+        }
+        warnings
+    }
+}
+
+pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -> ServeConfig {
+    let mut serve = ServeConfig {
+        hosts: read_list(&mut table, "hosts", source),
+        origins: read_list(&mut table, "origins", source),
+        ..ServeConfig::default()
+    };
+    serve.instructions = table.string("instructions", source).map(str::to_owned);
+    if let Some(size) = table.count("page-size", 100_000, source) {
+        serve.page_size = size;
+    }
+    let expected = "an IP address, such as \"10.0.0.7\"";
+    let path = table.path("proxies");
+    for value in table.array("proxies", source).unwrap_or_default() {
+        match value.get_ref().as_str().and_then(|text| text.parse().ok()) {
+            Some(proxy) => serve.proxies.push(proxy),
+            None => super::reader::mismatch(value, &path, expected, source),
+        }
+    }
+    if let Some(size) = read_size(&mut table, "max-body", ByteSize::gib(1), source) {
+        serve.max_body = size;
+    }
+    let times = [
+        ("header-timeout", &mut serve.header_timeout),
+        ("idle-timeout", &mut serve.idle_timeout),
+        ("body-timeout", &mut serve.body_timeout),
+        ("session-timeout", &mut serve.session_timeout),
+        ("grace", &mut serve.grace),
+    ];
+    for (key, time) in times {
+        *time = read_duration(&mut table, key, source).unwrap_or(*time);
+    }
+    let counts = [
+        ("max-connections", &mut serve.max_connections),
+        ("max-sessions", &mut serve.max_sessions),
+    ];
+    for (key, count) in counts {
+        *count = table.count(key, 1_000_000, source).unwrap_or(*count);
+    }
+    let [rate, burst] = ["rate-limit", "rate-burst"].map(|key| {
+        let count = table.count(key, 1_000_000, source)?;
+        NonZeroU32::new(u32::try_from(count).ok()?)
+    });
+    (serve.rate_limit, serve.rate_burst) = (rate, burst);
+    if let Some(value) = table.get("rate-burst")
+        && !table.has("rate-limit")
+    {
+        source.problem(
+            value.span(),
+            "`serve.rate-burst` says nothing without `rate-limit`",
+        );
+    }
+    serve.tls = table.get("tls").and_then(|value| {
+        let mut table = expect_table(value, "serve.tls".to_owned(), source)?;
+        for key in ["certificate", "key"] {
+            if !table.has(key) {
+                source.problem(value.span(), format!("`serve.tls` needs `{key}`"));
+            }
+        }
+        let [certificate, key] = ["certificate", "key"].map(|key| table.string(key, source));
+        table.finish(source);
+        Some(TlsConfig::new(folder.join(certificate?), folder.join(key?)))
+    });
+    if let Some(value) = table.get("auth")
+        && let Some(table) = expect_table(value, "serve.auth".to_owned(), source)
+    {
+        serve.auth = read_auth(table, value.span(), source);
+    }
+    table.finish(source);
+    serve
+}
+
+/// Strings that parse.
+fn read_list<T: std::str::FromStr<Err = String>>(
+    table: &mut Table,
+    key: &'static str,
+    source: &mut Source,
+) -> Vec<T> {
+    let path = table.path(key);
+    let items = table.array(key, source).unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|value| expect_parsed(value, &path, source))
+        .collect()
+}

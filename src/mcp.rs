@@ -1,0 +1,109 @@
+//! The Model Context Protocol: a [`Server`] offers what a [`ToolHost`] has over stdio or streamable
+//! HTTP.
+//!
+//! Messages, transports and the two lifecycles (`initialize`, and the stateless one of 2026-07-28)
+//! are `rmcp`'s; every answer is the host's.
+
+mod asking;
+mod convert;
+mod gather;
+mod handler;
+mod http;
+mod hub;
+mod pages;
+mod requests;
+mod seal;
+mod stdio;
+mod subscriptions;
+mod watching;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::host::ToolHost;
+use crate::manifest::ServeConfig;
+pub use http::{HttpError, HttpServer};
+use hub::Hub;
+pub use stdio::StdioError;
+
+/// Serves a [`ToolHost`] over MCP. Clones serve the same one.
+#[derive(Clone)]
+pub struct Server {
+    hub: Arc<Hub>,
+}
+
+/// How a [`Server`] presents itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What a model should know before it uses the tools.
+    pub instructions: Option<String>,
+    /// Items on a page of a list.
+    pub page_size: usize,
+    /// A message of a client may have no more bytes.
+    pub max_message: usize,
+    /// Sessions that are open at once.
+    pub max_sessions: usize,
+}
+
+impl Default for ServerInfo {
+    fn default() -> Self {
+        ServerInfo {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instructions: None,
+            page_size: 1000,
+            max_message: 4 << 20,
+            max_sessions: 1000,
+        }
+    }
+}
+
+impl ServerInfo {
+    /// As the manifest's `[serve]` has it.
+    pub fn of(config: &ServeConfig) -> Self {
+        ServerInfo {
+            instructions: config.instructions.clone(),
+            page_size: config.page_size,
+            max_message: usize::try_from(config.max_body.as_u64()).unwrap_or(usize::MAX),
+            max_sessions: config.max_sessions,
+            ..ServerInfo::default()
+        }
+    }
+}
+
+impl Server {
+    /// A server of what the host has.
+    pub fn new(host: ToolHost, info: ServerInfo) -> Self {
+        Server {
+            hub: Arc::new(Hub::new(host, info)),
+        }
+    }
+
+    /// Offers what another host has from now on, and tells clients whose lists change. What runs goes
+    /// on where it is.
+    pub fn replace(&self, host: ToolHost, info: ServerInfo) {
+        self.hub.replace(host, info);
+    }
+
+    /// The host that is served now.
+    pub fn host(&self) -> ToolHost {
+        self.hub.offer().host.clone()
+    }
+
+    /// Starts nothing more; waits so long for what runs, then cancels it. Returns how many requests had
+    /// to be.
+    pub async fn drain(&self, grace: Duration) -> usize {
+        self.hub.drain(grace).await
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Server").field(&self.host()).finish()
+    }
+}

@@ -1,0 +1,187 @@
+//! From the library's types to the protocol's.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rmcp::model as mcp;
+use serde_json::{Map, Value, json};
+
+use crate::error::CallError;
+use crate::input::{Message, Role};
+use crate::prompt::{FilledPrompt, Prompt};
+use crate::resource::{Resource, ResourceContents, ResourceTemplate};
+use crate::tool::{Content, EmbeddedResource, Icon, Output, ResourceBody, Tool, ToolResult};
+
+pub(super) fn tool(tool: &Tool) -> mcp::Tool {
+    let mut declared = mcp::Tool::default();
+    declared.name = tool.name.clone().into();
+    declared.title = tool.title.clone();
+    declared.description = Some(tool.description.clone().into());
+    declared.input_schema = object(&tool.input_schema).into();
+    declared.output_schema = tool
+        .output_schema
+        .as_ref()
+        .map(|schema| object(schema).into());
+    let hints = &tool.annotations;
+    let said = [
+        hints.read_only,
+        hints.destructive,
+        hints.idempotent,
+        hints.open_world,
+    ];
+    if said.iter().any(Option::is_some) {
+        declared.annotations = Some(mcp::ToolAnnotations::from_raw(
+            None,
+            hints.read_only,
+            hints.destructive,
+            hints.idempotent,
+            hints.open_world,
+        ));
+    }
+    declared.icons = icons(&tool.icons);
+    declared
+}
+
+/// Schemas are objects; those of arguments are told so where they leave it open.
+fn object(schema: &Value) -> Map<String, Value> {
+    schema.as_object().cloned().unwrap_or_default()
+}
+
+fn icons(icons: &[Icon]) -> Option<Vec<mcp::Icon>> {
+    let icon = |icon: &Icon| {
+        let mut shown = mcp::Icon::new(&icon.src);
+        shown.mime_type = icon.mime_type.clone();
+        shown.sizes = (!icon.sizes.is_empty()).then(|| icon.sizes.clone());
+        shown
+    };
+    (!icons.is_empty()).then(|| icons.iter().map(icon).collect())
+}
+
+pub(super) fn prompt(prompt: &Prompt) -> mcp::Prompt {
+    let arguments = prompt.arguments.iter().map(|argument| {
+        let mut declared = mcp::PromptArgument::new(&argument.name);
+        declared.title = argument.title.clone();
+        declared.description = argument.description.clone();
+        declared.required = Some(argument.required);
+        declared
+    });
+    let arguments: Vec<_> = arguments.collect();
+    let mut declared = mcp::Prompt::new(
+        &prompt.name,
+        prompt.description.clone(),
+        (!arguments.is_empty()).then_some(arguments),
+    );
+    declared.title = prompt.title.clone();
+    declared.icons = icons(&prompt.icons);
+    declared
+}
+
+pub(super) fn filled(filled: FilledPrompt) -> mcp::GetPromptResult {
+    let message =
+        |message: Message| mcp::PromptMessage::new(role(message.role), content(message.content));
+    let messages = filled.messages.into_iter().map(message).collect();
+    let mut result = mcp::GetPromptResult::new(messages);
+    result.description = filled.description;
+    result
+}
+
+pub(super) fn role(role: Role) -> mcp::Role {
+    match role {
+        Role::User => mcp::Role::User,
+        Role::Assistant => mcp::Role::Assistant,
+    }
+}
+
+pub(super) fn resource(resource: Resource) -> mcp::Resource {
+    let mut listed = mcp::Resource::new(resource.uri, resource.name);
+    listed.title = resource.title;
+    listed.description = resource.description;
+    listed.mime_type = resource.mime_type;
+    listed.size = resource.size;
+    listed.icons = icons(&resource.icons);
+    listed
+}
+
+pub(super) fn template(template: &ResourceTemplate) -> mcp::ResourceTemplate {
+    let mut listed = mcp::ResourceTemplate::new(&template.uri_template, &template.name);
+    listed.title = template.title.clone();
+    listed.description = template.description.clone();
+    listed.mime_type = template.mime_type.clone();
+    listed.icons = icons(&template.icons);
+    listed
+}
+
+pub(super) fn contents(contents: ResourceContents) -> mcp::ResourceContents {
+    let EmbeddedResource {
+        uri,
+        mime_type,
+        body,
+    } = contents;
+    match body {
+        ResourceBody::Text(text) => mcp::ResourceContents::TextResourceContents {
+            uri,
+            mime_type,
+            text,
+            meta: None,
+        },
+        ResourceBody::Blob(bytes) => mcp::ResourceContents::BlobResourceContents {
+            uri,
+            mime_type,
+            blob: BASE64.encode(bytes),
+            meta: None,
+        },
+    }
+}
+
+pub(super) fn content(content: Content) -> mcp::ContentBlock {
+    match content {
+        Content::Text(text) => mcp::ContentBlock::text(text),
+        Content::Image(image) => {
+            mcp::ContentBlock::image(BASE64.encode(image.data), image.mime_type)
+        }
+        Content::Audio(audio) => mcp::ContentBlock::Audio(mcp::AudioContent::new(
+            BASE64.encode(audio.data),
+            audio.mime_type,
+        )),
+        Content::Link(link) => {
+            let mut linked = mcp::Resource::new(link.uri, link.name);
+            linked.description = link.description;
+            linked.mime_type = link.mime_type;
+            mcp::ContentBlock::ResourceLink(linked)
+        }
+        Content::Embedded(resource) => {
+            mcp::ContentBlock::Resource(mcp::EmbeddedResource::new(contents(resource)))
+        }
+    }
+}
+
+/// The result of a call that was made.
+pub(super) fn result(result: ToolResult) -> mcp::CallToolResult {
+    match result.outcome {
+        Ok(output) => answered(output),
+        Err(error) => failed(&error, &result.name),
+    }
+}
+
+fn answered(output: Output) -> mcp::CallToolResult {
+    // Programs that know no structured content read it as text.
+    let content = match (&output.content[..], &output.structured) {
+        ([], Some(json)) => vec![mcp::ContentBlock::text(json.get())],
+        _ => output.content.into_iter().map(content).collect(),
+    };
+    let mut result = mcp::CallToolResult::success(content);
+    result.structured_content = output.structured.map(|json| {
+        // It was JSON when the plugin's answer was taken.
+        serde_json::from_str(json.get()).unwrap_or(Value::Null)
+    });
+    result
+}
+
+fn failed(error: &CallError, tool: &str) -> mcp::CallToolResult {
+    let text = error.to_model_text(tool);
+    let mut result = mcp::CallToolResult::error(vec![mcp::ContentBlock::text(text)]);
+    let detail = json!({ "code": error.code(), "message": error.to_string() });
+    let mut meta = mcp::MetaObject::default();
+    meta.insert("error".to_owned(), detail);
+    result.meta = Some(meta);
+    result
+}

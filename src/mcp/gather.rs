@@ -1,0 +1,42 @@
+//! Event streams in fewer writes: the head of a response and its first event only say that the stream
+//! has begun, and most streams have their answer a moment later. They wait that moment, and go out with
+//! the answer.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use futures_util::stream::{self, StreamExt};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
+
+/// How long the beginning of a stream may wait for its answer.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// The events that there are then: one that begins the stream, and the answer.
+const EVENTS: usize = 2;
+
+/// The response, once it has its first events or the moment is over.
+pub(super) async fn gathered(response: Response) -> Response {
+    let (head, mut body) = response.into_parts();
+    let until = Instant::now() + MOMENT;
+    let mut first: Vec<u8> = Vec::new();
+    for _ in 0..EVENTS {
+        match timeout_at(until, body.frame()).await {
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => first.extend_from_slice(&data),
+                // Event streams have no trailers.
+                Err(_) => break,
+            },
+            Ok(Some(Err(error))) => {
+                let failed = stream::iter([Ok(Bytes::from(first)), Err(error)]);
+                return Response::from_parts(head, Body::from_stream(failed));
+            }
+            Ok(None) => return Response::from_parts(head, Body::from(first)),
+            Err(_) => break,
+        }
+    }
+    let first = stream::iter([Ok(Bytes::from(first))]);
+    let rest = first.chain(body.into_data_stream());
+    Response::from_parts(head, Body::from_stream(rest))
+}

@@ -1,0 +1,500 @@
+//! One session's requests, answered by the host.
+
+// Logging, sampling and roots are deprecated from 2026-07-28 on, and what older clients have.
+#![expect(deprecated)]
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rmcp::model::*;
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use super::asking::{self, Asked};
+use super::hub::{Hub, Offer};
+use super::pages::page;
+use super::requests::{self, Binding};
+use super::subscriptions::{self, Subscriptions};
+use super::watching::{Notes, Wanted};
+use super::{Server, convert};
+use crate::error::CallError;
+use crate::host::{CallOptions, Canceller};
+use crate::input::InputRequired;
+use crate::prompt::{Completing, Subject};
+use crate::serve::Principal;
+use crate::tool::ToolCall;
+
+/// How long a client may go by a list without asking again; it is told of changes before.
+const LIST_TTL_MS: u64 = 60_000;
+
+/// The methods that take parameters.
+const METHODS: [&str; 13] = [
+    "completion/complete",
+    "initialize",
+    "logging/setLevel",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+    "tools/call",
+    "tools/list",
+];
+
+/// What one client is to the server. Cheap to make: a stateless client has one for every request.
+pub(super) struct Session {
+    hub: Arc<Hub>,
+    /// What it wants of the logs of its calls.
+    level: Mutex<LoggingLevel>,
+    subscriptions: Subscriptions,
+    /// Its place among the sessions that are open.
+    place: OnceLock<OwnedSemaphorePermit>,
+}
+
+impl Server {
+    pub(super) fn session(&self) -> Session {
+        Session {
+            hub: self.hub.clone(),
+            level: Mutex::new(LoggingLevel::Info),
+            subscriptions: Subscriptions::default(),
+            place: OnceLock::new(),
+        }
+    }
+}
+
+type Context = RequestContext<RoleServer>;
+
+impl Session {
+    fn level(&self, context: &Context) -> Option<LoggingLevel> {
+        if requests::is_stateless(context) {
+            return context.meta.log_level();
+        }
+        Some(*self.level.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs what answers a request: with its notifications on their way, and until it is cancelled or
+    /// the server has to stop.
+    async fn run<T>(
+        &self,
+        logger: &str,
+        context: &Context,
+        run: impl AsyncFnOnce(CallOptions) -> T,
+    ) -> Result<T, ErrorData> {
+        let _running = self.hub.enter()?;
+        let wanted = Wanted {
+            token: context.meta.get_progress_token(),
+            level: self.level(context),
+            logger: logger.to_owned(),
+        };
+        let kinds = asking::kinds(&requests::capabilities(context));
+        let options = CallOptions::new().cancelled_by(Canceller::of(context.ct.clone()));
+        let options = match requests::is_stateless(context) {
+            true => options.asking(kinds),
+            false => options.answered_by(Arc::new(Asked {
+                peer: context.peer.clone(),
+                kinds,
+            })),
+        };
+        let teller = self.hub.teller.clone();
+        if wanted.token.is_none() && wanted.level.is_none() {
+            let run = run(options.watched_by(teller));
+            return Ok(self.until_stop(&context.ct, run).await);
+        }
+        let notes = Notes::new(wanted, teller, context.peer.clone());
+        let run = run(options.watched_by(notes.clone()));
+        Ok(notes.during(self.until_stop(&context.ct, run)).await)
+    }
+
+    async fn until_stop<T>(&self, cancel: &CancellationToken, run: impl Future<Output = T>) -> T {
+        // Boxed: what answers a request is large, and rmcp moves the future that it is in.
+        let mut run = Box::pin(run);
+        tokio::select! {
+            biased;
+            result = &mut run => result,
+            () = self.hub.stop().cancelled() => {
+                cancel.cancel();
+                run.await
+            }
+        }
+    }
+
+    /// What a client of the stateless protocol is told that it is asked.
+    fn ask(
+        &self,
+        input: InputRequired,
+        context: &Context,
+        binding: &Binding,
+    ) -> Result<InputRequiredResult, ErrorData> {
+        let capabilities = requests::capabilities(context);
+        requests::input_required(input, &capabilities, &self.hub.seal, binding)
+    }
+
+    async fn call(
+        &self,
+        request: CallToolRequestParams,
+        context: Context,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let offer = self.hub.offer();
+        let principal = requests::principal(&context);
+        let name = request.name.into_owned();
+        if offer.tool(&name).is_none() || !requests::may_call(principal, &name) {
+            return Err(unknown_tool(&offer, principal, &name));
+        }
+        let arguments = request.arguments.unwrap_or_default();
+        let arguments = serde_json::to_string(&arguments)
+            .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
+        let binding = Binding::new(principal, "tools/call", &name, &arguments);
+        let (state, responses) = (request.request_state, request.input_responses);
+        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
+        let call = ToolCall {
+            id: Some(context.id.to_string()),
+            name,
+            arguments,
+            resumed: resumed.map(Box::new),
+        };
+        let logger = call.name.clone();
+        let run = async |options: CallOptions| offer.host.call_with(call, &options).await;
+        let mut result = self.run(&logger, &context, run).await?;
+        if requests::is_stateless(&context)
+            && let Err(CallError::InputRequired(input)) = result.outcome
+        {
+            return Ok(self.ask(*input, &context, &binding)?.into());
+        }
+        result.name = logger;
+        Ok(convert::result(result).into())
+    }
+}
+
+/// Names only what the client may call.
+fn unknown_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> ErrorData {
+    let names = offer.tools.iter().map(|tool| &*tool.name);
+    let allowed = names.filter(|name| requests::may_call(principal, name));
+    let error = CallError::UnknownTool {
+        similar: crate::error::similar(name, allowed),
+    };
+    let text = error.to_model_text(name);
+    let text = text.strip_prefix("Error: ").unwrap_or(&text).to_owned();
+    let code = serde_json::json!({ "code": error.code() });
+    ErrorData::invalid_params(text, Some(code))
+}
+
+impl ServerHandler for Session {
+    fn get_info(&self) -> ServerConfig {
+        self.hub.config()
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: Context,
+    ) -> Result<InitializeResult, ErrorData> {
+        if self.place.get().is_none() {
+            let place = self.hub.place().ok_or_else(|| {
+                let message = "there are too many sessions: try again later";
+                ErrorData::internal_error(message, None)
+            })?;
+            let _ = self.place.set(place);
+        }
+        context.peer.set_peer_info(request.clone());
+        self.negotiate_initialize(&request)
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        self.subscriptions.begin(&self.hub, context.peer);
+    }
+
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        if requests::is_stateless(&context) {
+            return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
+        }
+        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = request.level;
+        Ok(())
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.hub.offer().tool(name).cloned()
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: Context,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = request.method;
+        // With parameters of another shape, a request is taken for one of some other method.
+        if METHODS.contains(&&*method) {
+            let message = format!("the parameters are not those of {method}");
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        let message = format!("method not found: {method}");
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None))
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let offer = self.hub.offer();
+        let principal = requests::principal(&context);
+        let size = offer.info.page_size;
+        let (tools, next) = match principal.and_then(|principal| principal.tools.as_ref()) {
+            None => page(&offer.tools, |tool| &*tool.name, request, size)?,
+            Some(allowed) => {
+                let tools = offer
+                    .tools
+                    .iter()
+                    .filter(|tool| allowed.contains(&*tool.name));
+                let tools: Vec<Tool> = tools.cloned().collect();
+                page(&tools, |tool| &*tool.name, request, size)?
+            }
+        };
+        let mut result = ListToolsResult::with_all_items(tools).with_ttl_ms(LIST_TTL_MS);
+        result.cache_scope = Some(scope(principal));
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: Context,
+    ) -> Result<CallToolResponse, ErrorData> {
+        Box::pin(self.call(request, context)).await
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let offer = self.hub.offer();
+        if !offer.host.has_resources() {
+            return Err(ErrorData::method_not_found::<ListResourcesRequestMethod>());
+        }
+        let run = async |options: CallOptions| offer.host.list_resources(&options).await;
+        let listed = self.run("resources", &context, run).await?;
+        let listed: Vec<Resource> = listed.into_iter().map(convert::resource).collect();
+        let size = offer.info.page_size;
+        let (resources, next) = page(&listed, |resource| &resource.uri, request, size)?;
+        let mut result = ListResourcesResult::with_all_items(resources).with_ttl_ms(0);
+        result.cache_scope = Some(scope(requests::principal(&context)));
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let offer = self.hub.offer();
+        if !offer.host.has_resources() {
+            return Err(ErrorData::method_not_found::<
+                ListResourceTemplatesRequestMethod,
+            >());
+        }
+        let size = offer.info.page_size;
+        let (templates, next) = page(
+            &offer.templates,
+            |template| &template.uri_template,
+            request,
+            size,
+        )?;
+        let mut result =
+            ListResourceTemplatesResult::with_all_items(templates).with_ttl_ms(LIST_TTL_MS);
+        result.cache_scope = Some(scope(requests::principal(&context)));
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: Context,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let offer = self.hub.offer();
+        if !offer.host.has_resources() {
+            return Err(ErrorData::method_not_found::<ReadResourceRequestMethod>());
+        }
+        let uri = request.uri;
+        let binding = Binding::new(requests::principal(&context), "resources/read", &uri, "");
+        let (state, responses) = (request.request_state, request.input_responses);
+        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
+        let run =
+            async |options: CallOptions| offer.host.read_resource(&uri, resumed, &options).await;
+        match self.run("resources", &context, run).await? {
+            Ok(contents) => {
+                let contents = contents.into_iter().map(convert::contents).collect();
+                let mut result = ReadResourceResult::new(contents).with_ttl_ms(0);
+                result.cache_scope = Some(scope(requests::principal(&context)));
+                Ok(result.into())
+            }
+            Err(CallError::InputRequired(input)) if requests::is_stateless(&context) => {
+                Ok(self.ask(*input, &context, &binding)?.into())
+            }
+            Err(error @ CallError::NotFound { .. }) => Err(ErrorData::resource_not_found(
+                error.to_string(),
+                Some(serde_json::json!({ "uri": uri })),
+            )),
+            Err(error) => Err(requests::failure(error)),
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        if !self.hub.offer().host.has_resources() {
+            return Err(ErrorData::method_not_found::<SubscribeRequestMethod>());
+        }
+        let hub = &self.hub;
+        let poll = self.run("resources", &context, async |_| {
+            hub.poll(&request.uri).await
+        });
+        let poll = poll.await?.map_err(requests::failure)?;
+        let added = self.subscriptions.add(request.uri, poll);
+        added.map_err(requests::failure)
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _: Context,
+    ) -> Result<(), ErrorData> {
+        if !self.hub.offer().host.has_resources() {
+            return Err(ErrorData::method_not_found::<UnsubscribeRequestMethod>());
+        }
+        self.subscriptions.remove(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(requested.clone())
+    }
+
+    async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
+        subscriptions::listen(&self.hub, stream).await;
+        Ok(())
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let offer = self.hub.offer();
+        if offer.prompts.is_empty() {
+            return Err(ErrorData::method_not_found::<ListPromptsRequestMethod>());
+        }
+        let size = offer.info.page_size;
+        let (prompts, next) = page(&offer.prompts, |prompt| &prompt.name, request, size)?;
+        let mut result = ListPromptsResult::with_all_items(prompts).with_ttl_ms(LIST_TTL_MS);
+        result.cache_scope = Some(scope(requests::principal(&context)));
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: Context,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let offer = self.hub.offer();
+        if offer.prompts.is_empty() {
+            return Err(ErrorData::method_not_found::<GetPromptRequestMethod>());
+        }
+        let name = request.name;
+        let arguments = request.arguments.unwrap_or_default();
+        let text = serde_json::to_string(&arguments).unwrap_or_default();
+        let binding = Binding::new(requests::principal(&context), "prompts/get", &name, &text);
+        let (state, responses) = (request.request_state, request.input_responses);
+        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
+        let arguments = arguments.into_iter().map(|(name, value)| match value {
+            serde_json::Value::String(text) => (name, text),
+            value => (name, value.to_string()),
+        });
+        let arguments = arguments.collect();
+        let run = async |options: CallOptions| {
+            let host = &offer.host;
+            host.get_prompt(&name, arguments, resumed, &options).await
+        };
+        match self.run("prompts", &context, run).await? {
+            Ok(filled) => Ok(convert::filled(filled).into()),
+            Err(CallError::InputRequired(input)) if requests::is_stateless(&context) => {
+                Ok(self.ask(*input, &context, &binding)?.into())
+            }
+            // A prompt has no URI: that it is unknown is wrong of the parameters.
+            Err(error @ CallError::NotFound { .. }) => {
+                Err(ErrorData::invalid_params(error.to_string(), None))
+            }
+            Err(error) => Err(requests::failure(error)),
+        }
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: Context,
+    ) -> Result<CompleteResult, ErrorData> {
+        let offer = self.hub.offer();
+        if !offer.host.completes() {
+            return Err(ErrorData::method_not_found::<CompleteRequestMethod>());
+        }
+        let others = request.context.and_then(|context| context.arguments);
+        let mut others: Vec<_> = others.unwrap_or_default().into_iter().collect();
+        others.sort();
+        let completing = Completing {
+            of: match request.r#ref {
+                Reference::Prompt(prompt) => Subject::Prompt(prompt.name),
+                Reference::Resource(template) => Subject::Template(template.uri),
+                _ => return Err(ErrorData::invalid_params("unknown kind of `ref`", None)),
+            },
+            argument: request.argument.name,
+            value: request.argument.value,
+            others,
+        };
+        let run = async |options: CallOptions| offer.host.complete(completing, &options).await;
+        let found = self.run("completion", &context, run).await?;
+        let found = found.map_err(|error| match error {
+            error @ CallError::NotFound { .. } => {
+                ErrorData::invalid_params(error.to_string(), None)
+            }
+            error => requests::failure(error),
+        })?;
+        let mut values = found.values;
+        let all = values.len();
+        values.truncate(CompletionInfo::MAX_VALUES);
+        let more = all > values.len() || found.total.is_some_and(|total| total as usize > all);
+        let mut info = CompletionInfo::default();
+        info.values = values;
+        info.total = found.total.or(u32::try_from(all).ok());
+        info.has_more = Some(more);
+        Ok(CompleteResult::new(info))
+    }
+}
+
+/// Where clients may be shown different lists, none is for another's eyes.
+fn scope(principal: Option<&Principal>) -> CacheScope {
+    match principal {
+        None => CacheScope::Public,
+        Some(_) => CacheScope::Private,
+    }
+}

@@ -1,0 +1,215 @@
+//! What all sessions of a server share: the host, as clients see it; who is to be told of changes; and
+//! what runs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use rmcp::ErrorData;
+use rmcp::model::{
+    Implementation, Prompt, PromptsCapability, ResourceTemplate, ResourcesCapability,
+    ServerCapabilities, ServerConfig, Tool, ToolsCapability,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::seal::Seal;
+use super::subscriptions::Polls;
+use super::{ServerInfo, convert};
+use crate::host::ToolHost;
+use crate::watch::Watcher;
+
+/// Changes that a session may be behind.
+const CHANGES: usize = 256;
+
+pub(super) struct Hub {
+    offer: RwLock<Arc<Offer>>,
+    pub(super) seal: Seal,
+    pub(super) polls: Mutex<Polls>,
+    pub(super) teller: Arc<Teller>,
+    /// Places for sessions.
+    places: Arc<Semaphore>,
+    /// Requests that run.
+    running: TaskTracker,
+    /// Nothing more is started.
+    drain: CancellationToken,
+    /// Ends them.
+    stop: CancellationToken,
+}
+
+/// What a host offers, in the protocol's types.
+pub(super) struct Offer {
+    pub(super) host: ToolHost,
+    pub(super) info: ServerInfo,
+    pub(super) tools: Vec<Tool>,
+    by_name: HashMap<String, usize>,
+    pub(super) prompts: Vec<Prompt>,
+    pub(super) templates: Vec<ResourceTemplate>,
+}
+
+/// Something that clients are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Tools,
+    Prompts,
+    Resources,
+    Resource(Arc<str>),
+}
+
+/// Passes changes on to whoever listens.
+pub(super) struct Teller(broadcast::Sender<Change>);
+
+impl Teller {
+    pub(super) fn tell(&self, change: Change) {
+        // Nobody may be listening.
+        let _ = self.0.send(change);
+    }
+
+    pub(super) fn listen(&self) -> broadcast::Receiver<Change> {
+        self.0.subscribe()
+    }
+}
+
+/// What plugins tell while nobody watches their call.
+impl Watcher for Teller {
+    fn resource_updated(&self, uri: &str) {
+        self.tell(Change::Resource(uri.into()));
+    }
+
+    fn resources_changed(&self) {
+        self.tell(Change::Resources);
+    }
+}
+
+impl Offer {
+    fn new(host: ToolHost, info: ServerInfo) -> Offer {
+        let tools: Vec<Tool> = host.tools().map(convert::tool).collect();
+        let names = tools.iter().map(|tool| tool.name.to_string());
+        Offer {
+            by_name: names.enumerate().map(|(at, name)| (name, at)).collect(),
+            prompts: host.prompts().map(convert::prompt).collect(),
+            templates: host.resource_templates().map(convert::template).collect(),
+            tools,
+            host,
+            info,
+        }
+    }
+
+    pub(super) fn tool(&self, name: &str) -> Option<&Tool> {
+        Some(&self.tools[*self.by_name.get(name)?])
+    }
+}
+
+impl Hub {
+    pub(super) fn new(host: ToolHost, info: ServerInfo) -> Hub {
+        Hub {
+            places: Arc::new(Semaphore::new(
+                info.max_sessions.min(Semaphore::MAX_PERMITS),
+            )),
+            offer: RwLock::new(Arc::new(Offer::new(host, info))),
+            seal: Seal::new(),
+            polls: Mutex::default(),
+            teller: Arc::new(Teller(broadcast::channel(CHANGES).0)),
+            running: TaskTracker::new(),
+            drain: CancellationToken::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn offer(&self) -> Arc<Offer> {
+        let offer = self.offer.read();
+        offer.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn replace(&self, host: ToolHost, info: ServerInfo) {
+        let new = Arc::new(Offer::new(host, info));
+        let old = {
+            let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *offer, new.clone())
+        };
+        if old.tools != new.tools {
+            self.teller.tell(Change::Tools);
+        }
+        if old.prompts != new.prompts {
+            self.teller.tell(Change::Prompts);
+        }
+        // Which resources a plugin lists is not known without asking it.
+        if old.host.has_resources() || new.host.has_resources() {
+            self.teller.tell(Change::Resources);
+        }
+    }
+
+    /// How the server presents itself.
+    pub(super) fn config(&self) -> ServerConfig {
+        let offer = self.offer();
+        let mut capabilities = ServerCapabilities::default();
+        let mut tools = ToolsCapability::default();
+        tools.list_changed = Some(true);
+        capabilities.tools = Some(tools);
+        capabilities.logging = Some(Default::default());
+        if !offer.prompts.is_empty() {
+            let mut prompts = PromptsCapability::default();
+            prompts.list_changed = Some(true);
+            capabilities.prompts = Some(prompts);
+        }
+        if offer.host.has_resources() {
+            let mut resources = ResourcesCapability::default();
+            resources.subscribe = Some(true);
+            resources.list_changed = Some(true);
+            capabilities.resources = Some(resources);
+        }
+        if offer.host.completes() {
+            capabilities.completions = Some(Default::default());
+        }
+        let mut config = ServerConfig::new(capabilities);
+        config.server_info = Implementation::new(&*offer.info.name, &*offer.info.version);
+        config.instructions = offer.info.instructions.clone();
+        config
+    }
+
+    /// A place among the sessions that are open, if there is one.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
+    }
+
+    /// A place among the requests that run.
+    ///
+    /// # Errors
+    ///
+    /// Nothing more is started.
+    pub(super) fn enter(&self) -> Result<TaskTrackerToken, ErrorData> {
+        if self.running.is_closed() {
+            let message = "the server is shutting down: nothing more is started";
+            return Err(ErrorData::internal_error(message, None));
+        }
+        Ok(self.running.token())
+    }
+
+    /// Comes when nothing more is started.
+    pub(super) async fn draining(&self) {
+        self.drain.cancelled().await;
+    }
+
+    /// Ends the requests that run when the server has to stop.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    pub(super) async fn drain(&self, grace: Duration) -> usize {
+        self.drain.cancel();
+        self.running.close();
+        if tokio::time::timeout(grace, self.running.wait())
+            .await
+            .is_ok()
+        {
+            return 0;
+        }
+        let left = self.running.len();
+        self.stop.cancel();
+        // They end at once; a bound all the same, as somebody waits for this process to go.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.running.wait()).await;
+        left
+    }
+}

@@ -1,0 +1,137 @@
+//! What a request brings beside its parameters: who makes it, by which protocol, and what the client
+//! can be asked.
+
+use rmcp::model::{ClientCapabilities, ProtocolVersion};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer};
+use sha2::{Digest, Sha256};
+
+use crate::error::CallError;
+use crate::input::{InputRequired, Resumption};
+use crate::serve::Principal;
+
+use super::asking;
+use super::seal::Seal;
+
+/// Who makes a request, where that is known.
+pub(super) fn principal(context: &RequestContext<RoleServer>) -> Option<&Principal> {
+    let parts = context.extensions.get::<http::request::Parts>()?;
+    parts.extensions.get()
+}
+
+pub(super) fn may_call(principal: Option<&Principal>, tool: &str) -> bool {
+    let tools = principal.and_then(|principal| principal.tools.as_ref());
+    tools.is_none_or(|tools| tools.contains(tool))
+}
+
+/// Whether the request is made by the stateless protocol, which has no requests of the server's.
+pub(super) fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.protocol_version();
+    version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+}
+
+pub(super) fn capabilities(context: &RequestContext<RoleServer>) -> ClientCapabilities {
+    context.client_capabilities().unwrap_or_default()
+}
+
+/// What a request's state is bound to: its maker, its method and its parameters.
+pub(super) struct Binding {
+    parts: [String; 4],
+}
+
+impl Binding {
+    pub(super) fn new(
+        principal: Option<&Principal>,
+        method: &str,
+        name: &str,
+        parameters: &str,
+    ) -> Self {
+        let principal = principal.map_or("", |principal| &principal.name);
+        Binding {
+            parts: [principal, method, name, parameters].map(str::to_owned),
+        }
+    }
+
+    fn digest(&self) -> Vec<u8> {
+        let mut hasher = Sha256::new();
+        for part in &self.parts {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize().to_vec()
+    }
+}
+
+/// What a request that is made again brings back.
+///
+/// # Errors
+///
+/// The state is not the host's own, or a response none of the protocol's.
+pub(super) fn resumption(
+    seal: &Seal,
+    binding: &Binding,
+    state: Option<String>,
+    responses: Option<rmcp::model::InputResponses>,
+) -> Result<Option<Resumption>, ErrorData> {
+    if state.is_none() && responses.is_none() {
+        return Ok(None);
+    }
+    let mut replies = Vec::new();
+    for (key, response) in responses.unwrap_or_default() {
+        let reply = asking::reply(response).map_err(|what| {
+            ErrorData::invalid_params(format!("the input response {key:?} {what}"), None)
+        })?;
+        replies.push((key, reply));
+    }
+    let state = match state {
+        None => Vec::new(),
+        Some(sealed) => seal
+            .open(&sealed, &binding.digest())
+            .map_err(|message| ErrorData::invalid_params(message, None))?,
+    };
+    Ok(Some(Resumption { state, replies }))
+}
+
+/// What a client of the stateless protocol is told that it is asked.
+///
+/// # Errors
+///
+/// It said that it cannot be asked this, or the protocol has no such question.
+pub(super) fn input_required(
+    input: InputRequired,
+    capabilities: &ClientCapabilities,
+    seal: &Seal,
+    binding: &Binding,
+) -> Result<rmcp::model::InputRequiredResult, ErrorData> {
+    let can = asking::kinds(capabilities);
+    let questions = input.questions.iter().map(|(_, question)| question);
+    if questions
+        .clone()
+        .any(|question| !can.contains(question.kind()))
+    {
+        let missing = questions.filter(|question| !can.contains(question.kind()));
+        let required = asking::required(missing);
+        return Err(ErrorData::missing_required_client_capability(required));
+    }
+    let mut requests = rmcp::model::InputRequests::new();
+    for (key, question) in &input.questions {
+        let request = asking::input_request(question)
+            .map_err(|message| ErrorData::internal_error(format!("{key:?}: {message}"), None))?;
+        requests.insert(key.clone(), request);
+    }
+    let state = (!input.state.is_empty()).then(|| seal.seal(&input.state, &binding.digest()));
+    let requests = (!requests.is_empty()).then_some(requests);
+    Ok(rmcp::model::InputRequiredResult::new(requests, state))
+}
+
+/// An error of a request that is no call.
+pub(super) fn failure(error: CallError) -> ErrorData {
+    match &error {
+        CallError::NotFound { .. } => ErrorData::resource_not_found(error.to_string(), None),
+        CallError::InvalidArguments { .. } => ErrorData::invalid_params(error.to_string(), None),
+        _ => {
+            let code = serde_json::json!({ "code": error.code() });
+            ErrorData::internal_error(error.to_string(), Some(code))
+        }
+    }
+}

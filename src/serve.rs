@@ -1,0 +1,35 @@
+//! The part of the server that faces the network: it accepts connections, bounds what each may take,
+//! and lets through to `/mcp` whom the manifest's `[serve]` names.
+//!
+//! A request passes, in this order: what it calls the server and where its page is from ([`names`]),
+//! whether the server takes any, who sent it ([`auth`]), how often ([`rate`]), and its body ([`body`]).
+//! What answers it behind all that is somebody else's router.
+
+mod accept;
+mod activity;
+mod auth;
+mod body;
+mod connection;
+mod cors;
+mod failures;
+mod front;
+mod gate;
+mod jwks;
+mod jwt;
+mod lifecycle;
+mod metadata;
+mod names;
+mod rate;
+mod refuse;
+mod signature;
+mod slots;
+mod tls;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use activity::Response;
+pub(crate) use auth::Principal;
+pub(crate) use front::{Front, FrontError};
+pub(crate) use lifecycle::Lifecycle;

@@ -1,0 +1,101 @@
+//! Takes connections in, until the server drains, and sees them to their end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use super::Lifecycle;
+use super::connection::{Connection, Peer};
+use super::front::Shared;
+use super::slots::Slots;
+
+/// How long to wait for a descriptor.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// Returns when all connections are over, or the server stops.
+pub(super) async fn accept(
+    listener: TcpListener,
+    shared: &Shared,
+    router: Router,
+    lifecycle: &Lifecycle,
+) {
+    let mut connections = JoinSet::new();
+    let next = async || {
+        let (stream, address) = take(&listener, &shared.slots).await;
+        let slot = shared.slots.take().await;
+        (stream, Peer(address.ip().to_canonical()), slot)
+    };
+    loop {
+        let (stream, peer, slot) = tokio::select! {
+            biased;
+            () = lifecycle.drain.cancelled() => break,
+            () = lifecycle.stop.cancelled() => break,
+            accepted = next() => accepted,
+        };
+        let connection = Connection {
+            peer,
+            slot,
+            router: router.clone(),
+            lifecycle: lifecycle.clone(),
+            state: shared.state(),
+        };
+        connections.spawn(connection.run(stream));
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    // Each sees for itself that the server drains, and ends at once when it stops.
+    while connections.join_next().await.is_some() {}
+}
+
+/// The next connection, however often there is none to be had.
+async fn take(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, std::net::SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                // What is written is whole messages: waiting for more of them delays the last.
+                if let Err(error) = stream.set_nodelay(true) {
+                    warn!("no TCP_NODELAY: {error}");
+                }
+                return (stream, address);
+            }
+            // The client's doing.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::Interrupted
+                ) => {}
+            Err(error) => {
+                // Most likely there are no descriptors left: whoever does nothing gives up one.
+                warn!("cannot accept a connection: {error}");
+                slots.make_room();
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_message_waits_for_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let slots = Arc::new(Slots::new(1));
+        let (accepted, client) = tokio::join!(take(&listener, &slots), client);
+        assert!(accepted.0.nodelay().unwrap());
+        assert!(
+            !client.unwrap().nodelay().unwrap(),
+            "it is not so by itself"
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! Who sends a request, by its bearer token (RFC 6750), and what is said to whom is not known.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+
+use super::jwt::Issuer;
+use super::refuse::{refuse, refuse_for};
+use super::token::Tokens;
+use super::{FrontError, metadata};
+use crate::manifest::{AuthConfig, OauthConfig};
+
+/// Who sent a request; it stands in the request's extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Principal {
+    /// The token's name in the manifest, or its issuer and subject.
+    pub(crate) name: Arc<str>,
+    /// The tools that it may call; all when `None`.
+    pub(crate) tools: Option<Arc<BTreeSet<String>>>,
+}
+
+impl Principal {
+    /// Anybody, where nobody is asked.
+    pub(crate) fn anonymous() -> Principal {
+        Principal {
+            name: "anonymous".into(),
+            tools: None,
+        }
+    }
+}
+
+/// Why a request is not let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It has no token.
+    Missing,
+    /// It has several, or one that cannot be read.
+    Malformed,
+    /// Its token is not taken.
+    Invalid(&'static str),
+    /// Its token is for nothing here.
+    Scope,
+    /// Whether its token is good cannot be known now.
+    Unavailable,
+}
+
+/// Whom the manifest names.
+pub(super) struct Auth {
+    tokens: Tokens,
+    issuer: Option<Arc<Issuer>>,
+    is_required: bool,
+}
+
+impl Auth {
+    /// `before` is what was there before the manifest changed: the keys of an issuer that stays are
+    /// kept.
+    pub(super) fn new(config: &AuthConfig, before: Option<&Auth>) -> Result<Auth, FrontError> {
+        let same = |oauth: &OauthConfig| {
+            let issuer = before?.issuer.as_ref()?;
+            (issuer.config() == oauth).then(|| Arc::clone(issuer))
+        };
+        let issuer = config.oauth.as_ref().map(|oauth| match same(oauth) {
+            Some(issuer) => Ok(issuer),
+            None => Issuer::new(oauth).map(Arc::new),
+        });
+        Ok(Auth {
+            tokens: Tokens::new(&config.tokens),
+            issuer: issuer.transpose()?,
+            is_required: config.is_required(),
+        })
+    }
+
+    pub(super) async fn check(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
+        if !self.is_required {
+            return Ok(Principal::anonymous());
+        }
+        let token = bearer(headers)?;
+        if let Some(principal) = self.tokens.find(token) {
+            return Ok(principal.clone());
+        }
+        match &self.issuer {
+            Some(issuer) => issuer.check(token).await,
+            None => Err(Refused::Invalid("it is no token of this server")),
+        }
+    }
+
+    /// The response to a request that is not let through.
+    pub(super) fn refuse(&self, refused: Refused) -> Response {
+        let (status, error, why) = match refused {
+            Refused::Missing => (StatusCode::UNAUTHORIZED, None, "a token is needed"),
+            Refused::Malformed => {
+                let why = "one Authorization header with a bearer token is needed";
+                (StatusCode::BAD_REQUEST, Some("invalid_request"), why)
+            }
+            Refused::Invalid(why) => (StatusCode::UNAUTHORIZED, Some("invalid_token"), why),
+            Refused::Scope => {
+                let why = "the token has no scope of this server";
+                (StatusCode::FORBIDDEN, Some("insufficient_scope"), why)
+            }
+            Refused::Unavailable => {
+                let why = "the issuer's keys cannot be had";
+                return refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, super::jwks::INTERVAL);
+            }
+        };
+        let why = match refused {
+            Refused::Invalid(why) => format!("the token is not taken: {why}"),
+            _ => why.to_owned(),
+        };
+        let mut response = refuse(status, &why);
+        let mut attributes = Vec::new();
+        if let Some(issuer) = &self.issuer {
+            let place = metadata::address(issuer.config());
+            attributes.push(format!("resource_metadata=\"{place}\""));
+            let scopes = issuer.config().scopes.iter().flatten();
+            let scopes: Vec<&str> = scopes.map(|(scope, _)| &**scope).collect();
+            if !scopes.is_empty() {
+                attributes.push(format!("scope=\"{}\"", scopes.join(" ")));
+            }
+        }
+        if let Some(error) = error {
+            attributes.push(format!("error=\"{error}\""));
+            attributes.push(format!("error_description=\"{why}\""));
+        }
+        let challenge = match attributes.is_empty() {
+            true => "Bearer".to_owned(),
+            false => format!("Bearer {}", attributes.join(", ")),
+        };
+        // Made of URLs and scopes, which have no other characters.
+        if let Ok(challenge) = HeaderValue::try_from(challenge) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+
+    pub(super) fn oauth(&self) -> Option<&OauthConfig> {
+        self.issuer.as_ref().map(|issuer| issuer.config())
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Err(Refused::Missing),
+        (Some(value), None) => value.to_str().map_err(|_| Refused::Malformed)?,
+        (Some(_), Some(_)) => return Err(Refused::Malformed),
+    };
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Refused::Missing);
+    }
+    let token = token.trim_matches(' ');
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    match !token.is_empty() && token.bytes().all(is_token) {
+        true => Ok(token),
+        false => Err(Refused::Malformed),
+    }
+}

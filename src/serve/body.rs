@@ -1,0 +1,48 @@
+//! Takes in the body of a request: whole, since MCP's are one message each, and only so much of it for
+//! only so long.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::CONTENT_LENGTH;
+use http::{Request, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::refuse::refuse_body;
+
+/// # Errors
+///
+/// The response to one that is too long, too slow, or broken off.
+pub(super) async fn take_in(
+    request: Request<Body>,
+    most: usize,
+    timeout: Duration,
+) -> Result<Request<Body>, Box<Response>> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let too_long = || {
+        let why = "the body is longer than the server takes";
+        Box::new(refuse_body(StatusCode::PAYLOAD_TOO_LARGE, why))
+    };
+    let declared = request.headers().get(CONTENT_LENGTH);
+    let declared = declared.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > most as u64) {
+        return Err(too_long());
+    }
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(timeout, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body.to_bytes()))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
+        Ok(Err(_)) => {
+            let why = "the body ended before its end";
+            Err(Box::new(refuse_body(StatusCode::BAD_REQUEST, why)))
+        }
+        Err(_) => {
+            let why = "the body took too long";
+            Err(Box::new(refuse_body(StatusCode::REQUEST_TIMEOUT, why)))
+        }
+    }
+}

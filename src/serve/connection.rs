@@ -1,0 +1,147 @@
+//! One connection: its handshake, its requests, and when it ends.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tower::Service;
+use tracing::debug;
+
+use super::Lifecycle;
+use super::activity::{Activity, Response, Running, Watched};
+use super::front::State;
+use super::slots::Slot;
+
+/// How long a connection that has nothing to do may stay once the server drains: who sends a request
+/// just then is told so, and does not have to guess.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long the end of a connection may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The headers of a request.
+const MAX_HEADERS: usize = 100;
+
+/// What they may be long together, and what is read ahead.
+const MAX_HEAD: u32 = 64 << 10;
+
+/// Requests beside each other on one connection of HTTP/2.
+const MAX_STREAMS: u32 = 100;
+
+/// Requests of HTTP/2 that a client takes back before they are looked at.
+const MAX_RESETS: usize = 20;
+
+/// Where a request came from, in its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+pub(super) struct Connection {
+    pub(super) peer: Peer,
+    pub(super) slot: Slot,
+    pub(super) router: Router,
+    pub(super) lifecycle: Lifecycle,
+    /// As the configuration was when it was accepted.
+    pub(super) state: Arc<State>,
+}
+
+impl Connection {
+    pub(super) async fn run(self, stream: TcpStream) {
+        let (stop, evicted) = (
+            self.lifecycle.stop.clone(),
+            self.slot.activity.evicted.clone(),
+        );
+        tokio::select! {
+            () = self.serve(stream) => {}
+            () = stop.cancelled() => {}
+            () = evicted.cancelled() => debug!("a connection that did nothing made room"),
+        }
+    }
+
+    async fn serve(&self, stream: TcpStream) {
+        let Some(tls) = &self.state.tls else {
+            return self.speak(stream).await;
+        };
+        let patience = self.state.config.header_timeout;
+        match tokio::time::timeout(patience, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.speak(stream).await,
+            Ok(Err(error)) => debug!("no TLS with {}: {error}", self.peer.0),
+            Err(_) => debug!("no TLS with {}: it takes too long", self.peer.0),
+        }
+    }
+
+    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
+        let activity = &self.slot.activity;
+        let stream = TokioIo::new(Watched {
+            stream,
+            activity: Arc::clone(activity),
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD as usize);
+        builder
+            .http2()
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_RESETS)
+            .max_header_list_size(MAX_HEAD);
+        let (router, peer) = (self.router.clone(), self.peer);
+        let service = hyper::service::service_fn(move |request| {
+            respond(request, router.clone(), peer, Arc::clone(activity))
+        });
+        let mut connection = pin!(builder.serve_connection(stream, service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.expired(activity) => {
+                connection.as_mut().graceful_shutdown();
+                let farewell = tokio::time::timeout(FAREWELL, connection).await;
+                farewell.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
+            debug!("a connection of {}: {error}", self.peer.0);
+        }
+    }
+
+    async fn expired(&self, activity: &Activity) {
+        let config = &self.state.config;
+        let (head, idle) = (config.header_timeout, config.idle_timeout);
+        tokio::select! {
+            () = activity.expired(head, idle) => return,
+            () = self.lifecycle.drain.cancelled() => {}
+        }
+        // Whoever was idle before is so for a little longer.
+        tokio::time::sleep(LINGER.min(idle)).await;
+        activity.expired(head.min(LINGER), idle.min(LINGER)).await;
+    }
+}
+
+fn respond(
+    request: Request<Incoming>,
+    mut router: Router,
+    peer: Peer,
+    activity: Arc<Activity>,
+) -> impl Future<Output = Result<http::Response<Response<Running>>, Infallible>> {
+    let running = activity.begin(request.version());
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
+    let response = Service::call(&mut router, request);
+    async move {
+        let response = response.await?;
+        Ok(response.map(|body| Response {
+            body,
+            _running: running,
+        }))
+    }
+}

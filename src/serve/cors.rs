@@ -1,0 +1,55 @@
+//! Lets pages of allowed origins read the responses: browsers ask for that.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::{HeaderValue, Method, Request, StatusCode};
+
+/// What a page may see of a response beside its body.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate, retry-after");
+
+/// What is sent to a page of an origin that was checked.
+pub(super) struct Cors {
+    origin: HeaderValue,
+    /// The response to a browser that asks before it sends the request itself.
+    preflight: Option<Response>,
+}
+
+impl Cors {
+    /// None for requests that no page sends.
+    pub(super) fn of<B>(request: &Request<B>) -> Option<Cors> {
+        let headers = request.headers();
+        let origin = headers.get(ORIGIN)?.clone();
+        let asks = request.method() == Method::OPTIONS
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        let preflight = asks.then(|| {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            let allowed = response.headers_mut();
+            let methods = HeaderValue::from_static("GET, POST, DELETE");
+            allowed.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+            if let Some(names) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+                allowed.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+            }
+            allowed.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+            response
+        });
+        Some(Cors { origin, preflight })
+    }
+
+    pub(super) fn take_preflight(&mut self) -> Option<Response> {
+        self.preflight.take()
+    }
+
+    pub(super) fn allow(self, response: &mut Response) {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.origin);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        headers.append(VARY, HeaderValue::from_static("origin"));
+    }
+}

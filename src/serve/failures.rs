@@ -1,0 +1,137 @@
+//! How often a client may be wrong: each has an allowance that grows back, known by the time at which
+//! it is whole again (GCRA).
+//!
+//! Not governor's: who has none left is not looked at at all, and to know that must take nothing.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::rate::{Client, MAX_CLIENTS};
+
+/// What each client may do at once, and how fast that grows back.
+pub(super) struct Allowance {
+    /// What one costs.
+    interval: Duration,
+    /// How far ahead of the clock a client may be.
+    burst: Duration,
+    /// When each will have its whole allowance again; who has it is not in here for long.
+    whole_at: Mutex<HashMap<Client, Instant>>,
+    max_clients: usize,
+}
+
+impl Allowance {
+    pub(super) fn new(a_second: NonZeroU32, burst: NonZeroU32) -> Self {
+        let interval = Duration::from_secs(1) / a_second.get();
+        Allowance {
+            interval,
+            burst: interval * burst.get(),
+            whole_at: Mutex::default(),
+            max_clients: MAX_CLIENTS,
+        }
+    }
+
+    /// Takes one, if the client has any left.
+    ///
+    /// # Errors
+    ///
+    /// How long until it has.
+    pub(super) fn take(&self, client: Client, now: Instant) -> Result<(), Duration> {
+        self.with(client, now, |whole_at| {
+            let next = (*whole_at).max(now) + self.interval;
+            match next.saturating_duration_since(now + self.burst) {
+                Duration::ZERO => {
+                    *whole_at = next;
+                    Ok(())
+                }
+                wait => Err(wait),
+            }
+        })
+    }
+
+    /// How long until the client has one, if it has none: without taking any.
+    pub(super) fn wait(&self, client: &Client, now: Instant) -> Option<Duration> {
+        let whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = whole_at.get(client).or_else(|| {
+            let is_full = whole_at.len() >= self.max_clients;
+            is_full.then(|| whole_at.get(&Client::Others)).flatten()
+        })?;
+        let wait = (*known + self.interval).saturating_duration_since(now + self.burst);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    fn with<T>(&self, client: Client, now: Instant, f: impl FnOnce(&mut Instant) -> T) -> T {
+        let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut client = client;
+        if whole_at.len() >= self.max_clients && !whole_at.contains_key(&client) {
+            // As rarely as it pays: only once a tenth can be forgotten is there room again.
+            let is_recent = |at: &Instant| *at > now;
+            if whole_at.values().filter(|at| !is_recent(at)).count() > self.max_clients / 10 {
+                whole_at.retain(|_, at| is_recent(at));
+            } else {
+                client = Client::Others;
+            }
+        }
+        f(whole_at.entry(client).or_insert(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowance(a_second: u32, burst: u32) -> Allowance {
+        let count = |count| NonZeroU32::new(count).unwrap();
+        Allowance::new(count(a_second), count(burst))
+    }
+
+    fn name(name: &str) -> Client {
+        Client::Named(name.into())
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_as_much_as_grows_back() {
+        let (allowance, start) = (allowance(10, 3), Instant::now());
+        let take = |after| allowance.take(name("a"), start + Duration::from_millis(after));
+        let taken = [take(0), take(0), take(0)];
+        assert_eq!(taken, [Ok(()); 3]);
+        assert_eq!(take(0), Err(Duration::from_millis(100)));
+        assert_eq!(take(60), Err(Duration::from_millis(40)));
+        assert_eq!(take(100), Ok(()));
+        assert_eq!(take(100), Err(Duration::from_millis(100)));
+        // Never more than the burst, however long nothing was taken.
+        assert_eq!([take(9000), take(9000), take(9000)], [Ok(()); 3]);
+        assert!(take(9000).is_err());
+        assert_eq!(allowance.take(name("b"), start), Ok(()));
+    }
+
+    #[test]
+    fn to_ask_takes_nothing() {
+        let (allowance, now) = (allowance(1, 1), Instant::now());
+        assert_eq!(allowance.wait(&name("a"), now), None);
+        assert_eq!(allowance.take(name("a"), now), Ok(()));
+        let second = Duration::from_secs(1);
+        assert_eq!(allowance.wait(&name("a"), now), Some(second));
+        assert_eq!(allowance.wait(&name("a"), now + second), None);
+        assert_eq!(allowance.take(name("a"), now + second), Ok(()));
+    }
+
+    #[test]
+    fn clients_without_end_share_one_allowance_and_are_forgotten() {
+        let mut allowance = allowance(1, 1);
+        allowance.max_clients = 10;
+        let now = Instant::now();
+        for n in 0..10 {
+            assert_eq!(allowance.take(name(&n.to_string()), now), Ok(()));
+        }
+        assert_eq!(allowance.take(name("first of the others"), now), Ok(()));
+        assert!(allowance.take(name("second of them"), now).is_err());
+        assert!(allowance.wait(&name("third of them"), now).is_some());
+        assert!(allowance.whole_at.lock().unwrap().len() <= 11);
+        let later = now + Duration::from_secs(2);
+        assert_eq!(allowance.take(name("x"), later), Ok(()));
+        assert_eq!(allowance.take(name("y"), later), Ok(()));
+        assert_eq!(allowance.whole_at.lock().unwrap().len(), 2);
+    }
+}

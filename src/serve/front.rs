@@ -1,0 +1,154 @@
+//! The front of the server, and its configuration, which may change while it runs.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::response::Response;
+use axum::routing::get;
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::accept::accept;
+use super::auth::Auth;
+use super::failures::Allowance;
+use super::rate::Requests;
+use super::refuse::refuse;
+use super::slots::Slots;
+use super::{Lifecycle, gate, metadata, tls};
+use crate::manifest::ServeConfig;
+
+/// Tokens that one client may get wrong at once, and then in a second.
+const FAILURES: (u32, u32) = (20, 1);
+
+/// Why the server cannot be what its configuration says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FrontError {
+    /// A file of `[serve.tls]` cannot be used.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no client to ask an issuer with.
+    #[error("no client for the issuer's keys: {0}")]
+    Client(String),
+}
+
+/// What stands between a network and a router.
+#[derive(Clone)]
+pub(crate) struct Front(Arc<Shared>);
+
+/// What all requests see.
+pub(super) struct Shared {
+    state: RwLock<Arc<State>>,
+    pub(super) failures: Allowance,
+    pub(super) slots: Arc<Slots>,
+}
+
+/// What comes of one configuration.
+pub(super) struct State {
+    pub(super) config: ServeConfig,
+    pub(super) auth: Auth,
+    pub(super) requests: Option<Arc<Requests>>,
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
+impl Front {
+    /// Reads the certificate. No request is sent to an issuer yet.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be used, or no TLS at all.
+    pub(crate) fn new(config: &ServeConfig) -> Result<Front, FrontError> {
+        let (burst, a_second) = FAILURES;
+        let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        Ok(Front(Arc::new(Shared {
+            state: RwLock::new(Arc::new(State::new(config, None)?)),
+            failures: Allowance::new(count(a_second), count(burst)),
+            slots: Arc::new(Slots::new(config.max_connections)),
+        })))
+    }
+
+    /// Takes another configuration, and reads the certificate again. Requests that come from now on go
+    /// by it; timeouts and the certificate are those of a connection's beginning.
+    ///
+    /// # Errors
+    ///
+    /// As of [`new`](Front::new); then nothing has changed.
+    pub(crate) fn reload(&self, config: &ServeConfig) -> Result<(), FrontError> {
+        let state = State::new(config, Some(&self.0.state()))?;
+        let mut current = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(state);
+        drop(current);
+        self.0.slots.set_most(config.max_connections);
+        Ok(())
+    }
+
+    /// Serves `mcp` at `/mcp`, to whom the configuration names. Returns when the server drains and all
+    /// connections are over, or when it stops.
+    pub(crate) async fn serve(&self, listener: TcpListener, mcp: Router, lifecycle: Lifecycle) {
+        let router = self.router(mcp, &lifecycle);
+        accept(listener, &self.0, router, &lifecycle).await;
+    }
+
+    fn router(&self, mcp: Router, lifecycle: &Lifecycle) -> Router {
+        let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
+        let inner = from_fn(move |request, next| {
+            gate::inner(Arc::clone(&shared), seen.clone(), request, next)
+        });
+        let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
+        let outer = from_fn(move |request, next| {
+            gate::outer(Arc::clone(&shared), seen.clone(), request, next)
+        });
+        let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
+        let metadata =
+            get(async move || -> Response { metadata::respond(shared.state().auth.oauth()) });
+        let ready = get(async move || match seen.is_draining() {
+            false => (StatusCode::OK, "ok\n"),
+            true => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        });
+        Router::new()
+            // Before the layer, which is for all that is at `/mcp` and nothing else.
+            .nest_service("/mcp", mcp.layer(inner))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", ready)
+            .route(metadata::PATH, metadata.clone())
+            .route(&format!("{}/{{*path}}", metadata::PATH), metadata)
+            .fallback(async || refuse(StatusCode::NOT_FOUND, "nothing is here: MCP is at /mcp"))
+            .layer(outer)
+    }
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> Arc<State> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&state)
+    }
+}
+
+impl State {
+    fn new(config: &ServeConfig, before: Option<&State>) -> Result<State, FrontError> {
+        let limits = |config: &ServeConfig| (config.rate_limit, config.rate_burst);
+        let same = before.filter(|before| limits(&before.config) == limits(config));
+        let requests = match same {
+            // What clients have used up they have not got back.
+            Some(before) => before.requests.clone(),
+            None => config.rate_limit.map(|rate| {
+                let burst = config.rate_burst.unwrap_or(rate);
+                Arc::new(Requests::new(rate, burst))
+            }),
+        };
+        Ok(State {
+            auth: Auth::new(&config.auth, before.map(|before| &before.auth))?,
+            requests,
+            tls: config.tls.as_ref().map(tls::acceptor).transpose()?,
+            config: config.clone(),
+        })
+    }
+}

@@ -1,0 +1,297 @@
+//! The keys by which an issuer signs: fetched from it, kept, and fetched again when a token names one
+//! that is not among them, however often that is tried at a bounded rate.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
+};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tracing::{debug, warn};
+use url::Url;
+
+use super::FrontError;
+use crate::manifest::{OauthConfig, is_in_the_clear, is_loopback};
+
+/// Between one try to fetch the keys and the next.
+pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Keys that are older are fetched anew, and meanwhile still taken: an issuer may have withdrawn one.
+const FRESH: Duration = Duration::from_secs(5 * 60);
+
+/// Keys that are older are not taken.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// How long all requests of a fetch may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest document of an issuer.
+const MAX_DOCUMENT: usize = 256 << 10;
+
+/// What an issuer's keys are kept in.
+pub(super) struct Jwks {
+    http: reqwest::Client,
+    issuer: Url,
+    issuer_text: String,
+    address: Option<Url>,
+    known: RwLock<Option<Arc<Known>>>,
+    /// When they were last asked for; held while they are.
+    asked: Mutex<Option<Instant>>,
+    interval: Duration,
+}
+
+struct Known {
+    keys: Vec<Key>,
+    at: Instant,
+}
+
+struct Key {
+    id: Option<String>,
+    algorithms: Vec<Algorithm>,
+    key: Arc<DecodingKey>,
+}
+
+/// Why there is no key for a token.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoKey {
+    /// The issuer has none of that name.
+    Unknown,
+    /// It has one, for something else.
+    Disagrees,
+    /// The issuer cannot be asked.
+    Unavailable,
+}
+
+impl Jwks {
+    pub(super) fn new(config: &OauthConfig) -> Result<Jwks, FrontError> {
+        let failed = |why: &dyn std::fmt::Display| FrontError::Client(why.to_string());
+        let mut tls = (*crate::tls::config().map_err(|error| failed(&error))?).clone();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("toolhost/", env!("CARGO_PKG_VERSION")))
+            // Who decides is whom the manifest names, and nobody that it points to.
+            .redirect(reqwest::redirect::Policy::none());
+        if is_loopback(config.jwks.as_ref().unwrap_or(&config.issuer)) {
+            http = http.no_proxy();
+        }
+        Ok(Jwks {
+            http: http.build().map_err(|error| failed(&error))?,
+            issuer: config.issuer.clone(),
+            issuer_text: config.issuer_text.clone(),
+            address: config.jwks.clone(),
+            known: RwLock::default(),
+            asked: Mutex::default(),
+            interval: INTERVAL,
+        })
+    }
+
+    /// Has the issuer asked as often as tokens come.
+    #[cfg(test)]
+    pub(super) fn impatient(mut self) -> Jwks {
+        self.interval = Duration::ZERO;
+        self
+    }
+
+    /// The key that a token's header names.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Arc<DecodingKey>, NoKey> {
+        let known = self.known();
+        match known.as_ref().map(|known| known.find(id, algorithm)) {
+            Some(Err(NoKey::Unknown)) | None => {}
+            Some(found) => {
+                if known.is_some_and(|known| known.at.elapsed() > FRESH) && self.may_ask() {
+                    let this = Arc::clone(self);
+                    tokio::spawn(async move { this.refresh().await });
+                }
+                return found;
+            }
+        }
+        self.refresh().await;
+        let known = self.known().ok_or(NoKey::Unavailable)?;
+        known.find(id, algorithm)
+    }
+
+    fn known(&self) -> Option<Arc<Known>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.clone().filter(|known| known.at.elapsed() <= KEPT)
+    }
+
+    /// Whether nobody does, or did just now.
+    fn may_ask(&self) -> bool {
+        let asked = self.asked.try_lock();
+        asked.is_ok_and(|asked| asked.is_none_or(|asked| asked.elapsed() >= self.interval))
+    }
+
+    /// Asks the issuer, unless that was done just now. Whoever comes meanwhile waits for the answer.
+    async fn refresh(&self) {
+        let mut asked = self.asked.lock().await;
+        if asked.is_some_and(|asked| asked.elapsed() < self.interval) {
+            return;
+        }
+        *asked = Some(Instant::now());
+        let fetched = tokio::time::timeout(TIMEOUT, self.fetch()).await;
+        let keys = match fetched.unwrap_or_else(|_| Err("it takes too long".to_owned())) {
+            Ok(keys) => keys,
+            Err(why) => {
+                warn!("no keys from the issuer {}: {why}", self.issuer);
+                return;
+            }
+        };
+        debug!("{} keys from the issuer {}", keys.len(), self.issuer);
+        let at = Instant::now();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::new(Known { keys, at }));
+    }
+
+    async fn fetch(&self) -> Result<Vec<Key>, String> {
+        #[derive(Deserialize)]
+        struct KeySet {
+            /// Each is looked at on its own: one of a kind that nobody knows spoils no other.
+            keys: Vec<serde_json::Value>,
+        }
+        let address = match &self.address {
+            Some(address) => address.clone(),
+            None => self.discover().await?,
+        };
+        let set: KeySet = self.document(address).await?;
+        Ok(set.keys.into_iter().filter_map(Key::read).collect())
+    }
+
+    /// Where the keys are, by the issuer's metadata: RFC 8414's, or OpenID Connect's.
+    async fn discover(&self) -> Result<Url, String> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            issuer: String,
+            jwks_uri: String,
+        }
+        let path = self.issuer.path().trim_end_matches('/');
+        let mut places = vec![
+            format!("/.well-known/oauth-authorization-server{path}"),
+            format!("/.well-known/openid-configuration{path}"),
+        ];
+        if !path.is_empty() {
+            places.push(format!("{path}/.well-known/openid-configuration"));
+        }
+        let mut why = String::new();
+        for place in places {
+            let mut address = self.issuer.clone();
+            address.set_path(&place);
+            let metadata: Metadata = match self.document(address).await {
+                Ok(metadata) => metadata,
+                Err(error) => {
+                    why = error;
+                    continue;
+                }
+            };
+            if metadata.issuer != self.issuer_text {
+                return Err(format!("its metadata is that of {:?}", metadata.issuer));
+            }
+            let keys = Url::parse(&metadata.jwks_uri).ok();
+            let is_trusted =
+                |keys: &Url| matches!(keys.scheme(), "http" | "https") && !is_in_the_clear(keys);
+            return keys
+                .filter(is_trusted)
+                .ok_or_else(|| "its metadata has no `jwks_uri` with https".to_owned());
+        }
+        Err(why)
+    }
+
+    async fn document<T: serde::de::DeserializeOwned>(&self, address: Url) -> Result<T, String> {
+        let why = |error: reqwest::Error| {
+            let mut error: &dyn std::error::Error = &error;
+            let mut text = error.to_string();
+            while let Some(source) = error.source() {
+                text += &format!(": {source}");
+                error = source;
+            }
+            text
+        };
+        let place = address.to_string();
+        let mut response = self.http.get(address).send().await.map_err(why)?;
+        if !response.status().is_success() {
+            return Err(format!("{place} answers {}", response.status()));
+        }
+        let mut document = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(why)? {
+            if document.len() + chunk.len() > MAX_DOCUMENT {
+                return Err(format!("{place} is too long"));
+            }
+            document.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&document).map_err(|error| format!("{place}: {error}"))
+    }
+}
+
+impl Known {
+    fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Arc<DecodingKey>, NoKey> {
+        let named = |key: &&Key| id.is_none() || key.id.as_deref() == id;
+        let mut keys = self.keys.iter().filter(named).peekable();
+        if keys.peek().is_none() {
+            return Err(NoKey::Unknown);
+        }
+        let mut keys = keys.filter(|key| key.algorithms.contains(&algorithm));
+        match (keys.next(), keys.next()) {
+            (Some(key), None) => Ok(Arc::clone(&key.key)),
+            // Where one could be meant or the other, none is.
+            _ => Err(NoKey::Disagrees),
+        }
+    }
+}
+
+impl Key {
+    /// None for a key that verifies no token of ours.
+    fn read(jwk: serde_json::Value) -> Option<Key> {
+        let jwk: Jwk = serde_json::from_value(jwk).ok()?;
+        let common = &jwk.common;
+        let is_for_signatures = common
+            .public_key_use
+            .as_ref()
+            .is_none_or(|it| *it == PublicKeyUse::Signature)
+            && common
+                .key_operations
+                .as_ref()
+                .is_none_or(|it| it.contains(&KeyOperations::Verify));
+        if !is_for_signatures {
+            return None;
+        }
+        let mut algorithms = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => vec![
+                Algorithm::RS256,
+                Algorithm::RS384,
+                Algorithm::RS512,
+                Algorithm::PS256,
+                Algorithm::PS384,
+                Algorithm::PS512,
+            ],
+            AlgorithmParameters::EllipticCurve(key) => match key.curve {
+                EllipticCurve::P256 => vec![Algorithm::ES256],
+                EllipticCurve::P384 => vec![Algorithm::ES384],
+                _ => return None,
+            },
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+                vec![Algorithm::EdDSA]
+            }
+            // A secret that is published verifies nothing.
+            _ => return None,
+        };
+        if let Some(only) = common.key_algorithm {
+            algorithms.retain(|algorithm| KeyAlgorithm::from(*algorithm) == only);
+        }
+        Some(Key {
+            id: common.key_id.clone(),
+            algorithms,
+            key: Arc::new(DecodingKey::from_jwk(&jwk).ok()?),
+        })
+    }
+}

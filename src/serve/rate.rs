@@ -1,0 +1,139 @@
+//! How often a client may send requests.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+/// Clients that are remembered at once; more of them share one allowance.
+pub(super) const MAX_CLIENTS: usize = 50_000;
+
+/// Who is counted as one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Client {
+    /// Somebody who said who it is.
+    Named(Arc<str>),
+    V4(Ipv4Addr),
+    /// A network, as anybody who has one address of it has them all.
+    V6([u8; 8]),
+    /// Whoever there was no room for.
+    Others,
+}
+
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Client::V4(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Client::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+/// What all clients may send.
+pub(super) struct Requests {
+    limiter: DefaultKeyedRateLimiter<Client>,
+    clock: DefaultClock,
+    max_clients: usize,
+    looked: Mutex<Option<Instant>>,
+}
+
+impl Requests {
+    pub(super) fn new(a_second: NonZeroU32, burst: NonZeroU32) -> Self {
+        let quota = Quota::per_second(a_second).allow_burst(burst);
+        Requests {
+            limiter: RateLimiter::keyed(quota),
+            clock: DefaultClock::default(),
+            max_clients: MAX_CLIENTS,
+            looked: Mutex::default(),
+        }
+    }
+
+    /// Takes one, if the client has any left.
+    ///
+    /// # Errors
+    ///
+    /// How long until it has.
+    pub(super) fn take(&self, client: Client) -> Result<(), Duration> {
+        if self.is_full() {
+            self.forget();
+        }
+        let client = if self.is_full() {
+            Client::Others
+        } else {
+            client
+        };
+        self.limiter
+            .check_key(&client)
+            .map_err(|until| until.wait_time_from(self.clock.now()))
+    }
+
+    fn is_full(&self) -> bool {
+        self.limiter.len() >= self.max_clients
+    }
+
+    /// Who has its whole allowance again need not be remembered. To look takes time, and whoever has
+    /// filled it could have it looked at with every request.
+    fn forget(&self) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.is_none_or(|looked| looked.elapsed() > PAUSE) {
+            self.limiter.retain_recent();
+            *looked = Some(Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(a_second: u32, burst: u32) -> Requests {
+        let count = |count| NonZeroU32::new(count).unwrap();
+        Requests::new(count(a_second), count(burst))
+    }
+
+    fn name(name: impl ToString) -> Client {
+        Client::Named(name.to_string().into())
+    }
+
+    #[test]
+    fn a_burst_passes_and_the_next_is_told_to_wait() {
+        let requests = requests(1, 3);
+        for _ in 0..3 {
+            assert_eq!(requests.take(name("a")), Ok(()));
+        }
+        let wait = requests.take(name("a")).unwrap_err();
+        assert!(
+            !wait.is_zero() && wait <= Duration::from_secs(1),
+            "{wait:?}"
+        );
+        assert_eq!(requests.take(name("b")), Ok(()));
+    }
+
+    #[test]
+    fn clients_without_end_share_one_allowance() {
+        let mut requests = requests(1, 1);
+        requests.max_clients = 10;
+        for n in 0..10 {
+            assert_eq!(requests.take(name(n)), Ok(()));
+        }
+        assert_eq!(requests.take(name("first of the others")), Ok(()));
+        assert!(requests.take(name("second of them")).is_err());
+        assert!(requests.limiter.len() <= 11);
+    }
+
+    #[test]
+    fn a_network_is_one_client() {
+        let client = |text: &str| Client::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(client("2001:db8:1:2::1"), client("2001:db8:1:2:ffff::9"));
+        assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));
+        assert_ne!(client("10.0.0.1"), client("10.0.0.2"));
+        assert_eq!(client("::ffff:10.0.0.1"), client("10.0.0.1"));
+    }
+}

@@ -1,0 +1,168 @@
+//! Calls that are cancelled stop at once: no processor time is spent on what nobody waits for.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::client::{Client, New, Old, Revision};
+use crate::common::binary::{Folder, listed};
+use crate::server::Http;
+
+/// How long a call may run on after it was cancelled.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
+/// How long is looked whether it runs.
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// Another program may take the processor, or a thread of the server have something to do: the best of
+/// so many counts.
+const TRIES: usize = 5;
+
+fn spinning(more: &str) -> Folder {
+    Folder::with(format!(
+        "[host]\nmax-concurrency = 32\n{}{}{more}",
+        listed("conformance"),
+        listed("echo")
+    ))
+}
+
+/// The time that all threads of a process have had a processor, to the nanosecond.
+fn used(process: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let used = threads.flatten().filter_map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(used.sum())
+}
+
+/// What it uses in a while.
+fn uses(process: u32) -> Duration {
+    let before = used(process);
+    std::thread::sleep(WINDOW);
+    used(process).saturating_sub(before)
+}
+
+/// Waits until it has spun for a while.
+#[track_caller]
+fn until_it_spins(process: u32) {
+    let (start, before) = (Instant::now(), used(process));
+    while used(process).saturating_sub(before) < WINDOW {
+        assert!(start.elapsed() < Duration::from_secs(20), "it never spins");
+        std::thread::yield_now();
+    }
+}
+
+/// Has a call spin and ends it, again and again.
+#[track_caller]
+fn stops(client: &mut Client, process: u32, end: impl Fn(&mut Client, u64)) {
+    let mut after = Vec::new();
+    for _ in 0..TRIES {
+        let id = client.start("spin", json!({}));
+        until_it_spins(process);
+        end(client, id);
+        std::thread::sleep(AT_ONCE);
+        after.push(uses(process));
+        // It is still there.
+        assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+    }
+    let best = after.iter().min().unwrap();
+    assert!(*best < WINDOW / 10, "it goes on: {after:?} of {WINDOW:?}");
+}
+
+fn cancelled(client: &mut Client, id: u64) {
+    client.notify("notifications/cancelled", json!({ "requestId": id }));
+}
+
+#[test]
+fn a_cancelled_call_stops_over_stdio() {
+    for revision in [Old, New] {
+        let mut client = Client::inside(spinning(""), revision, json!({}));
+        let process = client.process().child.id();
+        stops(&mut client, process, cancelled);
+    }
+}
+
+#[test]
+fn a_cancelled_call_stops_over_http() {
+    let server = Http::start_in(spinning(""));
+    let mut client = Client::http(&server, Old, json!({}));
+    stops(&mut client, server.process(), cancelled);
+}
+
+#[test]
+fn a_call_without_a_session_stops_when_its_connection_is_dropped() {
+    let server = Http::start_in(spinning(""));
+    let mut client = Client::http(&server, New, json!({}));
+    stops(&mut client, server.process(), |client, _| client.hang_up());
+}
+
+#[test]
+fn calls_are_answered_beside_sixteen_that_spin() {
+    let check = |client: &mut Client, process: u32| {
+        let spin: Vec<u64> = (0..16).map(|_| client.start("spin", json!({}))).collect();
+        until_it_spins(process);
+        for number in 0..50 {
+            let text = number.to_string();
+            assert_eq!(client.text("echo", json!({ "text": text })), text);
+        }
+        for id in spin {
+            cancelled(client, id);
+        }
+        assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+        let idle = (0..TRIES).map(|_| uses(process)).min().unwrap();
+        assert!(idle < WINDOW / 10, "some go on: {idle:?} of {WINDOW:?}");
+    };
+    let mut client = Client::inside(spinning(""), Old, json!({}));
+    let process = client.process().child.id();
+    check(&mut client, process);
+    let server = Http::start_in(spinning(""));
+    check(&mut Client::http(&server, Old, json!({})), server.process());
+}
+
+#[test]
+fn a_cancellation_of_what_is_not_running_changes_nothing() {
+    let mut client = Client::inside(spinning(""), Old, json!({}));
+    let id = client.start("echo", json!({ "text": "hi" }));
+    client.answer(id);
+    for request in [json!(id), json!(4711), json!("nobody"), json!(-1)] {
+        client.notify("notifications/cancelled", json!({ "requestId": request }));
+    }
+    client.notify("notifications/cancelled", json!({}));
+    assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+}
+
+fn begun(revision: Revision, more: &str) -> Client {
+    let mut client = Client::inside(spinning(more), revision, json!({}));
+    for _ in 0..4 {
+        client.start("spin", json!({}));
+    }
+    let process = client.process().child.id();
+    until_it_spins(process);
+    client
+}
+
+#[test]
+fn the_end_of_input_ends_a_server_whose_calls_spin() {
+    for revision in [Old, New] {
+        let mut client = begun(revision, "");
+        client.hang_up();
+        let (status, took) = client.process().end();
+        assert_eq!(status, Some(0));
+        assert!(took < Duration::from_secs(15), "{took:?}");
+    }
+}
+
+#[test]
+fn a_signal_ends_a_server_on_stdio_whose_calls_spin_after_the_grace() {
+    const GRACE: Duration = Duration::from_millis(300);
+    for signal in ["TERM", "INT"] {
+        let mut client = begun(Old, "[serve]\ngrace = '300ms'\n");
+        let process = client.process();
+        process.signal(signal);
+        let (status, took) = process.end();
+        assert_eq!(status, Some(130), "{}", process.said());
+        assert!(took >= GRACE && took < Duration::from_secs(10), "{took:?}");
+        assert!(process.said().contains("4 running calls were cancelled"));
+    }
+}

@@ -1,0 +1,306 @@
+//! How a server ends, and how it takes a manifest that changes.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::client::{Client, New, Old, text};
+use crate::common::binary::{Folder, listed};
+use crate::http::{self, Incoming, PATIENCE};
+use crate::server::Http;
+
+fn served(more: &str) -> Folder {
+    Folder::with(manifest(&["conformance", "echo"], more))
+}
+
+fn manifest(guests: &[&str], more: &str) -> String {
+    let plugins: Vec<String> = guests.iter().map(|name| listed(name)).collect();
+    plugins.concat() + more
+}
+
+/// A call that runs for a while, and does when this returns.
+#[track_caller]
+fn running(client: &mut Client) -> u64 {
+    client.meta = json!({ "progressToken": "p" });
+    let id = client.start("many_progress", json!({ "n": 500_000 }));
+    client.meta = json!({});
+    client.told("notifications/progress");
+    id
+}
+
+#[track_caller]
+fn is_answered(client: &mut Client, id: u64) {
+    let answer = client.answer(id);
+    assert_eq!(text(&answer["result"]), "reported 1000002 times");
+}
+
+/// Waits until nobody can connect any more.
+#[track_caller]
+fn until_it_drains(server: &Http) {
+    let start = Instant::now();
+    while TcpStream::connect(server.address()).is_ok() {
+        assert!(start.elapsed() < PATIENCE, "it takes connections for ever");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_server_that_is_told_to_end_answers_what_runs_and_takes_nothing_more() {
+    for revision in [Old, New] {
+        let mut server = Http::start_in(served("[serve]\ngrace = '60s'\n"));
+        let ready = http::ask(server.address(), "GET /readyz", &[], "");
+        assert_eq!((ready.status, &*ready.body), (200, "ok\n"));
+        let mut client = Client::http(&server, revision, json!({}));
+        let id = running(&mut client);
+        // Requests that have begun to come, and are not whole.
+        let mut late = ["POST /mcp", "GET /readyz"].map(|request| {
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let head = format!("{request} HTTP/1.1\r\nHost: {}\r\n", server.address());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        });
+        // It has read them once it answers what came later.
+        assert_eq!(
+            http::ask(server.address(), "GET /healthz", &[], "").status,
+            200
+        );
+        server.signal("TERM");
+        until_it_drains(&server);
+        for stream in &mut late {
+            stream.write_all(b"Content-Length: 0\r\n\r\n").unwrap();
+            let reply = Incoming::read(stream.try_clone().unwrap()).unwrap();
+            assert_eq!(reply.status, 503);
+        }
+        is_answered(&mut client, id);
+        let (status, _) = server.end();
+        assert_eq!(status, Some(0), "{}", server.said());
+    }
+}
+
+#[test]
+fn a_call_that_goes_on_after_the_grace_is_cancelled_and_the_status_says_so() {
+    for revision in [Old, New] {
+        let mut server = Http::start_in(served("[serve]\ngrace = '300ms'\n"));
+        let mut client = Client::http(&server, revision, json!({}));
+        // They are taken in order: both run once that is answered.
+        let ids = [0, 1].map(|_| client.start("spin", json!({})));
+        running(&mut client);
+        server.signal("TERM");
+        let (status, took) = server.end();
+        assert_eq!(status, Some(130), "{}", server.said());
+        assert!(took < Duration::from_secs(15), "{took:?}");
+        assert!(
+            server.said().contains("were cancelled"),
+            "{}",
+            server.said()
+        );
+        for id in ids {
+            let answer = client.answer(id);
+            assert_eq!(
+                answer["result"]["_meta"]["error"]["code"], "cancelled",
+                "{answer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_server_on_stdio_that_is_told_to_end_answers_what_runs_and_starts_nothing_more() {
+    for revision in [Old, New] {
+        let mut client = Client::inside(served("[serve]\ngrace = '60s'\n"), revision, json!({}));
+        let id = running(&mut client);
+        client.process().signal("TERM");
+        // From when it has the signal on, calls are refused.
+        let start = Instant::now();
+        let refused = loop {
+            let late = client.start("echo", json!({ "text": "late" }));
+            let answer = client.answer(late);
+            if let Some(error) = answer.get("error") {
+                break error.clone();
+            }
+            assert!(start.elapsed() < PATIENCE, "it goes on");
+        };
+        assert!(
+            refused["message"]
+                .as_str()
+                .unwrap()
+                .contains("shutting down"),
+            "{refused}"
+        );
+        is_answered(&mut client, id);
+        let (status, _) = client.process().end();
+        assert_eq!(status, Some(0), "{}", client.process().said());
+    }
+}
+
+#[test]
+fn an_idle_server_ends_at_once_though_sessions_and_streams_are_open() {
+    let mut server = Http::start_in(served("[serve]\ngrace = '60s'\n"));
+    let mut session = Client::http(&server, Old, json!({}));
+    session.listen();
+    let mut stream = Client::http(&server, New, json!({}));
+    listen(&mut stream);
+    server.signal("TERM");
+    let (status, took) = server.end();
+    assert_eq!(status, Some(0), "{}", server.said());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+/// Has a client told of changed lists, however that is done.
+#[track_caller]
+fn listen(client: &mut Client) {
+    match client.revision {
+        Old => client.listen(),
+        New => {
+            let filter = json!({ "toolsListChanged": true, "promptsListChanged": true });
+            client.request("subscriptions/listen", json!({ "notifications": filter }));
+            client.told("notifications/subscriptions/acknowledged");
+        }
+    }
+}
+
+fn names(client: &mut Client) -> Vec<String> {
+    let tools = client.result("tools/list", json!({}))["tools"].take();
+    let tools = tools.as_array().unwrap().iter();
+    tools
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+const CHANGED: &str = "notifications/tools/list_changed";
+
+/// Both transports by both kinds of protocol: the client, where its manifest is, and how the server is
+/// told to look.
+fn everywhere(check: impl Fn(&mut Client, &Folder, &dyn Fn(), &dyn Fn() -> String)) {
+    for revision in [Old, New] {
+        let folder = served("");
+        let mut client = Client::stdio(&folder, revision, json!({}));
+        listen(&mut client);
+        let (process, said) = client.process().handle();
+        check(
+            &mut client,
+            &folder,
+            &|| crate::server::signal(process, "HUP"),
+            &|| crate::server::said(&said),
+        );
+        let server = Http::start_in(served(""));
+        let mut client = Client::http(&server, revision, json!({}));
+        listen(&mut client);
+        check(
+            &mut client,
+            &server.folder,
+            &|| server.signal("HUP"),
+            &|| server.said(),
+        );
+    }
+}
+
+#[test]
+fn a_new_tool_is_told_and_there_and_one_that_is_gone_is_answered_to_its_end() {
+    everywhere(|client, folder, reload, _| {
+        let before = names(client);
+        assert!(!before.contains(&"calculate".to_owned()));
+        let id = running(client);
+        folder.write("toolhost.toml", manifest(&["calculator", "echo"], ""));
+        reload();
+        client.told(CHANGED);
+        let after = names(client);
+        assert!(after.contains(&"calculate".to_owned()), "{after:?}");
+        assert!(!after.contains(&"many_progress".to_owned()), "{after:?}");
+        let params = json!({ "name": "many_progress", "arguments": { "n": 1 } });
+        assert_eq!(client.error("tools/call", params)["code"], -32602);
+        // Of the host that it was begun with.
+        is_answered(client, id);
+        let result = client.text("calculate", json!({ "expression": "6 * 7" }));
+        assert!(result.contains("42"), "{result}");
+    });
+}
+
+#[test]
+fn a_manifest_that_cannot_be_loaded_changes_nothing_and_is_complained_about() {
+    everywhere(|client, folder, reload, said| {
+        let before = names(client);
+        for (broken, why) in [
+            ("[plugin.echo\n", "toolhost.toml"),
+            ("[plugin.gone]\npath = 'gone.wasm'\n", "gone.wasm"),
+            ("[serve]\npage-sise = 7\n", "page-sise"),
+        ] {
+            folder.write("toolhost.toml", broken);
+            reload();
+            let start = Instant::now();
+            while !said().contains(why) {
+                assert!(start.elapsed() < PATIENCE, "{why}: {}", said());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            assert_eq!(names(client), before);
+            assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+        }
+        assert_eq!(client.so_far(CHANGED), [Value::Null; 0]);
+        assert!(said().contains("what was loaded stays"), "{}", said());
+        // It recovers.
+        folder.write("toolhost.toml", manifest(&["calculator"], ""));
+        reload();
+        client.told(CHANGED);
+        assert!(names(client).contains(&"calculate".to_owned()));
+    });
+}
+
+#[test]
+fn a_manifest_that_changes_is_loaded_without_a_signal() {
+    let folder = served("");
+    let mut client = Client::stdio(&folder, Old, json!({}));
+    folder.write(
+        "toolhost.toml",
+        manifest(&["calculator", "echo"], "[prompt.p]\ntext = 'x'\n"),
+    );
+    client.told(CHANGED);
+    client.told("notifications/prompts/list_changed");
+    assert!(names(&mut client).contains(&"calculate".to_owned()));
+    let prompts = client.result("prompts/list", json!({}));
+    assert_eq!(prompts["prompts"], json!([{ "name": "p" }]));
+}
+
+#[test]
+fn tokens_are_those_of_the_manifest_that_was_loaded_last() {
+    let tokens = |names: &[&str]| {
+        let tables = names.iter().map(|name| {
+            let digest = Sha256::digest(format!("th_{name}"));
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("[serve.auth.tokens.{name}]\nsha256 = '{digest}'\n")
+        });
+        manifest(&["echo"], &tables.collect::<String>())
+    };
+    let server = Http::start_in(Folder::with(tokens(&["stays", "goes"])));
+    let status = |token: &str, session: Option<&str>| {
+        let bearer = format!("Bearer {token}");
+        let mut headers = vec![
+            ("Authorization", &*bearer),
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+            ("MCP-Protocol-Version", "2025-11-25"),
+        ];
+        headers.extend(session.map(|session| ("Mcp-Session-Id", session)));
+        let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }).to_string();
+        http::ask(server.address(), "POST /mcp", &headers, &ping).status
+    };
+    let mut stays = Client::http_as(&server, Old, json!({}), Some("th_stays"));
+    let goes = Client::http_as(&server, Old, json!({}), Some("th_goes"));
+    assert_eq!(status("th_comes", None), 401);
+    assert_eq!(status("th_goes", Some(goes.session())), 200);
+    server
+        .folder
+        .write("toolhost.toml", tokens(&["stays", "comes"]));
+    server.signal("HUP");
+    let start = Instant::now();
+    while status("th_goes", Some(goes.session())) != 401 {
+        assert!(start.elapsed() < PATIENCE, "its token is taken for ever");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(stays.text("echo", json!({ "text": "hi" })), "hi");
+    let mut comes = Client::http_as(&server, Old, json!({}), Some("th_comes"));
+    assert_eq!(comes.text("echo", json!({ "text": "hi" })), "hi");
+}
