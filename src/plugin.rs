@@ -1,6 +1,7 @@
 //! A plugin: loaded once, called many times, each call in an instance of its own. An MCP server takes
 //! its place where tools come from one.
 
+mod backend;
 mod call;
 pub(crate) mod component;
 mod convert;
@@ -29,14 +30,14 @@ use crate::limits::{Limit, Limits};
 use crate::manifest::{McpConfig, PluginConfig};
 use crate::permissions::Secret;
 use crate::prompt::{Completing, FilledPrompt, Suggestions};
-#[cfg(feature = "mcp")]
-use crate::remote::Server;
 use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::Schema;
 use crate::tool::{Tool, ToolCall};
 use crate::watch::CallContext;
-use call::Ended;
+#[cfg(feature = "mcp")]
+pub(crate) use backend::Server;
+use backend::{Backend, Component};
 #[cfg(feature = "mcp")]
 pub(crate) use call::{End, Meter, output_limit, stopped, until};
 pub(crate) use call::{Payload, Served};
@@ -57,26 +58,6 @@ pub(crate) struct Plugin {
     backend: Backend,
 }
 
-/// What serves a plugin's calls.
-enum Backend {
-    Component(Box<Component>),
-    #[cfg(feature = "mcp")]
-    Server(Server),
-}
-
-/// A component that is ready to be instantiated.
-pub(crate) struct Component {
-    /// The SHA-256 digest of its file, in hexadecimal.
-    sha256: Arc<str>,
-    /// What it imports, such as `wasi:cli/environment@0.2.6`.
-    pub(crate) imports: Vec<String>,
-    /// The permissions that it can make use of, as the manifest has them.
-    pub(crate) usable: Vec<&'static str>,
-    pre: PluginPre<Sandbox>,
-    exported: Exported,
-    grants: Arc<Grants>,
-}
-
 /// A call's turn to run.
 pub(crate) struct Turn<'t> {
     /// What its deadline counts from.
@@ -89,10 +70,10 @@ pub(crate) struct PluginTool {
     /// As the model sees it.
     pub(crate) tool: Tool,
     /// As the plugin has it, without the manifest's prefix.
-    own_name: String,
+    pub(crate) own_name: String,
     schema: Schema,
     /// Of its structured output.
-    output: Option<Schema>,
+    pub(crate) output: Option<Schema>,
 }
 
 /// A plugin that is compiled and linked, and has not yet run.
@@ -331,7 +312,11 @@ impl PluginTool {
 impl Plugin {
     /// The tools of an MCP server.
     #[cfg(feature = "mcp")]
-    pub(crate) fn of_server(config: PluginConfig, server: Server, tools: Vec<PluginTool>) -> Self {
+    pub(crate) fn of_server(
+        config: PluginConfig,
+        server: Box<dyn Server>,
+        tools: Vec<PluginTool>,
+    ) -> Self {
         Plugin {
             permits: config.max_concurrency.map(Semaphore::new),
             config,
@@ -345,7 +330,6 @@ impl Plugin {
     pub(crate) fn component(&self) -> Option<&Component> {
         match &self.backend {
             Backend::Component(component) => Some(component),
-            #[cfg(feature = "mcp")]
             Backend::Server(_) => None,
         }
     }
@@ -354,7 +338,6 @@ impl Plugin {
     pub(crate) fn server(&self) -> Option<&McpConfig> {
         match &self.backend {
             Backend::Component(_) => None,
-            #[cfg(feature = "mcp")]
             Backend::Server(server) => Some(server.config()),
         }
     }
@@ -384,8 +367,7 @@ impl Plugin {
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         match &self.backend {
             Backend::Component(component) => component.grants.secrets.values().collect::<Vec<_>>(),
-            #[cfg(feature = "mcp")]
-            Backend::Server(server) => server.secrets().collect(),
+            Backend::Server(server) => server.secrets(),
         }
         .into_iter()
     }
@@ -407,11 +389,7 @@ impl Plugin {
                 };
                 component.call(request, tool, limits, turn).await
             }
-            #[cfg(feature = "mcp")]
-            Backend::Server(server) => {
-                let schema = tool.output.as_ref();
-                server.call(&tool.own_name, &arguments, schema, turn).await
-            }
+            Backend::Server(server) => server.call(tool, arguments, turn).await,
         }
     }
 
@@ -534,43 +512,6 @@ impl Plugin {
         };
         let ended = component.run(limits, turn, run).await;
         ended.into_served(limits, |found| Ok(offers::suggestions(found)))
-    }
-}
-
-impl Component {
-    async fn call(
-        &self,
-        request: wit::Call,
-        tool: &PluginTool,
-        limits: &Limits,
-        turn: Turn<'_>,
-    ) -> Served {
-        let run = async |store: &mut Store<Sandbox>| {
-            let plugin = self.pre.instantiate_async(&mut *store).await?;
-            let tools = plugin.toolhost_plugin_tools();
-            tools.call_call_tool(store, &request).await
-        };
-        let ended = self.run(limits, turn, run).await;
-        ended.into_served(limits, |output| {
-            convert::output(output, tool.output.as_ref())
-        })
-    }
-
-    async fn run<R>(
-        &self,
-        limits: &Limits,
-        turn: Turn<'_>,
-        run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
-    ) -> Ended<R> {
-        call::in_sandbox(
-            self.pre.engine(),
-            &self.grants,
-            turn.journal,
-            limits.deadline(turn.start),
-            turn.cancel,
-            run,
-        )
-        .await
     }
 }
 

@@ -8,6 +8,7 @@ mod answer;
 mod connection;
 mod listing;
 mod process;
+mod settings;
 mod stdio;
 #[expect(
     deprecated,
@@ -15,12 +16,11 @@ mod stdio;
 )]
 mod tap;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue};
+use futures_util::future::BoxFuture;
 use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ErrorData};
 use rmcp::service::{PeerRequestOptions, RequestHandle};
 use rmcp::{RoleClient, ServiceError};
@@ -29,15 +29,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{CallError, Diagnostic};
 use crate::limits::{ByteSize, Limits, seconds};
-use crate::manifest::{McpConfig, McpTransport, PluginConfig};
-use crate::mask::Mask;
-use crate::permissions::{Secret, SecretSource};
-use crate::plugin::{End, Meter, Plugin, Served, Turn, output_limit, stopped, until};
+use crate::manifest::{McpConfig, PluginConfig};
+use crate::permissions::Secret;
+use crate::plugin::{End, Meter, Plugin, PluginTool, Served, Turn, output_limit, stopped, until};
 use crate::sandbox::Journal;
-use crate::schema::Schema;
 use crate::tool::Output;
 use connection::{Connection, shown};
 pub use process::kill_mcp_servers;
+use settings::Settings;
 
 /// A server that ends sooner after its start is not started again at once.
 const STEADY: Duration = Duration::from_secs(10);
@@ -45,17 +44,8 @@ const STEADY: Duration = Duration::from_secs(10);
 /// The longest that a server which keeps ending is left alone.
 const MOST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// What the manifest says of a server, with the values of its secrets.
-struct Settings {
-    config: McpConfig,
-    secrets: BTreeMap<String, Secret>,
-    token: Option<Secret>,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    mask: Mask,
-}
-
 /// A server whose tools are known.
-pub(crate) struct Server {
+struct Server {
     settings: Arc<Settings>,
     state: Arc<Mutex<State>>,
     /// Ends a start that nobody waits for any more.
@@ -116,89 +106,36 @@ pub(crate) async fn load(config: McpConfig, manifest: &Path) -> Result<Plugin, V
         closing,
         settings,
     };
-    Ok(Plugin::of_server(as_plugin, server, tools))
+    Ok(Plugin::of_server(as_plugin, Box::new(server), tools))
 }
 
-impl Settings {
-    fn new(config: McpConfig, manifest: &Path) -> Result<Settings, Vec<Diagnostic>> {
-        let mut problems = Vec::new();
-        let mut problem = |message: String| {
-            problems.push(Diagnostic::new(manifest, config.at, message));
-        };
-        let mut read = |what: &str, source: &SecretSource| match source.read() {
-            Ok(secret) => Some(secret),
-            Err(error) => {
-                problem(format!("{what} of `mcp.{}`{error}", config.name));
-                None
-            }
-        };
-        let mut secrets = BTreeMap::new();
-        for (name, source) in &config.secrets {
-            if let Some(secret) = read(&format!("secret `{name}`"), source) {
-                secrets.insert(name.clone(), secret);
-            }
-        }
-        let (mut token, mut headers) = (None, Vec::new());
-        if let McpTransport::Url {
-            token: source,
-            headers: wanted,
-            ..
-        } = &config.transport
-        {
-            token = source.as_ref().and_then(|source| read("the token", source));
-            for header in wanted {
-                let value = header.value(|name| secrets.get(name).map(Secret::reveal));
-                match value {
-                    Ok(value) => headers.push((header.name().clone(), value)),
-                    // Of one that lacks its secret it is said already.
-                    Err(_) if header.secrets().any(|name| !secrets.contains_key(name)) => {}
-                    Err(error) => {
-                        problem(format!("header {header} of `mcp.{}`: {error}", config.name));
-                    }
-                }
-            }
-        }
-        let mask = Mask::new(secrets.values().chain(&token)).unwrap_or_else(|error| {
-            problem(error);
-            Mask::default()
-        });
-        match problems[..] {
-            [] => Ok(Settings {
-                config,
-                secrets,
-                token,
-                headers,
-                mask,
-            }),
-            _ => Err(problems),
-        }
+impl crate::plugin::Server for Server {
+    fn config(&self) -> &McpConfig {
+        &self.settings.config
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        let secrets = self.settings.secrets.values();
+        secrets.chain(&self.settings.token).collect()
+    }
+
+    fn call<'c>(
+        &'c self,
+        tool: &'c PluginTool,
+        arguments: String,
+        turn: Turn<'c>,
+    ) -> BoxFuture<'c, Served> {
+        Box::pin(self.serve(tool, arguments, turn))
     }
 }
 
 impl Server {
-    pub(crate) fn config(&self) -> &McpConfig {
-        &self.settings.config
-    }
-
-    /// What must not be seen of it.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.settings.secrets.values().chain(&self.settings.token)
-    }
-
-    /// Serves one call of the tool that the server has by that name. Whatever the server does, it ends
-    /// at its deadline.
-    pub(crate) async fn call(
-        &self,
-        tool: &str,
-        arguments: &str,
-        output: Option<&Schema>,
-        turn: Turn<'_>,
-    ) -> Served {
+    async fn serve(&self, tool: &PluginTool, arguments: String, turn: Turn<'_>) -> Served {
         let limits = &self.settings.config.limits;
         let deadline = limits.deadline(turn.start);
         let journal = turn.journal;
         let mut meter = Meter::new(None);
-        let asked = self.ask(tool, arguments, output, &journal);
+        let asked = self.ask(tool, &arguments, &journal);
         let outcome = match until(deadline, turn.cancel, &journal, &mut meter, asked).await {
             End::Itself(outcome) => outcome,
             End::Stopped(stop) => Err(stopped(stop, limits)),
@@ -214,16 +151,15 @@ impl Server {
 
     async fn ask(
         &self,
-        tool: &str,
+        tool: &PluginTool,
         arguments: &str,
-        output: Option<&Schema>,
         journal: &Journal,
     ) -> Result<Output, CallError> {
         let limits = &self.settings.config.limits;
         let connection = self.connection().await;
         let connection = connection.map_err(|message| CallError::Failed { message })?;
         let arguments = serde_json::from_str(arguments).map_err(CallError::internal)?;
-        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let params = CallToolRequestParams::new(tool.own_name.clone()).with_arguments(arguments);
         let mut request = CallToolRequest::new(params);
         request.extensions.insert(journal.clone());
         let request = ClientRequest::CallToolRequest(request);
@@ -234,7 +170,7 @@ impl Server {
             Err(error) => return Err(self.failure(error, &connection).await),
         };
         match answer.wait().await {
-            Ok(result) => answer::output(result, output, limits),
+            Ok(result) => answer::output(result, tool.output.as_ref(), limits),
             Err(error) => Err(self.failure(error, &connection).await),
         }
     }

@@ -18,8 +18,8 @@ use rmcp::{ClientHandler, Peer, RoleClient};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::Settings;
 use super::process::Process;
+use super::settings::Settings;
 use super::stdio::Lines;
 use super::tap::Tap;
 use crate::http_client::http_client;

@@ -6,7 +6,7 @@ use std::path::Path;
 use rmcp::model as mcp;
 use serde_json::Value;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::error::{Diagnostic, similar};
 use crate::plugin::{PluginTool, is_tool_name};
 use crate::tool::{Annotations, Icon, Tool};

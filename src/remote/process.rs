@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWrite, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::manifest::McpTransport;
 
 /// What a command gets of our own environment: what programs need to be found, to find their files

@@ -1,0 +1,79 @@
+//! A server's section of the manifest, with the values of its secrets.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::error::Diagnostic;
+use crate::manifest::{McpConfig, McpTransport};
+use crate::mask::Mask;
+use crate::permissions::{Secret, SecretSource};
+
+/// What the manifest says of a server, with the values of its secrets.
+pub(super) struct Settings {
+    pub(super) config: McpConfig,
+    pub(super) secrets: BTreeMap<String, Secret>,
+    pub(super) token: Option<Secret>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) mask: Mask,
+}
+
+impl Settings {
+    /// # Errors
+    ///
+    /// Every secret that cannot be had, and every header that it makes none.
+    pub(super) fn new(config: McpConfig, manifest: &Path) -> Result<Settings, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        let mut problem = |message: String| {
+            problems.push(Diagnostic::new(manifest, config.at, message));
+        };
+        let mut read = |what: &str, source: &SecretSource| match source.read() {
+            Ok(secret) => Some(secret),
+            Err(error) => {
+                problem(format!("{what} of `mcp.{}`{error}", config.name));
+                None
+            }
+        };
+        let mut secrets = BTreeMap::new();
+        for (name, source) in &config.secrets {
+            if let Some(secret) = read(&format!("secret `{name}`"), source) {
+                secrets.insert(name.clone(), secret);
+            }
+        }
+        let (mut token, mut headers) = (None, Vec::new());
+        if let McpTransport::Url {
+            token: source,
+            headers: wanted,
+            ..
+        } = &config.transport
+        {
+            token = source.as_ref().and_then(|source| read("the token", source));
+            for header in wanted {
+                let value = header.value(|name| secrets.get(name).map(Secret::reveal));
+                match value {
+                    Ok(value) => headers.push((header.name().clone(), value)),
+                    // Of one that lacks its secret it is said already.
+                    Err(_) if header.secrets().any(|name| !secrets.contains_key(name)) => {}
+                    Err(error) => {
+                        problem(format!("header {header} of `mcp.{}`: {error}", config.name));
+                    }
+                }
+            }
+        }
+        let mask = Mask::new(secrets.values().chain(&token)).unwrap_or_else(|error| {
+            problem(error);
+            Mask::default()
+        });
+        match problems[..] {
+            [] => Ok(Settings {
+                config,
+                secrets,
+                token,
+                headers,
+                mask,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
