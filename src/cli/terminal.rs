@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 /// Where somebody can read questions and type answers.
@@ -33,22 +33,28 @@ impl Terminal {
         is_open.then_some(Terminal { lines, drawn })
     }
 
-    /// Waits until nobody else is asked.
+    /// Waits until nobody else is asked. What moves on the terminal stands still meanwhile: it would be
+    /// drawn over the question.
     pub(super) async fn dialog(&self) -> Dialog {
-        Dialog {
-            lines: self.lines.clone().lock_owned().await,
-            drawn: self.drawn.clone(),
-        }
+        let lines = self.lines.clone().lock_owned().await;
+        let drawn = self.drawn.clone();
+        let _ = drawn.clear();
+        drawn.set_draw_target(ProgressDrawTarget::hidden());
+        Dialog { lines, drawn }
+    }
+}
+
+impl Drop for Dialog {
+    fn drop(&mut self) {
+        self.drawn.set_draw_target(ProgressDrawTarget::stderr());
     }
 }
 
 impl Dialog {
     /// Writes text as it is.
     pub(super) fn say(&self, text: &str) {
-        self.drawn.suspend(|| {
-            let mut out = io::stderr().lock();
-            let _ = write!(out, "{text}").and_then(|()| out.flush());
-        });
+        let mut out = io::stderr().lock();
+        let _ = write!(out, "{text}").and_then(|()| out.flush());
     }
 
     /// What is typed next; `None` at the end of input.
