@@ -12,7 +12,7 @@ use super::json::Detail;
 use super::{
     Answer, NameRule, Names, Wire, arguments, array, document, label, object, raw, string,
 };
-use crate::tool::{Annotations, Content, Media, ResourceBody, Tool, ToolCall};
+use crate::tool::{Annotations, Content, Icon, Media, ResourceBody, Tool, ToolCall};
 
 pub(super) struct Mcp;
 
@@ -23,6 +23,8 @@ struct Declaration<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a str>,
     description: &'a str,
+    #[serde(skip_serializing_if = "<[Icon]>::is_empty")]
+    icons: &'a [Icon],
     input_schema: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_schema: Option<&'a Value>,
@@ -100,6 +102,7 @@ impl Wire for Mcp {
             name: names.wire(&tool.name),
             title: tool.title.as_deref(),
             description: &tool.description,
+            icons: &tool.icons,
             input_schema: &tool.input_schema,
             output_schema: tool.output_schema.as_ref(),
             annotations: annotations(&tool.annotations),
