@@ -219,7 +219,16 @@ impl Compiled {
         listed: Vec<wit_resources::Template>,
     ) -> Result<Vec<ResourceTemplate>, Vec<Diagnostic>> {
         self.check_count(listed.len(), "resource templates")?;
-        Ok(listed.into_iter().map(offers::template).collect())
+        let templates = listed.into_iter().map(|listed| {
+            let template = offers::template(listed);
+            template.check().map_err(|problem| {
+                let name = template.name.chars().take(100).collect::<String>();
+                let message = format!("offers a resource template named {name:?} that {problem}");
+                vec![Diagnostic::new(&self.config.path, None, message)]
+            })?;
+            Ok(template)
+        });
+        templates.collect()
     }
 
     fn prompts(

@@ -6,6 +6,13 @@ use serde::Serialize;
 
 use crate::tool::{EmbeddedResource, Icon};
 
+/// A longer URI, in bytes, is of no template: what it takes to see grows with both.
+const MAX_URI: usize = 8 << 10;
+
+/// A template may have so many bytes, and so many variables.
+const MAX_TEMPLATE: usize = 2 << 10;
+const MAX_VARIABLES: usize = 16;
+
 /// Something that can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Resource {
@@ -56,49 +63,77 @@ pub struct ResourceTemplate {
 pub type ResourceContents = EmbeddedResource;
 
 impl ResourceTemplate {
-    /// Whether a URI is one of those that the template stands for.
+    /// Whether a URI is one of those that the template stands for. One of more than 8 KiB is not.
     pub fn matches(&self, uri: &str) -> bool {
-        is_match(&self.uri_template, uri)
+        uri.len() <= MAX_URI && is_match(&self.uri_template, uri)
+    }
+
+    /// # Errors
+    ///
+    /// What it has too much of to be matched with every URI that is asked for.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let (variables, _) = pieces(&self.uri_template);
+        let (bytes, variables) = (self.uri_template.len(), variables.len());
+        if bytes > MAX_TEMPLATE {
+            return Err(format!("has {bytes} bytes, and may have {MAX_TEMPLATE}"));
+        }
+        if variables > MAX_VARIABLES {
+            return Err(format!(
+                "has {variables} variables, and may have {MAX_VARIABLES}"
+            ));
+        }
+        Ok(())
     }
 }
 
-/// As globs are matched: each variable takes as little as it can, and the last one that may take more
-/// is gone back to.
-fn is_match(template: &str, uri: &str) -> bool {
-    let mut pieces = Vec::new();
+/// The variables of a template, each with the text before it and whether it takes slashes too, and the
+/// text after the last.
+fn pieces(template: &str) -> (Vec<(&str, bool)>, &str) {
+    let mut variables = Vec::new();
     let mut rest = template;
     while let Some((literal, after)) = rest.split_once('{') {
         let Some((variable, after)) = after.split_once('}') else {
             break;
         };
-        pieces.push((literal, Some(variable.starts_with('+'))));
+        variables.push((literal, variable.starts_with('+')));
         rest = after;
     }
-    pieces.push((rest, None));
-    // Whether the first so many bytes of the URI can be matched by the pieces so far.
-    let mut reached = vec![false; uri.len() + 1];
-    reached[0] = true;
-    for (literal, variable) in pieces {
-        let mut next = vec![false; uri.len() + 1];
-        for start in (0..=uri.len()).filter(|start| reached[*start]) {
-            if uri[start..].starts_with(literal) {
-                next[start + literal.len()] = true;
+    (variables, rest)
+}
+
+/// Goes through the template once, and keeps at which bytes of the URI what it has gone through can
+/// end: no template takes longer than its length times the URI's.
+fn is_match(template: &str, uri: &str) -> bool {
+    let (variables, last) = pieces(template);
+    let mut ends = vec![0];
+    for (literal, any) in variables {
+        let starts: Vec<usize> = ends_of(literal, &ends, uri).collect();
+        let Some(&first) = starts.first() else {
+            return false;
+        };
+        let mut starts = starts.into_iter().peekable();
+        let mut open = false;
+        ends.clear();
+        for (at, c) in uri[first..].char_indices() {
+            let at = first + at;
+            open |= starts.next_if_eq(&at).is_some();
+            open &= any || c != '/';
+            if open {
+                ends.push(at + c.len_utf8());
             }
         }
-        if let Some(any) = variable {
-            let mut ends = vec![false; uri.len() + 1];
-            let mut open = false;
-            for (at, c) in uri.char_indices() {
-                open = (open || next[at]) && (any || c != '/');
-                if open {
-                    ends[at + c.len_utf8()] = true;
-                }
-            }
-            next = ends;
-        }
-        reached = next;
     }
-    reached[uri.len()]
+    ends_of(last, &ends, uri).any(|end| end == uri.len())
+}
+
+/// Where a text ends that begins at one of the places.
+fn ends_of<'t>(
+    text: &'t str,
+    places: &'t [usize],
+    uri: &'t str,
+) -> impl Iterator<Item = usize> + 't {
+    let begins = move |place: &&usize| uri[**place..].starts_with(text);
+    places.iter().filter(begins).map(|place| place + text.len())
 }
 
 #[cfg(test)]
@@ -119,9 +154,38 @@ mod tests {
             ("plain", "plainer", false),
             ("{a}", "ü", true),
             ("a{b", "a{b", true),
+            ("{a}/{+b}-{c}", "1/2/3-4-5", true),
+            ("{a}/{+b}-{c}", "1/2/3-4/5", false),
+            ("{+a}{b}", "1/", false),
+            ("aa{a}aa", "aaaa", false),
+            ("aa{a}aa", "aaaaa", true),
         ];
         for (template, uri, expected) in cases {
             assert_eq!(is_match(template, uri), expected, "{template} {uri}");
         }
+    }
+
+    #[test]
+    fn a_longer_uri_is_of_no_template() {
+        let template = ResourceTemplate {
+            uri_template: "x:{+any}".to_owned(),
+            ..ResourceTemplate::default()
+        };
+        let uri = |bytes: usize| format!("x:{}", "/".repeat(bytes - 2));
+        assert!(template.matches(&uri(MAX_URI)));
+        assert!(!template.matches(&uri(MAX_URI + 1)));
+    }
+
+    #[test]
+    fn the_dearest_template_takes_milliseconds() {
+        let template = ResourceTemplate {
+            uri_template: format!("x:{}!", "{+a}".repeat(MAX_VARIABLES)),
+            ..ResourceTemplate::default()
+        };
+        template.check().unwrap();
+        let uri = format!("x:{}", "/".repeat(MAX_URI - 2));
+        let start = std::time::Instant::now();
+        assert!(!template.matches(&uri));
+        assert!(start.elapsed().as_millis() < 500);
     }
 }

@@ -237,6 +237,15 @@ async fn every_bad_listing_is_refused_for_what_is_wrong_with_it() {
             "listing-illegal-name",
             &["bad name!", "[A-Za-z0-9_-]{1,64}"],
         ),
+        (
+            "listing-long-template",
+            &["template named \"dear\"", "10000 bytes", "2048"],
+        ),
+        (
+            "listing-dear-template",
+            &["template named \"dear\"", "500 variables", "16"],
+        ),
+        ("listing-duplicate-prompt", &["two prompts named `twice`"]),
     ] {
         let message = refused(common::plugin(name)).await.message;
         for words in words {
