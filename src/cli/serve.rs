@@ -187,7 +187,7 @@ fn ended(cancelled: usize) -> Status {
     }
 }
 
-/// Cancelled by SIGTERM, or by the first Ctrl-C; a second one ends the process at once.
+/// Cancelled by SIGTERM, or by Ctrl-C; a second of either ends the process at once.
 fn shutdown_signal(interrupts: super::Interrupts) -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancel = token.clone();
@@ -205,6 +205,7 @@ fn shutdown_signal(interrupts: super::Interrupts) -> anyhow::Result<Cancellation
         }
         #[cfg(not(unix))]
         interrupts.asked().await;
+        interrupts.batch_ends();
         cancel.cancel();
         #[cfg(unix)]
         if terminated.recv().await.is_some() {

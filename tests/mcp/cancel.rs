@@ -166,3 +166,18 @@ fn a_signal_ends_a_server_on_stdio_whose_calls_spin_after_the_grace() {
         assert!(process.said().contains("4 running calls were cancelled"));
     }
 }
+
+#[test]
+fn an_interrupt_after_a_signal_ends_a_server_whose_calls_spin_at_once() {
+    for signal in ["TERM", "INT"] {
+        let mut client = begun(Old, "[serve]\ngrace = '60s'\n");
+        let process = client.process();
+        process.signal(signal);
+        // It has taken that one: signals of two kinds may come in any order.
+        std::thread::sleep(Duration::from_millis(500));
+        process.signal("INT");
+        let (status, took) = process.end();
+        assert_eq!(status, Some(130), "{}", process.said());
+        assert!(took < Duration::from_secs(15), "{took:?}");
+    }
+}
