@@ -184,7 +184,10 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
             (Some(text), None) => OwnBody::Text(text),
             (None, Some(file)) => OwnBody::File(file),
             _ => {
-                source.problem(key.span(), format!("`{path}` needs `text` or `path`"));
+                source.problem(
+                    key.span(),
+                    format!("`{path}` needs either `text` or `path`"),
+                );
                 OwnBody::Text(String::new())
             }
         };
@@ -224,7 +227,10 @@ pub(super) fn read_prompts(table: Table, source: &mut Source) -> Vec<OwnPrompt> 
                 .collect();
         }
         if text.is_some() == table.has("messages") {
-            source.problem(key.span(), format!("`{path}` needs `text` or `messages`"));
+            source.problem(
+                key.span(),
+                format!("`{path}` needs either `text` or `messages`"),
+            );
         }
         messages.extend(text.map(|text| (Role::User, text)));
         if let Some(arguments) = table.table("arguments", source) {
