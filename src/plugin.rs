@@ -25,12 +25,10 @@ use crate::bindings::toolhost::plugin::types as wit;
 use crate::digest::sha256;
 use crate::engine::Engine;
 use crate::error::{CallError, Diagnostic, similar};
-use crate::input::Resumption;
 use crate::limits::{Limit, Limits};
 use crate::manifest::{McpConfig, PluginConfig};
 use crate::permissions::Secret;
-use crate::prompt::{Completing, FilledPrompt, Suggestions};
-use crate::resource::{Resource, ResourceContents, ResourceTemplate};
+use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::Schema;
 use crate::tool::{Tool, ToolCall};
@@ -401,131 +399,6 @@ impl Plugin {
             Backend::Server(server) => server.call(tool, arguments, turn).await,
         }
     }
-
-    /// Whether it has resources at all.
-    pub(crate) fn has_resources(&self) -> bool {
-        self.exported(|exported| exported.resources.as_ref())
-            .is_some()
-    }
-
-    /// Whether it completes arguments.
-    pub(crate) fn completes(&self) -> bool {
-        self.exported(|exported| exported.completion.as_ref())
-            .is_some()
-    }
-
-    /// Something that it exports beside its tools, if it does.
-    fn exported<T>(
-        &self,
-        export: impl FnOnce(&Exported) -> Option<&T>,
-    ) -> Option<(&Component, &T)> {
-        let component = self.component()?;
-        Some((component, export(&component.exported)?))
-    }
-
-    /// What it lists now.
-    pub(crate) async fn list_resources(&self, turn: Turn<'_>) -> Served<Vec<Resource>> {
-        let limits = &self.config.limits;
-        let Some((component, pre)) = self.exported(|exported| exported.resources.as_ref()) else {
-            return Served::refused(no_such("resources"));
-        };
-        let run = async |store: &mut Store<Sandbox>| {
-            let plugin = pre.instantiate_async(&mut *store).await?;
-            let resources = plugin.toolhost_plugin_resources();
-            resources.call_list_resources(store).await
-        };
-        let ended = component.run(limits, turn, run).await;
-        ended.into_served(limits, |listed| {
-            Ok(listed.into_iter().map(offers::resource).collect())
-        })
-    }
-
-    pub(crate) async fn read_resource(
-        &self,
-        uri: &str,
-        resumed: Option<Resumption>,
-        turn: Turn<'_>,
-    ) -> Served<Vec<ResourceContents>> {
-        let limits = &self.config.limits;
-        let Some((component, pre)) = self.exported(|exported| exported.resources.as_ref()) else {
-            return Served::refused(no_such("resources"));
-        };
-        let request = wit_resources::Read {
-            uri: uri.to_owned(),
-            resumed: resumed.map(questions::resumption),
-        };
-        let run = async |store: &mut Store<Sandbox>| {
-            let plugin = pre.instantiate_async(&mut *store).await?;
-            let resources = plugin.toolhost_plugin_resources();
-            resources.call_read_resource(store, &request).await
-        };
-        let ended = component.run(limits, turn, run).await;
-        ended.into_served(limits, |contents| {
-            Ok(contents.into_iter().map(convert::embedded).collect())
-        })
-    }
-
-    pub(crate) async fn resource_version(&self, uri: &str, turn: Turn<'_>) -> Served<String> {
-        let limits = &self.config.limits;
-        let Some((component, pre)) = self.exported(|exported| exported.resources.as_ref()) else {
-            return Served::refused(no_such("resources"));
-        };
-        let run = async |store: &mut Store<Sandbox>| {
-            let plugin = pre.instantiate_async(&mut *store).await?;
-            let resources = plugin.toolhost_plugin_resources();
-            resources.call_resource_version(store, uri).await
-        };
-        let ended = component.run(limits, turn, run).await;
-        ended.into_served(limits, Ok)
-    }
-
-    pub(crate) async fn get_prompt(
-        &self,
-        prompt: &PluginPrompt,
-        arguments: Vec<(String, String)>,
-        resumed: Option<Resumption>,
-        turn: Turn<'_>,
-    ) -> Served<FilledPrompt> {
-        let limits = &self.config.limits;
-        let Some((component, pre)) = self.exported(|exported| exported.prompts.as_ref()) else {
-            return Served::refused(no_such("prompts"));
-        };
-        let request = wit_prompts::Get {
-            name: prompt.own_name.clone(),
-            arguments,
-            resumed: resumed.map(questions::resumption),
-        };
-        let run = async |store: &mut Store<Sandbox>| {
-            let plugin = pre.instantiate_async(&mut *store).await?;
-            let prompts = plugin.toolhost_plugin_prompts();
-            prompts.call_get_prompt(store, &request).await
-        };
-        let ended = component.run(limits, turn, run).await;
-        ended.into_served(limits, |filled| Ok(offers::filled(filled)))
-    }
-
-    pub(crate) async fn complete(
-        &self,
-        request: Completing,
-        turn: Turn<'_>,
-    ) -> Served<Suggestions> {
-        let limits = &self.config.limits;
-        let Some((component, pre)) = self.exported(|exported| exported.completion.as_ref()) else {
-            return Served::refused(no_such("completions"));
-        };
-        let request = offers::completing(request, &self.config.prefix);
-        let run = async |store: &mut Store<Sandbox>| {
-            let plugin = pre.instantiate_async(&mut *store).await?;
-            let completion = plugin.toolhost_plugin_completion();
-            completion.call_complete(store, &request).await
-        };
-        let ended = component.run(limits, turn, run).await;
-        ended.into_served(limits, |found| Ok(offers::suggestions(found)))
-    }
-}
-
-fn no_such(what: &str) -> CallError {
-    CallError::internal(format!("the plugin has no {what}"))
 }
 
 fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), Diagnostic> {

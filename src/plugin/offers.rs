@@ -1,17 +1,22 @@
 //! What a plugin may offer beside tools: resources, prompts and completion.
 
+use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
+use super::backend::Component;
 use super::component::{PLUGIN_PACKAGE, PLUGIN_VERSION};
-use super::{convert, questions};
+use super::{Payload, Plugin, Served, Turn, convert, questions};
 use crate::bindings::completion::CompletionProviderPre;
 use crate::bindings::completion::exports::toolhost::plugin::completion as wit_completion;
 use crate::bindings::prompts::PromptProviderPre;
 use crate::bindings::prompts::exports::toolhost::plugin::prompts as wit_prompts;
 use crate::bindings::resources::ResourceProviderPre;
 use crate::bindings::resources::exports::toolhost::plugin::resources as wit_resources;
+use crate::bindings::toolhost::plugin::types as wit;
+use crate::error::CallError;
+use crate::input::Resumption;
 use crate::prompt::{Completing, FilledPrompt, Prompt, PromptArgument, Subject, Suggestions};
-use crate::resource::{Resource, ResourceTemplate};
+use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::sandbox::Sandbox;
 
 /// What it exports beside its tools, ready to be instantiated.
@@ -61,6 +66,132 @@ impl Exported {
     }
 }
 
+impl Plugin {
+    /// Whether it has resources at all.
+    pub(crate) fn has_resources(&self) -> bool {
+        self.exported(|exported| exported.resources.as_ref())
+            .is_some()
+    }
+
+    /// Whether it completes arguments.
+    pub(crate) fn completes(&self) -> bool {
+        self.exported(|exported| exported.completion.as_ref())
+            .is_some()
+    }
+
+    /// Something that it exports beside its tools, if it does.
+    fn exported<T>(
+        &self,
+        export: impl FnOnce(&Exported) -> Option<&T>,
+    ) -> Option<(&Component, &T)> {
+        let component = self.component()?;
+        Some((component, export(&component.exported)?))
+    }
+
+    /// What it lists now.
+    pub(crate) async fn list_resources(&self, turn: Turn<'_>) -> Served<Vec<Resource>> {
+        let ask = async |resources: &wit_resources::Guest, store: &mut Store<Sandbox>| {
+            resources.call_list_resources(store).await
+        };
+        let convert = |listed: Vec<_>| listed.into_iter().map(resource).collect();
+        self.of_resources(turn, ask, convert).await
+    }
+
+    pub(crate) async fn read_resource(
+        &self,
+        uri: &str,
+        resumed: Option<Resumption>,
+        turn: Turn<'_>,
+    ) -> Served<Vec<ResourceContents>> {
+        let request = wit_resources::Read {
+            uri: uri.to_owned(),
+            resumed: resumed.map(questions::resumption),
+        };
+        let ask = async |resources: &wit_resources::Guest, store: &mut Store<Sandbox>| {
+            resources.call_read_resource(store, &request).await
+        };
+        let convert = |contents: Vec<_>| contents.into_iter().map(convert::embedded).collect();
+        self.of_resources(turn, ask, convert).await
+    }
+
+    pub(crate) async fn resource_version(&self, uri: &str, turn: Turn<'_>) -> Served<String> {
+        let ask = async |resources: &wit_resources::Guest, store: &mut Store<Sandbox>| {
+            resources.call_resource_version(store, uri).await
+        };
+        self.of_resources(turn, ask, |version| version).await
+    }
+
+    /// Asks its resources for something.
+    async fn of_resources<R, T: Payload>(
+        &self,
+        turn: Turn<'_>,
+        ask: impl AsyncFnOnce(
+            &wit_resources::Guest,
+            &mut Store<Sandbox>,
+        ) -> wasmtime::Result<Result<R, wit::Error>>,
+        convert: impl FnOnce(R) -> T,
+    ) -> Served<T> {
+        let limits = &self.config.limits;
+        let Some((component, pre)) = self.exported(|exported| exported.resources.as_ref()) else {
+            return Served::refused(no_such("resources"));
+        };
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = pre.instantiate_async(&mut *store).await?;
+            ask(plugin.toolhost_plugin_resources(), store).await
+        };
+        let ended = component.run(limits, turn, run).await;
+        ended.into_served(limits, |found| Ok(convert(found)))
+    }
+
+    pub(crate) async fn get_prompt(
+        &self,
+        prompt: &PluginPrompt,
+        arguments: Vec<(String, String)>,
+        resumed: Option<Resumption>,
+        turn: Turn<'_>,
+    ) -> Served<FilledPrompt> {
+        let limits = &self.config.limits;
+        let Some((component, pre)) = self.exported(|exported| exported.prompts.as_ref()) else {
+            return Served::refused(no_such("prompts"));
+        };
+        let request = wit_prompts::Get {
+            name: prompt.own_name.clone(),
+            arguments,
+            resumed: resumed.map(questions::resumption),
+        };
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = pre.instantiate_async(&mut *store).await?;
+            let prompts = plugin.toolhost_plugin_prompts();
+            prompts.call_get_prompt(store, &request).await
+        };
+        let ended = component.run(limits, turn, run).await;
+        ended.into_served(limits, |answer| Ok(filled(answer)))
+    }
+
+    pub(crate) async fn complete(
+        &self,
+        request: Completing,
+        turn: Turn<'_>,
+    ) -> Served<Suggestions> {
+        let limits = &self.config.limits;
+        let Some((component, pre)) = self.exported(|exported| exported.completion.as_ref()) else {
+            return Served::refused(no_such("completions"));
+        };
+        let request = completing(request, &self.config.prefix);
+        let run = async |store: &mut Store<Sandbox>| {
+            let plugin = pre.instantiate_async(&mut *store).await?;
+            let completion = plugin.toolhost_plugin_completion();
+            completion.call_complete(store, &request).await
+        };
+        let ended = component.run(limits, turn, run).await;
+        ended.into_served(limits, |found| Ok(suggestions(found)))
+    }
+}
+
+fn no_such(what: &str) -> CallError {
+    CallError::internal(format!("the plugin has no {what}"))
+}
+
 fn is_exported(interface: &str, exports: &[String]) -> Result<bool, String> {
     let prefix = format!("{PLUGIN_PACKAGE}/{interface}@");
     let mut versions = exports
@@ -79,7 +210,7 @@ fn misfit(error: wasmtime::Error) -> String {
     format!("does not fit this host: {error:#}")
 }
 
-pub(super) fn resource(listed: wit_resources::Resource) -> Resource {
+fn resource(listed: wit_resources::Resource) -> Resource {
     Resource {
         uri: listed.uri,
         name: listed.name,
@@ -121,7 +252,7 @@ pub(super) fn prompt(listed: wit_prompts::Prompt, name: String) -> PluginPrompt 
     }
 }
 
-pub(super) fn filled(filled: wit_prompts::Filled) -> FilledPrompt {
+fn filled(filled: wit_prompts::Filled) -> FilledPrompt {
     let messages = filled.messages.into_iter();
     FilledPrompt {
         description: filled.description,
@@ -130,7 +261,7 @@ pub(super) fn filled(filled: wit_prompts::Filled) -> FilledPrompt {
 }
 
 /// As the plugin has it, whose prompts have a prefix.
-pub(super) fn completing(request: Completing, prefix: &str) -> wit_completion::Request {
+fn completing(request: Completing, prefix: &str) -> wit_completion::Request {
     wit_completion::Request {
         of: match request.of {
             Subject::Prompt(name) => {
@@ -145,7 +276,7 @@ pub(super) fn completing(request: Completing, prefix: &str) -> wit_completion::R
     }
 }
 
-pub(super) fn suggestions(suggestions: wit_completion::Suggestions) -> Suggestions {
+fn suggestions(suggestions: wit_completion::Suggestions) -> Suggestions {
     Suggestions {
         values: suggestions.values,
         total: suggestions.total,
