@@ -59,6 +59,14 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
     let server = Server::new(host, ServerInfo::of(&manifest.serve));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
     let shutdown = shutdown_signal(interrupts)?;
+    let mut watch = Watch {
+        session,
+        options: options.host,
+        server: server.clone(),
+        http: None,
+        has_tls: manifest.serve.tls.is_some(),
+        loaded,
+    };
     match options.http {
         None => {
             if std::io::stdin().is_terminal() {
@@ -67,14 +75,6 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
                      --print-config tells it how, --http serves a network"
                 );
             }
-            let watch = Watch {
-                session,
-                options: options.host,
-                server: server.clone(),
-                http: None,
-                has_tls: false,
-                loaded,
-            };
             let _reload = watch.begin();
             stdio(&server, shutdown, grace).await
         }
@@ -84,23 +84,19 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
                 .await
                 .with_context(|| format!("cannot listen on {address}"))?;
             let address = listener.local_addr()?;
-            let scheme = match manifest.serve.tls {
-                Some(_) => "https",
-                None => "http",
-            };
-            eprintln!("listening on {scheme}://{address}/mcp");
-            let watch = Watch {
-                session,
-                options: options.host,
-                server,
-                http: Some((http.clone(), address)),
-                has_tls: manifest.serve.tls.is_some(),
-                loaded,
-            };
+            eprintln!("listening on {}://{address}/mcp", scheme(&manifest));
+            watch.http = Some((http.clone(), address));
             let _reload = watch.begin();
             let cancelled = http.serve(listener, shutdown, grace).await;
             Ok(ended(cancelled))
         }
+    }
+}
+
+fn scheme(manifest: &Manifest) -> &'static str {
+    match manifest.serve.tls {
+        Some(_) => "https",
+        None => "http",
     }
 }
 
@@ -116,10 +112,6 @@ fn print_config(
                 bail!("a client's configuration needs a port: --http with another than 0");
             }
             let serve = &manifest.serve;
-            let scheme = match serve.tls {
-                Some(_) => "https",
-                None => "http",
-            };
             let host = match (address.ip().is_unspecified(), serve.hosts.first()) {
                 (true, Some(host)) => host.to_string(),
                 (true, None) => format!("localhost:{}", address.port()),
@@ -128,7 +120,7 @@ fn print_config(
             let needs_token = serve.auth.is_required();
             clients::Server::http(
                 &manifest.file,
-                format!("{scheme}://{host}/mcp"),
+                format!("{}://{host}/mcp", scheme(manifest)),
                 needs_token,
             )?
         }

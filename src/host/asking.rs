@@ -99,8 +99,7 @@ impl ToolHost {
     ) -> ToolResult {
         let never = CancellationToken::new();
         let context = options.context(&never);
-        let responder = options.responder.as_deref();
-        let Some(responder) = responder else {
+        let Some(responder) = options.responder.as_deref() else {
             return self.call_since(queued, call, &context, None).await;
         };
         for _ in 0..MAX_ROUNDS {
@@ -139,13 +138,13 @@ pub(super) async fn answered<'r, T>(
 ) -> Result<T, CallError> {
     let never = CancellationToken::new();
     let context = options.context(&never);
+    let Some(responder) = options.responder.as_deref() else {
+        return request(resumed).await;
+    };
     for _ in 0..MAX_ROUNDS {
-        let input = match (request(resumed.take()).await, &options.responder) {
-            (Err(CallError::InputRequired(input)), Some(_)) => input,
-            (other, _) => return other,
-        };
-        let Some(responder) = options.responder.as_deref() else {
-            break;
+        let input = match request(resumed.take()).await {
+            Err(CallError::InputRequired(input)) => input,
+            other => return other,
         };
         let replies = replies(method, &input, responder);
         let replies = context.cancel.run_until_cancelled(replies).await;

@@ -63,8 +63,11 @@ enum Note {
 }
 
 impl Notes {
-    pub(super) fn new(wanted: Wanted, teller: Arc<Teller>, peer: Peer<RoleServer>) -> Arc<Notes> {
-        let mut wanted = wanted;
+    pub(super) fn new(
+        mut wanted: Wanted,
+        teller: Arc<Teller>,
+        peer: Peer<RoleServer>,
+    ) -> Arc<Notes> {
         wanted.token = wanted.token.filter(|ProgressToken(token)| match token {
             NumberOrString::String(text) => text.len() <= MAX_TOKEN,
             NumberOrString::Number(_) => true,
