@@ -279,6 +279,20 @@ pub struct Location {
     pub column: usize,
 }
 
+/// An error with all of its causes: what matters is often in the last.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        if !text.contains(&why) {
+            text = format!("{text}: {why}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// The names most like `name`, nearest first: what somebody who mistyped it may have meant.
 pub(crate) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     // A model's name may be of any length, and the distance takes time by the square of it.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::AgentError;
+use crate::error::causes;
 use crate::http_client::http_client;
 use crate::manifest::{AgentConfig, is_in_the_clear};
 use crate::mask::Mask;
@@ -286,13 +287,7 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut why = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            why = format!("{why}: {error}");
-            cause = error.source();
-        }
-        self.failure(why)
+        self.failure(causes(error))
     }
 
     fn failure(&self, why: impl Into<String>) -> Failure {

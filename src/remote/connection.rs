@@ -22,6 +22,7 @@ use super::process::Process;
 use super::settings::Settings;
 use super::stdio::Lines;
 use super::tap::Tap;
+use crate::error::causes;
 use crate::http_client::http_client;
 use crate::limits::{Limits, seconds};
 use crate::manifest::{MAX_CONCURRENCY, McpTransport};
@@ -216,15 +217,7 @@ fn same_origin(attempt: Attempt) -> reqwest::redirect::Action {
 
 /// An error and what caused it, of no great length.
 pub(super) fn shown(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
+    let mut text = causes(error);
     if let Some((end, _)) = text.char_indices().nth(MAX_ERROR) {
         text.truncate(end);
         text.push('…');

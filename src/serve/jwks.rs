@@ -8,13 +8,16 @@ use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
 };
 use jsonwebtoken::{Algorithm, DecodingKey};
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tracing::{debug, warn};
 use url::Url;
 
 use super::FrontError;
-use crate::manifest::{OauthConfig, is_in_the_clear, is_loopback};
+use crate::error::causes;
+use crate::http_client::http_client;
+use crate::manifest::{OauthConfig, is_in_the_clear};
 
 /// Between one try to fetch the keys and the next.
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
@@ -67,19 +70,11 @@ pub(super) enum NoKey {
 
 impl Jwks {
     pub(super) fn new(config: &OauthConfig) -> Result<Jwks, FrontError> {
-        let failed = |why: &dyn std::fmt::Display| FrontError::Client(why.to_string());
-        let mut tls = (*crate::tls::config().map_err(|error| failed(&error))?).clone();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let mut http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("toolhost/", env!("CARGO_PKG_VERSION")))
-            // Who decides is whom the manifest names, and nobody that it points to.
-            .redirect(reqwest::redirect::Policy::none());
-        if is_loopback(config.jwks.as_ref().unwrap_or(&config.issuer)) {
-            http = http.no_proxy();
-        }
+        let first = config.jwks.as_ref().unwrap_or(&config.issuer);
+        // Who decides is whom the manifest names, and nobody that it points to.
+        let http = http_client(first, Policy::none()).map_err(FrontError::Client)?;
         Ok(Jwks {
-            http: http.build().map_err(|error| failed(&error))?,
+            http,
             issuer: config.issuer.clone(),
             issuer_text: config.issuer_text.clone(),
             address: config.jwks.clone(),
@@ -208,15 +203,7 @@ impl Jwks {
     }
 
     async fn document<T: serde::de::DeserializeOwned>(&self, address: Url) -> Result<T, String> {
-        let why = |error: reqwest::Error| {
-            let mut error: &dyn std::error::Error = &error;
-            let mut text = error.to_string();
-            while let Some(source) = error.source() {
-                text += &format!(": {source}");
-                error = source;
-            }
-            text
-        };
+        let why = |error: reqwest::Error| causes(&error);
         let place = address.to_string();
         let mut response = self.http.get(address).send().await.map_err(why)?;
         if !response.status().is_success() {

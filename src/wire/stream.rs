@@ -10,6 +10,7 @@ use sse_stream::SseByteStream;
 use super::detect::detect_event;
 use super::error::DecodeError;
 use super::{Format, Reply, StreamDecoder};
+use crate::error::causes;
 use crate::json_text::Scanner;
 use crate::tool::ToolCall;
 
@@ -189,20 +190,6 @@ where
             why: error.to_string(),
         })),
     })
-}
-
-/// An error with all of its causes: what matters is often in the last.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let why = error.to_string();
-        if !text.contains(&why) {
-            text = format!("{text}: {why}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// A call whose arguments come in pieces.
