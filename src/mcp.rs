@@ -6,6 +6,8 @@
 
 mod asking;
 mod convert;
+mod endpoint;
+mod events;
 mod gather;
 mod handler;
 mod http;
@@ -13,7 +15,9 @@ mod hub;
 mod pages;
 mod requests;
 mod seal;
+mod sessions;
 mod stdio;
+mod streams;
 mod subscriptions;
 mod watching;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use rmcp::RoleServer;
 use rmcp::model as mcp;
-use rmcp::service::Peer;
+use rmcp::model::GetExtensions;
+use rmcp::service::{OriginatingRequestId, Peer};
 use serde_json::Value;
 
 use super::convert;
@@ -198,6 +199,8 @@ fn sampled(result: mcp::CreateMessageResult) -> Result<Reply, String> {
 
 /// A client that is asked by requests of ours.
 pub(super) struct Asked {
+    /// Because of this request.
+    pub(super) request: mcp::RequestId,
     pub(super) peer: Peer<RoleServer>,
     pub(super) kinds: QuestionKinds,
 }
@@ -213,12 +216,14 @@ impl Responder for Asked {
         question: &'a Question,
     ) -> BoxFuture<'a, Result<Reply, String>> {
         Box::pin(async move {
-            let request: mcp::ServerRequest = match input_request(question)? {
+            let mut request: mcp::ServerRequest = match input_request(question)? {
                 mcp::InputRequest::Elicitation(request) => request.into(),
                 mcp::InputRequest::CreateMessage(request) => request.into(),
                 mcp::InputRequest::ListRoots(request) => request.into(),
                 _ => return Err("the client cannot be asked this".to_owned()),
             };
+            let origin = OriginatingRequestId(self.request.clone());
+            request.extensions_mut().insert(origin);
             let options = rmcp::service::PeerRequestOptions::with_timeout(PATIENCE);
             let asked = self.peer.send_request_with_option(request, options).await;
             let failed = |error: rmcp::ServiceError| format!("the client did not answer: {error}");

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -18,6 +20,7 @@ use super::asking::{self, Asked};
 use super::hub::{Change, Hub, Offer};
 use super::pages::page;
 use super::requests::{self, Binding};
+use super::sessions::Answerer;
 use super::subscriptions::{self, Subscriptions};
 use super::watching::{Notes, Wanted};
 use super::{Server, convert};
@@ -54,11 +57,18 @@ const SESSION_METHODS: [&str; 4] = [
 /// Those of the stateless protocol alone.
 const STATELESS_METHODS: [&str; 1] = ["subscriptions/listen"];
 
-/// What one client is to the server. Cheap to make: a stateless client has one for every request.
+/// What one client is to the server; clones are the same one. Cheap to make: a stateless client has one
+/// for every request.
+#[derive(Clone)]
 pub(super) struct Session {
     hub: Arc<Hub>,
+    client: Arc<Client>,
+}
+
+#[derive(Default)]
+struct Client {
     /// What it wants of the logs of its calls.
-    level: Mutex<LoggingLevel>,
+    level: Mutex<Option<LoggingLevel>>,
     subscriptions: Subscriptions,
     /// Changes since streams were asked for that are not begun yet, by the task that is about to.
     heard: Mutex<HashMap<Option<task::Id>, broadcast::Receiver<Change>>>,
@@ -70,10 +80,7 @@ impl Server {
     pub(super) fn session(&self) -> Session {
         Session {
             hub: self.hub.clone(),
-            level: Mutex::new(LoggingLevel::Info),
-            subscriptions: Subscriptions::default(),
-            heard: Mutex::default(),
-            place: OnceLock::new(),
+            client: Arc::default(),
         }
     }
 }
@@ -85,19 +92,24 @@ impl Session {
         if requests::is_stateless(context) {
             return context.meta.log_level();
         }
-        Some(*self.level.lock().unwrap_or_else(PoisonError::into_inner))
+        let level = self.client.level.lock();
+        let level = *level.unwrap_or_else(PoisonError::into_inner);
+        Some(level.unwrap_or(LoggingLevel::Info))
     }
 
     /// Runs what answers a request: with its notifications on their way, and until it is cancelled or
     /// the server has to stop.
-    async fn run<T>(
+    ///
+    /// What is run is boxed: it is large, and rmcp moves the future that all of them are in.
+    async fn run<'r, T>(
         &self,
         logger: &str,
         context: &Context,
-        run: impl AsyncFnOnce(CallOptions) -> T,
+        run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
     ) -> Result<T, ErrorData> {
         let _running = self.hub.enter()?;
         let wanted = Wanted {
+            request: context.id.clone(),
             token: context.meta.get_progress_token(),
             level: self.level(context),
             logger: logger.to_owned(),
@@ -107,6 +119,7 @@ impl Session {
         let options = match requests::is_stateless(context) {
             true => options.asking(kinds),
             false => options.answered_by(Arc::new(Asked {
+                request: context.id.clone(),
                 peer: context.peer.clone(),
                 kinds,
             })),
@@ -121,9 +134,7 @@ impl Session {
         Ok(notes.during(self.until_stop(&context.ct, run)).await)
     }
 
-    async fn until_stop<T>(&self, cancel: &CancellationToken, run: impl Future<Output = T>) -> T {
-        // Boxed: what answers a request is large, and rmcp moves the future that it is in.
-        let mut run = Box::pin(run);
+    async fn until_stop<T>(&self, cancel: &CancellationToken, mut run: BoxFuture<'_, T>) -> T {
         tokio::select! {
             biased;
             result = &mut run => result,
@@ -169,7 +180,8 @@ impl Session {
             resumed: resumed.map(Box::new),
         };
         let logger = call.name.clone();
-        let run = async |options: CallOptions| offer.host.call_with(call, &options).await;
+        let host = &offer.host;
+        let run = |options| async move { host.call_with(call, &options).await }.boxed();
         let mut result = self.run(&logger, &context, run).await?;
         if requests::is_stateless(&context)
             && let Err(CallError::InputRequired(input)) = result.outcome
@@ -208,19 +220,25 @@ impl ServerHandler for Session {
         request: InitializeRequestParams,
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
-        if self.place.get().is_none() {
+        if self.client.place.get().is_none() {
             let place = self.hub.place().ok_or_else(|| {
                 let message = "there are too many sessions: try again later";
                 ErrorData::internal_error(message, None)
             })?;
-            let _ = self.place.set(place);
+            let _ = self.client.place.set(place);
         }
         context.peer.set_peer_info(request.clone());
         self.negotiate_initialize(&request)
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        self.subscriptions.begin(&self.hub, context.peer);
+        // Over HTTP its requests need not go through rmcp's loop.
+        if let Some(parts) = context.extensions.get::<http::request::Parts>()
+            && let Some(answerer) = parts.extensions.get::<Answerer>()
+        {
+            answerer.set(self, &context.peer);
+        }
+        self.client.subscriptions.begin(&self.hub, context.peer);
     }
 
     async fn set_level(
@@ -231,7 +249,8 @@ impl ServerHandler for Session {
         if requests::is_stateless(&context) {
             return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
         }
-        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = request.level;
+        let level = self.client.level.lock();
+        *level.unwrap_or_else(PoisonError::into_inner) = Some(request.level);
         Ok(())
     }
 
@@ -288,7 +307,7 @@ impl ServerHandler for Session {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        Box::pin(self.call(request, context)).await
+        self.call(request, context).await
     }
 
     async fn list_resources(
@@ -300,7 +319,8 @@ impl ServerHandler for Session {
         if !offer.host.has_resources() {
             return Err(ErrorData::method_not_found::<ListResourcesRequestMethod>());
         }
-        let run = async |options: CallOptions| offer.host.list_resources(&options).await;
+        let host = &offer.host;
+        let run = |options| async move { host.list_resources(&options).await }.boxed();
         let listed = self.run("resources", &context, run).await?;
         let listed: Vec<Resource> = listed.into_iter().map(convert::resource).collect();
         let size = offer.info.page_size;
@@ -349,8 +369,9 @@ impl ServerHandler for Session {
         let binding = Binding::new(requests::principal(&context), "resources/read", &uri, "");
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
+        let (host, read) = (&offer.host, uri.as_str());
         let run =
-            async |options: CallOptions| offer.host.read_resource(&uri, resumed, &options).await;
+            |options| async move { host.read_resource(read, resumed, &options).await }.boxed();
         match self.run("resources", &context, run).await? {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
@@ -378,11 +399,10 @@ impl ServerHandler for Session {
             return Err(ErrorData::method_not_found::<SubscribeRequestMethod>());
         }
         let hub = &self.hub;
-        let poll = self.run("resources", &context, async |_| {
-            hub.poll(&request.uri).await
-        });
-        let poll = poll.await?.map_err(requests::failure)?;
-        let added = self.subscriptions.add(request.uri, poll);
+        let run = |_| hub.poll(&request.uri).boxed();
+        let poll = self.run("resources", &context, run).await?;
+        let poll = poll.map_err(requests::failure)?;
+        let added = self.client.subscriptions.add(request.uri, poll);
         added.map_err(requests::failure)
     }
 
@@ -394,7 +414,7 @@ impl ServerHandler for Session {
         if !self.hub.offer().host.has_resources() {
             return Err(ErrorData::method_not_found::<UnsubscribeRequestMethod>());
         }
-        self.subscriptions.remove(&request.uri);
+        self.client.subscriptions.remove(&request.uri);
         Ok(())
     }
 
@@ -403,14 +423,22 @@ impl ServerHandler for Session {
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
         // The client is told that it listens before `listen` is called, which the same task does.
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self
+            .client
+            .heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         heard.insert(task::try_id(), self.hub.teller.listen());
         Some(requested.clone())
     }
 
     async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
         let heard = {
-            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut heard = self
+                .client
+                .heard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             heard.remove(&task::try_id())
         };
         let changes = heard.unwrap_or_else(|| self.hub.teller.listen());
@@ -455,9 +483,9 @@ impl ServerHandler for Session {
             value => (name, value.to_string()),
         });
         let arguments = arguments.collect();
-        let run = async |options: CallOptions| {
-            let host = &offer.host;
-            host.get_prompt(&name, arguments, resumed, &options).await
+        let (host, named) = (&offer.host, name.as_str());
+        let run = |options| {
+            async move { host.get_prompt(named, arguments, resumed, &options).await }.boxed()
         };
         match self.run("prompts", &context, run).await? {
             Ok(filled) => Ok(convert::filled(filled).into()),
@@ -494,7 +522,8 @@ impl ServerHandler for Session {
             value: request.argument.value,
             others,
         };
-        let run = async |options: CallOptions| offer.host.complete(completing, &options).await;
+        let host = &offer.host;
+        let run = |options| async move { host.complete(completing, &options).await }.boxed();
         let found = self.run("completion", &context, run).await?;
         let found = found.map_err(|error| match error {
             error @ CallError::NotFound { .. } => {

@@ -13,9 +13,9 @@ use futures_util::task::AtomicWaker;
 use rmcp::RoleServer;
 use rmcp::model::{
     LoggingLevel, LoggingMessageNotification, LoggingMessageNotificationParam, NumberOrString,
-    ProgressNotification, ProgressNotificationParam, ProgressToken, ServerNotification,
+    ProgressNotification, ProgressNotificationParam, ProgressToken, RequestId, ServerNotification,
 };
-use rmcp::service::Peer;
+use rmcp::service::{OriginatingRequestId, Peer};
 use tokio::time::timeout;
 
 use super::hub::Teller;
@@ -33,6 +33,8 @@ const MAX_TOKEN: usize = 256;
 
 /// What a request asked to be told.
 pub(super) struct Wanted {
+    /// Its id: what is told because of it goes out with its answer.
+    pub(super) request: RequestId,
     pub(super) token: Option<ProgressToken>,
     pub(super) level: Option<LoggingLevel>,
     /// Who logs.
@@ -156,8 +158,10 @@ impl Watcher for Notes {
         }
         let mut param = LoggingMessageNotificationParam::new(level, line.text.clone().into());
         param.logger = Some(self.wanted.logger.clone());
-        let note = Note::Log(LoggingMessageNotification::new(param).into());
-        self.queue().notes.push_back(note);
+        let mut notification = LoggingMessageNotification::new(param);
+        let origin = OriginatingRequestId(self.wanted.request.clone());
+        notification.extensions.insert(origin);
+        self.queue().notes.push_back(Note::Log(notification.into()));
         self.sender.wake();
     }
 

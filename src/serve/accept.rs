@@ -4,26 +4,22 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::Lifecycle;
 use super::connection::{Connection, Peer};
-use super::front::Shared;
+use super::front::Site;
 use super::slots::Slots;
 
 /// How long to wait for a descriptor.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// Returns when all connections are over, or the server stops.
-pub(super) async fn accept(
-    listener: TcpListener,
-    shared: &Shared,
-    router: Router,
-    lifecycle: &Lifecycle,
-) {
+pub(super) async fn accept(listener: TcpListener, site: Arc<Site>) {
+    let Site {
+        shared, lifecycle, ..
+    } = &*site;
     let mut connections = JoinSet::new();
     let next = async || {
         let (stream, address) = take(&listener, &shared.slots).await;
@@ -40,8 +36,7 @@ pub(super) async fn accept(
         let connection = Connection {
             peer,
             slot,
-            router: router.clone(),
-            lifecycle: lifecycle.clone(),
+            site: Arc::clone(&site),
             state: shared.state(),
         };
         connections.spawn(connection.run(stream));

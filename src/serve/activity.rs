@@ -10,14 +10,12 @@ use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// What is known of one connection.
 pub(super) struct Activity {
     now: Mutex<Now>,
-    /// It may have become idle, or has a deadline that is nearer.
-    changed: Notify,
     /// Told when it has no request any more.
     became_idle: Arc<Notify>,
     /// It is to end at once, to make room.
@@ -47,7 +45,6 @@ impl Activity {
                 multiplexed: false,
                 since: Instant::now(),
             }),
-            changed: Notify::new(),
             became_idle,
             evicted: CancellationToken::new(),
         }
@@ -78,8 +75,6 @@ impl Activity {
         if now.running == 0 && now.served && !now.in_head && !now.multiplexed {
             now.in_head = true;
             now.since = Instant::now();
-            drop(now);
-            self.changed.notify_one();
         }
     }
 
@@ -92,7 +87,11 @@ impl Activity {
     }
 
     /// Waits until it has done nothing, or read one head, for too long.
+    ///
+    /// It looks from time to time, instead of being told of every request: whatever begins after a look
+    /// may take until after the next.
     pub(super) async fn expired(&self, head: Duration, idle: Duration) {
+        let pause = head.min(idle).max(Duration::from_millis(1));
         loop {
             let deadline = {
                 let now = self.now();
@@ -102,13 +101,12 @@ impl Activity {
                 };
                 (now.running == 0).then(|| now.since + patience)
             };
+            let now = Instant::now();
+            let look = now + pause;
             match deadline {
-                None => self.changed.notified().await,
-                Some(deadline) if deadline <= Instant::now() => return,
-                Some(deadline) => tokio::select! {
-                    () = tokio::time::sleep_until(deadline) => {}
-                    () = self.changed.notified() => {}
-                },
+                Some(deadline) if deadline <= now => return,
+                Some(deadline) => sleep_until(deadline.min(look)).await,
+                None => sleep_until(look).await,
             }
         }
     }
@@ -124,7 +122,6 @@ impl Drop for Running {
         if now.running == 0 {
             now.since = Instant::now();
             drop(now);
-            self.0.changed.notify_one();
             self.0.became_idle.notify_one();
         }
     }

@@ -1,13 +1,11 @@
 //! One connection: its handshake, its requests, and when it ends.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
@@ -15,12 +13,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tower::Service;
 use tracing::debug;
 
-use super::Lifecycle;
 use super::activity::{Activity, Response, Running, Watched};
-use super::front::State;
+use super::front::{Site, State};
 use super::slots::Slot;
 
 /// How long a connection that has nothing to do may stay once the server drains: who sends a request
@@ -49,8 +45,7 @@ pub(super) struct Peer(pub(super) IpAddr);
 pub(super) struct Connection {
     pub(super) peer: Peer,
     pub(super) slot: Slot,
-    pub(super) router: Router,
-    pub(super) lifecycle: Lifecycle,
+    pub(super) site: Arc<Site>,
     /// As the configuration was when it was accepted.
     pub(super) state: Arc<State>,
 }
@@ -58,7 +53,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn run(self, stream: TcpStream) {
         let (stop, evicted) = (
-            self.lifecycle.stop.clone(),
+            self.site.lifecycle.stop.clone(),
             self.slot.activity.evicted.clone(),
         );
         tokio::select! {
@@ -96,9 +91,9 @@ impl Connection {
             .max_concurrent_streams(MAX_STREAMS)
             .max_pending_accept_reset_streams(MAX_RESETS)
             .max_header_list_size(MAX_HEAD);
-        let (router, peer) = (self.router.clone(), self.peer);
-        let service = hyper::service::service_fn(move |request| {
-            respond(request, router.clone(), peer, Arc::clone(activity))
+        let (site, peer) = (&self.site, self.peer);
+        let service = hyper::service::service_fn(|request| {
+            respond(Arc::clone(site), peer, Arc::clone(activity), request)
         });
         let mut connection = pin!(builder.serve_connection(stream, service));
         let ended = tokio::select! {
@@ -119,7 +114,7 @@ impl Connection {
         let (head, idle) = (config.header_timeout, config.idle_timeout);
         tokio::select! {
             () = activity.expired(head, idle) => return,
-            () = self.lifecycle.drain.cancelled() => {}
+            () = self.site.lifecycle.drain.cancelled() => {}
         }
         // Whoever was idle before is so for a little longer.
         tokio::time::sleep(LINGER.min(idle)).await;
@@ -127,21 +122,18 @@ impl Connection {
     }
 }
 
-fn respond(
-    request: Request<Incoming>,
-    mut router: Router,
+async fn respond(
+    site: Arc<Site>,
     peer: Peer,
     activity: Arc<Activity>,
-) -> impl Future<Output = Result<http::Response<Response<Running>>, Infallible>> {
+    request: Request<Incoming>,
+) -> Result<http::Response<Response<Running>>, Infallible> {
     let running = activity.begin(request.version());
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
-    let response = Service::call(&mut router, request);
-    async move {
-        let response = response.await?;
-        Ok(response.map(|body| Response {
-            body,
-            _running: running,
-        }))
-    }
+    let response = site.respond(request).await;
+    Ok(response.map(|body| Response {
+        body,
+        _running: running,
+    }))
 }

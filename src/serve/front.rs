@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::body::Body;
 use axum::response::Response;
-use axum::routing::get;
-use http::StatusCode;
+use axum::routing::{any, get};
+use http::{Request, StatusCode};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -43,6 +43,13 @@ pub(crate) enum FrontError {
 /// What stands between a network and a router.
 #[derive(Clone)]
 pub(crate) struct Front(Arc<Shared>);
+
+/// What connections are to.
+pub(super) struct Site {
+    pub(super) shared: Arc<Shared>,
+    pub(super) router: Router,
+    pub(super) lifecycle: Lifecycle,
+}
 
 /// What all requests see.
 pub(super) struct Shared {
@@ -90,22 +97,33 @@ impl Front {
         Ok(())
     }
 
-    /// Serves `mcp` at `/mcp`, to whom the configuration names. Returns when the server drains and all
-    /// connections are over, or when it stops.
-    pub(crate) async fn serve(&self, listener: TcpListener, mcp: Router, lifecycle: Lifecycle) {
-        let router = self.router(mcp, &lifecycle);
-        accept(listener, &self.0, router, &lifecycle).await;
+    /// Has `mcp` answer what comes to `/mcp`, from whom the configuration names. Returns when the server
+    /// drains and all connections are over, or when it stops.
+    pub(crate) async fn serve<M, R>(&self, listener: TcpListener, mcp: M, lifecycle: Lifecycle)
+    where
+        M: Fn(Request<Body>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response> + Send,
+    {
+        let site = Site {
+            shared: Arc::clone(&self.0),
+            router: self.router(mcp, &lifecycle),
+            lifecycle,
+        };
+        accept(listener, Arc::new(site)).await;
     }
 
-    fn router(&self, mcp: Router, lifecycle: &Lifecycle) -> Router {
+    fn router<M, R>(&self, mcp: M, lifecycle: &Lifecycle) -> Router
+    where
+        M: Fn(Request<Body>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response> + Send,
+    {
         let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
-        let inner = from_fn(move |request, next| {
-            gate::inner(Arc::clone(&shared), seen.clone(), request, next)
-        });
-        let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
-        let outer = from_fn(move |request, next| {
-            gate::outer(Arc::clone(&shared), seen.clone(), request, next)
-        });
+        let mcp = any(
+            async move |request| match gate::admit(&shared, &seen, request).await {
+                Ok(request) => mcp(request).await,
+                Err(response) => *response,
+            },
+        );
         let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
         let metadata =
             get(async move || -> Response { metadata::respond(shared.state().auth.oauth()) });
@@ -114,14 +132,13 @@ impl Front {
             true => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         });
         Router::new()
-            // Before the layer, which is for all that is at `/mcp` and nothing else.
-            .nest_service("/mcp", mcp.layer(inner))
+            .route("/mcp", mcp.clone())
+            .route("/mcp/", mcp)
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", ready)
             .route(metadata::PATH, metadata.clone())
             .route(&format!("{}/{{*path}}", metadata::PATH), metadata)
             .fallback(async || refuse(StatusCode::NOT_FOUND, "nothing is here: MCP is at /mcp"))
-            .layer(outer)
     }
 }
 

@@ -1,14 +1,14 @@
-//! What a request passes on its way to somebody else's router, and who is kept out.
+//! What a request passes on its way to whoever answers it, and who is kept out.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::middleware::Next;
 use axum::response::Response;
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
+use tower::ServiceExt;
 use tracing::debug;
 
 use super::Lifecycle;
@@ -16,7 +16,7 @@ use super::auth::Refused;
 use super::body::take_in;
 use super::connection::Peer;
 use super::cors::Cors;
-use super::front::{Shared, State};
+use super::front::{Shared, Site};
 use super::names;
 use super::rate::Client;
 use super::refuse::{close, refuse_for};
@@ -24,57 +24,51 @@ use super::refuse::{close, refuse_for};
 /// When to come back to a server that takes no requests.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What every request passes: whether it is for this server at all.
-pub(super) async fn outer(
-    shared: Arc<Shared>,
-    lifecycle: Lifecycle,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
-    let cors = match names::check(&request, &shared.state().config) {
-        Ok(()) => Cors::of(&request),
-        Err(response) => return *response,
-    };
-    let mut response = match cors {
-        None => next.run(request).await,
-        Some(mut cors) => {
-            let mut response = match cors.take_preflight() {
-                Some(response) => response,
-                None => next.run(request).await,
-            };
-            cors.allow(&mut response);
+impl Site {
+    /// What every request passes: whether it is for this server at all.
+    pub(super) async fn respond(&self, request: Request<Body>) -> Response {
+        let cors = match names::check(&request, &self.shared.state().config) {
+            Ok(()) => Cors::of(&request),
+            Err(response) => return *response,
+        };
+        let answer = async |request| {
+            let Ok(response) = self.router.clone().oneshot(request).await;
             response
+        };
+        let mut response = match cors {
+            None => answer(request).await,
+            Some(mut cors) => {
+                let mut response = match cors.take_preflight() {
+                    Some(response) => response,
+                    None => answer(request).await,
+                };
+                cors.allow(&mut response);
+                response
+            }
+        };
+        if self.lifecycle.is_draining() {
+            close(&mut response);
         }
-    };
-    if lifecycle.is_draining() {
-        close(&mut response);
+        response
     }
-    response
 }
 
 /// What a request to `/mcp` passes: who sent it, how often, how much.
-pub(super) async fn inner(
-    shared: Arc<Shared>,
-    lifecycle: Lifecycle,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
-    if lifecycle.is_draining() {
-        let why = "the server is ending";
-        return refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY);
-    }
-    let state = shared.state();
-    match admit(&state, &shared, request).await {
-        Ok(request) => next.run(request).await,
-        Err(response) => *response,
-    }
-}
-
-async fn admit(
-    state: &State,
+///
+/// # Errors
+///
+/// The response to one that is kept out.
+pub(super) async fn admit(
     shared: &Shared,
+    lifecycle: &Lifecycle,
     request: Request<Body>,
 ) -> Result<Request<Body>, Box<Response>> {
+    if lifecycle.is_draining() {
+        let why = "the server is ending";
+        let response = refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY);
+        return Err(Box::new(response));
+    }
+    let state = shared.state();
     let too_many = |why, wait| {
         let response = refuse_for(StatusCode::TOO_MANY_REQUESTS, why, wait);
         Err(Box::new(response))

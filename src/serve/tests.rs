@@ -15,13 +15,14 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::routing::post;
 use axum::{Extension, Router};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tower::ServiceExt;
 
 use super::{Front, Lifecycle, Principal};
 use crate::manifest::ServeConfig;
@@ -52,7 +53,8 @@ impl Server {
         let events = Arc::new(Semaphore::new(0));
         let task = tokio::spawn({
             let (front, lifecycle) = (front.clone(), lifecycle.clone());
-            let mcp = mcp(Arc::clone(&events));
+            let router = mcp(Arc::clone(&events));
+            let mcp = move |request| router.clone().oneshot(request).map(|Ok(response)| response);
             async move { front.serve(listener, mcp, lifecycle).await }
         });
         Server {
@@ -105,7 +107,7 @@ fn mcp(events: Arc<Semaphore>) -> Router {
         headers.insert("content-type", "text/event-stream".parse().unwrap());
         response
     };
-    Router::new().route("/", post(echo).get(stream))
+    Router::new().route("/mcp", post(echo).get(stream))
 }
 
 struct Client {

@@ -86,11 +86,6 @@ fn progress_says_what_the_tool_says_and_nothing_without_a_token() {
 #[track_caller]
 fn logged(client: &mut Client) -> Vec<(String, String)> {
     client.text("test_logging_tool", json!({}));
-    if client.revision == Old {
-        // Over HTTP they are not on the stream of the result, but on the one that this comes on.
-        client.call("change_resources", json!({}));
-        client.told("notifications/resources/list_changed");
-    }
     let told = client.so_far("notifications/message");
     told.iter()
         .map(|told| {
@@ -142,9 +137,7 @@ fn a_session_has_the_log_lines_from_the_level_that_it_sets() {
         Client::http(&server, Old, json!({})),
     ];
     let mut other = Client::http(&server, Old, json!({}));
-    other.listen();
     for client in &mut clients {
-        client.listen();
         assert_eq!(logged(client), from("info"), "before it said anything");
         for level in LEVELS {
             client.result("logging/setLevel", json!({ "level": level }));

@@ -1,0 +1,186 @@
+//! One event stream of a session: what a client is still to be sent, and what it may have to be sent
+//! again, when it comes back after its connection broke (`Last-Event-ID`).
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::Stream;
+use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
+use tokio::sync::Notify;
+
+/// Events that wait for a client that reads slowly, or are kept for one that is away.
+const KEPT: usize = 16;
+
+/// What is sent on one stream, whichever connection it goes out on.
+pub(super) struct Events {
+    log: Mutex<Log>,
+    /// A place for another event, or nobody reads any more.
+    room: Notify,
+}
+
+struct Log {
+    /// Oldest first; those before `next` have been sent.
+    events: VecDeque<Event>,
+    /// The number of the oldest.
+    first: usize,
+    /// The number of the one that is sent next.
+    next: usize,
+    /// No more come.
+    has_ended: bool,
+    /// How often somebody began to read: the last of them reads, the others are at their end.
+    readers: u64,
+    is_read: bool,
+    waker: Option<Waker>,
+}
+
+impl Events {
+    /// The first event will have the number `first`.
+    pub(super) fn new(first: usize) -> Arc<Events> {
+        Arc::new(Events {
+            log: Mutex::new(Log {
+                events: VecDeque::new(),
+                first,
+                next: first,
+                has_ended: false,
+                readers: 0,
+                is_read: false,
+                waker: None,
+            }),
+            room: Notify::new(),
+        })
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an event, made for its number, unless the one who reads has to catch up first. Without a
+    /// reader the oldest make room. What comes after the end is left out.
+    ///
+    /// # Errors
+    ///
+    /// `make`, when there is no room.
+    pub(super) fn push<F: FnOnce(usize) -> Event>(&self, make: F) -> Result<(), F> {
+        let mut log = self.log();
+        if log.has_ended {
+            return Ok(());
+        }
+        if log.is_read && log.waiting() >= KEPT {
+            return Err(make);
+        }
+        let number = log.first + log.events.len();
+        log.events.push_back(make(number));
+        log.trim();
+        log.wake();
+        Ok(())
+    }
+
+    /// Comes when [`push`](Events::push) is worth another try.
+    pub(super) async fn room(&self) {
+        let room = self.room.notified();
+        let is_full = {
+            let log = self.log();
+            log.is_read && log.waiting() >= KEPT
+        };
+        if is_full {
+            room.await;
+        }
+    }
+
+    /// No more events come. Whether somebody is there to read what there is.
+    pub(super) fn end(&self) -> bool {
+        let mut log = self.log();
+        log.has_ended = true;
+        log.wake();
+        self.room.notify_waiters();
+        log.is_read
+    }
+
+    pub(super) fn is_read(&self) -> bool {
+        self.log().is_read
+    }
+
+    /// Reads on, from what follows the event of a number where one is given, instead of whoever reads
+    /// now. Those that are not kept any more are left out.
+    pub(super) fn read(self: &Arc<Self>, after: Option<usize>) -> Reader {
+        let mut log = self.log();
+        if let Some(after) = after {
+            let end = log.first + log.events.len();
+            log.next = after.saturating_add(1).clamp(log.first, end);
+        }
+        log.readers += 1;
+        log.is_read = true;
+        // Whoever read before learns that it is at its end.
+        log.wake();
+        self.room.notify_waiters();
+        Reader {
+            events: self.clone(),
+            number: log.readers,
+        }
+    }
+}
+
+impl Log {
+    fn waiting(&self) -> usize {
+        self.first + self.events.len() - self.next
+    }
+
+    fn trim(&mut self) {
+        while self.events.len() > KEPT && (self.first < self.next || !self.is_read) {
+            self.events.pop_front();
+            self.first += 1;
+            self.next = self.next.max(self.first);
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Who reads a stream, until it is dropped or somebody else does.
+pub(super) struct Reader {
+    events: Arc<Events>,
+    number: u64,
+}
+
+impl Stream for Reader {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut log = self.events.log();
+        if log.readers != self.number {
+            return Poll::Ready(None);
+        }
+        let at = log.next - log.first;
+        match log.events.get(at).cloned() {
+            Some(event) => {
+                log.next += 1;
+                log.trim();
+                drop(log);
+                self.events.room.notify_waiters();
+                Poll::Ready(Some(event))
+            }
+            None if log.has_ended => Poll::Ready(None),
+            None => {
+                log.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut log = self.events.log();
+        if log.readers == self.number {
+            log.is_read = false;
+            log.waker = None;
+            self.events.room.notify_waiters();
+        }
+    }
+}

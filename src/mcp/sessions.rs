@@ -1,0 +1,343 @@
+//! The sessions of clients that speak the older protocols over HTTP.
+//!
+//! rmcp serves each by the messages that come and go here, except for requests once it has begun: each
+//! is handed to rmcp's dispatch by itself, and its answer goes straight to its stream. Through rmcp's own
+//! sessions a call took a dozen turns of two tasks that all calls of a session wait for, and a client
+//! that did not read one stream held up the rest.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use futures_util::FutureExt;
+use futures_util::stream::{self, Stream, StreamExt};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, GetExtensions, GetMeta,
+    JsonRpcMessage, JsonRpcRequest, ServerJsonRpcMessage,
+};
+use rmcp::service::{Peer, RequestContext};
+use rmcp::transport::Transport;
+use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
+use rmcp::transport::streamable_http_server::{SessionId, SessionManager};
+use rmcp::{RoleServer, Service};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::handler::Session;
+use super::streams::Streams;
+
+/// Messages of a client that wait to be looked at.
+const INBOX: usize = 64;
+
+/// How often a session looks for what it need not keep any more.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// All that are open.
+pub(super) struct Sessions {
+    open: RwLock<HashMap<SessionId, Arc<Open>>>,
+    /// A session without a request is over after so long.
+    timeout: Duration,
+}
+
+/// One of them.
+struct Open {
+    /// Who began it: that its name is hard to guess does not make it a second password.
+    owner: OnceLock<Arc<str>>,
+    inbox: mpsc::Sender<ClientJsonRpcMessage>,
+    streams: Mutex<Streams>,
+    closed: CancellationToken,
+    answerer: Answerer,
+}
+
+/// Who answers the requests of a session, once it has begun.
+#[derive(Clone, Default)]
+pub(super) struct Answerer(Arc<OnceLock<(Session, Peer<RoleServer>)>>);
+
+/// Why a message is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    #[error("there is no such session")]
+    Unknown,
+    #[error("it is over")]
+    Over,
+    #[error("its event is not known any more")]
+    Event,
+}
+
+impl Sessions {
+    pub(super) fn new(timeout: Duration) -> Sessions {
+        Sessions {
+            open: RwLock::default(),
+            timeout,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// Whether a client may use a session. What is no session is not refused here.
+    pub(super) fn may_use(&self, id: &str, principal: &str) -> bool {
+        self.find(id)
+            .is_none_or(|open| open.owner.get().is_some_and(|owner| **owner == *principal))
+    }
+
+    /// Says who began a session.
+    pub(super) fn own(&self, id: &str, principal: Arc<str>) {
+        if let Some(open) = self.find(id) {
+            let _ = open.owner.set(principal);
+        }
+    }
+
+    /// What a session that has not begun waits for.
+    pub(super) fn unanswered(&self, id: &str) -> Option<Answerer> {
+        let answerer = &self.find(id)?.answerer;
+        answerer.0.get().is_none().then(|| answerer.clone())
+    }
+
+    fn find(&self, id: &str) -> Option<Arc<Open>> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.get(id).cloned()
+    }
+
+    fn get(&self, id: &str) -> Result<Arc<Open>, SessionError> {
+        self.find(id).ok_or(SessionError::Unknown)
+    }
+}
+
+impl Open {
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn take(&self, message: ClientJsonRpcMessage) -> Result<(), SessionError> {
+        let sent = self.inbox.send(message).await;
+        sent.map_err(|_| SessionError::Over)
+    }
+
+    /// Sends a message on the stream that it belongs to.
+    fn send(self: &Arc<Self>, message: ServerJsonRpcMessage) -> impl Future<Output = ()> + 'static {
+        let way = self.streams().way(&message);
+        let open = self.clone();
+        async move {
+            if let Some(way) = way
+                && way.send(message).await
+            {
+                open.streams().leave(way);
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.closed.cancel();
+        self.streams().end();
+    }
+
+    /// Ends a session that nobody uses.
+    async fn expire(open: Weak<Open>, timeout: Duration) {
+        let mut wait = timeout;
+        loop {
+            tokio::time::sleep(wait.min(LOOK)).await;
+            let Some(open) = open.upgrade() else { return };
+            let mut streams = open.streams();
+            streams.forget();
+            let idle = streams.idle();
+            drop(streams);
+            if idle >= timeout {
+                return open.close();
+            }
+            wait = timeout - idle;
+        }
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = SessionError;
+    type Transport = Wire;
+
+    async fn create_session(&self) -> Result<(SessionId, Wire), SessionError> {
+        let mut random = [0; 24];
+        // Without randomness no session can be begun safely; the OS has it, once it is up.
+        getrandom::fill(&mut random).map_err(|_| SessionError::Over)?;
+        let id: SessionId = BASE64.encode(random).into();
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let open = Arc::new(Open {
+            owner: OnceLock::new(),
+            inbox,
+            streams: Mutex::new(Streams::new()),
+            closed: CancellationToken::new(),
+            answerer: Answerer::default(),
+        });
+        tokio::spawn(Open::expire(Arc::downgrade(&open), self.timeout));
+        let mut sessions = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(id.clone(), open.clone());
+        Ok((id, Wire { open, messages }))
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, SessionError> {
+        let answers = self.create_stream(id, message).await?;
+        let mut answers = std::pin::pin!(answers);
+        while let Some(event) = answers.next().await {
+            if let Some(message) = event.message {
+                return Ok(Arc::unwrap_or_clone(message));
+            }
+        }
+        Err(SessionError::Over)
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, SessionError> {
+        Ok(self.find(id).is_some())
+    }
+
+    async fn close_session(&self, id: &SessionId) -> Result<(), SessionError> {
+        let mut sessions = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let closed = sessions.remove(id);
+        drop(sessions);
+        if let Some(open) = closed {
+            open.close();
+        }
+        Ok(())
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = Event> + Send + Sync + 'static, SessionError> {
+        let open = self.get(id)?;
+        let JsonRpcMessage::Request(request) = message else {
+            open.take(message).await?;
+            return Ok(stream::iter(None).left_stream());
+        };
+        let Some((reader, cancel)) = open.streams().open(&request) else {
+            // Two answers to one id: neither could be told from the other.
+            let text = format!("a request with the id {} runs already", request.id);
+            let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
+            let refused = Event::from_message(JsonRpcMessage::error(error, Some(request.id)));
+            return Ok(stream::iter(Some(refused)).left_stream());
+        };
+        match open.answerer.0.get() {
+            Some((session, peer)) => {
+                // Boxed: it is large, and a task is moved about when it begins and ends.
+                let answer = answer(session.clone(), peer.clone(), request, cancel).boxed();
+                let open = open.clone();
+                tokio::spawn(async move { open.send(answer.await).await });
+            }
+            None => open.take(JsonRpcMessage::Request(request)).await?,
+        }
+        Ok(reader.right_stream())
+    }
+
+    async fn accept_message(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<(), SessionError> {
+        let open = self.get(id)?;
+        open.streams().took(&message);
+        open.take(message).await
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = Event> + Send + Sync + 'static, SessionError> {
+        let open = self.get(id)?;
+        let reader = open.streams().common();
+        Ok(match reader {
+            Some(reader) => reader.left_stream(),
+            // Somebody reads it. To take it over would have the two take it from each other for ever.
+            None => {
+                let closed = open.closed.clone().cancelled_owned();
+                let nothing = stream::once(closed).filter_map(|()| std::future::ready(None));
+                nothing.right_stream()
+            }
+        })
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = Event> + Send + Sync + 'static, SessionError> {
+        let open = self.get(id)?;
+        let reader = open.streams().resume(&last_event_id);
+        reader.ok_or(SessionError::Event)
+    }
+}
+
+impl Answerer {
+    /// The session has begun.
+    pub(super) fn set(&self, session: &Session, peer: &Peer<RoleServer>) {
+        let _ = self.0.set((session.clone(), peer.clone()));
+    }
+}
+
+/// What rmcp's loop does with a request.
+async fn answer(
+    session: Session,
+    peer: Peer<RoleServer>,
+    request: JsonRpcRequest<ClientRequest>,
+    cancel: CancellationToken,
+) -> ServerJsonRpcMessage {
+    let JsonRpcRequest {
+        id, mut request, ..
+    } = request;
+    let mut context = RequestContext::new(id.clone(), peer);
+    context.ct = cancel;
+    std::mem::swap(&mut context.meta, request.get_meta_mut());
+    std::mem::swap(&mut context.extensions, request.extensions_mut());
+    let answered = AssertUnwindSafe(session.handle_request(request, context));
+    match answered.catch_unwind().await {
+        Ok(Ok(result)) => JsonRpcMessage::response(result, id),
+        Ok(Err(error)) => JsonRpcMessage::error(error, Some(id)),
+        Err(_) => {
+            let error = ErrorData::internal_error("the server failed to answer", None);
+            JsonRpcMessage::error(error, Some(id))
+        }
+    }
+}
+
+/// A session, as rmcp serves it.
+pub(super) struct Wire {
+    open: Arc<Open>,
+    messages: mpsc::Receiver<ClientJsonRpcMessage>,
+}
+
+impl Transport<RoleServer> for Wire {
+    type Error = Infallible;
+
+    fn send(
+        &mut self,
+        message: ServerJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
+        self.open.send(message).map(Ok)
+    }
+
+    async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        let message = self.messages.recv();
+        self.open.closed.run_until_cancelled(message).await?
+    }
+
+    async fn close(&mut self) -> Result<(), Infallible> {
+        self.open.close();
+        Ok(())
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.open.close();
+    }
+}
