@@ -33,6 +33,8 @@ mod pages;
 mod resources;
 #[path = "mcp/server.rs"]
 mod server;
+#[path = "mcp/sessions.rs"]
+mod sessions;
 #[path = "mcp/stalls.rs"]
 mod stalls;
 #[path = "mcp/summary.rs"]

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::handler::Session;
-use super::streams::Streams;
+use super::streams::{Streams, Way};
 
 /// Messages of a client that wait to be looked at.
 const INBOX: usize = 64;
@@ -122,16 +122,11 @@ impl Open {
         sent.map_err(|_| SessionError::Over)
     }
 
-    /// Sends a message on the stream that it belongs to.
-    fn send(self: &Arc<Self>, message: ServerJsonRpcMessage) -> impl Future<Output = ()> + 'static {
-        let way = self.streams().way(&message);
-        let open = self.clone();
-        async move {
-            if let Some(way) = way
-                && way.send(message).await
-            {
-                open.streams().leave(way);
-            }
+    async fn send(&self, way: Option<Way>, message: ServerJsonRpcMessage) {
+        if let Some(way) = way
+            && way.send(message).await
+        {
+            self.streams().leave(way);
         }
     }
 
@@ -230,9 +225,19 @@ impl SessionManager for Sessions {
         match open.answerer.0.get() {
             Some((session, peer)) => {
                 // Boxed: it is large, and a task is moved about when it begins and ends.
-                let answer = answer(session.clone(), peer.clone(), request, cancel).boxed();
+                let context = cancel.child_token();
+                let answer = answer(session.clone(), peer.clone(), request, context).boxed();
                 let open = open.clone();
-                tokio::spawn(async move { open.send(answer.await).await });
+                tokio::spawn(async move {
+                    let answer = answer.await;
+                    let way = {
+                        let mut streams = open.streams();
+                        // The id of what was given up may be another's by now.
+                        let is_wanted = !cancel.is_cancelled();
+                        is_wanted.then(|| streams.way(&answer)).flatten()
+                    };
+                    open.send(way, answer).await;
+                });
             }
             None => open.take(JsonRpcMessage::Request(request)).await?,
         }
@@ -322,7 +327,9 @@ impl Transport<RoleServer> for Wire {
         &mut self,
         message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
-        self.open.send(message).map(Ok)
+        let way = self.open.streams().way(&message);
+        let open = self.open.clone();
+        async move { Ok(open.send(way, message).await) }
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::client::{Client, New, Old, Revision};
 use crate::common::binary::{Folder, listed};
+use crate::http;
 use crate::server::Http;
 
 /// How long a call may run on after it was cancelled.
@@ -88,6 +89,26 @@ fn a_cancelled_call_stops_over_http() {
     let server = Http::start_in(spinning(""));
     let mut client = Client::http(&server, Old, json!({}));
     stops(&mut client, server.process(), cancelled);
+}
+
+#[test]
+fn a_call_stops_when_its_session_is_deleted() {
+    let server = Http::start_in(spinning(""));
+    let mut after = Vec::new();
+    for _ in 0..TRIES {
+        let mut client = Client::http(&server, Old, json!({}));
+        client.start("spin", json!({}));
+        until_it_spins(server.process());
+        let headers = [
+            ("Mcp-Session-Id", client.session()),
+            ("MCP-Protocol-Version", "2025-11-25"),
+        ];
+        http::ask(server.address(), "DELETE /mcp", &headers, "");
+        std::thread::sleep(AT_ONCE);
+        after.push(uses(server.process()));
+    }
+    let best = after.iter().min().unwrap();
+    assert!(*best < WINDOW / 10, "it goes on: {after:?} of {WINDOW:?}");
 }
 
 #[test]
