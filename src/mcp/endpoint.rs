@@ -17,7 +17,6 @@ use super::sessions::Sessions;
 use crate::manifest::ServeConfig;
 use crate::serve::{self, Principal};
 
-#[derive(Clone)]
 pub(super) struct Endpoint {
     service: StreamableHttpService<Session, Sessions>,
     sessions: Arc<Sessions>,

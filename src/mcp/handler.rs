@@ -442,7 +442,7 @@ impl ServerHandler for Session {
             heard.remove(&task::try_id())
         };
         let changes = heard.unwrap_or_else(|| self.hub.teller.listen());
-        subscriptions::listen(&self.hub, changes, stream).await;
+        Box::pin(subscriptions::listen(&self.hub, changes, stream)).await;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! MCP over streamable HTTP at `/mcp`: the front lets requests through to the sessions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -67,12 +68,12 @@ impl HttpServer {
         let lifecycle = Lifecycle::default();
         let sessions = CancellationToken::new();
         let answers = TaskTracker::new();
-        let endpoint = Endpoint::new(
+        let endpoint = Arc::new(Endpoint::new(
             &self.server,
             &self.config,
             sessions.clone(),
             answers.clone(),
-        );
+        ));
         let mcp = move |request| {
             let endpoint = endpoint.clone();
             async move { endpoint.respond(request).await }

@@ -64,6 +64,8 @@ pub(super) enum SessionError {
     Unknown,
     #[error("it is over")]
     Over,
+    #[error("there is no randomness to name it by")]
+    Random,
     #[error("its event is not known any more")]
     Event,
 }
@@ -104,7 +106,9 @@ impl Sessions {
 
     fn find(&self, id: &str) -> Option<Arc<Open>> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.get(id).cloned()
+        open.get(id)
+            .filter(|open| !open.closed.is_cancelled())
+            .cloned()
     }
 
     fn get(&self, id: &str) -> Result<Arc<Open>, SessionError> {
@@ -159,8 +163,7 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(SessionId, Wire), SessionError> {
         let mut random = [0; 24];
-        // Without randomness no session can be begun safely; the OS has it, once it is up.
-        getrandom::fill(&mut random).map_err(|_| SessionError::Over)?;
+        getrandom::fill(&mut random).map_err(|_| SessionError::Random)?;
         let id: SessionId = BASE64.encode(random).into();
         let (inbox, messages) = mpsc::channel(INBOX);
         let open = Arc::new(Open {

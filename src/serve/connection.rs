@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -56,10 +58,16 @@ impl Connection {
             self.site.lifecycle.stop.clone(),
             self.slot.activity.evicted.clone(),
         );
+        let ended = aside(async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = evicted.cancelled() => debug!("a connection that did nothing made room"),
+            }
+        });
         tokio::select! {
+            biased;
             () = self.serve(stream) => {}
-            () = stop.cancelled() => {}
-            () = evicted.cancelled() => debug!("a connection that did nothing made room"),
+            () = ended => {}
         }
     }
 
@@ -97,8 +105,9 @@ impl Connection {
         });
         let mut connection = pin!(builder.serve_connection(stream, service));
         let ended = tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
-            () = self.expired(activity) => {
+            () = aside(self.expired(activity)) => {
                 connection.as_mut().graceful_shutdown();
                 let farewell = tokio::time::timeout(FAREWELL, connection).await;
                 farewell.unwrap_or(Ok(()))
@@ -120,6 +129,12 @@ impl Connection {
         tokio::time::sleep(LINGER.min(idle)).await;
         activity.expired(head.min(LINGER), idle.min(LINGER)).await;
     }
+}
+
+/// A future that is polled when it was woken, and not whenever one beside it was.
+async fn aside(future: impl Future<Output = ()>) {
+    let mut alone: FuturesUnordered<_> = [future].into_iter().collect();
+    alone.next().await;
 }
 
 async fn respond(

@@ -101,7 +101,7 @@ impl Front {
     /// drains and all connections are over, or when it stops.
     pub(crate) async fn serve<M, R>(&self, listener: TcpListener, mcp: M, lifecycle: Lifecycle)
     where
-        M: Fn(Request<Body>) -> R + Clone + Send + Sync + 'static,
+        M: Fn(Request<Body>) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send,
     {
         let site = Site {
@@ -114,16 +114,18 @@ impl Front {
 
     fn router<M, R>(&self, mcp: M, lifecycle: &Lifecycle) -> Router
     where
-        M: Fn(Request<Body>) -> R + Clone + Send + Sync + 'static,
+        M: Fn(Request<Body>) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send,
     {
-        let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
-        let mcp = any(
-            async move |request| match gate::admit(&shared, &seen, request).await {
+        // One thing to clone for a request.
+        let answerer = Arc::new((Arc::clone(&self.0), lifecycle.clone(), mcp));
+        let mcp = any(move |request: Request<Body>| async move {
+            let (shared, lifecycle, mcp) = &*answerer;
+            match gate::admit(shared, lifecycle, request).await {
                 Ok(request) => mcp(request).await,
                 Err(response) => *response,
-            },
-        );
+            }
+        });
         let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
         let metadata =
             get(async move || -> Response { metadata::respond(shared.state().auth.oauth()) });
