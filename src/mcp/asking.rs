@@ -10,10 +10,11 @@ use futures_util::future::BoxFuture;
 use rmcp::RoleServer;
 use rmcp::model as mcp;
 use rmcp::model::GetExtensions;
-use rmcp::service::{OriginatingRequestId, Peer};
+use rmcp::service::Peer;
 use serde_json::Value;
 
 use super::convert;
+use super::streams::Origin;
 use crate::input::{
     Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Responder, Role, Root,
 };
@@ -199,8 +200,8 @@ fn sampled(result: mcp::CreateMessageResult) -> Result<Reply, String> {
 
 /// A client that is asked by requests of ours.
 pub(super) struct Asked {
-    /// Because of this request.
-    pub(super) request: mcp::RequestId,
+    /// Because of what.
+    pub(super) origin: Option<Origin>,
     pub(super) peer: Peer<RoleServer>,
     pub(super) kinds: QuestionKinds,
 }
@@ -222,8 +223,9 @@ impl Responder for Asked {
                 mcp::InputRequest::ListRoots(request) => request.into(),
                 _ => return Err("the client cannot be asked this".to_owned()),
             };
-            let origin = OriginatingRequestId(self.request.clone());
-            request.extensions_mut().insert(origin);
+            if let Some(origin) = self.origin {
+                request.extensions_mut().insert(origin);
+            }
             let options = rmcp::service::PeerRequestOptions::with_timeout(PATIENCE);
             let asked = self.peer.send_request_with_option(request, options).await;
             let failed = |error: rmcp::ServiceError| format!("the client did not answer: {error}");

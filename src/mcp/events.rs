@@ -3,21 +3,66 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use futures_util::Stream;
+use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio::sync::Notify;
 
 /// Events that wait for a client that reads slowly, or are kept for one that is away.
 const KEPT: usize = 16;
 
+/// Answers that could not be sent are kept for so long, and so many of them.
+const LEFT_FOR: Duration = Duration::from_secs(60);
+const MAX_LEFT: usize = 64;
+
 /// What is sent on one stream, whichever connection it goes out on.
 pub(super) struct Events {
     log: Mutex<Log>,
     /// A place for another event, or nobody reads any more.
     room: Notify,
+    left: Option<(Weak<Left>, Name)>,
+}
+
+/// A stream among those of all sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) session: SessionId,
+    pub(super) number: u64,
+}
+
+/// Answers that could not be sent, of all sessions; oldest first. A client that comes back has them.
+#[derive(Default)]
+pub(super) struct Left(Mutex<VecDeque<(Instant, Name, Arc<Events>)>>);
+
+impl Left {
+    fn all(&self) -> MutexGuard<'_, VecDeque<(Instant, Name, Arc<Events>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, name: Name, events: Arc<Events>) {
+        let mut all = self.all();
+        if all.len() == MAX_LEFT {
+            all.pop_front();
+        }
+        all.push_back((Instant::now(), name, events));
+    }
+
+    pub(super) fn take(&self, name: &Name) -> Option<Arc<Events>> {
+        let mut all = self.all();
+        let at = all.iter().position(|(_, left, _)| left == name)?;
+        all.remove(at).map(|(_, _, events)| events)
+    }
+
+    /// Drops what is old, and what is of a session that is over.
+    pub(super) fn forget(&self, session: Option<&SessionId>) {
+        self.all().retain(|(since, name, _)| {
+            since.elapsed() < LEFT_FOR && session.is_none_or(|over| name.session != *over)
+        });
+    }
 }
 
 struct Log {
@@ -36,9 +81,10 @@ struct Log {
 }
 
 impl Events {
-    /// The first event will have the number `first`.
-    pub(super) fn new(first: usize) -> Arc<Events> {
+    /// The first event will have the number `first`. What its reader leaves unread goes to `left`.
+    pub(super) fn new(first: usize, left: Option<(Weak<Left>, Name)>) -> Arc<Events> {
         Arc::new(Events {
+            left,
             log: Mutex::new(Log {
                 events: VecDeque::new(),
                 first,
@@ -82,24 +128,47 @@ impl Events {
         let room = self.room.notified();
         let is_full = {
             let log = self.log();
-            log.is_read && log.waiting() >= KEPT
+            !log.has_ended && log.is_read && log.waiting() >= KEPT
         };
         if is_full {
             room.await;
         }
     }
 
-    /// No more events come. Whether somebody is there to read what there is.
-    pub(super) fn end(&self) -> bool {
+    /// No more events come. What nobody is there to read is left for later.
+    pub(super) fn end(self: &Arc<Self>) {
         let mut log = self.log();
         log.has_ended = true;
         log.wake();
+        let is_left = !log.is_read;
+        drop(log);
         self.room.notify_waiters();
-        log.is_read
+        if is_left {
+            self.leave();
+        }
+    }
+
+    fn leave(self: &Arc<Self>) {
+        if let Some((left, name)) = &self.left
+            && let Some(left) = left.upgrade()
+        {
+            left.add(name.clone(), self.clone());
+        }
     }
 
     pub(super) fn is_read(&self) -> bool {
         self.log().is_read
+    }
+
+    /// Comes when nobody reads.
+    pub(super) async fn unread(&self) {
+        loop {
+            let changed = self.room.notified();
+            if !self.is_read() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Reads on, from what follows the event of a number where one is given, instead of whoever reads
@@ -177,10 +246,16 @@ impl Stream for Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut log = self.events.log();
-        if log.readers == self.number {
-            log.is_read = false;
-            log.waker = None;
-            self.events.room.notify_waiters();
+        if log.readers != self.number {
+            return;
+        }
+        log.is_read = false;
+        log.waker = None;
+        let is_left = log.has_ended && log.waiting() > 0;
+        drop(log);
+        self.events.room.notify_waiters();
+        if is_left {
+            self.events.leave();
         }
     }
 }

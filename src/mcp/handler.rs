@@ -109,7 +109,7 @@ impl Session {
     ) -> Result<T, ErrorData> {
         let _running = self.hub.enter()?;
         let wanted = Wanted {
-            request: context.id.clone(),
+            origin: context.extensions.get().copied(),
             token: context.meta.get_progress_token(),
             level: self.level(context),
             logger: logger.to_owned(),
@@ -119,7 +119,7 @@ impl Session {
         let options = match requests::is_stateless(context) {
             true => options.asking(kinds),
             false => options.answered_by(Arc::new(Asked {
-                request: context.id.clone(),
+                origin: context.extensions.get().copied(),
                 peer: context.peer.clone(),
                 kinds,
             })),

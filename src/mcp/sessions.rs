@@ -27,8 +27,9 @@ use rmcp::{RoleServer, Service};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::events::Left;
 use super::handler::Session;
-use super::streams::{Streams, Way};
+use super::streams::{Begun, Refused, Streams, Way};
 
 /// Messages of a client that wait to be looked at.
 const INBOX: usize = 64;
@@ -39,6 +40,7 @@ const LOOK: Duration = Duration::from_secs(30);
 /// All that are open.
 pub(super) struct Sessions {
     open: RwLock<HashMap<SessionId, Arc<Open>>>,
+    left: Arc<Left>,
     /// A session without a request is over after so long.
     timeout: Duration,
 }
@@ -74,6 +76,7 @@ impl Sessions {
     pub(super) fn new(timeout: Duration) -> Sessions {
         Sessions {
             open: RwLock::default(),
+            left: Arc::default(),
             timeout,
         }
     }
@@ -126,31 +129,55 @@ impl Open {
         sent.map_err(|_| SessionError::Over)
     }
 
+    /// Sends a message on its way, unless the session is over before the client has caught up.
     async fn send(&self, way: Option<Way>, message: ServerJsonRpcMessage) {
-        if let Some(way) = way
-            && way.send(message).await
+        let Some(way) = way else { return };
+        let last_of = way.last_of();
+        let sent = self.closed.run_until_cancelled(way.send(message)).await;
+        if sent.is_some()
+            && let Some(number) = last_of
         {
-            self.streams().leave(way);
+            self.streams().end_of(number);
         }
     }
 
     fn close(&self) {
-        self.closed.cancel();
         self.streams().end();
+        self.closed.cancel();
+    }
+
+    /// What belongs to no request. Of two who read it the second waits: to take it over would have them
+    /// take it from each other for ever.
+    fn listen(self: Arc<Self>) -> impl Stream<Item = Event> + Send + Sync + 'static {
+        let reader = async move {
+            loop {
+                let common = {
+                    let mut streams = self.streams();
+                    let common = streams.common();
+                    if !common.is_read() {
+                        return Some(common.read(None));
+                    }
+                    common
+                };
+                self.closed.run_until_cancelled(common.unread()).await?;
+            }
+        };
+        stream::once(reader).flat_map(|reader| stream::iter(reader).flatten())
     }
 
     /// Ends a session that nobody uses.
-    async fn expire(open: Weak<Open>, timeout: Duration) {
+    async fn expire(open: Weak<Open>, left: Arc<Left>, timeout: Duration) {
         let mut wait = timeout;
         loop {
             tokio::time::sleep(wait.min(LOOK)).await;
+            left.forget(None);
             let Some(open) = open.upgrade() else { return };
             let mut streams = open.streams();
-            streams.forget();
             let idle = streams.idle();
-            drop(streams);
             if idle >= timeout {
-                return open.close();
+                streams.end();
+                drop(streams);
+                return open.closed.cancel();
             }
             wait = timeout - idle;
         }
@@ -166,14 +193,16 @@ impl SessionManager for Sessions {
         getrandom::fill(&mut random).map_err(|_| SessionError::Random)?;
         let id: SessionId = BASE64.encode(random).into();
         let (inbox, messages) = mpsc::channel(INBOX);
+        let streams = Streams::new(id.clone(), self.left.clone());
         let open = Arc::new(Open {
             owner: OnceLock::new(),
             inbox,
-            streams: Mutex::new(Streams::new()),
+            streams: Mutex::new(streams),
             closed: CancellationToken::new(),
             answerer: Answerer::default(),
         });
-        tokio::spawn(Open::expire(Arc::downgrade(&open), self.timeout));
+        let expire = Open::expire(Arc::downgrade(&open), self.left.clone(), self.timeout);
+        tokio::spawn(expire);
         let mut sessions = self.open.write().unwrap_or_else(PoisonError::into_inner);
         sessions.insert(id.clone(), open.clone());
         Ok((id, Wire { open, messages }))
@@ -214,35 +243,50 @@ impl SessionManager for Sessions {
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = Event> + Send + Sync + 'static, SessionError> {
         let open = self.get(id)?;
-        let JsonRpcMessage::Request(request) = message else {
+        let JsonRpcMessage::Request(mut request) = message else {
             open.take(message).await?;
             return Ok(stream::iter(None).left_stream());
         };
-        let Some((reader, cancel)) = open.streams().open(&request) else {
-            // Two answers to one id: neither could be told from the other.
-            let text = format!("a request with the id {} runs already", request.id);
-            let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
-            let refused = Event::from_message(JsonRpcMessage::error(error, Some(request.id)));
-            return Ok(stream::iter(Some(refused)).left_stream());
+        let answerer = open.answerer.0.get();
+        // What cannot be handed on at once is not begun.
+        let place = match answerer {
+            Some(_) => None,
+            None => Some(open.inbox.reserve().await.map_err(|_| SessionError::Over)?),
         };
-        match open.answerer.0.get() {
-            Some((session, peer)) => {
-                // Boxed: it is large, and a task is moved about when it begins and ends.
-                let context = cancel.child_token();
-                let answer = answer(session.clone(), peer.clone(), request, context).boxed();
-                let open = open.clone();
-                tokio::spawn(async move {
-                    let answer = answer.await;
-                    let way = {
-                        let mut streams = open.streams();
-                        // The id of what was given up may be another's by now.
-                        let is_wanted = !cancel.is_cancelled();
-                        is_wanted.then(|| streams.way(&answer)).flatten()
-                    };
-                    open.send(way, answer).await;
-                });
+        let begun = open.streams().open(&request);
+        let Begun {
+            reader,
+            origin,
+            cancel,
+        } = match begun {
+            Ok(begun) => begun,
+            Err(Refused::Over) => return Err(SessionError::Over),
+            Err(Refused::InUse) => {
+                // Two answers to one id: neither could be told from the other.
+                let text = format!("a request with the id {} runs already", request.id);
+                let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
+                let refused = Event::from_message(JsonRpcMessage::error(error, Some(request.id)));
+                return Ok(stream::iter(Some(refused)).left_stream());
             }
-            None => open.take(JsonRpcMessage::Request(request)).await?,
+        };
+        request.request.extensions_mut().insert(origin);
+        if let Some(place) = place {
+            place.send(JsonRpcMessage::Request(request));
+        } else if let Some((session, peer)) = answerer {
+            // Boxed: it is large, and a task is moved about when it begins and ends.
+            let context = cancel.child_token();
+            let answer = answer(session.clone(), peer.clone(), request, context).boxed();
+            let open = open.clone();
+            tokio::spawn(async move {
+                let answer = answer.await;
+                let way = {
+                    let mut streams = open.streams();
+                    // The id of what was given up may be another's by now.
+                    let is_wanted = !cancel.is_cancelled();
+                    is_wanted.then(|| streams.way(&answer)).flatten()
+                };
+                open.send(way, answer).await;
+            });
         }
         Ok(reader.right_stream())
     }
@@ -261,17 +305,7 @@ impl SessionManager for Sessions {
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = Event> + Send + Sync + 'static, SessionError> {
-        let open = self.get(id)?;
-        let reader = open.streams().common();
-        Ok(match reader {
-            Some(reader) => reader.left_stream(),
-            // Somebody reads it. To take it over would have the two take it from each other for ever.
-            None => {
-                let closed = open.closed.clone().cancelled_owned();
-                let nothing = stream::once(closed).filter_map(|()| std::future::ready(None));
-                nothing.right_stream()
-            }
-        })
+        Ok(self.get(id)?.listen())
     }
 
     async fn resume(
@@ -280,8 +314,13 @@ impl SessionManager for Sessions {
         last_event_id: String,
     ) -> Result<impl Stream<Item = Event> + Send + Sync + 'static, SessionError> {
         let open = self.get(id)?;
-        let reader = open.streams().resume(&last_event_id);
-        reader.ok_or(SessionError::Event)
+        let known = open.streams().resume(&last_event_id);
+        let (events, after) = known.ok_or(SessionError::Event)?;
+        Ok(match after {
+            // It had nothing yet of what belongs to no request: it may be the second to read it.
+            0 if Arc::ptr_eq(&events, &open.streams().common()) => open.listen().left_stream(),
+            _ => events.read(Some(after)).right_stream(),
+        })
     }
 }
 

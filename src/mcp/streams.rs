@@ -1,43 +1,61 @@
 //! The event streams of a session, and which of them a message goes out on: what belongs to a request
 //! on the one that answers it, and the rest on the one that the client opened for that (`GET`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions, GetMeta,
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, Extensions, GetExtensions, GetMeta,
     JsonRpcMessage, JsonRpcRequest, ProgressToken, RequestId, ServerJsonRpcMessage,
     ServerNotification,
 };
 use rmcp::service::OriginatingRequestId;
+use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio_util::sync::CancellationToken;
 
-use super::events::{Events, Reader};
+use super::events::{Events, Left, Name, Reader};
 
 /// When a client should come back after its connection broke.
 const RETRY: Duration = Duration::from_secs(3);
 
-/// An answer that its client was not there for is kept for so long.
-const LEFT_FOR: Duration = Duration::from_secs(60);
-
-/// So many of them.
-const MAX_LEFT: usize = 16;
-
 pub(super) struct Streams {
-    /// Those of requests that run.
+    session: SessionId,
+    left: Arc<Left>,
+    /// Those of requests that run, or whose answer is on its way.
     open: HashMap<u64, Arc<Events>>,
     next: u64,
     requests: HashMap<RequestId, Request>,
     progress: HashMap<ProgressToken, u64>,
     /// What the client was asked, and has not answered.
     asked: HashMap<RequestId, u64>,
-    /// Answered, and not read; oldest first.
-    left: VecDeque<(Instant, u64, Arc<Events>)>,
     /// For what belongs to no request.
     common: Arc<Events>,
     used: Instant,
+    has_ended: bool,
+}
+
+/// The stream of the request that something is said because of, in the extensions of both. A request's id
+/// may be another's once it is cancelled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin(u64);
+
+/// A request that is taken.
+pub(super) struct Begun {
+    pub(super) reader: Reader,
+    pub(super) origin: Origin,
+    /// Cancelled when the client does not want it any more.
+    pub(super) cancel: CancellationToken,
+}
+
+/// Why one is not.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Its id is that of one that runs.
+    InUse,
+    /// The session is over.
+    Over,
 }
 
 /// One that runs.
@@ -60,33 +78,42 @@ pub(super) struct Way {
 type EventId = (usize, Option<u64>);
 
 impl Streams {
-    pub(super) fn new() -> Streams {
+    pub(super) fn new(session: SessionId, left: Arc<Left>) -> Streams {
         Streams {
+            session,
+            left,
             open: HashMap::new(),
             next: 0,
             requests: HashMap::new(),
             progress: HashMap::new(),
             asked: HashMap::new(),
-            left: VecDeque::new(),
             // Who opens it is told that it has event 0.
-            common: Events::new(1),
+            common: Events::new(1, None),
             used: Instant::now(),
+            has_ended: false,
         }
     }
 
-    /// The stream that will answer a request, and what is cancelled when the client cancels it; unless
-    /// one of the same id runs.
+    /// Opens the stream that will answer a request.
+    ///
+    /// # Errors
+    ///
+    /// It is not taken.
     pub(super) fn open(
         &mut self,
         request: &JsonRpcRequest<ClientRequest>,
-    ) -> Option<(Reader, CancellationToken)> {
-        self.used = Instant::now();
-        if self.requests.contains_key(&request.id) {
-            return None;
+    ) -> Result<Begun, Refused> {
+        if self.has_ended {
+            return Err(Refused::Over);
         }
+        if self.requests.contains_key(&request.id) {
+            return Err(Refused::InUse);
+        }
+        self.used = Instant::now();
         let number = self.next;
         self.next += 1;
-        let events = Events::new(0);
+        let left = Arc::downgrade(&self.left);
+        let events = Events::new(0, Some((left, self.name(number))));
         // There is room: it is the first.
         let _ = events.push(|event| Event::priming(name(event, Some(number)), RETRY));
         let token = request.request.get_meta().get_progress_token();
@@ -102,11 +129,22 @@ impl Streams {
         self.requests.insert(request.id.clone(), running);
         let reader = events.read(None);
         self.open.insert(number, events);
-        Some((reader, cancel))
+        Ok(Begun {
+            reader,
+            origin: Origin(number),
+            cancel,
+        })
     }
 
-    /// A request that is over, and its stream.
-    fn close(&mut self, request: &RequestId) -> Option<(Request, Arc<Events>)> {
+    fn name(&self, number: u64) -> Name {
+        Name {
+            session: self.session.clone(),
+            number,
+        }
+    }
+
+    /// A request that is over.
+    fn close(&mut self, request: &RequestId) -> Option<Request> {
         let request = self.requests.remove(request)?;
         let number = request.number;
         if let Some(token) = &request.token
@@ -117,7 +155,7 @@ impl Streams {
         if !self.asked.is_empty() {
             self.asked.retain(|_, stream| *stream != number);
         }
-        Some((request, self.open.remove(&number)?))
+        Some(request)
     }
 
     /// Something came from the client that is no request. One that is cancelled will not be answered.
@@ -136,29 +174,29 @@ impl Streams {
                 if let ClientNotification::CancelledNotification(cancelled) =
                     &notification.notification
                     && let Some(request) = &cancelled.params.request_id
-                    && let Some((request, events)) = self.close(request)
+                    && let Some(request) = self.close(request)
                 {
                     request.cancel.cancel();
-                    events.end();
+                    self.end_of(request.number);
                 }
             }
             JsonRpcMessage::Request(_) => {}
         }
     }
 
-    /// Where a message of the server goes; nowhere if it answers what was given up.
+    /// Where a message of the server goes; nowhere if it is about what was given up.
     pub(super) fn way(&mut self, message: &ServerJsonRpcMessage) -> Option<Way> {
+        self.used = Instant::now();
         let answered = match message {
             JsonRpcMessage::Response(response) => Some(&response.id),
             JsonRpcMessage::Error(error) => error.id.as_ref(),
             _ => None,
         };
         if let Some(id) = answered {
-            let (request, events) = self.close(id)?;
-            self.used = Instant::now();
+            let number = self.close(id)?.number;
             return Some(Way {
-                events,
-                number: Some(request.number),
+                events: self.open.get(&number)?.clone(),
+                number: Some(number),
                 is_last: true,
             });
         }
@@ -171,68 +209,63 @@ impl Streams {
                 number
             }
             JsonRpcMessage::Notification(notification) => match &notification.notification {
-                ServerNotification::ProgressNotification(progress) => {
-                    self.progress.get(&progress.params.progress_token).copied()
-                }
                 ServerNotification::CancelledNotification(cancelled) => {
                     let asked = cancelled.params.request_id.as_ref();
                     asked.and_then(|asked| self.asked.remove(asked))
+                }
+                ServerNotification::ProgressNotification(progress) => {
+                    let origin = self.origin(&progress.extensions);
+                    let token = &progress.params.progress_token;
+                    origin.or_else(|| self.progress.get(token).copied())
                 }
                 other => self.origin(other.extensions()),
             },
             _ => None,
         };
-        let of_request = number.and_then(|number| self.open.get(&number));
+        let events = match &number {
+            Some(number) => self.open.get(number)?,
+            None => &self.common,
+        };
         Some(Way {
-            number: of_request.and(number),
-            events: of_request.unwrap_or(&self.common).clone(),
+            events: events.clone(),
+            number,
             is_last: false,
         })
     }
 
-    /// The stream of the request that something is said because of.
-    fn origin(&self, extensions: &rmcp::model::Extensions) -> Option<u64> {
+    /// The stream of what something is said because of.
+    fn origin(&self, extensions: &Extensions) -> Option<u64> {
+        if let Some(Origin(number)) = extensions.get() {
+            return Some(*number);
+        }
         let OriginatingRequestId(request) = extensions.get()?;
         Some(self.requests.get(request)?.number)
     }
 
-    /// Keeps what its client was not there for.
-    pub(super) fn leave(&mut self, way: Way) {
-        let Some(number) = way.number else { return };
-        self.forget();
-        if self.left.len() == MAX_LEFT {
-            self.left.pop_front();
-        }
-        self.left.push_back((Instant::now(), number, way.events));
-    }
-
-    /// Drops what was kept for long enough.
-    pub(super) fn forget(&mut self) {
-        while let Some((since, ..)) = self.left.front()
-            && since.elapsed() > LEFT_FOR
-        {
-            self.left.pop_front();
+    /// The stream of a request is at its end.
+    pub(super) fn end_of(&mut self, number: u64) {
+        if let Some(events) = self.open.remove(&number) {
+            events.end();
         }
     }
 
-    /// The common stream, if nobody reads it.
-    pub(super) fn common(&mut self) -> Option<Reader> {
+    pub(super) fn common(&mut self) -> Arc<Events> {
         self.used = Instant::now();
-        (!self.common.is_read()).then(|| self.common.read(None))
+        self.common.clone()
     }
 
     /// Reads on after an event, where its stream is still known.
-    pub(super) fn resume(&mut self, event: &str) -> Option<Reader> {
+    pub(super) fn resume(&mut self, event: &str) -> Option<(Arc<Events>, usize)> {
         self.used = Instant::now();
         let (after, number) = parse(event)?;
         let events = match number {
-            None => &self.common,
-            Some(number) => self.open.get(&number).or_else(|| {
-                let mut left = self.left.iter();
-                left.find_map(|(_, left, events)| (*left == number).then_some(events))
-            })?,
+            None => self.common.clone(),
+            Some(number) => match self.open.get(&number) {
+                Some(events) => events.clone(),
+                None => self.left.take(&self.name(number))?,
+            },
         };
-        Some(events.read(Some(after)))
+        Some((events, after))
     }
 
     /// How long nothing was said and nothing runs.
@@ -245,6 +278,7 @@ impl Streams {
 
     /// All are at their end, and what runs is cancelled.
     pub(super) fn end(&mut self) {
+        self.has_ended = true;
         self.common.end();
         for (_, events) in self.open.drain() {
             events.end();
@@ -254,21 +288,24 @@ impl Streams {
         }
         self.progress.clear();
         self.asked.clear();
-        self.left.clear();
+        self.left.forget(Some(&self.session));
     }
 }
 
 impl Way {
-    /// Sends a message, once the client has caught up. Whether it was the last of its stream, and
-    /// nobody was there for it.
-    pub(super) async fn send(&self, message: ServerJsonRpcMessage) -> bool {
+    /// The stream that is at its end when this has gone out.
+    pub(super) fn last_of(&self) -> Option<u64> {
+        self.number.filter(|_| self.is_last)
+    }
+
+    /// Sends a message, once the client has caught up.
+    pub(super) async fn send(self, message: ServerJsonRpcMessage) {
         let number = self.number;
         let mut make = move |event| Event::new(name(event, number), message);
         while let Err(again) = self.events.push(make) {
             make = again;
             self.events.room().await;
         }
-        self.is_last && !self.events.end()
     }
 }
 

@@ -13,12 +13,13 @@ use futures_util::task::AtomicWaker;
 use rmcp::RoleServer;
 use rmcp::model::{
     LoggingLevel, LoggingMessageNotification, LoggingMessageNotificationParam, NumberOrString,
-    ProgressNotification, ProgressNotificationParam, ProgressToken, RequestId, ServerNotification,
+    ProgressNotification, ProgressNotificationParam, ProgressToken, ServerNotification,
 };
-use rmcp::service::{OriginatingRequestId, Peer};
+use rmcp::service::Peer;
 use tokio::time::timeout;
 
 use super::hub::Teller;
+use super::streams::Origin;
 use crate::tool::{LogLine, LogSource};
 use crate::watch::{Progress, Watcher};
 
@@ -33,8 +34,8 @@ const MAX_TOKEN: usize = 256;
 
 /// What a request asked to be told.
 pub(super) struct Wanted {
-    /// Its id: what is told because of it goes out with its answer.
-    pub(super) request: RequestId,
+    /// What is told because of it goes out with its answer.
+    pub(super) origin: Option<Origin>,
     pub(super) token: Option<ProgressToken>,
     pub(super) level: Option<LoggingLevel>,
     /// Who logs.
@@ -159,8 +160,9 @@ impl Watcher for Notes {
         let mut param = LoggingMessageNotificationParam::new(level, line.text.clone().into());
         param.logger = Some(self.wanted.logger.clone());
         let mut notification = LoggingMessageNotification::new(param);
-        let origin = OriginatingRequestId(self.wanted.request.clone());
-        notification.extensions.insert(origin);
+        if let Some(origin) = self.wanted.origin {
+            notification.extensions.insert(origin);
+        }
         self.queue().notes.push_back(Note::Log(notification.into()));
         self.sender.wake();
     }
@@ -180,8 +182,11 @@ impl Watcher for Notes {
         let mut param = ProgressNotificationParam::new(token.clone(), progress.done);
         param.total = progress.total.filter(|total| total.is_finite());
         param.message = progress.message.clone();
-        let note = Note::Progress(ProgressNotification::new(param).into());
-        queue.notes.push_back(note);
+        let mut notification = ProgressNotification::new(param);
+        if let Some(origin) = self.wanted.origin {
+            notification.extensions.insert(origin);
+        }
+        queue.notes.push_back(Note::Progress(notification.into()));
         drop(queue);
         self.sender.wake();
     }

@@ -101,7 +101,7 @@ impl Connection {
             .max_header_list_size(MAX_HEAD);
         let (site, peer) = (&self.site, self.peer);
         let service = hyper::service::service_fn(|request| {
-            respond(Arc::clone(site), peer, Arc::clone(activity), request)
+            respond(Arc::clone(site), peer, activity, request)
         });
         let mut connection = pin!(builder.serve_connection(stream, service));
         let ended = tokio::select! {
@@ -137,18 +137,21 @@ async fn aside(future: impl Future<Output = ()>) {
     alone.next().await;
 }
 
-async fn respond(
+fn respond(
     site: Arc<Site>,
     peer: Peer,
-    activity: Arc<Activity>,
+    activity: &Arc<Activity>,
     request: Request<Incoming>,
-) -> Result<http::Response<Response<Running>>, Infallible> {
+) -> impl Future<Output = Result<http::Response<Response<Running>>, Infallible>> + use<> {
+    // It runs from now on, whenever that is looked at.
     let running = activity.begin(request.version());
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
-    let response = site.respond(request).await;
-    Ok(response.map(|body| Response {
-        body,
-        _running: running,
-    }))
+    async move {
+        let response = site.respond(request).await;
+        Ok(response.map(|body| Response {
+            body,
+            _running: running,
+        }))
+    }
 }

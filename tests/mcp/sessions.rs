@@ -143,3 +143,32 @@ fn of_two_streams_for_what_is_told_one_is_told() {
     let more = client.try_take(Duration::from_millis(200), more);
     assert_eq!(more, None);
 }
+
+#[test]
+fn the_second_of_two_streams_is_told_once_the_first_is_gone() {
+    let server = Http::start();
+    let mut client = Client::http(&server, Old, json!({}));
+    let listen = |more: &[(&str, &str)]| {
+        let head = head(&client, more);
+        http::send(server.address(), "GET /mcp", &head, "").unwrap()
+    };
+    let first = listen(&[]);
+    first_event(&first);
+    // One that comes back with nothing is no other than one that comes.
+    let others = [listen(&[]), listen(&[("Last-Event-ID", "0")])];
+    std::thread::sleep(Duration::from_millis(200));
+    http::hang_up(&first);
+    std::thread::sleep(Duration::from_millis(200));
+    client.call("change_resources", json!({}));
+    let (sender, told) = std::sync::mpsc::channel();
+    for stream in others {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            let incoming = Incoming::read(stream).unwrap();
+            incoming.messages(|message| drop(sender.send(message)));
+        });
+    }
+    let message = told.recv_timeout(http::PATIENCE).unwrap();
+    assert_eq!(message["method"], "notifications/resources/list_changed");
+    assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+}

@@ -292,11 +292,14 @@ class Checks:
         await self.client.subscribe_resource(uri)
         await touch()
         await until("an update", lambda: updated)
-        assert updated == [uri], updated
         await self.client.unsubscribe_resource(uri)
+        # What was on its way has come: others touch it as well.
+        await anyio.sleep(0.1)
+        assert set(updated) == {uri}, updated
+        before = len(updated)
         await touch()
         await anyio.sleep(0.2)
-        assert updated == [uri], "told after it had unsubscribed"
+        assert len(updated) == before, "told after it had unsubscribed"
 
     async def prompts_list(self):
         names = [prompt.name for prompt in await whole(self.client.list_prompts, "prompts")]
