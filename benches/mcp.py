@@ -4,7 +4,8 @@
     benches/mcp.py [options]
 
 builds the release binary and drives it by mcp_bench.py, which see for what is measured and how.
-The floor is mcp_floor.c: a server that answers by hardly looking at what it is asked. Needs the
+The floor is mcp_floor.c: a server that answers by hardly looking at what it is asked. Its calls a
+second are those that the client can make. Needs the
 guests (`cargo xtask guests`), gcc, and a quiet machine. Exits with 1 if a target is missed.
 """
 import argparse
@@ -108,10 +109,14 @@ def toolhost(folder, binary, http, options):
                    "--hog-tool", "allocate", "--rss-limit-mib", "2000", *options)
 
 
-def floor(folder, options):
+def floor(folder, http, options):
     program = folder / "mcp_floor"
     subprocess.run(["gcc", "-O2", "-o", program, ROOT / "benches/mcp_floor.c"], check=True)
-    return measure(folder, "floor", [program], "start,seq,flight,burst", *options)
+    if not http:
+        return measure(folder, "floor", [program], "start,seq,flight,burst", *options)
+    port = free_port()
+    url = ["--url", f"http://127.0.0.1:{port}/mcp"]
+    return measure(folder, "floor-http", [program, port], "start,seq,flight,burst", *url, *options)
 
 
 # ------------------------------------------------------------------- table
@@ -203,15 +208,15 @@ def rows(base, wassette):
     ]
 
 
-def table(stdio, http, base, wassette):
+def table(stdio, http, base, base_http, wassette):
     """The lines, and whether all targets are met."""
-    lines, met = [("figure", "toolhost stdio", "toolhost http", "floor", "target", "ok")], True
+    lines, met = [("figure", "toolhost stdio", "toolhost http", "floor stdio", "floor http", "target", "ok")], True
     for row in rows(base, wassette):
         verdicts = {name: row.good(figures) for name, figures in (("stdio", stdio), ("http", http))}
         bad = [name for name, good in verdicts.items() if good is False]
         met = met and not bad
         ok = "no: " + ", ".join(bad) if bad else "yes" if True in verdicts.values() else ""
-        lines.append((row.figure, row.cell(stdio), row.cell(http), row.cell(base), row.target, ok))
+        lines.append((row.figure, row.cell(stdio), row.cell(http), row.cell(base), row.cell(base_http), row.target, ok))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = "\n".join(" | ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip(" |")
                      for line in lines)
@@ -241,7 +246,8 @@ def main():
         folder = Path(name)
         (folder / "toolhost.toml").write_text(MANIFEST.format(
             in_flight=IN_FLIGHT, echo=guest("echo"), misbehave=guest("misbehave")))
-        base = floor(folder, options)
+        base = floor(folder, False, options)
+        base_http = floor(folder, True, options) if o.only != "stdio" else None
         stdio = toolhost(folder, binary.resolve(), False, options) if o.only != "http" else None
         http = toolhost(folder, binary.resolve(), True, options) if o.only != "stdio" else None
         if http is not None:
@@ -251,7 +257,7 @@ def main():
             figures = measure(folder, "wassette", shlex.split(o.wassette), "flight",
                               "--tool", o.wassette_tool, *options)
             wassette = get(figures, f"flight {IN_FLIGHT}", "calls_per_s")
-    text, met = table(stdio, http, base, wassette)
+    text, met = table(stdio, http, base, base_http, wassette)
     print(text)
     sys.exit(0 if met else 1)
 

@@ -1,12 +1,18 @@
-/* The floor of `benches/mcp.py`: a server that does as little as MCP over stdio allows.
- * It looks for a request's id and method in its text, without parsing JSON.
+/* The floor of `benches/mcp.py`: a server that does as little as MCP allows, over stdio, or over HTTP at
+ * a port of 127.0.0.1. It looks for a request's id and method in its text, without parsing JSON.
  *
  *     gcc -O2 -o mcp_floor mcp_floor.c
+ *     mcp_floor [PORT]
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static char input[1 << 20], *output;
@@ -60,7 +66,7 @@ static void line(char *text, size_t size) {
     }
 }
 
-int main(void) {
+static int stdio(void) {
     for (;;) {
         ssize_t size = read(0, input + filled, sizeof input - filled);
         if (size <= 0) return size < 0;
@@ -81,4 +87,64 @@ int main(void) {
         }
         written = 0;
     }
+}
+
+#define MOST 4096
+static struct pollfd files[MOST];
+static struct { char text[16 << 10]; size_t filled; } requests[MOST];
+
+/* Answers what has come on a connection; whether it goes on. */
+static int serve(int at) {
+    int fd = files[at].fd;
+    char *text = requests[at].text;
+    size_t *filled = &requests[at].filled;
+    ssize_t size = read(fd, text + *filled, sizeof requests[at].text - 1 - *filled);
+    if (size <= 0) return 0;
+    *filled += size;
+    text[*filled] = 0;
+    char *body = strstr(text, "\r\n\r\n");
+    if (!body) return 1;
+    body += 4;
+    const char *length = strcasestr(text, "\r\ncontent-length:");
+    size_t whole = body - text + (length && length < body ? strtoul(length + 17, NULL, 10) : 0);
+    if (*filled < whole) return *filled < sizeof requests[at].text - 1;
+    line(body, text + whole - body);
+    char head[128];
+    int head_size = written
+        ? snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", written)
+        : snprintf(head, sizeof head, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    char answer[8192];
+    memcpy(answer, head, head_size);
+    memcpy(answer + head_size, output, written);
+    size = write(fd, answer, head_size + written);
+    int sent = size == (ssize_t)(head_size + written);
+    written = *filled = 0; /* a client that waits for each answer sends one request at a time */
+    return sent;
+}
+
+static int http(int port) {
+    int one = 1, count = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, MOST)) return 1;
+    files[0] = (struct pollfd){ listener, POLLIN, 0 };
+    while (poll(files, count, -1) > 0) {
+        if (files[0].revents && count < MOST) {
+            int fd = accept(listener, NULL, NULL);
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+            files[count] = (struct pollfd){ fd, POLLIN, 0 };
+            requests[count++].filled = 0;
+        }
+        for (int at = count - 1; at > 0; at--) {
+            if (!files[at].revents || serve(at)) continue;
+            close(files[at].fd);
+            files[at] = files[--count];
+            memcpy(&requests[at], &requests[count], sizeof requests[at]);
+        }
+    }
+    return 1;
+}
+
+int main(int count, char **arguments) {
+    return count > 1 ? http(atoi(arguments[1])) : stdio();
 }

@@ -371,7 +371,10 @@ impl Transport<RoleServer> for Wire {
     ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
         let way = self.open.streams().way(&message);
         let open = self.open.clone();
-        async move { Ok(open.send(way, message).await) }
+        async move {
+            open.send(way, message).await;
+            Ok(())
+        }
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
