@@ -78,10 +78,10 @@ impl Endpoint {
         let principal = principal.map_or_else(Arc::default, |it| it.name.clone());
         if let Some(session) = session(request.headers()) {
             // What is no session is not ours to refuse: the stateless protocol ignores it.
-            if !self.sessions.may_use(session, &principal) {
+            let Ok(answerer) = self.sessions.enter(session, &principal) else {
                 return no_session();
-            }
-            if let Some(answerer) = self.sessions.unanswered(session) {
+            };
+            if let Some(answerer) = answerer {
                 request.extensions_mut().insert(answerer);
             }
             return self.handle(request).await;

@@ -74,6 +74,8 @@ struct Log {
     next: usize,
     /// No more come.
     has_ended: bool,
+    /// The last is an answer: a client that comes back wants it.
+    is_answered: bool,
     /// How often somebody began to read: the last of them reads, the others are at their end.
     readers: u64,
     is_read: bool,
@@ -81,7 +83,7 @@ struct Log {
 }
 
 impl Events {
-    /// The first event will have the number `first`. What its reader leaves unread goes to `left`.
+    /// The first event will have the number `first`. An answer that its reader leaves unread goes to `left`.
     pub(super) fn new(first: usize, left: Option<(Weak<Left>, Name)>) -> Arc<Events> {
         Arc::new(Events {
             left,
@@ -90,6 +92,7 @@ impl Events {
                 first,
                 next: first,
                 has_ended: false,
+                is_answered: false,
                 readers: 0,
                 is_read: false,
                 waker: None,
@@ -135,15 +138,21 @@ impl Events {
         }
     }
 
-    /// No more events come. What nobody is there to read is left for later.
-    pub(super) fn end(self: &Arc<Self>) {
+    /// No more events come.
+    pub(super) fn end(&self) {
+        self.log().end();
+        self.room.notify_waiters();
+    }
+
+    /// The last event was an answer. Where nobody is there to read it, it is left for later.
+    pub(super) fn answered(self: &Arc<Self>) {
         let mut log = self.log();
-        log.has_ended = true;
-        log.wake();
-        let is_left = !log.is_read;
+        log.is_answered = true;
+        log.end();
+        let is_read = log.is_read;
         drop(log);
         self.room.notify_waiters();
-        if is_left {
+        if !is_read {
             self.leave();
         }
     }
@@ -204,6 +213,11 @@ impl Log {
         }
     }
 
+    fn end(&mut self) {
+        self.has_ended = true;
+        self.wake();
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -251,7 +265,7 @@ impl Drop for Reader {
         }
         log.is_read = false;
         log.waker = None;
-        let is_left = log.has_ended && log.waiting() > 0;
+        let is_left = log.is_answered && log.waiting() > 0;
         drop(log);
         self.events.room.notify_waiters();
         if is_left {

@@ -8,7 +8,6 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
-use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long the beginning of a stream may wait for its answer.
@@ -25,34 +24,25 @@ const EVENTS: usize = 2;
 
 /// The response, once it has its first events or the moment is over.
 pub(super) async fn gathered(response: Response) -> Response {
-    let (head, mut body) = response.into_parts();
+    let (head, body) = response.into_parts();
     let until = Instant::now() + MOMENT;
     let mut first: Vec<u8> = Vec::new();
-    for _ in 0..EVENTS {
-        match timeout_at(until, body.frame()).await {
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => first.extend_from_slice(&data),
-                // Event streams have no trailers.
-                Err(_) => break,
-            },
-            Ok(Some(Err(error))) => {
+    let mut rest = body.into_data_stream();
+    for number in 0..=EVENTS {
+        let next = match number < EVENTS {
+            true => timeout_at(until, rest.next()).await.ok(),
+            // The end is there already, where what came was the answer.
+            false => rest.next().now_or_never(),
+        };
+        match next {
+            Some(Some(Ok(data))) => first.extend_from_slice(&data),
+            Some(Some(Err(error))) => {
                 let failed = stream::iter([Ok(Bytes::from(first)), Err(error)]);
                 return Response::from_parts(head, Body::from_stream(failed));
             }
-            Ok(None) => return Response::from_parts(head, Body::from(first)),
-            Err(_) => break,
+            Some(None) => return Response::from_parts(head, Body::from(first)),
+            None => break,
         }
-    }
-    // The end is there already, where what came was the answer.
-    let mut rest = body.into_data_stream();
-    match rest.next().now_or_never() {
-        Some(None) => return Response::from_parts(head, Body::from(first)),
-        Some(Some(Ok(data))) => first.extend_from_slice(&data),
-        Some(Some(Err(error))) => {
-            let failed = stream::iter([Ok(Bytes::from(first)), Err(error)]);
-            return Response::from_parts(head, Body::from_stream(failed));
-        }
-        None => {}
     }
     let first = stream::iter([Ok(Bytes::from(first))]);
     let rest = stream::unfold(rest, async |mut rest| {

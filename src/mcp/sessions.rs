@@ -88,10 +88,25 @@ impl Sessions {
             .len()
     }
 
-    /// Whether a client may use a session. What is no session is not refused here.
-    pub(super) fn may_use(&self, id: &str, principal: &str) -> bool {
-        self.find(id)
-            .is_none_or(|open| open.owner.get().is_some_and(|owner| **owner == *principal))
+    /// Lets a request of a client into the session that it names, which learns by what is returned that
+    /// it has begun, where it has not. What is no session is not refused here.
+    ///
+    /// # Errors
+    ///
+    /// It is another client's: that it is there is not said.
+    pub(super) fn enter(
+        &self,
+        id: &str,
+        principal: &str,
+    ) -> Result<Option<Answerer>, SessionError> {
+        let Some(open) = self.find(id) else {
+            return Ok(None);
+        };
+        if open.owner.get().is_none_or(|owner| **owner != *principal) {
+            return Err(SessionError::Unknown);
+        }
+        let has_begun = open.answerer.0.get().is_some();
+        Ok((!has_begun).then(|| open.answerer.clone()))
     }
 
     /// Says who began a session.
@@ -99,12 +114,6 @@ impl Sessions {
         if let Some(open) = self.find(id) {
             let _ = open.owner.set(principal);
         }
-    }
-
-    /// What a session that has not begun waits for.
-    pub(super) fn unanswered(&self, id: &str) -> Option<Answerer> {
-        let answerer = &self.find(id)?.answerer;
-        answerer.0.get().is_none().then(|| answerer.clone())
     }
 
     fn find(&self, id: &str) -> Option<Arc<Open>> {
@@ -132,12 +141,12 @@ impl Open {
     /// Sends a message on its way, unless the session is over before the client has caught up.
     async fn send(&self, way: Option<Way>, message: ServerJsonRpcMessage) {
         let Some(way) = way else { return };
-        let last_of = way.last_of();
+        let answers = way.answers();
         let sent = self.closed.run_until_cancelled(way.send(message)).await;
         if sent.is_some()
-            && let Some(number) = last_of
+            && let Some(number) = answers
         {
-            self.streams().end_of(number);
+            self.streams().answered(number);
         }
     }
 

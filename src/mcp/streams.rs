@@ -6,11 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, ClientRequest, Extensions, GetExtensions, GetMeta,
-    JsonRpcMessage, JsonRpcRequest, ProgressToken, RequestId, ServerJsonRpcMessage,
-    ServerNotification,
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, Extensions, GetExtensions,
+    JsonRpcMessage, JsonRpcRequest, RequestId, ServerJsonRpcMessage, ServerNotification,
 };
-use rmcp::service::OriginatingRequestId;
 use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +25,6 @@ pub(super) struct Streams {
     open: HashMap<u64, Arc<Events>>,
     next: u64,
     requests: HashMap<RequestId, Request>,
-    progress: HashMap<ProgressToken, u64>,
     /// What the client was asked, and has not answered.
     asked: HashMap<RequestId, u64>,
     /// For what belongs to no request.
@@ -62,16 +59,15 @@ pub(super) enum Refused {
 struct Request {
     /// Its stream's.
     number: u64,
-    token: Option<ProgressToken>,
     cancel: CancellationToken,
 }
 
-/// Where a message goes, and what is over with it.
+/// Where a message goes.
 pub(super) struct Way {
     events: Arc<Events>,
     /// Of a request: the stream's.
     number: Option<u64>,
-    is_last: bool,
+    is_answer: bool,
 }
 
 /// Which event of which stream; `None` is the common one.
@@ -85,7 +81,6 @@ impl Streams {
             open: HashMap::new(),
             next: 0,
             requests: HashMap::new(),
-            progress: HashMap::new(),
             asked: HashMap::new(),
             // Who opens it is told that it has event 0.
             common: Events::new(1, None),
@@ -116,14 +111,9 @@ impl Streams {
         let events = Events::new(0, Some((left, self.name(number))));
         // There is room: it is the first.
         let _ = events.push(|event| Event::priming(name(event, Some(number)), RETRY));
-        let token = request.request.get_meta().get_progress_token();
-        if let Some(token) = &token {
-            self.progress.insert(token.clone(), number);
-        }
         let cancel = CancellationToken::new();
         let running = Request {
             number,
-            token,
             cancel: cancel.clone(),
         };
         self.requests.insert(request.id.clone(), running);
@@ -146,14 +136,8 @@ impl Streams {
     /// A request that is over.
     fn close(&mut self, request: &RequestId) -> Option<Request> {
         let request = self.requests.remove(request)?;
-        let number = request.number;
-        if let Some(token) = &request.token
-            && self.progress.get(token) == Some(&number)
-        {
-            self.progress.remove(token);
-        }
         if !self.asked.is_empty() {
-            self.asked.retain(|_, stream| *stream != number);
+            self.asked.retain(|_, stream| *stream != request.number);
         }
         Some(request)
     }
@@ -177,7 +161,9 @@ impl Streams {
                     && let Some(request) = self.close(request)
                 {
                     request.cancel.cancel();
-                    self.end_of(request.number);
+                    if let Some(events) = self.open.remove(&request.number) {
+                        events.end();
+                    }
                 }
             }
             JsonRpcMessage::Request(_) => {}
@@ -197,12 +183,12 @@ impl Streams {
             return Some(Way {
                 events: self.open.get(&number)?.clone(),
                 number: Some(number),
-                is_last: true,
+                is_answer: true,
             });
         }
         let number = match message {
             JsonRpcMessage::Request(request) => {
-                let number = self.origin(request.request.extensions());
+                let number = origin(request.request.extensions());
                 if let Some(number) = number {
                     self.asked.insert(request.id.clone(), number);
                 }
@@ -213,12 +199,7 @@ impl Streams {
                     let asked = cancelled.params.request_id.as_ref();
                     asked.and_then(|asked| self.asked.remove(asked))
                 }
-                ServerNotification::ProgressNotification(progress) => {
-                    let origin = self.origin(&progress.extensions);
-                    let token = &progress.params.progress_token;
-                    origin.or_else(|| self.progress.get(token).copied())
-                }
-                other => self.origin(other.extensions()),
+                other => origin(other.extensions()),
             },
             _ => None,
         };
@@ -229,23 +210,14 @@ impl Streams {
         Some(Way {
             events: events.clone(),
             number,
-            is_last: false,
+            is_answer: false,
         })
     }
 
-    /// The stream of what something is said because of.
-    fn origin(&self, extensions: &Extensions) -> Option<u64> {
-        if let Some(Origin(number)) = extensions.get() {
-            return Some(*number);
-        }
-        let OriginatingRequestId(request) = extensions.get()?;
-        Some(self.requests.get(request)?.number)
-    }
-
-    /// The stream of a request is at its end.
-    pub(super) fn end_of(&mut self, number: u64) {
+    /// The answer to a request has gone out on its stream.
+    pub(super) fn answered(&mut self, number: u64) {
         if let Some(events) = self.open.remove(&number) {
-            events.end();
+            events.answered();
         }
     }
 
@@ -286,16 +258,15 @@ impl Streams {
         for (_, request) in self.requests.drain() {
             request.cancel.cancel();
         }
-        self.progress.clear();
         self.asked.clear();
         self.left.forget(Some(&self.session));
     }
 }
 
 impl Way {
-    /// The stream that is at its end when this has gone out.
-    pub(super) fn last_of(&self) -> Option<u64> {
-        self.number.filter(|_| self.is_last)
+    /// The stream that is answered when this has gone out.
+    pub(super) fn answers(&self) -> Option<u64> {
+        self.number.filter(|_| self.is_answer)
     }
 
     /// Sends a message, once the client has caught up.
@@ -307,6 +278,12 @@ impl Way {
             self.events.room().await;
         }
     }
+}
+
+/// The stream of what something is said because of.
+fn origin(extensions: &Extensions) -> Option<u64> {
+    let Origin(number) = extensions.get()?;
+    Some(*number)
 }
 
 fn name(event: usize, stream: Option<u64>) -> String {

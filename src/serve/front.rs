@@ -118,9 +118,9 @@ impl Front {
         R: Future<Output = Response> + Send,
     {
         // One thing to clone for a request.
-        let answerer = Arc::new((Arc::clone(&self.0), lifecycle.clone(), mcp));
+        let behind = Arc::new((Arc::clone(&self.0), lifecycle.clone(), mcp));
         let mcp = any(move |request: Request<Body>| async move {
-            let (shared, lifecycle, mcp) = &*answerer;
+            let (shared, lifecycle, mcp) = &*behind;
             match gate::admit(shared, lifecycle, request).await {
                 Ok(request) => mcp(request).await,
                 Err(response) => *response,

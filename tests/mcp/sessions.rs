@@ -172,3 +172,29 @@ fn the_second_of_two_streams_is_told_once_the_first_is_gone() {
     assert_eq!(message["method"], "notifications/resources/list_changed");
     assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
 }
+
+#[test]
+fn what_was_cancelled_takes_no_place_of_an_answer_that_waits() {
+    let server = Http::start();
+    let [waits, cancels] = [0, 1].map(|_| Client::http(&server, Old, json!({})));
+    let params = json!({ "name": "test_reconnection", "arguments": {} });
+    let stream = call(&server, &waits, 100, params);
+    let event = first_event(&stream);
+    http::hang_up(&stream);
+    std::thread::sleep(Duration::from_secs(1));
+    for id in 200..300 {
+        let params = json!({ "name": "spin", "arguments": {} });
+        let stream = call(&server, &cancels, id, params);
+        first_event(&stream);
+        http::hang_up(&stream);
+        std::thread::sleep(Duration::from_millis(10));
+        let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled",
+            "params": { "requestId": id } });
+        let head = head(&cancels, &[]);
+        let reply = http::ask(server.address(), "POST /mcp", &head, &cancel.to_string());
+        assert_eq!(reply.status, 202, "{reply:?}");
+    }
+    let messages = after(&server, &waits, &event);
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert_eq!(messages[0]["id"], 100);
+}
