@@ -135,7 +135,8 @@ impl Front {
         });
         Router::new()
             .route("/mcp", mcp.clone())
-            .route("/mcp/", mcp)
+            .route("/mcp/", mcp.clone())
+            .route("/mcp/{*path}", mcp)
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", ready)
             .route(metadata::PATH, metadata.clone())
