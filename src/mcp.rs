@@ -13,6 +13,7 @@ mod handler;
 mod http;
 mod hub;
 mod pages;
+mod reading;
 mod requests;
 mod seal;
 mod sessions;

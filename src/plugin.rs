@@ -5,6 +5,7 @@ mod backend;
 mod call;
 pub(crate) mod component;
 mod convert;
+mod entry;
 mod offers;
 mod payload;
 mod questions;
@@ -41,6 +42,7 @@ pub(crate) use call::{End, Meter, output_limit, stopped, until};
 pub(crate) use call::{Payload, Served};
 #[cfg(feature = "mcp")]
 pub(crate) use convert::{checked_output, is_tool_name};
+use entry::CallTool;
 pub(crate) use offers::PluginPrompt;
 use offers::{Exported, Listed};
 
@@ -147,6 +149,7 @@ impl Compiled {
         let failed = |message| vec![Diagnostic::new(&self.config.path, None, message)];
         let exports = component::exports(component);
         let exported = Exported::new(self.pre.instance_pre(), &exports).map_err(failed)?;
+        let call_tool = CallTool::new(&self.pre).map_err(failed)?;
         let tools = self.list("list-tools", async |store| {
             let plugin = self.pre.instantiate_async(&mut *store).await?;
             plugin.toolhost_plugin_tools().call_list_tools(store).await
@@ -175,7 +178,7 @@ impl Compiled {
             sha256: self.sha256.into(),
             usable,
             imports,
-            pre: self.pre,
+            call_tool,
             exported,
             grants: self.grants,
         };

@@ -4,6 +4,7 @@
 // Logging, sampling and roots are deprecated from 2026-07-28 on, and what older clients have.
 #![expect(deprecated)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -202,7 +203,7 @@ fn sampled(result: mcp::CreateMessageResult) -> Result<Reply, String> {
 pub(super) struct Asked {
     /// Because of what.
     pub(super) origin: Option<Origin>,
-    pub(super) peer: Peer<RoleServer>,
+    pub(super) peer: Arc<Peer<RoleServer>>,
     pub(super) kinds: QuestionKinds,
 }
 

@@ -1,21 +1,33 @@
 //! What is at `/mcp`: requests that the front let through, on their way to sessions and back.
+//!
+//! Calls of tools in a session that has begun are most of what comes, and are answered here, where
+//! there is nothing else to them. rmcp answers the rest, and refuses what the protocol does not allow.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, Request, StatusCode, header};
-use rmcp::model::ProtocolVersion;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::Full;
+use rmcp::model::{ProtocolVersion, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Server;
+use super::events::{Reader, event_text};
 use super::gather::gathered;
 use super::handler::Session;
-use super::sessions::Sessions;
+use super::reading::{self, Call};
+use super::sessions::{Called, Sessions};
 use crate::manifest::ServeConfig;
 use crate::serve::{self, Principal};
+
+/// What an answer alone is, and one with what was said before it.
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
 
 pub(super) struct Endpoint {
     service: StreamableHttpService<Session, Sessions>,
@@ -53,11 +65,15 @@ impl Endpoint {
         }
     }
 
-    pub(super) async fn respond(&self, request: Request<Body>) -> Response {
+    pub(super) async fn respond(&self, request: Request<Bytes>) -> Response {
         let answer = (request.method() == Method::POST).then(|| self.answers.token());
         let mut response = self.pass(request).await;
         if is_events(&response) {
             response = gathered(response).await;
+        }
+        // What is whole is as good as sent.
+        if response.body().size_hint().exact().is_some() {
+            return response;
         }
         response.map(|body| {
             Body::new(serve::Response {
@@ -67,39 +83,119 @@ impl Endpoint {
         })
     }
 
-    /// What rmcp does with it.
-    async fn handle(&self, request: Request<Body>) -> Response {
-        // Boxed: it is large, and what it is in is moved about.
-        Box::pin(self.service.handle(request)).await.map(Body::new)
+    async fn pass(&self, mut request: Request<Bytes>) -> Response {
+        let principal = request.extensions().get::<Principal>();
+        let principal = principal.cloned().unwrap_or_default();
+        let Some(session) = session(request.headers()) else {
+            return self.pass_alone(request, principal).await;
+        };
+        // What is no session is not ours to refuse: the stateless protocol ignores it.
+        let Ok(open) = self.sessions.enter(session, &principal.name) else {
+            return no_session();
+        };
+        let Some(open) = open else {
+            return self.handle(request).await;
+        };
+        if let Some(session) = open.answerer().session().cloned() {
+            return match call(&request) {
+                Some(call) => match open.call(&session, call, principal).await {
+                    Ok(Called::Answered(answer)) => json(&answer),
+                    Ok(Called::Runs(reader)) => events(reader),
+                    Err(_) => no_session(),
+                },
+                None => self.handle(request).await,
+            };
+        }
+        let answerer = open.answerer().clone();
+        request.extensions_mut().insert(answerer);
+        self.handle(request).await
     }
 
-    async fn pass(&self, mut request: Request<Body>) -> Response {
-        let principal = request.extensions().get::<Principal>();
-        let principal = principal.map_or_else(Arc::default, |it| it.name.clone());
-        if let Some(session) = session(request.headers()) {
-            // What is no session is not ours to refuse: the stateless protocol ignores it.
-            let Ok(answerer) = self.sessions.enter(session, &principal) else {
-                return no_session();
-            };
-            if let Some(answerer) = answerer {
-                request.extensions_mut().insert(answerer);
-            }
-            return self.handle(request).await;
-        }
+    /// What is of no session, and may begin one.
+    async fn pass_alone(&self, request: Request<Bytes>, principal: Principal) -> Response {
         if may_begin_session(&request) && self.sessions.len() >= self.max_sessions {
             return too_many_sessions(self.max_sessions);
         }
         let response = self.handle(request).await;
         if let Some(session) = session(response.headers()) {
-            self.sessions.own(session, principal);
+            self.sessions.own(session, principal.name);
         }
         response
     }
+
+    /// What rmcp does with it.
+    async fn handle(&self, request: Request<Bytes>) -> Response {
+        let request = request.map(Full::new);
+        // Boxed: it is large, and what it is in is moved about.
+        Box::pin(self.service.handle(request)).await.map(Body::new)
+    }
+}
+
+/// A call of a tool, in a request that has nothing for rmcp to look at.
+fn call(request: &Request<Bytes>) -> Option<Call> {
+    let headers = request.headers();
+    let is = |name: HeaderName, value: &str| {
+        let mut values = headers.get_all(name).iter();
+        values.next().is_some_and(|only| only == value) && values.next().is_none()
+    };
+    let is_usual = request.method() == Method::POST
+        && is(header::CONTENT_TYPE, JSON)
+        && accepts_both(headers)
+        && is_of_session(headers);
+    is_usual.then(|| reading::call(request.body()))?
+}
+
+/// Whether both kinds of answers are asked for, each in its plainest spelling.
+fn accepts_both(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let accepted = accepted.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let (mut json, mut events) = (false, false);
+    for kind in accepted.map(<[u8]>::trim_ascii) {
+        json |= kind == JSON.as_bytes();
+        events |= kind == EVENTS.as_bytes();
+    }
+    json && events
+}
+
+/// Whether the version of the protocol, where it is said, is one that has sessions.
+fn is_of_session(headers: &HeaderMap) -> bool {
+    let Some(version) = headers.get("mcp-protocol-version") else {
+        return true;
+    };
+    let mut known = ProtocolVersion::KNOWN_VERSIONS.iter();
+    known.any(|known| version == known.as_str() && *known < ProtocolVersion::V_2026_07_28)
+}
+
+fn json(answer: &ServerJsonRpcMessage) -> Response {
+    match serde_json::to_vec(answer) {
+        Ok(text) => respond(JSON, Body::from(text)),
+        Err(error) => {
+            let message = format!("the answer cannot be sent: {error}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
+        }
+    }
+}
+
+fn events(reader: Reader) -> Response {
+    let events = reader.map(|event| Ok::<_, Infallible>(event_text(&event)));
+    let mut response = respond(EVENTS, Body::from_stream(events));
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Has nginx pass on events as they come.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+fn respond(kind: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 fn is_events(response: &Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(EVENTS.as_bytes()))
 }
 
 /// The session that a message says it is of; an empty name, which none has, where it is no text.
@@ -115,7 +211,7 @@ fn no_session() -> Response {
 
 /// Whether a request may be the first of a session. What says that it is of the stateless protocol and
 /// some other method than it is, is refused for that.
-fn may_begin_session(request: &Request<Body>) -> bool {
+fn may_begin_session(request: &Request<Bytes>) -> bool {
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let is_stateless = text("mcp-protocol-version")

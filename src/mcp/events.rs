@@ -200,6 +200,22 @@ impl Events {
     }
 }
 
+/// An event, as <https://html.spec.whatwg.org/multipage/server-sent-events.html> has it. JSON as it is
+/// written has no line ends.
+pub(super) fn event_text(event: &Event) -> String {
+    let mut text = String::new();
+    if let Some(id) = &event.event_id {
+        text.extend(["id: ", id, "\n"]);
+    }
+    if let Some(retry) = event.retry {
+        text.extend(["retry: ", &retry.as_millis().to_string(), "\n"]);
+    }
+    let message = event.message.as_ref();
+    let message = message.map(|message| serde_json::to_string(message).unwrap_or_default());
+    text.extend(["data: ", &message.unwrap_or_default(), "\n\n"]);
+    text
+}
+
 impl Log {
     fn waiting(&self) -> usize {
         self.first + self.events.len() - self.next

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rmcp::model::*;
-use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::service::{NotificationContext, Peer, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::task;
@@ -19,17 +19,19 @@ use tokio_util::sync::CancellationToken;
 use super::asking::{self, Asked};
 use super::hub::{Change, Hub, Offer};
 use super::pages::page;
-use super::requests::{self, Binding};
+use super::reading;
+use super::requests::{self, Binding, Caller};
 use super::sessions::Answerer;
+use super::streams::Origin;
 use super::subscriptions::{self, Subscriptions};
 use super::watching::{Notes, Wanted};
 use super::{Server, convert};
 use crate::error::CallError;
 use crate::host::{CallOptions, Canceller};
-use crate::input::InputRequired;
+use crate::input::{InputRequired, QuestionKinds};
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
-use crate::tool::ToolCall;
+use crate::tool::{ToolCall, ToolResult};
 
 /// How long a client may go by a list without asking again; it is told of changes before.
 const LIST_TTL_MS: u64 = 60_000;
@@ -74,6 +76,14 @@ struct Client {
     heard: Mutex<HashMap<Option<task::Id>, broadcast::Receiver<Change>>>,
     /// Its place among the sessions that are open.
     place: OnceLock<OwnedSemaphorePermit>,
+    /// What is known of it once it has begun its session.
+    begun: OnceLock<Begun>,
+}
+
+struct Begun {
+    peer: Arc<Peer<RoleServer>>,
+    is_stateless: bool,
+    can_ask: QuestionKinds,
 }
 
 impl Server {
@@ -88,13 +98,62 @@ impl Server {
 type Context = RequestContext<RoleServer>;
 
 impl Session {
-    fn level(&self, context: &Context) -> Option<LoggingLevel> {
-        if requests::is_stateless(context) {
-            return context.meta.log_level();
+    /// Who makes a request that came by rmcp.
+    fn caller<'c>(&self, context: &'c Context) -> Caller<'c> {
+        let (principal, meta) = (requests::principal(context), &context.meta);
+        let token = meta.get_progress_token();
+        let origin = context.extensions.get().copied();
+        let own_version = meta.protocol_version();
+        let is_stateless = own_version.as_ref().map(requests::is_stateless);
+        if let Some(begun) = self.client.begun.get()
+            && !is_stateless.unwrap_or(begun.is_stateless)
+        {
+            return self.known_caller(begun, principal, token, origin, &context.ct);
         }
+        let version = own_version.or_else(|| context.protocol_version());
+        let is_stateless = version.as_ref().is_some_and(requests::is_stateless);
+        let capabilities = context.client_capabilities().unwrap_or_default();
+        Caller {
+            principal,
+            is_stateless,
+            can_ask: asking::kinds(&capabilities),
+            token,
+            level: match is_stateless {
+                true => meta.log_level(),
+                false => Some(self.level()),
+            },
+            origin,
+            cancel: &context.ct,
+            peer: Arc::new(context.peer.clone()),
+        }
+    }
+
+    /// Who makes a request of a session that has begun.
+    fn known_caller<'c>(
+        &self,
+        begun: &Begun,
+        principal: Option<&'c Principal>,
+        token: Option<ProgressToken>,
+        origin: Option<Origin>,
+        cancel: &'c CancellationToken,
+    ) -> Caller<'c> {
+        Caller {
+            principal,
+            is_stateless: false,
+            can_ask: begun.can_ask,
+            token,
+            level: Some(self.level()),
+            origin,
+            cancel,
+            peer: begun.peer.clone(),
+        }
+    }
+
+    /// What the client of a session wants of the log.
+    fn level(&self) -> LoggingLevel {
         let level = self.client.level.lock();
         let level = *level.unwrap_or_else(PoisonError::into_inner);
-        Some(level.unwrap_or(LoggingLevel::Info))
+        level.unwrap_or(LoggingLevel::Info)
     }
 
     /// Runs what answers a request: with its notifications on their way, and until it is cancelled or
@@ -104,34 +163,33 @@ impl Session {
     async fn run<'r, T>(
         &self,
         logger: &str,
-        context: &Context,
+        caller: &Caller<'_>,
         run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
     ) -> Result<T, ErrorData> {
         let _running = self.hub.enter()?;
-        let wanted = Wanted {
-            origin: context.extensions.get().copied(),
-            token: context.meta.get_progress_token(),
-            level: self.level(context),
-            logger: logger.to_owned(),
-        };
-        let kinds = asking::kinds(&requests::capabilities(context));
-        let options = CallOptions::new().cancelled_by(Canceller::of(context.ct.clone()));
-        let options = match requests::is_stateless(context) {
-            true => options.asking(kinds),
+        let options = CallOptions::new().cancelled_by(Canceller::of(caller.cancel.clone()));
+        let options = match caller.is_stateless {
+            true => options.asking(caller.can_ask),
             false => options.answered_by(Arc::new(Asked {
-                origin: context.extensions.get().copied(),
-                peer: context.peer.clone(),
-                kinds,
+                origin: caller.origin,
+                peer: caller.peer.clone(),
+                kinds: caller.can_ask,
             })),
         };
         let teller = self.hub.teller.clone();
-        if wanted.token.is_none() && wanted.level.is_none() {
+        if caller.token.is_none() && caller.level.is_none() {
             let run = run(options.watched_by(teller));
-            return Ok(self.until_stop(&context.ct, run).await);
+            return Ok(self.until_stop(caller.cancel, run).await);
         }
-        let notes = Notes::new(wanted, teller, context.peer.clone());
+        let wanted = Wanted {
+            origin: caller.origin,
+            token: caller.token.clone(),
+            level: caller.level,
+            logger: logger.to_owned(),
+        };
+        let notes = Notes::new(wanted, teller, caller.peer.clone());
         let run = run(options.watched_by(notes.clone()));
-        Ok(notes.during(self.until_stop(&context.ct, run)).await)
+        Ok(notes.during(self.until_stop(caller.cancel, run)).await)
     }
 
     async fn until_stop<T>(&self, cancel: &CancellationToken, mut run: BoxFuture<'_, T>) -> T {
@@ -149,51 +207,78 @@ impl Session {
     fn ask(
         &self,
         input: InputRequired,
-        context: &Context,
+        caller: &Caller<'_>,
         binding: &Binding,
     ) -> Result<InputRequiredResult, ErrorData> {
-        let capabilities = requests::capabilities(context);
-        requests::input_required(input, &capabilities, &self.hub.seal, binding)
+        requests::input_required(input, caller.can_ask, &self.hub.seal, binding)
     }
 
     async fn call(
         &self,
-        request: CallToolRequestParams,
-        context: Context,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let offer = self.hub.offer();
-        let principal = requests::principal(&context);
-        let name = request.name.into_owned();
-        if offer.tool(&name).is_none() || !requests::may_call(principal, &name) {
-            return Err(unknown_tool(&offer, principal, &name));
-        }
-        let arguments = request.arguments.unwrap_or_default();
-        let arguments = serde_json::to_string(&arguments)
-            .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
-        let binding = Binding::new(principal, "tools/call", &name, &arguments);
-        let (state, responses) = (request.request_state, request.input_responses);
-        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
-        let call = ToolCall {
-            id: Some(context.id.to_string()),
-            name,
-            arguments,
-            resumed: resumed.map(Box::new),
-        };
-        let logger = call.name.clone();
-        let host = &offer.host;
+        offer: &Offer,
+        call: ToolCall,
+        caller: &Caller<'_>,
+    ) -> Result<ToolResult, ErrorData> {
+        let (host, logger) = (&offer.host, call.name.clone());
         let run = |options| async move { host.call_with(call, &options).await }.boxed();
-        let mut result = self.run(&logger, &context, run).await?;
-        if requests::is_stateless(&context)
-            && let Err(CallError::InputRequired(input)) = result.outcome
-        {
-            return Ok(self.ask(*input, &context, &binding)?.into());
+        self.run(&logger, caller, run).await
+    }
+
+    /// As [`call`](Session::call), of a client whose state and responses come along.
+    async fn call_again(
+        &self,
+        offer: &Offer,
+        mut call: ToolCall,
+        state: Option<String>,
+        responses: Option<InputResponses>,
+        caller: &Caller<'_>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let (name, arguments) = (&call.name, &call.arguments);
+        let binding = Binding::new(caller.principal, "tools/call", name, arguments);
+        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
+        call.resumed = resumed.map(Box::new);
+        let result = self.call(offer, call, caller).await?;
+        match result.outcome {
+            Err(CallError::InputRequired(input)) => Ok(self.ask(*input, caller, &binding)?.into()),
+            _ => Ok(convert::result(result).into()),
         }
-        result.name = logger;
-        Ok(convert::result(result).into())
+    }
+
+    /// Answers a call of a session that has begun; `request` is its [`Origin`], and `cancel` ends it.
+    pub(super) async fn answer_call(
+        &self,
+        call: reading::Call,
+        principal: &Principal,
+        origin: Origin,
+        cancel: &CancellationToken,
+    ) -> Result<ServerResult, ErrorData> {
+        let begun = self.client.begun.get();
+        let begun = begun.ok_or_else(|| ErrorData::internal_error("no session has begun", None))?;
+        let caller = self.known_caller(begun, Some(principal), call.token, Some(origin), cancel);
+        let offer = self.hub.offer();
+        check_tool(&offer, caller.principal, &call.name)?;
+        let call = ToolCall {
+            id: Some(call.id.to_string()),
+            name: call.name,
+            arguments: call.arguments,
+            resumed: None,
+        };
+        let result = self.call(&offer, call, &caller).await?;
+        let mut result = ServerResult::CallToolResult(convert::result(result));
+        result.strip_result_type_for_legacy_peer();
+        result.strip_non_object_output_for_legacy_peer();
+        Ok(result)
     }
 }
 
-/// Names only what the client may call.
+/// Whether there is such a tool for this client. The error names only what it may call.
+fn check_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> Result<(), ErrorData> {
+    match offer.tool(name).is_some() && requests::may_call(principal, name) {
+        true => Ok(()),
+        false => Err(unknown_tool(offer, principal, name)),
+    }
+}
+
 fn unknown_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> ErrorData {
     let names = offer.tools.iter().map(|tool| &*tool.name);
     let allowed = names.filter(|name| requests::may_call(principal, name));
@@ -232,6 +317,13 @@ impl ServerHandler for Session {
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        if let Some(client) = context.peer.peer_info() {
+            let _ = self.client.begun.set(Begun {
+                peer: Arc::new(context.peer.clone()),
+                is_stateless: requests::is_stateless(&client.protocol_version),
+                can_ask: asking::kinds(&client.capabilities),
+            });
+        }
         // Over HTTP its requests need not go through rmcp's loop.
         if let Some(parts) = context.extensions.get::<http::request::Parts>()
             && let Some(answerer) = parts.extensions.get::<Answerer>()
@@ -246,7 +338,7 @@ impl ServerHandler for Session {
         request: SetLevelRequestParams,
         context: Context,
     ) -> Result<(), ErrorData> {
-        if requests::is_stateless(&context) {
+        if self.caller(&context).is_stateless {
             return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
         }
         let level = self.client.level.lock();
@@ -264,7 +356,7 @@ impl ServerHandler for Session {
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
         let method = request.method;
-        let others = match requests::is_stateless(&context) {
+        let others = match self.caller(&context).is_stateless {
             true => &STATELESS_METHODS[..],
             false => &SESSION_METHODS,
         };
@@ -307,7 +399,25 @@ impl ServerHandler for Session {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        self.call(request, context).await
+        let (offer, caller) = (self.hub.offer(), self.caller(&context));
+        check_tool(&offer, caller.principal, &request.name)?;
+        let arguments = request.arguments.unwrap_or_default();
+        let arguments = serde_json::to_string(&arguments)
+            .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
+        let call = ToolCall {
+            id: Some(context.id.to_string()),
+            name: request.name.into_owned(),
+            arguments,
+            resumed: None,
+        };
+        if caller.is_stateless {
+            let (state, responses) = (request.request_state, request.input_responses);
+            return self
+                .call_again(&offer, call, state, responses, &caller)
+                .await;
+        }
+        let result = self.call(&offer, call, &caller).await?;
+        Ok(convert::result(result).into())
     }
 
     async fn list_resources(
@@ -321,7 +431,8 @@ impl ServerHandler for Session {
         }
         let host = &offer.host;
         let run = |options| async move { host.list_resources(&options).await }.boxed();
-        let listed = self.run("resources", &context, run).await?;
+        let caller = self.caller(&context);
+        let listed = self.run("resources", &caller, run).await?;
         let listed: Vec<Resource> = listed.into_iter().map(convert::resource).collect();
         let size = offer.info.page_size;
         let (resources, next) = page(&listed, |resource| &resource.uri, request, size)?;
@@ -365,22 +476,22 @@ impl ServerHandler for Session {
         if !offer.host.has_resources() {
             return Err(ErrorData::method_not_found::<ReadResourceRequestMethod>());
         }
-        let uri = request.uri;
-        let binding = Binding::new(requests::principal(&context), "resources/read", &uri, "");
+        let (uri, caller) = (request.uri, self.caller(&context));
+        let binding = Binding::new(caller.principal, "resources/read", &uri, "");
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         let (host, read) = (&offer.host, uri.as_str());
         let run =
             |options| async move { host.read_resource(read, resumed, &options).await }.boxed();
-        match self.run("resources", &context, run).await? {
+        match self.run("resources", &caller, run).await? {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
                 let mut result = ReadResourceResult::new(contents).with_ttl_ms(0);
-                result.cache_scope = Some(scope(requests::principal(&context)));
+                result.cache_scope = Some(scope(caller.principal));
                 Ok(result.into())
             }
-            Err(CallError::InputRequired(input)) if requests::is_stateless(&context) => {
-                Ok(self.ask(*input, &context, &binding)?.into())
+            Err(CallError::InputRequired(input)) if caller.is_stateless => {
+                Ok(self.ask(*input, &caller, &binding)?.into())
             }
             Err(error @ CallError::NotFound { .. }) => Err(ErrorData::resource_not_found(
                 error.to_string(),
@@ -400,7 +511,7 @@ impl ServerHandler for Session {
         }
         let hub = &self.hub;
         let run = |_| hub.poll(&request.uri).boxed();
-        let poll = self.run("resources", &context, run).await?;
+        let poll = self.run("resources", &self.caller(&context), run).await?;
         let poll = poll.map_err(requests::failure)?;
         let added = self.client.subscriptions.add(request.uri, poll);
         added.map_err(requests::failure)
@@ -475,7 +586,8 @@ impl ServerHandler for Session {
         let name = request.name;
         let arguments = request.arguments.unwrap_or_default();
         let text = serde_json::to_string(&arguments).unwrap_or_default();
-        let binding = Binding::new(requests::principal(&context), "prompts/get", &name, &text);
+        let caller = self.caller(&context);
+        let binding = Binding::new(caller.principal, "prompts/get", &name, &text);
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         let arguments = arguments.into_iter().map(|(name, value)| match value {
@@ -487,10 +599,10 @@ impl ServerHandler for Session {
         let run = |options| {
             async move { host.get_prompt(named, arguments, resumed, &options).await }.boxed()
         };
-        match self.run("prompts", &context, run).await? {
+        match self.run("prompts", &caller, run).await? {
             Ok(filled) => Ok(convert::filled(filled).into()),
-            Err(CallError::InputRequired(input)) if requests::is_stateless(&context) => {
-                Ok(self.ask(*input, &context, &binding)?.into())
+            Err(CallError::InputRequired(input)) if caller.is_stateless => {
+                Ok(self.ask(*input, &caller, &binding)?.into())
             }
             // A prompt has no URI: that it is unknown is wrong of the parameters.
             Err(error @ CallError::NotFound { .. }) => {
@@ -524,7 +636,7 @@ impl ServerHandler for Session {
         };
         let host = &offer.host;
         let run = |options| async move { host.complete(completing, &options).await }.boxed();
-        let found = self.run("completion", &context, run).await?;
+        let found = self.run("completion", &self.caller(&context), run).await?;
         let found = found.map_err(|error| match error {
             error @ CallError::NotFound { .. } => {
                 ErrorData::invalid_params(error.to_string(), None)

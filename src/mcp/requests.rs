@@ -1,17 +1,39 @@
 //! What a request brings beside its parameters: who makes it, by which protocol, and what the client
 //! can be asked.
 
-use rmcp::model::{ClientCapabilities, ProtocolVersion};
-use rmcp::service::RequestContext;
+// Logging is deprecated from 2026-07-28 on, and what older clients have.
+#![expect(deprecated)]
+
+use std::sync::Arc;
+
+use rmcp::model::{LoggingLevel, ProgressToken, ProtocolVersion};
+use rmcp::service::{Peer, RequestContext};
 use rmcp::{ErrorData, RoleServer};
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
-use crate::input::{InputRequired, Resumption};
+use crate::input::{InputRequired, QuestionKinds, Resumption};
 use crate::serve::Principal;
 
 use super::asking;
 use super::seal::Seal;
+use super::streams::Origin;
+
+/// Who makes a request, what it wants to be told of it, and what it can be asked.
+pub(super) struct Caller<'c> {
+    pub(super) principal: Option<&'c Principal>,
+    /// Whether it speaks the stateless protocol, which has no requests of the server's.
+    pub(super) is_stateless: bool,
+    pub(super) can_ask: QuestionKinds,
+    /// What it calls the request's progress.
+    pub(super) token: Option<ProgressToken>,
+    /// What it wants of the log.
+    pub(super) level: Option<LoggingLevel>,
+    pub(super) origin: Option<Origin>,
+    pub(super) cancel: &'c CancellationToken,
+    pub(super) peer: Arc<Peer<RoleServer>>,
+}
 
 /// Who makes a request, where that is known.
 pub(super) fn principal(context: &RequestContext<RoleServer>) -> Option<&Principal> {
@@ -24,14 +46,9 @@ pub(super) fn may_call(principal: Option<&Principal>, tool: &str) -> bool {
     tools.is_none_or(|tools| tools.contains(tool))
 }
 
-/// Whether the request is made by the stateless protocol, which has no requests of the server's.
-pub(super) fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
-    let version = context.protocol_version();
-    version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
-}
-
-pub(super) fn capabilities(context: &RequestContext<RoleServer>) -> ClientCapabilities {
-    context.client_capabilities().unwrap_or_default()
+/// Whether a version of the protocol is stateless.
+pub(super) fn is_stateless(version: &ProtocolVersion) -> bool {
+    *version >= ProtocolVersion::V_2026_07_28
 }
 
 /// What a request's state is bound to: its maker, its method and its parameters.
@@ -99,17 +116,16 @@ pub(super) fn resumption(
 /// It said that it cannot be asked this, or the protocol has no such question.
 pub(super) fn input_required(
     input: InputRequired,
-    capabilities: &ClientCapabilities,
+    can_ask: QuestionKinds,
     seal: &Seal,
     binding: &Binding,
 ) -> Result<rmcp::model::InputRequiredResult, ErrorData> {
-    let can = asking::kinds(capabilities);
     let questions = input.questions.iter().map(|(_, question)| question);
     if questions
         .clone()
-        .any(|question| !can.contains(question.kind()))
+        .any(|question| !can_ask.contains(question.kind()))
     {
-        let missing = questions.filter(|question| !can.contains(question.kind()));
+        let missing = questions.filter(|question| !can_ask.contains(question.kind()));
         let required = asking::required(missing);
         return Err(ErrorData::missing_required_client_capability(required));
     }

@@ -1,14 +1,16 @@
 //! The sessions of clients that speak the older protocols over HTTP.
 //!
 //! rmcp serves each by the messages that come and go here, except for requests once it has begun: each
-//! is handed to rmcp's dispatch by itself, and its answer goes straight to its stream. Through rmcp's own
-//! sessions a call took a dozen turns of two tasks that all calls of a session wait for, and a client
-//! that did not read one stream held up the rest.
+//! is answered by itself, and its answer goes straight to its stream. Through rmcp's own sessions a call
+//! took a dozen turns of two tasks that all calls of a session wait for, and a client that did not read
+//! one stream held up the rest.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::{self, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use base64::Engine;
@@ -17,7 +19,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{self, Stream, StreamExt};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, GetExtensions, GetMeta,
-    JsonRpcMessage, JsonRpcRequest, ServerJsonRpcMessage,
+    JsonRpcMessage, JsonRpcRequest, RequestId, ServerJsonRpcMessage, ServerResult,
 };
 use rmcp::service::{Peer, RequestContext};
 use rmcp::transport::Transport;
@@ -27,9 +29,11 @@ use rmcp::{RoleServer, Service};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::events::Left;
+use super::events::{Left, Reader};
 use super::handler::Session;
-use super::streams::{Begun, Refused, Streams, Way};
+use super::reading::Call;
+use super::streams::{Begun, Origin, Refused, Streams, Way};
+use crate::serve::Principal;
 
 /// Messages of a client that wait to be looked at.
 const INBOX: usize = 64;
@@ -46,7 +50,7 @@ pub(super) struct Sessions {
 }
 
 /// One of them.
-struct Open {
+pub(super) struct Open {
     /// Who began it: that its name is hard to guess does not make it a second password.
     owner: OnceLock<Arc<str>>,
     inbox: mpsc::Sender<ClientJsonRpcMessage>,
@@ -88,8 +92,7 @@ impl Sessions {
             .len()
     }
 
-    /// Lets a request of a client into the session that it names, which learns by what is returned that
-    /// it has begun, where it has not. What is no session is not refused here.
+    /// Lets a request of a client into the session that it names. What is no session is not refused here.
     ///
     /// # Errors
     ///
@@ -98,15 +101,14 @@ impl Sessions {
         &self,
         id: &str,
         principal: &str,
-    ) -> Result<Option<Answerer>, SessionError> {
+    ) -> Result<Option<Arc<Open>>, SessionError> {
         let Some(open) = self.find(id) else {
             return Ok(None);
         };
-        if open.owner.get().is_none_or(|owner| **owner != *principal) {
-            return Err(SessionError::Unknown);
+        match open.owner.get().is_some_and(|owner| **owner == *principal) {
+            true => Ok(Some(open)),
+            false => Err(SessionError::Unknown),
         }
-        let has_begun = open.answerer.0.get().is_some();
-        Ok((!has_begun).then(|| open.answerer.clone()))
     }
 
     /// Says who began a session.
@@ -128,7 +130,69 @@ impl Sessions {
     }
 }
 
+/// What comes of a call at first.
+pub(super) enum Called {
+    /// It is over.
+    Answered(Box<ServerJsonRpcMessage>),
+    /// It runs: what is said because of it, the answer at last unless it is cancelled.
+    Runs(Reader),
+}
+
 impl Open {
+    /// By whom its requests are answered; it is set by a request that has it in its extensions.
+    pub(super) fn answerer(&self) -> &Answerer {
+        &self.answerer
+    }
+
+    /// Calls a tool, if the session has begun. Most calls are over when they are first looked at: they
+    /// need no stream, and no task.
+    ///
+    /// # Errors
+    ///
+    /// The session is over.
+    pub(super) async fn call(
+        self: Arc<Self>,
+        session: &Session,
+        call: Call,
+        principal: Principal,
+    ) -> Result<Called, SessionError> {
+        let id = call.id.clone();
+        let begun = self.streams().begin(&id);
+        let Begun { origin, cancel } = match begun {
+            Ok(begun) => begun,
+            Err(Refused::Over) => return Err(SessionError::Over),
+            Err(Refused::InUse) => return Ok(Called::Answered(Box::new(in_use(id)))),
+        };
+        let session = session.clone();
+        let answer = async move { session.answer_call(call, &principal, origin, &cancel).await };
+        let mut answer = answered(id.clone(), answer).boxed();
+        let at_once = poll_fn(|context| Poll::Ready(answer.poll_unpin(context))).await;
+        let mut streams = self.streams();
+        let answer = match at_once {
+            Poll::Ready(answer) if streams.finish(&id, origin) => {
+                return Ok(Called::Answered(Box::new(answer)));
+            }
+            Poll::Ready(answer) => future::ready(answer).boxed(),
+            Poll::Pending => answer,
+        };
+        let reader = streams.read(origin);
+        drop(streams);
+        tokio::spawn(self.deliver(id, origin, answer));
+        Ok(Called::Runs(reader))
+    }
+
+    /// Has an answer go out on the stream of its request, once it is there.
+    async fn deliver(
+        self: Arc<Self>,
+        request: RequestId,
+        origin: Origin,
+        answer: impl Future<Output = ServerJsonRpcMessage>,
+    ) {
+        let answer = answer.await;
+        let way = self.streams().way_of_answer(&request, Some(origin));
+        self.send(way, answer).await;
+    }
+
     fn streams(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -262,20 +326,19 @@ impl SessionManager for Sessions {
             Some(_) => None,
             None => Some(open.inbox.reserve().await.map_err(|_| SessionError::Over)?),
         };
-        let begun = open.streams().open(&request);
-        let Begun {
-            reader,
-            origin,
-            cancel,
-        } = match begun {
-            Ok(begun) => begun,
-            Err(Refused::Over) => return Err(SessionError::Over),
-            Err(Refused::InUse) => {
-                // Two answers to one id: neither could be told from the other.
-                let text = format!("a request with the id {} runs already", request.id);
-                let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
-                let refused = Event::from_message(JsonRpcMessage::error(error, Some(request.id)));
-                return Ok(stream::iter(Some(refused)).left_stream());
+        let id = request.id.clone();
+        let (Begun { origin, cancel }, reader) = {
+            let mut streams = open.streams();
+            match streams.begin(&id) {
+                Ok(begun) => {
+                    let reader = streams.read(begun.origin);
+                    (begun, reader)
+                }
+                Err(Refused::Over) => return Err(SessionError::Over),
+                Err(Refused::InUse) => {
+                    let refused = Event::from_message(in_use(id));
+                    return Ok(stream::iter(Some(refused)).left_stream());
+                }
             }
         };
         request.request.extensions_mut().insert(origin);
@@ -283,19 +346,8 @@ impl SessionManager for Sessions {
             place.send(JsonRpcMessage::Request(request));
         } else if let Some((session, peer)) = answerer {
             // Boxed: it is large, and a task is moved about when it begins and ends.
-            let context = cancel.child_token();
-            let answer = answer(session.clone(), peer.clone(), request, context).boxed();
-            let open = open.clone();
-            tokio::spawn(async move {
-                let answer = answer.await;
-                let way = {
-                    let mut streams = open.streams();
-                    // The id of what was given up may be another's by now.
-                    let is_wanted = !cancel.is_cancelled();
-                    is_wanted.then(|| streams.way(&answer)).flatten()
-                };
-                open.send(way, answer).await;
-            });
+            let answer = answer(session.clone(), peer.clone(), request, cancel).boxed();
+            tokio::spawn(open.clone().deliver(id, origin, answer));
         }
         Ok(reader.right_stream())
     }
@@ -334,6 +386,12 @@ impl SessionManager for Sessions {
 }
 
 impl Answerer {
+    /// The session, if it has begun.
+    pub(super) fn session(&self) -> Option<&Session> {
+        let (session, _) = self.0.get()?;
+        Some(session)
+    }
+
     /// The session has begun.
     pub(super) fn set(&self, session: &Session, peer: &Peer<RoleServer>) {
         let _ = self.0.set((session.clone(), peer.clone()));
@@ -354,8 +412,16 @@ async fn answer(
     context.ct = cancel;
     std::mem::swap(&mut context.meta, request.get_meta_mut());
     std::mem::swap(&mut context.extensions, request.extensions_mut());
-    let answered = AssertUnwindSafe(session.handle_request(request, context));
-    match answered.catch_unwind().await {
+    answered(id, session.handle_request(request, context)).await
+}
+
+/// A result as the answer to a request. A panic of the server's is that request's error and nobody
+/// else's.
+async fn answered(
+    id: RequestId,
+    result: impl Future<Output = Result<ServerResult, ErrorData>>,
+) -> ServerJsonRpcMessage {
+    match AssertUnwindSafe(result).catch_unwind().await {
         Ok(Ok(result)) => JsonRpcMessage::response(result, id),
         Ok(Err(error)) => JsonRpcMessage::error(error, Some(id)),
         Err(_) => {
@@ -363,6 +429,13 @@ async fn answer(
             JsonRpcMessage::error(error, Some(id))
         }
     }
+}
+
+/// Two answers to one id: neither could be told from the other.
+fn in_use(id: RequestId) -> ServerJsonRpcMessage {
+    let text = format!("a request with the id {id} runs already");
+    let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
+    JsonRpcMessage::error(error, Some(id))
 }
 
 /// A session, as rmcp serves it.

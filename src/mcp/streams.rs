@@ -2,12 +2,13 @@
 //! on the one that answers it, and the rest on the one that the client opened for that (`GET`).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, ClientRequest, Extensions, GetExtensions,
-    JsonRpcMessage, JsonRpcRequest, RequestId, ServerJsonRpcMessage, ServerNotification,
+    ClientJsonRpcMessage, ClientNotification, Extensions, GetExtensions, JsonRpcMessage, RequestId,
+    ServerJsonRpcMessage, ServerNotification,
 };
 use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
@@ -21,8 +22,9 @@ const RETRY: Duration = Duration::from_secs(3);
 pub(super) struct Streams {
     session: SessionId,
     left: Arc<Left>,
-    /// Those of requests that run, or whose answer is on its way.
-    open: HashMap<u64, Arc<Events>>,
+    /// Those of requests that run, or whose answer is on its way; none where nobody reads or says
+    /// anything yet.
+    open: HashMap<u64, Option<Arc<Events>>>,
     next: u64,
     requests: HashMap<RequestId, Request>,
     /// What the client was asked, and has not answered.
@@ -40,7 +42,6 @@ pub(super) struct Origin(u64);
 
 /// A request that is taken.
 pub(super) struct Begun {
-    pub(super) reader: Reader,
     pub(super) origin: Origin,
     /// Cancelled when the client does not want it any more.
     pub(super) cancel: CancellationToken,
@@ -89,41 +90,53 @@ impl Streams {
         }
     }
 
-    /// Opens the stream that will answer a request.
+    /// Takes a request.
     ///
     /// # Errors
     ///
     /// It is not taken.
-    pub(super) fn open(
-        &mut self,
-        request: &JsonRpcRequest<ClientRequest>,
-    ) -> Result<Begun, Refused> {
+    pub(super) fn begin(&mut self, request: &RequestId) -> Result<Begun, Refused> {
         if self.has_ended {
             return Err(Refused::Over);
         }
-        if self.requests.contains_key(&request.id) {
-            return Err(Refused::InUse);
-        }
-        self.used = Instant::now();
         let number = self.next;
-        self.next += 1;
-        let left = Arc::downgrade(&self.left);
-        let events = Events::new(0, Some((left, self.name(number))));
-        // There is room: it is the first.
-        let _ = events.push(|event| Event::priming(name(event, Some(number)), RETRY));
         let cancel = CancellationToken::new();
-        let running = Request {
-            number,
-            cancel: cancel.clone(),
+        match self.requests.entry(request.clone()) {
+            Entry::Occupied(_) => return Err(Refused::InUse),
+            Entry::Vacant(free) => free.insert(Request {
+                number,
+                cancel: cancel.clone(),
+            }),
         };
-        self.requests.insert(request.id.clone(), running);
-        let reader = events.read(None);
-        self.open.insert(number, events);
-        Ok(Begun {
-            reader,
-            origin: Origin(number),
-            cancel,
-        })
+        self.used = Instant::now();
+        self.next += 1;
+        self.open.insert(number, None);
+        let origin = Origin(number);
+        Ok(Begun { origin, cancel })
+    }
+
+    /// Reads the stream of a request; what was cancelled has an empty one.
+    pub(super) fn read(&mut self, Origin(number): Origin) -> Reader {
+        let events = self.events(number);
+        let events = events.unwrap_or_else(|| {
+            let events = Events::new(0, None);
+            events.end();
+            events
+        });
+        events.read(None)
+    }
+
+    /// The stream of a request that runs, or whose answer is on its way.
+    fn events(&mut self, number: u64) -> Option<Arc<Events>> {
+        let (session, left) = (&self.session, &self.left);
+        let events = self.open.get_mut(&number)?.get_or_insert_with(|| {
+            let session = session.clone();
+            let events = Events::new(0, Some((Arc::downgrade(left), Name { session, number })));
+            // There is room: it is the first.
+            let _ = events.push(|event| Event::priming(self::name(event, Some(number)), RETRY));
+            events
+        });
+        Some(events.clone())
     }
 
     fn name(&self, number: u64) -> Name {
@@ -133,8 +146,24 @@ impl Streams {
         }
     }
 
-    /// A request that is over.
-    fn close(&mut self, request: &RequestId) -> Option<Request> {
+    /// A request is over; whether it was still wanted, and nothing was said because of it: its answer
+    /// needs no stream then.
+    pub(super) fn finish(&mut self, request: &RequestId, origin: Origin) -> bool {
+        let Origin(number) = origin;
+        if !matches!(self.open.get(&number), Some(None)) {
+            return false;
+        }
+        self.used = Instant::now();
+        self.open.remove(&number);
+        self.close(request, Some(origin)).is_some()
+    }
+
+    /// A request that is over: that of `origin`, where one is given, as its id may be another's by now.
+    fn close(&mut self, request: &RequestId, origin: Option<Origin>) -> Option<Request> {
+        let running = self.requests.get(request)?;
+        if origin.is_some_and(|Origin(number)| number != running.number) {
+            return None;
+        }
         let request = self.requests.remove(request)?;
         if !self.asked.is_empty() {
             self.asked.retain(|_, stream| *stream != request.number);
@@ -158,10 +187,10 @@ impl Streams {
                 if let ClientNotification::CancelledNotification(cancelled) =
                     &notification.notification
                     && let Some(request) = &cancelled.params.request_id
-                    && let Some(request) = self.close(request)
+                    && let Some(request) = self.close(request, None)
                 {
                     request.cancel.cancel();
-                    if let Some(events) = self.open.remove(&request.number) {
+                    if let Some(Some(events)) = self.open.remove(&request.number) {
                         events.end();
                     }
                 }
@@ -179,12 +208,7 @@ impl Streams {
             _ => None,
         };
         if let Some(id) = answered {
-            let number = self.close(id)?.number;
-            return Some(Way {
-                events: self.open.get(&number)?.clone(),
-                number: Some(number),
-                is_answer: true,
-            });
+            return self.way_of_answer(id, None);
         }
         let number = match message {
             JsonRpcMessage::Request(request) => {
@@ -203,20 +227,35 @@ impl Streams {
             },
             _ => None,
         };
-        let events = match &number {
-            Some(number) => self.open.get(number)?,
-            None => &self.common,
-        };
         Some(Way {
-            events: events.clone(),
+            events: match number {
+                Some(number) => self.events(number)?,
+                None => self.common.clone(),
+            },
             number,
             is_answer: false,
         })
     }
 
+    /// Where the answer to a request goes; nowhere if that was given up. It is that of `origin`, where
+    /// one is given, as its id may be another's by now.
+    pub(super) fn way_of_answer(
+        &mut self,
+        request: &RequestId,
+        origin: Option<Origin>,
+    ) -> Option<Way> {
+        self.used = Instant::now();
+        let number = self.close(request, origin)?.number;
+        Some(Way {
+            events: self.events(number)?,
+            number: Some(number),
+            is_answer: true,
+        })
+    }
+
     /// The answer to a request has gone out on its stream.
     pub(super) fn answered(&mut self, number: u64) {
-        if let Some(events) = self.open.remove(&number) {
+        if let Some(Some(events)) = self.open.remove(&number) {
             events.answered();
         }
     }
@@ -232,8 +271,8 @@ impl Streams {
         let (after, number) = parse(event)?;
         let events = match number {
             None => self.common.clone(),
-            Some(number) => match self.open.get(&number) {
-                Some(events) => events.clone(),
+            Some(number) => match self.events(number) {
+                Some(events) => events,
                 None => self.left.take(&self.name(number))?,
             },
         };
@@ -252,7 +291,7 @@ impl Streams {
     pub(super) fn end(&mut self) {
         self.has_ended = true;
         self.common.end();
-        for (_, events) in self.open.drain() {
+        for events in self.open.drain().filter_map(|(_, events)| events) {
             events.end();
         }
         for (_, request) in self.requests.drain() {

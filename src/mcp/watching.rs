@@ -46,7 +46,7 @@ pub(super) struct Wanted {
 pub(super) struct Notes {
     wanted: Wanted,
     teller: Arc<Teller>,
-    peer: Peer<RoleServer>,
+    peer: Arc<Peer<RoleServer>>,
     /// Log lines are bounded by the call's `max-log`, progress by what is on its way.
     queue: Mutex<Queue>,
     sender: AtomicWaker,
@@ -69,7 +69,7 @@ impl Notes {
     pub(super) fn new(
         mut wanted: Wanted,
         teller: Arc<Teller>,
-        peer: Peer<RoleServer>,
+        peer: Arc<Peer<RoleServer>>,
     ) -> Arc<Notes> {
         wanted.token = wanted.token.filter(|ProgressToken(token)| match token {
             NumberOrString::String(text) => text.len() <= MAX_TOKEN,

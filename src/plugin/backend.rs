@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use wasmtime::Store;
 
 use super::call::{self, Ended, Served};
+use super::entry::CallTool;
 use super::offers::Exported;
 use super::{PluginTool, Turn, convert};
-use crate::bindings::PluginPre;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::limits::Limits;
 use crate::manifest::McpConfig;
@@ -29,7 +29,7 @@ pub(crate) struct Component {
     pub(crate) imports: Vec<String>,
     /// The permissions that it can make use of, as the manifest has them.
     pub(crate) usable: Vec<&'static str>,
-    pub(super) pre: PluginPre<Sandbox>,
+    pub(super) call_tool: CallTool,
     pub(super) exported: Exported,
     pub(super) grants: Arc<Grants>,
 }
@@ -60,11 +60,7 @@ impl Component {
         limits: &Limits,
         turn: Turn<'_>,
     ) -> Served {
-        let run = async |store: &mut Store<Sandbox>| {
-            let plugin = self.pre.instantiate_async(&mut *store).await?;
-            let tools = plugin.toolhost_plugin_tools();
-            tools.call_call_tool(store, &request).await
-        };
+        let run = async |store: &mut Store<Sandbox>| self.call_tool.call(store, &request).await;
         let ended = self.run(limits, turn, run).await;
         ended.into_served(limits, |output| {
             convert::output(output, tool.output.as_ref())
@@ -79,7 +75,7 @@ impl Component {
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
     ) -> Ended<R> {
         call::in_sandbox(
-            self.pre.engine(),
+            self.call_tool.engine(),
             &self.grants,
             turn.journal,
             limits.deadline(turn.start),

@@ -1,7 +1,7 @@
 //! Who sends a request, by its bearer token (RFC 6750), and what is said to whom is not known.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::response::Response;
 use http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
@@ -22,11 +22,12 @@ pub(crate) struct Principal {
     pub(crate) tools: Option<Arc<BTreeSet<String>>>,
 }
 
-impl Principal {
-    /// Anybody, where nobody is asked.
-    pub(crate) fn anonymous() -> Principal {
+/// Anybody, where nobody is asked.
+impl Default for Principal {
+    fn default() -> Self {
+        static ANYBODY: LazyLock<Arc<str>> = LazyLock::new(|| "anonymous".into());
         Principal {
-            name: "anonymous".into(),
+            name: ANYBODY.clone(),
             tools: None,
         }
     }
@@ -75,7 +76,7 @@ impl Auth {
 
     pub(super) async fn check(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
         if !self.is_required {
-            return Ok(Principal::anonymous());
+            return Ok(Principal::default());
         }
         let token = bearer(headers)?;
         if let Some(principal) = self.tokens.find(token) {

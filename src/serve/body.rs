@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::header::CONTENT_LENGTH;
 use http::{Request, StatusCode};
@@ -19,9 +19,9 @@ pub(super) async fn take_in(
     request: Request<Body>,
     most: usize,
     timeout: Duration,
-) -> Result<Request<Body>, Box<Response>> {
+) -> Result<Request<Bytes>, Box<Response>> {
     if request.body().is_end_stream() {
-        return Ok(request);
+        return Ok(request.map(|_| Bytes::new()));
     }
     let too_long = || {
         let why = "the body is longer than the server takes";
@@ -34,7 +34,7 @@ pub(super) async fn take_in(
     }
     let (head, body) = request.into_parts();
     match tokio::time::timeout(timeout, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body.to_bytes()))),
+        Ok(Ok(body)) => Ok(Request::from_parts(head, body.to_bytes())),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(_)) => {
             let why = "the body ended before its end";

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::get;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{Request, StatusCode};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -18,7 +20,7 @@ use super::failures::Allowance;
 use super::rate::Requests;
 use super::refuse::refuse;
 use super::slots::Slots;
-use super::{Lifecycle, gate, metadata, tls};
+use super::{Lifecycle, metadata, tls};
 use crate::manifest::ServeConfig;
 
 /// Tokens that one client may get wrong at once, and then in a second.
@@ -47,6 +49,9 @@ pub(crate) struct Front(Arc<Shared>);
 /// What connections are to.
 pub(super) struct Site {
     pub(super) shared: Arc<Shared>,
+    /// What answers at `/mcp`, boxed: it is large, and what it is in is moved about.
+    pub(super) mcp: Box<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response> + Send + Sync>,
+    /// What is elsewhere.
     pub(super) router: Router,
     pub(super) lifecycle: Lifecycle,
 }
@@ -101,31 +106,19 @@ impl Front {
     /// drains and all connections are over, or when it stops.
     pub(crate) async fn serve<M, R>(&self, listener: TcpListener, mcp: M, lifecycle: Lifecycle)
     where
-        M: Fn(Request<Body>) -> R + Send + Sync + 'static,
-        R: Future<Output = Response> + Send,
+        M: Fn(Request<Bytes>) -> R + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
     {
         let site = Site {
             shared: Arc::clone(&self.0),
-            router: self.router(mcp, &lifecycle),
+            mcp: Box::new(move |request| mcp(request).boxed()),
+            router: self.router(&lifecycle),
             lifecycle,
         };
         accept(listener, Arc::new(site)).await;
     }
 
-    fn router<M, R>(&self, mcp: M, lifecycle: &Lifecycle) -> Router
-    where
-        M: Fn(Request<Body>) -> R + Send + Sync + 'static,
-        R: Future<Output = Response> + Send,
-    {
-        // One thing to clone for a request.
-        let behind = Arc::new((Arc::clone(&self.0), lifecycle.clone(), mcp));
-        let mcp = any(move |request: Request<Body>| async move {
-            let (shared, lifecycle, mcp) = &*behind;
-            match gate::admit(shared, lifecycle, request).await {
-                Ok(request) => mcp(request).await,
-                Err(response) => *response,
-            }
-        });
+    fn router(&self, lifecycle: &Lifecycle) -> Router {
         let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
         let metadata =
             get(async move || -> Response { metadata::respond(shared.state().auth.oauth()) });
@@ -134,9 +127,6 @@ impl Front {
             true => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         });
         Router::new()
-            .route("/mcp", mcp.clone())
-            .route("/mcp/", mcp.clone())
-            .route("/mcp/{*path}", mcp)
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", ready)
             .route(metadata::PATH, metadata.clone())

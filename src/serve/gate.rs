@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
@@ -16,7 +16,7 @@ use super::auth::Refused;
 use super::body::take_in;
 use super::connection::Peer;
 use super::cors::Cors;
-use super::front::{Shared, Site};
+use super::front::{Shared, Site, State};
 use super::names;
 use super::rate::Client;
 use super::refuse::{close, refuse_for};
@@ -27,13 +27,20 @@ const RETRY: Duration = Duration::from_secs(5);
 impl Site {
     /// What every request passes: whether it is for this server at all.
     pub(super) async fn respond(&self, request: Request<Body>) -> Response {
-        let cors = match names::check(&request, &self.shared.state().config) {
+        let state = self.shared.state();
+        let cors = match names::check(&request, &state.config) {
             Ok(()) => Cors::of(&request),
             Err(response) => return *response,
         };
-        let answer = async |request| {
-            let Ok(response) = self.router.clone().oneshot(request).await;
-            response
+        let answer = async |request: Request<Body>| {
+            if !is_mcp(request.uri().path()) {
+                let Ok(response) = self.router.clone().oneshot(request).await;
+                return response;
+            }
+            match admit(&self.shared, &state, &self.lifecycle, request).await {
+                Ok(request) => (self.mcp)(request).await,
+                Err(response) => *response,
+            }
         };
         let mut response = match cors {
             None => answer(request).await,
@@ -53,22 +60,27 @@ impl Site {
     }
 }
 
+fn is_mcp(path: &str) -> bool {
+    let below = path.strip_prefix("/mcp");
+    below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
 /// What a request to `/mcp` passes: who sent it, how often, how much.
 ///
 /// # Errors
 ///
 /// The response to one that is kept out.
-pub(super) async fn admit(
+async fn admit(
     shared: &Shared,
+    state: &State,
     lifecycle: &Lifecycle,
     request: Request<Body>,
-) -> Result<Request<Body>, Box<Response>> {
+) -> Result<Request<Bytes>, Box<Response>> {
     if lifecycle.is_draining() {
         let why = "the server is ending";
         let response = refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY);
         return Err(Box::new(response));
     }
-    let state = shared.state();
     let too_many = |why, wait| {
         let response = refuse_for(StatusCode::TOO_MANY_REQUESTS, why, wait);
         Err(Box::new(response))

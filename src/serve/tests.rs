@@ -16,7 +16,7 @@ use axum::body::{Body, Bytes};
 use axum::routing::post;
 use axum::{Extension, Router};
 use futures_util::{FutureExt, StreamExt};
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -54,7 +54,10 @@ impl Server {
         let task = tokio::spawn({
             let (front, lifecycle) = (front.clone(), lifecycle.clone());
             let router = mcp(Arc::clone(&events));
-            let mcp = move |request| router.clone().oneshot(request).map(|Ok(response)| response);
+            let mcp = move |request: Request<Bytes>| {
+                let request = request.map(Body::from);
+                router.clone().oneshot(request).map(|Ok(response)| response)
+            };
             async move { front.serve(listener, mcp, lifecycle).await }
         });
         Server {

@@ -262,6 +262,12 @@ fn what_is_no_message_is_refused_over_http_with_a_status_of_the_clients() {
         for headers in [&common[..], &of_session] {
             let reply = http::ask(server.address(), "POST /mcp", headers, &body);
             let shown = &body[..body.len().min(100)];
+            let is_of_session = headers.len() > common.len();
+            if is_of_session && body.contains("[[[[") {
+                // A call all the same, with arguments that no tool takes.
+                assert!(reply.body.contains("invalid-arguments"), "{reply:?}");
+                continue;
+            }
             assert!((400..500).contains(&reply.status), "{shown}: {reply:?}");
         }
     }

@@ -1,0 +1,111 @@
+//! Calls of tools, read once, by what they are. rmcp reads a message by trying one kind after the other
+//! on a copy, and its arguments into numbers of 64 bits.
+
+use rmcp::model::{ProgressToken, RequestId, RequestMetaObject};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A request to call a tool.
+pub(super) struct Call {
+    pub(super) id: RequestId,
+    pub(super) name: String,
+    /// A JSON object, as the client wrote it.
+    pub(super) arguments: String,
+    /// What its progress is told by.
+    pub(super) token: Option<ProgressToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Message<'a> {
+    jsonrpc: &'a str,
+    id: RequestId,
+    method: &'a str,
+    #[serde(borrow)]
+    params: Params<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params<'a> {
+    name: String,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+    #[serde(rename = "_meta")]
+    meta: Option<RequestMetaObject>,
+}
+
+/// A call as the clients of sessions make it; none where there is anything else to it, which is then
+/// for rmcp to read, or to refuse.
+pub(super) fn call(message: &[u8]) -> Option<Call> {
+    let message: Message = serde_json::from_slice(message).ok()?;
+    let Params {
+        name,
+        arguments,
+        meta,
+    } = message.params;
+    let arguments = arguments.map_or("{}", RawValue::get);
+    let meta = meta.unwrap_or_default();
+    let is_call = message.jsonrpc == "2.0"
+        && message.method == "tools/call"
+        && arguments.starts_with('{')
+        // That is the stateless protocol's.
+        && meta.protocol_version().is_none();
+    is_call.then(|| Call {
+        id: message.id,
+        name,
+        arguments: arguments.to_owned(),
+        token: meta.get_progress_token(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(params: &str) -> String {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#)
+    }
+
+    #[test]
+    fn a_call_is_read_as_it_was_written() {
+        let text = params(
+            r#"{ "name": "add", "arguments": {"a": 123456789012345678901234567890}, "_meta": {"progressToken": "p"} }"#,
+        );
+        let read = call(text.as_bytes()).unwrap();
+        assert_eq!(read.id, RequestId::Number(1));
+        assert_eq!(read.name, "add");
+        assert_eq!(read.arguments, r#"{"a": 123456789012345678901234567890}"#);
+        assert_eq!(
+            read.token,
+            Some(ProgressToken(RequestId::String("p".into())))
+        );
+        for without in [r#"{"name":"add"}"#, r#"{"name":"add","arguments":null}"#] {
+            let read = call(params(without).as_bytes()).unwrap();
+            assert_eq!((&*read.arguments, read.token), ("{}", None));
+        }
+    }
+
+    #[test]
+    fn what_is_anything_else_is_left_to_rmcp() {
+        let version =
+            r#"{"name":"a","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+        for text in [
+            params(version),
+            params(r#"{"name":"a","requestState":"x"}"#),
+            params(r#"{"name":"a","arguments":[]}"#),
+            params(r#"{"name":"a","name":"b"}"#),
+            params("{}"),
+            params(r#"{"name":"a"}"#).replace("2.0", "1.0"),
+            params(r#"{"name":"a"}"#).replace("tools/call", "prompts/get"),
+            params(r#"{"name":"a"}"#).replace(r#""id":1,"#, ""),
+            params(r#"{"name":"a"}"#).replace(r#""id":1"#, r#""id":1.5"#),
+            params(r#"{"name":"a"},"result":{}"#),
+            params(r#"{"name":"a"}"#) + "{}",
+            format!("[{}]", params(r#"{"name":"a"}"#)),
+            String::new(),
+        ] {
+            assert!(call(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+}
