@@ -146,19 +146,19 @@ impl ToolHost {
     pub async fn call(&self, call: ToolCall) -> ToolResult {
         let never = CancellationToken::new();
         let context = CallContext::alone(&never);
-        self.call_since(Instant::now(), call, &context, None).await
+        self.call_since(Instant::now(), &call, &context, None).await
     }
 
     /// As [`call`](ToolHost::call), for a call that was handed over at `queued` and may be cancelled.
     async fn call_since(
         &self,
         queued: Instant,
-        call: ToolCall,
+        call: &ToolCall,
         context: &CallContext<'_>,
         ticket: Option<Ticket>,
     ) -> ToolResult {
         let found = self.shared.registry.find(&call.name);
-        let ended = self.ending(queued, &call, found.map(|(_, plugin, _)| plugin));
+        let ended = self.ending(queued, call, found.map(|(_, plugin, _)| plugin));
         let Some((_, plugin, tool)) = found else {
             let error = self.unknown_tool(&call.name);
             return ended.refused::<Output>(error).into();

@@ -383,9 +383,9 @@ impl Plugin {
     }
 
     /// Serves one call.
-    pub(crate) async fn call(&self, tool: &PluginTool, call: ToolCall, turn: Turn<'_>) -> Served {
+    pub(crate) async fn call(&self, tool: &PluginTool, call: &ToolCall, turn: Turn<'_>) -> Served {
         let limits = &self.config.limits;
-        let arguments = match tool.arguments(&call, limits) {
+        let arguments = match tool.arguments(call, limits) {
             Ok(arguments) => arguments.to_owned(),
             Err(error) => return Served::refused(error),
         };
@@ -394,8 +394,8 @@ impl Plugin {
                 let request = wit::Call {
                     name: tool.own_name.clone(),
                     arguments,
-                    id: call.id.unwrap_or_default(),
-                    resumed: call.resumed.map(|resumed| questions::resumption(*resumed)),
+                    id: call.id.clone().unwrap_or_default(),
+                    resumed: call.resumed.as_deref().cloned().map(questions::resumption),
                 };
                 component.call(request, tool, limits, turn).await
             }

@@ -1,12 +1,14 @@
 //! A tool's JSON Schema, compiled once, and arguments held against it.
 
 mod cost;
+mod unique;
 
 use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::error::{ArgumentProblem, CallError};
 use cost::{Cost, Extent, MAX_RECURSION};
+use unique::Unique;
 
 /// Problems told to the model at once: enough to mend a call, few enough to read.
 const MAX_PROBLEMS: usize = 5;
@@ -52,8 +54,13 @@ impl Schema {
 
     /// Checks the text of a call's arguments.
     pub(crate) fn check(&self, arguments: &str) -> Result<(), CallError> {
-        let value: Value = serde_json::from_str(arguments)
-            .map_err(|error| CallError::invalid_arguments("", format!("not JSON: {error}")))?;
+        let Unique(value) = serde_json::from_str(arguments).map_err(|error| {
+            let message = match error.is_data() {
+                true => error.to_string(),
+                false => format!("not JSON: {error}"),
+            };
+            CallError::invalid_arguments("", message)
+        })?;
         if !value.is_object() {
             let message = format!("must be a JSON object, and is {}", kind(&value));
             return Err(CallError::invalid_arguments("", message));
@@ -137,6 +144,25 @@ mod tests {
 
     fn parse(schema: &str) -> Result<Schema, String> {
         Schema::parse(schema).map(|(_, schema)| schema)
+    }
+
+    #[test]
+    fn a_name_that_is_there_twice_is_refused_wherever_it_is() {
+        let schema = parse("{}").unwrap();
+        for (arguments, name) in [
+            (r#"{"a":1,"a":1}"#, "a"),
+            (r#"{"x":[{"b":1,"c":2,"b":3}]}"#, "b"),
+            (r#"{"d":1,"\u0064":2}"#, "d"),
+        ] {
+            let error = schema.check(arguments).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("`{name}` is there twice")),
+                "{error}"
+            );
+        }
+        let once =
+            r#"{"a":{"a":null},"b":[{"a":true},{"a":-1.5e3}],"c":18446744073709551615,"d":"a"}"#;
+        assert!(schema.check(once).is_ok());
     }
 
     /// `{"a": {"a": … 1}}`

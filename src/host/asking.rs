@@ -1,7 +1,7 @@
 //! A call whose questions are answered: it is called again with the replies, each time in a fresh
 //! instance and in its turn.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
@@ -66,13 +66,13 @@ impl CallOptions {
         self
     }
 
-    /// `never` stands in for a canceller.
-    pub(super) fn context<'c>(&'c self, never: &'c CancellationToken) -> CallContext<'c> {
+    /// `never` is for what stands in for a canceller.
+    pub(super) fn context<'c>(&'c self, never: &'c OnceLock<CancellationToken>) -> CallContext<'c> {
         CallContext {
-            cancel: self
-                .canceller
-                .as_ref()
-                .map_or(never, |Canceller(cancel)| cancel),
+            cancel: match &self.canceller {
+                Some(Canceller(cancel)) => cancel,
+                None => never.get_or_init(CancellationToken::new),
+            },
             watcher: self.watcher.clone(),
             can_ask: match &self.responder {
                 Some(responder) => responder.kinds(),
@@ -97,13 +97,13 @@ impl ToolHost {
         mut call: ToolCall,
         options: &CallOptions,
     ) -> ToolResult {
-        let never = CancellationToken::new();
+        let never = OnceLock::new();
         let context = options.context(&never);
         let Some(responder) = options.responder.as_deref() else {
-            return self.call_since(queued, call, &context, None).await;
+            return self.call_since(queued, &call, &context, None).await;
         };
         for _ in 0..MAX_ROUNDS {
-            let mut result = self.call_since(queued, call.clone(), &context, None).await;
+            let mut result = self.call_since(queued, &call, &context, None).await;
             let Err(CallError::InputRequired(input)) = &result.outcome else {
                 return result;
             };
@@ -136,7 +136,7 @@ pub(super) async fn answered<'r, T>(
     options: &CallOptions,
     request: impl Fn(Option<Resumption>) -> BoxFuture<'r, Result<T, CallError>>,
 ) -> Result<T, CallError> {
-    let never = CancellationToken::new();
+    let never = OnceLock::new();
     let context = options.context(&never);
     let Some(responder) = options.responder.as_deref() else {
         return request(resumed).await;

@@ -256,7 +256,7 @@ impl Shared {
             } = taken;
             let result = self
                 .host
-                .call_since(self.begun, call, &CallContext::alone(&self.cancel), ticket)
+                .call_since(self.begun, &call, &CallContext::alone(&self.cancel), ticket)
                 .await;
             kept.push((index, result));
             // The lane is free before the result is seen: whoever polls for more finds the room.

@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use tracing::debug_span;
 
 use super::asking::answered;
@@ -89,7 +88,7 @@ impl ToolHost {
     /// The resources: the manifest's, then what each plugin lists now, in the order of their names. A
     /// plugin that fails to is left out, and logged.
     pub async fn list_resources(&self, options: &CallOptions) -> Vec<Resource> {
-        let never = CancellationToken::new();
+        let never = OnceLock::new();
         let context = &options.context(&never);
         let own = self.shared.own.resources.iter();
         let mut all: Vec<Resource> = own.map(|own| own.resource.clone()).collect();
@@ -129,7 +128,7 @@ impl ToolHost {
         resumed: Option<Resumption>,
         options: &CallOptions,
     ) -> Result<Vec<ResourceContents>, CallError> {
-        let never = CancellationToken::new();
+        let never = OnceLock::new();
         let context = &options.context(&never);
         let mut own = self.shared.own.resources.iter();
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
@@ -160,7 +159,7 @@ impl ToolHost {
         uri: &str,
         options: &CallOptions,
     ) -> Result<String, CallError> {
-        let never = CancellationToken::new();
+        let never = OnceLock::new();
         let context = &options.context(&never);
         let mut own = self.shared.own.resources.iter();
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
@@ -208,7 +207,7 @@ impl ToolHost {
         resumed: Option<Resumption>,
         options: &CallOptions,
     ) -> Result<FilledPrompt, CallError> {
-        let never = CancellationToken::new();
+        let never = OnceLock::new();
         let context = &options.context(&never);
         let mut own = self.shared.own.prompts.iter();
         if let Some(own) = own.find(|own| own.prompt.name == name) {
@@ -248,7 +247,7 @@ impl ToolHost {
         request: Completing,
         options: &CallOptions,
     ) -> Result<Suggestions, CallError> {
-        let never = CancellationToken::new();
+        let never = OnceLock::new();
         let context = &options.context(&never);
         let plugin = match &request.of {
             Subject::Prompt(name) => {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Server;
-use super::events::{Reader, event_text};
+use super::events::{Reader, event_text, message_text};
 use super::gather::gathered;
 use super::handler::Session;
 use super::reading::{self, Call};
@@ -71,7 +71,7 @@ impl Endpoint {
         if is_events(&response) {
             response = gathered(response).await;
         }
-        // What is whole is as good as sent.
+        // Whoever ends the server waits for connections that send what is whole.
         if response.body().size_hint().exact().is_some() {
             return response;
         }
@@ -96,19 +96,19 @@ impl Endpoint {
         let Some(open) = open else {
             return self.handle(request).await;
         };
-        if let Some(session) = open.answerer().session().cloned() {
-            return match call(&request) {
-                Some(call) => match open.call(&session, call, principal).await {
-                    Ok(Called::Answered(answer)) => json(&answer),
-                    Ok(Called::Runs(reader)) => events(reader),
-                    Err(_) => no_session(),
-                },
-                None => self.handle(request).await,
-            };
+        let Some(begun) = open.answerer().begun().cloned() else {
+            let answerer = open.answerer().clone();
+            request.extensions_mut().insert(answerer);
+            return self.handle(request).await;
+        };
+        let Some(call) = call(&request) else {
+            return self.handle(request).await;
+        };
+        match open.call(begun, call, principal).await {
+            Ok(Called::Answered(answer)) => json(&answer),
+            Ok(Called::Runs(reader)) => events(reader),
+            Err(_) => no_session(),
         }
-        let answerer = open.answerer().clone();
-        request.extensions_mut().insert(answerer);
-        self.handle(request).await
     }
 
     /// What is of no session, and may begin one.
@@ -142,7 +142,10 @@ fn call(request: &Request<Bytes>) -> Option<Call> {
         && is(header::CONTENT_TYPE, JSON)
         && accepts_both(headers)
         && is_of_session(headers);
-    is_usual.then(|| reading::call(request.body()))?
+    match is_usual {
+        true => reading::call(request.body()),
+        false => None,
+    }
 }
 
 /// Whether both kinds of answers are asked for, each in its plainest spelling.
@@ -167,18 +170,12 @@ fn is_of_session(headers: &HeaderMap) -> bool {
 }
 
 fn json(answer: &ServerJsonRpcMessage) -> Response {
-    match serde_json::to_vec(answer) {
-        Ok(text) => respond(JSON, Body::from(text)),
-        Err(error) => {
-            let message = format!("the answer cannot be sent: {error}\n");
-            (StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
-        }
-    }
+    of_kind(JSON, Body::from(message_text(answer)))
 }
 
 fn events(reader: Reader) -> Response {
     let events = reader.map(|event| Ok::<_, Infallible>(event_text(&event)));
-    let mut response = respond(EVENTS, Body::from_stream(events));
+    let mut response = of_kind(EVENTS, Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Has nginx pass on events as they come.
@@ -186,7 +183,7 @@ fn events(reader: Reader) -> Response {
     response
 }
 
-fn respond(kind: &'static str, body: Body) -> Response {
+fn of_kind(kind: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
     let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

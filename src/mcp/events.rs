@@ -8,8 +8,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
+use rmcp::model::ServerJsonRpcMessage;
 use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
+use serde_json::json;
 use tokio::sync::Notify;
 
 /// Events that wait for a client that reads slowly, or are kept for one that is away.
@@ -203,17 +205,26 @@ impl Events {
 /// An event, as <https://html.spec.whatwg.org/multipage/server-sent-events.html> has it. JSON as it is
 /// written has no line ends.
 pub(super) fn event_text(event: &Event) -> String {
-    let mut text = String::new();
+    let message = event.message.as_deref().map(message_text);
+    let mut text = format!("data: {}\n", message.unwrap_or_default());
     if let Some(id) = &event.event_id {
         text.extend(["id: ", id, "\n"]);
     }
     if let Some(retry) = event.retry {
         text.extend(["retry: ", &retry.as_millis().to_string(), "\n"]);
     }
-    let message = event.message.as_ref();
-    let message = message.map(|message| serde_json::to_string(message).unwrap_or_default());
-    text.extend(["data: ", &message.unwrap_or_default(), "\n\n"]);
+    text.push('\n');
     text
+}
+
+/// A message as JSON.
+pub(super) fn message_text(message: &ServerJsonRpcMessage) -> String {
+    // Its maps have strings for keys: nothing else can fail.
+    serde_json::to_string(message).unwrap_or_else(|error| {
+        let message = format!("the message cannot be written: {error}");
+        json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32603, "message": message } })
+            .to_string()
+    })
 }
 
 impl Log {

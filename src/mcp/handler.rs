@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rmcp::model::*;
-use rmcp::service::{NotificationContext, Peer, RequestContext, SubscriptionContext};
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::task;
@@ -20,15 +20,15 @@ use super::asking::{self, Asked};
 use super::hub::{Change, Hub, Offer};
 use super::pages::page;
 use super::reading;
-use super::requests::{self, Binding, Caller};
-use super::sessions::Answerer;
+use super::requests::{self, Binding, Caller, Known};
+use super::sessions::{Answerer, Begun};
 use super::streams::Origin;
 use super::subscriptions::{self, Subscriptions};
 use super::watching::{Notes, Wanted};
 use super::{Server, convert};
 use crate::error::CallError;
 use crate::host::{CallOptions, Canceller};
-use crate::input::{InputRequired, QuestionKinds};
+use crate::input::InputRequired;
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
 use crate::tool::{ToolCall, ToolResult};
@@ -76,14 +76,8 @@ struct Client {
     heard: Mutex<HashMap<Option<task::Id>, broadcast::Receiver<Change>>>,
     /// Its place among the sessions that are open.
     place: OnceLock<OwnedSemaphorePermit>,
-    /// What is known of it once it has begun its session.
-    begun: OnceLock<Begun>,
-}
-
-struct Begun {
-    peer: Arc<Peer<RoleServer>>,
-    is_stateless: bool,
-    can_ask: QuestionKinds,
+    /// Itself, once it has begun its session.
+    known: OnceLock<Arc<Known>>,
 }
 
 impl Server {
@@ -104,11 +98,12 @@ impl Session {
         let token = meta.get_progress_token();
         let origin = context.extensions.get().copied();
         let own_version = meta.protocol_version();
-        let is_stateless = own_version.as_ref().map(requests::is_stateless);
-        if let Some(begun) = self.client.begun.get()
-            && !is_stateless.unwrap_or(begun.is_stateless)
+        if let Some(known) = self.client.known.get()
+            && !known.is_stateless
+            && own_version.is_none()
+            && meta.client_capabilities().is_none()
         {
-            return self.known_caller(begun, principal, token, origin, &context.ct);
+            return self.known_caller(known, principal, token, origin, &context.ct);
         }
         let version = own_version.or_else(|| context.protocol_version());
         let is_stateless = version.as_ref().is_some_and(requests::is_stateless);
@@ -129,9 +124,9 @@ impl Session {
     }
 
     /// Who makes a request of a session that has begun.
-    fn known_caller<'c>(
+    pub(super) fn known_caller<'c>(
         &self,
-        begun: &Begun,
+        known: &Known,
         principal: Option<&'c Principal>,
         token: Option<ProgressToken>,
         origin: Option<Origin>,
@@ -140,12 +135,12 @@ impl Session {
         Caller {
             principal,
             is_stateless: false,
-            can_ask: begun.can_ask,
+            can_ask: known.can_ask,
             token,
             level: Some(self.level()),
             origin,
             cancel,
-            peer: begun.peer.clone(),
+            peer: known.peer.clone(),
         }
     }
 
@@ -244,17 +239,12 @@ impl Session {
         }
     }
 
-    /// Answers a call of a session that has begun; `request` is its [`Origin`], and `cancel` ends it.
+    /// Answers a call of a session that has begun.
     pub(super) async fn answer_call(
         &self,
         call: reading::Call,
-        principal: &Principal,
-        origin: Origin,
-        cancel: &CancellationToken,
+        caller: &Caller<'_>,
     ) -> Result<ServerResult, ErrorData> {
-        let begun = self.client.begun.get();
-        let begun = begun.ok_or_else(|| ErrorData::internal_error("no session has begun", None))?;
-        let caller = self.known_caller(begun, Some(principal), call.token, Some(origin), cancel);
         let offer = self.hub.offer();
         check_tool(&offer, caller.principal, &call.name)?;
         let call = ToolCall {
@@ -263,7 +253,7 @@ impl Session {
             arguments: call.arguments,
             resumed: None,
         };
-        let result = self.call(&offer, call, &caller).await?;
+        let result = self.call(&offer, call, caller).await?;
         let mut result = ServerResult::CallToolResult(convert::result(result));
         result.strip_result_type_for_legacy_peer();
         result.strip_non_object_output_for_legacy_peer();
@@ -305,6 +295,10 @@ impl ServerHandler for Session {
         request: InitializeRequestParams,
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
+        if self.client.known.get().is_some() {
+            let message = "the session has begun already";
+            return Err(ErrorData::invalid_request(message, None));
+        }
         if self.client.place.get().is_none() {
             let place = self.hub.place().ok_or_else(|| {
                 let message = "there are too many sessions: try again later";
@@ -318,17 +312,19 @@ impl ServerHandler for Session {
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         if let Some(client) = context.peer.peer_info() {
-            let _ = self.client.begun.set(Begun {
+            let client = Arc::new(Known {
                 peer: Arc::new(context.peer.clone()),
                 is_stateless: requests::is_stateless(&client.protocol_version),
                 can_ask: asking::kinds(&client.capabilities),
             });
-        }
-        // Over HTTP its requests need not go through rmcp's loop.
-        if let Some(parts) = context.extensions.get::<http::request::Parts>()
-            && let Some(answerer) = parts.extensions.get::<Answerer>()
-        {
-            answerer.set(self, &context.peer);
+            let _ = self.client.known.set(client.clone());
+            // Over HTTP its requests need not go through rmcp's loop.
+            if let Some(parts) = context.extensions.get::<http::request::Parts>()
+                && let Some(answerer) = parts.extensions.get::<Answerer>()
+            {
+                let session = self.clone();
+                answerer.set(Begun { session, client });
+            }
         }
         self.client.subscriptions.begin(&self.hub, context.peer);
     }

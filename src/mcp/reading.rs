@@ -22,7 +22,7 @@ struct Message<'a> {
     id: RequestId,
     method: &'a str,
     #[serde(borrow)]
-    params: Params<'a>,
+    params: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -38,25 +38,30 @@ struct Params<'a> {
 /// A call as the clients of sessions make it; none where there is anything else to it, which is then
 /// for rmcp to read, or to refuse.
 pub(super) fn call(message: &[u8]) -> Option<Call> {
-    let message: Message = serde_json::from_slice(message).ok()?;
-    let Params {
-        name,
-        arguments,
-        meta,
-    } = message.params;
-    let arguments = arguments.map_or("{}", RawValue::get);
-    let meta = meta.unwrap_or_default();
-    let is_call = message.jsonrpc == "2.0"
-        && message.method == "tools/call"
-        && arguments.starts_with('{')
-        // That is the stateless protocol's.
-        && meta.protocol_version().is_none();
-    is_call.then(|| Call {
+    let message: Message = object(str::from_utf8(message).ok()?)?;
+    if message.jsonrpc != "2.0" || message.method != "tools/call" {
+        return None;
+    }
+    let params: Params = object(message.params.get())?;
+    let arguments = params.arguments.map_or("{}", RawValue::get);
+    let meta = params.meta.unwrap_or_default();
+    // Those are the stateless protocol's.
+    let is_of_session = meta.protocol_version().is_none() && meta.client_capabilities().is_none();
+    if !is_of_session || !arguments.starts_with('{') {
+        return None;
+    }
+    Some(Call {
         id: message.id,
-        name,
+        name: params.name,
         arguments: arguments.to_owned(),
         token: meta.get_progress_token(),
     })
+}
+
+/// What an object has. Arrays of the same in order would be taken as well.
+fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
+    let is_object = json.trim_ascii_start().starts_with('{');
+    is_object.then(|| serde_json::from_str(json).ok())?
 }
 
 #[cfg(test)]
@@ -103,6 +108,10 @@ mod tests {
             params(r#"{"name":"a"},"result":{}"#),
             params(r#"{"name":"a"}"#) + "{}",
             format!("[{}]", params(r#"{"name":"a"}"#)),
+            params(r#"["a",{},null]"#),
+            r#"["2.0",1,"tools/call",{"name":"a"}]"#.to_owned(),
+            r#"["2.0",1,"tools/call",["a",{},null]]"#.to_owned(),
+            params(r#"{"name":"a","_meta":{"io.modelcontextprotocol/clientCapabilities":{}}}"#),
             String::new(),
         ] {
             assert!(call(text.as_bytes()).is_none(), "{text}");

@@ -35,6 +35,13 @@ pub(super) struct Caller<'c> {
     pub(super) peer: Arc<Peer<RoleServer>>,
 }
 
+/// A client, as it was when it began its session.
+pub(super) struct Known {
+    pub(super) peer: Arc<Peer<RoleServer>>,
+    pub(super) is_stateless: bool,
+    pub(super) can_ask: QuestionKinds,
+}
+
 /// Who makes a request, where that is known.
 pub(super) fn principal(context: &RequestContext<RoleServer>) -> Option<&Principal> {
     let parts = context.extensions.get::<http::request::Parts>()?;

@@ -1,7 +1,7 @@
 //! The sessions of clients that speak the older protocols over HTTP.
 //!
 //! rmcp serves each by the messages that come and go here, except for requests once it has begun: each
-//! is answered by itself, and its answer goes straight to its stream. Through rmcp's own sessions a call
+//! is answered by itself, and its answer goes straight to its stream, if it needs one. Through rmcp's own sessions a call
 //! took a dozen turns of two tasks that all calls of a session wait for, and a client that did not read
 //! one stream held up the rest.
 
@@ -32,7 +32,8 @@ use tokio_util::sync::CancellationToken;
 use super::events::{Left, Reader};
 use super::handler::Session;
 use super::reading::Call;
-use super::streams::{Begun, Origin, Refused, Streams, Way};
+use super::requests::Known;
+use super::streams::{Origin, Refused, Streams, Taken, Way};
 use crate::serve::Principal;
 
 /// Messages of a client that wait to be looked at.
@@ -61,7 +62,14 @@ pub(super) struct Open {
 
 /// Who answers the requests of a session, once it has begun.
 #[derive(Clone, Default)]
-pub(super) struct Answerer(Arc<OnceLock<(Session, Peer<RoleServer>)>>);
+pub(super) struct Answerer(Arc<OnceLock<Begun>>);
+
+/// A session that has begun.
+#[derive(Clone)]
+pub(super) struct Begun {
+    pub(super) session: Session,
+    pub(super) client: Arc<Known>,
+}
 
 /// Why a message is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +142,8 @@ impl Sessions {
 pub(super) enum Called {
     /// It is over.
     Answered(Box<ServerJsonRpcMessage>),
-    /// It runs: what is said because of it, the answer at last unless it is cancelled.
+    /// It runs, or something was said because of it: all that is said, the answer at last. Nothing at
+    /// all where it was cancelled.
     Runs(Reader),
 }
 
@@ -152,19 +161,23 @@ impl Open {
     /// The session is over.
     pub(super) async fn call(
         self: Arc<Self>,
-        session: &Session,
+        begun: Begun,
         call: Call,
         principal: Principal,
     ) -> Result<Called, SessionError> {
         let id = call.id.clone();
-        let begun = self.streams().begin(&id);
-        let Begun { origin, cancel } = match begun {
-            Ok(begun) => begun,
+        let taken = self.streams().begin(&id);
+        let Taken { origin, cancel } = match taken {
+            Ok(taken) => taken,
             Err(Refused::Over) => return Err(SessionError::Over),
             Err(Refused::InUse) => return Ok(Called::Answered(Box::new(in_use(id)))),
         };
-        let session = session.clone();
-        let answer = async move { session.answer_call(call, &principal, origin, &cancel).await };
+        let answer = async move {
+            let Begun { session, client } = begun;
+            let (by, token) = (Some(&principal), call.token.clone());
+            let caller = session.known_caller(&client, by, token, Some(origin), &cancel);
+            session.answer_call(call, &caller).await
+        };
         let mut answer = answered(id.clone(), answer).boxed();
         let at_once = poll_fn(|context| Poll::Ready(answer.poll_unpin(context))).await;
         let mut streams = self.streams();
@@ -320,19 +333,19 @@ impl SessionManager for Sessions {
             open.take(message).await?;
             return Ok(stream::iter(None).left_stream());
         };
-        let answerer = open.answerer.0.get();
+        let begun = open.answerer.begun();
         // What cannot be handed on at once is not begun.
-        let place = match answerer {
+        let place = match begun {
             Some(_) => None,
             None => Some(open.inbox.reserve().await.map_err(|_| SessionError::Over)?),
         };
         let id = request.id.clone();
-        let (Begun { origin, cancel }, reader) = {
+        let (Taken { origin, cancel }, reader) = {
             let mut streams = open.streams();
             match streams.begin(&id) {
-                Ok(begun) => {
-                    let reader = streams.read(begun.origin);
-                    (begun, reader)
+                Ok(taken) => {
+                    let reader = streams.read(taken.origin);
+                    (taken, reader)
                 }
                 Err(Refused::Over) => return Err(SessionError::Over),
                 Err(Refused::InUse) => {
@@ -344,9 +357,9 @@ impl SessionManager for Sessions {
         request.request.extensions_mut().insert(origin);
         if let Some(place) = place {
             place.send(JsonRpcMessage::Request(request));
-        } else if let Some((session, peer)) = answerer {
+        } else if let Some(begun) = begun {
             // Boxed: it is large, and a task is moved about when it begins and ends.
-            let answer = answer(session.clone(), peer.clone(), request, cancel).boxed();
+            let answer = answer(begun.clone(), request, cancel).boxed();
             tokio::spawn(open.clone().deliver(id, origin, answer));
         }
         Ok(reader.right_stream())
@@ -386,29 +399,25 @@ impl SessionManager for Sessions {
 }
 
 impl Answerer {
-    /// The session, if it has begun.
-    pub(super) fn session(&self) -> Option<&Session> {
-        let (session, _) = self.0.get()?;
-        Some(session)
+    pub(super) fn begun(&self) -> Option<&Begun> {
+        self.0.get()
     }
 
-    /// The session has begun.
-    pub(super) fn set(&self, session: &Session, peer: &Peer<RoleServer>) {
-        let _ = self.0.set((session.clone(), peer.clone()));
+    pub(super) fn set(&self, begun: Begun) {
+        let _ = self.0.set(begun);
     }
 }
 
 /// What rmcp's loop does with a request.
 async fn answer(
-    session: Session,
-    peer: Peer<RoleServer>,
+    Begun { session, client }: Begun,
     request: JsonRpcRequest<ClientRequest>,
     cancel: CancellationToken,
 ) -> ServerJsonRpcMessage {
     let JsonRpcRequest {
         id, mut request, ..
     } = request;
-    let mut context = RequestContext::new(id.clone(), peer);
+    let mut context = RequestContext::new(id.clone(), Peer::clone(&client.peer));
     context.ct = cancel;
     std::mem::swap(&mut context.meta, request.get_meta_mut());
     std::mem::swap(&mut context.extensions, request.extensions_mut());

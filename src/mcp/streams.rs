@@ -41,7 +41,7 @@ pub(super) struct Streams {
 pub(super) struct Origin(u64);
 
 /// A request that is taken.
-pub(super) struct Begun {
+pub(super) struct Taken {
     pub(super) origin: Origin,
     /// Cancelled when the client does not want it any more.
     pub(super) cancel: CancellationToken,
@@ -95,7 +95,7 @@ impl Streams {
     /// # Errors
     ///
     /// It is not taken.
-    pub(super) fn begin(&mut self, request: &RequestId) -> Result<Begun, Refused> {
+    pub(super) fn begin(&mut self, request: &RequestId) -> Result<Taken, Refused> {
         if self.has_ended {
             return Err(Refused::Over);
         }
@@ -112,7 +112,7 @@ impl Streams {
         self.next += 1;
         self.open.insert(number, None);
         let origin = Origin(number);
-        Ok(Begun { origin, cancel })
+        Ok(Taken { origin, cancel })
     }
 
     /// Reads the stream of a request; what was cancelled has an empty one.

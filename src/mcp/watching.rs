@@ -6,9 +6,11 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -110,16 +112,15 @@ impl Notes {
     /// does not take them holds nothing up: neither the call, nor for long its result.
     pub(super) async fn during<T>(&self, run: impl Future<Output = T>) -> T {
         let mut run = std::pin::pin!(run);
-        let mut sending = std::pin::pin!(self.send_all());
+        let mut sending = None;
         let result = poll_fn(|context| {
             let result = run.as_mut().poll(context);
-            // It never ends.
-            let _ = sending.as_mut().poll(context);
+            self.send(&mut sending, context);
             result
         });
         let result = result.await;
         let rest = poll_fn(|context| {
-            let _ = sending.as_mut().poll(context);
+            self.send(&mut sending, context);
             let queue = self.queue();
             match queue.notes.is_empty() && !queue.is_sending {
                 true => Poll::Ready(()),
@@ -128,6 +129,19 @@ impl Notes {
         });
         let _ = timeout(LAST_NOTES, rest).await;
         result
+    }
+
+    /// Sends what there is, by a future that is made when there is something.
+    fn send<'s>(&'s self, sending: &mut Option<BoxFuture<'s, ()>>, context: &mut Context<'_>) {
+        if sending.is_none() {
+            self.sender.register(context.waker());
+            if self.queue().notes.is_empty() {
+                return;
+            }
+        }
+        let sending = sending.get_or_insert_with(|| self.send_all().boxed());
+        // It never ends.
+        let _ = sending.poll_unpin(context);
     }
 
     async fn send_all(&self) {

@@ -198,3 +198,184 @@ fn what_was_cancelled_takes_no_place_of_an_answer_that_waits() {
     assert_eq!(messages.len(), 1, "{messages:?}");
     assert_eq!(messages[0]["id"], 100);
 }
+
+/// What a reply has: its answer, and what was said before it.
+fn answer(reply: &http::Reply) -> (Value, Vec<Value>) {
+    if reply.header("content-type") == Some("application/json") {
+        return (serde_json::from_str(&reply.body).unwrap(), Vec::new());
+    }
+    assert_eq!(reply.header("content-type"), Some("text/event-stream"));
+    assert!(reply.body.starts_with("data: \nid: 0/"), "{}", reply.body);
+    let events = reply.body.lines();
+    let events = events.filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok());
+    let mut events: Vec<Value> = events.collect();
+    (events.pop().unwrap(), events)
+}
+
+fn message(tool: &str, arguments: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+    )
+}
+
+#[test]
+fn a_call_that_is_over_at_once_is_answered_as_json_and_any_other_as_events() {
+    let server = Http::start();
+    let client = Client::http(&server, Old, json!({}));
+    let ask = |tool: &str, arguments: &str| {
+        let body = message(tool, arguments);
+        http::ask(server.address(), "POST /mcp", &head(&client, &[]), &body)
+    };
+    for (tool, arguments) in [("echo", r#"{"text":"hi"}"#), ("echo", "{}"), ("none", "{}")] {
+        // Now and then a call is looked at just when guests have to give way.
+        let is_json = (0..20).any(|_| {
+            let reply = ask(tool, arguments);
+            let (answer, told) = answer(&reply);
+            assert_eq!((&answer["id"], told.len()), (&json!(7), 0), "{answer}");
+            reply.header("content-type") == Some("application/json")
+        });
+        assert!(is_json, "{tool}");
+    }
+    for (tool, arguments, before) in [
+        ("test_reconnection", "{}", 0),
+        ("test_logging_tool", "{}", 4),
+        ("test_tool_with_logging", "{}", 3),
+    ] {
+        let reply = ask(tool, arguments);
+        assert_eq!(reply.header("content-type"), Some("text/event-stream"));
+        let (answer, told) = answer(&reply);
+        assert_eq!(answer["id"], 7, "{answer}");
+        assert!(answer["result"].is_object(), "{answer}");
+        assert_eq!(told.len(), before, "{told:?}");
+        let is_log = |event: &Value| event["method"] == "notifications/message";
+        assert!(told.iter().all(is_log), "{told:?}");
+    }
+}
+
+#[test]
+fn a_call_is_taken_however_its_head_is_spelled_and_refused_for_what_it_must_not_be() {
+    let server = Http::start();
+    let client = Client::http(&server, Old, json!({}));
+    let both = "application/json, text/event-stream";
+    let body = message("echo", r#"{"text":"hi"}"#);
+    for (accept, kind, version, status) in [
+        (both, "application/json", "2025-11-25", 200),
+        (both, "application/json", "2024-11-05", 200),
+        (
+            "text/event-stream,application/json",
+            "application/json",
+            "2025-06-18",
+            200,
+        ),
+        (
+            "application/json;q=0.9, text/event-stream",
+            "application/json",
+            "2025-11-25",
+            200,
+        ),
+        (
+            "Application/JSON, Text/Event-Stream",
+            "application/json",
+            "2025-11-25",
+            200,
+        ),
+        (both, "application/json; charset=utf-8", "2025-11-25", 200),
+        (both, "Application/Json", "2025-11-25", 200),
+        ("application/json", "application/json", "2025-11-25", 406),
+        ("text/event-stream", "application/json", "2025-11-25", 406),
+        (
+            "application/json;q=0, text/event-stream",
+            "application/json",
+            "2025-11-25",
+            406,
+        ),
+        (both, "text/plain", "2025-11-25", 415),
+        (both, "application/jsonx", "2025-11-25", 415),
+        (both, "application/json", "2025-11-26", 400),
+        (both, "application/json", "", 400),
+        // It says how each request of it has to be, which this one is not.
+        (both, "application/json", "2026-07-28", 400),
+    ] {
+        let head = [
+            ("Mcp-Session-Id", client.session()),
+            ("Accept", accept),
+            ("Content-Type", kind),
+            ("MCP-Protocol-Version", version),
+        ];
+        let reply = http::ask(server.address(), "POST /mcp", &head, &body);
+        let case = format!("{accept} {kind} {version}: {reply:?}");
+        assert_eq!(reply.status, status, "{case}");
+        assert_eq!(
+            reply.body.contains(r#""text":"hi""#),
+            status == 200,
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn arguments_arrive_as_they_were_written() {
+    let server = Http::start_in(Folder::with(listed("misbehave")));
+    let client = Client::http(&server, Old, json!({}));
+    let written = r#"{ "big": 12345678901234567890123, "b": 1.0, "a": "\u0041" }"#;
+    let body = message("raw_arguments", written);
+    let reply = http::ask(server.address(), "POST /mcp", &head(&client, &[]), &body);
+    let (answer, _) = answer(&reply);
+    assert_eq!(answer["result"]["content"][0]["text"], written);
+}
+
+#[test]
+fn what_is_like_a_call_is_no_call() {
+    let server = Http::start();
+    let client = Client::http(&server, Old, json!({}));
+    let ask = |body: &str| http::ask(server.address(), "POST /mcp", &head(&client, &[]), body);
+    for body in [
+        r#"["2.0",7,"tools/call",{"name":"echo","arguments":{"text":"hi"}}]"#,
+        r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":["echo",{"text":"hi"},null]}"#,
+        r#"["2.0",7,"tools/call",["echo",{"text":"hi"},null]]"#,
+    ] {
+        let reply = ask(body);
+        assert!(!reply.body.contains(r#""text":"hi""#), "{body}: {reply:?}");
+    }
+    // Two readers could each see another text.
+    let twice = answer(&ask(&message("echo", r#"{"text":7,"text":"hi"}"#))).0;
+    let error = &twice["result"]["_meta"]["error"];
+    assert_eq!(error["code"], "invalid-arguments", "{twice}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("`text` is there twice")
+    );
+}
+
+#[test]
+fn a_session_begins_once() {
+    let server = Http::start();
+    let mut client = Client::http(&server, Old, json!({}));
+    let begin = json!({ "jsonrpc": "2.0", "id": 7, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} },
+        "clientInfo": { "name": "again", "version": "1" },
+    } });
+    let head = head(&client, &[]);
+    let reply = http::ask(server.address(), "POST /mcp", &head, &begin.to_string());
+    let error = answer(&reply).0["error"].take();
+    assert_eq!(error["code"], -32600, "{error}");
+    assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+}
+
+#[test]
+fn a_call_of_a_session_that_is_not_or_no_more_is_not_found() {
+    let server = Http::start();
+    let client = Client::http(&server, Old, json!({}));
+    let ask = |request: &str, session: &str| {
+        let mut head = head(&client, &[]);
+        head[0].1 = session;
+        let body = message("echo", r#"{"text":"hi"}"#);
+        http::ask(server.address(), request, &head, &body).status
+    };
+    assert_eq!(ask("POST /mcp", client.session()), 200);
+    assert_eq!(ask("POST /mcp", "nobody"), 404);
+    assert!(ask("DELETE /mcp", client.session()) < 300);
+    assert_eq!(ask("POST /mcp", client.session()), 404);
+}
