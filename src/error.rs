@@ -184,7 +184,7 @@ impl fmt::Display for ArgumentProblem {
 #[non_exhaustive]
 pub enum LoadError {
     /// The manifest cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}", .path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -370,10 +370,12 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListToolsResult, ErrorData> {
-        let offer = self.hub.offer();
-        let principal = requests::principal(&context);
+        let (offer, caller) = (self.hub.offer(), self.caller(&context));
         let size = offer.info.page_size;
-        let (tools, next) = match principal.and_then(|principal| principal.tools.as_ref()) {
+        let (tools, next) = match caller
+            .principal
+            .and_then(|principal| principal.tools.as_ref())
+        {
             None => page(&offer.tools, |tool| &*tool.name, request, size)?,
             Some(allowed) => {
                 let tools = offer
@@ -384,8 +386,8 @@ impl ServerHandler for Session {
                 page(&tools, |tool| &*tool.name, request, size)?
             }
         };
-        let mut result = ListToolsResult::with_all_items(tools).with_ttl_ms(LIST_TTL_MS);
-        result.cache_scope = Some(scope(principal));
+        let mut result = ListToolsResult::with_all_items(tools);
+        (result.ttl_ms, result.cache_scope) = caller.cache(LIST_TTL_MS);
         result.next_cursor = next;
         Ok(result)
     }
@@ -432,8 +434,8 @@ impl ServerHandler for Session {
         let listed: Vec<Resource> = listed.into_iter().map(convert::resource).collect();
         let size = offer.info.page_size;
         let (resources, next) = page(&listed, |resource| &resource.uri, request, size)?;
-        let mut result = ListResourcesResult::with_all_items(resources).with_ttl_ms(0);
-        result.cache_scope = Some(scope(requests::principal(&context)));
+        let mut result = ListResourcesResult::with_all_items(resources);
+        (result.ttl_ms, result.cache_scope) = caller.cache(0);
         result.next_cursor = next;
         Ok(result)
     }
@@ -456,9 +458,8 @@ impl ServerHandler for Session {
             request,
             size,
         )?;
-        let mut result =
-            ListResourceTemplatesResult::with_all_items(templates).with_ttl_ms(LIST_TTL_MS);
-        result.cache_scope = Some(scope(requests::principal(&context)));
+        let mut result = ListResourceTemplatesResult::with_all_items(templates);
+        (result.ttl_ms, result.cache_scope) = self.caller(&context).cache(LIST_TTL_MS);
         result.next_cursor = next;
         Ok(result)
     }
@@ -482,8 +483,8 @@ impl ServerHandler for Session {
         match self.run("resources", &caller, run).await? {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
-                let mut result = ReadResourceResult::new(contents).with_ttl_ms(0);
-                result.cache_scope = Some(scope(caller.principal));
+                let mut result = ReadResourceResult::new(contents);
+                (result.ttl_ms, result.cache_scope) = caller.cache(0);
                 Ok(result.into())
             }
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
@@ -564,8 +565,8 @@ impl ServerHandler for Session {
         }
         let size = offer.info.page_size;
         let (prompts, next) = page(&offer.prompts, |prompt| &prompt.name, request, size)?;
-        let mut result = ListPromptsResult::with_all_items(prompts).with_ttl_ms(LIST_TTL_MS);
-        result.cache_scope = Some(scope(requests::principal(&context)));
+        let mut result = ListPromptsResult::with_all_items(prompts);
+        (result.ttl_ms, result.cache_scope) = self.caller(&context).cache(LIST_TTL_MS);
         result.next_cursor = next;
         Ok(result)
     }
@@ -648,13 +649,5 @@ impl ServerHandler for Session {
         info.total = found.total.or(u32::try_from(all).ok());
         info.has_more = Some(more);
         Ok(CompleteResult::new(info))
-    }
-}
-
-/// Where clients may be shown different lists, none is for another's eyes.
-fn scope(principal: Option<&Principal>) -> CacheScope {
-    match principal {
-        None => CacheScope::Public,
-        Some(_) => CacheScope::Private,
     }
 }

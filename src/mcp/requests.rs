@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use rmcp::model::{LoggingLevel, ProgressToken, ProtocolVersion};
+use rmcp::model::{CacheScope, LoggingLevel, ProgressToken, ProtocolVersion};
 use rmcp::service::{Peer, RequestContext};
 use rmcp::{ErrorData, RoleServer};
 use sha2::{Digest, Sha256};
@@ -33,6 +33,21 @@ pub(super) struct Caller<'c> {
     pub(super) origin: Option<Origin>,
     pub(super) cancel: &'c CancellationToken,
     pub(super) peer: Arc<Peer<RoleServer>>,
+}
+
+impl Caller<'_> {
+    /// For how many milliseconds, and for whom, a result may be kept; the older protocols do not say.
+    pub(super) fn cache(&self, milliseconds: u64) -> (Option<u64>, Option<CacheScope>) {
+        if !self.is_stateless {
+            return (None, None);
+        }
+        // Where clients may be shown different lists, none is for another's eyes.
+        let scope = match self.principal {
+            None => CacheScope::Public,
+            Some(_) => CacheScope::Private,
+        };
+        (Some(milliseconds), Some(scope))
+    }
 }
 
 /// A client, as it was when it began its session.

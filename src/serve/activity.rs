@@ -33,6 +33,8 @@ struct Now {
     multiplexed: bool,
     /// When what it does began.
     since: Instant,
+    /// Since when what is sent has to wait for the peer to read.
+    unread: Option<Instant>,
 }
 
 impl Activity {
@@ -44,6 +46,7 @@ impl Activity {
                 in_head: false,
                 multiplexed: false,
                 since: Instant::now(),
+                unread: None,
             }),
             became_idle,
             evicted: CancellationToken::new(),
@@ -78,15 +81,21 @@ impl Activity {
         }
     }
 
-    /// The rest of a response is on its way.
-    fn wrote(&self) {
+    /// The rest of a response is on its way, or has to wait.
+    fn wrote(&self, is_taken: bool) {
         let mut now = self.now();
+        if !is_taken {
+            now.unread.get_or_insert_with(Instant::now);
+            return;
+        }
+        now.unread = None;
         if now.running == 0 && now.served && !now.in_head {
             now.since = Instant::now();
         }
     }
 
-    /// Waits until it has done nothing, or read one head, for too long.
+    /// Waits until it has done nothing, or read one head, or nothing of what was sent was read, for too
+    /// long.
     ///
     /// It looks from time to time, instead of being told of every request: whatever begins after a look
     /// may take until after the next.
@@ -99,7 +108,9 @@ impl Activity {
                     true => head,
                     false => idle,
                 };
-                (now.running == 0).then(|| now.since + patience)
+                let done = (now.running == 0).then(|| now.since + patience);
+                let read = now.unread.map(|since| since + idle);
+                done.into_iter().chain(read).min()
             };
             let now = Instant::now();
             let look = now + pause;
@@ -181,9 +192,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.activity.wrote();
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.activity.wrote(written.is_ready());
+        written
     }
 
     fn poll_write_vectored(
@@ -191,9 +202,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
-        self.activity.wrote();
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.activity.wrote(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -114,3 +114,26 @@ async fn what_is_idle_is_closed_and_a_stream_is_not() {
         streaming.until(&format!("data: {number}\n\n")).await;
     }
 }
+
+#[tokio::test]
+async fn who_reads_nothing_of_what_is_sent_is_closed() {
+    let mut config = plain();
+    config.idle_timeout = SHORT;
+    let server = Server::start(&config).await;
+    let [mut silent, mut reading] = [server.connect().await, server.connect().await];
+    for client in [&mut silent, &mut reading] {
+        client.open_stream(&server).await;
+    }
+    // More than the sockets of both take, and its reader stays.
+    server.events.add_permits(10_000_000);
+    let reading = tokio::spawn(async move {
+        let begun = tokio::time::Instant::now();
+        while begun.elapsed() < 5 * SHORT {
+            assert!(reading.more().await, "a reader is closed");
+            reading.read.clear();
+        }
+    });
+    reading.await.unwrap();
+    let sent = silent.end().await;
+    assert!(sent.contains("data: 1\n\n") && !sent.contains("data: 9999999\n\n"));
+}
