@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::FutureExt;
@@ -19,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use super::asking::{self, Asked};
 use super::hub::{Change, Hub, Offer};
 use super::pages::page;
-use super::reading;
 use super::requests::{self, Binding, Caller, Known};
 use super::sessions::{Answerer, Begun};
 use super::streams::Origin;
@@ -97,15 +97,10 @@ impl Session {
         let (principal, meta) = (requests::principal(context), &context.meta);
         let token = meta.get_progress_token();
         let origin = context.extensions.get().copied();
-        let own_version = meta.protocol_version();
-        if let Some(known) = self.client.known.get()
-            && !known.is_stateless
-            && own_version.is_none()
-            && meta.client_capabilities().is_none()
-        {
+        if let Some(known) = self.known(context) {
             return self.known_caller(known, principal, token, origin, &context.ct);
         }
-        let version = own_version.or_else(|| context.protocol_version());
+        let version = context.protocol_version();
         let is_stateless = version.as_ref().is_some_and(requests::is_stateless);
         let capabilities = context.client_capabilities().unwrap_or_default();
         Caller {
@@ -123,7 +118,15 @@ impl Session {
         }
     }
 
-    /// Who makes a request of a session that has begun.
+    /// The client of a session that has begun, where a request says nothing else of it.
+    fn known(&self, context: &Context) -> Option<&Known> {
+        let known = self.client.known.get()?;
+        let meta = &context.meta;
+        let is_own = meta.protocol_version().is_some() || meta.client_capabilities().is_some();
+        (!known.is_stateless && !is_own).then_some(&**known)
+    }
+
+    /// Who makes a request of such a session.
     pub(super) fn known_caller<'c>(
         &self,
         known: &Known,
@@ -184,7 +187,8 @@ impl Session {
         };
         let notes = Notes::new(wanted, teller, caller.peer.clone());
         let run = run(options.watched_by(notes.clone()));
-        Ok(notes.during(self.until_stop(caller.cancel, run)).await)
+        let run = pin!(self.until_stop(caller.cancel, run));
+        Ok(notes.during(run).await)
     }
 
     async fn until_stop<T>(&self, cancel: &CancellationToken, mut run: BoxFuture<'_, T>) -> T {
@@ -239,26 +243,50 @@ impl Session {
         }
     }
 
-    /// Answers a call of a session that has begun.
+    /// Whether a call that came by rmcp is one for [`call_plainly`](Session::call_plainly).
+    pub(super) fn is_plain(&self, request: &CallToolRequestParams, context: &Context) -> bool {
+        self.known(context).is_some()
+            && request.request_state.is_none()
+            && request.input_responses.is_none()
+    }
+
+    /// Answers such a call.
+    pub(super) fn call_plainly(
+        &self,
+        request: CallToolRequestParams,
+        context: Context,
+    ) -> impl Future<Output = Result<ServerResult, ErrorData>> {
+        let arguments = text(request.arguments);
+        let (id, name) = (context.id.clone(), request.name.into_owned());
+        async move {
+            let caller = self.caller(&context);
+            self.answer_call(id, name, arguments?, &caller).await
+        }
+    }
+
+    /// Answers a call of a session that has begun, as rmcp's dispatch would.
     pub(super) async fn answer_call(
         &self,
-        call: reading::Call,
+        id: RequestId,
+        name: String,
+        arguments: String,
         caller: &Caller<'_>,
     ) -> Result<ServerResult, ErrorData> {
         let offer = self.hub.offer();
-        check_tool(&offer, caller.principal, &call.name)?;
-        let call = ToolCall {
-            id: Some(call.id.to_string()),
-            name: call.name,
-            arguments: call.arguments,
-            resumed: None,
-        };
+        check_tool(&offer, caller.principal, &name)?;
+        let call = ToolCall::new(id.to_string(), name, arguments);
         let result = self.call(&offer, call, caller).await?;
         let mut result = ServerResult::CallToolResult(convert::result(result));
         result.strip_result_type_for_legacy_peer();
         result.strip_non_object_output_for_legacy_peer();
         Ok(result)
     }
+}
+
+/// Arguments as a tool gets them.
+fn text(arguments: Option<JsonObject>) -> Result<String, ErrorData> {
+    serde_json::to_string(&arguments.unwrap_or_default())
+        .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
 }
 
 /// Whether there is such a tool for this client. The error names only what it may call.
@@ -399,15 +427,8 @@ impl ServerHandler for Session {
     ) -> Result<CallToolResponse, ErrorData> {
         let (offer, caller) = (self.hub.offer(), self.caller(&context));
         check_tool(&offer, caller.principal, &request.name)?;
-        let arguments = request.arguments.unwrap_or_default();
-        let arguments = serde_json::to_string(&arguments)
-            .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
-        let call = ToolCall {
-            id: Some(context.id.to_string()),
-            name: request.name.into_owned(),
-            arguments,
-            resumed: None,
-        };
+        let arguments = text(request.arguments)?;
+        let call = ToolCall::new(context.id.to_string(), request.name, arguments);
         if caller.is_stateless {
             let (state, responses) = (request.request_state, request.input_responses);
             return self

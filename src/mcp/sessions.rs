@@ -174,9 +174,15 @@ impl Open {
         };
         let answer = async move {
             let Begun { session, client } = begun;
-            let (by, token) = (Some(&principal), call.token.clone());
+            let Call {
+                id,
+                name,
+                arguments,
+                token,
+            } = call;
+            let by = Some(&principal);
             let caller = session.known_caller(&client, by, token, Some(origin), &cancel);
-            session.answer_call(call, &caller).await
+            session.answer_call(id, name, arguments, &caller).await
         };
         let mut answer = answered(id.clone(), answer).boxed();
         let at_once = poll_fn(|context| Poll::Ready(answer.poll_unpin(context))).await;

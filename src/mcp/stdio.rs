@@ -1,18 +1,25 @@
 //! MCP over this process's stdin and stdout: a message a line.
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rmcp::service::{ServerInitializeError, serve_server_with_ct};
+use futures_util::FutureExt;
+use rmcp::model::{ClientNotification, ClientRequest, ProtocolVersion, ServerConfig, ServerResult};
+use rmcp::service::{
+    NotificationContext, RequestContext, ServerInitializeError, serve_server_with_ct,
+};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::io::stdio_pipes;
+use rmcp::{ErrorData, RoleServer, Service};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
+use super::handler::Session;
 
 /// rmcp gives running calls 5 seconds after the end of input.
 const AFTER_THE_END: Duration = Duration::from_secs(7);
@@ -52,7 +59,8 @@ impl Server {
         };
         let transport = AsyncRwTransport::new_server(reader, writer)
             .with_max_line_length(self.hub.offer().info.max_message);
-        let session = match serve_server_with_ct(self.session(), transport, stop).await {
+        let client = Client(self.session());
+        let session = match serve_server_with_ct(client, transport, stop).await {
             Ok(session) => session,
             // A client that goes before it said anything is no error.
             Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
@@ -75,6 +83,44 @@ impl Server {
             // A client that is gone and does not read keeps nobody from going.
             () = async { end.cancelled().await; sleep(AFTER_THE_END).await } => Ok(()),
         }
+    }
+}
+
+/// The client's session. Of all that a client may ask for at once, most are calls: rmcp's own future has
+/// room for every kind of request in each.
+struct Client(Session);
+
+impl Service<RoleServer> for Client {
+    fn handle_request(
+        &self,
+        request: ClientRequest,
+        context: RequestContext<RoleServer>,
+    ) -> impl Future<Output = Result<ServerResult, ErrorData>> + Send + '_ {
+        let Client(session) = self;
+        match request {
+            ClientRequest::CallToolRequest(request)
+                if session.is_plain(&request.params, &context) =>
+            {
+                session.call_plainly(request.params, context).boxed()
+            }
+            request => session.handle_request(request, context).boxed(),
+        }
+    }
+
+    fn handle_notification(
+        &self,
+        notification: ClientNotification,
+        context: NotificationContext<RoleServer>,
+    ) -> impl Future<Output = Result<(), ErrorData>> + Send + '_ {
+        self.0.handle_notification(notification, context)
+    }
+
+    fn get_info(&self) -> ServerConfig {
+        Service::get_info(&self.0)
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Service::supported_protocol_versions(&self.0)
     }
 }
 

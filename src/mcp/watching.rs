@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -110,8 +111,7 @@ impl Notes {
 
     /// Sends notes while `run` runs, and what is left of them before its result goes out. A client that
     /// does not take them holds nothing up: neither the call, nor for long its result.
-    pub(super) async fn during<T>(&self, run: impl Future<Output = T>) -> T {
-        let mut run = std::pin::pin!(run);
+    pub(super) async fn during<T>(&self, mut run: Pin<&mut impl Future<Output = T>>) -> T {
         let mut sending = None;
         let result = poll_fn(|context| {
             let result = run.as_mut().poll(context);
