@@ -5,6 +5,7 @@
 //! are `rmcp`'s; every answer is the host's.
 
 mod asking;
+mod calls;
 mod convert;
 mod endpoint;
 mod events;

@@ -18,7 +18,7 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use super::asking::{self, Asked};
-use super::hub::{Change, Hub, Offer};
+use super::hub::{Change, Hub};
 use super::pages::page;
 use super::requests::{self, Binding, Caller, Known};
 use super::sessions::{Answerer, Begun};
@@ -31,7 +31,6 @@ use crate::host::{CallOptions, Canceller};
 use crate::input::InputRequired;
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
-use crate::tool::{ToolCall, ToolResult};
 
 /// How long a client may go by a list without asking again; it is told of changes before.
 const LIST_TTL_MS: u64 = 60_000;
@@ -63,7 +62,7 @@ const STATELESS_METHODS: [&str; 1] = ["subscriptions/listen"];
 /// for every request.
 #[derive(Clone)]
 pub(super) struct Session {
-    hub: Arc<Hub>,
+    pub(super) hub: Arc<Hub>,
     client: Arc<Client>,
 }
 
@@ -89,11 +88,11 @@ impl Server {
     }
 }
 
-type Context = RequestContext<RoleServer>;
+pub(super) type Context = RequestContext<RoleServer>;
 
 impl Session {
     /// Who makes a request that came by rmcp.
-    fn caller<'c>(&self, context: &'c Context) -> Caller<'c> {
+    pub(super) fn caller<'c>(&self, context: &'c Context) -> Caller<'c> {
         let (principal, meta) = (requests::principal(context), &context.meta);
         let token = meta.get_progress_token();
         let origin = context.extensions.get().copied();
@@ -119,7 +118,7 @@ impl Session {
     }
 
     /// The client of a session that has begun, where a request says nothing else of it.
-    fn known(&self, context: &Context) -> Option<&Known> {
+    pub(super) fn known(&self, context: &Context) -> Option<&Known> {
         let known = self.client.known.get()?;
         let meta = &context.meta;
         let is_own = meta.protocol_version().is_some() || meta.client_capabilities().is_some();
@@ -158,7 +157,7 @@ impl Session {
     /// the server has to stop.
     ///
     /// What is run is boxed: it is large, and rmcp moves the future that all of them are in.
-    async fn run<'r, T>(
+    pub(super) async fn run<'r, T>(
         &self,
         logger: &str,
         caller: &Caller<'_>,
@@ -203,7 +202,7 @@ impl Session {
     }
 
     /// What a client of the stateless protocol is told that it is asked.
-    fn ask(
+    pub(super) fn ask(
         &self,
         input: InputRequired,
         caller: &Caller<'_>,
@@ -211,102 +210,6 @@ impl Session {
     ) -> Result<InputRequiredResult, ErrorData> {
         requests::input_required(input, caller.can_ask, &self.hub.seal, binding)
     }
-
-    async fn call(
-        &self,
-        offer: &Offer,
-        call: ToolCall,
-        caller: &Caller<'_>,
-    ) -> Result<ToolResult, ErrorData> {
-        let (host, logger) = (&offer.host, call.name.clone());
-        let run = |options| async move { host.call_with(call, &options).await }.boxed();
-        self.run(&logger, caller, run).await
-    }
-
-    /// As [`call`](Session::call), of a client whose state and responses come along.
-    async fn call_again(
-        &self,
-        offer: &Offer,
-        mut call: ToolCall,
-        state: Option<String>,
-        responses: Option<InputResponses>,
-        caller: &Caller<'_>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let (name, arguments) = (&call.name, &call.arguments);
-        let binding = Binding::new(caller.principal, "tools/call", name, arguments);
-        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
-        call.resumed = resumed.map(Box::new);
-        let result = self.call(offer, call, caller).await?;
-        match result.outcome {
-            Err(CallError::InputRequired(input)) => Ok(self.ask(*input, caller, &binding)?.into()),
-            _ => Ok(convert::result(result).into()),
-        }
-    }
-
-    /// Whether a call that came by rmcp is one for [`call_plainly`](Session::call_plainly).
-    pub(super) fn is_plain(&self, request: &CallToolRequestParams, context: &Context) -> bool {
-        self.known(context).is_some()
-            && request.request_state.is_none()
-            && request.input_responses.is_none()
-    }
-
-    /// Answers such a call.
-    pub(super) fn call_plainly(
-        &self,
-        request: CallToolRequestParams,
-        context: Context,
-    ) -> impl Future<Output = Result<ServerResult, ErrorData>> {
-        let arguments = text(request.arguments);
-        let (id, name) = (context.id.clone(), request.name.into_owned());
-        async move {
-            let caller = self.caller(&context);
-            self.answer_call(id, name, arguments?, &caller).await
-        }
-    }
-
-    /// Answers a call of a session that has begun, as rmcp's dispatch would.
-    pub(super) async fn answer_call(
-        &self,
-        id: RequestId,
-        name: String,
-        arguments: String,
-        caller: &Caller<'_>,
-    ) -> Result<ServerResult, ErrorData> {
-        let offer = self.hub.offer();
-        check_tool(&offer, caller.principal, &name)?;
-        let call = ToolCall::new(id.to_string(), name, arguments);
-        let result = self.call(&offer, call, caller).await?;
-        let mut result = ServerResult::CallToolResult(convert::result(result));
-        result.strip_result_type_for_legacy_peer();
-        result.strip_non_object_output_for_legacy_peer();
-        Ok(result)
-    }
-}
-
-/// Arguments as a tool gets them.
-fn text(arguments: Option<JsonObject>) -> Result<String, ErrorData> {
-    serde_json::to_string(&arguments.unwrap_or_default())
-        .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
-}
-
-/// Whether there is such a tool for this client. The error names only what it may call.
-fn check_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> Result<(), ErrorData> {
-    match offer.tool(name).is_some() && requests::may_call(principal, name) {
-        true => Ok(()),
-        false => Err(unknown_tool(offer, principal, name)),
-    }
-}
-
-fn unknown_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> ErrorData {
-    let names = offer.tools.iter().map(|tool| &*tool.name);
-    let allowed = names.filter(|name| requests::may_call(principal, name));
-    let error = CallError::UnknownTool {
-        similar: crate::error::similar(name, allowed),
-    };
-    let text = error.to_model_text(name);
-    let text = text.strip_prefix("Error: ").unwrap_or(&text).to_owned();
-    let code = serde_json::json!({ "code": error.code() });
-    ErrorData::invalid_params(text, Some(code))
 }
 
 impl ServerHandler for Session {
@@ -425,18 +328,7 @@ impl ServerHandler for Session {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        let (offer, caller) = (self.hub.offer(), self.caller(&context));
-        check_tool(&offer, caller.principal, &request.name)?;
-        let arguments = text(request.arguments)?;
-        let call = ToolCall::new(context.id.to_string(), request.name, arguments);
-        if caller.is_stateless {
-            let (state, responses) = (request.request_state, request.input_responses);
-            return self
-                .call_again(&offer, call, state, responses, &caller)
-                .await;
-        }
-        let result = self.call(&offer, call, &caller).await?;
-        Ok(convert::result(result).into())
+        self.call_by_rmcp(request, context).await
     }
 
     async fn list_resources(

@@ -350,6 +350,25 @@ fn what_is_like_a_call_is_no_call() {
 }
 
 #[test]
+fn a_state_that_the_server_did_not_give_is_refused_in_a_session_too() {
+    let server = Http::start();
+    let mut over_http = Client::http(&server, Old, json!({}));
+    let folder = Folder::with(listed("echo"));
+    let mut over_stdio = Client::stdio(&folder, Old, json!({}));
+    for client in [&mut over_http, &mut over_stdio] {
+        for (member, value) in [
+            ("requestState", json!("forged")),
+            ("inputResponses", json!({ "k": 5 })),
+        ] {
+            let mut params = json!({ "name": "echo", "arguments": { "text": "hi" } });
+            params[member] = value;
+            let error = client.error("tools/call", params);
+            assert_eq!(error["code"], -32602, "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_session_begins_once() {
     let server = Http::start();
     let mut client = Client::http(&server, Old, json!({}));
