@@ -51,9 +51,15 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
     if let Some(client) = options.print_config {
         return print_config(client, &manifest, options.http);
     }
-    if let Some(address) = options.http {
-        check_exposure(&manifest, address)?;
-    }
+    // Whoever comes while plugins are loaded waits to be accepted, and an address that is taken is told
+    // of before.
+    let listener = match options.http {
+        Some(address) => {
+            check_exposure(&manifest, address)?;
+            Some(listen(address).await?)
+        }
+        None => None,
+    };
     let loaded = Seen::of(&manifest);
     let host = session.load_manifest(manifest.clone()).await?;
     let server = Server::new(host, ServerInfo::of(&manifest.serve));
@@ -67,7 +73,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         has_tls: manifest.serve.tls.is_some(),
         loaded,
     };
-    match options.http {
+    match listener {
         None => {
             if std::io::stdin().is_terminal() {
                 eprintln!(
@@ -78,11 +84,8 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
             let _reload = watch.begin();
             stdio(&server, shutdown, grace).await
         }
-        Some(address) => {
+        Some(listener) => {
             let http = server.http(&manifest.serve)?;
-            let listener = TcpListener::bind(address)
-                .await
-                .with_context(|| format!("cannot listen on {address}"))?;
             let address = listener.local_addr()?;
             eprintln!("listening on {}://{address}/mcp", scheme(&manifest));
             watch.http = Some((http.clone(), address));
@@ -137,6 +140,12 @@ fn check_exposure(manifest: &Manifest, address: SocketAddr) -> anyhow::Result<()
         tracing::warn!("{warning}");
     }
     Ok(())
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
 }
 
 async fn stdio(

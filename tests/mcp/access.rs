@@ -201,6 +201,17 @@ fn an_address_that_others_reach_needs_tokens() {
 }
 
 #[test]
+fn an_address_that_is_taken_is_told_of_before_anything_is_loaded() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = Folder::with("[plugin.none]\npath = 'none.wasm'\n");
+    let refused = folder
+        .run(&["serve", "--http", &address], "")
+        .failed(&format!("cannot listen on {address}"));
+    assert!(!refused.stderr.contains("none.wasm"), "{refused:?}");
+}
+
+#[test]
 fn requests_for_other_hosts_and_from_other_pages_are_refused() {
     let server = Http::start_in(served(
         "[serve]\nhosts = ['tools.example']\norigins = ['https://app.example']\n",
