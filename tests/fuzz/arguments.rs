@@ -2,11 +2,14 @@
 //!
 //! An input is a tool's name, and after its line the arguments.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use toolhost::{CallError, Tool, ToolCall, ToolHost};
 
@@ -109,8 +112,9 @@ fn check(input: &[u8]) -> Checked {
         arguments
     };
     let value: Result<Value, _> = serde_json::from_str(given.trim_ascii());
+    let is_unique = serde_json::from_str::<Unique>(given.trim_ascii()).is_ok();
     let wrong = match &value {
-        Ok(value) if value.is_object() => {
+        Ok(value) if value.is_object() && is_unique => {
             let mut wrong = Vec::new();
             misfits(&tool.input_schema, value, "", &mut wrong);
             wrong
@@ -134,6 +138,51 @@ fn check(input: &[u8]) -> Checked {
             Ok(false)
         }
         Err(other) => Err(format!("{other:?}")),
+    }
+}
+
+/// JSON without a name that is twice in one object.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        let _parts: Vec<Unique> = match json.as_bytes()[0] {
+            b'{' => {
+                let mut names = Names::default();
+                serde_json::Deserializer::from_str(json)
+                    .deserialize_map(&mut names)
+                    .map_err(D::Error::custom)?;
+                names.values
+            }
+            b'[' => serde_json::from_str(json).map_err(D::Error::custom)?,
+            _ => Vec::new(),
+        };
+        Ok(Unique)
+    }
+}
+
+#[derive(Default)]
+struct Names {
+    seen: BTreeSet<String>,
+    values: Vec<Unique>,
+}
+
+impl<'de> Visitor<'de> for &mut Names {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = members.next_entry()? {
+            if !self.seen.insert(name) {
+                return Err(A::Error::custom("twice"));
+            }
+            self.values.push(value);
+        }
+        Ok(())
     }
 }
 
