@@ -18,15 +18,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use futures_util::FutureExt;
 use futures_util::stream::{self, Stream, StreamExt};
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, GetExtensions, GetMeta,
-    JsonRpcMessage, JsonRpcRequest, RequestId, ServerJsonRpcMessage, ServerResult,
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetExtensions,
+    GetMeta, JsonRpcMessage, JsonRpcRequest, RequestId, ServerJsonRpcMessage, ServerResult,
 };
 use rmcp::service::{Peer, RequestContext};
 use rmcp::transport::Transport;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use rmcp::transport::streamable_http_server::{SessionId, SessionManager};
 use rmcp::{RoleServer, Service};
-use tokio::sync::mpsc;
+use tokio::sync::{SetOnce, mpsc};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Left, Reader};
@@ -38,6 +39,9 @@ use crate::serve::Principal;
 
 /// Messages of a client that wait to be looked at.
 const INBOX: usize = 64;
+
+/// What a session that a client says has begun may take for it.
+const BEGIN: Duration = Duration::from_secs(1);
 
 /// How often a session looks for what it need not keep any more.
 const LOOK: Duration = Duration::from_secs(30);
@@ -62,7 +66,7 @@ pub(super) struct Open {
 
 /// Who answers the requests of a session, once it has begun.
 #[derive(Clone, Default)]
-pub(super) struct Answerer(Arc<OnceLock<Begun>>);
+pub(super) struct Answerer(Arc<SetOnce<Begun>>);
 
 /// A session that has begun.
 #[derive(Clone)]
@@ -377,8 +381,16 @@ impl SessionManager for Sessions {
         message: ClientJsonRpcMessage,
     ) -> Result<(), SessionError> {
         let open = self.get(id)?;
+        let begins = matches!(&message, JsonRpcMessage::Notification(notification)
+            if matches!(notification.notification, ClientNotification::InitializedNotification(_)));
         open.streams().took(&message);
-        open.take(message).await
+        open.take(message).await?;
+        if begins {
+            // What the client sends once this is answered finds the session begun.
+            let begun = timeout(BEGIN, open.answerer.0.wait());
+            let _ = open.closed.run_until_cancelled(begun).await;
+        }
+        Ok(())
     }
 
     async fn create_standalone_stream(

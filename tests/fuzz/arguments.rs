@@ -112,9 +112,10 @@ fn check(input: &[u8]) -> Checked {
         arguments
     };
     let value: Result<Value, _> = serde_json::from_str(given.trim_ascii());
-    let is_unique = serde_json::from_str::<Unique>(given.trim_ascii()).is_ok();
+    // Only of what is not nested too deep to be read.
+    let is_unique = || serde_json::from_str::<Unique>(given.trim_ascii()).is_ok();
     let wrong = match &value {
-        Ok(value) if value.is_object() && is_unique => {
+        Ok(value) if value.is_object() && is_unique() => {
             let mut wrong = Vec::new();
             misfits(&tool.input_schema, value, "", &mut wrong);
             wrong

@@ -256,45 +256,31 @@ fn a_call_that_is_over_at_once_is_answered_as_json_and_any_other_as_events() {
 fn a_call_is_taken_however_its_head_is_spelled_and_refused_for_what_it_must_not_be() {
     let server = Http::start();
     let client = Client::http(&server, Old, json!({}));
-    let both = "application/json, text/event-stream";
+    let (json, both) = ("application/json", "application/json, text/event-stream");
     let body = message("echo", r#"{"text":"hi"}"#);
+    let now = "2025-11-25";
     for (accept, kind, version, status) in [
-        (both, "application/json", "2025-11-25", 200),
-        (both, "application/json", "2024-11-05", 200),
+        (both, json, now, 200),
+        (both, json, "2024-11-05", 200),
         (
             "text/event-stream,application/json",
-            "application/json",
+            json,
             "2025-06-18",
             200,
         ),
-        (
-            "application/json;q=0.9, text/event-stream",
-            "application/json",
-            "2025-11-25",
-            200,
-        ),
-        (
-            "Application/JSON, Text/Event-Stream",
-            "application/json",
-            "2025-11-25",
-            200,
-        ),
-        (both, "application/json; charset=utf-8", "2025-11-25", 200),
-        (both, "Application/Json", "2025-11-25", 200),
-        ("application/json", "application/json", "2025-11-25", 406),
-        ("text/event-stream", "application/json", "2025-11-25", 406),
-        (
-            "application/json;q=0, text/event-stream",
-            "application/json",
-            "2025-11-25",
-            406,
-        ),
-        (both, "text/plain", "2025-11-25", 415),
-        (both, "application/jsonx", "2025-11-25", 415),
-        (both, "application/json", "2025-11-26", 400),
-        (both, "application/json", "", 400),
+        ("application/json;q=0.9, text/event-stream", json, now, 200),
+        ("Application/JSON, Text/Event-Stream", json, now, 200),
+        (both, "application/json; charset=utf-8", now, 200),
+        (both, "Application/Json", now, 200),
+        (json, json, now, 406),
+        ("text/event-stream", json, now, 406),
+        ("application/json;q=0, text/event-stream", json, now, 406),
+        (both, "text/plain", now, 415),
+        (both, "application/jsonx", now, 415),
+        (both, json, "2025-11-26", 400),
+        (both, json, "", 400),
         // It says how each request of it has to be, which this one is not.
-        (both, "application/json", "2026-07-28", 400),
+        (both, json, "2026-07-28", 400),
     ] {
         let head = [
             ("Mcp-Session-Id", client.session()),
