@@ -3,9 +3,9 @@
 
 mod backend;
 mod call;
+mod call_tool;
 pub(crate) mod component;
 mod convert;
-mod entry;
 mod offers;
 mod payload;
 mod questions;
@@ -40,9 +40,9 @@ use backend::{Backend, Component};
 #[cfg(feature = "mcp")]
 pub(crate) use call::{End, Meter, output_limit, stopped, until};
 pub(crate) use call::{Payload, Served};
+use call_tool::CallTool;
 #[cfg(feature = "mcp")]
 pub(crate) use convert::{checked_output, is_tool_name};
-use entry::CallTool;
 pub(crate) use offers::PluginPrompt;
 use offers::{Exported, Listed};
 

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use wasmtime::Store;
 
 use super::call::{self, Ended, Served};
-use super::entry::CallTool;
+use super::call_tool::CallTool;
 use super::offers::Exported;
 use super::{PluginTool, Turn, convert};
 use crate::bindings::toolhost::plugin::types as wit;
