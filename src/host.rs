@@ -66,6 +66,17 @@ struct Shared {
     audit: Option<Arc<AuditLog>>,
 }
 
+impl Arrival {
+    /// Of a call whose place was taken as it came.
+    fn at(place: Place) -> Arrival {
+        Arrival {
+            queued: Instant::now(),
+            ticket: None,
+            place: Some(place),
+        }
+    }
+}
+
 #[derive(Clone)]
 struct LoadedPlugin {
     plugin: Arc<Plugin>,
@@ -198,7 +209,7 @@ impl ToolHost {
     }
 
     /// The place that a call has to keep, behind the calls that `client` made before.
-    fn place(&self, call: &ToolCall, client: Client) -> Option<Place> {
+    pub(crate) fn place(&self, call: &ToolCall, client: Client) -> Option<Place> {
         let (_, registered, tool) = self.registry.find(&call.name)?;
         let (domain, access) = registered.order(tool)?;
         Some(domain.enter(client, access, || label(call)))

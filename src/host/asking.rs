@@ -1,7 +1,7 @@
 //! A call whose questions are answered: it is called again with the replies, each time in a fresh
 //! instance and in its turn.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Arrival, Canceller, ToolHost};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
-use crate::order::Client;
+use crate::order::{Client, Place};
 use crate::tool::{ToolCall, ToolResult};
 use crate::watch::{CallContext, Watcher};
 
@@ -31,6 +31,8 @@ pub struct CallOptions {
     pub canceller: Option<Canceller>,
     /// Whose calls run in the order that they are made; a client of its own when `None`.
     pub(crate) client: Option<Client>,
+    /// The place in order of the first call with these options.
+    place: Option<Arc<Mutex<Option<Place>>>>,
 }
 
 impl CallOptions {
@@ -74,6 +76,19 @@ impl CallOptions {
         self
     }
 
+    /// Has the call keep a place that was taken for it.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn placed(mut self, place: Option<Place>) -> Self {
+        self.place = place.map(|place| Arc::new(Mutex::new(Some(place))));
+        self
+    }
+
+    /// The place that was taken for a call, if one was.
+    pub(super) fn take_place(&self) -> Option<Place> {
+        let place = self.place.as_ref()?.lock();
+        place.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     pub(super) fn client(&self) -> Client {
         self.client.unwrap_or_else(Client::new)
     }
@@ -103,7 +118,10 @@ impl ToolHost {
         call: ToolCall,
         options: &CallOptions,
     ) -> impl Future<Output = ToolResult> + Send {
-        let arrival = self.arrival(&call, options.client());
+        let arrival = match options.take_place() {
+            Some(place) => Arrival::at(place),
+            None => self.arrival(&call, options.client()),
+        };
         self.call_answered(arrival, call, options)
     }
 
