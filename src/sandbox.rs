@@ -11,6 +11,7 @@ mod http;
 mod journal;
 mod limiter;
 mod offered;
+mod operations;
 mod send;
 mod sockets;
 
@@ -40,6 +41,7 @@ pub(crate) use limiter::{
     CORE_INSTANCES_PER_INSTANCE, Limiter, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE,
 };
 pub(crate) use offered::link;
+pub(crate) use operations::Operations;
 use sockets::Lookups;
 
 /// What the host holds for a resource, besides what is counted by itself: an entry of its table, a

@@ -4,7 +4,9 @@
 use tokio::sync::RwLock;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::ResourceTableError;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, Host, HostDescriptor, NewTimestamp, OpenFlags,
     PathFlags,
@@ -125,7 +127,20 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
                 Ok((note(sandbox, "open-at", &what, opened)?,))
             })
         },
-    )
+    )?;
+    linker
+        .instance("wasi:filesystem/preopens@0.2.12")?
+        .func_wrap(
+            "get-directories",
+            |mut store: StoreContextMut<Sandbox>, (): ()| {
+                let sandbox = store.data_mut();
+                let folders = sandbox.filesystem().get_directories()?;
+                for (folder, _) in &folders {
+                    watch(sandbox, folder)?;
+                }
+                Ok((folders,))
+            },
+        )
 }
 
 /// Lists a folder: the host holds all of it while the guest reads it bit by bit, so it must fit.
@@ -168,7 +183,19 @@ async fn open(
             _ => return Err(ErrorCode::NotPermitted.into()),
         }
     }
-    files.open_at(fd, at, path, how, flags).await
+    let opened = files.open_at(fd, at, path, how, flags).await?;
+    watch(sandbox, &opened)?;
+    Ok(opened)
+}
+
+/// Has the call's operations on a file or folder counted.
+fn watch(sandbox: &mut Sandbox, fd: &Fd) -> Result<(), ResourceTableError> {
+    let file = match sandbox.table.get(fd)? {
+        Descriptor::File(file) => &file.file,
+        Descriptor::Dir(folder) => &folder.dir,
+    };
+    sandbox.journal.operations().watch(file);
+    Ok(())
 }
 
 /// What the guest is told of a result; a refusal is noted.
