@@ -26,7 +26,7 @@ use crate::order::{Client, Place};
 use crate::plugin::Plugin;
 use crate::provider::{Payload, Provider, Served, ToolProvider, Turn};
 use crate::registry::{Registered, Registry};
-use crate::sandbox::Journal;
+use crate::sandbox::{Journal, Operations};
 use crate::tool::{LogLine, Output, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::CallContext;
 pub use asking::CallOptions;
@@ -73,6 +73,31 @@ impl Arrival {
             queued: Instant::now(),
             ticket: None,
             place: Some(place),
+        }
+    }
+}
+
+/// A call that runs in its place. The place is left once all that the call began with files has
+/// returned: a call that is ended or dropped in the middle of a write does not stop the write.
+struct InOrder {
+    place: Option<Place>,
+    operations: Operations,
+}
+
+impl Drop for InOrder {
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else {
+            return;
+        };
+        if self.operations.is_settled() {
+            return;
+        }
+        let operations = self.operations.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                operations.settled().await;
+                drop(place);
+            });
         }
     }
 }
@@ -252,6 +277,10 @@ impl ToolHost {
             ended.audit.clone(),
             context,
         );
+        let _in_order = InOrder {
+            place,
+            operations: journal.operations().clone(),
+        };
         let span = debug_span!(
             "call",
             id = call.id,

@@ -364,7 +364,7 @@ fn what_changes_something_waits_for_the_end_of_the_stream() {
     folder.write("w/a.txt", "old");
     let options = ["run", "--sse", "--output-format", "json"];
     let whole = folder.run(&options, stream(true)).answered();
-    let results = whole.results();
+    let results = whole.lines();
     assert_eq!(results[2]["content"], "new");
     // The same answer that breaks off: what can do no harm has run, and the file is as it was.
     folder.write("w/a.txt", "old");
@@ -374,7 +374,7 @@ fn what_changes_something_waits_for_the_end_of_the_stream() {
         fs::read_to_string(folder.path().join("w/a.txt")).unwrap(),
         "old"
     );
-    let results = torn.results();
+    let results = torn.lines();
     assert_eq!(results[0]["content"], "isolated");
     assert_eq!(results[1]["error"]["code"], "failed");
     let message = results[1]["content"].as_str().unwrap();

@@ -15,7 +15,6 @@ const INTERVAL: Duration = Duration::from_millis(1);
 #[derive(Clone, Default)]
 pub(crate) struct Operations(Arc<Mutex<Vec<Weak<File>>>>);
 
-#[allow(dead_code, reason = "order locks are released by it")]
 impl Operations {
     /// Counts what is done with `file` from now on.
     pub(super) fn watch(&self, file: &Arc<File>) {
