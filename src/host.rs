@@ -2,6 +2,7 @@
 
 mod asking;
 mod batch;
+mod fit;
 mod lanes;
 mod load;
 mod offers;
@@ -24,10 +25,11 @@ use crate::mask::Mask;
 use crate::plugin::{Payload, Plugin, Served, Turn};
 use crate::registry::Registry;
 use crate::sandbox::Journal;
-use crate::tool::{LogLine, Output, Tool, ToolCall, ToolResult, Usage};
+use crate::tool::{LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::CallContext;
 pub use asking::CallOptions;
 pub use batch::Batch;
+use fit::Fit;
 pub use load::{LoadEvent, Loader};
 pub use open::{Canceller, OpenBatch};
 use queue::{Queue, Ticket};
@@ -57,15 +59,21 @@ struct Shared {
     /// The secrets of all plugins.
     mask: Arc<Mask>,
     audit: Option<Arc<AuditLog>>,
+    /// Whether arguments are repaired.
+    repairs: bool,
 }
 
 /// What running a call would be; see [`ToolHost::plan`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan<'a> {
     /// The tool that is called.
     pub tool: &'a Tool,
     /// What would serve it.
     pub by: Provider<'a>,
+    /// The arguments as the tool would get them.
+    pub arguments: String,
+    /// What is repaired in them.
+    pub repairs: Vec<Repair>,
 }
 
 /// Where a tool comes from, with the limits of its calls.
@@ -122,11 +130,11 @@ impl ToolHost {
     ///
     /// There is no such tool, or the arguments are not what it asks for: what the call would fail with.
     pub fn plan(&self, call: &ToolCall) -> Result<Plan<'_>, CallError> {
-        let Some((_, plugin, tool)) = self.shared.registry.find(&call.name) else {
-            return Err(self.unknown_tool(&call.name));
-        };
-        tool.arguments(call, &plugin.config.limits)?;
+        let fit = self.fit(call);
+        let (plugin, tool) = fit.served_by?;
         Ok(Plan {
+            arguments: fit.call.arguments_text().to_owned(),
+            repairs: fit.repairs,
             tool: &tool.tool,
             by: match plugin.server() {
                 Some(server) => Provider::Server(server),
@@ -157,11 +165,11 @@ impl ToolHost {
         context: &CallContext<'_>,
         ticket: Option<Ticket>,
     ) -> ToolResult {
-        let found = self.shared.registry.find(&call.name);
-        let ended = self.ending(queued, call, found.map(|(_, plugin, _)| plugin));
-        let Some((_, plugin, tool)) = found else {
-            let error = self.unknown_tool(&call.name);
-            return ended.refused::<Output>(error).into();
+        let fit = self.fit(call);
+        let ended = self.ending_of(queued, &fit);
+        let (call, (plugin, tool)) = match fit.served_by {
+            Ok(found) => (&*fit.call, found),
+            Err(error) => return ended.refused::<Output>(error).into(),
         };
         if let Err(error) = self.audit_ready() {
             return ended.refused::<Output>(error).into();
@@ -200,30 +208,41 @@ impl ToolHost {
 
     /// Answers a call that is not run.
     fn refuse_since(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
-        let found = self.shared.registry.find(&call.name);
-        let ended = self.ending(queued, call, found.map(|(_, plugin, _)| plugin));
-        ended.refused::<Output>(error).into()
+        self.ending_of(queued, &self.fit(call))
+            .refused::<Output>(error)
+            .into()
     }
 
-    fn ending(&self, queued: Instant, call: &ToolCall, plugin: Option<&Plugin>) -> Ending {
+    fn ending_of(&self, queued: Instant, fit: &Fit) -> Ending {
+        let plugin = fit.found.map(|(plugin, _)| plugin);
+        self.ending(queued, &fit.call, fit.tool(), plugin, &fit.repairs)
+    }
+
+    /// `tool` is what audit calls it, whatever the caller did.
+    fn ending(
+        &self,
+        queued: Instant,
+        call: &ToolCall,
+        tool: &str,
+        plugin: Option<&Plugin>,
+        repairs: &[Repair],
+    ) -> Ending {
         let mask = &self.shared.mask;
         let plugin = plugin.map(|plugin| (&*plugin.config.name, plugin.sha256()));
+        let mut repairs = repairs.to_vec();
+        repairs
+            .iter_mut()
+            .for_each(|repair| mask.text(&mut repair.path));
         Ending {
             id: call.id.clone(),
             name: call.name.clone(),
             queued,
             mask: mask.clone(),
-            audit: self
-                .shared
-                .audit
-                .as_ref()
-                .map(|log| Arc::new(CallAudit::new(log, call, plugin, mask))),
-        }
-    }
-
-    fn unknown_tool(&self, name: &str) -> CallError {
-        CallError::UnknownTool {
-            similar: self.shared.registry.similar(name),
+            audit: self.shared.audit.as_ref().map(|log| {
+                let audit = CallAudit::new(log, call, tool, plugin, mask);
+                Arc::new(audit.repaired(&repairs))
+            }),
+            repairs,
         }
     }
 
@@ -275,6 +294,7 @@ struct Ending {
     queued: Instant,
     mask: Arc<Mask>,
     audit: Option<Arc<CallAudit>>,
+    repairs: Vec<Repair>,
 }
 
 impl Drop for Ending {
@@ -322,6 +342,7 @@ impl Ending {
             outcome,
             usage,
             log: served.log,
+            repairs: std::mem::take(&mut self.repairs),
         }
     }
 }
@@ -333,6 +354,7 @@ struct Ended<T> {
     outcome: Result<T, CallError>,
     usage: Usage,
     log: Vec<LogLine>,
+    repairs: Vec<Repair>,
 }
 
 impl From<Ended<Output>> for ToolResult {
@@ -343,6 +365,7 @@ impl From<Ended<Output>> for ToolResult {
             outcome: ended.outcome,
             usage: ended.usage,
             log: ended.log,
+            repairs: ended.repairs,
         }
     }
 }

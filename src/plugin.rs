@@ -25,8 +25,7 @@ use crate::bindings::resources::exports::toolhost::plugin::resources as wit_reso
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::digest::sha256;
 use crate::engine::Engine;
-use crate::error::{CallError, Diagnostic, similar};
-use crate::limits::{Limit, Limits};
+use crate::error::{Diagnostic, similar};
 use crate::manifest::{McpConfig, PluginConfig};
 use crate::permissions::Secret;
 use crate::resource::ResourceTemplate;
@@ -71,7 +70,8 @@ pub(crate) struct PluginTool {
     pub(crate) tool: Tool,
     /// As the plugin has it, without the manifest's prefix.
     pub(crate) own_name: String,
-    schema: Schema,
+    /// Of its arguments.
+    pub(crate) schema: Schema,
     /// Of its structured output.
     pub(crate) output: Option<Schema>,
 }
@@ -300,23 +300,6 @@ impl PluginTool {
             output,
         })
     }
-
-    /// The arguments as the plugin gets them, if they are what the tool asks for.
-    pub(crate) fn arguments<'a>(
-        &self,
-        call: &'a ToolCall,
-        limits: &Limits,
-    ) -> Result<&'a str, CallError> {
-        let arguments = match call.arguments.trim_ascii() {
-            "" => "{}",
-            arguments => arguments,
-        };
-        if arguments.len() as u64 > limits.max_input.as_u64() {
-            return Err(CallError::over(Limit::Input, limits.max_input));
-        }
-        self.schema.check(arguments)?;
-        Ok(arguments)
-    }
 }
 
 impl Plugin {
@@ -382,13 +365,10 @@ impl Plugin {
         .into_iter()
     }
 
-    /// Serves one call.
+    /// Serves one call, whose arguments are as the tool asks for them.
     pub(crate) async fn call(&self, tool: &PluginTool, call: &ToolCall, turn: Turn<'_>) -> Served {
         let limits = &self.config.limits;
-        let arguments = match tool.arguments(call, limits) {
-            Ok(arguments) => arguments.to_owned(),
-            Err(error) => return Served::refused(error),
-        };
+        let arguments = call.arguments_text().to_owned();
         match &self.backend {
             Backend::Component(component) => {
                 let request = wit::Call {

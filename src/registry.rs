@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Diagnostic, similar};
 use crate::plugin::{Plugin, PluginTool};
+use crate::wire::leaks;
 
 pub(crate) struct Registry {
     pub(crate) plugins: Vec<Arc<Plugin>>,
@@ -56,8 +57,9 @@ impl Registry {
         })
     }
 
-    /// The tool of that name: its plugin's index among all, the plugin, and the tool.
+    /// The tool that a call of that name is for: its plugin's index among all, the plugin, and the tool.
     pub(crate) fn find(&self, name: &str) -> Option<(usize, &Plugin, &PluginTool)> {
+        let name = leaks::find(name, |name| self.by_name.contains_key(name))?;
         let (index, position) = *self.by_name.get(name)?;
         let plugin = &self.plugins[index];
         Some((index, plugin, &plugin.tools[position]))

@@ -152,6 +152,7 @@ impl Results {
             outcome: self.slice(&call.arguments).map(Output::text),
             usage: Usage::default(),
             log: Vec::new(),
+            repairs: Vec::new(),
         }
     }
 

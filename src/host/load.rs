@@ -171,6 +171,7 @@ impl Loader {
                 max_concurrency: host.max_concurrency,
                 mask: Arc::new(mask),
                 audit,
+                repairs: host.repair_arguments,
             }),
         })
     }

@@ -283,7 +283,7 @@ impl ToolHost {
         run: impl AsyncFnOnce(Turn<'_>) -> Served<T>,
     ) -> Result<T, CallError> {
         let queued = Instant::now();
-        let ended = self.ending(queued, request, Some(plugin));
+        let ended = self.ending(queued, request, &request.name, Some(plugin), &[]);
         if let Err(error) = self.audit_ready() {
             return ended.refused(error).outcome;
         }
