@@ -177,8 +177,10 @@ impl<'s> Mender<'s> {
             let mut within = self.places.member(place, &member.name);
             let length = self.enter(&member.name);
             if matches!(member.value.kind, Kind::Null) {
+                let types = within.types();
                 is_dropped[number] = !self.is_fit
-                    && !within.types().take(Types::NULL)
+                    && !types.take(Types::NULL)
+                    && !types.only(Types::NULL)
                     && place.is_optional(&member.name);
                 if is_dropped[number] {
                     self.note(NULL);

@@ -26,7 +26,7 @@ const PREFIXES: &[&str] = &[
 ];
 
 /// What they put after it.
-const SUFFIXES: &[&str] = &["()", "(", ")", ">", "</tool_call>", "</function>", "[ARGS]"];
+const SUFFIXES: &[&str] = &["</tool_call>", "</function>", "[ARGS]", "()", "(", ")", ">"];
 
 /// Words of templates: roles, channels, and types of content.
 const WORDS: &[&str] = &[
