@@ -7,6 +7,7 @@ mod lanes;
 mod load;
 mod offers;
 mod open;
+mod parallel;
 mod queue;
 
 use std::any::Any;
@@ -32,6 +33,7 @@ pub use batch::Batch;
 use fit::Fit;
 pub use load::{LoadEvent, Loader};
 pub use open::{Canceller, OpenBatch};
+pub use parallel::Unpacked;
 use queue::{Queue, Ticket};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
@@ -102,6 +104,13 @@ impl ToolHost {
         plugins.flat_map(|plugin| plugin.tools.iter().map(|tool| &tool.tool))
     }
 
+    /// The tool that a call of that name is for: the one that has it, or the only one that is left when
+    /// what a model's template left on the name is taken off, such as `functions.`.
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        let (_, _, tool) = self.shared.registry.find(name)?;
+        Some(&tool.tool)
+    }
+
     /// The plugins, in the order of their names.
     pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
         let plugins = self.shared.registry.plugins.iter();
@@ -154,7 +163,10 @@ impl ToolHost {
     pub async fn call(&self, call: ToolCall) -> ToolResult {
         let never = CancellationToken::new();
         let context = CallContext::alone(&never);
-        self.call_since(Instant::now(), &call, &context, None).await
+        match self.unpack(&call) {
+            None => self.call_since(Instant::now(), &call, &context, None).await,
+            Some(_) => self.call_with(call, &CallOptions::new()).await,
+        }
     }
 
     /// As [`call`](ToolHost::call), for a call that was handed over at `queued` and may be cancelled.

@@ -73,7 +73,7 @@ mod watch;
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
 pub use host::{
-    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, Provider, ToolHost,
+    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, Provider, ToolHost, Unpacked,
 };
 pub use input::Responder;
 pub use manifest::Manifest;

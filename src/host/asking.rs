@@ -87,10 +87,23 @@ impl ToolHost {
     /// tool is called again with its replies: no instance and no permit waits for it meanwhile. Else
     /// such a call fails with [`CallError::InputRequired`].
     pub async fn call_with(&self, call: ToolCall, options: &CallOptions) -> ToolResult {
-        self.call_answered(Instant::now(), call, options).await
+        self.call_handed_over(Instant::now(), call, options).await
     }
 
     /// The same, for a call that was handed over at `queued`.
+    pub(super) async fn call_handed_over(
+        &self,
+        queued: Instant,
+        call: ToolCall,
+        options: &CallOptions,
+    ) -> ToolResult {
+        match self.unpack(&call) {
+            None => self.call_answered(queued, call, options).await,
+            Some(unpacked) => self.call_unpacked(queued, &call, unpacked, options).await,
+        }
+    }
+
+    /// The same, for a call that is none of several.
     pub(super) async fn call_answered(
         &self,
         mut queued: Instant,

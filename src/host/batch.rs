@@ -15,8 +15,8 @@ use futures_util::stream::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::ToolHost;
 use super::lanes::{Lanes, Refused, Turn, Waiting};
+use super::{CallOptions, Canceller, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
 use crate::tool::{ToolCall, ToolResult};
@@ -254,10 +254,21 @@ impl Shared {
                 call,
                 ticket,
             } = taken;
-            let result = self
-                .host
-                .call_since(self.begun, &call, &CallContext::alone(&self.cancel), ticket)
-                .await;
+            let result = match self.host.unpack(&call) {
+                None => {
+                    let context = CallContext::alone(&self.cancel);
+                    let run = self.host.call_since(self.begun, &call, &context, ticket);
+                    run.await
+                }
+                Some(unpacked) => {
+                    let options = CallOptions::new().cancelled_by(Canceller(self.cancel.clone()));
+                    let run = self
+                        .host
+                        .call_unpacked(self.begun, &call, unpacked, &options);
+                    // Boxed, so that other calls do not hold room for it.
+                    Box::pin(run).await
+                }
+            };
             kept.push((index, result));
             // The lane is free before the result is seen: whoever polls for more finds the room.
             next = self.lanes().next(lane);

@@ -67,7 +67,7 @@ impl ToolHost {
 }
 
 /// Arguments as a tool of that schema gets them, repaired where `source` is the schema's own.
-fn arguments<'c>(
+pub(super) fn arguments<'c>(
     written: &'c str,
     schema: &Schema,
     source: Option<&serde_json::Value>,

@@ -75,7 +75,7 @@ impl OpenBatch {
         let (host, options) = (self.host.clone(), self.options.clone());
         let queued = Instant::now();
         self.running.spawn(async move {
-            let result = host.call_answered(queued, call, &options).await;
+            let result = host.call_handed_over(queued, call, &options).await;
             (number, result)
         });
     }
