@@ -14,7 +14,7 @@ use crate::digest::sha256;
 use crate::error::CallError;
 use crate::manifest::{AuditConfig, OnAuditError};
 use crate::mask::Mask;
-use crate::tool::{ToolCall, Usage};
+use crate::tool::{Repair, ToolCall, Usage};
 
 pub(crate) struct AuditLog {
     config: AuditConfig,
@@ -47,6 +47,8 @@ struct Subject {
     arguments_sha256: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     arguments: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    repairs: Vec<Repair>,
 }
 
 #[derive(Serialize)]
@@ -224,10 +226,12 @@ impl<W: Write> Lines<W> {
 }
 
 impl CallAudit {
-    /// For a call of a plugin, by its name and digest, or of none. An MCP server has no digest.
+    /// For a call of a tool and its plugin, by that's name and digest, or of none. An MCP server has no
+    /// digest.
     pub(crate) fn new(
         log: &Arc<AuditLog>,
         call: &ToolCall,
+        tool: &str,
         plugin: Option<(&str, Option<&str>)>,
         mask: &Mask,
     ) -> CallAudit {
@@ -240,13 +244,20 @@ impl CallAudit {
             log: log.clone(),
             subject: Subject {
                 id: call.id.clone(),
-                tool: call.name.clone(),
+                tool: tool.to_owned(),
                 plugin: plugin.map(|(name, _)| name.to_owned()),
                 plugin_sha256: plugin.and_then(|(_, digest)| digest).map(str::to_owned),
                 arguments_sha256: sha256(&call.arguments),
                 arguments,
+                repairs: Vec::new(),
             },
         }
+    }
+
+    /// Its arguments were repaired first.
+    pub(crate) fn repaired(mut self, repairs: &[Repair]) -> CallAudit {
+        self.subject.repairs = repairs.to_vec();
+        self
     }
 
     pub(crate) fn denial(&self, denied: &str) {

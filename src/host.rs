@@ -3,10 +3,12 @@
 mod asking;
 mod batch;
 mod early;
+mod fit;
 mod lanes;
 mod load;
 mod offers;
 mod open;
+mod parallel;
 mod queue;
 
 use std::any::Any;
@@ -15,7 +17,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
 
 use crate::audit::{AuditLog, CallAudit};
@@ -27,13 +28,15 @@ use crate::plugin::Plugin;
 use crate::provider::{Payload, Provider, Served, ToolProvider, Turn};
 use crate::registry::{Registered, Registry};
 use crate::sandbox::{Journal, Operations};
-use crate::tool::{LogLine, Output, Tool, ToolCall, ToolResult, Usage};
+use crate::tool::{LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::CallContext;
 pub use asking::CallOptions;
 pub use batch::Batch;
-pub(crate) use early::EarlyCalls;
+pub(crate) use early::{At, EarlyCalls};
+use fit::Fit;
 pub use load::{LoadEvent, Loader};
 pub use open::{Canceller, OpenBatch};
+pub use parallel::Unpacked;
 use queue::{Queue, Ticket};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
@@ -64,6 +67,16 @@ struct Shared {
     /// The secrets of all providers.
     mask: Arc<Mask>,
     audit: Option<Arc<AuditLog>>,
+    /// Whether arguments are repaired.
+    repairs: bool,
+}
+
+/// What a call proves to be as it is handed over: its places are taken then.
+enum Arrived {
+    One(Arrival, ToolCall),
+    /// Several calls in one.
+    Several(Vec<Arrival>, Unpacked),
+    Refused(ToolCall, CallError),
 }
 
 impl Arrival {
@@ -118,12 +131,16 @@ struct Arrival {
 }
 
 /// What running a call would be; see [`ToolHost::plan`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan<'a> {
     /// The tool that is called.
     pub tool: &'a Tool,
     /// What would serve it.
     pub by: Provider<'a>,
+    /// The arguments as the tool would get them.
+    pub arguments: String,
+    /// What is repaired in them.
+    pub repairs: Vec<Repair>,
 }
 
 impl ToolHost {
@@ -140,6 +157,13 @@ impl ToolHost {
     /// MCP servers.
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.registry.tools.iter().map(|tool| &tool.tool)
+    }
+
+    /// The tool that a call of that name is for: the one that has it, or the only one that is left when
+    /// what a model's template left on the name is taken off, such as `functions.`.
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        let (_, _, tool) = self.registry.find(name)?;
+        Some(&tool.tool)
     }
 
     /// The plugins, in the order of their names.
@@ -172,11 +196,11 @@ impl ToolHost {
     ///
     /// There is no such tool, or the arguments are not what it asks for: what the call would fail with.
     pub fn plan(&self, call: &ToolCall) -> Result<Plan<'_>, CallError> {
-        let Some((_, registered, tool)) = self.registry.find(&call.name) else {
-            return Err(self.unknown_tool(&call.name));
-        };
-        tool.arguments(call, registered.provider.limits())?;
+        let fit = self.fit(call);
+        let (registered, tool) = fit.served_by?;
         Ok(Plan {
+            arguments: fit.call.arguments_text().to_owned(),
+            repairs: fit.repairs,
             tool: &tool.tool,
             by: registered.provider.provenance(),
         })
@@ -216,15 +240,24 @@ impl ToolHost {
     /// call wherever it is. Its place among calls that change the same is taken at once, not when the
     /// future is first polled.
     pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
-        let arrival = self.arrival(&call, Client::new());
-        async move {
-            let never = CancellationToken::new();
-            let context = CallContext::alone(&never);
-            self.run_call(&call, &context, arrival).await
-        }
+        let arrived = self.arrived(call, Client::new());
+        async move { self.run_arrived(arrived, &CallOptions::new()).await }
     }
 
     /// A call that is handed over now, by `client`.
+    fn arrived(&self, call: ToolCall, client: Client) -> Arrived {
+        match self.unpack(&call) {
+            None => Arrived::One(self.arrival(&call, client), call),
+            Some(Ok(unpacked)) => {
+                let calls = unpacked.calls().iter();
+                let arrivals = calls.map(|call| self.arrival(call, client)).collect();
+                Arrived::Several(arrivals, unpacked)
+            }
+            Some(Err(error)) => Arrived::Refused(call, error),
+        }
+    }
+
+    /// A call that is none of several.
     fn arrival(&self, call: &ToolCall, client: Client) -> Arrival {
         Arrival {
             queued: Instant::now(),
@@ -252,11 +285,11 @@ impl ToolHost {
             ticket,
             place,
         } = arrival;
-        let found = self.registry.find(&call.name);
-        let ended = self.ending(queued, call, found.map(|(_, registered, _)| registered));
-        let Some((_, registered, tool)) = found else {
-            let error = self.unknown_tool(&call.name);
-            return ended.refused::<Output>(error).into();
+        let fit = self.fit(call);
+        let ended = self.ending_of(queued, &fit);
+        let (call, (registered, tool)) = match fit.served_by {
+            Ok(found) => (&*fit.call, found),
+            Err(error) => return ended.refused::<Output>(error).into(),
         };
         if let Err(error) = self.audit_ready() {
             return ended.refused::<Output>(error).into();
@@ -292,12 +325,7 @@ impl ToolHost {
             cancel,
             journal: journal.clone(),
         };
-        let served = match tool.arguments(call, limits) {
-            Ok(arguments) => {
-                serve(span, provider.call(tool, call, arguments.to_owned(), turn)).await
-            }
-            Err(error) => Served::refused(error),
-        };
+        let served = serve(span, provider.call(tool, call, turn)).await;
         ended
             .at(start, Instant::now(), served, journal.denials())
             .into()
@@ -305,30 +333,41 @@ impl ToolHost {
 
     /// Answers a call that is not run.
     fn refuse_since(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
-        let found = self.registry.find(&call.name);
-        let ended = self.ending(queued, call, found.map(|(_, registered, _)| registered));
-        ended.refused::<Output>(error).into()
+        self.ending_of(queued, &self.fit(call))
+            .refused::<Output>(error)
+            .into()
     }
 
-    fn ending(&self, queued: Instant, call: &ToolCall, by: Option<&Arc<Registered>>) -> Ending {
+    fn ending_of(&self, queued: Instant, fit: &Fit) -> Ending {
+        let by = fit.found.map(|(by, _)| by);
+        self.ending(queued, &fit.call, fit.tool(), by, &fit.repairs)
+    }
+
+    /// `tool` is what audit calls it, whatever the caller did.
+    fn ending(
+        &self,
+        queued: Instant,
+        call: &ToolCall,
+        tool: &str,
+        by: Option<&Registered>,
+        repairs: &[Repair],
+    ) -> Ending {
         let mask = &self.shared.mask;
         let by = by.map(|by| (by.provider.name(), by.provider.sha256()));
+        let mut repairs = repairs.to_vec();
+        for repair in &mut repairs {
+            mask.text(&mut repair.path);
+        }
         Ending {
             id: call.id.clone(),
             name: call.name.clone(),
             queued,
             mask: mask.clone(),
-            audit: self
-                .shared
-                .audit
-                .as_ref()
-                .map(|log| Arc::new(CallAudit::new(log, call, by, mask))),
-        }
-    }
-
-    fn unknown_tool(&self, name: &str) -> CallError {
-        CallError::UnknownTool {
-            similar: self.registry.similar(name),
+            audit: self.shared.audit.as_ref().map(|log| {
+                let audit = CallAudit::new(log, call, tool, by, mask);
+                Arc::new(audit.repaired(&repairs))
+            }),
+            repairs,
         }
     }
 
@@ -390,6 +429,7 @@ struct Ending {
     queued: Instant,
     mask: Arc<Mask>,
     audit: Option<Arc<CallAudit>>,
+    repairs: Vec<Repair>,
 }
 
 impl Drop for Ending {
@@ -437,6 +477,7 @@ impl Ending {
             outcome,
             usage,
             log: served.log,
+            repairs: std::mem::take(&mut self.repairs),
         }
     }
 }
@@ -448,6 +489,7 @@ struct Ended<T> {
     outcome: Result<T, CallError>,
     usage: Usage,
     log: Vec<LogLine>,
+    repairs: Vec<Repair>,
 }
 
 impl From<Ended<Output>> for ToolResult {
@@ -458,6 +500,7 @@ impl From<Ended<Output>> for ToolResult {
             outcome: ended.outcome,
             usage: ended.usage,
             log: ended.log,
+            repairs: ended.repairs,
         }
     }
 }

@@ -74,12 +74,14 @@ mod watch;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-pub use host::{Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, ToolHost};
+pub use host::{
+    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, ToolHost, Unpacked,
+};
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
 pub use provider::Provider;
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
-pub use tool::{Content, Output, Tool, ToolCall, ToolResult, Usage};
+pub use tool::{Content, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 pub use watch::{Progress, Watcher};

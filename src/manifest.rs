@@ -93,6 +93,8 @@ pub struct HostConfig {
     pub total_memory: Option<ByteSize>,
     /// Each call's, unless its plugin says otherwise.
     pub limits: Limits,
+    /// Whether arguments that can be meant in one way only are repaired (default: true).
+    pub repair_arguments: bool,
     /// Whether results are compacted for the model.
     pub summarize: bool,
     /// How far.
@@ -108,6 +110,7 @@ impl Default for HostConfig {
             order_timeout: Duration::from_secs(60),
             total_memory: None,
             limits: Limits::default(),
+            repair_arguments: true,
             summarize: false,
             summary: Summarize::default(),
         }
@@ -384,6 +387,9 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
     }
     host.total_memory = read_size(&mut table, "total-memory", MOST_MEMORY, source);
     read_limits(&mut table, &mut host.limits, source);
+    if let Some(repair) = table.bool("repair-arguments", source) {
+        host.repair_arguments = repair;
+    }
     host.summarize = table.bool("summarize", source).unwrap_or_default();
     if let Some(items) = table.count("summarize-items", usize::MAX, source) {
         host.summary.items = items;

@@ -338,12 +338,11 @@ impl ToolProvider for Plugin {
         &'c self,
         tool: &'c ProvidedTool,
         call: &'c ToolCall,
-        arguments: String,
         turn: Turn<'c>,
     ) -> BoxFuture<'c, Served> {
         let request = wit::Call {
             name: tool.own_name.clone(),
-            arguments,
+            arguments: call.arguments_text().to_owned(),
             id: call.id.clone().unwrap_or_default(),
             resumed: call.resumed.as_deref().cloned().map(questions::resumption),
         };

@@ -78,13 +78,12 @@ pub(crate) trait ToolProvider: Send + Sync {
         None
     }
 
-    /// Serves one call, whose `arguments` are as the tool asks for them. It ends at its deadline, and
-    /// soon after its turn is cancelled.
+    /// Serves one call, whose arguments are as the tool asks for them. It ends at its deadline, and soon
+    /// after its turn is cancelled.
     fn call<'c>(
         &'c self,
         tool: &'c ProvidedTool,
         call: &'c ToolCall,
-        arguments: String,
         turn: Turn<'c>,
     ) -> BoxFuture<'c, Served>;
 }
@@ -107,7 +106,8 @@ pub(crate) struct ProvidedTool {
     pub(crate) tool: Tool,
     /// As its provider has it, without the manifest's prefix.
     pub(crate) own_name: String,
-    schema: Schema,
+    /// Of its arguments.
+    pub(crate) schema: Schema,
     /// Of its structured output.
     pub(crate) output: Option<Schema>,
 }
@@ -139,23 +139,6 @@ impl ProvidedTool {
             schema,
             output,
         })
-    }
-
-    /// The arguments as the provider gets them, if they are what the tool asks for.
-    pub(crate) fn arguments<'a>(
-        &self,
-        call: &'a ToolCall,
-        limits: &Limits,
-    ) -> Result<&'a str, CallError> {
-        let arguments = match call.arguments.trim_ascii() {
-            "" => "{}",
-            arguments => arguments,
-        };
-        if arguments.len() as u64 > limits.max_input.as_u64() {
-            return Err(CallError::over(Limit::Input, limits.max_input));
-        }
-        self.schema.check(arguments)?;
-        Ok(arguments)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::{Diagnostic, similar};
 use crate::manifest::Order;
 use crate::order::{Access, Domain};
 use crate::provider::{ProvidedTool, Provider, ToolProvider};
+use crate::wire::leaks;
 
 /// A provider, with what its calls share.
 pub(crate) struct Registered {
@@ -146,8 +147,10 @@ impl Registry {
         }
     }
 
-    /// The tool of that name: its provider's index among all, the provider, and the tool.
+    /// The tool that a call of that name is for: its provider's index among all, the provider, and the
+    /// tool.
     pub(crate) fn find(&self, name: &str) -> Option<(usize, &Arc<Registered>, &Arc<ProvidedTool>)> {
+        let name = leaks::find(name, |name| self.by_name.contains_key(name))?;
         let (provider, tool) = *self.by_name.get(name)?;
         Some((provider, &self.providers[provider], &self.tools[tool]))
     }

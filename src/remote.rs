@@ -150,21 +150,20 @@ impl ToolProvider for Server {
     fn call<'c>(
         &'c self,
         tool: &'c ProvidedTool,
-        _: &'c ToolCall,
-        arguments: String,
+        call: &'c ToolCall,
         turn: Turn<'c>,
     ) -> BoxFuture<'c, Served> {
-        Box::pin(self.serve(tool, arguments, turn))
+        Box::pin(self.serve(tool, call.arguments_text(), turn))
     }
 }
 
 impl Server {
-    async fn serve(&self, tool: &ProvidedTool, arguments: String, turn: Turn<'_>) -> Served {
+    async fn serve(&self, tool: &ProvidedTool, arguments: &str, turn: Turn<'_>) -> Served {
         let limits = &self.settings.config.limits;
         let deadline = limits.deadline(turn.start);
         let journal = turn.journal;
         let mut meter = Meter::new(None);
-        let asked = self.ask(tool, &arguments, &journal);
+        let asked = self.ask(tool, arguments, &journal);
         let outcome = match until(deadline, turn.cancel, &journal, &mut meter, asked).await {
             End::Itself(outcome) => outcome,
             End::Stopped(stop) => Err(stopped(stop, limits)),

@@ -1,13 +1,23 @@
 //! A tool's JSON Schema, compiled once, and arguments held against it.
 
 mod cost;
+mod place;
+mod refs;
+mod repair;
+#[cfg(test)]
+mod tests;
+mod text;
 mod unique;
+
+use std::borrow::Cow;
 
 use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::error::{ArgumentProblem, CallError};
+use crate::tool::Repair;
 use cost::{Cost, Extent, MAX_RECURSION};
+use repair::Mended;
 use unique::Unique;
 
 /// Problems told to the model at once: enough to mend a call, few enough to read.
@@ -23,6 +33,15 @@ const MAX_SCHEMA: usize = 256 << 10;
 pub(crate) struct Schema {
     validator: Validator,
     cost: Cost,
+    /// Whether it asks for integers anywhere.
+    has_integers: bool,
+}
+
+/// Arguments as a tool gets them.
+#[derive(Debug)]
+pub(crate) struct Fitted<'t> {
+    pub(crate) text: Cow<'t, str>,
+    pub(crate) repairs: Vec<Repair>,
 }
 
 impl Schema {
@@ -49,11 +68,76 @@ impl Schema {
                     at => format!("is not a valid JSON Schema: {at}: {message}"),
                 }
             })?;
-        Ok((value, Schema { validator, cost }))
+        let schema = Schema {
+            validator,
+            cost,
+            has_integers: json.contains("\"integer\""),
+        };
+        Ok((value, schema))
+    }
+
+    /// Checks the text of a call's arguments, and repairs what can be meant in one way only; `source` is
+    /// the schema itself.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the arguments as they were written.
+    pub(crate) fn fit<'t>(
+        &self,
+        source: &Value,
+        arguments: &'t str,
+    ) -> Result<Fitted<'t>, CallError> {
+        let (text, mut repairs, extent) = match self.check_extent(arguments) {
+            Ok(extent) => (Cow::Borrowed(arguments), Vec::new(), extent),
+            Err(error) => match self.repaired(source, arguments) {
+                Some((mended, extent)) => (Cow::Owned(mended.text), mended.repairs, extent),
+                None => return Err(error),
+            },
+        };
+        if self.has_integers
+            && extent.has_whole_fraction
+            && let Some(mended) = repair::whole_numbers(source, &text)
+            && self.check(&mended.text).is_ok()
+        {
+            repairs.extend(mended.repairs);
+            return Ok(Fitted {
+                text: Cow::Owned(mended.text),
+                repairs,
+            });
+        }
+        Ok(Fitted { text, repairs })
+    }
+
+    /// Arguments that do not fit, repaired so that they do.
+    fn repaired(&self, source: &Value, arguments: &str) -> Option<(Mended, Extent)> {
+        let mut whole = Mended {
+            text: arguments.to_owned(),
+            repairs: Vec::new(),
+        };
+        if !arguments.starts_with('{') {
+            whole = repair::unwrapped(arguments)?;
+            if let Ok(extent) = self.check_extent(&whole.text) {
+                return Some((whole, extent));
+            }
+        }
+        // What is no JSON is not mended, and what is too much to check is too much to mend.
+        let Unique(value) = serde_json::from_str(&whole.text).ok()?;
+        if !self.cost.allows(Extent::of(&value)) {
+            return None;
+        }
+        let mended = repair::mended(source, &whole.text)?;
+        let extent = self.check_extent(&mended.text).ok()?;
+        whole.repairs.extend(mended.repairs);
+        whole.text = mended.text;
+        Some((whole, extent))
     }
 
     /// Checks the text of a call's arguments.
     pub(crate) fn check(&self, arguments: &str) -> Result<(), CallError> {
+        self.check_extent(arguments).map(|_| ())
+    }
+
+    fn check_extent(&self, arguments: &str) -> Result<Extent, CallError> {
         let Unique(value) = serde_json::from_str(arguments).map_err(|error| {
             let message = match error.is_data() {
                 true => error.to_string(),
@@ -74,7 +158,7 @@ impl Schema {
     pub(crate) fn check_json(&self, json: &str) -> Result<(), String> {
         let value: Value =
             serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
-        self.problems(&value).map_err(|problems| {
+        self.problems(&value).map(|_| ()).map_err(|problems| {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             format!("does not fit its schema: {}", problems.join("; "))
         })
@@ -83,7 +167,7 @@ impl Schema {
     /// # Errors
     ///
     /// What is wrong with a value; never empty.
-    fn problems(&self, value: &Value) -> Result<(), Vec<ArgumentProblem>> {
+    fn problems(&self, value: &Value) -> Result<Extent, Vec<ArgumentProblem>> {
         let of_all = |message: String| {
             let pointer = String::new();
             Err(vec![ArgumentProblem { pointer, message }])
@@ -102,7 +186,7 @@ impl Schema {
             ));
         }
         if self.validator.is_valid(value) {
-            return Ok(());
+            return Ok(extent);
         }
         if !self.cost.allows_reasons(extent) {
             let message =
@@ -139,7 +223,7 @@ fn shorten(message: String) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+mod checks {
     use super::*;
 
     fn parse(schema: &str) -> Result<Schema, String> {

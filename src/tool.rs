@@ -107,6 +107,14 @@ impl ToolCall {
             resumed: None,
         }
     }
+
+    /// The arguments without what is blank around them.
+    pub(crate) fn arguments_text(&self) -> &str {
+        match self.arguments.trim_ascii() {
+            "" => "{}",
+            text => text,
+        }
+    }
 }
 
 /// The answer to one call.
@@ -122,6 +130,18 @@ pub struct ToolResult {
     pub usage: Usage,
     /// What the guest wrote to stdout, stderr and its log, or an MCP server to its log.
     pub log: Vec<LogLine>,
+    /// What was repaired in the arguments before the tool got them; empty where they were as the
+    /// tool asks for them.
+    pub repairs: Vec<Repair>,
+}
+
+/// Something in a call's arguments that could be meant in one way only, and was repaired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Repair {
+    /// Where: a JSON Pointer (RFC 6901), empty for the whole.
+    pub path: String,
+    /// What was wrong, such as `a number written as a string`.
+    pub what: &'static str,
 }
 
 impl ToolResult {

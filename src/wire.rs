@@ -15,6 +15,7 @@ mod anthropic;
 mod detect;
 mod error;
 mod gemini;
+pub(crate) mod leaks;
 mod mcp;
 mod names;
 mod openai_chat;

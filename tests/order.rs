@@ -326,6 +326,32 @@ fn the_manifest_sets_order_and_its_timeout() {
     );
 }
 
+#[test]
+fn check_names_what_runs_in_order_only_because_it_is_not_marked() {
+    let manifest = |order: &str| {
+        let guests = guest("echo").parent().unwrap().to_owned();
+        let grant = "[{ host = \".\", guest = \"/w\", access = \"read-write\" }]";
+        ["echo", "misbehave", "filesystem"].map(|name| {
+            format!("[plugin.{name}]\npath = \"{}/{name}.wasm\"\n{order}permissions.files = {grant}\n", guests.display())
+        })
+        .concat()
+    };
+    let line = |order: &str| {
+        let ended = Folder::with(manifest(order)).run(&["check"], "");
+        let lines = ended
+            .stdout
+            .lines()
+            .filter(|line| line.contains("in order"))
+            .map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    // Those of the others are marked.
+    let lines = line("");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("sleep"), "{lines:?}");
+    assert_eq!(line("order = \"parallel\"\n"), [""; 0]);
+}
+
 /// A chat stream: a read, then an edit, and its end if it has one.
 fn stream(is_complete: bool) -> String {
     let chunk = |delta: serde_json::Value, finish: Option<&str>| {

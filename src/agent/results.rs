@@ -10,9 +10,15 @@ use crate::error::CallError;
 use crate::schema::Schema;
 use crate::summarize::Summarize;
 use crate::tool::{Annotations, Output, Tool, ToolCall, ToolResult, Usage};
+use crate::wire::leaks;
 
 /// The name of the tool that reads compacted results.
 pub(super) const READ_RESULT: &str = "read_result";
+
+/// Whether a call of that name reads a compacted result.
+pub(super) fn is_read_result(name: &str) -> bool {
+    leaks::find(name, |name| name == READ_RESULT).is_some()
+}
 
 /// Failures of one call, the same to the letter, from which on the model is told.
 const REPEATED: usize = 3;
@@ -93,7 +99,7 @@ impl Results {
 
     /// The text that the model gets instead of the result's own, if it is another.
     pub(super) fn text(&mut self, call: &ToolCall, result: &ToolResult) -> Option<String> {
-        if call.name == READ_RESULT && result.outcome.is_ok() {
+        if is_read_result(&call.name) && result.outcome.is_ok() {
             return None;
         }
         let key = key(call);
@@ -152,6 +158,7 @@ impl Results {
             outcome: self.slice(&call.arguments).map(Output::text),
             usage: Usage::default(),
             log: Vec::new(),
+            repairs: Vec::new(),
         }
     }
 

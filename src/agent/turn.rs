@@ -10,13 +10,13 @@ use serde_json::value::RawValue;
 
 use super::client::{Begun, Failure};
 use super::observer::{Approval, Event, Observer};
-use super::results::{READ_RESULT, key};
+use super::results::{is_read_result, key};
 use super::{Agent, AgentError};
-use crate::OpenBatch;
 use crate::error::CallError;
-use crate::host::EarlyCalls;
+use crate::host::{At, EarlyCalls};
 use crate::tool::{ToolCall, ToolResult};
 use crate::wire::{DecodeError, Delta, Events, Format, Received, Reply, event_data};
+use crate::{OpenBatch, Unpacked};
 
 /// A call that is run, or was.
 struct Run {
@@ -27,6 +27,14 @@ struct Run {
     result: Option<ToolResult>,
     /// Whether a call of the answer has it for its own.
     is_claimed: bool,
+}
+
+/// What answers a call of the answer.
+#[derive(Clone, Default)]
+struct Answering {
+    /// Its run; those of the calls inside of it, where it stands for several.
+    runs: Vec<Option<usize>>,
+    unpacked: Option<Unpacked>,
 }
 
 /// A result, and what the model gets for its text if that is another.
@@ -43,8 +51,7 @@ pub(super) struct Turn<'t> {
     first: usize,
     /// All that began, in whichever try.
     runs: Vec<Run>,
-    /// For each call of the answer, its run.
-    calls: Vec<Option<usize>>,
+    calls: Vec<Answering>,
     /// Calls that wait for the answer to be complete, or for somebody to allow them.
     early: EarlyCalls,
     /// Runs that wait for the one before, where calls are not to be parallel.
@@ -177,18 +184,44 @@ impl<'t> Turn<'t> {
         if self.agent.format == Format::OpenaiChat && call.id.as_deref().is_none_or(str::is_empty) {
             call.id = Some(format!("call_{}", self.first + position));
         }
-        if self.claim(position, &call) {
-            self.early.note(position);
-        } else if self.needs_approval(&call) || !self.may_start_early(position, &call) {
-            self.early.defer(position, call);
-        } else {
-            self.early.note(position);
-            self.start(position, call);
+        match self.agent.host.unpack(&call) {
+            None => self.call_at((position, 0), call),
+            Some(Ok(unpacked)) => {
+                let calls = unpacked.calls().to_vec();
+                self.answering(position).unpacked = Some(unpacked);
+                for (part, mut call) in calls.into_iter().enumerate() {
+                    call.name = self.agent.names.tool(&call.name).to_owned();
+                    self.call_at((position, part), call);
+                }
+            }
+            Some(Err(error)) => self.refuse((position, 0), call, error),
         }
     }
 
+    fn call_at(&mut self, at: At, call: ToolCall) {
+        if self.claim(at, &call) {
+            self.early.note(at.0);
+        } else if self.needs_approval(&call) || !self.may_start_early(at, &call) {
+            self.early.defer(at, call);
+        } else {
+            self.early.note(at.0);
+            self.start(at, call);
+        }
+    }
+
+    fn may_start_early(&self, at: At, call: &ToolCall) -> bool {
+        self.early.may_start(&self.agent.host, at, call)
+    }
+
+    /// Has a call begin and end with an error.
+    fn refuse(&mut self, at: At, call: ToolCall, error: CallError) {
+        let run = self.begin(at, call);
+        let result = self.agent.host.refuse(&self.runs[run].call, error);
+        self.ended(run, result);
+    }
+
     /// Has a call of the answer have the run of the same call in a try that failed.
-    fn claim(&mut self, position: usize, call: &ToolCall) -> bool {
+    fn claim(&mut self, at: At, call: &ToolCall) -> bool {
         let key = key(call);
         let runs = self.runs.iter_mut().enumerate();
         let mut same = runs.filter(|(_, run)| !run.is_claimed && run.key == key);
@@ -197,32 +230,36 @@ impl<'t> Turn<'t> {
         };
         run.is_claimed = true;
         run.call.id.clone_from(&call.id);
-        self.place(position, index);
+        self.place(at, index);
         true
     }
 
-    fn place(&mut self, position: usize, run: usize) {
+    fn answering(&mut self, position: usize) -> &mut Answering {
         if self.calls.len() <= position {
-            self.calls.resize(position + 1, None);
+            self.calls.resize(position + 1, Answering::default());
         }
-        self.calls[position] = Some(run);
+        &mut self.calls[position]
+    }
+
+    fn place(&mut self, (position, part): At, run: usize) {
+        let runs = &mut self.answering(position).runs;
+        if runs.len() <= part {
+            runs.resize(part + 1, None);
+        }
+        runs[part] = Some(run);
     }
 
     fn needs_approval(&self, call: &ToolCall) -> bool {
         let agent = &self.agent;
-        let mut tools = agent.host.tools();
         // What is no tool fails by itself.
-        let tool = tools.find(|tool| tool.name == call.name);
+        let tool = agent.host.tool(&call.name);
         agent.asks_first
-            && tool.is_some_and(|tool| tool.annotations.read_only != Some(true))
-            && !agent.always.contains(&call.name)
+            && tool.is_some_and(|tool| {
+                tool.annotations.read_only != Some(true) && !agent.always.contains(&tool.name)
+            })
     }
 
-    fn may_start_early(&self, position: usize, call: &ToolCall) -> bool {
-        self.early.may_start(&self.agent.host, position, call)
-    }
-
-    fn begin(&mut self, position: usize, call: ToolCall) -> usize {
+    fn begin(&mut self, at: At, call: ToolCall) -> usize {
         self.began.get_or_insert_with(Instant::now);
         let number = self.agent.calls;
         self.agent.calls += 1;
@@ -240,13 +277,13 @@ impl<'t> Turn<'t> {
             result: None,
             is_claimed: true,
         });
-        self.place(position, self.runs.len() - 1);
+        self.place(at, self.runs.len() - 1);
         self.runs.len() - 1
     }
 
-    fn start(&mut self, position: usize, call: ToolCall) {
-        let run = self.begin(position, call);
-        if self.runs[run].call.name == READ_RESULT {
+    fn start(&mut self, at: At, call: ToolCall) {
+        let run = self.begin(at, call);
+        if is_read_result(&self.runs[run].call.name) {
             let result = self.agent.results.read(&self.runs[run].call);
             self.ended(run, result);
         } else if self.agent.config.parallel || self.batch.running() == 0 {
@@ -309,17 +346,12 @@ impl<'t> Turn<'t> {
         for position in &received.reply.cut {
             let mut call = received.reply.calls[*position].clone();
             call.name = self.agent.names.tool(&call.name).to_owned();
-            let run = self.begin(*position, call);
-            let result = self
-                .agent
-                .host
-                .refuse(&self.runs[run].call, CallError::cut_off());
-            self.ended(run, result);
+            self.refuse((*position, 0), call, CallError::cut_off());
         }
         self.start_deferred().await;
         // Not for what only a try that failed asked for.
         let is_open = |turn: &Self| {
-            let mut runs = turn.calls.iter().flatten();
+            let mut runs = turn.calls.iter().flat_map(|call| &call.runs).flatten();
             runs.any(|run| turn.runs[*run].result.is_none())
         };
         while is_open(self)
@@ -327,28 +359,43 @@ impl<'t> Turn<'t> {
         {
             self.ended(run, result);
         }
-        let is_interrupted = self.batch.canceller().is_cancelled();
         let mut all = Vec::new();
         for (position, call) in received.reply.calls.iter().enumerate() {
-            let Some(run) = self.calls.get(position).copied().flatten() else {
-                let result = self.agent.host.refuse(call, CallError::cut_off());
-                all.push(Ended { result, text: None });
-                continue;
-            };
-            let run = &mut self.runs[run];
-            let result = run.result.take();
-            let refuse = || self.agent.host.refuse(&run.call, CallError::Cancelled);
-            let mut result = result.unwrap_or_else(refuse);
-            result.id.clone_from(&run.call.id);
-            let text = match result.outcome {
-                Err(CallError::Cancelled) if is_interrupted => {
-                    Some(format!("{} by the user", result.to_text()))
+            let answering = self.answering(position);
+            let (runs, unpacked) = (answering.runs.clone(), answering.unpacked.take());
+            let ended = match unpacked {
+                None => self.end(runs.first().copied().flatten(), call),
+                Some(unpacked) => {
+                    let calls = unpacked.calls().iter().enumerate();
+                    let ends =
+                        calls.map(|(part, call)| self.end(runs.get(part).copied().flatten(), call));
+                    folded(&unpacked, ends.collect())
                 }
-                _ => self.agent.results.text(&run.call, &result),
             };
-            all.push(Ended { result, text });
+            all.push(ended);
         }
         all
+    }
+
+    /// The result of a run, or that of a call that had none.
+    fn end(&mut self, run: Option<usize>, call: &ToolCall) -> Ended {
+        let Some(run) = run else {
+            let result = self.agent.host.refuse(call, CallError::cut_off());
+            return Ended { result, text: None };
+        };
+        let is_interrupted = self.batch.canceller().is_cancelled();
+        let run = &mut self.runs[run];
+        let result = run.result.take();
+        let refuse = || self.agent.host.refuse(&run.call, CallError::Cancelled);
+        let mut result = result.unwrap_or_else(refuse);
+        result.id.clone_from(&run.call.id);
+        let text = match result.outcome {
+            Err(CallError::Cancelled) if is_interrupted => {
+                Some(format!("{} by the user", result.to_text()))
+            }
+            _ => self.agent.results.text(&run.call, &result),
+        };
+        Ended { result, text }
     }
 
     /// Starts the calls that waited for the answer to be complete, in their order. Those that need to be
@@ -357,47 +404,53 @@ impl<'t> Turn<'t> {
     async fn start_deferred(&mut self) {
         let mut waiting = VecDeque::from(self.early.take_deferred());
         loop {
-            let mut undecided: Vec<(usize, ToolCall)> = Vec::new();
-            for (position, call) in std::mem::take(&mut waiting) {
+            let mut undecided: Vec<(At, ToolCall)> = Vec::new();
+            for (at, call) in std::mem::take(&mut waiting) {
                 let is_behind = undecided.iter().any(|(_, other)| {
                     !self.agent.config.parallel || self.agent.host.conflict(other, &call)
                 });
                 match is_behind || self.needs_approval(&call) {
-                    true => undecided.push((position, call)),
-                    false => self.start(position, call),
+                    true => undecided.push((at, call)),
+                    false => self.start(at, call),
                 }
             }
             waiting.extend(undecided);
             // The first waits for nothing but to be allowed.
-            let Some((position, call)) = waiting.pop_front() else {
+            let Some((at, call)) = waiting.pop_front() else {
                 return;
             };
-            self.decide(position, call).await;
+            match self.is_allowed(&call).await {
+                true => self.start(at, call),
+                false => {
+                    let what = "the user did not allow this call".to_owned();
+                    self.refuse(at, call, CallError::Denied { what });
+                }
+            }
         }
     }
 
-    async fn decide(&mut self, position: usize, call: ToolCall) {
-        let mut tools = self.agent.host.tools();
-        let tool = tools.find(|tool| tool.name == call.name);
-        let approval = match tool {
-            // Nothing more is to run.
-            _ if self.batch.canceller().is_cancelled() => Approval::No,
-            Some(tool) => self.observer.approve(tool, &call).await,
-            None => Approval::Yes,
+    async fn is_allowed(&mut self, call: &ToolCall) -> bool {
+        // Nothing more is to run.
+        if self.batch.canceller().is_cancelled() {
+            return false;
+        }
+        let Some(tool) = self.agent.host.tool(&call.name) else {
+            return true;
         };
-        drop(tools);
+        let approval = self.observer.approve(tool, &self.as_run(call)).await;
         if approval == Approval::Always {
-            self.agent.always.insert(call.name.clone());
+            self.agent.always.insert(tool.name.clone());
         }
-        if approval == Approval::No {
-            let run = self.begin(position, call);
-            let what = "the user did not allow this call".to_owned();
-            let refused = CallError::Denied { what };
-            let result = self.agent.host.refuse(&self.runs[run].call, refused);
-            self.ended(run, result);
-        } else {
-            self.start(position, call);
+        approval != Approval::No
+    }
+
+    /// A call with the arguments that its tool gets.
+    fn as_run(&self, call: &ToolCall) -> ToolCall {
+        let mut call = call.clone();
+        if let Ok(plan) = self.agent.host.plan(&call) {
+            call.arguments = plan.arguments;
         }
+        call
     }
 
     /// Ends what still runs: calls that only a try that failed asked for.
@@ -408,6 +461,20 @@ impl<'t> Turn<'t> {
         }
         self.agent.interrupter.set(None);
         self.agent.summary.wall += self.wall;
+    }
+}
+
+/// The one result of a call that stands for several.
+fn folded(unpacked: &Unpacked, ends: Vec<Ended>) -> Ended {
+    let text = ends.iter().any(|ended| ended.text.is_some()).then(|| {
+        let texts = ends.iter();
+        let texts = texts.map(|ended| ended.text.clone().unwrap_or_else(|| ended.result.to_text()));
+        unpacked.text(&texts.collect::<Vec<_>>())
+    });
+    let results = ends.into_iter().map(|ended| ended.result);
+    Ended {
+        result: unpacked.fold(results.collect()),
+        text,
     }
 }
 

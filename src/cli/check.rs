@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use super::grants::{denied, granted};
 use super::{ANSWERED, Session, Status, printable};
 use toolhost::ToolHost;
-use toolhost::manifest::{AgentConfig, AuthConfig};
+use toolhost::manifest::{AgentConfig, AuthConfig, Order, PluginConfig};
+use toolhost::permissions::Access;
 
 pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     let manifest = session.read_manifest()?;
@@ -25,6 +26,12 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
         }
         for what in denied(&plugin.permissions, usable) {
             writeln!(out, "  denied: {what}")?;
+        }
+        if let Some(names) = unmarked_in_order(&host, plugin) {
+            writeln!(
+                out,
+                "  in order, as not marked read-only or destructive: {names}"
+            )?;
         }
         for warning in plugin.permissions.warnings(&own) {
             writeln!(out, "  warning: {warning}")?;
@@ -95,6 +102,21 @@ fn serve_lines(out: &mut impl Write, auth: &AuthConfig, host: &ToolHost) -> io::
         }
     }
     Ok(())
+}
+
+/// The tools of a plugin whose calls run one at a time only because nothing says what they do.
+fn unmarked_in_order(host: &ToolHost, plugin: &PluginConfig) -> Option<String> {
+    let mut folders = plugin.permissions.files.iter();
+    let may_write = folders.any(|grant| grant.access == Access::ReadWrite);
+    if plugin.order != Order::Auto || !may_write {
+        return None;
+    }
+    let tools = host.tools().filter(|tool| {
+        let hints = &tool.annotations;
+        tool.plugin == plugin.name && hints.read_only.is_none() && hints.destructive.is_none()
+    });
+    let names: Vec<&str> = tools.map(|tool| &*tool.name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// The names of a plugin's or server's tools.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use toolhost::limits::{Bound, Limits};
 use toolhost::wire::json::ErrorDetail;
-use toolhost::{Plan, Provider, ToolCall, ToolHost};
+use toolhost::{CallError, Plan, Provider, Repair, ToolCall, ToolHost};
 
 use super::grants::granted;
 use super::{ANSWERED, ERROR_RESULT, Status, print_json};
@@ -15,8 +15,31 @@ struct Planned<'a> {
     name: &'a str,
     #[serde(flatten)]
     plan: Option<Served<'a>>,
+    /// What would be repaired in its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    repairs: Vec<Repair>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorDetail>,
+}
+
+impl<'a> Planned<'a> {
+    fn new(call: &'a ToolCall, plan: Result<Plan<'a>, CallError>) -> Self {
+        let mut planned = Planned {
+            id: call.id.as_deref(),
+            name: &call.name,
+            plan: None,
+            repairs: Vec::new(),
+            error: None,
+        };
+        match plan {
+            Ok(mut plan) => {
+                planned.repairs = std::mem::take(&mut plan.repairs);
+                planned.plan = Some(plan.into());
+            }
+            Err(error) => planned.error = Some(ErrorDetail::from(&error)),
+        }
+        planned
+    }
 }
 
 #[derive(Serialize)]
@@ -68,21 +91,18 @@ pub(super) fn run(
     calls: &[ToolCall],
     fail_on_error: bool,
 ) -> anyhow::Result<Status> {
-    let planned: Vec<Planned> = calls
-        .iter()
-        .map(|call| {
-            let (plan, error) = match host.plan(call) {
-                Ok(plan) => (Some(plan.into()), None),
-                Err(error) => (None, Some(ErrorDetail::from(&error))),
-            };
-            Planned {
-                id: call.id.as_deref(),
-                name: &call.name,
-                plan,
-                error,
+    let unpacked: Vec<_> = calls.iter().map(|call| host.unpack(call)).collect();
+    let mut planned = Vec::new();
+    for (call, unpacked) in calls.iter().zip(&unpacked) {
+        match unpacked {
+            None => planned.push(Planned::new(call, host.plan(call))),
+            Some(Err(error)) => planned.push(Planned::new(call, Err(error.clone()))),
+            Some(Ok(unpacked)) => {
+                let calls = unpacked.calls().iter();
+                planned.extend(calls.map(|call| Planned::new(call, host.plan(call))));
             }
-        })
-        .collect();
+        }
+    }
     print_json(&planned)?;
     let fails = planned.iter().any(|planned| planned.error.is_some());
     Ok(match fails && fail_on_error {

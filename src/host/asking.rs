@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Arrival, Canceller, ToolHost};
+use super::{Arrival, Arrived, Canceller, ToolHost};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
 use crate::order::{Client, Place};
@@ -118,14 +118,26 @@ impl ToolHost {
         call: ToolCall,
         options: &CallOptions,
     ) -> impl Future<Output = ToolResult> + Send {
-        let arrival = match options.take_place() {
-            Some(place) => Arrival::at(place),
-            None => self.arrival(&call, options.client()),
+        let arrived = match options.take_place() {
+            Some(place) => Arrived::One(Arrival::at(place), call),
+            None => self.arrived(call, options.client()),
         };
-        self.call_answered(arrival, call, options)
+        self.run_arrived(arrived, options)
     }
 
-    /// The same, for a call that has arrived.
+    /// The same, for what has arrived.
+    pub(super) async fn run_arrived(&self, arrived: Arrived, options: &CallOptions) -> ToolResult {
+        match arrived {
+            Arrived::One(arrival, call) => self.call_answered(arrival, call, options).await,
+            Arrived::Several(arrivals, unpacked) => {
+                // Boxed, so that other calls do not hold room for it.
+                Box::pin(self.run_unpacked(arrivals, &unpacked, options)).await
+            }
+            Arrived::Refused(call, error) => self.refuse(&call, error),
+        }
+    }
+
+    /// The same, for a call that is none of several.
     pub(super) async fn call_answered(
         &self,
         mut arrival: Arrival,

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::lanes::{Lanes, Refused, Turn, Waiting};
-use super::{Arrival, ToolHost};
+use super::{Arrival, Arrived, CallOptions, Canceller, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
 use crate::order::Client;
@@ -193,15 +193,22 @@ impl Shared {
         let mut refused = Vec::new();
         let mut lanes = self.lanes();
         for (index, call) in (begin..).zip(calls) {
-            let arrival = Arrival {
-                queued: self.begun,
-                ticket: None,
-                place: self.host.place(&call, self.client),
+            let (arrival, call) = match self.host.arrived(call, self.client) {
+                Arrived::One(arrival, call) => (arrival, call),
+                several => {
+                    lanes.hold();
+                    let run = self.clone().run_apart(index, several, results.clone());
+                    tokio::spawn(run);
+                    continue;
+                }
             };
             let waiting = Waiting {
                 index,
                 call,
-                arrival,
+                arrival: Arrival {
+                    queued: self.begun,
+                    ..arrival
+                },
             };
             match lanes.push(&self.host, waiting) {
                 Err(call) => refused.push(call),
@@ -213,6 +220,21 @@ impl Shared {
         }
         drop(lanes);
         refused.into_iter().map(|call| self.refuse(call)).collect()
+    }
+
+    /// Runs what stands for several calls: each of them waits for its own turn, so it takes up no worker.
+    async fn run_apart(
+        self: Arc<Self>,
+        index: usize,
+        arrived: Arrived,
+        results: mpsc::Sender<Vec<Indexed>>,
+    ) {
+        let options = CallOptions::new()
+            .cancelled_by(Canceller(self.cancel.clone()))
+            .of_client(self.client);
+        let result = self.host.run_arrived(arrived, &options).await;
+        self.lanes().release(&self.host, None);
+        let _ = results.send(vec![(index, result)]).await;
     }
 
     /// Holds a call until it is its turn in order.

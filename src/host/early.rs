@@ -13,13 +13,20 @@ pub(crate) struct EarlyCalls {
     /// Whether the call of each position is known.
     known: Vec<bool>,
     /// Calls that wait for the end.
-    deferred: Vec<(usize, ToolCall)>,
+    deferred: Vec<(At, ToolCall)>,
 }
+
+/// A call's position in the answer, and its place within a call that stands for several.
+pub(crate) type At = (usize, usize);
 
 impl EarlyCalls {
     /// Whether a call that has come may start now. One that reads what others may change does where all
     /// calls before it have come and none of them is to change it.
-    pub(crate) fn may_start(&self, host: &ToolHost, position: usize, call: &ToolCall) -> bool {
+    pub(crate) fn may_start(&self, host: &ToolHost, at: At, call: &ToolCall) -> bool {
+        if let Some(Ok(unpacked)) = host.unpack(call) {
+            let mut calls = unpacked.calls().iter();
+            return calls.all(|call| self.may_start(host, at, call));
+        }
         let Some((_, by, tool)) = host.registry.find(&call.name) else {
             // It fails, whatever else the answer says.
             return true;
@@ -27,15 +34,13 @@ impl EarlyCalls {
         if !is_harmless(by, tool) {
             return false;
         }
-        match by.order(tool) {
-            None => true,
-            Some(_) => {
-                let before = self.known.get(..position);
-                let mut deferred = self.deferred.iter().filter(|(at, _)| *at < position);
-                before.is_some_and(|before| before.iter().all(|known| *known))
-                    && !deferred.any(|(_, other)| host.conflict(other, call))
-            }
+        if by.order(tool).is_none() {
+            return true;
         }
+        let before = self.known.get(..at.0);
+        let mut deferred = self.deferred.iter().filter(|(other, _)| *other < at);
+        before.is_some_and(|before| before.iter().all(|known| *known))
+            && !deferred.any(|(_, other)| host.conflict(other, call))
     }
 
     /// A call has come, whatever becomes of it.
@@ -47,15 +52,15 @@ impl EarlyCalls {
     }
 
     /// Keeps a call until the end.
-    pub(crate) fn defer(&mut self, position: usize, call: ToolCall) {
-        self.note(position);
-        self.deferred.push((position, call));
+    pub(crate) fn defer(&mut self, at: At, call: ToolCall) {
+        self.note(at.0);
+        self.deferred.push((at, call));
     }
 
     /// The answer is complete: the calls that were kept, in their order.
-    pub(crate) fn take_deferred(&mut self) -> Vec<(usize, ToolCall)> {
+    pub(crate) fn take_deferred(&mut self) -> Vec<(At, ToolCall)> {
         let mut deferred = std::mem::take(&mut self.deferred);
-        deferred.sort_by_key(|(position, _)| *position);
+        deferred.sort_by_key(|(at, _)| *at);
         deferred
     }
 }
@@ -69,6 +74,12 @@ fn is_harmless(by: &Registered, tool: &ProvidedTool) -> bool {
 impl ToolHost {
     /// Whether one of two calls may change what the other reads or changes.
     pub(crate) fn conflict(&self, one: &ToolCall, other: &ToolCall) -> bool {
+        for (packed, other) in [(one, other), (other, one)] {
+            if let Some(Ok(unpacked)) = self.unpack(packed) {
+                let mut calls = unpacked.calls().iter();
+                return calls.any(|call| self.conflict(call, other));
+            }
+        }
         let order = |call: &ToolCall| {
             let (_, by, tool) = self.registry.find(&call.name)?;
             by.order(tool)

@@ -104,6 +104,11 @@ impl Lanes {
         Ok(None)
     }
 
+    /// Counts a call that waits and runs outside of all lanes.
+    pub(super) fn hold(&mut self) {
+        self.held += 1;
+    }
+
     /// A call that was given back has come to its turn in order, or never will.
     pub(super) fn release(&mut self, host: &ToolHost, waiting: Option<Waiting>) {
         self.held -= 1;

@@ -179,6 +179,7 @@ impl Loader {
                 max_concurrency: host.max_concurrency,
                 mask: Arc::new(mask),
                 audit,
+                repairs: host.repair_arguments,
             }),
             registry: Arc::new(Registry::new(providers, &file).map_err(LoadError::Invalid)?),
         })

@@ -298,7 +298,7 @@ impl ToolHost {
             let label = || request.name.clone();
             domain.enter(Client::new(), Access::Read, label)
         });
-        let ended = self.ending(queued, request, Some(registered));
+        let ended = self.ending(queued, request, &request.name, Some(registered), &[]);
         if let Err(error) = self.audit_ready() {
             return ended.refused(error).outcome;
         }

@@ -79,9 +79,9 @@ impl OpenBatch {
     /// Adds a call, whose result will come with this number.
     pub fn add(&mut self, number: usize, call: ToolCall) {
         let (host, options) = (self.host.clone(), self.options.clone());
-        let arrival = host.arrival(&call, options.client());
+        let arrived = host.arrived(call, options.client());
         self.running.spawn(async move {
-            let result = host.call_answered(arrival, call, &options).await;
+            let result = host.run_arrived(arrived, &options).await;
             (number, result)
         });
     }
@@ -93,24 +93,27 @@ impl OpenBatch {
     /// granted nothing, and no call before it in the answer may change what it reads. Any other starts
     /// with [`complete`](OpenBatch::complete), in the order of the positions.
     pub fn add_early(&mut self, position: usize, call: ToolCall) {
-        if self.early.may_start(&self.host, position, &call) {
+        if self.early.may_start(&self.host, (position, 0), &call) {
             self.early.note(position);
             self.add(position, call);
         } else {
-            self.early.defer(position, call);
+            self.early.defer((position, 0), call);
         }
     }
 
     /// The answer is complete: starts the calls that waited for its end.
     pub fn complete(&mut self) {
-        for (position, call) in self.early.take_deferred() {
+        for (position, call) in self.abandon() {
             self.add(position, call);
         }
     }
 
     /// The answer broke off: gives back the calls that waited for its end, which are not run.
     pub fn abandon(&mut self) -> Vec<(usize, ToolCall)> {
-        self.early.take_deferred()
+        let deferred = self.early.take_deferred().into_iter();
+        deferred
+            .map(|((position, _), call)| (position, call))
+            .collect()
     }
 
     /// Calls that have no result yet, of those that were started.

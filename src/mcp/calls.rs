@@ -25,9 +25,9 @@ impl Session {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let (offer, caller) = (self.hub.offer(), self.caller(&context));
-        check_tool(&offer, caller.principal, &request.name)?;
+        let tool = tool_for(&offer, caller.principal, &request.name)?;
         let arguments = text(request.arguments)?;
-        let call = ToolCall::new(context.id.to_string(), request.name, arguments);
+        let call = ToolCall::new(context.id.to_string(), tool, arguments);
         let (state, responses) = (request.request_state, request.input_responses);
         let place = context.extensions.get().and_then(Arrived::take);
         if caller.is_stateless || state.is_some() || responses.is_some() {
@@ -107,8 +107,8 @@ impl Session {
         place: Option<Place>,
     ) -> Result<ServerResult, ErrorData> {
         let offer = self.hub.offer();
-        check_tool(&offer, caller.principal, &name)?;
-        let call = ToolCall::new(id.to_string(), name, arguments);
+        let tool = tool_for(&offer, caller.principal, &name)?;
+        let call = ToolCall::new(id.to_string(), tool, arguments);
         let result = self.call(&offer, call, caller, place).await?;
         let mut result = ServerResult::CallToolResult(convert::result(result));
         result.strip_result_type_for_legacy_peer();
@@ -123,11 +123,16 @@ fn text(arguments: Option<JsonObject>) -> Result<String, ErrorData> {
         .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
 }
 
-/// Whether there is such a tool for this client. The error names only what it may call.
-fn check_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> Result<(), ErrorData> {
-    match offer.tool(name).is_some() && requests::may_call(principal, name) {
-        true => Ok(()),
-        false => Err(unknown_tool(offer, principal, name)),
+/// The tool that a call of that name is for, if this client may call it. The error names only what it
+/// may call.
+fn tool_for<'o>(
+    offer: &'o Offer,
+    principal: Option<&Principal>,
+    name: &str,
+) -> Result<&'o str, ErrorData> {
+    match offer.host.tool(name) {
+        Some(tool) if requests::may_call(principal, &tool.name) => Ok(&tool.name),
+        _ => Err(unknown_tool(offer, principal, name)),
     }
 }
 

@@ -9,6 +9,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::refs::resolve;
+
 /// Subschemas of an unfolded schema.
 const MAX_SIZE: u64 = 50_000;
 
@@ -133,20 +135,7 @@ impl<'s> Unfolding<'s> {
     }
 
     fn resolve(&self, reference: &str) -> Result<&'s Value, String> {
-        let fragment = reference.strip_prefix('#').or_else(|| {
-            let id = self.root.get("$id")?.as_str()?;
-            reference.strip_prefix(id)?.strip_prefix('#')
-        });
-        let found = match fragment {
-            Some("") => Some(self.root),
-            Some(pointer) if pointer.starts_with('/') => {
-                let decoded = percent_decode(pointer);
-                self.root.pointer(&decoded)
-            }
-            Some(anchor) => self.anchors.get(anchor).copied(),
-            None => None,
-        };
-        found.ok_or_else(|| {
+        resolve(self.root, &self.anchors, reference).ok_or_else(|| {
             format!("has a `$ref` to {reference:?}, which is not in it; nothing is fetched from elsewhere")
         })
     }
@@ -165,12 +154,6 @@ fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
         .filter(|value| value.is_object() || value.is_array())
 }
 
-fn percent_decode(pointer: &str) -> String {
-    percent_encoding::percent_decode_str(pointer)
-        .decode_utf8_lossy()
-        .into_owned()
-}
-
 /// How large a value is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
@@ -178,6 +161,8 @@ pub(super) struct Extent {
     pub(super) depth: usize,
     /// Itself and all that is inside of it.
     pub(super) values: u64,
+    /// Whether some number of it is whole and written with a fraction or an exponent, such as `10.0`.
+    pub(super) has_whole_fraction: bool,
 }
 
 impl Extent {
@@ -185,15 +170,23 @@ impl Extent {
         let mut extent = Extent {
             depth: 0,
             values: 1,
+            has_whole_fraction: false,
         };
         let mut add = |inner: &Value| {
             let inner = Extent::of(inner);
             extent.depth = extent.depth.max(inner.depth);
             extent.values += inner.values;
+            extent.has_whole_fraction |= inner.has_whole_fraction;
         };
         match value {
             Value::Array(items) => items.iter().for_each(&mut add),
             Value::Object(members) => members.values().for_each(&mut add),
+            Value::Number(number) => {
+                let is_whole = |number: f64| number.fract() == 0.0;
+                extent.has_whole_fraction =
+                    number.is_f64() && number.as_f64().is_some_and(is_whole);
+                return extent;
+            }
             _ => return extent,
         }
         extent.depth += 1;

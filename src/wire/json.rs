@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::error::DecodeError;
 use super::{Answer, NameRule, Names, Wire, arguments, array, label, object, raw};
 use crate::error::CallError;
-use crate::tool::{LogLine, Tool, ToolCall, ToolResult, Usage};
+use crate::tool::{LogLine, Repair, Tool, ToolCall, ToolResult, Usage};
 
 pub(super) struct Json;
 
@@ -104,6 +104,8 @@ pub struct Detail<'a> {
     usage: UsageDetail,
     #[serde(skip_serializing_if = "<[LogLine]>::is_empty")]
     log: &'a [LogLine],
+    #[serde(skip_serializing_if = "<[Repair]>::is_empty")]
+    repairs: &'a [Repair],
 }
 
 /// Why a call has no output.
@@ -133,6 +135,7 @@ impl<'a> From<&'a ToolResult> for Detail<'a> {
             error: output.err().map(ErrorDetail::from),
             usage: result.usage.into(),
             log: &result.log,
+            repairs: &result.repairs,
         }
     }
 }

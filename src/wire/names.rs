@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::Format;
+use super::{Format, leaks};
 use crate::digest;
 
 /// The names that the tools of a host have in a format. The same tools always get the same names.
@@ -44,9 +44,16 @@ impl Names {
         self.to_wire.get(tool).map_or(tool, String::as_str)
     }
 
-    /// The tool of a name on the wire.
+    /// The tool of a name on the wire. What a template has left on a name that stands for itself is
+    /// the host's to take off.
     pub fn tool<'a>(&'a self, name: &'a str) -> &'a str {
-        self.from_wire.get(name).map_or(name, String::as_str)
+        self.other(name).map_or(name, String::as_str)
+    }
+
+    /// The tool of a name that stands for another.
+    fn other(&self, name: &str) -> Option<&String> {
+        let wire = leaks::find(name, |name| self.from_wire.contains_key(name))?;
+        self.from_wire.get(wire)
     }
 
     /// Gives decoded calls the names of the tools that they call.
@@ -55,7 +62,7 @@ impl Names {
             return;
         }
         for call in calls {
-            if let Some(tool) = self.from_wire.get(&call.name) {
+            if let Some(tool) = self.other(&call.name) {
                 call.name.clone_from(tool);
             }
         }

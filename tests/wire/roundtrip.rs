@@ -258,6 +258,7 @@ fn tool_result(id: &str, text: &str, is_error: bool) -> ToolResult {
         },
         usage: Usage::default(),
         log: Vec::new(),
+        repairs: Vec::new(),
     }
 }
 

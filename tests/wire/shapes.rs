@@ -118,6 +118,7 @@ fn result(id: Option<&str>, outcome: Result<Output, CallError>) -> ToolResult {
         outcome,
         usage: Usage::default(),
         log: Vec::new(),
+        repairs: Vec::new(),
     }
 }
 

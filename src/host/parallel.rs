@@ -1,0 +1,260 @@
+//! Several calls in one: `multi_tool_use.parallel`, or `parallel` in the namespace `multi_tool_use`,
+//! which OpenAI's models call though nobody declares it. The calls inside are calls like any other, run
+//! side by side; their results are one.
+
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::task::JoinSet;
+
+use super::{Arrival, CallOptions, ToolHost, fit};
+use crate::error::CallError;
+use crate::limits::Limits;
+use crate::schema::Schema;
+use crate::tool::{Content, Output, Repair, ToolCall, ToolResult, Usage};
+use crate::wire::json::ErrorDetail;
+use crate::wire::leaks;
+
+/// Calls inside of one.
+const MAX_CALLS: usize = 64;
+
+const NAMES: [&str; 2] = ["multi_tool_use.parallel", "parallel"];
+
+/// What such a call's arguments are; those of the calls inside are theirs.
+static ARGUMENTS: LazyLock<(Value, Schema)> = LazyLock::new(|| {
+    let schema = serde_json::json!({
+        "type": "object",
+        "properties": {
+            "tool_uses": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": { "recipient_name": { "type": "string" }, "parameters": {} },
+                    "required": ["recipient_name"],
+                    "additionalProperties": false,
+                },
+                "minItems": 1,
+                "maxItems": MAX_CALLS,
+            },
+        },
+        "required": ["tool_uses"],
+        "additionalProperties": false,
+    });
+    Schema::parse(&schema.to_string()).expect("the schema is valid")
+});
+
+/// A call that stands for several; see [`ToolHost::unpack`].
+#[derive(Clone, Debug)]
+pub struct Unpacked {
+    call: ToolCall,
+    calls: Vec<ToolCall>,
+    repairs: Vec<Repair>,
+}
+
+#[derive(Deserialize)]
+struct Arguments<'a> {
+    #[serde(borrow)]
+    tool_uses: Vec<ToolUse<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ToolUse<'a> {
+    recipient_name: String,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+}
+
+/// The results inside, for programs.
+#[derive(Serialize)]
+struct Results<'a> {
+    results: Vec<Inside<'a>>,
+}
+
+#[derive(Serialize)]
+struct Inside<'a> {
+    recipient_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorDetail>,
+}
+
+impl ToolHost {
+    /// The calls inside of a call of `multi_tool_use.parallel`; `None` for every other call, and where
+    /// a tool has that name.
+    ///
+    /// Batches, [`call`](ToolHost::call) and [`call_with`](ToolHost::call_with) unpack such calls by
+    /// themselves; this is for who decides about each call first.
+    ///
+    /// # Errors
+    ///
+    /// Its arguments are not `{"tool_uses": [{"recipient_name", "parameters"}, …]}`.
+    pub fn unpack(&self, call: &ToolCall) -> Option<Result<Unpacked, CallError>> {
+        let is_one = call.name.contains("parallel")
+            && self.registry.find(&call.name).is_none()
+            && leaks::find(&call.name, |name| NAMES.contains(&name)).is_some();
+        is_one.then(|| unpacked(call, self.shared.repairs))
+    }
+
+    /// Runs the calls inside of a call, which have arrived with it.
+    pub(super) async fn run_unpacked(
+        &self,
+        arrivals: Vec<Arrival>,
+        unpacked: &Unpacked,
+        options: &CallOptions,
+    ) -> ToolResult {
+        let mut running = JoinSet::new();
+        let calls = unpacked.calls().iter().cloned().enumerate();
+        for ((number, call), arrival) in calls.zip(arrivals) {
+            let (host, options) = (self.clone(), options.clone());
+            running.spawn(async move {
+                let result = host.call_answered(arrival, call, &options).await;
+                (number, result)
+            });
+        }
+        let mut results = Vec::new();
+        // What is lost is so only when the runtime shuts down: there is nobody to tell.
+        while let Some(done) = running.join_next().await {
+            results.extend(done.ok());
+        }
+        results.sort_unstable_by_key(|(number, _)| *number);
+        unpacked.fold(results.into_iter().map(|(_, result)| result).collect())
+    }
+}
+
+fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
+    let (source, schema) = &*ARGUMENTS;
+    let source = repairs.then_some(source);
+    let arguments = call.arguments_text();
+    let fitted =
+        fit::arguments(arguments, schema, source, &Limits::default()).map_err(explained)?;
+    let arguments: Arguments = serde_json::from_str(&fitted.text)
+        .map_err(|error| explained(CallError::invalid_arguments("", error.to_string())))?;
+    let calls = arguments.tool_uses.into_iter().enumerate();
+    let calls = calls.map(|(number, tool_use)| ToolCall {
+        id: call.id.as_ref().map(|id| format!("{id}.{number}")),
+        name: tool_use.recipient_name,
+        // As when a call of its own has none.
+        arguments: match tool_use.parameters.map(RawValue::get) {
+            None | Some("null") => String::new(),
+            Some(parameters) => parameters.to_owned(),
+        },
+        resumed: None,
+    });
+    Ok(Unpacked {
+        calls: calls.collect(),
+        repairs: fitted.repairs,
+        call: call.clone(),
+    })
+}
+
+/// The error with what is expected, as no declaration says it.
+fn explained(error: CallError) -> CallError {
+    let CallError::InvalidArguments { mut problems } = error else {
+        return error;
+    };
+    for problem in &mut problems {
+        problem.message.push_str(&format!(
+            "; expected {{\"tool_uses\": [{{\"recipient_name\": NAME, \"parameters\": {{…}}}}, …]}}, at most {MAX_CALLS}"
+        ));
+    }
+    CallError::InvalidArguments { problems }
+}
+
+impl Unpacked {
+    /// The calls inside, in their order. Their ids are made of the call's own.
+    pub fn calls(&self) -> &[ToolCall] {
+        &self.calls
+    }
+
+    /// One result of theirs, which are in the order of the calls. It is an error only if each of them
+    /// is one.
+    pub fn fold(&self, results: Vec<ToolResult>) -> ToolResult {
+        let texts: Vec<String> = results.iter().map(ToolResult::to_text).collect();
+        let is_cancelled =
+            |result: &ToolResult| matches!(result.outcome, Err(CallError::Cancelled));
+        let outcome = if results.iter().all(is_cancelled) {
+            Err(CallError::Cancelled)
+        } else if results.iter().all(|result| result.outcome.is_err()) {
+            let message = self.text(&texts);
+            Err(CallError::Failed { message })
+        } else {
+            Ok(self.output(&results, &texts))
+        };
+        let queue = results.iter().map(|result| result.usage.queue).min();
+        let queue = queue.unwrap_or_default();
+        let ends = results
+            .iter()
+            .map(|result| result.usage.queue + result.usage.run);
+        let usage = Usage {
+            queue,
+            run: ends.max().unwrap_or_default().saturating_sub(queue),
+            cpu: results.iter().map(|result| result.usage.cpu).sum(),
+            peak_memory: results
+                .iter()
+                .map(|result| result.usage.peak_memory)
+                .max()
+                .unwrap_or(0),
+            output_bytes: outcome.as_ref().map_or(0, Output::len),
+        };
+        let mut repairs = self.repairs.clone();
+        let mut log = Vec::new();
+        for (number, result) in results.into_iter().enumerate() {
+            repairs.extend(result.repairs.into_iter().map(|repair| Repair {
+                path: format!("/tool_uses/{number}/parameters{}", repair.path),
+                what: repair.what,
+            }));
+            log.extend(result.log);
+        }
+        ToolResult {
+            id: self.call.id.clone(),
+            name: self.call.name.clone(),
+            outcome,
+            usage,
+            log,
+            repairs,
+        }
+    }
+
+    /// What a model reads of all results, each being such a text.
+    pub fn text(&self, texts: &[String]) -> String {
+        let parts = texts.iter().enumerate();
+        let parts = parts.map(|(number, text)| format!("{}\n{text}", self.heading(number)));
+        parts.collect::<Vec<_>>().join("\n")
+    }
+
+    fn heading(&self, number: usize) -> String {
+        let name = self.calls.get(number).map_or("", |call| &call.name);
+        format!("Result {} of {}, {name}:", number + 1, self.calls.len())
+    }
+
+    fn output(&self, results: &[ToolResult], texts: &[String]) -> Output {
+        let mut content = Vec::new();
+        let mut inside = Vec::new();
+        for (number, (result, text)) in results.iter().zip(texts).enumerate() {
+            content.push(Content::Text(self.heading(number)));
+            let output = result.outcome.as_ref().ok();
+            match output {
+                Some(output) if !output.content.is_empty() => {
+                    content.extend_from_slice(&output.content)
+                }
+                _ => content.push(Content::Text(text.clone())),
+            }
+            let structured = output.and_then(|output| output.structured.as_deref());
+            inside.push(Inside {
+                recipient_name: &result.name,
+                content: (output.is_some() && structured.is_none()).then(|| text.clone()),
+                structured,
+                error: result.outcome.as_ref().err().map(ErrorDetail::from),
+            });
+        }
+        Output {
+            content,
+            structured: to_raw_value(&Results { results: inside }).ok(),
+        }
+    }
+}

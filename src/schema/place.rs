@@ -1,0 +1,402 @@
+//! Which subschemas hold at a place of a document, and which types of values they take there.
+//!
+//! It is never narrower than the schema: what no value at a place may be, whatever else the document
+//! holds, is not in [`Place::types`]; keywords that are not looked at only leave more in.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::refs::resolve;
+use super::text::{Kind, Node};
+
+/// A set of types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Types(u8);
+
+impl Types {
+    const NONE: Types = Types(0);
+    pub(super) const NULL: Types = Types(1);
+    const BOOLEAN: Types = Types(1 << 1);
+    pub(super) const INTEGER: Types = Types(1 << 2);
+    /// Numbers that are not whole.
+    pub(super) const FRACTION: Types = Types(1 << 3);
+    pub(super) const STRING: Types = Types(1 << 4);
+    const ARRAY: Types = Types(1 << 5);
+    pub(super) const OBJECT: Types = Types(1 << 6);
+    const ALL: Types = Types(0x7f);
+
+    pub(super) fn of(value: &Value) -> Types {
+        match value {
+            Value::Null => Types::NULL,
+            Value::Bool(_) => Types::BOOLEAN,
+            Value::Number(number) => match number.as_f64() {
+                Some(float) if number.is_f64() && float.fract() != 0.0 => Types::FRACTION,
+                _ => Types::INTEGER,
+            },
+            Value::String(_) => Types::STRING,
+            Value::Array(_) => Types::ARRAY,
+            Value::Object(_) => Types::OBJECT,
+        }
+    }
+
+    fn named(name: &str) -> Types {
+        match name {
+            "null" => Types::NULL,
+            "boolean" => Types::BOOLEAN,
+            "integer" => Types::INTEGER,
+            "number" => Types::INTEGER.or(Types::FRACTION),
+            "string" => Types::STRING,
+            "array" => Types::ARRAY,
+            "object" => Types::OBJECT,
+            _ => Types::ALL,
+        }
+    }
+
+    fn any<'v>(values: impl IntoIterator<Item = &'v Value>, of: impl Fn(&Value) -> Types) -> Types {
+        let values = values.into_iter();
+        values.fold(Types::NONE, |types, value| types.or(of(value)))
+    }
+
+    pub(super) fn or(self, other: Types) -> Types {
+        Types(self.0 | other.0)
+    }
+
+    fn and(self, other: Types) -> Types {
+        Types(self.0 & other.0)
+    }
+
+    /// Whether one of `other` is among them.
+    pub(super) fn take(self, other: Types) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether none but those of `other` are among them.
+    pub(super) fn only(self, other: Types) -> bool {
+        self.0 & !other.0 == 0
+    }
+}
+
+/// What holds at one place.
+#[derive(Debug, Default)]
+pub(super) struct Place<'s> {
+    /// Each of these.
+    all: Vec<&'s Map<String, Value>>,
+    /// Of each of these groups one at least.
+    groups: Vec<Vec<Place<'s>>>,
+    /// Nothing may be there.
+    is_closed: bool,
+}
+
+impl<'s> Place<'s> {
+    /// Whether anything may be there, for all that is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.all.is_empty() && self.groups.is_empty() && !self.is_closed
+    }
+
+    pub(super) fn types(&self) -> Types {
+        if self.is_closed {
+            return Types::NONE;
+        }
+        let own = self.all.iter().map(|schema| own_types(schema));
+        let groups = self.groups.iter().map(|group| {
+            let each = group.iter().map(Place::types);
+            each.fold(Types::NONE, Types::or)
+        });
+        own.chain(groups).fold(Types::ALL, Types::and)
+    }
+
+    /// Drops the alternatives that an object cannot fit, whatever is repaired in it.
+    pub(super) fn narrow(&mut self, object: &Node) {
+        for group in &mut self.groups {
+            group.retain_mut(|alternative| {
+                alternative.narrow(object);
+                alternative.may_hold(object)
+            });
+        }
+    }
+
+    fn may_hold(&self, object: &Node) -> bool {
+        self.types().take(Types::OBJECT)
+            && self.groups.iter().all(|group| !group.is_empty())
+            && self.all.iter().all(|schema| may_hold(schema, object))
+    }
+
+    /// Whether a member may be left out, and is one that the schema knows.
+    pub(super) fn is_optional(&self, name: &str) -> bool {
+        self.knows(name) && !self.requires(name)
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        let mut all = self.all.iter();
+        let has = |schema: &Map<_, _>| properties(schema).is_some_and(|has| has.contains_key(name));
+        all.any(|schema| has(schema)) || self.groups.iter().flatten().any(|one| one.knows(name))
+    }
+
+    fn requires(&self, name: &str) -> bool {
+        let mut all = self.all.iter();
+        all.any(|schema| required(schema).any(|required| required == name))
+            || self.groups.iter().flatten().any(|one| one.requires(name))
+    }
+}
+
+fn own_types(schema: &Map<String, Value>) -> Types {
+    let mut types = match schema.get("type") {
+        Some(Value::String(name)) => Types::named(name),
+        Some(Value::Array(names)) => {
+            Types::any(names, |name| name.as_str().map_or(Types::ALL, Types::named))
+        }
+        _ => Types::ALL,
+    };
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        types = types.and(Types::any(values, Types::of));
+    }
+    match schema.get("const") {
+        Some(value) => types.and(Types::of(value)),
+        None => types,
+    }
+}
+
+fn properties(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    schema.get("properties")?.as_object()
+}
+
+fn required(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let names = schema.get("required").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// What tells the variants of a tagged union apart: their names, and texts that are given.
+fn may_hold(schema: &Map<String, Value>, object: &Node) -> bool {
+    let Kind::Object(members) = &object.kind else {
+        return true;
+    };
+    let has = |name: &str| members.iter().any(|member| member.name == name);
+    let known = properties(schema);
+    let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false))
+        && !schema.contains_key("patternProperties");
+    required(schema).all(has)
+        && members.iter().all(
+            |member| match known.and_then(|known| known.get(&member.name)) {
+                Some(property) => !is_another_text(property, &member.value),
+                None => !is_closed,
+            },
+        )
+}
+
+/// Whether a text is none of the texts that a property may be.
+fn is_another_text(property: &Value, value: &Node) -> bool {
+    let one = property.get("const").map(std::slice::from_ref);
+    let choices = property.get("enum").and_then(Value::as_array);
+    let Some(choices) = one.or(choices.map(Vec::as_slice)) else {
+        return false;
+    };
+    matches!(value.kind, Kind::String)
+        && choices.iter().all(Value::is_string)
+        && serde_json::from_str::<Value>(value.text).is_ok_and(|text| !choices.contains(&text))
+}
+
+/// Finds what holds where, in a bounded number of steps.
+pub(super) struct Places<'s> {
+    root: &'s Value,
+    draft: Draft,
+    anchors: HashMap<&'s str, &'s Value>,
+    steps: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Draft {
+    V4,
+    V6,
+    V7,
+    V2019,
+    V2020,
+}
+
+impl Draft {
+    fn of(root: &Value) -> Draft {
+        let named = root
+            .get("$schema")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let drafts = [
+            ("draft-04", Draft::V4),
+            ("draft-06", Draft::V6),
+            ("draft-07", Draft::V7),
+            ("2019-09", Draft::V2019),
+        ];
+        let mut drafts = drafts.into_iter();
+        let found = drafts.find(|(name, _)| named.contains(name));
+        found.map_or(Draft::V2020, |(_, draft)| draft)
+    }
+}
+
+impl<'s> Places<'s> {
+    pub(super) fn new(root: &'s Value, steps: usize) -> Self {
+        Places {
+            root,
+            draft: Draft::of(root),
+            anchors: HashMap::new(),
+            steps,
+        }
+    }
+
+    /// Takes a step; whether there was one left.
+    pub(super) fn step(&mut self) -> bool {
+        let is_left = self.steps > 0;
+        self.steps = self.steps.saturating_sub(1);
+        is_left
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.steps == 0
+    }
+
+    pub(super) fn root(&mut self) -> Place<'s> {
+        self.of(self.root)
+    }
+
+    fn of(&mut self, schema: &'s Value) -> Place<'s> {
+        let mut place = Place::default();
+        self.add(&mut place, schema, &mut Vec::new());
+        place
+    }
+
+    /// Adds a schema to those that hold at a place; `open` are those that led to it.
+    fn add(&mut self, place: &mut Place<'s>, schema: &'s Value, open: &mut Vec<*const Value>) {
+        if !self.step() || open.contains(&std::ptr::from_ref(schema)) {
+            return;
+        }
+        let members = match schema {
+            Value::Object(members) => members,
+            Value::Bool(may_be) => {
+                place.is_closed |= !may_be;
+                return;
+            }
+            _ => return,
+        };
+        open.push(schema);
+        let reference = members.get("$ref").and_then(Value::as_str);
+        if let Some(target) = reference.and_then(|name| resolve(self.root, &self.anchors, name)) {
+            self.add(place, target, open);
+        }
+        // Up to draft 7 nothing beside a `$ref` counts.
+        if reference.is_none() || self.draft >= Draft::V2019 {
+            // Draft 4 knows no `const`.
+            if self.draft > Draft::V4 || !members.contains_key("const") {
+                place.all.push(members);
+            }
+            for part in list(members, "allOf") {
+                self.add(place, part, open);
+            }
+            for key in ["anyOf", "oneOf"] {
+                if members.contains_key(key) {
+                    let alternatives = list(members, key);
+                    self.add_group(place, alternatives.map(Some), open);
+                }
+            }
+            if self.draft >= Draft::V7 && members.contains_key("if") {
+                let branches = ["then", "else"].map(|branch| members.get(branch));
+                self.add_group(place, branches.into_iter(), open);
+            }
+        }
+        open.pop();
+    }
+
+    /// Adds schemas of which one holds; `None` is one that takes everything.
+    fn add_group(
+        &mut self,
+        place: &mut Place<'s>,
+        schemas: impl Iterator<Item = Option<&'s Value>>,
+        open: &mut Vec<*const Value>,
+    ) {
+        let mut group = Vec::new();
+        for schema in schemas {
+            let mut alternative = Place::default();
+            if let Some(schema) = schema {
+                self.add(&mut alternative, schema, open);
+            }
+            group.push(alternative);
+        }
+        if !group.iter().any(Place::is_open) {
+            place.groups.push(group);
+        }
+    }
+
+    /// What holds for a member of an object.
+    pub(super) fn member(&mut self, place: &Place<'s>, name: &str) -> Place<'s> {
+        self.inside(place, &mut |places, schema, within| {
+            let property = properties(schema).and_then(|known| known.get(name));
+            let patterns = schema.get("patternProperties").and_then(Value::as_object);
+            let mut is_known = property.is_some();
+            let mut parts: Vec<&Value> = property.into_iter().collect();
+            for (pattern, part) in patterns.into_iter().flatten() {
+                match places.step().then(|| matches(pattern, name)).flatten() {
+                    Some(true) => parts.push(part),
+                    Some(false) => continue,
+                    None => {}
+                }
+                is_known = true;
+            }
+            if !is_known {
+                parts.extend(schema.get("additionalProperties"));
+            }
+            for part in parts {
+                places.add(within, part, &mut Vec::new());
+            }
+        })
+    }
+
+    /// What holds for an item of an array.
+    pub(super) fn item(&mut self, place: &Place<'s>, number: usize) -> Place<'s> {
+        self.inside(place, &mut |places, schema, within| {
+            let (first, others) = match schema.get("items") {
+                Some(Value::Array(first)) => (Some(first), schema.get("additionalItems")),
+                items => {
+                    let first = schema.get("prefixItems").and_then(Value::as_array);
+                    (first.filter(|_| places.draft == Draft::V2020), items)
+                }
+            };
+            let part = match first.and_then(|first| first.get(number)) {
+                Some(part) => Some(part),
+                None => others,
+            };
+            if let Some(part) = part {
+                places.add(within, part, &mut Vec::new());
+            }
+        })
+    }
+
+    fn inside(
+        &mut self,
+        place: &Place<'s>,
+        add: &mut impl FnMut(&mut Self, &'s Map<String, Value>, &mut Place<'s>),
+    ) -> Place<'s> {
+        let mut within = Place::default();
+        for schema in &place.all {
+            add(self, schema, &mut within);
+        }
+        for group in &place.groups {
+            if !self.step() {
+                break;
+            }
+            let group: Vec<Place> = group.iter().map(|one| self.inside(one, add)).collect();
+            if !group.iter().any(Place::is_open) {
+                within.groups.push(group);
+            }
+        }
+        within
+    }
+}
+
+fn list<'s>(schema: &'s Map<String, Value>, key: &str) -> impl Iterator<Item = &'s Value> {
+    let parts = schema.get(key).and_then(Value::as_array);
+    parts.into_iter().flatten()
+}
+
+/// Whether a name fits a pattern, as the validator reads it; `None` if it cannot be told.
+fn matches(pattern: &str, name: &str) -> Option<bool> {
+    let schema = serde_json::json!({ "pattern": pattern });
+    let validator = jsonschema::options().offline().build(&schema).ok()?;
+    Some(validator.is_valid(&Value::String(name.to_owned())))
+}

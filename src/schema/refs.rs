@@ -1,0 +1,25 @@
+//! What a `$ref` refers to, within its own schema.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+/// The part of `root` that `reference` names: the whole, a JSON Pointer, or one of `anchors`.
+pub(super) fn resolve<'s>(
+    root: &'s Value,
+    anchors: &HashMap<&'s str, &'s Value>,
+    reference: &str,
+) -> Option<&'s Value> {
+    let fragment = reference.strip_prefix('#').or_else(|| {
+        let id = root.get("$id")?.as_str()?;
+        reference.strip_prefix(id)?.strip_prefix('#')
+    });
+    match fragment? {
+        "" => Some(root),
+        pointer if pointer.starts_with('/') => {
+            let decoded = percent_encoding::percent_decode_str(pointer).decode_utf8_lossy();
+            root.pointer(&decoded)
+        }
+        anchor => anchors.get(anchor).copied(),
+    }
+}

@@ -1,0 +1,179 @@
+//! JSON text as a tree that knows where each value is written: a repair replaces what is wrong and
+//! leaves every other byte as it is.
+
+use std::ops::Range;
+
+/// A value in a text that is valid JSON.
+#[derive(Debug)]
+pub(super) struct Node<'t> {
+    pub(super) text: &'t str,
+    pub(super) span: Range<usize>,
+    pub(super) kind: Kind<'t>,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind<'t> {
+    Null,
+    Bool,
+    Number,
+    String,
+    Array(Vec<Node<'t>>),
+    Object(Vec<Member<'t>>),
+}
+
+/// A member of an object; `at` is where its name begins.
+#[derive(Debug)]
+pub(super) struct Member<'t> {
+    pub(super) name: String,
+    pub(super) at: usize,
+    pub(super) value: Node<'t>,
+}
+
+impl Node<'_> {
+    /// Reads a document that serde_json has accepted, which bounds how deep it nests; `None` for
+    /// anything else.
+    pub(super) fn read(text: &str) -> Option<Node<'_>> {
+        let mut reader = Reader { text, at: 0 };
+        reader.blanks();
+        reader.value()
+    }
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn blanks(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// Passes `byte` and the blanks after it, if it comes next.
+    fn pass(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        if is_next {
+            self.at += 1;
+            self.blanks();
+        }
+        is_next
+    }
+
+    /// A value, and the blanks after it.
+    fn value(&mut self) -> Option<Node<'t>> {
+        let begin = self.at;
+        let kind = match self.peek()? {
+            b'{' => self.members()?,
+            b'[' => self.items()?,
+            b'"' => {
+                self.string()?;
+                Kind::String
+            }
+            first => {
+                let rest = &self.text.as_bytes()[begin..];
+                let ends =
+                    |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+                self.at += rest.iter().position(ends).unwrap_or(rest.len());
+                match first {
+                    b'n' => Kind::Null,
+                    b't' | b'f' => Kind::Bool,
+                    _ => Kind::Number,
+                }
+            }
+        };
+        let span = begin..self.at;
+        self.blanks();
+        Some(Node {
+            text: self.text.get(span.clone())?,
+            span,
+            kind,
+        })
+    }
+
+    /// The text of a string, its quotes included.
+    fn string(&mut self) -> Option<&'t str> {
+        let begin = self.at;
+        let bytes = self.text.as_bytes();
+        self.at += 1;
+        loop {
+            match bytes.get(self.at)? {
+                b'\\' => self.at += 2,
+                b'"' => break,
+                _ => self.at += 1,
+            }
+        }
+        self.at += 1;
+        self.text.get(begin..self.at)
+    }
+
+    fn items(&mut self) -> Option<Kind<'t>> {
+        let mut items = Vec::new();
+        self.pass(b'[');
+        while self.peek()? != b']' {
+            items.push(self.value()?);
+            self.pass(b',');
+        }
+        self.at += 1;
+        Some(Kind::Array(items))
+    }
+
+    fn members(&mut self) -> Option<Kind<'t>> {
+        let mut members = Vec::new();
+        self.pass(b'{');
+        while self.peek()? != b'}' {
+            let at = self.at;
+            let name = serde_json::from_str(self.string()?).ok()?;
+            self.blanks();
+            self.pass(b':');
+            let value = self.value()?;
+            self.pass(b',');
+            members.push(Member { name, at, value });
+        }
+        self.at += 1;
+        Some(Kind::Object(members))
+    }
+}
+
+/// A piece of a text, and what comes in its place.
+pub(super) struct Edit {
+    pub(super) span: Range<usize>,
+    pub(super) with: String,
+}
+
+/// The text with its edits made; they are in order and do not overlap.
+pub(super) fn edited(text: &str, edits: &[Edit]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for edit in edits {
+        out.push_str(&text[done..edit.span.start]);
+        out.push_str(&edit.with);
+        done = edit.span.end;
+    }
+    out.push_str(&text[done..]);
+    out
+}
+
+/// The edits that take members out of an object, each with the comma that goes with it.
+pub(super) fn without(members: &[Member], is_dropped: &[bool], edits: &mut Vec<Edit>) {
+    let last_kept = is_dropped.iter().rposition(|is_dropped| !is_dropped);
+    for (number, member) in members.iter().enumerate() {
+        if !is_dropped[number] {
+            continue;
+        }
+        let span = match (number, last_kept) {
+            (_, Some(last)) if last > number => member.at..members[number + 1].at,
+            (0, _) => member.at..member.value.span.end,
+            _ => members[number - 1].value.span.end..member.value.span.end,
+        };
+        edits.push(Edit {
+            span,
+            with: String::new(),
+        });
+    }
+}
