@@ -1,6 +1,10 @@
-//! `filesystem`: what can be done under a grant, and in [`grants`] that nothing can be done beyond it.
+//! `filesystem`: what can be done under a grant, in [`grants`] that nothing can be done beyond it, and in [`whole`] that
+//! nothing is done by halves.
 
 mod grants;
+#[cfg(target_os = "linux")]
+mod system;
+mod whole;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -88,9 +88,14 @@ fn replace(text: &str, args: &Edit) -> Result<(String, Vec<usize>), Error> {
     if args.old == args.new {
         return Err(Error::invalid_arguments("`old` and `new` are the same"));
     }
+    let (mut line, mut counted) = (1, 0);
     let lines: Vec<usize> = text
         .match_indices(&args.old)
-        .map(|(at, _)| text[..at].matches('\n').count() + 1)
+        .map(|(at, _)| {
+            line += text[counted..at].matches('\n').count();
+            counted = at;
+            line
+        })
         .collect();
     match lines.len() {
         0 => Err(Error::invalid_arguments(not_found(text, &args.old))),

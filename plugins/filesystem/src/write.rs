@@ -78,8 +78,8 @@ fn new(target: &str, content: &str) -> io::Result<Temporary> {
 }
 
 fn append(target: &str, content: &str) -> io::Result<()> {
-    let mut new = Temporary::beside(target)?;
     let before = state(target)?;
+    let mut new = Temporary::beside(target)?;
     io::copy(&mut File::open(target)?, &mut new.file)?;
     new.file.write_all(content.as_bytes())?;
     if state(target)? != before {
