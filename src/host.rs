@@ -21,7 +21,7 @@ use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError};
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
-use crate::plugin::{Payload, Plugin, Served, Turn};
+use crate::plugin::{LeftOut, Payload, Pin, Plugin, Served, Turn};
 use crate::registry::Registry;
 use crate::sandbox::Journal;
 use crate::tool::{LogLine, Output, Tool, ToolCall, ToolResult, Usage};
@@ -106,6 +106,20 @@ impl ToolHost {
     pub fn servers(&self) -> impl Iterator<Item = &McpConfig> {
         let plugins = self.shared.registry.plugins.iter();
         plugins.filter_map(|plugin| plugin.server())
+    }
+
+    /// What is to be said of tools of MCP servers, beside what is offered: those that are left out, and why.
+    pub fn left_out(&self) -> impl Iterator<Item = (&McpConfig, LeftOut)> {
+        let plugins = self.shared.registry.plugins.iter();
+        let servers = plugins.filter_map(|plugin| Some((plugin.server()?, plugin.left_out())));
+        servers.flat_map(|(server, left_out)| left_out.into_iter().map(move |it| (server, it)))
+    }
+
+    /// What the tools of MCP servers say of themselves.
+    pub fn pins(&self) -> impl Iterator<Item = (&McpConfig, Pin)> {
+        let plugins = self.shared.registry.plugins.iter();
+        let servers = plugins.filter_map(|plugin| Some((plugin.server()?, plugin.pins())));
+        servers.flat_map(|(server, pins)| pins.into_iter().map(move |it| (server, it)))
     }
 
     /// What each plugin imports, in the order of [`plugins`](ToolHost::plugins), and which

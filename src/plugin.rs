@@ -34,6 +34,7 @@ use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::Schema;
 use crate::tool::{Tool, ToolCall};
 use crate::watch::CallContext;
+pub use backend::{LeftOut, Pin};
 #[cfg(feature = "mcp")]
 pub(crate) use backend::Server;
 use backend::{Backend, Component};
@@ -66,6 +67,7 @@ pub(crate) struct Turn<'t> {
     pub(crate) journal: Journal,
 }
 
+#[derive(Clone)]
 pub(crate) struct PluginTool {
     /// As the model sees it.
     pub(crate) tool: Tool,
@@ -352,6 +354,22 @@ impl Plugin {
         }
     }
 
+    /// What is to be said of tools of its server, beside what is offered.
+    pub(crate) fn left_out(&self) -> Vec<LeftOut> {
+        match &self.backend {
+            Backend::Component(_) => Vec::new(),
+            Backend::Server(server) => server.left_out(),
+        }
+    }
+
+    /// What its server's tools say of themselves.
+    pub(crate) fn pins(&self) -> Vec<Pin> {
+        match &self.backend {
+            Backend::Component(_) => Vec::new(),
+            Backend::Server(server) => server.pins(),
+        }
+    }
+
     /// The SHA-256 digest of its file.
     pub(crate) fn sha256(&self) -> Option<&str> {
         Some(&self.component()?.sha256)
@@ -399,7 +417,7 @@ impl Plugin {
                 };
                 component.call(request, tool, limits, turn).await
             }
-            Backend::Server(server) => server.call(tool, arguments, turn).await,
+            Backend::Server(server) => server.call(tool, call, arguments, turn).await,
         }
     }
 }

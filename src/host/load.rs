@@ -133,12 +133,13 @@ impl Loader {
         // They are no work of ours: all at once.
         for (index, server) in mcp.into_iter().enumerate() {
             let (file, progress) = (file.clone(), self.progress.clone());
+            let memory = self.cache.folder("mcp");
             loads.spawn(async move {
                 let name = server.name.clone();
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
-                let loaded = load_server(server, &file).await;
+                let loaded = load_server(server, &file, memory.as_deref()).await;
                 progress(LoadEvent::Done { plugin: name });
                 (first_server + index, loaded)
             });
@@ -239,12 +240,20 @@ fn check_caps(
 }
 
 #[cfg(feature = "mcp")]
-async fn load_server(server: McpConfig, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
-    crate::remote::load(server, manifest).await
+async fn load_server(
+    server: McpConfig,
+    manifest: &Path,
+    memory: Option<&Path>,
+) -> Result<Plugin, Vec<Diagnostic>> {
+    crate::remote::load(server, manifest, memory).await
 }
 
 #[cfg(not(feature = "mcp"))]
-async fn load_server(server: McpConfig, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+async fn load_server(
+    server: McpConfig,
+    manifest: &Path,
+    _: Option<&Path>,
+) -> Result<Plugin, Vec<Diagnostic>> {
     let message = format!(
         "`mcp.{}`: this toolhost was built without `mcp`",
         server.name

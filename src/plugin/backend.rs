@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::manifest::McpConfig;
 use crate::permissions::Secret;
 use crate::sandbox::{Grants, Sandbox};
+use crate::tool::ToolCall;
 
 pub(super) enum Backend {
     Component(Box<Component>),
@@ -34,6 +35,36 @@ pub(crate) struct Component {
     pub(super) grants: Arc<Grants>,
 }
 
+/// A tool that an MCP server lists, and that is not offered, or not all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name, as the server has it.
+    pub tool: String,
+    /// What becomes of it and why, as the end of a sentence that begins with its name.
+    pub why: String,
+}
+
+/// What a tool of an MCP server says of itself, to be pinned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pin {
+    /// Its name, as the server has it.
+    pub tool: String,
+    /// As the manifest has it: `sha256:` and the digest of the text.
+    pub digest: String,
+    /// Its names, description, schemas and annotations, the members in order.
+    pub text: serde_json::Value,
+}
+
+impl LeftOut {
+    #[cfg(feature = "mcp")]
+    pub(crate) fn new(tool: &str, why: impl Into<String>) -> Self {
+        LeftOut {
+            tool: tool.chars().take(200).collect(),
+            why: why.into(),
+        }
+    }
+}
+
 /// An MCP server, which is in no sandbox.
 pub(crate) trait Server: Send + Sync {
     /// What the manifest says of it.
@@ -42,11 +73,18 @@ pub(crate) trait Server: Send + Sync {
     /// The secrets of its manifest.
     fn secrets(&self) -> Vec<&Secret>;
 
+    /// What is to be said of its tools, beside what is offered.
+    fn left_out(&self) -> Vec<LeftOut>;
+
+    /// What its tools say of themselves.
+    fn pins(&self) -> Vec<Pin>;
+
     /// Serves one call, whose arguments are as the tool asks for them. Whatever the server does, it
     /// ends at its deadline.
     fn call<'c>(
         &'c self,
         tool: &'c PluginTool,
+        call: &'c ToolCall,
         arguments: String,
         turn: Turn<'c>,
     ) -> BoxFuture<'c, Served>;

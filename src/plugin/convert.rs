@@ -32,6 +32,7 @@ pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<Plugin
             idempotent: tool.annotations.idempotent,
             open_world: tool.annotations.open_world,
         },
+        meta: None,
         plugin: plugin.to_owned(),
         sandboxed: true,
     };
@@ -81,6 +82,7 @@ pub(crate) fn checked_output(
     Ok(Output {
         content,
         structured,
+        meta: None,
     })
 }
 
