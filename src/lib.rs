@@ -78,6 +78,7 @@ pub use host::{
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
+pub use plugin::{LeftOut, Pin};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
 pub use tool::{Content, Output, Tool, ToolCall, ToolResult, Usage};
