@@ -1,5 +1,6 @@
 //! A recorded batch through the library, from the response's text to the text of its tool messages,
-//! beside the same through Python's `asyncio.gather` over plain in-process functions; and the memory of a long batch beside that of a short one, in one run:
+//! beside the same through Python's `asyncio.gather` over plain in-process functions; what keeping order costs
+//! calls that change nothing; and the memory of a long batch beside that of a short one, in one run:
 //! `cargo bench --bench batch`.
 
 mod common;
@@ -8,8 +9,10 @@ use std::hint::black_box;
 use std::process::Command;
 use std::time::Instant;
 
-use common::{echo, echo_host, median};
+use common::{echo, echo_host, echo_manifest, load, median};
 use futures_util::StreamExt;
+use toolhost::manifest::Order;
+use toolhost::permissions::{Access, FileGrant};
 use toolhost::wire;
 
 const ROUNDS: usize = 15;
@@ -53,6 +56,8 @@ fn main() {
         "a recorded batch of 100 calls: toolhost {ours:.0} calls/s, asyncio.gather {theirs:.0} calls/s, ratio {:.2}",
         ours / theirs
     );
+    let ratio = order();
+    println!("a batch of calls that read a folder: kept in order to without, ratio {ratio:.3}");
     let [short, long] = [1_000, 100_000].map(memory);
     println!(
         "resident memory after a batch: 1,000 calls {:.1} MiB, 100,000 calls {:.1} MiB, ratio {:.2}",
@@ -99,6 +104,40 @@ fn library(response: &str) -> f64 {
             rates.push(count as f64 / start.elapsed().as_secs_f64());
         }
         median(&mut rates)
+    })
+}
+
+/// Time of a batch whose calls may read what others may write, to that of the same calls out of order:
+/// the median of ratios of rounds that take turns.
+fn order() -> f64 {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut hosts = Vec::new();
+        for order in [Order::Auto, Order::Parallel] {
+            let mut manifest = echo_manifest(16);
+            let plugin = &mut manifest.plugins[0];
+            plugin.order = order;
+            plugin.permissions.files.push(FileGrant {
+                host: folder.path().to_owned(),
+                guest: "/w".to_owned(),
+                access: Access::ReadWrite,
+            });
+            hosts.push(load(manifest).await);
+        }
+        let mut ratios = Vec::new();
+        for _ in 0..4 * ROUNDS {
+            let mut times = Vec::new();
+            for host in &hosts {
+                let start = Instant::now();
+                for _ in 0..20 {
+                    let results = host.run_all((0..100).map(|_| echo())).await;
+                    assert!(results.iter().all(|result| result.outcome.is_ok()));
+                }
+                times.push(start.elapsed().as_secs_f64());
+            }
+            ratios.push(times[0] / times[1]);
+        }
+        median(&mut ratios)
     })
 }
 

@@ -59,7 +59,9 @@ mod host;
 #[cfg(any(feature = "agent", feature = "mcp"))]
 mod http_client;
 mod mask;
+mod order;
 mod plugin;
+mod provider;
 mod registry;
 #[cfg(feature = "mcp")]
 mod remote;
@@ -72,13 +74,11 @@ mod watch;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-pub use host::{
-    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, Provider, ToolHost,
-};
+pub use host::{Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, ToolHost};
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
-pub use plugin::{LeftOut, Pin};
+pub use provider::{LeftOut, Pin, Provider};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
 pub use tool::{Content, Output, Tool, ToolCall, ToolResult, Usage};

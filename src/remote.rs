@@ -24,7 +24,7 @@ mod task;
 mod watchdog;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -34,13 +34,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{CallError, Diagnostic};
 use crate::limits::{ByteSize, Limits, seconds};
-use crate::manifest::{McpConfig, PluginConfig};
+use crate::manifest::{McpConfig, Order};
 use crate::permissions::Secret;
-use crate::plugin::{
-    End, LeftOut, Meter, Pin, Plugin, PluginTool, Served, Turn, stopped, until,
+use crate::provider::{
+    End, LeftOut, Meter, Pin, ProvidedTool, Provider, Served, ToolProvider, Turn, stopped, until,
 };
 use crate::sandbox::Journal;
-use crate::tool::{LogSource, Output, ToolCall};
+use crate::tool::{LogSource, Output, Tool, ToolCall};
 use answer::failed;
 use connection::Connection;
 use listing::Offered;
@@ -72,7 +72,9 @@ struct Shared {
     manifest: PathBuf,
     state: Arc<Mutex<State>>,
     /// Its tools, as it last listed them.
-    offered: watch::Sender<Arc<Offered>>,
+    offered: RwLock<Arc<Offered>>,
+    /// Counts the changes of them.
+    changes: watch::Sender<u64>,
     /// It has other tools.
     changed: Arc<Notify>,
 }
@@ -97,7 +99,7 @@ pub(crate) async fn load(
     config: McpConfig,
     manifest: &Path,
     memory: Option<&Path>,
-) -> Result<Plugin, Vec<Diagnostic>> {
+) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
     let settings = Arc::new(Settings::new(config, manifest, memory)?);
     let config = &settings.config;
     let failed = |mut why: String| {
@@ -113,20 +115,6 @@ pub(crate) async fn load(
     if !problems.is_empty() {
         return Err(problems);
     }
-    let tools = offered.tools.iter().map(|tool| tool.tool.clone()).collect();
-    // What a plugin has; the rest of it does not concern a server.
-    let as_plugin = PluginConfig {
-        name: config.name.clone(),
-        at: config.at,
-        limits: Limits {
-            // It is its own process that needs it.
-            memory: ByteSize::b(0),
-            ..config.limits.clone()
-        },
-        max_concurrency: config.max_concurrency,
-        prefix: config.prefix.clone(),
-        ..PluginConfig::default()
-    };
     let closing = CancellationToken::new();
     let shared = Arc::new(Shared {
         manifest: manifest.to_owned(),
@@ -136,22 +124,62 @@ pub(crate) async fn load(
             failures: 0,
             error: None,
         })),
-        offered: watch::Sender::new(Arc::new(offered)),
+        offered: RwLock::new(Arc::new(offered)),
+        changes: watch::Sender::new(0),
         changed: changed.clone(),
         settings,
     });
     tokio::spawn(follow(Arc::downgrade(&shared), changed, closing.clone()));
-    let server = Server {
+    Ok(Arc::new(Server {
         shared,
         _closing: closing.clone().drop_guard(),
         closing,
-    };
-    Ok(Plugin::of_server(as_plugin, Box::new(server), tools))
+    }))
 }
 
-impl crate::plugin::Server for Server {
-    fn config(&self) -> &McpConfig {
-        &self.shared.settings.config
+impl ToolProvider for Server {
+    fn name(&self) -> &str {
+        &self.shared.settings.config.name
+    }
+
+    fn title(&self) -> String {
+        format!("MCP server `{}`", self.name())
+    }
+
+    fn provenance(&self) -> Provider<'_> {
+        Provider::Server(&self.shared.settings.config)
+    }
+
+    fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
+        let offered = self.shared.offered();
+        offered.tools.iter().map(|it| it.tool.clone()).collect()
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.shared.changes.subscribe())
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.shared.settings.config.limits
+    }
+
+    /// It is its own process that needs it.
+    fn memory(&self) -> ByteSize {
+        ByteSize::b(0)
+    }
+
+    fn max_concurrency(&self) -> Option<usize> {
+        self.shared.settings.config.max_concurrency
+    }
+
+    fn order(&self) -> Order {
+        self.shared.settings.config.order
+    }
+
+    /// What it says itself: most servers mark nothing, and most of their tools change nothing.
+    fn may_change(&self, tool: &Tool) -> bool {
+        let hints = tool.annotations;
+        hints.read_only == Some(false) || hints.destructive == Some(true)
     }
 
     fn secrets(&self) -> Vec<&Secret> {
@@ -160,17 +188,17 @@ impl crate::plugin::Server for Server {
     }
 
     fn left_out(&self) -> Vec<LeftOut> {
-        self.shared.offered.borrow().left_out.clone()
+        self.shared.offered().left_out.clone()
     }
 
     fn pins(&self) -> Vec<Pin> {
-        let offered = self.shared.offered.borrow();
+        let offered = self.shared.offered();
         offered.tools.iter().map(|tool| tool.pin.clone()).collect()
     }
 
     fn call<'c>(
         &'c self,
-        tool: &'c PluginTool,
+        tool: &'c ProvidedTool,
         call: &'c ToolCall,
         arguments: String,
         turn: Turn<'c>,
@@ -182,7 +210,7 @@ impl crate::plugin::Server for Server {
 impl Server {
     async fn serve(
         &self,
-        tool: &PluginTool,
+        tool: &ProvidedTool,
         call: &ToolCall,
         arguments: String,
         turn: Turn<'_>,
@@ -208,7 +236,7 @@ impl Server {
 
     async fn ask(
         &self,
-        tool: &PluginTool,
+        tool: &ProvidedTool,
         call: &ToolCall,
         arguments: &str,
         journal: &Journal,
@@ -283,13 +311,18 @@ impl Server {
 }
 
 impl Shared {
+    fn offered(&self) -> Arc<Offered> {
+        let offered = self.offered.read();
+        offered.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether a tool is still the one that was offered, and whether it has to be run as a task.
     ///
     /// # Errors
     ///
     /// It is not.
-    fn is_offered(&self, tool: &PluginTool) -> Result<bool, CallError> {
-        let offered = self.offered.borrow();
+    fn is_offered(&self, tool: &ProvidedTool) -> Result<bool, CallError> {
+        let offered = self.offered();
         let mut tools = offered.tools.iter();
         match tools.find(|it| it.tool.own_name == tool.own_name) {
             Some(found) => Ok(found.as_task),
@@ -312,7 +345,12 @@ impl Shared {
             self.settings.mask.text(&mut problem);
             tracing::warn!("{problem}");
         }
-        self.offered.send_replace(Arc::new(offered));
+        if !self.offered().is_like(&offered) {
+            let mut current = self.offered.write().unwrap_or_else(PoisonError::into_inner);
+            *current = Arc::new(offered);
+            drop(current);
+            self.changes.send_modify(|count| *count += 1);
+        }
         Ok(())
     }
 }

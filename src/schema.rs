@@ -19,7 +19,7 @@ const MAX_MESSAGE: usize = 400;
 /// A schema's text may be no longer: each tool's is held in memory and shown to the model.
 const MAX_SCHEMA: usize = 256 << 10;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Schema {
     validator: Validator,
     cost: Cost,

@@ -18,6 +18,8 @@ mod command;
 mod faults;
 #[path = "agent/loops.rs"]
 mod loops;
+#[path = "agent/order.rs"]
+mod order;
 #[path = "agent/peer.rs"]
 mod peer;
 #[path = "agent/requests.rs"]

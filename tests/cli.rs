@@ -561,7 +561,7 @@ fn an_interrupt_of_a_stream_leaves_what_completed_and_exits_130() {
 #[test]
 fn an_interrupt_prints_what_completed_and_exits_130() {
     let manifest = format!(
-        "{}{}[plugin.misbehave.permissions]\nfiles = [{{ host = \"marks\", guest = \"/marks\", access = \"read-write\" }}]\n",
+        "{}{}order = \"parallel\"\n[plugin.misbehave.permissions]\nfiles = [{{ host = \"marks\", guest = \"/marks\", access = \"read-write\" }}]\n",
         listed("echo"),
         listed("misbehave")
     );

@@ -6,11 +6,14 @@ use rmcp::model::{
     CallToolRequestParams, CallToolResponse, InputResponses, JsonObject, RequestId, ServerResult,
 };
 
+use super::arriving::Arrived;
 use super::convert;
 use super::handler::{Context, Session};
 use super::hub::Offer;
 use super::requests::{self, Binding, Caller};
 use crate::error::CallError;
+use crate::host::CallOptions;
+use crate::order::Place;
 use crate::serve::Principal;
 use crate::tool::{ToolCall, ToolResult};
 
@@ -26,12 +29,13 @@ impl Session {
         let arguments = text(request.arguments)?;
         let call = ToolCall::new(context.id.to_string(), request.name, arguments);
         let (state, responses) = (request.request_state, request.input_responses);
+        let place = context.extensions.get().and_then(Arrived::take);
         if caller.is_stateless || state.is_some() || responses.is_some() {
             return self
-                .call_again(&offer, call, state, responses, &caller)
+                .call_again(&offer, call, state, responses, &caller, place)
                 .await;
         }
-        let result = self.call(&offer, call, &caller).await?;
+        let result = self.call(&offer, call, &caller, place).await?;
         Ok(convert::result(result).into())
     }
 
@@ -40,9 +44,13 @@ impl Session {
         offer: &Offer,
         call: ToolCall,
         caller: &Caller<'_>,
+        place: Option<Place>,
     ) -> Result<ToolResult, ErrorData> {
         let (host, logger) = (&offer.host, call.name.clone());
-        let run = |options| async move { host.call_with(call, &options).await }.boxed();
+        let run = |options: CallOptions| {
+            let options = options.placed(place);
+            async move { host.call_with(call, &options).await }.boxed()
+        };
         self.run(&logger, caller, run).await
     }
 
@@ -54,12 +62,13 @@ impl Session {
         state: Option<String>,
         responses: Option<InputResponses>,
         caller: &Caller<'_>,
+        place: Option<Place>,
     ) -> Result<CallToolResponse, ErrorData> {
         let (name, arguments) = (&call.name, &call.arguments);
         let binding = Binding::new(caller.principal, "tools/call", name, arguments);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         call.resumed = resumed.map(Box::new);
-        let result = self.call(offer, call, caller).await?;
+        let result = self.call(offer, call, caller, place).await?;
         match result.outcome {
             Err(CallError::InputRequired(input)) => Ok(self.ask(*input, caller, &binding)?.into()),
             _ => Ok(convert::result(result).into()),
@@ -81,9 +90,10 @@ impl Session {
     ) -> impl Future<Output = Result<ServerResult, ErrorData>> {
         let arguments = text(request.arguments);
         let (id, name) = (context.id.clone(), request.name.into_owned());
+        let place = context.extensions.get().and_then(Arrived::take);
         async move {
             let caller = self.caller(&context);
-            self.answer_call(id, name, arguments?, &caller).await
+            self.answer_call(id, name, arguments?, &caller, place).await
         }
     }
 
@@ -94,11 +104,12 @@ impl Session {
         name: String,
         arguments: String,
         caller: &Caller<'_>,
+        place: Option<Place>,
     ) -> Result<ServerResult, ErrorData> {
         let offer = self.hub.offer();
         check_tool(&offer, caller.principal, &name)?;
         let call = ToolCall::new(id.to_string(), name, arguments);
-        let result = self.call(&offer, call, caller).await?;
+        let result = self.call(&offer, call, caller, place).await?;
         let mut result = ServerResult::CallToolResult(convert::result(result));
         result.strip_result_type_for_legacy_peer();
         result.strip_non_object_output_for_legacy_peer();

@@ -29,8 +29,10 @@ use super::{Server, convert};
 use crate::error::CallError;
 use crate::host::{CallOptions, Canceller};
 use crate::input::InputRequired;
+use crate::order::{self, Place};
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
+use crate::tool::ToolCall;
 
 /// How long a client may go by a list without asking again; it is told of changes before.
 const LIST_TTL_MS: u64 = 60_000;
@@ -77,6 +79,8 @@ struct Client {
     place: OnceLock<OwnedSemaphorePermit>,
     /// Itself, once it has begun its session.
     known: OnceLock<Arc<Known>>,
+    /// Itself, to what keeps calls in order.
+    order: order::Client,
 }
 
 impl Server {
@@ -153,6 +157,12 @@ impl Session {
         level.unwrap_or(LoggingLevel::Info)
     }
 
+    /// The place in order of a call that comes now, where it has to keep one.
+    pub(super) fn place(&self, id: &RequestId, tool: &str) -> Option<Place> {
+        let call = ToolCall::new(id.to_string(), tool, "");
+        self.hub.offer().host.place(&call, self.client.order)
+    }
+
     /// Runs what answers a request: with its notifications on their way, and until it is cancelled or
     /// the server has to stop.
     ///
@@ -164,7 +174,9 @@ impl Session {
         run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
     ) -> Result<T, ErrorData> {
         let _running = self.hub.enter()?;
-        let options = CallOptions::new().cancelled_by(Canceller::of(caller.cancel.clone()));
+        let options = CallOptions::new()
+            .cancelled_by(Canceller::of(caller.cancel.clone()))
+            .of_client(self.client.order);
         let options = match caller.is_stateless {
             true => options.asking(caller.can_ask),
             false => options.answered_by(Arc::new(Asked {

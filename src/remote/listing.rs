@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use rmcp::model as mcp;
 use serde_json::value::RawValue;
@@ -12,8 +13,8 @@ use super::reading::RAW_TOOL;
 use super::settings::Settings;
 use crate::digest::sha256;
 use crate::error::{Diagnostic, similar};
-use crate::plugin::{LeftOut, Pin, PluginTool, is_tool_name};
-use crate::tool::{Annotations, Icon, Tool};
+use crate::provider::{LeftOut, Pin, ProvidedTool};
+use crate::tool::{Annotations, Icon, Tool, is_tool_name};
 
 /// What a tool says of itself, without its schemas, may be no longer, in bytes.
 const MAX_TEXTS: usize = 256 << 10;
@@ -31,8 +32,17 @@ pub(super) struct Offered {
     pub(super) left_out: Vec<LeftOut>,
 }
 
+impl Offered {
+    /// Whether somebody who knows one of them need not look at the other.
+    pub(super) fn is_like(&self, other: &Offered) -> bool {
+        let said = |it: &RemoteTool| (it.pin.clone(), it.tool.tool.clone(), it.as_task);
+        self.left_out == other.left_out
+            && self.tools.iter().map(said).eq(other.tools.iter().map(said))
+    }
+}
+
 pub(super) struct RemoteTool {
-    pub(super) tool: PluginTool,
+    pub(super) tool: Arc<ProvidedTool>,
     /// Its text, for its digest.
     pub(super) pin: Pin,
     /// It has to be run as a task of the protocol of 2025-11-25.
@@ -186,7 +196,7 @@ fn read(
     let as_task = as_task.and_then(Value::as_str) == Some("required");
     let schema = |member: &str| written.get(member).map(|schema| schema.get());
     let (input, output) = (schema("inputSchema").unwrap_or("{}"), schema("outputSchema"));
-    let is_read = |output| PluginTool::new(own_name.clone(), declared.clone(), input, output);
+    let is_read = |output| ProvidedTool::new(own_name.clone(), declared.clone(), input, output);
     let read = is_read(output).or_else(|message| match output {
         // Without it there is only less to be said of what the tool answers.
         Some(_) => is_read(None).inspect(|_| {
@@ -196,7 +206,11 @@ fn read(
         None => Err(message),
     });
     let tool = read.map_err(|message| format!("cannot be checked: {message}"))?;
-    Ok(RemoteTool { tool, pin, as_task })
+    Ok(RemoteTool {
+        tool: Arc::new(tool),
+        pin,
+        as_task,
+    })
 }
 
 fn icons(tool: &Map<String, Value>) -> Vec<Icon> {

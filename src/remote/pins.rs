@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::digest::sha256;
 use crate::manifest::{McpConfig, lock_file};
-use crate::plugin::Pin;
+use crate::provider::Pin;
 
 /// The members of a tool that are pinned: what a model is told, and what is decided by.
 const PINNED: [&str; 6] = [

@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::tap::Running;
 use super::{reading, stdio};
 use crate::error::CallError;
-use crate::plugin::output_limit;
+use crate::provider::output_limit;
 
 /// How long is waited for an answer that does not matter.
 const PATIENCE: Duration = Duration::from_secs(5);
