@@ -10,6 +10,7 @@ mod grants;
 mod inspect;
 mod interrupt;
 mod list;
+mod pin;
 mod progress;
 mod result;
 mod run;
@@ -106,7 +107,7 @@ enum Command {
     /// Show what a plugin imports, exports, offers and would need
     Inspect(inspect::InspectOptions),
     /// Check the manifest and load every plugin, without calling any tool
-    Check,
+    Check(check::CheckOptions),
     /// Make tokens for clients of the server
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -208,7 +209,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Command::Serve(options) => serve::run(options, context).await,
             Command::List(options) => list::run(options, context).await,
             Command::Inspect(options) => inspect::run(options, context).await,
-            Command::Check => check::run(context).await,
+            Command::Check(options) => check::run(options, context).await,
             Command::Token(command) => token::run(&command),
         }
     });

@@ -49,6 +49,25 @@ pub enum CodeCache {
     Off,
 }
 
+impl CodeCache {
+    /// A folder beside it for what else is kept between starts. It need not exist.
+    pub(crate) fn folder(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            CodeCache::Off => None,
+            // wasmtime removes from its own folder what it does not know.
+            CodeCache::User => {
+                let cache = Cache::new(CacheConfig::new()).ok()?;
+                Some(cache.directory().parent()?.join("toolhost").join(name))
+            }
+            CodeCache::Folder(folder) => {
+                let mut beside = folder.file_name()?.to_owned();
+                beside.push(format!("-{name}"));
+                Some(folder.with_file_name(beside))
+            }
+        }
+    }
+}
+
 pub(crate) struct Engine {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) linker: Linker<Sandbox>,

@@ -25,7 +25,7 @@ use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Client, Place};
 use crate::plugin::Plugin;
-use crate::provider::{Payload, Provider, Served, ToolProvider, Turn};
+use crate::provider::{LeftOut, Payload, Pin, Provider, Served, ToolProvider, Turn};
 use crate::registry::{Registered, Registry};
 use crate::sandbox::{Journal, Operations};
 use crate::tool::{LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
@@ -180,6 +180,31 @@ impl ToolHost {
         providers.filter_map(|registered| match registered.provider.provenance() {
             Provider::Server(server) => Some(server),
             _ => None,
+        })
+    }
+
+    /// What is to be said of tools of MCP servers, beside what is offered: those that are left out, and why.
+    pub fn left_out(&self) -> impl Iterator<Item = (&McpConfig, LeftOut)> {
+        self.of_servers(|server| server.left_out())
+    }
+
+    /// What the tools of MCP servers say of themselves.
+    pub fn pins(&self) -> impl Iterator<Item = (&McpConfig, Pin)> {
+        self.of_servers(|server| server.pins())
+    }
+
+    fn of_servers<T>(
+        &self,
+        what: impl Fn(&dyn ToolProvider) -> Vec<T>,
+    ) -> impl Iterator<Item = (&McpConfig, T)> {
+        let providers = self.registry.providers.iter();
+        let servers = providers.filter_map(|registered| match registered.provider.provenance() {
+            Provider::Server(server) => Some((server, &*registered.provider)),
+            _ => None,
+        });
+        servers.flat_map(move |(server, provider)| {
+            let what = what(provider).into_iter();
+            what.map(move |it| (server, it))
         })
     }
 

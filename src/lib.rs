@@ -80,7 +80,7 @@ pub use host::{
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
-pub use provider::Provider;
+pub use provider::{LeftOut, Pin, Provider};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
 pub use tool::{Content, Output, Repair, Tool, ToolCall, ToolResult, Usage};

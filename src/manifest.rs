@@ -32,7 +32,7 @@ pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
 use grants::read_permissions;
 use mcp::read_servers;
-pub use mcp::{McpConfig, McpTransport};
+pub use mcp::{McpConfig, McpProtocol, McpTransport, lock_file};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
 use reader::{Source, Table, expect_string, expect_table, to_json};

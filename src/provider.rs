@@ -78,6 +78,16 @@ pub(crate) trait ToolProvider: Send + Sync {
         None
     }
 
+    /// What is to be said of its tools, beside what is offered.
+    fn left_out(&self) -> Vec<LeftOut> {
+        Vec::new()
+    }
+
+    /// What its tools say of themselves, where that is somebody else's word.
+    fn pins(&self) -> Vec<Pin> {
+        Vec::new()
+    }
+
     /// Serves one call, whose arguments are as the tool asks for them. It ends at its deadline, and soon
     /// after its turn is cancelled.
     fn call<'c>(
@@ -98,6 +108,36 @@ pub enum Provider<'a> {
     Server(&'a McpConfig),
     /// The host itself.
     Host,
+}
+
+/// A tool that an MCP server lists, and that is not offered, or not all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name, as the server has it.
+    pub tool: String,
+    /// What becomes of it and why, as the end of a sentence that begins with its name.
+    pub why: String,
+}
+
+impl LeftOut {
+    #[cfg(feature = "mcp")]
+    pub(crate) fn new(tool: &str, why: impl Into<String>) -> Self {
+        LeftOut {
+            tool: tool.chars().take(200).collect(),
+            why: why.into(),
+        }
+    }
+}
+
+/// What a tool of an MCP server says of itself, to be pinned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pin {
+    /// Its name, as the server has it.
+    pub tool: String,
+    /// As the manifest has it: `sha256:` and the digest of the text.
+    pub digest: String,
+    /// Its names, description, schemas and annotations, the members in order.
+    pub text: serde_json::Value,
 }
 
 /// A tool, as its provider and the host have it.

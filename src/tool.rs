@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::CallError;
 use crate::input::Resumption;
@@ -30,6 +30,9 @@ pub struct Tool {
     pub output_schema: Option<Value>,
     /// Hints for whoever decides whether to call it.
     pub annotations: Annotations,
+    /// MCP's `_meta`: what its server says of it to some clients.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Map<String, Value>>,
     /// The plugin, or the MCP server, that offers it.
     pub plugin: String,
     /// Whether it runs in a sandbox, and may touch only what its plugin is granted. What an MCP server
@@ -91,6 +94,8 @@ pub struct ToolCall {
     /// What came of what the tool asked, when it was called before and failed with
     /// [`CallError::InputRequired`].
     pub resumed: Option<Box<Resumption>>,
+    /// MCP's `_meta`, for a tool of an MCP server. What the protocol itself says there is left out.
+    pub meta: Option<Box<Map<String, Value>>>,
 }
 
 impl ToolCall {
@@ -105,6 +110,7 @@ impl ToolCall {
             name: name.into(),
             arguments: arguments.into(),
             resumed: None,
+            meta: None,
         }
     }
 
@@ -161,22 +167,32 @@ pub struct Output {
     pub content: Vec<Content>,
     /// The same for programs: a JSON document, as the tool wrote it.
     pub structured: Option<Box<serde_json::value::RawValue>>,
+    /// MCP's `_meta`, of a tool of an MCP server: for programs.
+    pub meta: Option<Map<String, Value>>,
 }
+
+/// In [`Output::meta`]: what is wrong with the structured output of an MCP server's tool, which was left out
+/// for it.
+pub const OUTPUT_MISMATCH: &str = "toolhost/output-mismatch";
 
 impl Output {
     /// One text.
     pub fn text(text: impl Into<String>) -> Self {
         Output {
             content: vec![Content::Text(text.into())],
-            structured: None,
+            ..Output::default()
         }
     }
 
-    /// Bytes of content and structured output, as the `max-output` limit counts them.
+    /// Bytes of content, structured output and `_meta`, as the `max-output` limit counts them.
     pub fn len(&self) -> u64 {
         let content: usize = self.content.iter().map(Content::len).sum();
         let structured = self.structured.as_ref().map_or(0, |json| json.get().len());
-        (content + structured) as u64
+        let meta = self
+            .meta
+            .as_ref()
+            .map_or(0, |meta| Value::Object(meta.clone()).to_string().len());
+        (content + structured + meta) as u64
     }
 
     /// Whether it holds nothing at all.

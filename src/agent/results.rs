@@ -39,6 +39,7 @@ pub(super) fn read_result() -> Tool {
             open_world: Some(false),
             ..Annotations::default()
         },
+        meta: None,
         plugin: String::new(),
         sandboxed: true,
     }

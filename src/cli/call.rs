@@ -49,6 +49,7 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
         name: options.tool,
         arguments,
         resumed: None,
+        meta: None,
     };
     let printer = options.result.printer(&manifest);
     let ended = run_one(&host, call, &interrupts).await;

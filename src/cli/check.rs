@@ -4,19 +4,30 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::grants::{denied, granted};
-use super::{ANSWERED, Session, Status, printable};
+use super::{ANSWERED, Session, Status, pin, printable};
 use toolhost::ToolHost;
 use toolhost::manifest::{AgentConfig, AuthConfig, Order, PluginConfig};
 use toolhost::permissions::Access;
 
-pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
-    let manifest = session.read_manifest()?;
+#[derive(clap::Args)]
+pub(super) struct CheckOptions {
+    /// Pin the tools of MCP servers: from now on they are refused if they change
+    #[arg(long)]
+    pin: bool,
+}
+
+pub(super) async fn run(options: CheckOptions, session: Session) -> anyhow::Result<Status> {
+    let mut manifest = session.read_manifest()?;
     let file = manifest.file.clone();
     let own = manifest.own_files();
     let agent = manifest.agent.clone();
     let auth = manifest.serve.auth.clone();
+    let pins = options.pin.then(|| pin::take(&mut manifest));
     let host = session.load_manifest(manifest).await?;
     let mut out = std::io::stdout().lock();
+    if let Some(pins) = pins {
+        pin::write(&mut out, &host, &pins, &file)?;
+    }
     for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
         writeln!(out, "{} ({})", plugin.name, plugin.path.display())?;
         writeln!(out, "  tools: {}", tools_of(&host, &plugin.name))?;
@@ -44,6 +55,10 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
             out,
             "  warning: an MCP server is not sandboxed: it may do whatever its own machine lets it"
         )?;
+        for (_, left_out) in host.left_out().filter(|(of, _)| of.name == server.name) {
+            let (tool, why) = (printable(&left_out.tool), printable(&left_out.why));
+            writeln!(out, "  warning: the tool {tool:?} {why}")?;
+        }
     }
     let prompts: Vec<&str> = host.prompts().map(|prompt| &*prompt.name).collect();
     if !prompts.is_empty() {

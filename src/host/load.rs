@@ -135,12 +135,13 @@ impl Loader {
         // They are no work of ours: all at once.
         for (index, server) in mcp.into_iter().enumerate() {
             let (file, progress) = (file.clone(), self.progress.clone());
+            let memory = self.cache.folder("mcp");
             loads.spawn(async move {
                 let name = server.name.clone();
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
-                let loaded = load_server(server, &file).await;
+                let loaded = load_server(server, &file, memory.as_deref()).await;
                 progress(LoadEvent::Done { plugin: name });
                 (first_server + index, loaded.map(Loaded::Other))
             });
@@ -291,14 +292,16 @@ fn check_caps(
 async fn load_server(
     server: McpConfig,
     manifest: &Path,
+    memory: Option<&Path>,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
-    crate::remote::load(server, manifest).await
+    crate::remote::load(server, manifest, memory).await
 }
 
 #[cfg(not(feature = "mcp"))]
 async fn load_server(
     server: McpConfig,
     manifest: &Path,
+    _: Option<&Path>,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
     let message = format!(
         "`mcp.{}`: this toolhost was built without `mcp`",

@@ -143,7 +143,7 @@ fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
             None | Some("null") => String::new(),
             Some(parameters) => parameters.to_owned(),
         },
-        resumed: None,
+        ..ToolCall::default()
     });
     Ok(Unpacked {
         calls: calls.collect(),
@@ -255,6 +255,7 @@ impl Unpacked {
         Output {
             content,
             structured: to_raw_value(&Results { results: inside }).ok(),
+            ..Output::default()
         }
     }
 }

@@ -40,6 +40,58 @@ pub struct McpConfig {
     pub tools: Option<Vec<(String, Location)>>,
     /// How long it may take until its tools are known.
     pub start_timeout: Duration,
+    /// How long it may say nothing of a call that runs.
+    pub idle_timeout: Option<Duration>,
+    /// The version of the protocol that it speaks; it is found out when `None`.
+    pub protocol: Option<McpProtocol>,
+    /// Digests of its tools, by the server's own names; a tool that is another is refused.
+    pub pins: Option<BTreeMap<String, String>>,
+}
+
+/// A version of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum McpProtocol {
+    /// 2024-11-05
+    V2024_11_05,
+    /// 2025-03-26
+    V2025_03_26,
+    /// 2025-06-18
+    V2025_06_18,
+    /// 2025-11-25
+    V2025_11_25,
+    /// 2026-07-28, which has no `initialize`.
+    V2026_07_28,
+}
+
+impl McpProtocol {
+    /// All of them, oldest first.
+    pub const ALL: [McpProtocol; 5] = [
+        McpProtocol::V2024_11_05,
+        McpProtocol::V2025_03_26,
+        McpProtocol::V2025_06_18,
+        McpProtocol::V2025_11_25,
+        McpProtocol::V2026_07_28,
+    ];
+
+    /// What is tried first: nearly all servers know `initialize`, and agree on an older version.
+    pub(crate) const FIRST: McpProtocol = McpProtocol::V2025_11_25;
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            McpProtocol::V2024_11_05 => "2024-11-05",
+            McpProtocol::V2025_03_26 => "2025-03-26",
+            McpProtocol::V2025_06_18 => "2025-06-18",
+            McpProtocol::V2025_11_25 => "2025-11-25",
+            McpProtocol::V2026_07_28 => "2026-07-28",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<McpProtocol> {
+        let mut all = McpProtocol::ALL.into_iter();
+        all.find(|version| version.as_str() == name)
+    }
 }
 
 /// How an MCP server is reached.
@@ -82,6 +134,9 @@ impl McpConfig {
             prefix: String::new(),
             tools: None,
             start_timeout: Duration::from_secs(30),
+            idle_timeout: None,
+            protocol: None,
+            pins: None,
         }
     }
 
@@ -105,6 +160,11 @@ impl McpConfig {
             McpTransport::Url { url, .. } => url.to_string(),
         }
     }
+}
+
+/// Where the texts of pinned tools are kept: `toolhost.lock` beside `toolhost.toml`.
+pub fn lock_file(manifest: &Path) -> PathBuf {
+    manifest.with_extension("lock")
 }
 
 pub(super) fn read_servers(
@@ -185,6 +245,11 @@ fn read_server(
     let order = read_order(&mut table, source);
     let (prefix, tools) = read_naming(&mut table, source);
     let start_timeout = read_duration(&mut table, "start-timeout", source);
+    let idle_timeout = read_duration(&mut table, "idle-timeout", source);
+    let versions = McpProtocol::ALL.map(|version| format!("\"{}\"", version.as_str()));
+    let version = format!("a version of the protocol: {}", versions.join(", "));
+    let protocol = table.parsed("protocol", &version, McpProtocol::parse, source);
+    let pins = read_pins(&mut table, source);
     table.finish(source);
     let mut server = McpConfig::new(name, command.or(url)?);
     server.at = Some(at);
@@ -195,7 +260,30 @@ fn read_server(
     server.prefix = prefix;
     server.tools = tools;
     server.start_timeout = start_timeout.unwrap_or(server.start_timeout);
+    server.idle_timeout = idle_timeout;
+    server.protocol = protocol;
+    server.pins = pins;
     Some(server)
+}
+
+/// `[mcp.NAME.pins]`, which `toolhost check --pin` writes.
+fn read_pins(table: &mut Table, source: &mut Source) -> Option<BTreeMap<String, String>> {
+    let mut pins = BTreeMap::new();
+    for (key, value, path) in table.table("pins", source)?.entries() {
+        let Some(pin) = expect_string(value, &path, source) else {
+            continue;
+        };
+        let digits = pin.strip_prefix("sha256:").unwrap_or_default();
+        let is_digest = digits.len() == 64 && digits.bytes().all(|it| it.is_ascii_hexdigit());
+        if !is_digest {
+            let message = format!(
+                "`{path}` must be \"sha256:\" and 64 hexadecimal digits, as `toolhost check --pin` writes it"
+            );
+            source.problem(value.span(), message);
+        }
+        pins.insert(key.get_ref().to_string(), pin.to_ascii_lowercase());
+    }
+    Some(pins)
 }
 
 fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option<McpTransport> {

@@ -23,6 +23,7 @@ pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<Provid
             idempotent: tool.annotations.idempotent,
             open_world: tool.annotations.open_world,
         },
+        meta: None,
         plugin: plugin.to_owned(),
         sandboxed: true,
     };

@@ -25,6 +25,11 @@ impl Payload for Output {
                 .or_else(|_| RawValue::from_string("\"***\"".to_owned()))
                 .ok();
         }
+        if let Some(meta) = self.meta.take() {
+            let mut text = serde_json::Value::Object(meta).to_string();
+            mask.text(&mut text);
+            self.meta = serde_json::from_str(&text).ok();
+        }
     }
 }
 

@@ -1,76 +1,115 @@
-//! What a server answers to a call, as the library has it.
+//! What a server answers to a call, as the library has it. Results are taken as servers write them: what can
+//! be shown to a model is never lost for what is wrong beside it.
+
+use std::collections::BTreeMap;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use rmcp::model::{ContentBlock, ResourceContents, ServerResult};
-use serde::Deserialize;
-use serde_json::Value;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use rmcp::model::{ContentBlock, ResourceContents};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::error::CallError;
 use crate::limits::Limits;
 use crate::provider::{checked_output, output_limit};
 use crate::schema::Schema;
-use crate::tool::{Content, EmbeddedResource, Media, Output, ResourceBody, ResourceLink};
-
-/// A result with content of kinds that rmcp does not know.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Lenient {
-    content: Vec<Value>,
-    #[serde(default)]
-    structured_content: Option<Value>,
-    #[serde(default)]
-    is_error: Option<bool>,
-}
+use crate::tool::{
+    Content, EmbeddedResource, Media, OUTPUT_MISMATCH, Output, ResourceBody, ResourceLink,
+};
 
 /// # Errors
 ///
 /// The tool failed, or its result is not what one is.
 pub(super) fn output(
-    result: ServerResult,
+    result: &str,
     schema: Option<&Schema>,
     limits: &Limits,
 ) -> Result<Output, CallError> {
-    let (content, structured, is_error) = match result {
-        ServerResult::CallToolResult(result) => {
-            let content = result.content.into_iter().map(content).collect();
-            (content, result.structured_content, result.is_error)
-        }
-        ServerResult::EmptyResult(_) => (Ok(Vec::new()), None, None),
-        ServerResult::CustomResult(result) => match serde_json::from_value::<Lenient>(result.0) {
-            Ok(result) => {
-                let content = result.content.into_iter().map(any_content).collect();
-                (content, result.structured_content, result.is_error)
-            }
-            Err(_) => return Err(failed("its server answered with what is no result")),
-        },
-        ServerResult::InputRequiredResult(_) => {
+    let no_result = || failed("its server answered with what is no result");
+    let mut result: BTreeMap<String, &RawValue> =
+        serde_json::from_str(result).map_err(|_| no_result())?;
+    result.retain(|_, value| value.get() != "null");
+    // What results were before they had content.
+    let earlier = result
+        .get("toolResult")
+        .filter(|_| !result.contains_key("content"));
+    if let Some(earlier) = earlier {
+        return match earlier.get().starts_with('{') {
+            true => output(earlier.get(), schema, limits),
+            false => Ok(Output::text(
+                value(earlier).as_str().unwrap_or(earlier.get()),
+            )),
+        };
+    }
+    match result.get("resultType").map(|it| value(it)) {
+        Some(Value::String(kind)) if kind == "input_required" => {
             return Err(failed(
                 "it asks for input, which is not passed on from MCP servers",
             ));
         }
-        ServerResult::CreateTaskResult(_) => {
-            return Err(failed("it runs on as a task, which is not waited for"));
-        }
-        _ => return Err(failed("its server answered with what is no result")),
-    };
-    let content: Vec<Content> = content.map_err(failed)?;
-    if is_error == Some(true) {
-        let texts: Vec<String> = content.iter().map(Content::to_text).collect();
-        let message = match texts.join("\n") {
-            text if text.trim().is_empty() => "it did not say why".to_owned(),
-            text => text,
-        };
-        return Err(bounded_failure(message, limits));
+        _ => {}
     }
-    let structured = structured.map(|value| value.to_string());
+    let known = [
+        "content",
+        "structuredContent",
+        "isError",
+        "_meta",
+        "resultType",
+    ];
+    if !result.is_empty() && !known.iter().any(|name| result.contains_key(*name)) {
+        return Err(no_result());
+    }
+    let structured = result.get("structuredContent").map(|json| json.get());
+    let content = result
+        .get("content")
+        .map_or(Vec::new(), |it| contents(value(it)));
+    let meta = result.get("_meta").map(|it| value(it));
+    let is_error = result.get("isError").map(|it| value(it));
     let size: usize = content.iter().map(Content::len).sum();
-    let size = size + structured.as_ref().map_or(0, String::len);
+    let size = size + structured.map_or(0, str::len);
     // Before it is held against a schema, which takes longer.
     if size as u64 > limits.max_output.as_u64() {
         return Err(output_limit(limits));
     }
-    checked_output(content, structured, schema).map_err(failed)
+    if matches!(is_error, Some(Value::Bool(true))) {
+        let texts: Vec<String> = content.iter().map(Content::to_text).collect();
+        let message = match texts.join("\n") {
+            text if !text.trim().is_empty() => text,
+            _ => structured.unwrap_or("it did not say why").to_owned(),
+        };
+        return Err(bounded_failure(message, limits));
+    }
+    let mut output = fitted(content, structured, schema);
+    if let Some(Value::Object(meta)) = meta {
+        output.meta.get_or_insert_default().extend(meta);
+    }
+    match output.len() > limits.max_output.as_u64() {
+        true => Err(output_limit(limits)),
+        false => Ok(output),
+    }
+}
+
+/// An output with what is structured only where it is what the tool says it is, and else with a mark.
+fn fitted(content: Vec<Content>, structured: Option<&str>, schema: Option<&Schema>) -> Output {
+    let json = structured.map(str::to_owned);
+    let problem = match checked_output(content.clone(), json, schema) {
+        Ok(output) => return output,
+        Err(problem) => problem,
+    };
+    let mut output = Output {
+        content,
+        ..Output::default()
+    };
+    if let Some(json) = structured.filter(|_| output.content.is_empty()) {
+        output.content.push(Content::Text(json.to_owned()));
+    }
+    let note = format!("[toolhost: no structured output: {problem}]");
+    output.content.push(Content::Text(note));
+    let mut meta = Map::new();
+    meta.insert(OUTPUT_MISMATCH.to_owned(), problem.into());
+    output.meta = Some(meta);
+    output
 }
 
 /// A failure, unless its message is longer than an answer may be.
@@ -81,28 +120,40 @@ pub(super) fn bounded_failure(message: String, limits: &Limits) -> CallError {
     }
 }
 
-fn failed(message: impl Into<String>) -> CallError {
+pub(super) fn failed(message: impl Into<String>) -> CallError {
     CallError::Failed {
         message: message.into(),
     }
 }
 
-fn any_content(value: Value) -> Result<Content, String> {
-    let kind = value.get("type").and_then(Value::as_str).unwrap_or("?");
-    let kind: String = kind.chars().filter(|c| !c.is_control()).take(50).collect();
-    match serde_json::from_value(value) {
-        Ok(known) => content(known),
-        Err(_) => Ok(Content::Text(format!(
-            "[{kind}: content of a kind that toolhost does not know]"
-        ))),
+/// A part of a message, as a value.
+fn value(json: &RawValue) -> Value {
+    serde_json::from_str(json.get()).unwrap_or_default()
+}
+
+fn contents(content: Value) -> Vec<Content> {
+    match content {
+        Value::Array(blocks) => blocks.into_iter().map(any_content).collect(),
+        Value::Null => Vec::new(),
+        block => vec![any_content(block)],
     }
 }
 
-fn content(content: ContentBlock) -> Result<Content, String> {
-    Ok(match content {
+/// A block of content; as JSON where it is of no kind that is known here.
+fn any_content(block: Value) -> Content {
+    if let Value::String(text) = block {
+        return Content::Text(text);
+    }
+    let known = serde_json::from_value(block.clone()).ok();
+    let known = known.and_then(content);
+    known.unwrap_or_else(|| Content::Text(block.to_string()))
+}
+
+fn content(block: ContentBlock) -> Option<Content> {
+    Some(match block {
         ContentBlock::Text(text) => Content::Text(text.text),
-        ContentBlock::Image(image) => Content::Image(media("image", &image.data, image.mime_type)?),
-        ContentBlock::Audio(audio) => Content::Audio(media("sound", &audio.data, audio.mime_type)?),
+        ContentBlock::Image(image) => Content::Image(media(&image.data, image.mime_type)?),
+        ContentBlock::Audio(audio) => Content::Audio(media(&audio.data, audio.mime_type)?),
         ContentBlock::Resource(resource) => Content::Embedded(embedded(resource.resource)?),
         ContentBlock::ResourceLink(link) => Content::Link(ResourceLink {
             uri: link.uri,
@@ -110,18 +161,18 @@ fn content(content: ContentBlock) -> Result<Content, String> {
             description: link.description,
             mime_type: link.mime_type,
         }),
-        _ => Content::Text("[content of a kind that toolhost does not know]".to_owned()),
+        _ => return None,
     })
 }
 
-fn embedded(contents: ResourceContents) -> Result<EmbeddedResource, String> {
+fn embedded(contents: ResourceContents) -> Option<EmbeddedResource> {
     match contents {
         ResourceContents::TextResourceContents {
             uri,
             mime_type,
             text,
             ..
-        } => Ok(EmbeddedResource {
+        } => Some(EmbeddedResource {
             uri,
             mime_type,
             body: ResourceBody::Text(text),
@@ -131,23 +182,35 @@ fn embedded(contents: ResourceContents) -> Result<EmbeddedResource, String> {
             mime_type,
             blob,
             ..
-        } => Ok(EmbeddedResource {
+        } => Some(EmbeddedResource {
             uri,
             mime_type,
-            body: ResourceBody::Blob(decode("resource", &blob)?),
+            body: ResourceBody::Blob(decode(&blob)?),
         }),
-        _ => Err("its resource is of a kind that toolhost does not know".to_owned()),
+        _ => None,
     }
 }
 
-fn media(what: &str, data: &str, mime_type: String) -> Result<Media, String> {
-    Ok(Media {
-        data: decode(what, data)?,
+fn media(data: &str, mime_type: String) -> Option<Media> {
+    Some(Media {
+        data: decode(data)?,
         mime_type,
     })
 }
 
-fn decode(what: &str, data: &str) -> Result<Vec<u8>, String> {
-    let decoded = STANDARD.decode(data);
-    decoded.map_err(|error| format!("its {what} is not base64: {error}"))
+/// Base64 in either alphabet, padded or not, broken into lines or not, bare or in a `data:` URL.
+fn decode(data: &str) -> Option<Vec<u8>> {
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let data = match data.split_once(";base64,") {
+        Some((head, data)) if head.starts_with("data:") => data,
+        _ => data,
+    };
+    let data: Vec<u8> = data
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    let plain = GeneralPurpose::new(&STANDARD, LENIENT).decode(&data);
+    let decoded = plain.or_else(|_| GeneralPurpose::new(&URL_SAFE, LENIENT).decode(&data));
+    decoded.ok()
 }

@@ -6,27 +6,34 @@ use std::sync::Arc;
 
 use reqwest::redirect::{Attempt, Policy};
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, Implementation, PaginatedRequestParams, ProtocolVersion, Tool,
+    ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction,
+    ErrorCode, Implementation, PaginatedRequestParams, ProtocolVersion, SubscriptionFilter, Tool,
 };
 use rmcp::service::{
     ClientCacheConfig, ClientInitializeError, ClientLifecycleMode, NotificationContext,
-    RunningService, serve_client_with_lifecycle_and_ct,
+    RequestContext, RunningService, serve_client_with_lifecycle_and_ct,
 };
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, Transport};
-use rmcp::{ClientHandler, Peer, RoleClient};
+use rmcp::{ClientHandler, ErrorData, Peer, RoleClient};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use super::http::{Http, Trouble};
 use super::process::Process;
 use super::settings::Settings;
 use super::stdio::Lines;
-use super::tap::Tap;
+use super::tap::{Calls, Tap};
 use crate::error::causes;
 use crate::http_client::http_client;
 use crate::limits::{Limits, seconds};
-use crate::manifest::{MAX_CONCURRENCY, McpTransport};
+use crate::manifest::{MAX_CONCURRENCY, McpProtocol, McpTransport};
 use crate::plugin::MAX_TOOLS;
+use crate::tool::LogSource;
 
 /// A server may list its tools in so many pages.
 const MAX_PAGES: usize = 100;
@@ -40,31 +47,107 @@ const MAX_HTTP_ERROR: usize = 4 << 10;
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
 
+/// Versions of the protocol that are tried with one server.
+const MAX_ATTEMPTS: usize = 3;
+
 pub(super) struct Connection {
     service: RunningService<RoleClient, Client>,
     process: Option<Process>,
+    trouble: Trouble,
+    _listening: Option<AbortOnDropHandle<()>>,
+}
+
+/// Why there is no connection.
+struct Refused {
+    /// As the end of a sentence that begins with the server's name.
+    why: String,
+    /// What the server may speak instead.
+    instead: Vec<McpProtocol>,
 }
 
 impl Connection {
-    /// Starts or reaches the server, and agrees with it on a version of the protocol.
+    /// Starts or reaches the server, and agrees with it on a version of the protocol. `changed` is told
+    /// when it has other tools.
+    ///
+    /// `initialize` comes first: nearly all servers know it, and those that do not refuse it at once,
+    /// while old ones take anything before it for a reason to exit, or to be silent. Each attempt has a
+    /// process of its own.
     ///
     /// # Errors
     ///
     /// Why it cannot be had, as the end of a sentence that begins with its name.
-    pub(super) async fn open(settings: &Arc<Settings>) -> Result<Connection, String> {
+    pub(super) async fn open(
+        settings: &Arc<Settings>,
+        changed: &Arc<Notify>,
+    ) -> Result<Connection, String> {
+        let bound = settings.config.start_timeout;
+        let deadline = Instant::now() + bound;
+        let by_hand = settings.config.protocol;
+        let first = by_hand.or_else(|| settings.memory.recall());
+        let mut next = vec![first.unwrap_or(McpProtocol::FIRST)];
+        let mut tried = Vec::new();
+        let mut refused = None;
+        while let Some(protocol) = next.pop() {
+            tried.push(protocol);
+            let is_guess = by_hand.is_none() && protocol != McpProtocol::FIRST;
+            // What was remembered must leave time for what is tried first otherwise.
+            let until = match is_guess && tried.len() == 1 {
+                true => Instant::now() + bound / 2,
+                false => deadline,
+            };
+            match Connection::attempt(settings, changed, protocol, until).await {
+                Ok(connection) => {
+                    if by_hand.is_none() {
+                        settings.memory.keep(protocol);
+                    }
+                    return Ok(connection);
+                }
+                Err(Refused { why, instead }) => {
+                    if by_hand.is_none() && tried.len() < MAX_ATTEMPTS {
+                        let others = [McpProtocol::FIRST].into_iter().filter(|_| is_guess);
+                        let others = others.chain(instead).filter(|it| !tried.contains(it));
+                        let others: Vec<_> = others.collect();
+                        next.extend(others.into_iter().rev());
+                    }
+                    refused.get_or_insert(why);
+                }
+            }
+        }
+        Err(refused.unwrap_or_default())
+    }
+
+    async fn attempt(
+        settings: &Arc<Settings>,
+        changed: &Arc<Notify>,
+        protocol: McpProtocol,
+        until: Instant,
+    ) -> Result<Connection, Refused> {
+        let failed = |why| Refused {
+            why,
+            instead: Vec::new(),
+        };
+        let start = Start {
+            settings,
+            protocol,
+            until,
+            calls: Calls::default(),
+            changed: changed.clone(),
+        };
         match &settings.config.transport {
             McpTransport::Command { .. } => {
-                let (process, stdout) = Process::start(settings)?;
+                let (process, stdout) = Process::start(settings).map_err(failed)?;
                 let longest = longest_message(&settings.config.limits);
                 let lines = Lines::new(stdout, process.stdin(), longest);
-                within(settings, Some(process), |end| serve(lines, settings, end)).await
+                start.serve(lines, Some(process), Trouble::default()).await
             }
             McpTransport::Url { url, .. } => {
                 let http = http_client(url, Policy::custom(same_origin));
-                let http = http.map_err(|error| format!("cannot be asked: {error}"))?;
-                let transport =
-                    StreamableHttpClientTransport::with_client(http, http_config(url, settings));
-                within(settings, None, |end| serve(transport, settings, end)).await
+                let http = http.map_err(|error| failed(format!("cannot be asked: {error}")))?;
+                let http = Http::new(http);
+                let trouble = http.trouble();
+                let config = http_config(url, settings);
+                let transport = StreamableHttpClientTransport::with_client(http, config);
+                start.serve(transport, None, trouble).await
             }
         }
     }
@@ -84,6 +167,11 @@ impl Connection {
             None => None,
         };
         how.unwrap_or_else(|| "closed the connection".to_owned())
+    }
+
+    /// What went wrong with its requests last.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.take()
     }
 
     /// Everything that it lists.
@@ -108,7 +196,10 @@ impl Connection {
         for _ in 0..MAX_PAGES {
             let page = PaginatedRequestParams::default().with_cursor(cursor);
             let page = self.peer().list_tools(Some(page)).await;
-            let page = page.map_err(|e| format!("does not list its tools: {}", shown(&e)))?;
+            let page = page.map_err(|error| match self.trouble() {
+                Some(trouble) => trouble,
+                None => format!("does not list its tools: {}", shown(&error)),
+            })?;
             tools.extend(page.tools);
             if tools.len() > MAX_TOOLS {
                 return Err(format!("offers over {MAX_TOOLS} tools, which is too many"));
@@ -122,62 +213,143 @@ impl Connection {
     }
 }
 
-/// Has `serve` come to an end in time, or says what it was about the server that it did not.
-async fn within<F>(
-    settings: &Settings,
-    process: Option<Process>,
-    serve: impl FnOnce(CancellationToken) -> F,
-) -> Result<Connection, String>
-where
-    F: Future<Output = Result<RunningService<RoleClient, Client>, ClientInitializeError>>,
-{
-    let bound = settings.config.start_timeout;
-    let served = tokio::time::timeout(bound, serve(CancellationToken::new()));
-    let why = match served.await {
-        Ok(Ok(service)) => {
-            let uncached = ClientCacheConfig::disabled();
-            service.peer().set_response_cache_config(uncached).await;
-            return Ok(Connection { service, process });
-        }
-        Ok(Err(error)) => {
-            let ended = match &process {
-                Some(process) => process.ended().await,
-                None => None,
-            };
-            match ended {
-                Some(how) => format!("{how} before it was ready"),
-                None => format!("does not answer as an MCP server does: {}", shown(&error)),
-            }
-        }
-        Err(_) => format!("did not answer within {}", seconds(bound)),
-    };
-    let words = process.map(|process| process.last_words());
-    let mut words = words.unwrap_or_default();
-    if words.is_empty() {
-        return Err(why);
-    }
-    words.reverse();
-    Err(format!(
-        "{why}; the end of its stderr:\n    {}",
-        words.join("\n    ")
-    ))
+/// A connection that is being made.
+struct Start<'s> {
+    settings: &'s Settings,
+    protocol: McpProtocol,
+    until: Instant,
+    calls: Calls,
+    changed: Arc<Notify>,
 }
 
-async fn serve<T: Transport<RoleClient> + 'static>(
-    transport: T,
-    settings: &Settings,
-    end: CancellationToken,
-) -> Result<RunningService<RoleClient, Client>, ClientInitializeError> {
-    let cap = settings.config.max_concurrency.unwrap_or(MAX_CONCURRENCY);
-    let tap = Tap::new(transport, 2 * cap + 64, end.clone());
-    let client = Client {
-        server: settings.config.name.clone(),
+impl Start<'_> {
+    async fn serve<T: Transport<RoleClient> + 'static>(
+        self,
+        transport: T,
+        process: Option<Process>,
+        trouble: Trouble,
+    ) -> Result<Connection, Refused> {
+        let config = &self.settings.config;
+        let end = CancellationToken::new();
+        let cap = config.max_concurrency.unwrap_or(MAX_CONCURRENCY);
+        let tap = Tap::new(transport, self.calls.clone(), 2 * cap + 64, end.clone());
+        let client = Client {
+            protocol: self.protocol,
+            calls: self.calls,
+            changed: self.changed.clone(),
+        };
+        let lifecycle = match self.protocol {
+            McpProtocol::V2026_07_28 => ClientLifecycleMode::Discover {
+                preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+            },
+            _ => ClientLifecycleMode::Initialize,
+        };
+        let served = serve_client_with_lifecycle_and_ct(client, tap, lifecycle, end);
+        let (why, instead) = match tokio::time::timeout_at(self.until, served).await {
+            Ok(Ok(service)) => {
+                let uncached = ClientCacheConfig::disabled();
+                service.peer().set_response_cache_config(uncached).await;
+                // Before, a server tells of its own accord.
+                let listens = self.protocol == McpProtocol::V2026_07_28;
+                let listening = listens.then(|| {
+                    let listening = listen(service.peer().clone(), self.changed);
+                    AbortOnDropHandle::new(tokio::spawn(listening))
+                });
+                return Ok(Connection {
+                    service,
+                    process,
+                    trouble,
+                    _listening: listening,
+                });
+            }
+            Ok(Err(error)) => {
+                let ended = match &process {
+                    Some(process) => process.ended().await,
+                    None => None,
+                };
+                let instead = instead(&error, self.protocol);
+                match (ended, trouble.take()) {
+                    (Some(how), _) => (format!("{how} before it was ready"), instead),
+                    (None, Some(trouble)) => (trouble, instead),
+                    (None, None) => {
+                        let why = shown(&error);
+                        (
+                            format!("does not answer as an MCP server does: {why}"),
+                            instead,
+                        )
+                    }
+                }
+            }
+            Err(_) => {
+                let bound = seconds(config.start_timeout);
+                (format!("did not answer within {bound}"), Vec::new())
+            }
+        };
+        let words = process.map(|process| process.last_words());
+        let mut words = words.unwrap_or_default();
+        words.reverse();
+        let why = match words.is_empty() {
+            true => why,
+            false => format!(
+                "{why}; the end of its stderr:\n    {}",
+                words.join("\n    ")
+            ),
+        };
+        Err(Refused { why, instead })
+    }
+}
+
+/// What a server may speak that refused a version, the likeliest first.
+fn instead(error: &ClientInitializeError, refused: McpProtocol) -> Vec<McpProtocol> {
+    let modern = vec![McpProtocol::V2026_07_28];
+    match error {
+        ClientInitializeError::JsonRpcError(error) => {
+            let data = error.data.as_ref();
+            let supported = data.and_then(|data| data.get("supported"));
+            let supported = supported.and_then(Value::as_array).into_iter().flatten();
+            let supported = supported.filter_map(|it| McpProtocol::parse(it.as_str()?));
+            let mut supported: Vec<_> = supported.collect();
+            supported.retain(|it| *it != refused);
+            if !supported.is_empty() {
+                supported.sort_by_key(|it| std::cmp::Reverse(it.as_str()));
+                return supported;
+            }
+            match error.code {
+                ErrorCode::METHOD_NOT_FOUND | ErrorCode::UNSUPPORTED_PROTOCOL_VERSION => modern,
+                // Some know no version but their own, and do not say which.
+                _ => vec![McpProtocol::V2026_07_28, McpProtocol::V2024_11_05],
+            }
+        }
+        ClientInitializeError::ExpectedInitResult(_)
+        | ClientInitializeError::ConnectionClosed(_)
+        | ClientInitializeError::NoCompatibleProtocolVersion { .. } => modern,
+        ClientInitializeError::TransportError { error, .. } => match is_unreachable(error) {
+            true => Vec::new(),
+            false => modern,
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// Whether there is nobody to speak any version, or not with us.
+fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
+    let text = causes(error);
+    ["HTTP 401", "HTTP 403", "Client error"]
+        .iter()
+        .any(|it| text.contains(it))
+}
+
+/// Hears of changes where a server tells of them only when it is asked to.
+async fn listen(peer: Peer<RoleClient>, changed: Arc<Notify>) {
+    let mut filter = SubscriptionFilter::default();
+    filter.tools_list_changed = Some(true);
+    let subscription = peer.listen(filter).await;
+    let Ok(mut subscription) = subscription else {
+        return;
     };
-    let lifecycle = ClientLifecycleMode::Auto {
-        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-        legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
-    };
-    serve_client_with_lifecycle_and_ct(client, tap, lifecycle, end).await
+    while let Ok(Some(_)) = subscription.next().await {
+        changed.notify_one();
+    }
 }
 
 /// The longest message that is taken from a server, in bytes: an answer as long as it may be, as JSON
@@ -227,17 +399,44 @@ pub(super) fn shown(error: &dyn Error) -> String {
 
 /// What we are to a server: a client that can be asked nothing.
 struct Client {
-    server: String,
+    protocol: McpProtocol,
+    calls: Calls,
+    changed: Arc<Notify>,
 }
 
 impl ClientHandler for Client {
     fn get_info(&self) -> ClientConfig {
         let toolhost = Implementation::new("toolhost", env!("CARGO_PKG_VERSION"));
-        ClientConfig::new(ClientCapabilities::default(), toolhost)
+        // Where tasks are an extension, servers make them only for clients that say they know it.
+        let capabilities = match self.protocol {
+            McpProtocol::V2026_07_28 => ClientCapabilities::builder().enable_tasks().build(),
+            _ => ClientCapabilities::default(),
+        };
+        let mut config = ClientConfig::new(capabilities, toolhost);
+        let mut known = ProtocolVersion::KNOWN_VERSIONS.iter();
+        let version = known.find(|known| known.as_str() == self.protocol.as_str());
+        config.protocol_version = version.cloned().unwrap_or_default();
+        config
+    }
+
+    /// The answer is quick and clear, and the call's log says of it.
+    async fn create_elicitation(
+        &self,
+        request: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        let asked = serde_json::to_value(&request).unwrap_or_default();
+        let asked = asked
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let asked: String = asked.chars().take(MAX_ERROR).collect();
+        let line = format!("declined what it asks of the user, as nobody can be asked: {asked}");
+        self.calls.say(LogSource::Warning, line);
+        Ok(ElicitResult::new(ElicitationAction::Decline))
     }
 
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        let server = &self.server;
-        tracing::info!("mcp.{server} has other tools now: load the manifest again to have them");
+        self.changed.notify_one();
     }
 }

@@ -1,61 +1,120 @@
 //! The tools that a server lists, as the manifest offers them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use rmcp::model as mcp;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
+use super::pins;
+use super::reading::RAW_TOOL;
 use super::settings::Settings;
+use crate::digest::sha256;
 use crate::error::{Diagnostic, similar};
-use crate::provider::ProvidedTool;
+use crate::provider::{LeftOut, Pin, ProvidedTool};
 use crate::tool::{Annotations, Icon, Tool, is_tool_name};
 
 /// What a tool says of itself, without its schemas, may be no longer, in bytes.
 const MAX_TEXTS: usize = 256 << 10;
 
+/// A tool's `_meta` may be no longer, in bytes: a longer one is left out.
+const MAX_META: usize = 64 << 10;
+
+/// The longest name that every model API takes.
+const LONGEST_NAME: usize = 64;
+
+/// The tools of a server, and what is to be said of them.
+#[derive(Default)]
+pub(super) struct Offered {
+    pub(super) tools: Vec<RemoteTool>,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+impl Offered {
+    /// Whether somebody who knows one of them need not look at the other.
+    pub(super) fn is_like(&self, other: &Offered) -> bool {
+        let said = |it: &RemoteTool| (it.pin.clone(), it.tool.tool.clone(), it.as_task);
+        self.left_out == other.left_out
+            && self.tools.iter().map(said).eq(other.tools.iter().map(said))
+    }
+}
+
+pub(super) struct RemoteTool {
+    pub(super) tool: Arc<ProvidedTool>,
+    /// Its text, for its digest.
+    pub(super) pin: Pin,
+    /// It has to be run as a task of the protocol of 2025-11-25.
+    pub(super) as_task: bool,
+}
+
 /// The names that the manifest asked for are errors where they cannot be had; any other tool that
 /// cannot be offered is left out, for the others to be of use.
+///
+/// Beside the tools that can be had is what is wrong with those that are asked for, and with those that are
+/// not what was pinned.
 pub(super) fn offered(
-    listed: Vec<mcp::Tool>,
+    listed: &[mcp::Tool],
     settings: &Settings,
     manifest: &Path,
-) -> Result<Vec<ProvidedTool>, Vec<Diagnostic>> {
+) -> (Offered, Vec<Diagnostic>) {
     let config = &settings.config;
     let name = &config.name;
-    let all: Vec<String> = listed.iter().map(|tool| tool.name.to_string()).collect();
+    let names = Names::new(listed, &config.prefix);
     let mut problems = Vec::new();
-    let mut tools = Vec::new();
+    let mut offered = Offered::default();
     let mut taken = HashSet::new();
     for tool in listed {
-        let own_name = tool.name.to_string();
         let chosen = match &config.tools {
             None => None,
-            Some(wanted) => match wanted.iter().find(|(wanted, _)| *wanted == own_name) {
+            Some(wanted) => match wanted.iter().find(|(wanted, _)| *wanted == tool.name) {
                 Some((_, at)) => Some(*at),
                 None => continue,
             },
         };
-        let offered = match taken.insert(own_name.clone()) {
-            true => read(tool, settings),
+        let read = match taken.insert(&*tool.name) {
+            true => read(tool, &names, settings, &mut offered.left_out),
             false => Err("is listed twice".to_owned()),
         };
-        let own_name = own_name.chars().take(100).collect::<String>();
-        match (offered, chosen) {
-            (Ok(tool), _) => tools.push(tool),
+        let own_name = shown(&tool.name);
+        match (read, chosen) {
+            (Ok(tool), _) => match settings.pins.check(&tool.pin) {
+                Ok(()) => offered.tools.push(tool),
+                Err(pins::Refusal::Unpinned) if chosen.is_none() => {
+                    let why = "is left out, as it is not pinned: look at it, and run `toolhost check --pin`";
+                    offered.left_out.push(LeftOut::new(&tool.pin.tool, why));
+                }
+                Err(refusal) => {
+                    let why = "is left out, as it is not what was pinned";
+                    offered.left_out.push(LeftOut::new(&tool.pin.tool, why));
+                    let message = format!("`mcp.{name}`: its tool {own_name:?} {refusal}");
+                    let at = chosen.or(config.at);
+                    let help = "if it is to be trusted as it is now, run `toolhost check --pin`";
+                    problems.push(Diagnostic::new(manifest, at, message).help(help));
+                }
+            },
             (Err(why), Some(at)) => {
                 let message = format!("`mcp.{name}`: its tool {own_name:?} {why}");
                 problems.push(Diagnostic::new(manifest, Some(at), message));
+                let why = format!("is left out, as it {why}");
+                offered.left_out.push(LeftOut::new(&tool.name, why));
             }
             (Err(why), None) => {
-                tracing::warn!("mcp.{name}: its tool {own_name:?} is left out, as it {why}");
+                let why = format!("is left out, as it {why}");
+                offered.left_out.push(LeftOut::new(&tool.name, why));
             }
         }
     }
+    for left_out in &offered.left_out {
+        let LeftOut { tool, why } = left_out;
+        tracing::warn!("mcp.{name}: its tool {tool:?} {why}");
+    }
+    let all: Vec<&str> = listed.iter().map(|tool| &*tool.name).collect();
     for (wanted, at) in config.tools.iter().flatten() {
-        if !all.contains(wanted) {
+        if !all.contains(&&**wanted) {
             let message = format!("`mcp.{name}` offers no tool named `{wanted}`");
-            let near = similar(wanted, all.iter().map(String::as_str));
+            let near = similar(wanted, all.iter().copied());
             let help = match near.first() {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it offers: {}", all.join(", ")),
@@ -63,47 +122,62 @@ pub(super) fn offered(
             problems.push(Diagnostic::new(manifest, Some(*at), message).help(help));
         }
     }
-    if tools.is_empty() && problems.is_empty() {
+    if offered.tools.is_empty() && problems.is_empty() {
         let message = format!("`mcp.{name}` offers no tools that can be used");
         problems.push(Diagnostic::new(manifest, config.at, message));
     }
-    match problems[..] {
-        [] => Ok(tools),
-        _ => Err(problems),
-    }
+    (offered, problems)
 }
 
 /// # Errors
 ///
 /// Why a tool cannot be offered, as what it does or has.
-fn read(tool: mcp::Tool, settings: &Settings) -> Result<ProvidedTool, String> {
+fn read(
+    listed: &mcp::Tool,
+    names: &Names,
+    settings: &Settings,
+    notes: &mut Vec<LeftOut>,
+) -> Result<RemoteTool, String> {
     let config = &settings.config;
-    let own_name = tool.name.into_owned();
-    let name = format!("{}{own_name}", config.prefix);
-    if !is_tool_name(&own_name) || !is_tool_name(&name) {
-        return Err(
-            "has a name that no model can call; names match [A-Za-z0-9_-]{1,64}".to_owned(),
-        );
+    let own_name = listed.name.to_string();
+    if own_name.is_empty() {
+        return Err("has no name".to_owned());
     }
-    let hints = tool.annotations.unwrap_or_default();
+    let raw = listed.meta.as_ref().and_then(|meta| meta.get(RAW_TOOL));
+    let raw = raw.and_then(Value::as_str).unwrap_or_default();
+    let no_object = |_| "is no object".to_owned();
+    let rest: Map<String, Value> = serde_json::from_str(raw).map_err(no_object)?;
+    let rest = &rest;
+    let mut written: BTreeMap<String, &RawValue> = serde_json::from_str(raw).map_err(no_object)?;
+    written.retain(|_, value| value.get() != "null");
+    let text = |object: &Map<String, Value>, field: &str| {
+        let text = object.get(field).and_then(Value::as_str);
+        text.map(str::to_owned)
+    };
+    let empty = Map::new();
+    let hints = rest.get("annotations").and_then(Value::as_object);
+    let hints = hints.unwrap_or(&empty);
+    let hint = |name: &str| hints.get(name).and_then(Value::as_bool);
+    let name = names.of(&own_name);
+    // A name that had to be changed is still the one that people know.
+    let is_renamed = name != format!("{}{own_name}", config.prefix);
+    let title = text(rest, "title").or_else(|| text(hints, "title"));
+    let title = title.or_else(|| is_renamed.then(|| shown(&own_name)));
+    let meta = rest.get("_meta").and_then(Value::as_object).cloned();
     let mut declared = Tool {
         name,
-        title: tool.title.or(hints.title),
-        description: tool.description.unwrap_or_default().into_owned(),
-        icons: tool
-            .icons
-            .unwrap_or_default()
-            .into_iter()
-            .map(icon)
-            .collect(),
+        title,
+        description: text(rest, "description").unwrap_or_default(),
+        icons: icons(rest),
         input_schema: Value::Null,
         output_schema: None,
         annotations: Annotations {
-            read_only: hints.read_only_hint,
-            destructive: hints.destructive_hint,
-            idempotent: hints.idempotent_hint,
-            open_world: hints.open_world_hint,
+            read_only: hint("readOnlyHint"),
+            destructive: hint("destructiveHint"),
+            idempotent: hint("idempotentHint"),
+            open_world: hint("openWorldHint"),
         },
+        meta: meta.filter(|meta| Value::Object(meta.clone()).to_string().len() <= MAX_META),
         plugin: config.name.clone(),
         sandboxed: false,
     };
@@ -115,20 +189,87 @@ fn read(tool: mcp::Tool, settings: &Settings) -> Result<ProvidedTool, String> {
             "describes itself in {texts} bytes, of at most {MAX_TEXTS}"
         ));
     }
+    let pin = pins::pin(&own_name, raw);
     // Whoever reads them may be shown what the server was started with.
     settings.mask.text(&mut declared.description);
-    let json = |schema: &mcp::JsonObject| serde_json::to_string(schema);
-    let input = json(&tool.input_schema).map_err(|error| error.to_string())?;
-    let output = tool.output_schema.map(|schema| json(&schema)).transpose();
-    let output = output.map_err(|error| error.to_string())?;
-    ProvidedTool::new(own_name, declared, &input, output.as_deref())
-        .map_err(|message| format!("cannot be checked: {message}"))
+    let as_task = rest.get("execution").and_then(|it| it.get("taskSupport"));
+    let as_task = as_task.and_then(Value::as_str) == Some("required");
+    let schema = |member: &str| written.get(member).map(|schema| schema.get());
+    let (input, output) = (
+        schema("inputSchema").unwrap_or("{}"),
+        schema("outputSchema"),
+    );
+    let is_read = |output| ProvidedTool::new(own_name.clone(), declared.clone(), input, output);
+    let read = is_read(output).or_else(|message| match output {
+        // Without it there is only less to be said of what the tool answers.
+        Some(_) => is_read(None).inspect(|_| {
+            let why = format!("is offered without its output schema: {message}");
+            notes.push(LeftOut::new(&own_name, why));
+        }),
+        None => Err(message),
+    });
+    let tool = read.map_err(|message| format!("cannot be checked: {message}"))?;
+    Ok(RemoteTool {
+        tool: Arc::new(tool),
+        pin,
+        as_task,
+    })
 }
 
-fn icon(icon: mcp::Icon) -> Icon {
-    Icon {
-        src: icon.src,
-        mime_type: icon.mime_type,
-        sizes: icon.sizes.unwrap_or_default(),
+fn icons(tool: &Map<String, Value>) -> Vec<Icon> {
+    let icons = tool.get("icons").and_then(Value::as_array);
+    let icons = icons.into_iter().flatten().filter_map(|icon| {
+        let icon: mcp::Icon = serde_json::from_value(icon.clone()).ok()?;
+        Some(Icon {
+            src: icon.src,
+            mime_type: icon.mime_type,
+            sizes: icon.sizes.unwrap_or_default(),
+        })
+    });
+    icons.collect()
+}
+
+/// A name as messages have it.
+fn shown(name: &str) -> String {
+    name.chars().take(100).collect()
+}
+
+/// The names that a server's tools are offered under.
+struct Names(HashMap<String, String>);
+
+impl Names {
+    /// Names that no API takes are given others: as much as can be read of them, and digits of their
+    /// digest, so that each is always the same, whatever else the server lists.
+    fn new(listed: &[mcp::Tool], prefix: &str) -> Names {
+        let plain = |tool: &mcp::Tool| format!("{prefix}{}", tool.name);
+        let mut taken: HashSet<String> = listed.iter().map(plain).collect();
+        let mut names = HashMap::new();
+        for tool in listed {
+            let name = plain(tool);
+            if is_tool_name(&name) || names.contains_key(&*tool.name) {
+                continue;
+            }
+            let digest = sha256(&*tool.name);
+            // Somebody could have thought of a name that is this one already.
+            let name = [8, 16, 32].map(|digits| readable(&name, &digest[..digits]));
+            let name = name.into_iter().find(|name| taken.insert(name.clone()));
+            names.extend(name.map(|name| (tool.name.to_string(), name)));
+        }
+        for tool in listed {
+            let own = tool.name.to_string();
+            names.entry(own).or_insert_with(|| plain(tool));
+        }
+        Names(names)
     }
+
+    fn of(&self, own_name: &str) -> String {
+        self.0.get(own_name).cloned().unwrap_or_default()
+    }
+}
+
+fn readable(name: &str, digest: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let plain = name.chars().map(|c| if is_plain(c) { c } else { '_' });
+    let plain: String = plain.take(LONGEST_NAME - digest.len() - 1).collect();
+    format!("{plain}_{digest}")
 }

@@ -1,7 +1,7 @@
 //! The command of an MCP server: a child process with an environment of its own, in a process group
 //! of its own, which does not outlive us.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
@@ -14,6 +14,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::settings::Settings;
+use super::watchdog::Watchdog;
 use crate::manifest::McpTransport;
 
 /// What a command gets of our own environment: what programs need to be found, to find their files
@@ -53,14 +54,13 @@ const MAX_LINE: usize = 1000;
 /// Lines of stderr that are kept for messages.
 const KEPT_LINES: usize = 10;
 
-/// The process groups that run.
-static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// The process groups that run, with what kills them if we are killed.
+static RUNNING: Mutex<BTreeMap<u32, Option<Watchdog>>> = Mutex::new(BTreeMap::new());
 
 /// Kills the commands of all MCP servers of this process, at once: for a program that exits without
 /// dropping its hosts.
 pub fn kill_mcp_servers() {
-    let running = lock(&RUNNING).clone();
-    running.into_iter().for_each(kill_group);
+    lock(&RUNNING).keys().copied().for_each(kill_group);
 }
 
 pub(super) struct Process {
@@ -82,13 +82,19 @@ impl Process {
             let program = program.display();
             format!("does not start: `{program}`: {error}")
         };
+        let watchdog = Watchdog::start();
         let mut child = command.spawn().map_err(failed)?;
         let lost = || failed(io::Error::other("it has no pipes"));
         let id = child.id().ok_or_else(lost)?;
         let stdin = Stdin(Arc::new(Mutex::new(child.stdin.take())));
         let stdout = child.stdout.take().ok_or_else(lost)?;
         let stderr = child.stderr.take().ok_or_else(lost)?;
-        lock(&RUNNING).insert(id);
+        let watchdog = watchdog.and_then(|mut it| it.watch(id).map(|()| it));
+        let watchdog = watchdog.inspect_err(|error| {
+            let name = &settings.config.name;
+            tracing::debug!("mcp.{name} may outlive us, if we are killed: {error}");
+        });
+        lock(&RUNNING).insert(id, watchdog.ok());
         let kept = Arc::new(Mutex::new(VecDeque::new()));
         tokio::spawn(drain(stderr, kept.clone(), settings.clone()));
         let (sender, ended) = watch::channel(None);
@@ -129,9 +135,7 @@ impl Drop for Process {
         while is_running(self.id) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }
-        if lock(&RUNNING).remove(&self.id) {
-            kill_group(self.id);
-        }
+        forget(self.id);
     }
 }
 
@@ -178,10 +182,16 @@ async fn reap(mut child: Child, id: u32, ended: watch::Sender<Option<String>>) {
         Ok(status) => how_ended(status),
         Err(error) => format!("cannot be waited for: {error}"),
     };
-    if lock(&RUNNING).remove(&id) {
+    forget(id);
+    ended.send_replace(Some(how));
+}
+
+/// Kills what is left of a group.
+fn forget(id: u32) {
+    let watchdog = lock(&RUNNING).remove(&id);
+    if watchdog.is_some() {
         kill_group(id);
     }
-    ended.send_replace(Some(how));
 }
 
 fn how_ended(status: ExitStatus) -> String {

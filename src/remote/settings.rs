@@ -10,6 +10,9 @@ use crate::manifest::{McpConfig, McpTransport};
 use crate::mask::Mask;
 use crate::permissions::{Secret, SecretSource};
 
+use super::memory::Memory;
+use super::pins::Pins;
+
 /// What the manifest says of a server, with the values of its secrets.
 pub(super) struct Settings {
     pub(super) config: McpConfig,
@@ -17,13 +20,19 @@ pub(super) struct Settings {
     pub(super) token: Option<Secret>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) mask: Mask,
+    pub(super) memory: Memory,
+    pub(super) pins: Pins,
 }
 
 impl Settings {
     /// # Errors
     ///
     /// Every secret that cannot be had, and every header that it makes none.
-    pub(super) fn new(config: McpConfig, manifest: &Path) -> Result<Settings, Vec<Diagnostic>> {
+    pub(super) fn new(
+        config: McpConfig,
+        manifest: &Path,
+        memory: Option<&Path>,
+    ) -> Result<Settings, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut problem = |message: String| {
             problems.push(Diagnostic::new(manifest, config.at, message));
@@ -67,6 +76,8 @@ impl Settings {
         });
         match problems[..] {
             [] => Ok(Settings {
+                memory: Memory::new(memory, &config),
+                pins: Pins::new(&config, manifest),
                 config,
                 secrets,
                 token,

@@ -1,5 +1,6 @@
 //! Messages of a command, a line each, over its stdin and stdout.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio::process::ChildStdout;
 use tokio::sync::Mutex;
 
 use super::process::Stdin;
+use super::reading::Reader;
 
 /// Says of an error that we made it of an answer that is too long.
 pub(super) const TOO_LONG: ErrorCode = ErrorCode(-32_999);
@@ -23,6 +25,11 @@ pub(super) struct Lines {
     /// Of one message at a time: they must not be mixed.
     stdin: Arc<Mutex<Stdin>>,
     line: Vec<u8>,
+    /// Lines of a message that has not ended: some servers indent them.
+    unended: Vec<u8>,
+    reader: Reader,
+    /// Messages of a batch that are not taken yet.
+    ready: VecDeque<ServerJsonRpcMessage>,
     /// The longest line that is read, in bytes.
     longest: usize,
     /// The line is longer: nothing but its id is looked for.
@@ -35,34 +42,64 @@ impl Lines {
             stdout: BufReader::new(stdout),
             stdin: Arc::new(Mutex::new(stdin)),
             line: Vec::new(),
+            unended: Vec::new(),
+            reader: Reader::default(),
+            ready: VecDeque::new(),
             longest,
             passing: None,
         }
     }
 
-    /// The message that the line holds, which has ended.
-    fn message(&mut self) -> Option<ServerJsonRpcMessage> {
+    /// Takes the messages that the line holds, which has ended.
+    fn take_line(&mut self) {
         if let Some(passed) = self.passing.take() {
             let longest = self.longest;
             tracing::debug!("a message of over {longest} bytes was left out");
             let error = ErrorData::new(TOO_LONG, format!("over {longest} bytes"), None);
-            let id = RequestId::Number(passed.found?);
-            return Some(ServerJsonRpcMessage::error(error, Some(id)));
+            if let Some(id) = passed.found.map(RequestId::Number) {
+                self.reader.passed(&id);
+                self.ready
+                    .push_back(ServerJsonRpcMessage::error(error, Some(id)));
+            }
+            return;
         }
         let line = std::mem::take(&mut self.line);
-        let text = line.trim_ascii();
-        if text.is_empty() {
-            return None;
-        }
-        match serde_json::from_slice(text) {
-            Ok(message) => Some(message),
-            // Programs print to stdout what is not for us.
-            Err(error) => {
-                tracing::debug!("a line that is no message was left out: {error}");
-                None
-            }
+        let messages = self.reader.read(&line, None);
+        if !messages.is_empty() {
+            self.unended.clear();
+            self.ready.extend(messages);
+        } else if !line.trim_ascii().is_empty() {
+            self.gather(&line);
         }
     }
+
+    /// Takes a line that is no message, which may be a part of one.
+    fn gather(&mut self, line: &[u8]) {
+        let begins = line.starts_with(b"{") || line.starts_with(b"[");
+        let fits = self.unended.len() + line.len() <= self.longest;
+        if !fits || (begins && self.unended.is_empty() && !is_cut_off(line)) {
+            self.unended.clear();
+        } else if begins || !self.unended.is_empty() {
+            self.unended.extend_from_slice(line);
+            // Where an indented message ends, and at no other line, it is looked at as a whole.
+            if line.starts_with(b"}") || line.starts_with(b"]") {
+                let messages = self.reader.read(&self.unended, None);
+                if !messages.is_empty() || !is_cut_off(&self.unended) {
+                    self.unended.clear();
+                }
+                self.ready.extend(messages);
+            }
+            return;
+        }
+        // Programs print to stdout what is not for us.
+        tracing::debug!("a line that is no message was left out");
+    }
+}
+
+/// Whether it is JSON up to where it ends.
+fn is_cut_off(text: &[u8]) -> bool {
+    let read = serde_json::from_slice::<serde::de::IgnoredAny>(text);
+    read.is_err_and(|error| error.is_eof())
 }
 
 impl Transport<RoleClient> for Lines {
@@ -72,6 +109,7 @@ impl Transport<RoleClient> for Lines {
         &mut self,
         message: ClientJsonRpcMessage,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
+        self.reader.sent(&message);
         let stdin = self.stdin.clone();
         async move {
             let mut line = serde_json::to_vec(&message)?;
@@ -86,9 +124,17 @@ impl Transport<RoleClient> for Lines {
     /// taking bytes and keeping them.
     async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
         loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Some(message);
+            }
             let bytes = self.stdout.fill_buf().await.ok()?;
             if bytes.is_empty() {
-                return None;
+                if self.line.is_empty() {
+                    return None;
+                }
+                // Its last line may lack its end.
+                self.take_line();
+                continue;
             }
             let (taken, ended) = match bytes.iter().position(|byte| *byte == b'\n') {
                 Some(end) => (end + 1, true),
@@ -105,8 +151,8 @@ impl Transport<RoleClient> for Lines {
                 None => self.line.extend_from_slice(piece),
             }
             self.stdout.consume(taken);
-            if ended && let Some(message) = self.message() {
-                return Some(message);
+            if ended {
+                self.take_line();
             }
         }
     }

@@ -1,18 +1,20 @@
 //! Stands between a transport and rmcp, and takes out what concerns the log of a call: in the order in
-//! which the server said it, and ahead of the call's answer. For a call to be known by its answer, its
-//! request has its [`Journal`] with it.
+//! which the server said it, and ahead of the call's answer. A request of a call has its [`Running`] with
+//! it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use rmcp::RoleClient;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, GetExtensions, GetMeta, JsonRpcMessage, LoggingLevel,
-    LoggingMessageNotificationParam, ProgressNotificationParam, ProgressToken, RequestId,
+    ClientJsonRpcMessage, GetExtensions, GetMeta, JsonRpcMessage, LoggingLevel,
+    LoggingMessageNotificationParam, NumberOrString, ProgressNotificationParam, ProgressToken,
     ServerJsonRpcMessage, ServerNotification,
 };
 use rmcp::transport::Transport;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::sandbox::Journal;
@@ -21,7 +23,7 @@ use crate::watch::Progress;
 
 pub(super) struct Tap<T> {
     transport: T,
-    calls: Arc<Calls>,
+    calls: Calls,
     /// Messages on their way to the server.
     unsent: Arc<AtomicUsize>,
     most_unsent: usize,
@@ -29,21 +31,70 @@ pub(super) struct Tap<T> {
     end: CancellationToken,
 }
 
-/// The calls that run on a connection.
-#[derive(Default)]
-struct Calls(Mutex<HashMap<RequestId, Call>>);
+/// A call that runs: where its server is heard.
+#[derive(Clone)]
+pub(super) struct Running(Arc<Heard>);
 
-struct Call {
-    progress: Option<ProgressToken>,
+struct Heard {
     journal: Journal,
+    /// When the server last said something of the call.
+    last: Mutex<Instant>,
+}
+
+/// The calls that run on a connection, by their progress tokens.
+#[derive(Clone, Default)]
+pub(super) struct Calls(Arc<Mutex<HashMap<String, Weak<Heard>>>>);
+
+impl Running {
+    pub(super) fn new(journal: Journal) -> Self {
+        let last = Mutex::new(Instant::now());
+        Running(Arc::new(Heard { journal, last }))
+    }
+
+    /// The server said something of the call.
+    pub(super) fn heard(&self) {
+        *self.0.last() = Instant::now();
+    }
+
+    pub(super) fn progress(&self, progress: Progress) {
+        self.heard();
+        self.0.journal.progress(progress);
+    }
+
+    fn log(&self, source: LogSource, text: String) {
+        self.heard();
+        self.0.journal.log(source, text);
+    }
+
+    /// Ends once the server has said nothing of the call for so long.
+    pub(super) async fn silent_for(&self, bound: Duration) {
+        loop {
+            let until = *self.0.last() + bound;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+impl Heard {
+    fn last(&self) -> MutexGuard<'_, Instant> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<T> Tap<T> {
     /// A server that lets more than `most_unsent` messages wait is not listening.
-    pub(super) fn new(transport: T, most_unsent: usize, end: CancellationToken) -> Self {
+    pub(super) fn new(
+        transport: T,
+        calls: Calls,
+        most_unsent: usize,
+        end: CancellationToken,
+    ) -> Self {
         Tap {
             transport,
-            calls: Arc::default(),
+            calls,
             unsent: Arc::default(),
             most_unsent,
             end,
@@ -102,38 +153,28 @@ impl Drop for Unsent {
 }
 
 impl Calls {
-    fn all(&self) -> MutexGuard<'_, HashMap<RequestId, Call>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Weak<Heard>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sent(&self, message: &ClientJsonRpcMessage) {
-        match message {
-            JsonRpcMessage::Request(request) => {
-                let inner = &request.request;
-                if let Some(journal) = inner.extensions().get::<Journal>() {
-                    let call = Call {
-                        progress: inner.get_meta().get_progress_token(),
-                        journal: journal.clone(),
-                    };
-                    self.all().insert(request.id.clone(), call);
-                }
-            }
-            JsonRpcMessage::Notification(notification) => {
-                if let ClientNotification::CancelledNotification(cancelled) =
-                    &notification.notification
-                    && let Some(id) = &cancelled.params.request_id
-                {
-                    self.all().remove(id);
-                }
-            }
-            _ => {}
+        let JsonRpcMessage::Request(request) = message else {
+            return;
+        };
+        let inner = &request.request;
+        if let Some(Running(heard)) = inner.extensions().get::<Running>()
+            && let Some(token) = inner.get_meta().get_progress_token()
+        {
+            let mut all = self.all();
+            all.retain(|_, heard| heard.strong_count() > 0);
+            all.insert(key(&token), Arc::downgrade(heard));
         }
     }
 
     /// The message, unless it was for a call's log.
     fn received(&self, message: ServerJsonRpcMessage) -> Option<ServerJsonRpcMessage> {
-        match &message {
-            JsonRpcMessage::Notification(notification) => match &notification.notification {
+        if let JsonRpcMessage::Notification(notification) = &message {
+            match &notification.notification {
                 ServerNotification::ProgressNotification(progress) => {
                     self.progress(&progress.params);
                     return None;
@@ -143,28 +184,15 @@ impl Calls {
                     return None;
                 }
                 _ => {}
-            },
-            JsonRpcMessage::Response(response) => {
-                self.all().remove(&response.id);
             }
-            JsonRpcMessage::Error(error) => {
-                if let Some(id) = &error.id {
-                    self.all().remove(id);
-                }
-            }
-            JsonRpcMessage::Request(_) => {}
         }
         Some(message)
     }
 
     fn progress(&self, progress: &ProgressNotificationParam) {
-        let token = Some(&progress.progress_token);
-        let calls = self.all();
-        let call = calls.values().find(|call| call.progress.as_ref() == token);
-        let journal = call.map(|call| call.journal.clone());
-        drop(calls);
-        if let Some(journal) = journal {
-            journal.progress(Progress {
+        let heard = self.all().get(&key(&progress.progress_token)).cloned();
+        if let Some(heard) = heard.and_then(|heard| heard.upgrade()) {
+            Running(heard).progress(Progress {
                 done: progress.progress,
                 total: progress.total,
                 message: progress.message.clone(),
@@ -178,15 +206,26 @@ impl Calls {
             serde_json::Value::String(text) => text.clone(),
             data => data.to_string(),
         };
-        let calls = self.all();
-        let first = calls.values().next().filter(|_| calls.len() == 1);
-        let only = first.map(|call| call.journal.clone());
-        drop(calls);
-        let Some(journal) = only else {
-            tracing::debug!("an MCP server logs: {text}");
-            return;
-        };
-        journal.log(source(line.level), text);
+        self.say(source(line.level), text);
+    }
+
+    /// Adds a line to the log of the only call that runs, or else to our own.
+    pub(super) fn say(&self, source: LogSource, text: String) {
+        let running: Vec<_> = self.all().values().filter_map(Weak::upgrade).collect();
+        match running.first() {
+            Some(first) if running.iter().all(|it| Arc::ptr_eq(it, first)) => {
+                Running(first.clone()).log(source, text);
+            }
+            _ => tracing::debug!("an MCP server logs: {text}"),
+        }
+    }
+}
+
+/// A token is a number, which some servers send back as text.
+fn key(token: &ProgressToken) -> String {
+    match &token.0 {
+        NumberOrString::Number(number) => number.to_string(),
+        NumberOrString::String(text) => text.to_string(),
     }
 }
 

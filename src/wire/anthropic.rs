@@ -165,6 +165,7 @@ fn call(block: &Block) -> Option<ToolCall> {
         name: label(block.name).unwrap_or_default(),
         arguments: arguments(block.input),
         resumed: None,
+        meta: None,
     })
 }
 

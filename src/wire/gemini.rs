@@ -242,6 +242,7 @@ fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
         name: label(call.name).unwrap_or_default(),
         arguments: arguments(call.args),
         resumed: None,
+        meta: None,
     })
 }
 

@@ -30,6 +30,8 @@ struct Declaration<'a> {
     output_schema: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<Map<String, Value>>,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<&'a Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +108,7 @@ impl Wire for Mcp {
             input_schema: &tool.input_schema,
             output_schema: tool.output_schema.as_ref(),
             annotations: annotations(&tool.annotations),
+            meta: tool.meta.as_ref(),
         });
         raw(&ListToolsResult {
             tools: tools.collect(),
@@ -156,6 +159,7 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
         name: label(params.name).unwrap_or_default(),
         arguments: arguments(params.arguments),
         resumed: None,
+        meta: None,
     })
 }
 

@@ -303,6 +303,7 @@ fn call(call: Call) -> Result<ToolCall, DecodeError> {
         name: label(name).unwrap_or_default(),
         arguments: arguments(given),
         resumed: None,
+        meta: None,
     })
 }
 

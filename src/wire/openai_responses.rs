@@ -151,6 +151,7 @@ fn call(item: &Item) -> Option<ToolCall> {
         name: label(item.name).unwrap_or_default(),
         arguments: arguments(item.arguments),
         resumed: None,
+        meta: None,
     })
 }
 

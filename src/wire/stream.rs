@@ -232,6 +232,7 @@ impl Open {
             name: self.name.clone(),
             arguments: self.arguments.clone(),
             resumed: None,
+            meta: None,
         }
     }
 

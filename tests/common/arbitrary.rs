@@ -67,6 +67,7 @@ where
         name,
         arguments,
         resumed: None,
+        meta: None,
     });
     vec(call, 0..=most)
 }

@@ -96,13 +96,10 @@ async fn every_kind_of_content_is_taken_over() {
 }
 
 #[tokio::test]
-async fn content_of_an_unknown_kind_is_described() {
+async fn content_of_an_unknown_kind_is_shown_as_it_is() {
     let host = Stage::new(&[], "").load().await;
     let result = host.call(call("strange", json!({}))).await;
-    assert_eq!(
-        text(&result),
-        "one\n[hologram: content of a kind that toolhost does not know]"
-    );
+    assert_eq!(text(&result), "one\n{\"type\":\"hologram\",\"depth\":3}");
     let result = host.call(call("nonsense", json!({}))).await;
     assert!(
         error(&result).to_string().contains("no result"),
@@ -119,15 +116,26 @@ async fn structured_output_is_held_against_its_schema() {
     let output = result.outcome.unwrap();
     assert_eq!(
         output.structured.unwrap().get(),
-        r#"{"value":9007199254740993}"#
+        r#"{"value": 9007199254740993}"#
     );
     let result = host
         .call(call("structured", json!({ "value": "text" })))
         .await;
-    let message = error(&result).to_string();
+    let output = result.outcome.unwrap();
+    assert!(output.structured.is_none(), "{output:?}");
+    // There was no text, and so it is the text.
+    let [Content::Text(text), Content::Text(note)] = &output.content[..] else {
+        panic!("{output:?}");
+    };
+    assert_eq!(text, r#"{"value": "text"}"#);
     assert!(
-        message.contains("its structured output does not fit its schema"),
-        "{message}"
+        note.starts_with("[toolhost: no structured output: "),
+        "{note}"
+    );
+    let why = &output.meta.unwrap()[toolhost::tool::OUTPUT_MISMATCH];
+    assert!(
+        why.as_str().unwrap().contains("does not fit its schema"),
+        "{why}"
     );
 }
 

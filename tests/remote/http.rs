@@ -102,10 +102,10 @@ async fn a_token_and_headers_are_sent_and_masked() {
         .unwrap_err()
         .to_string();
     assert!(
-        problem.contains("`mcp.test` does not answer as an MCP server does"),
+        problem.contains("`mcp.test` answers HTTP 401 Unauthorized at http://127.0.0.1:"),
         "{problem}"
     );
-    assert!(problem.contains("401"), "{problem}");
+    assert!(problem.contains("give it a `token`"), "{problem}");
     server.folder.write("token", "sesame-opens-it\n");
     server.folder.write("key", "another-secret");
     let more = "token = { file = 'token' }\n\

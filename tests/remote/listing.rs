@@ -80,9 +80,11 @@ async fn all_pages_are_read_and_no_more_than_that() {
 async fn tools_that_cannot_be_offered_are_left_out_unless_they_are_asked_for() {
     let all = Stage::new(&[], "").load().await.tools().count();
     let host = Stage::new(&["refused-tools"], "").load().await;
-    assert_eq!(host.tools().count(), all);
+    // `a.name` is offered, under another name.
+    assert_eq!(host.tools().count(), all + 1);
+    let left_out: Vec<_> = host.left_out().map(|(_, it)| it.tool).collect();
+    assert_eq!(left_out, ["remote_ref", "huge", "echo"]);
     for (tool, why) in [
-        ("a.name", "has a name that no model can call"),
         ("remote_ref", "cannot be checked"),
         ("huge", "cannot be checked"),
     ] {

@@ -253,7 +253,7 @@ fn tool_result(id: &str, text: &str, is_error: bool) -> ToolResult {
             true => Err(CallError::Failed { message }),
             false => Ok(Output {
                 content: vec![Content::Text(message)],
-                structured: None,
+                ..Output::default()
             }),
         },
         usage: Usage::default(),

@@ -26,6 +26,7 @@ fn tool(name: &str, schema: Value) -> Tool {
             idempotent: None,
             open_world: Some(false),
         },
+        meta: None,
         plugin: "plugin".to_owned(),
         sandboxed: true,
     }
@@ -130,7 +131,7 @@ fn failed() -> Result<Output, CallError> {
 fn content(content: Vec<Content>) -> Result<Output, CallError> {
     Ok(Output {
         content,
-        structured: None,
+        ..Output::default()
     })
 }
 
@@ -470,6 +471,7 @@ fn structured_output_keeps_every_digit() {
         Ok(Output {
             content: Vec::new(),
             structured: Some(RawValue::from_string(document.to_owned()).unwrap()),
+            ..Output::default()
         }),
     );
     for (format, key) in [

@@ -1,0 +1,123 @@
+//! `toolhost check --pin`: writes what the tools of MCP servers say of themselves into the manifest, as
+//! digests, and into the lock file beside it, as texts.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value};
+use toml_edit::{DocumentMut, InlineTable, Item, Table, value};
+use toolhost::manifest::{Manifest, lock_file};
+use toolhost::{Pin, ToolHost};
+
+use super::printable;
+
+/// The pins of a manifest, by server; they are taken out of it, so that tools that changed load.
+pub(super) fn take(manifest: &mut Manifest) -> Pins {
+    let servers = manifest.mcp.iter_mut();
+    servers
+        .map(|server| (server.name.clone(), server.pins.take().unwrap_or_default()))
+        .collect()
+}
+
+/// Digests by tool, by server.
+pub(super) type Pins = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Pins the tools of every server, and says what changed.
+pub(super) fn write(
+    out: &mut impl Write,
+    host: &ToolHost,
+    before: &Pins,
+    file: &Path,
+) -> anyhow::Result<()> {
+    let mut now: BTreeMap<String, Vec<Pin>> = BTreeMap::new();
+    for (server, pin) in host.pins() {
+        now.entry(server.name.clone()).or_default().push(pin);
+    }
+    if now.is_empty() {
+        bail!(
+            "{}: there is no `[mcp.NAME]` whose tools could be pinned",
+            file.display()
+        );
+    }
+    let lock = lock_file(file);
+    let old_texts = read_lock(&lock);
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let mut document: DocumentMut = text.parse().with_context(|| file.display().to_string())?;
+    let mut texts = Map::new();
+    for (server, pins) in &now {
+        let none = BTreeMap::new();
+        let before = before.get(server).unwrap_or(&none);
+        for pin in pins {
+            let name = format!("mcp.{}: {}", printable(server), printable(&pin.tool));
+            match before.get(&pin.tool) {
+                Some(digest) if *digest == pin.digest => {}
+                Some(_) => {
+                    let old = old_texts.get(server).and_then(|tools| tools.get(&pin.tool));
+                    let old = old.map_or("its text is not known".to_owned(), Value::to_string);
+                    writeln!(out, "{name} is pinned as it is now")?;
+                    writeln!(out, "  before: {}", printable(&old))?;
+                    writeln!(out, "  now: {}", printable(&pin.text.to_string()))?;
+                }
+                None => writeln!(out, "{name} is pinned")?,
+            }
+        }
+        for gone in before
+            .keys()
+            .filter(|it| pins.iter().all(|pin| pin.tool != **it))
+        {
+            let (server, gone) = (printable(server), printable(gone));
+            writeln!(
+                out,
+                "mcp.{server}: {gone} is pinned no more, as it is not offered"
+            )?;
+        }
+        enter(&mut document, server, pins)?;
+        let tools = pins.iter().map(|pin| (pin.tool.clone(), pin.text.clone()));
+        texts.insert(server.clone(), Value::Object(tools.collect()));
+    }
+    // The texts first: a digest whose text is missing could not be explained.
+    let texts = serde_json::to_string_pretty(&texts)? + "\n";
+    replace(&lock, &texts)?;
+    replace(file, &document.to_string())
+}
+
+/// Writes a server's digests into the manifest, and leaves everything else of it as it is.
+fn enter(document: &mut DocumentMut, server: &str, pins: &[Pin]) -> anyhow::Result<()> {
+    let table = document.get_mut("mcp").and_then(|it| it.get_mut(server));
+    let Some(table) = table else {
+        bail!("the manifest has no `mcp.{server}` any more");
+    };
+    let digests = pins.iter().map(|pin| (&*pin.tool, &*pin.digest));
+    let pins = match table.as_inline_table() {
+        Some(_) => value(digests.collect::<InlineTable>()),
+        None => {
+            let mut pins = Table::new();
+            digests.for_each(|(tool, digest)| drop(pins.insert(tool, value(digest))));
+            Item::Table(pins)
+        }
+    };
+    table["pins"] = pins;
+    Ok(())
+}
+
+fn read_lock(lock: &Path) -> Map<String, Value> {
+    let text = std::fs::read_to_string(lock).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Writes a file whole, through a link to where it is.
+fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = file.with_file_name(name);
+    let written = std::fs::write(&beside, text).and_then(|()| {
+        if let Ok(old) = file.metadata() {
+            std::fs::set_permissions(&beside, old.permissions())?;
+        }
+        std::fs::rename(&beside, &file)
+    });
+    written.with_context(|| format!("{} cannot be written", file.display()))
+}

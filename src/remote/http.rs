@@ -1,0 +1,462 @@
+//! Messages over streamable HTTP, as servers speak it: bodies of a wrong content type, batches, sessions
+//! that were forgotten. What went wrong last is kept in plain words.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use reqwest::{Client, RequestBuilder, Response};
+use rmcp::model::{
+    ClientJsonRpcMessage, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+};
+use rmcp::transport::streamable_http_client::{
+    SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
+    StreamableHttpResponseLimits,
+};
+use rmcp_sse::{Sse, SseStream};
+
+use super::reading::Reader;
+use super::stdio::TOO_LONG;
+
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+const SESSION: &str = "mcp-session-id";
+
+/// The longest text of a body that is shown, in characters.
+const MAX_SHOWN: usize = 300;
+
+type Failure = StreamableHttpError<reqwest::Error>;
+
+#[derive(Clone)]
+pub(super) struct Http {
+    client: Client,
+    reader: Reader,
+    trouble: Trouble,
+}
+
+/// What went wrong last, as the end of a sentence that begins with the server's name.
+#[derive(Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    pub(super) fn take(&self) -> Option<String> {
+        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.take()
+    }
+
+    fn set(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+}
+
+impl Http {
+    pub(super) fn new(client: Client) -> Self {
+        Http {
+            client,
+            reader: Reader::default(),
+            trouble: Trouble::default(),
+        }
+    }
+
+    pub(super) fn trouble(&self) -> Trouble {
+        self.trouble.clone()
+    }
+
+    async fn send(&self, request: RequestBuilder, uri: &str) -> Result<Response, Failure> {
+        let sent = request.send().await;
+        self.trouble.set(sent.as_ref().err().map(|error| {
+            let why = plainly(error);
+            format!("cannot be reached at {uri}: {why}; is it running, and is its `url` right?")
+        }));
+        Ok(sent?)
+    }
+
+    /// The failure of a request with an HTTP status.
+    fn refused(&self, uri: &str, status: StatusCode, body: &[u8]) -> Failure {
+        let shown: String = String::from_utf8_lossy(body)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        let shown: String = shown.chars().take(MAX_SHOWN).collect();
+        let what_to_do = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "; give it a `token` or `http-headers` that it takes"
+            }
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                "; is its `url` that of streamable HTTP, such as https://example.com/mcp?"
+            }
+            _ => "",
+        };
+        let colon = if shown.is_empty() { "" } else { ": " };
+        let why = format!("answers HTTP {status} at {uri}{colon}{shown}{what_to_do}");
+        self.trouble.set(Some(why));
+        StreamableHttpError::UnexpectedServerResponse(format!("HTTP {status}{colon}{shown}").into())
+    }
+
+    async fn post(
+        &self,
+        uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session: Option<Arc<str>>,
+        token: Option<String>,
+        headers: HashMap<HeaderName, HeaderValue>,
+        limits: StreamableHttpResponseLimits,
+    ) -> Result<StreamableHttpPostResponse, Failure> {
+        let id = match &message {
+            JsonRpcMessage::Request(request) => Some(request.id.clone()),
+            _ => None,
+        };
+        self.reader.sent(&message);
+        let mut request = self.client.post(&*uri);
+        for (name, value) in headers {
+            if name == header::ACCEPT || name == SESSION || name == "last-event-id" {
+                return Err(StreamableHttpError::ReservedHeaderConflict(
+                    name.to_string(),
+                ));
+            }
+            request = request.header(name, value);
+        }
+        request = request.header(header::ACCEPT, format!("{JSON}, {EVENT_STREAM}"));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(session) = &session {
+            request = request.header(SESSION, &**session);
+        }
+        let response = self.send(request.json(&message), &uri).await?;
+        let status = response.status();
+        let given = response.headers().get(SESSION);
+        let given = given.and_then(|it| it.to_str().ok()).map(str::to_owned);
+        let Some(id) = id else {
+            // Nothing that could come back concerns us.
+            return match status.is_success() {
+                true => Ok(StreamableHttpPostResponse::Accepted),
+                false if session.is_some() && status == StatusCode::NOT_FOUND => {
+                    Err(StreamableHttpError::SessionExpired)
+                }
+                false => Err(self.refused(&uri, status, b"")),
+            };
+        };
+        if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
+            return Ok(StreamableHttpPostResponse::Accepted);
+        }
+        if !status.is_success() {
+            let most = limits.max_error_response_size;
+            let body = read(response, most).await?;
+            let is_forgotten = match status {
+                StatusCode::NOT_FOUND => true,
+                // What the SDK for TypeScript has in its examples, and many servers with it.
+                StatusCode::BAD_REQUEST => mentions_session(&body),
+                _ => false,
+            };
+            if session.is_some() && is_forgotten {
+                return Err(StreamableHttpError::SessionExpired);
+            }
+            let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+            let messages = match refused {
+                true => Vec::new(),
+                false => self.reader.read(&body, Some(&id)),
+            };
+            let error = messages
+                .into_iter()
+                .find(|it| matches!(it, JsonRpcMessage::Error(_)));
+            return match error {
+                // Some name another id than that of the request, or none.
+                Some(JsonRpcMessage::Error(error)) => {
+                    let error = ServerJsonRpcMessage::error(error.error, Some(id));
+                    Ok(StreamableHttpPostResponse::Json(error, given))
+                }
+                _ => Err(self.refused(&uri, status, &body)),
+            };
+        }
+        let is_stream = response.headers().get(header::CONTENT_TYPE);
+        let is_stream = is_stream.is_some_and(|it| is_event_stream(it.as_bytes()));
+        if is_stream {
+            let longest = limits.max_sse_event_size;
+            let bytes = response.bytes_stream().map_err(std::io::Error::other);
+            let events = self.events(bounded(bytes, longest, Some(&id)), Some(id));
+            return Ok(StreamableHttpPostResponse::Sse(events, given));
+        }
+        let Some(body) = read_whole(response, limits.max_json_response_size).await? else {
+            return Ok(StreamableHttpPostResponse::Json(too_long(id), given));
+        };
+        let mut messages = self.reader.read(&body, Some(&id));
+        if messages.len() == 1 {
+            return Ok(StreamableHttpPostResponse::Json(messages.remove(0), given));
+        }
+        // A batch, or events that are not declared as such.
+        let events = match messages.is_empty() {
+            false => {
+                let events = messages.iter().filter_map(event).map(Ok);
+                stream::iter(events.collect::<Vec<_>>()).boxed()
+            }
+            true if body.starts_with(b"event:") || body.starts_with(b"data:") => {
+                let bytes = stream::iter([Ok::<_, std::io::Error>(Bytes::from(body))]);
+                self.events(bytes, Some(id))
+            }
+            true => return Err(self.refused(&uri, status, &body)),
+        };
+        Ok(StreamableHttpPostResponse::Sse(events, given))
+    }
+
+    /// Events whose data is a message each, and one that rmcp reads.
+    fn events(
+        &self,
+        bytes: impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+        of: Option<RequestId>,
+    ) -> BoxStream<'static, Result<Sse, SseError>> {
+        let events = SseStream::from_bytes_stream(bytes);
+        self.messages(events.boxed(), of)
+    }
+
+    fn messages(
+        &self,
+        events: BoxStream<'static, Result<Sse, SseError>>,
+        of: Option<RequestId>,
+    ) -> BoxStream<'static, Result<Sse, SseError>> {
+        let reader = self.reader.clone();
+        let each = move |read: Result<Sse, SseError>| {
+            let mut sse = match read {
+                Ok(sse) => sse,
+                Err(error) => return stream::iter(vec![Err(error)]),
+            };
+            let data = sse.data.take().unwrap_or_default();
+            let messages = reader.read(data.as_bytes(), of.as_ref());
+            let mut events: Vec<Sse> = messages.iter().filter_map(event).collect();
+            // Where to read on after them, and not in their midst.
+            match events.last_mut() {
+                Some(last) => {
+                    last.id = sse.id;
+                    last.retry = sse.retry;
+                }
+                None => events.push(sse),
+            }
+            stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>())
+        };
+        events.flat_map(each).boxed()
+    }
+}
+
+impl StreamableHttpClient for Http {
+    type Error = reqwest::Error;
+
+    async fn post_message(
+        &self,
+        uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session_id: Option<Arc<str>>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Result<StreamableHttpPostResponse, Failure> {
+        let limits = StreamableHttpResponseLimits::default();
+        self.post(
+            uri,
+            message,
+            session_id,
+            auth_header,
+            custom_headers,
+            limits,
+        )
+        .await
+    }
+
+    async fn post_message_with_response_limits(
+        &self,
+        uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session_id: Option<Arc<str>>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+        limits: StreamableHttpResponseLimits,
+    ) -> Result<StreamableHttpPostResponse, Failure> {
+        self.post(
+            uri,
+            message,
+            session_id,
+            auth_header,
+            custom_headers,
+            limits,
+        )
+        .await
+    }
+
+    async fn delete_session(
+        &self,
+        uri: Arc<str>,
+        session_id: Arc<str>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Result<(), Failure> {
+        // Whether the server can end a session or not, ours has ended.
+        let deleted = self
+            .client
+            .delete_session(uri, session_id, auth_header, custom_headers);
+        if let Err(error) = deleted.await {
+            tracing::debug!("a session was not deleted: {error}");
+        }
+        Ok(())
+    }
+
+    async fn get_stream(
+        &self,
+        uri: Arc<str>,
+        session_id: Option<Arc<str>>,
+        last_event_id: Option<String>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Failure> {
+        let longest = StreamableHttpResponseLimits::default().max_sse_event_size;
+        self.get_stream_with_max_sse_event_size(
+            uri,
+            session_id,
+            last_event_id,
+            auth_header,
+            custom_headers,
+            longest,
+        )
+        .await
+    }
+
+    async fn get_stream_with_max_sse_event_size(
+        &self,
+        uri: Arc<str>,
+        session_id: Option<Arc<str>>,
+        last_event_id: Option<String>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+        max_sse_event_size: usize,
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Failure> {
+        let resumes = last_event_id.is_some();
+        let got = self.client.get_stream_with_max_sse_event_size(
+            uri,
+            session_id,
+            last_event_id,
+            auth_header,
+            custom_headers,
+            max_sse_event_size,
+        );
+        match got.await {
+            Ok(events) => Ok(self.messages(events, None)),
+            // A server that refuses in other words than 405 means the same: there is no such stream.
+            Err(error @ StreamableHttpError::Client(_)) if !resumes && is_refusal(&error) => {
+                Err(StreamableHttpError::ServerDoesNotSupportSse)
+            }
+            Err(StreamableHttpError::UnexpectedContentType(_)) if !resumes => {
+                Err(StreamableHttpError::ServerDoesNotSupportSse)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_refusal(error: &Failure) -> bool {
+    let StreamableHttpError::Client(error) = error else {
+        return false;
+    };
+    error
+        .status()
+        .is_some_and(|status| status.is_client_error())
+}
+
+fn event(message: &ServerJsonRpcMessage) -> Option<Sse> {
+    Some(Sse {
+        data: Some(serde_json::to_string(message).ok()?),
+        ..Sse::default()
+    })
+}
+
+fn too_long(id: RequestId) -> ServerJsonRpcMessage {
+    ServerJsonRpcMessage::error(ErrorData::new(TOO_LONG, "too long", None), Some(id))
+}
+
+fn is_event_stream(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|byte| *byte == b';').next();
+    essence.is_some_and(|it| {
+        it.trim_ascii()
+            .eq_ignore_ascii_case(EVENT_STREAM.as_bytes())
+    })
+}
+
+fn mentions_session(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    text.contains("session")
+}
+
+/// The beginning of a body.
+async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = most - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == most {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// A body, unless it is longer.
+async fn read_whole(mut response: Response, most: usize) -> Result<Option<Vec<u8>>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > most {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// Ends a stream with an event that is longer than `longest` bytes, and answers the request for it.
+fn bounded(
+    bytes: impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+    longest: usize,
+    of: Option<&RequestId>,
+) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
+    let answer = of.and_then(|id| serde_json::to_string(&too_long(id.clone())).ok());
+    let answer = format!("\n\ndata: {}\n\n", answer.unwrap_or_default());
+    let start = (Box::pin(bytes), Some((0_usize, true)));
+    stream::unfold(start, move |(mut bytes, state)| {
+        let answer = answer.clone();
+        async move {
+            let (mut size, mut is_line_empty) = state?;
+            let chunk = match bytes.next().await? {
+                Ok(chunk) => chunk,
+                error => return Some((error, (bytes, None))),
+            };
+            for byte in &chunk {
+                size += 1;
+                match byte {
+                    b'\n' if is_line_empty => size = 0,
+                    b'\n' => is_line_empty = true,
+                    b'\r' => {}
+                    _ => is_line_empty = false,
+                }
+                if size > longest {
+                    return Some((Ok(Bytes::from(answer)), (bytes, None)));
+                }
+            }
+            Some((Ok(chunk), (bytes, Some((size, is_line_empty)))))
+        }
+    })
+}
+
+/// Why there is no connection, without the names of the layers that say so.
+fn plainly(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it takes too long to connect".to_owned();
+    }
+    let mut deepest: &dyn Error = error;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    let text = deepest.to_string();
+    match text.split_once(" (os error") {
+        Some((text, _)) => text.to_lowercase(),
+        None => text,
+    }
+}

@@ -1,0 +1,162 @@
+//! Pinned tools: what a server's tools said of themselves when somebody looked at them. Their digests are in
+//! the manifest, which decides; the texts are in a lock file beside it, to show what changed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::digest::sha256;
+use crate::manifest::{McpConfig, lock_file};
+use crate::provider::Pin;
+
+/// The members of a tool that are pinned: what a model is told, and what is decided by.
+const PINNED: [&str; 6] = [
+    "name",
+    "title",
+    "description",
+    "inputSchema",
+    "outputSchema",
+    "annotations",
+];
+
+/// A lock file may be no longer, in bytes.
+const MAX_LOCK: u64 = 64 << 20;
+
+/// The longest text that is shown of either side, in characters.
+const MAX_SHOWN: usize = 2000;
+
+/// What a tool says of itself, as the server wrote it.
+pub(super) fn pin(name: &str, written: &str) -> Pin {
+    let mut tool: Map<String, Value> = serde_json::from_str(written).unwrap_or_default();
+    tool.retain(|member, value| PINNED.contains(&member.as_str()) && !value.is_null());
+    let text = sorted(Value::Object(tool));
+    Pin {
+        tool: name.to_owned(),
+        digest: digest(&text),
+        text,
+    }
+}
+
+fn digest(text: &Value) -> String {
+    format!("sha256:{}", sha256(text.to_string()))
+}
+
+/// Servers need not write members in the same order each time.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members: BTreeMap<String, Value> = members.into_iter().collect();
+            let members = members.into_iter();
+            Value::Object(members.map(|(name, it)| (name, sorted(it))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        value => value,
+    }
+}
+
+/// The pins of a server.
+pub(super) struct Pins {
+    digests: Option<BTreeMap<String, String>>,
+    texts: Map<String, Value>,
+    lock: PathBuf,
+}
+
+/// Why a tool is not offered.
+pub(super) enum Refusal {
+    /// There are pins, and none of it.
+    Unpinned,
+    /// It is not what was pinned: how.
+    Changed(String),
+}
+
+impl Pins {
+    pub(super) fn new(config: &McpConfig, manifest: &Path) -> Pins {
+        let lock = lock_file(manifest);
+        let texts = match config.pins {
+            Some(_) => read_lock(&lock).remove(&config.name),
+            None => None,
+        };
+        let texts = match texts {
+            Some(Value::Object(texts)) => texts,
+            _ => Map::new(),
+        };
+        Pins {
+            digests: config.pins.clone(),
+            texts,
+            lock,
+        }
+    }
+
+    pub(super) fn check(&self, pin: &Pin) -> Result<(), Refusal> {
+        let Some(digests) = &self.digests else {
+            return Ok(());
+        };
+        let Some(pinned) = digests.get(&pin.tool) else {
+            return Err(Refusal::Unpinned);
+        };
+        if *pinned == pin.digest {
+            return Ok(());
+        }
+        // A text is what was pinned only if its digest says so.
+        let text = self.texts.get(&pin.tool).cloned().map(sorted);
+        let text = text.filter(|text| digest(text) == *pinned);
+        Err(Refusal::Changed(match text {
+            Some(text) => changes(&text, &pin.text),
+            None => {
+                let (lock, now) = (self.lock.display(), cut(&pin.text));
+                format!("\n    pinned: {pinned}, whose text is not in {lock}\n    now: {now}")
+            }
+        }))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Unpinned => f.write_str("is not pinned"),
+            Refusal::Changed(how) => write!(f, "is not what was pinned:{how}"),
+        }
+    }
+}
+
+/// The members that differ, as they were and as they are.
+fn changes(before: &Value, after: &Value) -> String {
+    let differ = PINNED
+        .iter()
+        .filter(|it| before.get(**it) != after.get(**it));
+    let shown = |tool: &Value, member: &str| match tool.get(member) {
+        Some(value) => cut(value),
+        None => "nothing".to_owned(),
+    };
+    let lines = differ.map(|member| {
+        let (before, after) = (shown(before, member), shown(after, member));
+        format!("\n    {member}, pinned: {before}\n    {member}, now: {after}")
+    });
+    lines.collect()
+}
+
+fn cut(value: &Value) -> String {
+    let mut text = value.to_string();
+    if let Some((end, _)) = text.char_indices().nth(MAX_SHOWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// The texts by server and tool; none where there is no such file, or it is something else.
+fn read_lock(lock: &Path) -> Map<String, Value> {
+    let is_read = lock
+        .metadata()
+        .is_ok_and(|it| it.is_file() && it.len() <= MAX_LOCK);
+    let text = match is_read {
+        true => std::fs::read_to_string(lock).unwrap_or_default(),
+        false => String::new(),
+    };
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(texts)) => texts,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,268 @@
+//! Reads messages of servers as they are: batches, ids of another type, `error: null`, results that lack
+//! fields. rmcp guesses the type of a result from its fields; here it follows from the request. Results of
+//! requests that rmcp does not look into are handed over as text, as a [`CustomResult`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, CustomResult, ErrorCode, ErrorData,
+    JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerResult,
+};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+/// Where the `_meta` of a listed tool has the tool as the server wrote it.
+pub(super) const RAW_TOOL: &str = "toolhost/raw";
+
+/// Messages of one batch that are read.
+const MAX_BATCH: usize = 10_000;
+
+/// What is known of the requests that a server has not answered.
+#[derive(Clone, Default)]
+pub(super) struct Reader(Arc<Mutex<HashMap<RequestId, Kind>>>);
+
+/// What a request asks for, as far as it decides how its result is read.
+#[derive(Clone)]
+enum Kind {
+    /// In this version of the protocol.
+    Initialize(ProtocolVersion),
+    ListTools,
+    /// The result is one that rmcp reads.
+    Typed,
+    /// The result is ours to read.
+    Raw,
+}
+
+impl Reader {
+    fn pending(&self) -> MutexGuard<'_, HashMap<RequestId, Kind>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what is being sent.
+    pub(super) fn sent(&self, message: &ClientJsonRpcMessage) {
+        match message {
+            JsonRpcMessage::Request(request) => {
+                let kind = match &request.request {
+                    ClientRequest::InitializeRequest(it) => {
+                        Kind::Initialize(it.params.protocol_version.clone())
+                    }
+                    ClientRequest::ListToolsRequest(_) => Kind::ListTools,
+                    ClientRequest::CustomRequest(_) => Kind::Raw,
+                    _ => Kind::Typed,
+                };
+                self.pending().insert(request.id.clone(), kind);
+            }
+            JsonRpcMessage::Notification(notification) => {
+                if let ClientNotification::CancelledNotification(cancelled) =
+                    &notification.notification
+                    && let Some(id) = &cancelled.params.request_id
+                {
+                    self.pending().remove(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The messages of a line or body; none where it holds no message. An error without an id belongs to
+    /// the request `of`, or else to the only one that waits.
+    pub(super) fn read(&self, text: &[u8], of: Option<&RequestId>) -> Vec<ServerJsonRpcMessage> {
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let text = text.trim_ascii();
+        let texts: Vec<&RawValue> = match text.first() {
+            Some(b'[') => serde_json::from_slice(text).unwrap_or_default(),
+            Some(b'{') => serde_json::from_slice(text).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        let texts = texts.into_iter().take(MAX_BATCH);
+        texts.filter_map(|text| self.one(text, of)).collect()
+    }
+
+    fn one(&self, text: &RawValue, of: Option<&RequestId>) -> Option<ServerJsonRpcMessage> {
+        let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(text.get()).ok()?;
+        // Of a member that is null nothing is said.
+        let is_null = |value: &RawValue| value.get() == "null";
+        let result = members.get("result").copied();
+        members.retain(|_, value| !is_null(value));
+        if members.contains_key("method") {
+            return asked(text, &members);
+        }
+        let id = members.get("id").and_then(|id| request_id(id));
+        if let Some(error) = members
+            .get("error")
+            .filter(|_| !members.contains_key("result"))
+        {
+            let id = id.or_else(|| of.cloned()).or_else(|| self.only());
+            self.forget(id.as_ref());
+            return Some(ServerJsonRpcMessage::error(error_data(error), id));
+        }
+        let (id, result) = (id?, result?);
+        let kind = self.forget(Some(&id)).unwrap_or(Kind::Typed);
+        Some(ServerJsonRpcMessage::response(kind.result(result), id))
+    }
+
+    /// The request that waits, where there is only one.
+    fn only(&self) -> Option<RequestId> {
+        let pending = self.pending();
+        let first = pending.keys().next().filter(|_| pending.len() == 1);
+        first.cloned()
+    }
+
+    /// A request was answered that is not for us to read.
+    pub(super) fn passed(&self, id: &RequestId) {
+        self.forget(Some(id));
+    }
+
+    fn forget(&self, id: Option<&RequestId>) -> Option<Kind> {
+        self.pending().remove(id?)
+    }
+}
+
+impl Kind {
+    fn result(&self, text: &RawValue) -> ServerResult {
+        let value = match self {
+            Kind::Initialize(version) => initialized(text, version),
+            Kind::ListTools => listed(text),
+            Kind::Typed => serde_json::from_str(text.get()).ok(),
+            Kind::Raw => None,
+        };
+        let custom = || ServerResult::CustomResult(CustomResult(text.get().into()));
+        let known = value.and_then(|value| serde_json::from_value(value).ok());
+        known.unwrap_or_else(custom)
+    }
+}
+
+/// A request or notification.
+fn asked(text: &RawValue, members: &BTreeMap<String, &RawValue>) -> Option<ServerJsonRpcMessage> {
+    if let Ok(message) = serde_json::from_str(text.get()) {
+        return Some(message);
+    }
+    // What was null is left out, and the version is there.
+    let mut message = Map::new();
+    for (name, value) in members {
+        message.insert(name.clone(), serde_json::from_str(value.get()).ok()?);
+    }
+    message.insert("jsonrpc".to_owned(), "2.0".into());
+    let message = serde_json::from_value(Value::Object(message));
+    message
+        .inspect_err(|error| tracing::debug!("a message was left out: {error}"))
+        .ok()
+}
+
+/// Our ids are numbers. Some servers answer with them as text, or as `1.0`.
+fn request_id(id: &RawValue) -> Option<RequestId> {
+    let number = match serde_json::from_str(id.get()).ok()? {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text,
+        _ => return None,
+    };
+    let whole = number.strip_suffix(".0").unwrap_or(&number);
+    Some(match whole.parse() {
+        Ok(number) => RequestId::Number(number),
+        Err(_) => RequestId::String(number.into()),
+    })
+}
+
+/// The least that an error is: words. Codes that are no numbers are said in front.
+fn error_data(error: &RawValue) -> ErrorData {
+    let value = serde_json::from_str(error.get()).unwrap_or_default();
+    let Value::Object(mut error) = value else {
+        let text = match value {
+            Value::String(text) => text,
+            value => value.to_string(),
+        };
+        return ErrorData::new(ErrorCode::INTERNAL_ERROR, text, None);
+    };
+    let data = error.remove("data");
+    let message = match error.remove("message") {
+        Some(Value::String(message)) => message,
+        Some(message) => message.to_string(),
+        None => "an error without a message".to_owned(),
+    };
+    let (code, message) = match error.remove("code") {
+        Some(Value::Number(code)) => (code.as_i64(), message),
+        Some(Value::String(code)) => match code.parse() {
+            Ok(code) => (Some(code), message),
+            Err(_) => (None, format!("{code}: {message}")),
+        },
+        _ => (None, message),
+    };
+    let code = code.and_then(|code| i32::try_from(code).ok());
+    let code = code.map_or(ErrorCode::INTERNAL_ERROR, ErrorCode);
+    ErrorData::new(code, message, data)
+}
+
+/// The result of `initialize`, with what it lacks.
+fn initialized(text: &RawValue, asked: &ProtocolVersion) -> Option<Value> {
+    let mut result: Map<String, Value> = serde_json::from_str(text.get()).ok()?;
+    if !result.contains_key("protocolVersion") && !result.contains_key("serverInfo") {
+        return None;
+    }
+    let version = result.get("protocolVersion").and_then(Value::as_str);
+    let is_known = version.is_some_and(|version| {
+        let mut known = ProtocolVersion::KNOWN_VERSIONS.iter();
+        known.any(|known| known.as_str() == version)
+    });
+    if !is_known {
+        result.insert("protocolVersion".to_owned(), asked.as_str().into());
+    }
+    // All that concerns us in it: whether the server tells of changes.
+    let tools = result.get("capabilities").and_then(|it| it.get("tools"));
+    let changes = tools.and_then(|it| it.get("listChanged")) == Some(&Value::Bool(true));
+    let capabilities = json!({ "tools": { "listChanged": changes } });
+    result.insert("capabilities".to_owned(), capabilities);
+    let info = result.get("serverInfo");
+    let said = |field: &str| {
+        let said = info.and_then(|info| info.get(field));
+        said.and_then(Value::as_str).unwrap_or("?").to_owned()
+    };
+    let info = json!({ "name": said("name"), "version": said("version") });
+    result.insert("serverInfo".to_owned(), info);
+    result.retain(|name, _| {
+        ["protocolVersion", "capabilities", "serverInfo"].contains(&name.as_str())
+    });
+    Some(Value::Object(result))
+}
+
+/// The result of `tools/list`: every tool as rmcp takes it, with what the server wrote of it beside.
+fn listed(text: &RawValue) -> Option<Value> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Page<'t> {
+        #[serde(borrow)]
+        tools: Vec<&'t RawValue>,
+        #[serde(default)]
+        next_cursor: Option<Value>,
+    }
+    let page: Page = serde_json::from_str(text.get()).ok()?;
+    let tools = page.tools.into_iter().map(|text| {
+        let tool: Value = serde_json::from_str(text.get()).unwrap_or_default();
+        let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
+        let schema = tool.get("inputSchema").filter(|it| it.is_object()).cloned();
+        json!({
+            "name": name,
+            "inputSchema": schema.unwrap_or_else(|| json!({})),
+            "_meta": { RAW_TOOL: text.get() },
+        })
+    });
+    let mut result = json!({ "tools": tools.collect::<Vec<_>>() });
+    let cursor = match page.next_cursor {
+        Some(Value::String(cursor)) => Some(cursor),
+        Some(Value::Number(cursor)) => Some(cursor.to_string()),
+        _ => None,
+    };
+    // An empty one is how some say that there is no other page.
+    if let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) {
+        result["nextCursor"] = cursor.into();
+    }
+    Some(result)
+}
+
+/// The text of a result that is ours to read.
+pub(super) fn raw(result: ServerResult) -> Option<String> {
+    match result {
+        ServerResult::CustomResult(CustomResult(Value::String(text))) => Some(text),
+        _ => None,
+    }
+}
