@@ -4,6 +4,7 @@
 //! Messages, transports and the two lifecycles (`initialize`, and the stateless one of 2026-07-28)
 //! are `rmcp`'s; every answer is the host's.
 
+mod accept;
 mod asking;
 mod calls;
 mod convert;

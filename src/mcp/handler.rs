@@ -28,7 +28,7 @@ use super::watching::{Notes, Wanted};
 use super::{Server, convert};
 use crate::error::CallError;
 use crate::host::{CallOptions, Canceller};
-use crate::input::InputRequired;
+use crate::input::{InputRequired, QuestionKinds};
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
 
@@ -137,7 +137,10 @@ impl Session {
         Caller {
             principal,
             is_stateless: false,
-            can_ask: known.can_ask,
+            can_ask: match origin.is_none_or(Origin::can_ask) {
+                true => known.can_ask,
+                false => QuestionKinds::default(),
+            },
             token,
             level: Some(self.level()),
             origin,
