@@ -58,11 +58,15 @@ mod engine;
 mod host;
 #[cfg(any(feature = "agent", feature = "mcp"))]
 mod http_client;
+#[cfg(feature = "mcp")]
+mod kept;
 mod mask;
 mod plugin;
 mod registry;
 #[cfg(feature = "mcp")]
 mod remote;
+#[cfg(any(feature = "agent", feature = "mcp"))]
+mod results;
 mod sandbox;
 mod schema;
 #[cfg(feature = "mcp")]

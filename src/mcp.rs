@@ -14,16 +14,20 @@ mod gather;
 mod handler;
 mod http;
 mod hub;
+mod jobs;
 mod pages;
 mod reading;
 mod requests;
+mod running;
 mod seal;
 mod sessions;
 mod stdio;
 mod streams;
 mod subscriptions;
+mod tasks;
 mod watching;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +59,12 @@ pub struct ServerInfo {
     pub max_message: usize,
     /// Sessions that are open at once.
     pub max_sessions: usize,
+    /// A client that takes tasks waits so long for a call before it becomes one.
+    pub task_after: Duration,
+    /// The tools that only clients that take tasks may call.
+    pub task_only: BTreeSet<String>,
+    /// Longer results are compacted, and can be read on in.
+    pub max_result_chars: Option<usize>,
 }
 
 impl Default for ServerInfo {
@@ -66,6 +76,9 @@ impl Default for ServerInfo {
             page_size: 1000,
             max_message: 4 << 20,
             max_sessions: 1000,
+            task_after: Duration::from_secs(20),
+            task_only: BTreeSet::new(),
+            max_result_chars: None,
         }
     }
 }
@@ -78,6 +91,9 @@ impl ServerInfo {
             page_size: config.page_size,
             max_message: usize::try_from(config.max_body.as_u64()).unwrap_or(usize::MAX),
             max_sessions: config.max_sessions,
+            task_after: config.task_after,
+            task_only: config.task_only.clone(),
+            max_result_chars: config.max_result_chars,
             ..ServerInfo::default()
         }
     }

@@ -1,14 +1,18 @@
 //! Calls of tools, however they came: by rmcp's dispatch, or past it, from the client of a session.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, InputResponses, JsonObject, RequestId, ServerResult,
+    CallToolRequestParams, CallToolResponse, ClientCapabilities, JsonObject, RequestId,
+    ServerResult,
 };
 
 use super::convert;
 use super::handler::{Context, Session};
 use super::hub::Offer;
+use super::jobs::Job;
 use super::requests::{self, Binding, Caller};
 use crate::error::CallError;
 use crate::serve::Principal;
@@ -22,17 +26,25 @@ impl Session {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let (offer, caller) = (self.hub.offer(), self.caller(&context));
-        check_tool(&offer, caller.principal, &request.name)?;
+        check_tool(&offer, &caller, &request.name)?;
         let arguments = text(request.arguments)?;
-        let call = ToolCall::new(context.id.to_string(), request.name, arguments);
+        let mut call = ToolCall::new(context.id.to_string(), request.name, arguments);
         let (state, responses) = (request.request_state, request.input_responses);
-        if caller.is_stateless || state.is_some() || responses.is_some() {
-            return self
-                .call_again(&offer, call, state, responses, &caller)
+        let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
+        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
+        call.resumed = resumed.map(Box::new);
+        if caller.takes_tasks {
+            return Job::new(self.hub.clone(), offer, call, binding, &caller)
+                .answer(&caller)
                 .await;
         }
         let result = self.call(&offer, call, &caller).await?;
-        Ok(convert::result(result).into())
+        match result.outcome {
+            Err(CallError::InputRequired(input)) if caller.is_stateless => {
+                Ok(self.ask(*input, &caller, &binding)?.into())
+            }
+            _ => Ok(convert::result(result).into()),
+        }
     }
 
     async fn call(
@@ -43,27 +55,7 @@ impl Session {
     ) -> Result<ToolResult, ErrorData> {
         let (host, logger) = (&offer.host, call.name.clone());
         let run = |options| async move { host.call_with(call, &options).await }.boxed();
-        self.run(&logger, caller, run).await
-    }
-
-    /// As [`call`](Session::call), of a client whose state and responses come along.
-    async fn call_again(
-        &self,
-        offer: &Offer,
-        mut call: ToolCall,
-        state: Option<String>,
-        responses: Option<InputResponses>,
-        caller: &Caller<'_>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let (name, arguments) = (&call.name, &call.arguments);
-        let binding = Binding::new(caller.principal, "tools/call", name, arguments);
-        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
-        call.resumed = resumed.map(Box::new);
-        let result = self.call(offer, call, caller).await?;
-        match result.outcome {
-            Err(CallError::InputRequired(input)) => Ok(self.ask(*input, caller, &binding)?.into()),
-            _ => Ok(convert::result(result).into()),
-        }
+        self.hub.run(&logger, caller, run).await
     }
 
     /// Whether a call that came by rmcp is one for [`call_plainly`](Session::call_plainly).
@@ -96,14 +88,35 @@ impl Session {
         caller: &Caller<'_>,
     ) -> Result<ServerResult, ErrorData> {
         let offer = self.hub.offer();
-        check_tool(&offer, caller.principal, &name)?;
+        check_tool(&offer, caller, &name)?;
         let call = ToolCall::new(id.to_string(), name, arguments);
+        if caller.takes_tasks {
+            return self.answer_job(offer, call, caller).boxed().await;
+        }
         let result = self.call(&offer, call, caller).await?;
         let mut result = ServerResult::CallToolResult(convert::result(result));
-        result.strip_result_type_for_legacy_peer();
-        result.strip_non_object_output_for_legacy_peer();
+        for_session(&mut result);
         Ok(result)
     }
+
+    async fn answer_job(
+        &self,
+        offer: Arc<Offer>,
+        call: ToolCall,
+        caller: &Caller<'_>,
+    ) -> Result<ServerResult, ErrorData> {
+        let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
+        let job = Job::new(self.hub.clone(), offer, call, binding, caller);
+        let mut result = ServerResult::from(job.answer(caller).await?);
+        for_session(&mut result);
+        Ok(result)
+    }
+}
+
+/// Has a result fit the revisions that have sessions.
+pub(super) fn for_session(result: &mut ServerResult) {
+    result.strip_result_type_for_legacy_peer();
+    result.strip_non_object_output_for_legacy_peer();
 }
 
 /// Arguments as a tool gets them.
@@ -113,11 +126,16 @@ fn text(arguments: Option<JsonObject>) -> Result<String, ErrorData> {
 }
 
 /// Whether there is such a tool for this client. The error names only what it may call.
-fn check_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> Result<(), ErrorData> {
-    match offer.tool(name).is_some() && requests::may_call(principal, name) {
-        true => Ok(()),
-        false => Err(unknown_tool(offer, principal, name)),
+fn check_tool(offer: &Offer, caller: &Caller<'_>, name: &str) -> Result<(), ErrorData> {
+    let principal = caller.principal;
+    if offer.tool(name).is_none() || !requests::may_call(principal, name) {
+        return Err(unknown_tool(offer, principal, name));
     }
+    if offer.info.task_only.contains(name) && !caller.takes_tasks {
+        let needed = ClientCapabilities::builder().enable_tasks().build();
+        return Err(ErrorData::missing_required_client_capability(needed));
+    }
+    Ok(())
 }
 
 fn unknown_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> ErrorData {

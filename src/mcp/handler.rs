@@ -5,29 +5,25 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::sync::broadcast;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
-use super::asking::{self, Asked};
-use super::hub::{Change, Hub};
+use super::asking;
+use super::hub::{Change, Hub, Place};
 use super::pages::page;
-use super::requests::{self, Binding, Caller, Known};
+use super::requests::{self, Binding, Caller, Known, Owner};
 use super::sessions::{Answerer, Begun};
 use super::streams::Origin;
 use super::subscriptions::{self, Subscriptions};
-use super::watching::{Notes, Wanted};
-use super::{Server, convert};
+use super::{Server, convert, tasks};
 use crate::error::CallError;
-use crate::host::{CallOptions, Canceller};
 use crate::input::{InputRequired, QuestionKinds};
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
@@ -36,13 +32,16 @@ use crate::serve::Principal;
 const LIST_TTL_MS: u64 = 60_000;
 
 /// The methods that take parameters.
-const METHODS: [&str; 8] = [
+const METHODS: [&str; 11] = [
     "completion/complete",
     "prompts/get",
     "prompts/list",
     "resources/list",
     "resources/read",
     "resources/templates/list",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/update",
     "tools/call",
     "tools/list",
 ];
@@ -74,7 +73,7 @@ struct Client {
     /// Changes since streams were asked for that are not begun yet, by the task that is about to.
     heard: Mutex<HashMap<Option<task::Id>, broadcast::Receiver<Change>>>,
     /// Its place among the sessions that are open.
-    place: OnceLock<OwnedSemaphorePermit>,
+    place: OnceLock<Place>,
     /// Itself, once it has begun its session.
     known: OnceLock<Arc<Known>>,
 }
@@ -104,6 +103,7 @@ impl Session {
         let capabilities = context.client_capabilities().unwrap_or_default();
         Caller {
             principal,
+            owner: self.owner(principal),
             is_stateless,
             can_ask: asking::kinds(&capabilities),
             token,
@@ -114,6 +114,8 @@ impl Session {
             origin,
             cancel: &context.ct,
             peer: Arc::new(context.peer.clone()),
+            takes_tasks: capabilities.supports_tasks(),
+            task: None,
         }
     }
 
@@ -136,6 +138,7 @@ impl Session {
     ) -> Caller<'c> {
         Caller {
             principal,
+            owner: self.owner(principal),
             is_stateless: false,
             can_ask: match origin.is_none_or(Origin::can_ask) {
                 true => known.can_ask,
@@ -146,6 +149,17 @@ impl Session {
             origin,
             cancel,
             peer: known.peer.clone(),
+            takes_tasks: known.takes_tasks,
+            task: None,
+        }
+    }
+
+    /// Whose its tasks are, and the results that are kept.
+    fn owner(&self, principal: Option<&Principal>) -> Owner {
+        match (self.client.place.get(), principal) {
+            (Some(place), _) => place.owner(),
+            (None, Some(principal)) => Owner::Principal(principal.name.clone()),
+            (None, None) => Owner::Principal("".into()),
         }
     }
 
@@ -154,54 +168,6 @@ impl Session {
         let level = self.client.level.lock();
         let level = *level.unwrap_or_else(PoisonError::into_inner);
         level.unwrap_or(LoggingLevel::Info)
-    }
-
-    /// Runs what answers a request: with its notifications on their way, and until it is cancelled or
-    /// the server has to stop.
-    ///
-    /// What is run is boxed: it is large, and rmcp moves the future that all of them are in.
-    pub(super) async fn run<'r, T>(
-        &self,
-        logger: &str,
-        caller: &Caller<'_>,
-        run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
-    ) -> Result<T, ErrorData> {
-        let _running = self.hub.enter()?;
-        let options = CallOptions::new().cancelled_by(Canceller::of(caller.cancel.clone()));
-        let options = match caller.is_stateless {
-            true => options.asking(caller.can_ask),
-            false => options.answered_by(Arc::new(Asked {
-                origin: caller.origin,
-                peer: caller.peer.clone(),
-                kinds: caller.can_ask,
-            })),
-        };
-        let teller = self.hub.teller.clone();
-        if caller.token.is_none() && caller.level.is_none() {
-            let run = run(options.watched_by(teller));
-            return Ok(self.until_stop(caller.cancel, run).await);
-        }
-        let wanted = Wanted {
-            origin: caller.origin,
-            token: caller.token.clone(),
-            level: caller.level,
-            logger: logger.to_owned(),
-        };
-        let notes = Notes::new(wanted, teller, caller.peer.clone());
-        let run = run(options.watched_by(notes.clone()));
-        let run = pin!(self.until_stop(caller.cancel, run));
-        Ok(notes.during(run).await)
-    }
-
-    async fn until_stop<T>(&self, cancel: &CancellationToken, mut run: BoxFuture<'_, T>) -> T {
-        tokio::select! {
-            biased;
-            result = &mut run => result,
-            () = self.hub.stop().cancelled() => {
-                cancel.cancel();
-                run.await
-            }
-        }
     }
 
     /// What a client of the stateless protocol is told that it is asked.
@@ -250,6 +216,7 @@ impl ServerHandler for Session {
                 peer: Arc::new(context.peer.clone()),
                 is_stateless: requests::is_stateless(&client.protocol_version),
                 can_ask: asking::kinds(&client.capabilities),
+                takes_tasks: client.capabilities.supports_tasks(),
             });
             let _ = self.client.known.set(client.clone());
             // Over HTTP its requests need not go through rmcp's loop.
@@ -334,6 +301,35 @@ impl ServerHandler for Session {
         self.call_by_rmcp(request, context).await
     }
 
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: Context,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let owner = self.caller(&context).owner;
+        let task = self.hub.tasks.get(&owner, &request.task_id);
+        Ok(GetTaskResult::new(task.ok_or_else(tasks::unknown)?))
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        let owner = self.caller(&context).owner;
+        let responses = request.input_responses;
+        self.hub.tasks.update(&owner, &request.task_id, responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        let owner = self.caller(&context).owner;
+        self.hub.tasks.cancel(&owner, &request.task_id)
+    }
+
     async fn list_resources(
         &self,
         request: Option<PaginatedRequestParams>,
@@ -346,7 +342,7 @@ impl ServerHandler for Session {
         let host = &offer.host;
         let run = |options| async move { host.list_resources(&options).await }.boxed();
         let caller = self.caller(&context);
-        let listed = self.run("resources", &caller, run).await?;
+        let listed = self.hub.run("resources", &caller, run).await?;
         let listed: Vec<Resource> = listed.into_iter().map(convert::resource).collect();
         let size = offer.info.page_size;
         let (resources, next) = page(&listed, |resource| &resource.uri, request, size)?;
@@ -396,7 +392,7 @@ impl ServerHandler for Session {
         let (host, read) = (&offer.host, uri.as_str());
         let run =
             |options| async move { host.read_resource(read, resumed, &options).await }.boxed();
-        match self.run("resources", &caller, run).await? {
+        match self.hub.run("resources", &caller, run).await? {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
                 let mut result = ReadResourceResult::new(contents);
@@ -424,7 +420,7 @@ impl ServerHandler for Session {
         }
         let hub = &self.hub;
         let run = |_| hub.poll(&request.uri).boxed();
-        let poll = self.run("resources", &self.caller(&context), run).await?;
+        let poll = self.hub.run("resources", &self.caller(&context), run).await?;
         let poll = poll.map_err(requests::failure)?;
         let added = self.client.subscriptions.add(request.uri, poll);
         added.map_err(requests::failure)
@@ -512,7 +508,7 @@ impl ServerHandler for Session {
         let run = |options| {
             async move { host.get_prompt(named, arguments, resumed, &options).await }.boxed()
         };
-        match self.run("prompts", &caller, run).await? {
+        match self.hub.run("prompts", &caller, run).await? {
             Ok(filled) => Ok(convert::filled(filled).into()),
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
                 Ok(self.ask(*input, &caller, &binding)?.into())
@@ -549,7 +545,7 @@ impl ServerHandler for Session {
         };
         let host = &offer.host;
         let run = |options| async move { host.complete(completing, &options).await }.boxed();
-        let found = self.run("completion", &self.caller(&context), run).await?;
+        let found = self.hub.run("completion", &self.caller(&context), run).await?;
         let found = found.map_err(|error| match error {
             error @ CallError::NotFound { .. } => {
                 ErrorData::invalid_params(error.to_string(), None)

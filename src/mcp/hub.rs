@@ -2,21 +2,24 @@
 //! what runs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use rmcp::ErrorData;
 use rmcp::model::{
-    Implementation, Prompt, PromptsCapability, ResourceTemplate, ResourcesCapability,
-    ServerCapabilities, ServerConfig, Tool, ToolsCapability,
+    Implementation, JsonObject, Prompt, PromptsCapability, ResourceTemplate, ResourcesCapability,
+    ServerCapabilities, ServerConfig, TASKS_EXTENSION_ID, Tool, ToolsCapability,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::requests::Owner;
 use super::seal::Seal;
 use super::subscriptions::Polls;
+use super::tasks::Tasks;
 use super::{ServerInfo, convert};
 use crate::host::ToolHost;
 use crate::watch::Watcher;
@@ -29,6 +32,9 @@ pub(super) struct Hub {
     pub(super) seal: Seal,
     pub(super) polls: Mutex<Polls>,
     pub(super) teller: Arc<Teller>,
+    pub(super) tasks: Tasks,
+    /// The number of the session that begins next.
+    next_session: AtomicU64,
     /// Places for sessions.
     places: Arc<Semaphore>,
     /// Requests that run.
@@ -83,6 +89,27 @@ impl Watcher for Teller {
     }
 }
 
+/// A session's place among those that are open. What is kept for it ends with it.
+pub(super) struct Place {
+    number: u64,
+    hub: Weak<Hub>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    pub(super) fn owner(&self) -> Owner {
+        Owner::Session(self.number)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.tasks.end_owner(&self.owner());
+        }
+    }
+}
+
 impl Offer {
     fn new(host: ToolHost, info: ServerInfo) -> Offer {
         let tools: Vec<Tool> = host.tools().map(convert::tool).collect();
@@ -112,6 +139,8 @@ impl Hub {
             seal: Seal::new(),
             polls: Mutex::default(),
             teller: Arc::new(Teller(broadcast::channel(CHANGES).0)),
+            tasks: Tasks::new(),
+            next_session: AtomicU64::new(0),
             running: TaskTracker::new(),
             drain: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -163,6 +192,11 @@ impl Hub {
         if offer.host.completes() {
             capabilities.completions = Some(Default::default());
         }
+        capabilities.extensions = Some(
+            [(TASKS_EXTENSION_ID.to_owned(), JsonObject::new())]
+                .into_iter()
+                .collect(),
+        );
         let mut config = ServerConfig::new(capabilities);
         config.server_info = Implementation::new(&*offer.info.name, &*offer.info.version);
         config.instructions = offer.info.instructions.clone();
@@ -170,8 +204,12 @@ impl Hub {
     }
 
     /// A place among the sessions that are open, if there is one.
-    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
+        Some(Place {
+            number: self.next_session.fetch_add(1, Ordering::Relaxed),
+            hub: Arc::downgrade(self),
+            _permit: self.places.clone().try_acquire_owned().ok()?,
+        })
     }
 
     /// A place among the requests that run.
