@@ -15,6 +15,7 @@ mod handler;
 mod http;
 mod hub;
 mod jobs;
+mod long;
 mod pages;
 mod reading;
 mod requests;

@@ -9,7 +9,6 @@ use rmcp::model::{
     ServerResult,
 };
 
-use super::convert;
 use super::handler::{Context, Session};
 use super::hub::Offer;
 use super::jobs::Job;
@@ -31,6 +30,9 @@ impl Session {
         let mut call = ToolCall::new(context.id.to_string(), request.name, arguments);
         let (state, responses) = (request.request_state, request.input_responses);
         let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
+        if let Some(reader) = offer.reader(&call.name) {
+            return Ok(self.hub.long.read(reader, &call, &caller.owner).into());
+        }
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         call.resumed = resumed.map(Box::new);
         if caller.takes_tasks {
@@ -43,7 +45,7 @@ impl Session {
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
                 Ok(self.ask(*input, &caller, &binding)?.into())
             }
-            _ => Ok(convert::result(result).into()),
+            _ => Ok(self.hub.long.shown(&offer, result, &caller.owner).into()),
         }
     }
 
@@ -90,11 +92,17 @@ impl Session {
         let offer = self.hub.offer();
         check_tool(&offer, caller, &name)?;
         let call = ToolCall::new(id.to_string(), name, arguments);
-        if caller.takes_tasks {
-            return self.answer_job(offer, call, caller).boxed().await;
-        }
-        let result = self.call(&offer, call, caller).await?;
-        let mut result = ServerResult::CallToolResult(convert::result(result));
+        let result = match offer.reader(&call.name) {
+            Some(reader) => self.hub.long.read(reader, &call, &caller.owner),
+            None if caller.takes_tasks => {
+                return self.answer_job(offer, call, caller).boxed().await;
+            }
+            None => {
+                let result = self.call(&offer, call, caller).await?;
+                self.hub.long.shown(&offer, result, &caller.owner)
+            }
+        };
+        let mut result = ServerResult::CallToolResult(result);
         for_session(&mut result);
         Ok(result)
     }
@@ -128,7 +136,7 @@ fn text(arguments: Option<JsonObject>) -> Result<String, ErrorData> {
 /// Whether there is such a tool for this client. The error names only what it may call.
 fn check_tool(offer: &Offer, caller: &Caller<'_>, name: &str) -> Result<(), ErrorData> {
     let principal = caller.principal;
-    if offer.tool(name).is_none() || !requests::may_call(principal, name) {
+    if offer.tool(name).is_none() || !offer.may_call(principal, name) {
         return Err(unknown_tool(offer, principal, name));
     }
     if offer.info.task_only.contains(name) && !caller.takes_tasks {
@@ -140,7 +148,7 @@ fn check_tool(offer: &Offer, caller: &Caller<'_>, name: &str) -> Result<(), Erro
 
 fn unknown_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> ErrorData {
     let names = offer.tools.iter().map(|tool| &*tool.name);
-    let allowed = names.filter(|name| requests::may_call(principal, name));
+    let allowed = names.filter(|name| offer.may_call(principal, name));
     let error = CallError::UnknownTool {
         similar: crate::error::similar(name, allowed),
     };

@@ -273,16 +273,15 @@ impl ServerHandler for Session {
     ) -> Result<ListToolsResult, ErrorData> {
         let (offer, caller) = (self.hub.offer(), self.caller(&context));
         let size = offer.info.page_size;
-        let (tools, next) = match caller
-            .principal
-            .and_then(|principal| principal.tools.as_ref())
-        {
-            None => page(&offer.tools, |tool| &*tool.name, request, size)?,
-            Some(allowed) => {
-                let tools = offer
-                    .tools
-                    .iter()
-                    .filter(|tool| allowed.contains(&*tool.name));
+        let is_whole = caller.takes_tasks || offer.info.task_only.is_empty();
+        let is_for_all = caller.principal.is_none_or(|it| it.tools.is_none());
+        let (tools, next) = match is_whole && is_for_all {
+            true => page(&offer.tools, |tool| &*tool.name, request, size)?,
+            false => {
+                let tools = offer.tools.iter().filter(|tool| {
+                    offer.may_call(caller.principal, &tool.name)
+                        && (caller.takes_tasks || !offer.info.task_only.contains(&*tool.name))
+                });
                 let tools: Vec<Tool> = tools.cloned().collect();
                 page(&tools, |tool| &*tool.name, request, size)?
             }

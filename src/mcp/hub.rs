@@ -16,12 +16,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::requests::Owner;
+use super::long::{self, Long};
+use super::requests::{self, Owner};
 use super::seal::Seal;
 use super::subscriptions::Polls;
 use super::tasks::Tasks;
 use super::{ServerInfo, convert};
 use crate::host::ToolHost;
+use crate::results::Compactor;
+use crate::serve::Principal;
 use crate::watch::Watcher;
 
 /// Changes that a session may be behind.
@@ -33,6 +36,7 @@ pub(super) struct Hub {
     pub(super) polls: Mutex<Polls>,
     pub(super) teller: Arc<Teller>,
     pub(super) tasks: Tasks,
+    pub(super) long: Long,
     /// The number of the session that begins next.
     next_session: AtomicU64,
     /// Places for sessions.
@@ -50,6 +54,8 @@ pub(super) struct Offer {
     pub(super) host: ToolHost,
     pub(super) info: ServerInfo,
     pub(super) tools: Vec<Tool>,
+    /// Where long results are compacted.
+    pub(super) compactor: Option<Compactor>,
     by_name: HashMap<String, usize>,
     pub(super) prompts: Vec<Prompt>,
     pub(super) templates: Vec<ResourceTemplate>,
@@ -106,19 +112,27 @@ impl Drop for Place {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
             hub.tasks.end_owner(&self.owner());
+            hub.long.end_owner(&self.owner());
         }
     }
 }
 
 impl Offer {
     fn new(host: ToolHost, info: ServerInfo) -> Offer {
-        let tools: Vec<Tool> = host.tools().map(convert::tool).collect();
+        let mut tools: Vec<Tool> = host.tools().map(convert::tool).collect();
+        let compactor = info.max_result_chars.map(|max_chars| {
+            let names = tools.iter().map(|tool| &*tool.name);
+            let compactor = long::compactor(max_chars, names);
+            long::declare(&mut tools, &compactor);
+            compactor
+        });
         let names = tools.iter().map(|tool| tool.name.to_string());
         Offer {
             by_name: names.enumerate().map(|(at, name)| (name, at)).collect(),
             prompts: host.prompts().map(convert::prompt).collect(),
             templates: host.resource_templates().map(convert::template).collect(),
             tools,
+            compactor,
             host,
             info,
         }
@@ -126,6 +140,16 @@ impl Offer {
 
     pub(super) fn tool(&self, name: &str) -> Option<&Tool> {
         Some(&self.tools[*self.by_name.get(name)?])
+    }
+
+    /// What reads on in results, if a tool is the one that does.
+    pub(super) fn reader(&self, tool: &str) -> Option<&Compactor> {
+        self.compactor.as_ref().filter(|it| it.tool == tool)
+    }
+
+    /// Whether a tool is there for a client. Everyone may read on in results of its own.
+    pub(super) fn may_call(&self, principal: Option<&Principal>, tool: &str) -> bool {
+        requests::may_call(principal, tool) || self.reader(tool).is_some()
     }
 }
 
@@ -140,6 +164,7 @@ impl Hub {
             polls: Mutex::default(),
             teller: Arc::new(Teller(broadcast::channel(CHANGES).0)),
             tasks: Tasks::new(),
+            long: Long::new(),
             next_session: AtomicU64::new(0),
             running: TaskTracker::new(),
             drain: CancellationToken::new(),

@@ -19,11 +19,10 @@ use super::hub::{Hub, Offer};
 use super::requests::{self, Binding, Caller, Owner};
 use super::streams::Origin;
 use super::tasks::{Task, Unanswered, answers};
-use super::convert;
 use crate::error::CallError;
 use crate::input::QuestionKinds;
 use crate::serve::Principal;
-use crate::tool::ToolCall;
+use crate::tool::{ToolCall, ToolResult};
 
 /// A tool may ask so often for one call.
 const MAX_ROUNDS: usize = 16;
@@ -124,16 +123,21 @@ impl Job {
                 task.was_cancelled();
             }
             task.answer();
-            return Ok(convert::result(result).into());
+            return Ok(self.shown(result));
         }
         task.answer();
         let message =
             format!("it asked {MAX_ROUNDS} times for input and still has no answer");
         let refused = self.offer.host.refuse(&self.call, CallError::Failed { message });
-        Ok(convert::result(refused).into())
+        Ok(self.shown(refused))
     }
 
-    async fn call_once(&self, task: &Arc<Task>) -> Result<crate::tool::ToolResult, ErrorData> {
+    fn shown(&self, result: ToolResult) -> CallToolResponse {
+        let long = &self.hub.long;
+        long.shown(&self.offer, result, &self.owner).into()
+    }
+
+    async fn call_once(&self, task: &Arc<Task>) -> Result<ToolResult, ErrorData> {
         let caller = Caller {
             principal: self.principal.as_ref(),
             owner: self.owner.clone(),
