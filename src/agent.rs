@@ -29,6 +29,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde_json::value::RawValue;
 
 use crate::manifest::AgentConfig;
@@ -139,13 +140,9 @@ impl Agent {
                 "`tool-choice` is `{tool}`, and there is no such tool; beside tools there are auto, none and required"
             )));
         }
-        let names = Names::new(format, host.tools().map(|tool| &*tool.name));
-        let own = crate::results::read_result(results::READ_RESULT);
-        let tools: Vec<&Tool> = host.tools().chain([&own]).collect();
-        let has_tools = host.tools().next().is_some();
-        let declared = has_tools.then(|| format.wire().declare(&tools, &names));
+        let (names, tools) = declared(&host, format);
         Ok(Agent {
-            tools: declared,
+            tools,
             names,
             conversation: Conversation::new(format),
             results: Results::new(config.max_result_chars),
@@ -269,6 +266,7 @@ impl Agent {
     /// As [`ask`](Agent::ask).
     pub async fn go_on(&mut self, observer: &mut dyn Observer) -> Result<Answer, AgentError> {
         for iteration in 0..self.config.max_iterations {
+            self.renew_tools();
             observer.event(Event::Turn {
                 number: self.summary.turns,
             });
@@ -301,6 +299,14 @@ impl Agent {
             });
         }
         Err(AgentError::MaxIterations)
+    }
+
+    /// Declares the tools that providers offer now, where they are others than before.
+    fn renew_tools(&mut self) {
+        if self.host.tools_changed().now_or_never().is_some() {
+            self.host = self.host.renewed();
+            (self.names, self.tools) = declared(&self.host, self.format);
+        }
     }
 
     fn api(&self) -> &'static dyn Api {
@@ -343,4 +349,14 @@ impl Agent {
         self.conversation.store(self.results.take_new())?;
         Ok((reply, messages))
     }
+}
+
+/// The tools as every request has them, by names that the API takes.
+fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
+    let names = Names::new(format, host.tools().map(|tool| &*tool.name));
+    let own = crate::results::read_result(results::READ_RESULT);
+    let tools: Vec<&Tool> = host.tools().chain([&own]).collect();
+    let has_tools = host.tools().next().is_some();
+    let declared = has_tools.then(|| format.wire().declare(&tools, &names));
+    (names, declared)
 }

@@ -45,6 +45,14 @@ pub enum CallError {
         /// The bound's value.
         bound: Bound,
     },
+    /// Others that change the same were before it for too long.
+    #[error("over the limit of {} of waiting{}", seconds(*.after), behind(.ahead.as_deref()))]
+    OutOfTurn {
+        /// The time that it may wait.
+        after: Duration,
+        /// The call that was before it at last, by its tool and id.
+        ahead: Option<String>,
+    },
     /// The plugin asked for something it was not granted.
     #[error("not permitted: {what}")]
     Denied {
@@ -86,7 +94,7 @@ impl CallError {
             CallError::NotFound { .. } => "not-found",
             CallError::InvalidArguments { .. } => "invalid-arguments",
             CallError::Timeout { .. } => "timeout",
-            CallError::Limit { .. } => "limit",
+            CallError::Limit { .. } | CallError::OutOfTurn { .. } => "limit",
             CallError::Denied { .. } => "denied",
             CallError::Trap { .. } => "trap",
             CallError::Failed { .. } => "failed",
@@ -108,6 +116,7 @@ impl CallError {
             CallError::UnknownTool { .. }
             | CallError::Timeout { .. }
             | CallError::Limit { .. }
+            | CallError::OutOfTurn { .. }
             | CallError::InputRequired(_)
             | CallError::Cancelled => (None, None),
         };
@@ -313,6 +322,13 @@ fn similar_names(similar: &[String]) -> String {
     match similar {
         [] => String::new(),
         names => format!(". Similar tools: {}", names.join(", ")),
+    }
+}
+
+fn behind(ahead: Option<&str>) -> String {
+    match ahead {
+        Some(call) => format!(" for {call}, which may change the same"),
+        None => " for calls that may change the same".to_owned(),
     }
 }
 

@@ -1,7 +1,8 @@
-//! [`ToolHost`]: every call gets a permit in its turn, a fresh instance, and one result.
+//! [`ToolHost`]: every call gets its place in order, a permit in its turn, and one result.
 
 mod asking;
 mod batch;
+mod early;
 mod lanes;
 mod load;
 mod offers;
@@ -21,13 +22,16 @@ use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError};
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
-use crate::plugin::{Payload, Plugin, Served, Turn};
-use crate::registry::Registry;
+use crate::order::{Client, Place};
+use crate::plugin::Plugin;
+use crate::provider::{Payload, Provider, Served, ToolProvider, Turn};
+use crate::registry::{Registered, Registry};
 use crate::sandbox::Journal;
 use crate::tool::{LogLine, Output, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::CallContext;
 pub use asking::CallOptions;
 pub use batch::Batch;
+pub(crate) use early::EarlyCalls;
 pub use load::{LoadEvent, Loader};
 pub use open::{Canceller, OpenBatch};
 use queue::{Queue, Ticket};
@@ -38,6 +42,8 @@ use queue::{Queue, Ticket};
 /// are called on, of either flavour; the multi-threaded one lets calls compute in parallel.
 #[derive(Clone)]
 pub struct ToolHost {
+    /// The tools of one time: see [`ToolHost::renewed`].
+    registry: Arc<Registry>,
     shared: Arc<Shared>,
 }
 
@@ -50,13 +56,40 @@ impl std::fmt::Debug for ToolHost {
 }
 
 struct Shared {
-    registry: Registry,
+    /// Those of the providers that offer more than tools.
+    plugins: Vec<LoadedPlugin>,
     own: offers::Own,
     queue: Queue,
     max_concurrency: usize,
-    /// The secrets of all plugins.
+    /// The secrets of all providers.
     mask: Arc<Mask>,
     audit: Option<Arc<AuditLog>>,
+}
+
+impl Arrival {
+    /// Of a call whose place was taken as it came.
+    fn at(place: Place) -> Arrival {
+        Arrival {
+            queued: Instant::now(),
+            ticket: None,
+            place: Some(place),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct LoadedPlugin {
+    plugin: Arc<Plugin>,
+    registered: Arc<Registered>,
+}
+
+/// How a call came to its host.
+struct Arrival {
+    queued: Instant,
+    /// Its place among the calls that wait, where those are bounded.
+    ticket: Option<Ticket>,
+    /// Its place in order, where it has to keep one.
+    place: Option<Place>,
 }
 
 /// What running a call would be; see [`ToolHost::plan`].
@@ -66,15 +99,6 @@ pub struct Plan<'a> {
     pub tool: &'a Tool,
     /// What would serve it.
     pub by: Provider<'a>,
-}
-
-/// Where a tool comes from, with the limits of its calls.
-#[derive(Clone, Copy, Debug)]
-pub enum Provider<'a> {
-    /// A plugin, with its permissions.
-    Plugin(&'a PluginConfig),
-    /// An MCP server, which is in no sandbox.
-    Server(&'a McpConfig),
 }
 
 impl ToolHost {
@@ -90,30 +114,31 @@ impl ToolHost {
     /// The tools, in the order of the plugins' names and of each plugin's own listing; then those of the
     /// MCP servers.
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
-        let plugins = self.shared.registry.plugins.iter();
-        plugins.flat_map(|plugin| plugin.tools.iter().map(|tool| &tool.tool))
+        self.registry.tools.iter().map(|tool| &tool.tool)
     }
 
     /// The plugins, in the order of their names.
     pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
-        let plugins = self.shared.registry.plugins.iter();
-        plugins
-            .filter(|plugin| plugin.component().is_some())
-            .map(|plugin| &plugin.config)
+        self.shared
+            .plugins
+            .iter()
+            .map(|loaded| &loaded.plugin.config)
     }
 
     /// The MCP servers, in the order of their names.
     pub fn servers(&self) -> impl Iterator<Item = &McpConfig> {
-        let plugins = self.shared.registry.plugins.iter();
-        plugins.filter_map(|plugin| plugin.server())
+        let providers = self.registry.providers.iter();
+        providers.filter_map(|registered| match registered.provider.provenance() {
+            Provider::Server(server) => Some(server),
+            _ => None,
+        })
     }
 
     /// What each plugin imports, in the order of [`plugins`](ToolHost::plugins), and which
     /// permissions it can make use of, as the manifest has them.
     pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
-        let plugins = self.shared.registry.plugins.iter();
-        let components = plugins.filter_map(|plugin| plugin.component());
-        components.map(|component| (&*component.imports, &*component.usable))
+        let plugins = self.shared.plugins.iter();
+        plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
     }
 
     /// What a call would run, without running it.
@@ -122,17 +147,38 @@ impl ToolHost {
     ///
     /// There is no such tool, or the arguments are not what it asks for: what the call would fail with.
     pub fn plan(&self, call: &ToolCall) -> Result<Plan<'_>, CallError> {
-        let Some((_, plugin, tool)) = self.shared.registry.find(&call.name) else {
+        let Some((_, registered, tool)) = self.registry.find(&call.name) else {
             return Err(self.unknown_tool(&call.name));
         };
-        tool.arguments(call, &plugin.config.limits)?;
+        tool.arguments(call, registered.provider.limits())?;
         Ok(Plan {
             tool: &tool.tool,
-            by: match plugin.server() {
-                Some(server) => Provider::Server(server),
-                None => Provider::Plugin(&plugin.config),
-            },
+            by: registered.provider.provenance(),
         })
+    }
+
+    /// The same host with the tools that its providers offer now. Clones keep those they have.
+    pub(crate) fn renewed(&self) -> ToolHost {
+        self.with_providers([])
+    }
+
+    /// The same host with another provider beside its own.
+    pub(crate) fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {
+        let registered = Registered::new(provider, self.shared.max_concurrency, None);
+        self.with_providers([Arc::new(registered)])
+    }
+
+    fn with_providers(&self, more: impl IntoIterator<Item = Arc<Registered>>) -> ToolHost {
+        ToolHost {
+            registry: Arc::new(self.registry.renewed(more)),
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Waits until a provider offers other tools than this host knows of, which its
+    /// [renewal](ToolHost::renewed) has; for ever where none can.
+    pub(crate) async fn tools_changed(&self) {
+        self.registry.outdated().await;
     }
 
     /// What finds the secrets of the manifest, as it is done to every result and log: for what a
@@ -142,24 +188,48 @@ impl ToolHost {
     }
 
     /// Runs one call. It waits for its turn if as many run as may; dropping the future ends the
-    /// call wherever it is.
-    pub async fn call(&self, call: ToolCall) -> ToolResult {
-        let never = CancellationToken::new();
-        let context = CallContext::alone(&never);
-        self.call_since(Instant::now(), &call, &context, None).await
+    /// call wherever it is. Its place among calls that change the same is taken at once, not when the
+    /// future is first polled.
+    pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
+        let arrival = self.arrival(&call, Client::new());
+        async move {
+            let never = CancellationToken::new();
+            let context = CallContext::alone(&never);
+            self.run_call(&call, &context, arrival).await
+        }
     }
 
-    /// As [`call`](ToolHost::call), for a call that was handed over at `queued` and may be cancelled.
-    async fn call_since(
+    /// A call that is handed over now, by `client`.
+    fn arrival(&self, call: &ToolCall, client: Client) -> Arrival {
+        Arrival {
+            queued: Instant::now(),
+            ticket: None,
+            place: self.place(call, client),
+        }
+    }
+
+    /// The place that a call has to keep, behind the calls that `client` made before.
+    pub(crate) fn place(&self, call: &ToolCall, client: Client) -> Option<Place> {
+        let (_, registered, tool) = self.registry.find(&call.name)?;
+        let (domain, access) = registered.order(tool)?;
+        Some(domain.enter(client, access, || label(call)))
+    }
+
+    /// As [`call`](ToolHost::call), for a call that has arrived and may be cancelled.
+    async fn run_call(
         &self,
-        queued: Instant,
         call: &ToolCall,
         context: &CallContext<'_>,
-        ticket: Option<Ticket>,
+        arrival: Arrival,
     ) -> ToolResult {
-        let found = self.shared.registry.find(&call.name);
-        let ended = self.ending(queued, call, found.map(|(_, plugin, _)| plugin));
-        let Some((_, plugin, tool)) = found else {
+        let Arrival {
+            queued,
+            ticket,
+            place,
+        } = arrival;
+        let found = self.registry.find(&call.name);
+        let ended = self.ending(queued, call, found.map(|(_, registered, _)| registered));
+        let Some((_, registered, tool)) = found else {
             let error = self.unknown_tool(&call.name);
             return ended.refused::<Output>(error).into();
         };
@@ -167,15 +237,17 @@ impl ToolHost {
             return ended.refused::<Output>(error).into();
         }
         let cancel = context.cancel;
-        let permits = self.shared.queue.wait(plugin, queued, cancel, ticket).await;
-        let _permits = match permits {
+        let queue = &self.shared.queue;
+        let permits = queue.wait(registered, queued, cancel, ticket, place.as_ref());
+        let _permits = match permits.await {
             Ok(permits) => permits,
             Err(error) => return ended.refused::<Output>(error).into(),
         };
+        let provider = &registered.provider;
+        let limits = provider.limits();
         let start = Instant::now();
-        let bound = plugin.config.limits.max_log;
         let journal = Journal::new(
-            bound,
+            limits.max_log,
             self.shared.mask.clone(),
             ended.audit.clone(),
             context,
@@ -184,15 +256,19 @@ impl ToolHost {
             "call",
             id = call.id,
             tool = call.name,
-            plugin = plugin.config.name
+            plugin = provider.name()
         );
         let turn = Turn {
             start,
             cancel,
             journal: journal.clone(),
         };
-        // Boxed, so that a call that waits does not hold room for one that runs.
-        let served = serve(span, Box::pin(plugin.call(tool, call, turn))).await;
+        let served = match tool.arguments(call, limits) {
+            Ok(arguments) => {
+                serve(span, provider.call(tool, call, arguments.to_owned(), turn)).await
+            }
+            Err(error) => Served::refused(error),
+        };
         ended
             .at(start, Instant::now(), served, journal.denials())
             .into()
@@ -200,14 +276,14 @@ impl ToolHost {
 
     /// Answers a call that is not run.
     fn refuse_since(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
-        let found = self.shared.registry.find(&call.name);
-        let ended = self.ending(queued, call, found.map(|(_, plugin, _)| plugin));
+        let found = self.registry.find(&call.name);
+        let ended = self.ending(queued, call, found.map(|(_, registered, _)| registered));
         ended.refused::<Output>(error).into()
     }
 
-    fn ending(&self, queued: Instant, call: &ToolCall, plugin: Option<&Plugin>) -> Ending {
+    fn ending(&self, queued: Instant, call: &ToolCall, by: Option<&Arc<Registered>>) -> Ending {
         let mask = &self.shared.mask;
-        let plugin = plugin.map(|plugin| (&*plugin.config.name, plugin.sha256()));
+        let by = by.map(|by| (by.provider.name(), by.provider.sha256()));
         Ending {
             id: call.id.clone(),
             name: call.name.clone(),
@@ -217,13 +293,13 @@ impl ToolHost {
                 .shared
                 .audit
                 .as_ref()
-                .map(|log| Arc::new(CallAudit::new(log, call, plugin, mask))),
+                .map(|log| Arc::new(CallAudit::new(log, call, by, mask))),
         }
     }
 
     fn unknown_tool(&self, name: &str) -> CallError {
         CallError::UnknownTool {
-            similar: self.shared.registry.similar(name),
+            similar: self.registry.similar(name),
         }
     }
 
@@ -255,6 +331,16 @@ impl ToolHost {
         I: IntoIterator<Item = ToolCall>,
     {
         batch::run_all(self.clone(), calls.into_iter()).await
+    }
+}
+
+/// As calls behind it name it.
+fn label(call: &ToolCall) -> String {
+    // Both are the model's, and of any length.
+    let shown = |text: &str| text.chars().take(100).collect::<String>();
+    match &call.id {
+        Some(id) => format!("{} ({})", shown(&call.name), shown(id)),
+        None => shown(&call.name),
     }
 }
 

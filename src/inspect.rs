@@ -54,7 +54,7 @@ pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspect
         Ok(pre) => Compiled::ungranted(config, sha256.clone(), pre)
             .ask(&path)
             .await
-            .map(|plugin| plugin.tools.into_iter().map(|tool| tool.tool).collect()),
+            .map(|plugin| plugin.tools.iter().map(|tool| tool.tool.clone()).collect()),
         Err(message) => Err(vec![Diagnostic::new(&path, None, message)]),
     };
     Ok(Inspection {

@@ -61,7 +61,9 @@ mod http_client;
 #[cfg(feature = "mcp")]
 mod kept;
 mod mask;
+mod order;
 mod plugin;
+mod provider;
 mod registry;
 #[cfg(feature = "mcp")]
 mod remote;
@@ -76,12 +78,11 @@ mod watch;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-pub use host::{
-    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, Provider, ToolHost,
-};
+pub use host::{Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, ToolHost};
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
+pub use provider::Provider;
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
 pub use tool::{Content, Output, Tool, ToolCall, ToolResult, Usage};

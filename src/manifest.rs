@@ -86,6 +86,8 @@ pub struct HostConfig {
     pub max_queue: Option<usize>,
     /// How long a call may wait.
     pub queue_timeout: Option<Duration>,
+    /// How long a call may wait for others that change what it reads or changes.
+    pub order_timeout: Duration,
     /// What the calls that run may use together: each counts with its `memory` limit, and waits
     /// until it fits.
     pub total_memory: Option<ByteSize>,
@@ -103,12 +105,27 @@ impl Default for HostConfig {
             max_concurrency: 16,
             max_queue: None,
             queue_timeout: None,
+            order_timeout: Duration::from_secs(60),
             total_memory: None,
             limits: Limits::default(),
             summarize: false,
             summary: Summarize::default(),
         }
     }
+}
+
+/// Whether calls run in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those that may change something run alone, after all calls before them and before all after
+    /// them. Of a plugin these are the calls of tools not marked read-only, if it has a folder with
+    /// read-write access; of an MCP server those that it marks as changing or destructive.
+    #[default]
+    Auto,
+    /// None does.
+    Parallel,
+    /// All of them run alone and in order.
+    InOrder,
 }
 
 /// `[plugin.NAME]`
@@ -127,6 +144,8 @@ pub struct PluginConfig {
     pub limits: Limits,
     /// Calls of this plugin that run at once, within the host's own cap.
     pub max_concurrency: Option<usize>,
+    /// Whether its calls run in order.
+    pub order: Order,
     /// Goes before the name of each of its tools.
     pub prefix: String,
     /// The tools to offer, by the plugin's own names; all when `None`.
@@ -360,6 +379,9 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
     }
     host.max_queue = table.count_from("max-queue", 0, usize::MAX, source);
     host.queue_timeout = read_duration(&mut table, "queue-timeout", source);
+    if let Some(timeout) = read_duration(&mut table, "order-timeout", source) {
+        host.order_timeout = timeout;
+    }
     host.total_memory = read_size(&mut table, "total-memory", MOST_MEMORY, source);
     read_limits(&mut table, &mut host.limits, source);
     host.summarize = table.bool("summarize", source).unwrap_or_default();
@@ -386,6 +408,7 @@ fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, sourc
     );
     read_limits(&mut table, &mut plugin.limits, source);
     plugin.max_concurrency = table.count("max-concurrency", MAX_CONCURRENCY, source);
+    plugin.order = read_order(&mut table, source);
     (plugin.prefix, plugin.tools) = read_naming(&mut table, source);
     if let Some(table) = table.table("permissions", source) {
         plugin.permissions = read_permissions(table, folder, source);
@@ -400,6 +423,19 @@ fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, sourc
         }
     }
     table.finish(source);
+}
+
+fn read_order(table: &mut Table, source: &mut Source) -> Order {
+    let parse = |text: &str| match text {
+        "auto" => Some(Order::Auto),
+        "parallel" => Some(Order::Parallel),
+        "in-order" => Some(Order::InOrder),
+        _ => None,
+    };
+    let expected = "\"auto\", \"parallel\" or \"in-order\"";
+    table
+        .parsed("order", expected, parse, source)
+        .unwrap_or_default()
 }
 
 /// The tools to offer, by their own names and with their places.

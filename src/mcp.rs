@@ -5,6 +5,7 @@
 //! are `rmcp`'s; every answer is the host's.
 
 mod accept;
+mod arriving;
 mod asking;
 mod calls;
 mod convert;

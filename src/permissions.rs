@@ -39,6 +39,16 @@ pub struct Permissions {
 }
 
 impl Permissions {
+    /// Whether there is nothing that it may touch.
+    pub fn is_nothing(&self) -> bool {
+        let ambient = Permissions {
+            clock: self.clock,
+            random: self.random,
+            ..Permissions::default()
+        };
+        *self == ambient
+    }
+
     /// Whether a header uses that secret: then it is for headers only.
     pub fn is_for_headers(&self, secret: &str) -> bool {
         let mut used = self.http_headers.iter().flat_map(HttpHeader::secrets);

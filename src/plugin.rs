@@ -1,13 +1,10 @@
-//! A plugin: loaded once, called many times, each call in an instance of its own. An MCP server takes
-//! its place where tools come from one.
+//! A plugin: loaded once, called many times, each call in an instance of its own.
 
-mod backend;
 mod call;
 mod call_tool;
 pub(crate) mod component;
 mod convert;
 mod offers;
-mod payload;
 mod questions;
 
 use std::collections::BTreeMap;
@@ -15,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Semaphore;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 
@@ -25,24 +22,18 @@ use crate::bindings::resources::exports::toolhost::plugin::resources as wit_reso
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::digest::sha256;
 use crate::engine::Engine;
-use crate::error::{CallError, Diagnostic, similar};
-use crate::limits::{Limit, Limits};
-use crate::manifest::{McpConfig, PluginConfig};
-use crate::permissions::Secret;
+use crate::error::{Diagnostic, similar};
+use crate::limits::Limits;
+use crate::manifest::{Order, PluginConfig};
+use crate::order::GrantedFolders;
+use crate::permissions::{Access, Secret};
+use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
-use crate::schema::Schema;
-use crate::tool::{Tool, ToolCall};
+use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::CallContext;
-#[cfg(feature = "mcp")]
-pub(crate) use backend::Server;
-use backend::{Backend, Component};
-#[cfg(feature = "mcp")]
-pub(crate) use call::{End, Meter, output_limit, stopped, until};
-pub(crate) use call::{Payload, Served};
+use call::Ended;
 use call_tool::CallTool;
-#[cfg(feature = "mcp")]
-pub(crate) use convert::{checked_output, is_tool_name};
 pub(crate) use offers::PluginPrompt;
 use offers::{Exported, Listed};
 
@@ -51,29 +42,17 @@ pub(crate) const MAX_TOOLS: usize = 1000;
 
 pub(crate) struct Plugin {
     pub(crate) config: PluginConfig,
-    pub(crate) tools: Vec<PluginTool>,
-    /// Where the plugin has a cap of its own.
-    pub(crate) permits: Option<Semaphore>,
+    pub(crate) tools: Arc<[Arc<ProvidedTool>]>,
     pub(crate) listed: Listed,
-    backend: Backend,
-}
-
-/// A call's turn to run.
-pub(crate) struct Turn<'t> {
-    /// What its deadline counts from.
-    pub(crate) start: Instant,
-    pub(crate) cancel: &'t CancellationToken,
-    pub(crate) journal: Journal,
-}
-
-pub(crate) struct PluginTool {
-    /// As the model sees it.
-    pub(crate) tool: Tool,
-    /// As the plugin has it, without the manifest's prefix.
-    pub(crate) own_name: String,
-    schema: Schema,
-    /// Of its structured output.
-    pub(crate) output: Option<Schema>,
+    /// The SHA-256 digest of its file, in hexadecimal.
+    sha256: Arc<str>,
+    /// What it imports, such as `wasi:cli/environment@0.2.6`.
+    pub(crate) imports: Vec<String>,
+    /// The permissions that it can make use of, as the manifest has them.
+    pub(crate) usable: Vec<&'static str>,
+    call_tool: CallTool,
+    exported: Exported,
+    grants: Arc<Grants>,
 }
 
 /// A plugin that is compiled and linked, and has not yet run.
@@ -174,20 +153,16 @@ impl Compiled {
             });
             listed.prompts = self.prompts(prompts.await?)?;
         }
-        let component = Component {
+        Ok(Plugin {
             sha256: self.sha256.into(),
             usable,
             imports,
             call_tool,
             exported,
             grants: self.grants,
-        };
-        Ok(Plugin {
-            permits: self.config.max_concurrency.map(Semaphore::new),
             config: self.config,
-            tools,
+            tools: tools.into_iter().map(Arc::new).collect(),
             listed,
-            backend: Backend::Component(Box::new(component)),
         })
     }
 
@@ -242,7 +217,7 @@ impl Compiled {
         for prompt in listed {
             let name = format!("{}{}", self.config.prefix, prompt.name);
             let problem = match &prompt.name {
-                own if !convert::is_tool_name(own) || !convert::is_tool_name(&name) => {
+                own if !is_tool_name(own) || !is_tool_name(&name) => {
                     let name = name.chars().take(100).collect::<String>();
                     format!("offers a prompt named {name:?}; names match [A-Za-z0-9_-]{{1,64}}")
                 }
@@ -272,135 +247,107 @@ impl Compiled {
     }
 }
 
-impl PluginTool {
-    /// `tool` as the model sees it, but for its schemas, which are yet to be read.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with one of them.
-    pub(crate) fn new(
-        own_name: String,
-        mut tool: Tool,
-        input_schema: &str,
-        output_schema: Option<&str>,
-    ) -> Result<PluginTool, String> {
-        let name = &tool.name;
-        let (value, schema) = Schema::parse(input_schema)
-            .map_err(|message| format!("the input schema of `{name}` {message}"))?;
-        let output = output_schema.map(Schema::parse).transpose();
-        let output =
-            output.map_err(|message| format!("the output schema of `{name}` {message}"))?;
-        let (output_schema, output) = output.unzip();
-        tool.input_schema = value;
-        tool.output_schema = output_schema;
-        Ok(PluginTool {
-            tool,
-            own_name,
-            schema,
-            output,
-        })
+impl Plugin {
+    /// The folders that it is granted.
+    pub(crate) fn folders(&self) -> GrantedFolders {
+        let folders = self.grants.folders.iter();
+        GrantedFolders(
+            folders
+                .map(|folder| (folder.id.clone(), folder.access == Access::ReadWrite))
+                .collect(),
+        )
     }
 
-    /// The arguments as the plugin gets them, if they are what the tool asks for.
-    pub(crate) fn arguments<'a>(
+    /// Has `run` make an instance and call an export of it.
+    async fn run<R>(
         &self,
-        call: &'a ToolCall,
-        limits: &Limits,
-    ) -> Result<&'a str, CallError> {
-        let arguments = match call.arguments.trim_ascii() {
-            "" => "{}",
-            arguments => arguments,
-        };
-        if arguments.len() as u64 > limits.max_input.as_u64() {
-            return Err(CallError::over(Limit::Input, limits.max_input));
-        }
-        self.schema.check(arguments)?;
-        Ok(arguments)
+        turn: Turn<'_>,
+        run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
+    ) -> Ended<R> {
+        call::in_sandbox(
+            self.call_tool.engine(),
+            &self.grants,
+            turn.journal,
+            self.config.limits.deadline(turn.start),
+            turn.cancel,
+            run,
+        )
+        .await
+    }
+
+    async fn serve(&self, tool: &ProvidedTool, request: wit::Call, turn: Turn<'_>) -> Served {
+        let run = async |store: &mut Store<Sandbox>| self.call_tool.call(store, &request).await;
+        let ended = self.run(turn, run).await;
+        ended.into_served(&self.config.limits, |output| {
+            convert::output(output, tool.output.as_ref())
+        })
     }
 }
 
-impl Plugin {
-    /// The tools of an MCP server.
-    #[cfg(feature = "mcp")]
-    pub(crate) fn of_server(
-        config: PluginConfig,
-        server: Box<dyn Server>,
-        tools: Vec<PluginTool>,
-    ) -> Self {
-        Plugin {
-            permits: config.max_concurrency.map(Semaphore::new),
-            config,
-            tools,
-            listed: Listed::default(),
-            backend: Backend::Server(server),
-        }
+impl ToolProvider for Plugin {
+    fn name(&self) -> &str {
+        &self.config.name
     }
 
-    /// What it is, where it is no MCP server.
-    pub(crate) fn component(&self) -> Option<&Component> {
-        match &self.backend {
-            Backend::Component(component) => Some(component),
-            Backend::Server(_) => None,
-        }
+    fn title(&self) -> String {
+        format!("plugin `{}`", self.config.name)
     }
 
-    /// What it is, where it is one.
-    pub(crate) fn server(&self) -> Option<&McpConfig> {
-        match &self.backend {
-            Backend::Component(_) => None,
-            Backend::Server(server) => Some(server.config()),
-        }
+    fn provenance(&self) -> Provider<'_> {
+        Provider::Plugin(&self.config)
     }
 
-    /// The SHA-256 digest of its file.
-    pub(crate) fn sha256(&self) -> Option<&str> {
-        Some(&self.component()?.sha256)
+    fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
+        self.tools.clone()
     }
 
-    /// As messages name it.
-    pub(crate) fn title(&self) -> String {
-        let kind = match self.server() {
-            Some(_) => "MCP server",
-            None => "plugin",
+    fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    fn max_concurrency(&self) -> Option<usize> {
+        self.config.max_concurrency
+    }
+
+    fn order(&self) -> Order {
+        self.config.order
+    }
+
+    /// What it does not mark as reading, where there is anything that it could write.
+    fn may_change(&self, tool: &Tool) -> bool {
+        let folders = &self.grants.folders;
+        tool.annotations.read_only != Some(true)
+            && folders
+                .iter()
+                .any(|folder| folder.access == Access::ReadWrite)
+    }
+
+    fn is_isolated(&self) -> bool {
+        self.config.permissions.is_nothing()
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        self.grants.secrets.values().collect()
+    }
+
+    fn sha256(&self) -> Option<&str> {
+        Some(&self.sha256)
+    }
+
+    fn call<'c>(
+        &'c self,
+        tool: &'c ProvidedTool,
+        call: &'c ToolCall,
+        arguments: String,
+        turn: Turn<'c>,
+    ) -> BoxFuture<'c, Served> {
+        let request = wit::Call {
+            name: tool.own_name.clone(),
+            arguments,
+            id: call.id.clone().unwrap_or_default(),
+            resumed: call.resumed.as_deref().cloned().map(questions::resumption),
         };
-        format!("{kind} `{}`", self.config.name)
-    }
-
-    /// Drops a cap of its own that the host's makes needless.
-    pub(crate) fn bound_by(&mut self, max_concurrency: usize) {
-        if self.config.max_concurrency >= Some(max_concurrency) {
-            self.permits = None;
-        }
-    }
-
-    /// The secrets of its manifest.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        match &self.backend {
-            Backend::Component(component) => component.grants.secrets.values().collect::<Vec<_>>(),
-            Backend::Server(server) => server.secrets(),
-        }
-        .into_iter()
-    }
-
-    /// Serves one call.
-    pub(crate) async fn call(&self, tool: &PluginTool, call: &ToolCall, turn: Turn<'_>) -> Served {
-        let limits = &self.config.limits;
-        let arguments = match tool.arguments(call, limits) {
-            Ok(arguments) => arguments.to_owned(),
-            Err(error) => return Served::refused(error),
-        };
-        match &self.backend {
-            Backend::Component(component) => {
-                let request = wit::Call {
-                    name: tool.own_name.clone(),
-                    arguments,
-                    id: call.id.clone().unwrap_or_default(),
-                    resumed: call.resumed.as_deref().cloned().map(questions::resumption),
-                };
-                component.call(request, tool, limits, turn).await
-            }
-            Backend::Server(server) => server.call(tool, arguments, turn).await,
-        }
+        Box::pin(self.serve(tool, request, turn))
     }
 }
 
@@ -487,7 +434,7 @@ fn offered(
     something_else: bool,
     config: &PluginConfig,
     manifest: &Path,
-) -> Result<Vec<PluginTool>, Vec<Diagnostic>> {
+) -> Result<Vec<ProvidedTool>, Vec<Diagnostic>> {
     let problem = |message: String| Diagnostic::new(&config.path, None, message);
     if listed.len() > MAX_TOOLS {
         let count = listed.len();
@@ -498,11 +445,11 @@ fn offered(
         return Err(vec![problem("offers no tools".to_owned())]);
     }
     let mut problems = Vec::new();
-    let mut tools: Vec<PluginTool> = Vec::new();
+    let mut tools: Vec<ProvidedTool> = Vec::new();
     let names: Vec<String> = listed.iter().map(|tool| tool.name.clone()).collect();
     for (index, tool) in listed.into_iter().enumerate() {
         let name = format!("{}{}", config.prefix, tool.name);
-        if !convert::is_tool_name(&tool.name) || !convert::is_tool_name(&name) {
+        if !is_tool_name(&tool.name) || !is_tool_name(&name) {
             let name = name.chars().take(100).collect::<String>();
             let message =
                 format!("offers a tool named {name:?}; names match [A-Za-z0-9_-]{{1,64}}");

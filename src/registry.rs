@@ -1,70 +1,189 @@
-//! From a tool's name to the plugin that offers it.
+//! From a tool's name to the provider that offers it.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{Diagnostic, similar};
-use crate::plugin::{Plugin, PluginTool};
+use tokio::sync::Semaphore;
 
+use crate::error::{Diagnostic, similar};
+use crate::manifest::Order;
+use crate::order::{Access, Domain};
+use crate::provider::{ProvidedTool, Provider, ToolProvider};
+
+/// A provider, with what its calls share.
+pub(crate) struct Registered {
+    pub(crate) provider: Arc<dyn ToolProvider>,
+    /// Where it has a cap of its own, below the host's.
+    pub(crate) permits: Option<Semaphore>,
+    /// Where its calls may have to run in order.
+    domain: Option<Arc<Domain>>,
+}
+
+impl Registered {
+    pub(crate) fn new(
+        provider: Arc<dyn ToolProvider>,
+        max_concurrency: usize,
+        domain: Option<Arc<Domain>>,
+    ) -> Registered {
+        let own = provider.max_concurrency();
+        Registered {
+            permits: own.filter(|own| *own < max_concurrency).map(Semaphore::new),
+            domain,
+            provider,
+        }
+    }
+
+    /// What requests beside calls read, where calls may change it.
+    pub(crate) fn reading(&self) -> Option<&Arc<Domain>> {
+        let domain = self.domain.as_ref()?;
+        (self.provider.order() != Order::Parallel).then_some(domain)
+    }
+
+    /// The order that a call of that tool has to keep, and with what.
+    pub(crate) fn order(&self, tool: &ProvidedTool) -> Option<(&Arc<Domain>, Access)> {
+        let domain = self.domain.as_ref()?;
+        let changes = match self.provider.order() {
+            Order::Parallel => return None,
+            Order::InOrder => true,
+            Order::Auto => self.provider.may_change(&tool.tool),
+        };
+        Some((
+            domain,
+            match changes {
+                true => Access::Change,
+                false => Access::Read,
+            },
+        ))
+    }
+}
+
+/// The providers and their tools at one time.
 pub(crate) struct Registry {
-    pub(crate) plugins: Vec<Arc<Plugin>>,
-    /// Indexes into `plugins` and the plugin's `tools`.
+    pub(crate) providers: Vec<Arc<Registered>>,
+    /// In the order of the providers, and of each one's own listing.
+    pub(crate) tools: Vec<Arc<ProvidedTool>>,
+    /// Indexes into `providers` and `tools`.
     by_name: HashMap<String, (usize, usize)>,
+    /// Which [changes](ToolProvider::changes) of each provider these are after.
+    versions: Vec<Option<u64>>,
 }
 
 impl Registry {
     /// # Errors
     ///
-    /// One for each name that two plugins offer.
-    pub(crate) fn new(plugins: Vec<Plugin>, manifest: &Path) -> Result<Registry, Vec<Diagnostic>> {
-        let mut by_name: HashMap<String, (usize, usize)> = HashMap::new();
+    /// One for each name that two providers offer.
+    pub(crate) fn new(
+        providers: Vec<Arc<Registered>>,
+        manifest: &Path,
+    ) -> Result<Registry, Vec<Diagnostic>> {
         let mut problems = Vec::new();
-        for (index, plugin) in plugins.iter().enumerate() {
-            for (position, tool) in plugin.tools.iter().enumerate() {
-                let name = &tool.tool.name;
-                let Some((first, _)) = by_name.insert(name.clone(), (index, position)) else {
-                    continue;
-                };
-                let first = &plugins[first];
-                let message = match (first.server(), plugin.server()) {
-                    (None, None) => format!(
-                        "the plugins `{}` ({}) and `{}` both offer a tool named `{name}`",
-                        first.config.name,
-                        first.config.path.display(),
-                        plugin.config.name
-                    ),
-                    _ => {
-                        let (first, second) = (first.title(), plugin.title());
-                        format!("the {first} and the {second} both offer a tool named `{name}`")
-                    }
-                };
-                let problem = match plugin.server() {
-                    Some(server) => Diagnostic::new(manifest, server.at, message),
-                    None => Diagnostic::new(&plugin.config.path, None, message),
-                };
-                let help = "give one of them a `prefix`, or choose its `tools`, in the manifest";
-                problems.push(problem.help(help));
-            }
+        let registry = Registry::collect(providers, |first, second, name| {
+            problems.push(offered_twice(first, second, name, manifest));
+        });
+        match problems[..] {
+            [] => Ok(registry),
+            _ => Err(problems),
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        Ok(Registry {
-            plugins: plugins.into_iter().map(Arc::new).collect(),
-            by_name,
+    }
+
+    /// What the same providers, and more of them, offer now. Where two offer one name it is the first's.
+    pub(crate) fn renewed(&self, more: impl IntoIterator<Item = Arc<Registered>>) -> Registry {
+        let providers = self.providers.iter().cloned().chain(more).collect();
+        Registry::collect(providers, |first, second, name| {
+            tracing::warn!(
+                "the tool `{name}` of the {} is left out: the {} has one of that name",
+                second.title(),
+                first.title()
+            );
         })
     }
 
-    /// The tool of that name: its plugin's index among all, the plugin, and the tool.
-    pub(crate) fn find(&self, name: &str) -> Option<(usize, &Plugin, &PluginTool)> {
-        let (index, position) = *self.by_name.get(name)?;
-        let plugin = &self.plugins[index];
-        Some((index, plugin, &plugin.tools[position]))
+    fn collect(
+        providers: Vec<Arc<Registered>>,
+        mut twice: impl FnMut(&dyn ToolProvider, &dyn ToolProvider, &str),
+    ) -> Registry {
+        // Ahead of the tools: a change in between is seen once more, and not missed.
+        let versions = providers.iter().map(|it| version(&*it.provider)).collect();
+        let mut tools = Vec::new();
+        let mut by_name: HashMap<String, (usize, usize)> = HashMap::new();
+        for (index, registered) in providers.iter().enumerate() {
+            for tool in registered.provider.tools().iter() {
+                let name = &tool.tool.name;
+                if let Some((first, _)) = by_name.get(name) {
+                    twice(&*providers[*first].provider, &*registered.provider, name);
+                    continue;
+                }
+                by_name.insert(name.clone(), (index, tools.len()));
+                tools.push(tool.clone());
+            }
+        }
+        Registry {
+            providers,
+            tools,
+            by_name,
+            versions,
+        }
+    }
+
+    /// Waits until a provider offers other tools than these; for ever where none can.
+    pub(crate) async fn outdated(&self) {
+        let known = self.providers.iter().zip(&self.versions);
+        let waits: Vec<_> = known
+            .filter_map(|(registered, seen)| Some((registered.provider.changes()?, *seen)))
+            .map(|(mut changes, seen)| {
+                Box::pin(async move {
+                    // A provider that is gone changes no more.
+                    if changes.wait_for(|now| Some(*now) != seen).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                })
+            })
+            .collect();
+        match waits.is_empty() {
+            true => std::future::pending().await,
+            false => drop(futures_util::future::select_all(waits).await),
+        }
+    }
+
+    /// The tool of that name: its provider's index among all, the provider, and the tool.
+    pub(crate) fn find(&self, name: &str) -> Option<(usize, &Arc<Registered>, &Arc<ProvidedTool>)> {
+        let (provider, tool) = *self.by_name.get(name)?;
+        Some((provider, &self.providers[provider], &self.tools[tool]))
     }
 
     /// The names most like `name`.
     pub(crate) fn similar(&self, name: &str) -> Vec<String> {
         similar(name, self.by_name.keys().map(String::as_str))
     }
+}
+
+fn version(provider: &dyn ToolProvider) -> Option<u64> {
+    Some(*provider.changes()?.borrow())
+}
+
+fn offered_twice(
+    first: &dyn ToolProvider,
+    second: &dyn ToolProvider,
+    name: &str,
+    manifest: &Path,
+) -> Diagnostic {
+    let message = match (first.provenance(), second.provenance()) {
+        (Provider::Plugin(first), Provider::Plugin(second)) => format!(
+            "the plugins `{}` ({}) and `{}` both offer a tool named `{name}`",
+            first.name,
+            first.path.display(),
+            second.name
+        ),
+        _ => {
+            let (first, second) = (first.title(), second.title());
+            format!("the {first} and the {second} both offer a tool named `{name}`")
+        }
+    };
+    let problem = match second.provenance() {
+        Provider::Plugin(plugin) => Diagnostic::new(&plugin.path, None, message),
+        Provider::Server(server) => Diagnostic::new(manifest, server.at, message),
+        Provider::Host => Diagnostic::new(manifest, None, message),
+    };
+    problem.help("give one of them a `prefix`, or choose its `tools`, in the manifest")
 }

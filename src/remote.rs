@@ -29,11 +29,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{CallError, Diagnostic};
 use crate::limits::{ByteSize, Limits, seconds};
-use crate::manifest::{McpConfig, PluginConfig};
+use crate::manifest::{McpConfig, Order};
 use crate::permissions::Secret;
-use crate::plugin::{End, Meter, Plugin, PluginTool, Served, Turn, output_limit, stopped, until};
+use crate::provider::{
+    End, Meter, ProvidedTool, Provider, Served, ToolProvider, Turn, output_limit, stopped, until,
+};
 use crate::sandbox::Journal;
-use crate::tool::Output;
+use crate::tool::{Output, Tool, ToolCall};
 use connection::{Connection, shown};
 pub use process::kill_mcp_servers;
 use settings::Settings;
@@ -47,6 +49,7 @@ const MOST_BACKOFF: Duration = Duration::from_secs(60);
 /// A server whose tools are known.
 struct Server {
     settings: Arc<Settings>,
+    tools: Arc<[Arc<ProvidedTool>]>,
     state: Arc<Mutex<State>>,
     /// Ends a start that nobody waits for any more.
     closing: CancellationToken,
@@ -69,7 +72,10 @@ struct State {
 /// # Errors
 ///
 /// Everything that is wrong with it.
-pub(crate) async fn load(config: McpConfig, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+pub(crate) async fn load(
+    config: McpConfig,
+    manifest: &Path,
+) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
     let settings = Arc::new(Settings::new(config, manifest)?);
     let config = &settings.config;
     let failed = |mut why: String| {
@@ -81,21 +87,9 @@ pub(crate) async fn load(config: McpConfig, manifest: &Path) -> Result<Plugin, V
     let connection = Connection::open(&settings).await.map_err(failed)?;
     let listed = connection.list_tools(&settings).await.map_err(failed)?;
     let tools = listing::offered(listed, &settings, manifest)?;
-    // What a plugin has; the rest of it does not concern a server.
-    let as_plugin = PluginConfig {
-        name: config.name.clone(),
-        at: config.at,
-        limits: Limits {
-            // It is its own process that needs it.
-            memory: ByteSize::b(0),
-            ..config.limits.clone()
-        },
-        max_concurrency: config.max_concurrency,
-        prefix: config.prefix.clone(),
-        ..PluginConfig::default()
-    };
     let closing = CancellationToken::new();
-    let server = Server {
+    Ok(Arc::new(Server {
+        tools: tools.into_iter().map(Arc::new).collect(),
         state: Arc::new(Mutex::new(State {
             connection: Some(Arc::new(connection)),
             started,
@@ -105,13 +99,47 @@ pub(crate) async fn load(config: McpConfig, manifest: &Path) -> Result<Plugin, V
         _closing: closing.clone().drop_guard(),
         closing,
         settings,
-    };
-    Ok(Plugin::of_server(as_plugin, Box::new(server), tools))
+    }))
 }
 
-impl crate::plugin::Server for Server {
-    fn config(&self) -> &McpConfig {
-        &self.settings.config
+impl ToolProvider for Server {
+    fn name(&self) -> &str {
+        &self.settings.config.name
+    }
+
+    fn title(&self) -> String {
+        format!("MCP server `{}`", self.name())
+    }
+
+    fn provenance(&self) -> Provider<'_> {
+        Provider::Server(&self.settings.config)
+    }
+
+    fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
+        self.tools.clone()
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.settings.config.limits
+    }
+
+    /// It is its own process that needs it.
+    fn memory(&self) -> ByteSize {
+        ByteSize::b(0)
+    }
+
+    fn max_concurrency(&self) -> Option<usize> {
+        self.settings.config.max_concurrency
+    }
+
+    fn order(&self) -> Order {
+        self.settings.config.order
+    }
+
+    /// What it says itself: most servers mark nothing, and most of their tools change nothing.
+    fn may_change(&self, tool: &Tool) -> bool {
+        let hints = tool.annotations;
+        hints.read_only == Some(false) || hints.destructive == Some(true)
     }
 
     fn secrets(&self) -> Vec<&Secret> {
@@ -121,7 +149,8 @@ impl crate::plugin::Server for Server {
 
     fn call<'c>(
         &'c self,
-        tool: &'c PluginTool,
+        tool: &'c ProvidedTool,
+        _: &'c ToolCall,
         arguments: String,
         turn: Turn<'c>,
     ) -> BoxFuture<'c, Served> {
@@ -130,7 +159,7 @@ impl crate::plugin::Server for Server {
 }
 
 impl Server {
-    async fn serve(&self, tool: &PluginTool, arguments: String, turn: Turn<'_>) -> Served {
+    async fn serve(&self, tool: &ProvidedTool, arguments: String, turn: Turn<'_>) -> Served {
         let limits = &self.settings.config.limits;
         let deadline = limits.deadline(turn.start);
         let journal = turn.journal;
@@ -151,7 +180,7 @@ impl Server {
 
     async fn ask(
         &self,
-        tool: &PluginTool,
+        tool: &ProvidedTool,
         arguments: &str,
         journal: &Journal,
     ) -> Result<Output, CallError> {

@@ -11,8 +11,10 @@ mod http;
 mod journal;
 mod limiter;
 mod offered;
+mod operations;
 mod send;
 mod sockets;
+mod temporary;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +42,9 @@ pub(crate) use limiter::{
     CORE_INSTANCES_PER_INSTANCE, Limiter, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE,
 };
 pub(crate) use offered::link;
+pub(crate) use operations::Operations;
 use sockets::Lookups;
+use temporary::Temporaries;
 
 /// What the host holds for a resource, besides what is counted by itself: an entry of its table, a
 /// task, a buffer.
@@ -91,6 +95,7 @@ pub(crate) struct Sandbox {
     /// Made when the guest first asks for something of WASI: many never do.
     wasi: Option<WasiCtx>,
     lookups: Lookups,
+    temporaries: Temporaries,
     /// The most that the host has held for one listing of a folder.
     listing: usize,
     http: WasiHttpCtx,
@@ -117,6 +122,7 @@ impl Sandbox {
             table,
             wasi: None,
             lookups: Lookups::default(),
+            temporaries: Temporaries::default(),
             listing: 0,
             http,
             http_gate: None,

@@ -37,6 +37,14 @@ pub struct Tool {
     pub sandboxed: bool,
 }
 
+/// What every model API takes as the name of a tool.
+pub(crate) fn is_tool_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
 /// A picture that stands for something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

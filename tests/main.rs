@@ -13,6 +13,7 @@ mod grants;
 mod hostile;
 mod limits;
 mod manifest;
+mod order;
 mod plugins;
 mod queue;
 mod remote;

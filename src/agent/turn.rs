@@ -14,6 +14,7 @@ use super::results::{READ_RESULT, key};
 use super::{Agent, AgentError};
 use crate::OpenBatch;
 use crate::error::CallError;
+use crate::host::EarlyCalls;
 use crate::tool::{ToolCall, ToolResult};
 use crate::wire::{DecodeError, Delta, Events, Format, Received, Reply, event_data};
 
@@ -44,8 +45,8 @@ pub(super) struct Turn<'t> {
     runs: Vec<Run>,
     /// For each call of the answer, its run.
     calls: Vec<Option<usize>>,
-    /// Calls that somebody must allow first, by their places in the answer.
-    unapproved: Vec<(usize, ToolCall)>,
+    /// Calls that wait for the answer to be complete, or for somebody to allow them.
+    early: EarlyCalls,
     /// Runs that wait for the one before, where calls are not to be parallel.
     waiting: VecDeque<usize>,
     began: Option<Instant>,
@@ -63,7 +64,7 @@ impl<'t> Turn<'t> {
             observer,
             runs: Vec::new(),
             calls: Vec::new(),
-            unapproved: Vec::new(),
+            early: EarlyCalls::default(),
             waiting: VecDeque::new(),
             began: None,
             wall: Duration::ZERO,
@@ -168,7 +169,8 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// A call is known whole: it starts, unless it has already, or somebody must allow it.
+    /// A call is known whole: it starts if it may do so before the answer is complete and somebody has
+    /// allowed it, unless it has started already.
     fn call(&mut self, position: usize, mut call: ToolCall) {
         call.name = self.agent.names.tool(&call.name).to_owned();
         // OpenAI's results need an id, and some servers give none.
@@ -176,13 +178,13 @@ impl<'t> Turn<'t> {
             call.id = Some(format!("call_{}", self.first + position));
         }
         if self.claim(position, &call) {
-            return;
+            self.early.note(position);
+        } else if self.needs_approval(&call) || !self.may_start_early(position, &call) {
+            self.early.defer(position, call);
+        } else {
+            self.early.note(position);
+            self.start(position, call);
         }
-        if self.needs_approval(&call) {
-            self.unapproved.push((position, call));
-            return;
-        }
-        self.start(position, call);
     }
 
     /// Has a call of the answer have the run of the same call in a try that failed.
@@ -214,6 +216,10 @@ impl<'t> Turn<'t> {
         agent.asks_first
             && tool.is_some_and(|tool| tool.annotations.read_only != Some(true))
             && !agent.always.contains(&call.name)
+    }
+
+    fn may_start_early(&self, position: usize, call: &ToolCall) -> bool {
+        self.early.may_start(&self.agent.host, position, call)
     }
 
     fn begin(&mut self, position: usize, call: ToolCall) -> usize {
@@ -280,7 +286,7 @@ impl<'t> Turn<'t> {
     /// The answer so far is void; what runs goes on.
     fn forget_answer(&mut self) {
         self.calls.clear();
-        self.unapproved.clear();
+        self.early = EarlyCalls::default();
         for run in &mut self.runs {
             run.is_claimed = false;
         }
@@ -310,7 +316,7 @@ impl<'t> Turn<'t> {
                 .refuse(&self.runs[run].call, CallError::cut_off());
             self.ended(run, result);
         }
-        self.approve().await;
+        self.start_deferred().await;
         // Not for what only a try that failed asked for.
         let is_open = |turn: &Self| {
             let mut runs = turn.calls.iter().flatten();
@@ -345,31 +351,52 @@ impl<'t> Turn<'t> {
         all
     }
 
-    /// Asks for the calls that need to be allowed, one after the other, while the others run.
-    async fn approve(&mut self) {
-        for (position, call) in std::mem::take(&mut self.unapproved) {
-            let mut tools = self.agent.host.tools();
-            let tool = tools.find(|tool| tool.name == call.name);
-            let approval = match tool {
-                // Allowed meanwhile, or nothing more is to run.
-                _ if self.agent.always.contains(&call.name) => Approval::Yes,
-                _ if self.batch.canceller().is_cancelled() => Approval::No,
-                Some(tool) => self.observer.approve(tool, &call).await,
-                None => Approval::Yes,
+    /// Starts the calls that waited for the answer to be complete, in their order. Those that need to be
+    /// allowed are asked for one after the other, while others run; what they may change, or where calls
+    /// are not to be parallel all that comes after them, waits for what is decided.
+    async fn start_deferred(&mut self) {
+        let mut waiting = VecDeque::from(self.early.take_deferred());
+        loop {
+            let mut undecided: Vec<(usize, ToolCall)> = Vec::new();
+            for (position, call) in std::mem::take(&mut waiting) {
+                let is_behind = undecided.iter().any(|(_, other)| {
+                    !self.agent.config.parallel || self.agent.host.conflict(other, &call)
+                });
+                match is_behind || self.needs_approval(&call) {
+                    true => undecided.push((position, call)),
+                    false => self.start(position, call),
+                }
+            }
+            waiting.extend(undecided);
+            // The first waits for nothing but to be allowed.
+            let Some((position, call)) = waiting.pop_front() else {
+                return;
             };
-            drop(tools);
-            if approval == Approval::Always {
-                self.agent.always.insert(call.name.clone());
-            }
-            if approval == Approval::No {
-                let run = self.begin(position, call);
-                let what = "the user did not allow this call".to_owned();
-                let refused = CallError::Denied { what };
-                let result = self.agent.host.refuse(&self.runs[run].call, refused);
-                self.ended(run, result);
-            } else {
-                self.start(position, call);
-            }
+            self.decide(position, call).await;
+        }
+    }
+
+    async fn decide(&mut self, position: usize, call: ToolCall) {
+        let mut tools = self.agent.host.tools();
+        let tool = tools.find(|tool| tool.name == call.name);
+        let approval = match tool {
+            // Nothing more is to run.
+            _ if self.batch.canceller().is_cancelled() => Approval::No,
+            Some(tool) => self.observer.approve(tool, &call).await,
+            None => Approval::Yes,
+        };
+        drop(tools);
+        if approval == Approval::Always {
+            self.agent.always.insert(call.name.clone());
+        }
+        if approval == Approval::No {
+            let run = self.begin(position, call);
+            let what = "the user did not allow this call".to_owned();
+            let refused = CallError::Denied { what };
+            let result = self.agent.host.refuse(&self.runs[run].call, refused);
+            self.ended(run, result);
+        } else {
+            self.start(position, call);
         }
     }
 

@@ -35,6 +35,8 @@ enum Served<'a> {
         timeout: String,
         sandboxed: bool,
     },
+    /// The host itself.
+    Host { provider: &'a str },
 }
 
 impl<'a> From<Plan<'a>> for Served<'a> {
@@ -53,6 +55,9 @@ impl<'a> From<Plan<'a>> for Served<'a> {
                 address: server.address(),
                 timeout: timeout(&server.limits),
                 sandboxed: false,
+            },
+            _ => Served::Host {
+                provider: &plan.tool.plugin,
             },
         }
     }

@@ -31,7 +31,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
     output_format: Option<Format>,
 
-    /// The response is an event stream: start each call as soon as its arguments are complete
+    /// The response is an event stream: start calls that change nothing as they come, all others
+    /// once the response is complete
     #[arg(long)]
     sse: bool,
 
@@ -303,7 +304,7 @@ impl Reading<'_> {
             if let Delta::Call { position, call } = delta {
                 let call = self.restored(call);
                 self.place(position);
-                self.batch.add(position, call);
+                self.batch.add_early(position, call);
             }
         }
     }
@@ -353,6 +354,11 @@ impl Reading<'_> {
                 if !interrupted {
                     self.begin(deltas);
                 }
+                if !interrupted && received.is_complete {
+                    self.batch.complete();
+                } else if !interrupted {
+                    self.refuse_void()?;
+                }
                 while let Some((position, result)) = self.batch.next().await {
                     self.result(position, result)?;
                 }
@@ -392,6 +398,16 @@ impl Reading<'_> {
             Some(error) if !interrupted => Err(error.into()),
             _ => Ok(done.status(self.options.result.fail_on_error)),
         }
+    }
+
+    /// An answer that broke off is void: calls that may change something are answered, and not run.
+    fn refuse_void(&mut self) -> anyhow::Result<()> {
+        for (position, call) in self.batch.abandon() {
+            let message = "not run, as the response broke off before it was complete".to_owned();
+            let result = self.host.refuse(&call, CallError::Failed { message });
+            self.result(position, result)?;
+        }
+        Ok(())
     }
 
     /// Calls whose arguments never came to their end are answered, and not run.

@@ -1,15 +1,15 @@
 //! A call whose questions are answered: it is called again with the replies, each time in a fresh
 //! instance and in its turn.
 
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Canceller, ToolHost};
+use super::{Arrival, Canceller, ToolHost};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
+use crate::order::{Client, Place};
 use crate::tool::{ToolCall, ToolResult};
 use crate::watch::{CallContext, Watcher};
 
@@ -29,6 +29,10 @@ pub struct CallOptions {
     pub can_ask: QuestionKinds,
     /// What ends it.
     pub canceller: Option<Canceller>,
+    /// Whose calls run in the order that they are made; a client of its own when `None`.
+    pub(crate) client: Option<Client>,
+    /// The place in order of the first call with these options.
+    place: Option<Arc<Mutex<Option<Place>>>>,
 }
 
 impl CallOptions {
@@ -66,6 +70,29 @@ impl CallOptions {
         self
     }
 
+    /// Has the call keep its place among those of `client`.
+    pub(crate) fn of_client(mut self, client: Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// Has the call keep a place that was taken for it.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn placed(mut self, place: Option<Place>) -> Self {
+        self.place = place.map(|place| Arc::new(Mutex::new(Some(place))));
+        self
+    }
+
+    /// The place that was taken for a call, if one was.
+    pub(super) fn take_place(&self) -> Option<Place> {
+        let place = self.place.as_ref()?.lock();
+        place.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.unwrap_or_else(Client::new)
+    }
+
     /// `never` is for what stands in for a canceller.
     pub(super) fn context<'c>(&'c self, never: &'c OnceLock<CancellationToken>) -> CallContext<'c> {
         CallContext {
@@ -86,24 +113,32 @@ impl ToolHost {
     /// As [`call`](ToolHost::call). Where there is a responder, it is asked what the tool asks, and the
     /// tool is called again with its replies: no instance and no permit waits for it meanwhile. Else
     /// such a call fails with [`CallError::InputRequired`].
-    pub async fn call_with(&self, call: ToolCall, options: &CallOptions) -> ToolResult {
-        self.call_answered(Instant::now(), call, options).await
+    pub fn call_with(
+        &self,
+        call: ToolCall,
+        options: &CallOptions,
+    ) -> impl Future<Output = ToolResult> + Send {
+        let arrival = match options.take_place() {
+            Some(place) => Arrival::at(place),
+            None => self.arrival(&call, options.client()),
+        };
+        self.call_answered(arrival, call, options)
     }
 
-    /// The same, for a call that was handed over at `queued`.
+    /// The same, for a call that has arrived.
     pub(super) async fn call_answered(
         &self,
-        mut queued: Instant,
+        mut arrival: Arrival,
         mut call: ToolCall,
         options: &CallOptions,
     ) -> ToolResult {
         let never = OnceLock::new();
         let context = options.context(&never);
         let Some(responder) = options.responder.as_deref() else {
-            return self.call_since(queued, &call, &context, None).await;
+            return self.run_call(&call, &context, arrival).await;
         };
         for _ in 0..MAX_ROUNDS {
-            let mut result = self.call_since(queued, &call, &context, None).await;
+            let mut result = self.run_call(&call, &context, arrival).await;
             let Err(CallError::InputRequired(input)) = &result.outcome else {
                 return result;
             };
@@ -111,7 +146,8 @@ impl ToolHost {
                 .cancel
                 .run_until_cancelled(replies(&call.name, input, responder));
             let replies = replies.await;
-            queued = Instant::now();
+            // Others of the same folder ran meanwhile: it takes its place behind them.
+            arrival = self.arrival(&call, options.client());
             match replies {
                 Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),
                 Some(Err(message)) => {

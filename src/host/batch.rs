@@ -1,6 +1,6 @@
 //! The calls of one model response, run side by side.
 //!
-//! Calls are taken into lanes, one for each plugin, and workers are started for them, up to the cap. A
+//! Calls are taken into lanes, one for each provider, and workers are started for them, up to the cap. A
 //! worker runs one call after another by itself, so that a short call costs no new task and nobody
 //! need be woken for it to start.
 
@@ -15,10 +15,11 @@ use futures_util::stream::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::ToolHost;
 use super::lanes::{Lanes, Refused, Turn, Waiting};
+use super::{Arrival, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
+use crate::order::Client;
 use crate::tool::{ToolCall, ToolResult};
 use crate::watch::CallContext;
 
@@ -45,6 +46,8 @@ pub struct Batch<I> {
 /// What a batch and its workers share.
 struct Shared {
     host: ToolHost,
+    /// Itself, to what keeps calls in order.
+    client: Client,
     begun: Instant,
     cancel: CancellationToken,
     /// Whether somebody waits for each result, or for all of them.
@@ -166,6 +169,7 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
 impl Shared {
     fn new(host: ToolHost, stream: bool) -> Self {
         Shared {
+            client: Client::new(),
             begun: Instant::now(),
             cancel: CancellationToken::new(),
             stream,
@@ -189,18 +193,51 @@ impl Shared {
         let mut refused = Vec::new();
         let mut lanes = self.lanes();
         for (index, call) in (begin..).zip(calls) {
-            match lanes.push(&self.host, index, call) {
+            let arrival = Arrival {
+                queued: self.begun,
+                ticket: None,
+                place: self.host.place(&call, self.client),
+            };
+            let waiting = Waiting {
+                index,
+                call,
+                arrival,
+            };
+            match lanes.push(&self.host, waiting) {
                 Err(call) => refused.push(call),
+                Ok(Some(behind)) => drop(tokio::spawn(self.clone().hold(behind, results.clone()))),
                 // Whether the next must wait depends on whether this one runs.
-                Ok(()) if bounded => self.start_under(&mut lanes, results),
-                Ok(()) => {}
+                Ok(None) if bounded => self.start_under(&mut lanes, results),
+                Ok(None) => {}
             }
         }
         drop(lanes);
         refused.into_iter().map(|call| self.refuse(call)).collect()
     }
 
-    fn refuse(&self, Refused { index, call, error }: Refused) -> Indexed {
+    /// Holds a call until it is its turn in order.
+    async fn hold(self: Arc<Self>, waiting: Waiting, results: mpsc::Sender<Vec<Indexed>>) {
+        let queue = &self.host.shared.queue;
+        let in_order = match &waiting.arrival.place {
+            Some(place) => queue.in_order(place, self.begun, &self.cancel).await,
+            None => Ok(()),
+        };
+        match in_order {
+            Ok(()) => {
+                let mut lanes = self.lanes();
+                lanes.release(&self.host, Some(waiting));
+                self.start_under(&mut lanes, &results);
+            }
+            Err(error) => {
+                self.lanes().release(&self.host, None);
+                let refused = self.refuse(Refused { waiting, error });
+                let _ = results.send(vec![refused]).await;
+            }
+        }
+    }
+
+    fn refuse(&self, Refused { waiting, error }: Refused) -> Indexed {
+        let Waiting { index, call, .. } = waiting;
         (index, self.host.refuse_since(self.begun, &call, error))
     }
 
@@ -220,8 +257,7 @@ impl Shared {
             let expired = shared.lanes().expire();
             let ended = expired.into_iter().map(|waiting| {
                 shared.refuse(Refused {
-                    index: waiting.index,
-                    call: waiting.call,
+                    waiting,
                     error: CallError::over(Limit::QueueTime, timeout),
                 })
             });
@@ -252,12 +288,10 @@ impl Shared {
             let Waiting {
                 index,
                 call,
-                ticket,
+                arrival,
             } = taken;
-            let result = self
-                .host
-                .call_since(self.begun, &call, &CallContext::alone(&self.cancel), ticket)
-                .await;
+            let context = CallContext::alone(&self.cancel);
+            let result = self.host.run_call(&call, &context, arrival).await;
             kept.push((index, result));
             // The lane is free before the result is seen: whoever polls for more finds the room.
             next = self.lanes().next(lane);

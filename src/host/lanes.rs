@@ -1,9 +1,8 @@
-//! The calls of a batch that wait for their turn: a lane for each plugin.
+//! The calls of a batch that wait for their turn: a lane for each provider.
 
 use std::collections::VecDeque;
 
-use super::ToolHost;
-use super::queue::Ticket;
+use super::{Arrival, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
 use crate::tool::ToolCall;
@@ -14,10 +13,12 @@ const LOOKAHEAD: usize = 1024;
 
 /// The calls that wait, and how many run.
 pub(super) struct Lanes {
-    /// One for each plugin, and one for calls of unknown tools.
+    /// One for each provider, and one for calls of unknown tools.
     all: Vec<Lane>,
     /// Calls waiting in all of them.
     waiting: usize,
+    /// Calls that wait for their place in order, outside of all lanes.
+    held: usize,
     workers: usize,
     most_workers: usize,
     /// Whether nothing may wait any more.
@@ -31,11 +32,11 @@ struct Lane {
     waiting: VecDeque<Waiting>,
 }
 
-/// A call that waits, with its place in the queue if it has needed one.
+/// A call that waits.
 pub(super) struct Waiting {
     pub(super) index: usize,
     pub(super) call: ToolCall,
-    pub(super) ticket: Option<Ticket>,
+    pub(super) arrival: Arrival,
 }
 
 /// A call whose turn it is.
@@ -46,16 +47,16 @@ pub(super) struct Turn {
 
 /// A call that may not wait.
 pub(super) struct Refused {
-    pub(super) index: usize,
-    pub(super) call: ToolCall,
+    pub(super) waiting: Waiting,
     pub(super) error: CallError,
 }
 
 impl Lanes {
     pub(super) fn new(host: &ToolHost) -> Self {
         let cap = host.shared.max_concurrency;
-        let plugins = host.shared.registry.plugins.iter();
-        let most = plugins.map(|plugin| plugin.config.max_concurrency.unwrap_or(cap).min(cap));
+        let providers = host.registry.providers.iter();
+        let own = providers.map(|registered| registered.provider.max_concurrency());
+        let most = own.map(|own| own.unwrap_or(cap).min(cap));
         let lane = |most| Lane {
             most,
             ..Lane::default()
@@ -63,41 +64,62 @@ impl Lanes {
         Lanes {
             all: most.chain([cap]).map(lane).collect(),
             waiting: 0,
+            held: 0,
             workers: 0,
             most_workers: cap,
             expired: false,
         }
     }
 
-    /// Has a call wait, unless it would have to and may not.
+    /// Has a call wait, unless it would have to and may not. Gives it back where others are before it in
+    /// order: it comes into its lane when it is its turn there, so that it takes up no worker.
     pub(super) fn push(
         &mut self,
         host: &ToolHost,
-        index: usize,
-        call: ToolCall,
-    ) -> Result<(), Refused> {
-        let found = host.shared.registry.find(&call.name);
-        let number = found.map_or(self.all.len() - 1, |(plugin, ..)| plugin);
+        mut waiting: Waiting,
+    ) -> Result<Option<Waiting>, Refused> {
+        let number = self.number(host, &waiting.call);
+        let place = &waiting.arrival.place;
+        let is_behind = place.as_ref().is_some_and(|place| !place.is_granted());
         let lane = &self.all[number];
-        let starts_now =
-            self.workers < self.most_workers && lane.waiting.is_empty() && lane.running < lane.most;
+        let starts_now = !is_behind
+            && self.workers < self.most_workers
+            && lane.waiting.is_empty()
+            && lane.running < lane.most;
         let queue = &host.shared.queue;
         let ticket = match queue.timeout {
             _ if starts_now => Ok(None),
             Some(timeout) if self.expired => Err(CallError::over(Limit::QueueTime, timeout)),
             _ => queue.enter(),
         };
-        let ticket = match ticket {
-            Ok(ticket) => ticket,
-            Err(error) => return Err(Refused { index, call, error }),
-        };
-        self.all[number].waiting.push_back(Waiting {
-            index,
-            call,
-            ticket,
-        });
+        match ticket {
+            Ok(ticket) => waiting.arrival.ticket = ticket,
+            Err(error) => return Err(Refused { waiting, error }),
+        }
+        if is_behind {
+            self.held += 1;
+            return Ok(Some(waiting));
+        }
+        self.add(number, waiting);
+        Ok(None)
+    }
+
+    /// A call that was given back has come to its turn in order, or never will.
+    pub(super) fn release(&mut self, host: &ToolHost, waiting: Option<Waiting>) {
+        self.held -= 1;
+        if let Some(waiting) = waiting {
+            self.add(self.number(host, &waiting.call), waiting);
+        }
+    }
+
+    fn number(&self, host: &ToolHost, call: &ToolCall) -> usize {
+        let found = host.registry.find(&call.name);
+        found.map_or(self.all.len() - 1, |(provider, ..)| provider)
+    }
+
+    fn add(&mut self, number: usize, waiting: Waiting) {
+        self.all[number].waiting.push_back(waiting);
         self.waiting += 1;
-        Ok(())
     }
 
     /// Takes out everything that waits, and lets nothing wait any more.
@@ -117,7 +139,7 @@ impl Lanes {
             return 0;
         }
         let most_waiting = LOOKAHEAD.max(self.most_workers);
-        (self.most_workers - ready).min(most_waiting.saturating_sub(self.waiting))
+        (self.most_workers - ready).min(most_waiting.saturating_sub(self.waiting + self.held))
     }
 
     /// A call for a new worker, if there is one and there may be another.

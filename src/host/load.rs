@@ -11,15 +11,17 @@ use tokio::task::JoinSet;
 
 use super::offers::Own;
 use super::queue::{Queue, pages_in, pages_of};
-use super::{Shared, ToolHost};
+use super::{LoadedPlugin, Shared, ToolHost};
 use crate::audit::AuditLog;
 use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
 use crate::limits::{ByteSize, size};
-use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, PluginConfig};
+use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, PluginConfig};
 use crate::mask::Mask;
+use crate::order::{Domain, GrantedFolders};
 use crate::plugin::{Compiled, Plugin, component};
-use crate::registry::Registry;
+use crate::provider::{Provider, ToolProvider};
+use crate::registry::{Registered, Registry};
 
 /// Plugins that load at once. Compiling takes all cores by itself.
 const PARALLEL_LOADS: usize = 4;
@@ -127,7 +129,7 @@ impl Loader {
                 });
                 let loaded = load_plugin(plugin, file, engine).await;
                 progress(LoadEvent::Done { plugin: name });
-                (index, loaded)
+                (index, loaded.map(|plugin| Loaded::Plugin(Arc::new(plugin))))
             });
         }
         // They are no work of ours: all at once.
@@ -140,39 +142,85 @@ impl Loader {
                 });
                 let loaded = load_server(server, &file).await;
                 progress(LoadEvent::Done { plugin: name });
-                (first_server + index, loaded)
+                (first_server + index, loaded.map(Loaded::Other))
             });
         }
         let mut loaded = loads.join_all().await;
         loaded.sort_by_key(|(index, _)| *index);
         let mut plugins = Vec::new();
+        let mut others = Vec::new();
         let mut problems = Vec::new();
-        for (_, plugin) in loaded {
-            match plugin {
-                Ok(mut plugin) => {
-                    plugin.bound_by(host.max_concurrency);
-                    plugins.push(plugin);
-                }
+        for (_, loaded) in loaded {
+            match loaded {
+                Ok(Loaded::Plugin(plugin)) => plugins.push(plugin),
+                Ok(Loaded::Other(provider)) => others.push(provider),
                 Err(found) => problems.extend(found),
             }
         }
         if !problems.is_empty() {
             return Err(LoadError::Invalid(problems));
         }
-        let mask = Mask::new(plugins.iter().flat_map(Plugin::secrets))
-            .map_err(|message| LoadError::invalid(&file, message))?;
         let own = Own { resources, prompts };
         own.check(&file, &plugins).map_err(LoadError::Invalid)?;
+        let plugins = in_order(plugins, host.max_concurrency);
+        let providers = plugins.iter().map(|loaded| loaded.registered.clone());
+        let others = others.into_iter().map(|provider| {
+            let domain = domain_of(&*provider);
+            Arc::new(Registered::new(provider, host.max_concurrency, domain))
+        });
+        let providers: Vec<_> = providers.chain(others).collect();
+        let secrets = providers.iter().flat_map(|it| it.provider.secrets());
+        let mask = Mask::new(secrets).map_err(|message| LoadError::invalid(&file, message))?;
         Ok(ToolHost {
             shared: Arc::new(Shared {
-                queue: Queue::new(&host, &plugins),
-                registry: Registry::new(plugins, &file).map_err(LoadError::Invalid)?,
+                plugins,
+                queue: Queue::new(&host, &providers),
                 own,
                 max_concurrency: host.max_concurrency,
                 mask: Arc::new(mask),
                 audit,
             }),
+            registry: Arc::new(Registry::new(providers, &file).map_err(LoadError::Invalid)?),
         })
+    }
+}
+
+enum Loaded {
+    Plugin(Arc<Plugin>),
+    Other(Arc<dyn ToolProvider>),
+}
+
+/// Plugins, with what keeps their calls in order: those whose folders overlap share it.
+fn in_order(plugins: Vec<Arc<Plugin>>, max_concurrency: usize) -> Vec<LoadedPlugin> {
+    let folders = plugins.iter().map(|plugin| match plugin.config.order {
+        Order::Parallel => GrantedFolders::default(),
+        Order::Auto | Order::InOrder => plugin.folders(),
+    });
+    let domains = Domain::of_folders(&folders.collect::<Vec<_>>());
+    let loaded = plugins.into_iter().zip(domains).map(|(plugin, domain)| {
+        let by_hand = || {
+            let path = plugin.config.path.display();
+            let key = format!("plugin {} {path}", plugin.config.name);
+            (plugin.config.order == Order::InOrder).then(|| Domain::named(&key))
+        };
+        let domain = domain.or_else(by_hand);
+        let registered = Registered::new(plugin.clone(), max_concurrency, domain);
+        LoadedPlugin {
+            registered: Arc::new(registered),
+            plugin,
+        }
+    });
+    loaded.collect()
+}
+
+/// What keeps the calls of an MCP server in order.
+fn domain_of(provider: &dyn ToolProvider) -> Option<Arc<Domain>> {
+    match provider.provenance() {
+        Provider::Server(server) if server.order != Order::Parallel => {
+            let (name, address) = (&server.name, server.address());
+            Some(Domain::named(&format!("mcp {name} {address}")))
+        }
+        _ => None,
     }
 }
 
@@ -239,12 +287,18 @@ fn check_caps(
 }
 
 #[cfg(feature = "mcp")]
-async fn load_server(server: McpConfig, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+async fn load_server(
+    server: McpConfig,
+    manifest: &Path,
+) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
     crate::remote::load(server, manifest).await
 }
 
 #[cfg(not(feature = "mcp"))]
-async fn load_server(server: McpConfig, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+async fn load_server(
+    server: McpConfig,
+    manifest: &Path,
+) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
     let message = format!(
         "`mcp.{}`: this toolhost was built without `mcp`",
         server.name

@@ -10,12 +10,14 @@ use serde_json::json;
 use tracing::debug_span;
 
 use super::asking::answered;
-use super::{CallOptions, ToolHost, serve};
+use super::{CallOptions, LoadedPlugin, ToolHost, serve};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
 use crate::manifest::{OwnPrompt, OwnResource};
-use crate::plugin::{Payload, Plugin, PluginPrompt, Served, Turn};
+use crate::order::{Access, Client};
+use crate::plugin::{Plugin, PluginPrompt};
 use crate::prompt::{Completing, FilledPrompt, Prompt, Subject, Suggestions};
+use crate::provider::{Payload, Served, ToolProvider, Turn};
 use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::sandbox::Journal;
 use crate::tool::ToolCall;
@@ -31,7 +33,11 @@ impl Own {
     /// # Errors
     ///
     /// One for each prompt that is offered twice.
-    pub(super) fn check(&self, manifest: &Path, plugins: &[Plugin]) -> Result<(), Vec<Diagnostic>> {
+    pub(super) fn check(
+        &self,
+        manifest: &Path,
+        plugins: &[Arc<Plugin>],
+    ) -> Result<(), Vec<Diagnostic>> {
         let mut owners: HashMap<&str, String> = HashMap::new();
         for own in &self.prompts {
             owners.insert(&own.prompt.name, "the manifest".to_owned());
@@ -59,30 +65,28 @@ impl Own {
 impl ToolHost {
     /// Whether anything can be read.
     pub fn has_resources(&self) -> bool {
-        let plugins = &self.shared.registry.plugins;
-        !self.shared.own.resources.is_empty() || plugins.iter().any(|plugin| plugin.has_resources())
+        let mut plugins = self.shared.plugins.iter();
+        !self.shared.own.resources.is_empty() || plugins.any(|loaded| loaded.plugin.has_resources())
     }
 
     /// Whether any plugin completes arguments.
     pub fn completes(&self) -> bool {
-        self.shared
-            .registry
-            .plugins
-            .iter()
-            .any(|plugin| plugin.completes())
+        let mut plugins = self.shared.plugins.iter();
+        plugins.any(|loaded| loaded.plugin.completes())
     }
 
     /// The templates of resources, in the order of the plugins' names.
     pub fn resource_templates(&self) -> impl Iterator<Item = &ResourceTemplate> {
-        let plugins = self.shared.registry.plugins.iter();
-        plugins.flat_map(|plugin| &plugin.listed.templates)
+        let plugins = self.shared.plugins.iter();
+        plugins.flat_map(|loaded| &loaded.plugin.listed.templates)
     }
 
     /// The prompts: the manifest's, then those of the plugins in the order of their names.
     pub fn prompts(&self) -> impl Iterator<Item = &Prompt> {
         let own = self.shared.own.prompts.iter().map(|prompt| &prompt.prompt);
-        let plugins = self.shared.registry.plugins.iter();
-        own.chain(plugins.flat_map(|plugin| plugin.listed.prompts.iter().map(|own| &own.prompt)))
+        let plugins = self.shared.plugins.iter();
+        let prompts = plugins.flat_map(|loaded| &loaded.plugin.listed.prompts);
+        own.chain(prompts.map(|own| &own.prompt))
     }
 
     /// The resources: the manifest's, then what each plugin lists now, in the order of their names. A
@@ -92,14 +96,14 @@ impl ToolHost {
         let context = &options.context(&never);
         let own = self.shared.own.resources.iter();
         let mut all: Vec<Resource> = own.map(|own| own.resource.clone()).collect();
-        for plugin in &self.shared.registry.plugins {
-            if !plugin.has_resources() {
+        for loaded in &self.shared.plugins {
+            if !loaded.plugin.has_resources() {
                 continue;
             }
-            match self.listed_by(plugin, context).await {
+            match self.listed_by(loaded, context).await {
                 Ok(listed) => all.extend(listed),
                 Err(error) => {
-                    let plugin = &plugin.config.name;
+                    let plugin = &loaded.plugin.config.name;
                     tracing::warn!("plugin {plugin} cannot list its resources: {error}");
                 }
             }
@@ -109,12 +113,12 @@ impl ToolHost {
 
     async fn listed_by(
         &self,
-        plugin: &Plugin,
+        loaded: &LoadedPlugin,
         context: &CallContext<'_>,
     ) -> Result<Vec<Resource>, CallError> {
         let request = request("resources/list", &json!({}));
-        let run = async |turn: Turn<'_>| plugin.list_resources(turn).await;
-        self.exchange(plugin, &request, context, run).await
+        let run = async |turn: Turn<'_>| loaded.plugin.list_resources(turn).await;
+        self.exchange(loaded, &request, context, run).await
     }
 
     /// Reads a resource.
@@ -134,13 +138,14 @@ impl ToolHost {
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
             return own.read().await;
         }
-        let plugin = self.owner(uri, context).await?;
+        let loaded = self.owner(uri, context).await?;
         let request = request("resources/read", &json!({ "uri": uri }));
-        let (plugin, request) = (&plugin, &request);
+        let (loaded, request) = (&loaded, &request);
         let read = answered("resources/read", resumed, options, |resumed| {
             Box::pin(async move {
+                let plugin = &loaded.plugin;
                 let run = async |turn: Turn<'_>| plugin.read_resource(uri, resumed, turn).await;
-                self.exchange(plugin, request, context, run).await
+                self.exchange(loaded, request, context, run).await
             })
         });
         read.await.map_err(|error| match error {
@@ -165,10 +170,10 @@ impl ToolHost {
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
             return Ok(own.version().await);
         }
-        let plugin = self.owner(uri, context).await?;
+        let loaded = self.owner(uri, context).await?;
         let request = request("resources/subscribe", &json!({ "uri": uri }));
-        let run = async |turn: Turn<'_>| plugin.resource_version(uri, turn).await;
-        let version = self.exchange(&plugin, &request, context, run).await;
+        let run = async |turn: Turn<'_>| loaded.plugin.resource_version(uri, turn).await;
+        let version = self.exchange(&loaded, &request, context, run).await;
         version.map_err(|error| match error {
             CallError::InvalidArguments { .. } => not_found(uri),
             error => error,
@@ -176,19 +181,22 @@ impl ToolHost {
     }
 
     /// The plugin that a URI is of: the first with a template that it fits, else the first that lists it.
-    async fn owner(&self, uri: &str, context: &CallContext<'_>) -> Result<Arc<Plugin>, CallError> {
-        let plugins = &self.shared.registry.plugins;
-        let fits = |plugin: &&Arc<Plugin>| {
-            let mut templates = plugin.listed.templates.iter();
+    async fn owner(&self, uri: &str, context: &CallContext<'_>) -> Result<LoadedPlugin, CallError> {
+        let plugins = &self.shared.plugins;
+        let fits = |loaded: &&LoadedPlugin| {
+            let mut templates = loaded.plugin.listed.templates.iter();
             templates.any(|template| template.matches(uri))
         };
-        if let Some(plugin) = plugins.iter().find(fits) {
-            return Ok(plugin.clone());
+        if let Some(loaded) = plugins.iter().find(fits) {
+            return Ok(loaded.clone());
         }
-        for plugin in plugins.iter().filter(|plugin| plugin.has_resources()) {
-            let listed = self.listed_by(plugin, context).await;
+        let with_resources = plugins
+            .iter()
+            .filter(|loaded| loaded.plugin.has_resources());
+        for loaded in with_resources {
+            let listed = self.listed_by(loaded, context).await;
             if listed.is_ok_and(|listed| listed.iter().any(|resource| resource.uri == uri)) {
-                return Ok(plugin.clone());
+                return Ok(loaded.clone());
             }
         }
         Err(not_found(uri))
@@ -214,7 +222,7 @@ impl ToolHost {
             check_arguments(&own.prompt, &arguments)?;
             return Ok(own.fill(&arguments));
         }
-        let (plugin, prompt) = self.prompt(name).ok_or_else(|| not_found(name))?;
+        let (loaded, prompt) = self.prompt(name).ok_or_else(|| not_found(name))?;
         check_arguments(&prompt.prompt, &arguments)?;
         let request = request("prompts/get", &json!({ "name": name }));
         let request = &request;
@@ -222,18 +230,19 @@ impl ToolHost {
             let arguments = arguments.clone();
             Box::pin(async move {
                 let run = async |turn: Turn<'_>| {
+                    let plugin = &loaded.plugin;
                     plugin.get_prompt(prompt, arguments, resumed, turn).await
                 };
-                self.exchange(plugin, request, context, run).await
+                self.exchange(loaded, request, context, run).await
             })
         })
         .await
     }
 
-    fn prompt(&self, name: &str) -> Option<(&Arc<Plugin>, &PluginPrompt)> {
-        self.shared.registry.plugins.iter().find_map(|plugin| {
-            let mut prompts = plugin.listed.prompts.iter();
-            Some((plugin, prompts.find(|own| own.prompt.name == name)?))
+    fn prompt(&self, name: &str) -> Option<(&LoadedPlugin, &PluginPrompt)> {
+        self.shared.plugins.iter().find_map(|loaded| {
+            let mut prompts = loaded.plugin.listed.prompts.iter();
+            Some((loaded, prompts.find(|own| own.prompt.name == name)?))
         })
     }
 
@@ -249,45 +258,52 @@ impl ToolHost {
     ) -> Result<Suggestions, CallError> {
         let never = OnceLock::new();
         let context = &options.context(&never);
-        let plugin = match &request.of {
+        let loaded = match &request.of {
             Subject::Prompt(name) => {
                 let mut own = self.shared.own.prompts.iter();
                 if own.any(|own| own.prompt.name == *name) {
                     return Ok(Suggestions::default());
                 }
-                self.prompt(name).map(|(plugin, _)| plugin)
+                self.prompt(name).map(|(loaded, _)| loaded)
             }
-            Subject::Template(uri) => self.shared.registry.plugins.iter().find(|plugin| {
-                let mut templates = plugin.listed.templates.iter();
+            Subject::Template(uri) => self.shared.plugins.iter().find(|loaded| {
+                let mut templates = loaded.plugin.listed.templates.iter();
                 templates.any(|template| template.uri_template == *uri || template.matches(uri))
             }),
         };
-        let plugin = plugin.ok_or_else(|| match &request.of {
+        let loaded = loaded.ok_or_else(|| match &request.of {
             Subject::Prompt(what) | Subject::Template(what) => not_found(what),
         })?;
-        if !plugin.completes() {
+        if !loaded.plugin.completes() {
             return Ok(Suggestions::default());
         }
         let detail = json!({ "argument": request.argument, "value": request.value });
         let call = self::request("completion/complete", &detail);
-        let run = async |turn: Turn<'_>| plugin.complete(request, turn).await;
-        self.exchange(plugin, &call, context, run).await
+        let run = async |turn: Turn<'_>| loaded.plugin.complete(request, turn).await;
+        self.exchange(loaded, &call, context, run).await
     }
 
     /// Has a plugin answer a request that is no call, under the caps and in the audit log of calls.
     async fn exchange<T: Payload>(
         &self,
-        plugin: &Plugin,
+        loaded: &LoadedPlugin,
         request: &ToolCall,
         context: &CallContext<'_>,
         run: impl AsyncFnOnce(Turn<'_>) -> Served<T>,
     ) -> Result<T, CallError> {
+        let LoadedPlugin { plugin, registered } = loaded;
         let queued = Instant::now();
-        let ended = self.ending(queued, request, Some(plugin));
+        // It reads what calls may change.
+        let place = registered.reading().map(|domain| {
+            let label = || request.name.clone();
+            domain.enter(Client::new(), Access::Read, label)
+        });
+        let ended = self.ending(queued, request, Some(registered));
         if let Err(error) = self.audit_ready() {
             return ended.refused(error).outcome;
         }
-        let permits = self.shared.queue.wait(plugin, queued, context.cancel, None);
+        let queue = &self.shared.queue;
+        let permits = queue.wait(registered, queued, context.cancel, None, place.as_ref());
         let _permits = match permits.await {
             Ok(permits) => permits,
             Err(error) => return ended.refused(error).outcome,

@@ -5,17 +5,20 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{CallOptions, ToolHost};
+use super::{CallOptions, EarlyCalls, ToolHost};
 use crate::error::CallError;
+use crate::order::Client;
 use crate::tool::{ToolCall, ToolResult};
 
-/// A batch that is still being added to: each call starts when it is added, as far as the caps let it.
+/// A batch that is still being added to: each call starts when it is added, as far as the caps and the
+/// calls before it let it.
 ///
 /// Dropping it ends what runs.
 pub struct OpenBatch {
     host: ToolHost,
     running: JoinSet<(usize, ToolResult)>,
     options: CallOptions,
+    early: EarlyCalls,
     cancel: CancellationToken,
 }
 
@@ -65,7 +68,10 @@ impl OpenBatch {
         OpenBatch {
             host,
             running: JoinSet::new(),
-            options: options.cancelled_by(Canceller(cancel.clone())),
+            options: options
+                .cancelled_by(Canceller(cancel.clone()))
+                .of_client(Client::new()),
+            early: EarlyCalls::default(),
             cancel,
         }
     }
@@ -73,14 +79,41 @@ impl OpenBatch {
     /// Adds a call, whose result will come with this number.
     pub fn add(&mut self, number: usize, call: ToolCall) {
         let (host, options) = (self.host.clone(), self.options.clone());
-        let queued = Instant::now();
+        let arrival = host.arrival(&call, options.client());
         self.running.spawn(async move {
-            let result = host.call_answered(queued, call, &options).await;
+            let result = host.call_answered(arrival, call, &options).await;
             (number, result)
         });
     }
 
-    /// Calls that have no result yet.
+    /// Adds a call of an answer that is still coming in; `position` is its place among the calls of the
+    /// answer, and the number that its result will come with.
+    ///
+    /// It starts at once if it can change nothing: its tool is marked read-only or its plugin is
+    /// granted nothing, and no call before it in the answer may change what it reads. Any other starts
+    /// with [`complete`](OpenBatch::complete), in the order of the positions.
+    pub fn add_early(&mut self, position: usize, call: ToolCall) {
+        if self.early.may_start(&self.host, position, &call) {
+            self.early.note(position);
+            self.add(position, call);
+        } else {
+            self.early.defer(position, call);
+        }
+    }
+
+    /// The answer is complete: starts the calls that waited for its end.
+    pub fn complete(&mut self) {
+        for (position, call) in self.early.take_deferred() {
+            self.add(position, call);
+        }
+    }
+
+    /// The answer broke off: gives back the calls that waited for its end, which are not run.
+    pub fn abandon(&mut self) -> Vec<(usize, ToolCall)> {
+        self.early.take_deferred()
+    }
+
+    /// Calls that have no result yet, of those that were started.
     pub fn running(&self) -> usize {
         self.running.len()
     }

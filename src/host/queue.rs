@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CallError;
 use crate::limits::{Bound, Limit};
 use crate::manifest::HostConfig;
-use crate::plugin::Plugin;
+use crate::order::Place;
+use crate::registry::Registered;
 
 /// Memory is counted in pages of WebAssembly.
 const PAGE: u64 = 64 << 10;
@@ -25,6 +26,8 @@ pub(super) struct Queue {
     waiting: Arc<AtomicUsize>,
     most_waiting: Option<usize>,
     pub(super) timeout: Option<Duration>,
+    /// How long a call may wait for others that change the same.
+    order_timeout: Duration,
 }
 
 /// A place among the calls that wait.
@@ -42,8 +45,8 @@ pub(super) struct Permits<'a> {
 }
 
 impl Queue {
-    pub(super) fn new(host: &HostConfig, plugins: &[Plugin]) -> Queue {
-        let most = plugins.iter().map(|plugin| u64::from(pages(plugin))).max();
+    pub(super) fn new(host: &HostConfig, providers: &[Arc<Registered>]) -> Queue {
+        let most = providers.iter().map(|it| u64::from(pages(it))).max();
         let most = most
             .unwrap_or(0)
             .saturating_mul(host.max_concurrency as u64);
@@ -56,6 +59,7 @@ impl Queue {
             waiting: Arc::default(),
             most_waiting: host.max_queue,
             timeout: host.queue_timeout,
+            order_timeout: host.order_timeout,
         }
     }
 
@@ -80,29 +84,37 @@ impl Queue {
         Ok(Some(Ticket(self.waiting.clone())))
     }
 
-    /// Waits for a call's turn; it may have a place already.
+    /// Waits for a call's turn: first in order, holding nothing, then for its permits. It may have a
+    /// place among those that wait already.
     ///
     /// # Errors
     ///
     /// There is no place, or it is not its turn in time.
     pub(super) async fn wait<'a>(
         &'a self,
-        plugin: &'a Plugin,
+        by: &'a Registered,
         queued: Instant,
         cancel: &CancellationToken,
         ticket: Option<Ticket>,
+        place: Option<&Place>,
     ) -> Result<Permits<'a>, CallError> {
         if cancel.is_cancelled() {
             return Err(CallError::Cancelled);
         }
-        if let Some(permits) = self.permits_now(plugin) {
+        let behind = place.filter(|place| !place.is_granted());
+        if behind.is_none()
+            && let Some(permits) = self.permits_now(by)
+        {
             return Ok(permits);
         }
         let _ticket = match ticket {
             Some(ticket) => Some(ticket),
             None => self.enter()?,
         };
-        let permits = cancel.run_until_cancelled(self.permits(plugin));
+        if let Some(place) = behind {
+            self.in_order(place, queued, cancel).await?;
+        }
+        let permits = cancel.run_until_cancelled(self.permits(by));
         let permits = match self.timeout {
             None => permits.await,
             Some(timeout) => {
@@ -114,13 +126,39 @@ impl Queue {
         permits.ok_or(CallError::Cancelled)
     }
 
-    fn permits_now<'a>(&'a self, plugin: &'a Plugin) -> Option<Permits<'a>> {
-        let own = match &plugin.permits {
+    /// Waits until the calls before it, which change what it reads or changes, are over.
+    ///
+    /// # Errors
+    ///
+    /// They are not in time, or the call is cancelled.
+    pub(super) async fn in_order(
+        &self,
+        place: &Place,
+        queued: Instant,
+        cancel: &CancellationToken,
+    ) -> Result<(), CallError> {
+        let queue_timeout = self.timeout.filter(|timeout| *timeout < self.order_timeout);
+        let timeout = queue_timeout.unwrap_or(self.order_timeout);
+        let until = queued.checked_add(timeout).unwrap_or_else(far_future);
+        let granted = cancel.run_until_cancelled(place.granted());
+        match tokio::time::timeout_at(until.into(), granted).await {
+            Ok(Some(())) => Ok(()),
+            Ok(None) => Err(CallError::Cancelled),
+            Err(_) if queue_timeout.is_some() => Err(CallError::over(Limit::QueueTime, timeout)),
+            Err(_) => Err(CallError::OutOfTurn {
+                after: timeout,
+                ahead: place.ahead(),
+            }),
+        }
+    }
+
+    fn permits_now<'a>(&'a self, by: &'a Registered) -> Option<Permits<'a>> {
+        let own = match &by.permits {
             Some(permits) => Some(permits.try_acquire().ok()?),
             None => None,
         };
         let memory = match &self.memory {
-            Some(memory) => Some(memory.try_acquire_many(pages(plugin)).ok()?),
+            Some(memory) => Some(memory.try_acquire_many(pages(by)).ok()?),
             None => None,
         };
         Some(Permits {
@@ -128,15 +166,15 @@ impl Queue {
         })
     }
 
-    /// The plugin's permit first, the host's last: a call that waits for its plugin or for memory
+    /// The provider's permit first, the host's last: a call that waits for its provider or for memory
     /// keeps nobody else from running. No semaphore is ever closed.
-    async fn permits<'a>(&'a self, plugin: &'a Plugin) -> Permits<'a> {
-        let own = match &plugin.permits {
+    async fn permits<'a>(&'a self, by: &'a Registered) -> Permits<'a> {
+        let own = match &by.permits {
             Some(permits) => permits.acquire().await.ok(),
             None => None,
         };
         let memory = match &self.memory {
-            Some(memory) => memory.acquire_many(pages(plugin)).await.ok(),
+            Some(memory) => memory.acquire_many(pages(by)).await.ok(),
             None => None,
         };
         Permits {
@@ -145,8 +183,8 @@ impl Queue {
     }
 }
 
-fn pages(plugin: &Plugin) -> u32 {
-    u32::try_from(pages_of(plugin.config.limits.memory)).unwrap_or(u32::MAX)
+fn pages(by: &Registered) -> u32 {
+    u32::try_from(pages_of(by.provider.memory())).unwrap_or(u32::MAX)
 }
 
 /// Pages that fit.

@@ -11,7 +11,7 @@ use super::agent::is_in_the_clear;
 use super::bounds::{read_duration, read_size};
 use super::grants::{is_variable, read_env, read_http_header, read_secret, read_secrets};
 use super::reader::{Source, Table, expect_string, expect_table};
-use super::{HostConfig, MAX_CONCURRENCY, is_name, read_naming};
+use super::{HostConfig, MAX_CONCURRENCY, Order, is_name, read_naming, read_order};
 use crate::error::Location;
 use crate::limits::Limits;
 use crate::permissions::{HttpHeader, SecretSource};
@@ -32,6 +32,8 @@ pub struct McpConfig {
     pub limits: Limits,
     /// Calls of this server that run at once, within the host's own cap.
     pub max_concurrency: Option<usize>,
+    /// Whether its calls run in order.
+    pub order: Order,
     /// Goes before the name of each of its tools.
     pub prefix: String,
     /// The tools to offer, by the server's own names; all when `None`.
@@ -76,6 +78,7 @@ impl McpConfig {
             secrets: BTreeMap::new(),
             limits: Limits::default(),
             max_concurrency: None,
+            order: Order::Auto,
             prefix: String::new(),
             tools: None,
             start_timeout: Duration::from_secs(30),
@@ -179,6 +182,7 @@ fn read_server(
         *limit = read_size(&mut table, key, ByteSize::gib(4), source).unwrap_or(*limit);
     }
     let max_concurrency = table.count("max-concurrency", MAX_CONCURRENCY, source);
+    let order = read_order(&mut table, source);
     let (prefix, tools) = read_naming(&mut table, source);
     let start_timeout = read_duration(&mut table, "start-timeout", source);
     table.finish(source);
@@ -187,6 +191,7 @@ fn read_server(
     server.secrets = secrets;
     server.limits = limits;
     server.max_concurrency = max_concurrency;
+    server.order = order;
     server.prefix = prefix;
     server.tools = tools;
     server.start_timeout = start_timeout.unwrap_or(server.start_timeout);

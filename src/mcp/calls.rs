@@ -9,11 +9,14 @@ use rmcp::model::{
     ServerResult,
 };
 
+use super::arriving::Arrived;
 use super::handler::{Context, Session};
 use super::hub::Offer;
 use super::jobs::Job;
 use super::requests::{self, Binding, Caller};
 use crate::error::CallError;
+use crate::host::CallOptions;
+use crate::order::Place;
 use crate::serve::Principal;
 use crate::tool::{ToolCall, ToolResult};
 
@@ -35,12 +38,15 @@ impl Session {
         }
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         call.resumed = resumed.map(Box::new);
+        let place = context.extensions.get().and_then(Arrived::take);
         if caller.takes_tasks {
+            let place = place.or_else(|| self.place(&context.id, &call.name));
             return Job::new(self.hub.clone(), offer, call, binding, &caller)
+                .placed(place)
                 .answer(&caller)
                 .await;
         }
-        let result = self.call(&offer, call, &caller).await?;
+        let result = self.call(&offer, call, &caller, place).await?;
         match result.outcome {
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
                 Ok(self.ask(*input, &caller, &binding)?.into())
@@ -54,9 +60,13 @@ impl Session {
         offer: &Offer,
         call: ToolCall,
         caller: &Caller<'_>,
+        place: Option<Place>,
     ) -> Result<ToolResult, ErrorData> {
         let (host, logger) = (&offer.host, call.name.clone());
-        let run = |options| async move { host.call_with(call, &options).await }.boxed();
+        let run = |options: CallOptions| {
+            let options = options.placed(place);
+            async move { host.call_with(call, &options).await }.boxed()
+        };
         self.hub.run(&logger, caller, run).await
     }
 
@@ -75,9 +85,10 @@ impl Session {
     ) -> impl Future<Output = Result<ServerResult, ErrorData>> {
         let arguments = text(request.arguments);
         let (id, name) = (context.id.clone(), request.name.into_owned());
+        let place = context.extensions.get().and_then(Arrived::take);
         async move {
             let caller = self.caller(&context);
-            self.answer_call(id, name, arguments?, &caller).await
+            self.answer_call(id, name, arguments?, &caller, place).await
         }
     }
 
@@ -88,6 +99,7 @@ impl Session {
         name: String,
         arguments: String,
         caller: &Caller<'_>,
+        place: Option<Place>,
     ) -> Result<ServerResult, ErrorData> {
         let offer = self.hub.offer();
         check_tool(&offer, caller, &name)?;
@@ -95,10 +107,11 @@ impl Session {
         let result = match offer.reader(&call.name) {
             Some(reader) => self.hub.long.read(reader, &call, &caller.owner),
             None if caller.takes_tasks => {
-                return self.answer_job(offer, call, caller).boxed().await;
+                let place = place.or_else(|| self.place(&id, &call.name));
+                return self.answer_job(offer, call, caller, place).boxed().await;
             }
             None => {
-                let result = self.call(&offer, call, caller).await?;
+                let result = self.call(&offer, call, caller, place).await?;
                 self.hub.long.shown(&offer, result, &caller.owner)
             }
         };
@@ -112,9 +125,10 @@ impl Session {
         offer: Arc<Offer>,
         call: ToolCall,
         caller: &Caller<'_>,
+        place: Option<Place>,
     ) -> Result<ServerResult, ErrorData> {
         let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
-        let job = Job::new(self.hub.clone(), offer, call, binding, caller);
+        let job = Job::new(self.hub.clone(), offer, call, binding, caller).placed(place);
         let mut result = ServerResult::from(job.answer(caller).await?);
         for_session(&mut result);
         Ok(result)

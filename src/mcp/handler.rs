@@ -16,7 +16,7 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use super::asking;
-use super::hub::{Change, Hub, Place};
+use super::hub::{Change, Hub, SessionPermit};
 use super::pages::page;
 use super::requests::{self, Binding, Caller, Known, Owner};
 use super::sessions::{Answerer, Begun};
@@ -25,8 +25,10 @@ use super::subscriptions::{self, Subscriptions};
 use super::{Server, convert, tasks};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds};
+use crate::order::{self, Place};
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
+use crate::tool::ToolCall;
 
 /// How long a client may go by a list without asking again; it is told of changes before.
 const LIST_TTL_MS: u64 = 60_000;
@@ -73,9 +75,11 @@ struct Client {
     /// Changes since streams were asked for that are not begun yet, by the task that is about to.
     heard: Mutex<HashMap<Option<task::Id>, broadcast::Receiver<Change>>>,
     /// Its place among the sessions that are open.
-    place: OnceLock<Place>,
+    permit: OnceLock<SessionPermit>,
     /// Itself, once it has begun its session.
     known: OnceLock<Arc<Known>>,
+    /// Itself, to what keeps calls in order.
+    order: order::Client,
 }
 
 impl Server {
@@ -104,6 +108,7 @@ impl Session {
         Caller {
             principal,
             owner: self.owner(principal),
+            order: self.client.order,
             is_stateless,
             can_ask: asking::kinds(&capabilities),
             token,
@@ -139,6 +144,7 @@ impl Session {
         Caller {
             principal,
             owner: self.owner(principal),
+            order: self.client.order,
             is_stateless: false,
             can_ask: match origin.is_none_or(Origin::can_ask) {
                 true => known.can_ask,
@@ -156,8 +162,8 @@ impl Session {
 
     /// Whose its tasks are, and the results that are kept.
     fn owner(&self, principal: Option<&Principal>) -> Owner {
-        match (self.client.place.get(), principal) {
-            (Some(place), _) => place.owner(),
+        match (self.client.permit.get(), principal) {
+            (Some(permit), _) => permit.owner(),
             (None, Some(principal)) => Owner::Principal(principal.name.clone()),
             (None, None) => Owner::Principal("".into()),
         }
@@ -168,6 +174,12 @@ impl Session {
         let level = self.client.level.lock();
         let level = *level.unwrap_or_else(PoisonError::into_inner);
         level.unwrap_or(LoggingLevel::Info)
+    }
+
+    /// The place in order of a call that comes now, where it has to keep one.
+    pub(super) fn place(&self, id: &RequestId, tool: &str) -> Option<Place> {
+        let call = ToolCall::new(id.to_string(), tool, "");
+        self.hub.offer().host.place(&call, self.client.order)
     }
 
     /// What a client of the stateless protocol is told that it is asked.
@@ -199,12 +211,12 @@ impl ServerHandler for Session {
             let message = "the session has begun already";
             return Err(ErrorData::invalid_request(message, None));
         }
-        if self.client.place.get().is_none() {
-            let place = self.hub.place().ok_or_else(|| {
+        if self.client.permit.get().is_none() {
+            let permit = self.hub.permit().ok_or_else(|| {
                 let message = "there are too many sessions: try again later";
                 ErrorData::internal_error(message, None)
             })?;
-            let _ = self.client.place.set(place);
+            let _ = self.client.permit.set(permit);
         }
         context.peer.set_peer_info(request.clone());
         self.negotiate_initialize(&request)

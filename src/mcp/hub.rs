@@ -96,19 +96,19 @@ impl Watcher for Teller {
 }
 
 /// A session's place among those that are open. What is kept for it ends with it.
-pub(super) struct Place {
+pub(super) struct SessionPermit {
     number: u64,
     hub: Weak<Hub>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl SessionPermit {
     pub(super) fn owner(&self) -> Owner {
         Owner::Session(self.number)
     }
 }
 
-impl Drop for Place {
+impl Drop for SessionPermit {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
             hub.tasks.end_owner(&self.owner());
@@ -229,8 +229,8 @@ impl Hub {
     }
 
     /// A place among the sessions that are open, if there is one.
-    pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
-        Some(Place {
+    pub(super) fn permit(self: &Arc<Self>) -> Option<SessionPermit> {
+        Some(SessionPermit {
             number: self.next_session.fetch_add(1, Ordering::Relaxed),
             hub: Arc::downgrade(self),
             _permit: self.places.clone().try_acquire_owned().ok()?,

@@ -20,7 +20,9 @@ use super::requests::{self, Binding, Caller, Owner};
 use super::streams::Origin;
 use super::tasks::{Task, Unanswered, answers};
 use crate::error::CallError;
+use crate::host::CallOptions;
 use crate::input::QuestionKinds;
+use crate::order::{self, Place};
 use crate::serve::Principal;
 use crate::tool::{ToolCall, ToolResult};
 
@@ -35,6 +37,8 @@ pub(super) struct Job {
     binding: Binding,
     principal: Option<Principal>,
     owner: Owner,
+    order: order::Client,
+    place: Option<Place>,
     is_stateless: bool,
     can_ask: QuestionKinds,
     token: Option<ProgressToken>,
@@ -60,6 +64,8 @@ impl Job {
             binding,
             principal: caller.principal.cloned(),
             owner: caller.owner.clone(),
+            order: caller.order,
+            place: None,
             is_stateless: caller.is_stateless,
             can_ask: caller.can_ask,
             token: caller.token.clone(),
@@ -67,6 +73,12 @@ impl Job {
             origin: caller.origin,
             peer: caller.peer.clone(),
         }
+    }
+
+    /// Has the call keep a place in order that was taken for it.
+    pub(super) fn placed(mut self, place: Option<Place>) -> Job {
+        self.place = place;
+        self
     }
 
     /// The answer to the request: of the call, or the task that it has become. A call whose request is
@@ -101,7 +113,8 @@ impl Job {
 
     async fn run(mut self, task: Arc<Task>) -> Answer {
         for _ in 0..MAX_ROUNDS {
-            let mut result = self.call_once(&task).await?;
+            let place = self.place.take();
+            let mut result = self.call_once(&task, place).await?;
             if let Err(CallError::InputRequired(input)) = result.outcome {
                 requests::check_can_ask(&input, self.can_ask)?;
                 if task.answer() {
@@ -137,10 +150,15 @@ impl Job {
         long.shown(&self.offer, result, &self.owner).into()
     }
 
-    async fn call_once(&self, task: &Arc<Task>) -> Result<ToolResult, ErrorData> {
+    async fn call_once(
+        &self,
+        task: &Arc<Task>,
+        place: Option<Place>,
+    ) -> Result<ToolResult, ErrorData> {
         let caller = Caller {
             principal: self.principal.as_ref(),
             owner: self.owner.clone(),
+            order: self.order,
             is_stateless: self.is_stateless,
             can_ask: self.can_ask,
             token: self.token.clone(),
@@ -152,7 +170,10 @@ impl Job {
             task: Some(task.clone()),
         };
         let (host, call) = (&self.offer.host, self.call.clone());
-        let run = |options| async move { host.call_with(call, &options).await }.boxed();
+        let run = |options: CallOptions| {
+            let options = options.placed(place);
+            async move { host.call_with(call, &options).await }.boxed()
+        };
         self.hub.run(&self.call.name, &caller, run).await
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Resumption};
+use crate::order;
 use crate::serve::Principal;
 
 use super::asking;
@@ -32,6 +33,8 @@ pub(super) enum Owner {
 pub(super) struct Caller<'c> {
     pub(super) principal: Option<&'c Principal>,
     pub(super) owner: Owner,
+    /// Itself, to what keeps calls in order.
+    pub(super) order: order::Client,
     /// Whether it speaks the stateless protocol, which has no requests of the server's.
     pub(super) is_stateless: bool,
     pub(super) can_ask: QuestionKinds,

@@ -28,7 +28,9 @@ impl Hub {
         run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
     ) -> Result<T, ErrorData> {
         let _running = self.enter()?;
-        let options = CallOptions::new().cancelled_by(Canceller::of(caller.cancel.clone()));
+        let options = CallOptions::new()
+            .cancelled_by(Canceller::of(caller.cancel.clone()))
+            .of_client(caller.order);
         let options = match caller.is_stateless {
             true => options.asking(caller.can_ask),
             false => options.answered_by(responder(caller)),

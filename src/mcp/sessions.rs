@@ -187,7 +187,9 @@ impl Open {
             } = call;
             let by = Some(&principal);
             let caller = session.known_caller(&client, by, token, Some(origin), &cancel);
-            session.answer_call(id, name, arguments, &caller).await
+            session
+                .answer_call(id, name, arguments, &caller, None)
+                .await
         };
         let mut answer = answered(id.clone(), answer).boxed();
         let at_once = poll_fn(|context| Poll::Ready(answer.poll_unpin(context))).await;

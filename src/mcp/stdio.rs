@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
+use super::arriving::Arriving;
 use super::handler::Session;
 
 /// rmcp gives running calls 5 seconds after the end of input.
@@ -60,6 +61,10 @@ impl Server {
         let transport = AsyncRwTransport::new_server(reader, writer)
             .with_max_line_length(self.hub.offer().info.max_message);
         let client = Client(self.session());
+        let transport = Arriving {
+            transport,
+            session: client.0.clone(),
+        };
         let session = match serve_server_with_ct(client, transport, stop).await {
             Ok(session) => session,
             // A client that goes before it said anything is no error.

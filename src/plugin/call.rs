@@ -1,9 +1,6 @@
 //! One call: a fresh instance, run until it answers, fails or meets its deadline.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -14,12 +11,11 @@ use wasmtime_wasi_http::FieldMapError;
 
 use super::questions;
 use crate::bindings::toolhost::plugin::types as wit;
-use crate::engine::TICK;
 use crate::error::CallError;
 use crate::limits::{Limit, Limits};
-use crate::mask::Mask;
+use crate::provider::{End, Meter, Payload, Served, bounded, output_limit, stopped, until};
 use crate::sandbox::{Grants, Journal, Sandbox, Stop};
-use crate::tool::{LogLine, Output};
+use crate::tool::LogLine;
 
 /// What an instance left when it ended.
 pub(super) struct Ended<R> {
@@ -28,50 +24,6 @@ pub(super) struct Ended<R> {
     peak_memory: u64,
     log: Vec<LogLine>,
     denied: Option<String>,
-}
-
-/// What a plugin answers to any of its exports.
-pub(crate) trait Payload {
-    /// Its bytes, as the `max-output` limit counts them.
-    fn len(&self) -> u64;
-
-    /// Puts `***` where secrets are.
-    fn hide(&mut self, mask: &Mask);
-}
-
-/// A served call: all of a result that is the plugin's to say.
-pub(crate) struct Served<T = Output> {
-    pub(crate) outcome: Result<T, CallError>,
-    pub(crate) cpu: Duration,
-    pub(crate) peak_memory: u64,
-    pub(crate) log: Vec<LogLine>,
-}
-
-impl<T: Payload> Served<T> {
-    /// Ended before there was an instance.
-    pub(crate) fn refused(error: CallError) -> Self {
-        Served {
-            outcome: Err(error),
-            cpu: Duration::ZERO,
-            peak_memory: 0,
-            log: Vec::new(),
-        }
-    }
-
-    /// Puts `***` where secrets are.
-    pub(crate) fn hide(&mut self, mask: &Mask) {
-        if mask.is_empty() {
-            return;
-        }
-        match &mut self.outcome {
-            Ok(output) => output.hide(mask),
-            Err(CallError::InputRequired(input)) => input.hide(mask),
-            Err(error) => error.texts().for_each(|text| mask.text(text)),
-        }
-        self.log
-            .iter_mut()
-            .for_each(|line| mask.text(&mut line.text));
-    }
 }
 
 impl<R> Ended<Result<R, wit::Error>> {
@@ -123,17 +75,6 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
             None => CallError::Failed { message },
         },
     }
-}
-
-pub(crate) fn bounded<T: Payload>(answer: T, limits: &Limits) -> Result<T, CallError> {
-    if answer.len() > limits.max_output.as_u64() {
-        return Err(output_limit(limits));
-    }
-    Ok(answer)
-}
-
-pub(crate) fn output_limit(limits: &Limits) -> CallError {
-    CallError::over(Limit::Output, limits.max_output)
 }
 
 /// Has `run` make an instance in a fresh sandbox and call an export of it, until `deadline` at the
@@ -192,122 +133,6 @@ pub(super) async fn in_sandbox<R>(
         peak_memory: sandbox.limiter.peak(),
         log: journal.take_lines(),
         denied: journal.denied(),
-    }
-}
-
-/// Measures the time that a call computes: that of the thread that polls it, while it does. Between
-/// two polls a guest runs for a tick at most.
-pub(crate) struct Meter {
-    pub(crate) spent: Duration,
-    budget: Option<Duration>,
-    /// Whether to ask for the thread's own time. It takes a call of the system, which is much of what
-    /// a short call costs, and short polls take hardly less time than they compute.
-    precise: bool,
-}
-
-/// Who is polled for longer may have been kept from its processor meanwhile.
-const SHORT_POLL: Duration = Duration::from_millis(1);
-
-impl Meter {
-    pub(crate) fn new(budget: Option<Duration>) -> Self {
-        Meter {
-            spent: Duration::ZERO,
-            budget,
-            precise: false,
-        }
-    }
-
-    fn poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
-        let thread_before = self.precise.then(thread_time);
-        let before = Instant::now();
-        let value = poll();
-        let passed = before.elapsed();
-        self.spent += match thread_before {
-            Some(before) => thread_time().saturating_sub(before),
-            None => passed.min(TICK),
-        };
-        self.precise |= passed > SHORT_POLL;
-        value
-    }
-
-    fn stop(&self) -> Option<Stop> {
-        let budget = self.budget?;
-        (self.spent >= budget).then(|| Stop::Limit(Limit::Cpu, budget.into()))
-    }
-}
-
-#[cfg(unix)]
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Where threads have no clock of their own, what they wait for the processor counts too.
-#[cfg(not(unix))]
-fn thread_time() -> Duration {
-    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    START.elapsed()
-}
-
-/// How an instance came to its end.
-pub(crate) enum End<T> {
-    Itself(T),
-    Stopped(Stop),
-    Cancelled,
-}
-
-/// Polls `run` to its end, until it is stopped, or until it is cancelled: wherever it is then, it is
-/// dropped.
-pub(crate) async fn until<T>(
-    deadline: Instant,
-    cancel: &CancellationToken,
-    journal: &Journal,
-    meter: &mut Meter,
-    run: impl Future<Output = T>,
-) -> End<T> {
-    let mut run = pin!(run);
-    let mut cancelled = pin!(cancel.cancelled());
-    // Most calls end in their first poll and never need a timer.
-    let mut timer = pin!(None);
-    poll_fn(|context| {
-        // Looked at before the guest is given another tick, so that of many spinning guests none
-        // outlives its deadline by the ticks of the others.
-        if Instant::now() >= deadline {
-            return Poll::Ready(End::Stopped(Stop::Deadline));
-        }
-        if let Some(stop) = meter.stop().or_else(|| journal.stop(context.waker())) {
-            return Poll::Ready(End::Stopped(stop));
-        }
-        if cancel.is_cancelled() {
-            return Poll::Ready(End::Cancelled);
-        }
-        if let Poll::Ready(value) = meter.poll(|| run.as_mut().poll(context)) {
-            // A guest may cope with being over a limit, and has been over it all the same.
-            return Poll::Ready(match journal.stop(context.waker()) {
-                Some(stop) => End::Stopped(stop),
-                None => End::Itself(value),
-            });
-        }
-        if cancelled.as_mut().poll(context).is_ready() {
-            return Poll::Ready(End::Cancelled);
-        }
-        if timer.is_none() {
-            timer.set(Some(tokio::time::sleep_until(deadline.into())));
-        }
-        match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(context).map(|()| End::Stopped(Stop::Deadline)),
-            None => Poll::Pending,
-        }
-    })
-    .await
-}
-
-pub(crate) fn stopped(stop: Stop, limits: &Limits) -> CallError {
-    match stop {
-        Stop::Deadline => CallError::Timeout {
-            after: limits.timeout,
-        },
-        Stop::Limit(limit, bound) => CallError::Limit { limit, bound },
     }
 }
 

@@ -3,9 +3,8 @@
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-use super::backend::Component;
 use super::component::{PLUGIN_PACKAGE, PLUGIN_VERSION};
-use super::{Payload, Plugin, Served, Turn, convert, questions};
+use super::{Plugin, convert, questions};
 use crate::bindings::completion::CompletionProviderPre;
 use crate::bindings::completion::exports::toolhost::plugin::completion as wit_completion;
 use crate::bindings::prompts::PromptProviderPre;
@@ -16,6 +15,7 @@ use crate::bindings::toolhost::plugin::types as wit;
 use crate::error::CallError;
 use crate::input::Resumption;
 use crate::prompt::{Completing, FilledPrompt, Prompt, PromptArgument, Subject, Suggestions};
+use crate::provider::{Payload, Served, Turn};
 use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::sandbox::Sandbox;
 
@@ -69,23 +69,12 @@ impl Exported {
 impl Plugin {
     /// Whether it has resources at all.
     pub(crate) fn has_resources(&self) -> bool {
-        self.exported(|exported| exported.resources.as_ref())
-            .is_some()
+        self.exported.resources.is_some()
     }
 
     /// Whether it completes arguments.
     pub(crate) fn completes(&self) -> bool {
-        self.exported(|exported| exported.completion.as_ref())
-            .is_some()
-    }
-
-    /// Something that it exports beside its tools, if it does.
-    fn exported<T>(
-        &self,
-        export: impl FnOnce(&Exported) -> Option<&T>,
-    ) -> Option<(&Component, &T)> {
-        let component = self.component()?;
-        Some((component, export(&component.exported)?))
+        self.exported.completion.is_some()
     }
 
     /// What it lists now.
@@ -132,14 +121,14 @@ impl Plugin {
         convert: impl FnOnce(R) -> T,
     ) -> Served<T> {
         let limits = &self.config.limits;
-        let Some((component, pre)) = self.exported(|exported| exported.resources.as_ref()) else {
+        let Some(pre) = &self.exported.resources else {
             return Served::refused(no_such("resources"));
         };
         let run = async |store: &mut Store<Sandbox>| {
             let plugin = pre.instantiate_async(&mut *store).await?;
             ask(plugin.toolhost_plugin_resources(), store).await
         };
-        let ended = component.run(limits, turn, run).await;
+        let ended = self.run(turn, run).await;
         ended.into_served(limits, |found| Ok(convert(found)))
     }
 
@@ -151,7 +140,7 @@ impl Plugin {
         turn: Turn<'_>,
     ) -> Served<FilledPrompt> {
         let limits = &self.config.limits;
-        let Some((component, pre)) = self.exported(|exported| exported.prompts.as_ref()) else {
+        let Some(pre) = &self.exported.prompts else {
             return Served::refused(no_such("prompts"));
         };
         let request = wit_prompts::Get {
@@ -164,7 +153,7 @@ impl Plugin {
             let prompts = plugin.toolhost_plugin_prompts();
             prompts.call_get_prompt(store, &request).await
         };
-        let ended = component.run(limits, turn, run).await;
+        let ended = self.run(turn, run).await;
         ended.into_served(limits, |answer| Ok(filled(answer)))
     }
 
@@ -174,7 +163,7 @@ impl Plugin {
         turn: Turn<'_>,
     ) -> Served<Suggestions> {
         let limits = &self.config.limits;
-        let Some((component, pre)) = self.exported(|exported| exported.completion.as_ref()) else {
+        let Some(pre) = &self.exported.completion else {
             return Served::refused(no_such("completions"));
         };
         let request = completing(request, &self.config.prefix);
@@ -183,7 +172,7 @@ impl Plugin {
             let completion = plugin.toolhost_plugin_completion();
             completion.call_complete(store, &request).await
         };
-        let ended = component.run(limits, turn, run).await;
+        let ended = self.run(turn, run).await;
         ended.into_served(limits, |found| Ok(suggestions(found)))
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::CallError;
 use crate::limits::Limits;
-use crate::plugin::{checked_output, output_limit};
+use crate::provider::{checked_output, output_limit};
 use crate::schema::Schema;
 use crate::tool::{Content, EmbeddedResource, Media, Output, ResourceBody, ResourceLink};
 

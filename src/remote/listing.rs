@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::settings::Settings;
 use crate::error::{Diagnostic, similar};
-use crate::plugin::{PluginTool, is_tool_name};
-use crate::tool::{Annotations, Icon, Tool};
+use crate::provider::ProvidedTool;
+use crate::tool::{Annotations, Icon, Tool, is_tool_name};
 
 /// What a tool says of itself, without its schemas, may be no longer, in bytes.
 const MAX_TEXTS: usize = 256 << 10;
@@ -20,7 +20,7 @@ pub(super) fn offered(
     listed: Vec<mcp::Tool>,
     settings: &Settings,
     manifest: &Path,
-) -> Result<Vec<PluginTool>, Vec<Diagnostic>> {
+) -> Result<Vec<ProvidedTool>, Vec<Diagnostic>> {
     let config = &settings.config;
     let name = &config.name;
     let all: Vec<String> = listed.iter().map(|tool| tool.name.to_string()).collect();
@@ -76,7 +76,7 @@ pub(super) fn offered(
 /// # Errors
 ///
 /// Why a tool cannot be offered, as what it does or has.
-fn read(tool: mcp::Tool, settings: &Settings) -> Result<PluginTool, String> {
+fn read(tool: mcp::Tool, settings: &Settings) -> Result<ProvidedTool, String> {
     let config = &settings.config;
     let own_name = tool.name.into_owned();
     let name = format!("{}{own_name}", config.prefix);
@@ -121,7 +121,7 @@ fn read(tool: mcp::Tool, settings: &Settings) -> Result<PluginTool, String> {
     let input = json(&tool.input_schema).map_err(|error| error.to_string())?;
     let output = tool.output_schema.map(|schema| json(&schema)).transpose();
     let output = output.map_err(|error| error.to_string())?;
-    PluginTool::new(own_name, declared, &input, output.as_deref())
+    ProvidedTool::new(own_name, declared, &input, output.as_deref())
         .map_err(|message| format!("cannot be checked: {message}"))
 }
 

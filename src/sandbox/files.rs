@@ -1,16 +1,22 @@
 //! Names the file accesses that are refused, and keeps guests from what is no file: opening a pipe
 //! or a device can wait for ever, or do things.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use tokio::sync::RwLock;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::ResourceTableError;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, Host, HostDescriptor, NewTimestamp, OpenFlags,
     PathFlags,
 };
 use wasmtime_wasi::p2::{DynOutputStream, FsResult, ReaddirIterator};
 
+use super::temporary::{self, Temporary};
 use super::{Sandbox, Stop};
 use crate::limits::Limit;
 
@@ -77,24 +83,8 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         (flags: PathFlags, path: String, access: NewTimestamp, modification: NewTimestamp),
         "{path}"
     )?;
-    noted!(
-        moves true,
-        types,
-        "link-at",
-        link_at,
-        (flags: PathFlags, old: String, to: Fd, new: String),
-        "{old} -> {new}"
-    )?;
     noted!(types, "readlink-at", readlink_at, (path: String), "{path}")?;
     noted!(types, "remove-directory-at", remove_directory_at, (path: String), "{path}")?;
-    noted!(
-        moves true,
-        types,
-        "rename-at",
-        rename_at,
-        (old: String, to: Fd, new: String),
-        "{old} -> {new}"
-    )?;
     noted!(
         moves true,
         types,
@@ -103,7 +93,40 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         (old: String, new: String),
         "{new} -> {old}"
     )?;
-    noted!(types, "unlink-file-at", unlink_file_at, (path: String), "{path}")?;
+    types.func_wrap_async(
+        "[method]descriptor.unlink-file-at",
+        |mut store: StoreContextMut<Sandbox>, (fd, path): (Fd, String)| {
+            Box::new(async move {
+                let sandbox = store.data_mut();
+                let what = path.clone();
+                let done = unlink(sandbox, fd, path).await;
+                Ok((note(sandbox, "unlink-file-at", &what, done)?,))
+            })
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]descriptor.link-at",
+        |mut store: StoreContextMut<Sandbox>,
+         (fd, flags, old, to, new): (Fd, PathFlags, String, Fd, String)| {
+            Box::new(async move {
+                let sandbox = store.data_mut();
+                let what = format!("{old} -> {new}");
+                let done = link(sandbox, fd, flags, old, to, new).await;
+                Ok((note(sandbox, "link-at", &what, done)?,))
+            })
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]descriptor.rename-at",
+        |mut store: StoreContextMut<Sandbox>, (fd, old, to, new): (Fd, String, Fd, String)| {
+            Box::new(async move {
+                let sandbox = store.data_mut();
+                let what = format!("{old} -> {new}");
+                let done = rename(sandbox, fd, old, to, new).await;
+                Ok((note(sandbox, "rename-at", &what, done)?,))
+            })
+        },
+    )?;
     types.func_wrap_async(
         "[method]descriptor.read-directory",
         |mut store: StoreContextMut<Sandbox>, (fd,): (Fd,)| {
@@ -125,7 +148,20 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
                 Ok((note(sandbox, "open-at", &what, opened)?,))
             })
         },
-    )
+    )?;
+    linker
+        .instance("wasi:filesystem/preopens@0.2.12")?
+        .func_wrap(
+            "get-directories",
+            |mut store: StoreContextMut<Sandbox>, (): ()| {
+                let sandbox = store.data_mut();
+                let folders = sandbox.filesystem().get_directories()?;
+                for (folder, _) in &folders {
+                    watch(sandbox, folder)?;
+                }
+                Ok((folders,))
+            },
+        )
 }
 
 /// Lists a folder: the host holds all of it while the guest reads it bit by bit, so it must fit.
@@ -135,7 +171,7 @@ async fn list(
 ) -> wasmtime::Result<FsResult<Resource<ReaddirIterator>>> {
     let mut files = sandbox.filesystem();
     // What the folder takes on disk says how many entries it has, and what the host makes of them.
-    let size = match files.stat(Resource::new_borrow(fd.rep())).await {
+    let size = match files.stat(borrowed(&fd)).await {
         Ok(stat) => usize::try_from(stat.size).unwrap_or(usize::MAX),
         Err(error) => return Ok(Err(error)),
     };
@@ -158,9 +194,13 @@ async fn open(
     flags: DescriptorFlags,
 ) -> FsResult<Fd> {
     let _still = MOVES.read().await;
+    let makes_temporary =
+        how.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE) && temporary::is_name(&path);
+    if makes_temporary && sandbox.temporaries.is_full() {
+        return Err(ErrorCode::Quota.into());
+    }
     let mut files = sandbox.filesystem();
-    let borrowed = Resource::new_borrow(fd.rep());
-    if let Ok(found) = files.stat_at(borrowed, at, path.clone()).await {
+    if let Ok(found) = files.stat_at(borrowed(&fd), at, path.clone()).await {
         match found.type_ {
             DescriptorType::RegularFile
             | DescriptorType::Directory
@@ -168,7 +208,119 @@ async fn open(
             _ => return Err(ErrorCode::NotPermitted.into()),
         }
     }
-    files.open_at(fd, at, path, how, flags).await
+    let opened = files.open_at(fd, at, path.clone(), how, flags).await?;
+    watch(sandbox, &opened)?;
+    if makes_temporary && let Descriptor::File(file) = sandbox.table.get(&opened)? {
+        let file = file.file.clone();
+        match blocking(move || Temporary::claim(&path, file)).await {
+            Ok(temporary) => sandbox.temporaries.add(temporary),
+            Err(error) => {
+                sandbox.table.delete(opened)?;
+                return Err(error);
+            }
+        }
+    }
+    Ok(opened)
+}
+
+async fn rename(sandbox: &mut Sandbox, fd: Fd, old: String, to: Fd, new: String) -> FsResult<()> {
+    let _moving = MOVES.write().await;
+    if let Some(temporary) = sandbox.temporaries.find(&old).cloned() {
+        let replaced = open_to_write(sandbox, &to, &new).await?;
+        blocking(move || temporary.finish(replaced.as_deref())).await?;
+    }
+    let mut files = sandbox.filesystem();
+    files.rename_at(fd, old.clone(), to, new).await?;
+    sandbox.temporaries.remove(&old);
+    Ok(())
+}
+
+async fn link(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+    flags: PathFlags,
+    old: String,
+    to: Fd,
+    new: String,
+) -> FsResult<()> {
+    let _moving = MOVES.write().await;
+    // It is about to have a name of its own, in whose place nothing is.
+    if let Some(temporary) = sandbox.temporaries.find(&old).cloned() {
+        blocking(move || temporary.finish(None)).await?;
+    }
+    let mut files = sandbox.filesystem();
+    files.link_at(fd, flags, old, to, new).await
+}
+
+async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
+    // Held until it is removed.
+    let mut _locked = None;
+    if temporary::is_name(&path) && sandbox.temporaries.find(&path).is_none() {
+        let still = MOVES.read().await;
+        let opened = open_to_write(sandbox, &fd, &path).await?;
+        drop(still);
+        if let Some(file) = opened {
+            let (file, is_abandoned) = blocking(move || {
+                let is_abandoned = temporary::is_abandoned(&file);
+                Ok((file, is_abandoned))
+            })
+            .await?;
+            if !is_abandoned {
+                return Err(ErrorCode::Busy.into());
+            }
+            _locked = Some(file);
+        }
+    }
+    let mut files = sandbox.filesystem();
+    files.unlink_file_at(fd, path.clone()).await?;
+    sandbox.temporaries.remove(&path);
+    Ok(())
+}
+
+/// The regular file at the path, no link followed, if it is one; it must be one that may be written to. Whoever calls it
+/// holds [`MOVES`].
+async fn open_to_write(sandbox: &mut Sandbox, fd: &Fd, path: &str) -> FsResult<Option<Arc<File>>> {
+    let at = PathFlags::empty();
+    let mut files = sandbox.filesystem();
+    match files.stat_at(borrowed(fd), at, path.to_owned()).await {
+        Ok(found) if found.type_ == DescriptorType::RegularFile => {}
+        Ok(_) => return Ok(None),
+        Err(error) if error.downcast_ref() == Some(&ErrorCode::NoEntry) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let (how, flags) = (OpenFlags::empty(), DescriptorFlags::WRITE);
+    let opened = files.open_at(borrowed(fd), at, path.to_owned(), how, flags);
+    let opened = opened.await?;
+    watch(sandbox, &opened)?;
+    Ok(match sandbox.table.delete(opened)? {
+        Descriptor::File(file) => Some(file.file),
+        Descriptor::Dir(_) => None,
+    })
+}
+
+fn borrowed(fd: &Fd) -> Fd {
+    Resource::new_borrow(fd.rep())
+}
+
+/// Runs what may wait for a disk, where the host's other calls do not wait for it.
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> FsResult<T> {
+    let done = wasmtime_wasi::runtime::spawn_blocking(run).await;
+    done.map_err(|error| match error.kind() {
+        std::io::ErrorKind::ResourceBusy => ErrorCode::Busy.into(),
+        _ => error.into(),
+    })
+}
+
+/// Has the call's operations on a file or folder counted.
+fn watch(sandbox: &mut Sandbox, fd: &Fd) -> Result<(), ResourceTableError> {
+    let file = match sandbox.table.get(fd)? {
+        Descriptor::File(file) => &file.file,
+        Descriptor::Dir(folder) => &folder.dir,
+    };
+    sandbox.journal.operations().watch(file);
+    Ok(())
 }
 
 /// What the guest is told of a result; a refusal is noted.

@@ -5,12 +5,15 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 
+use crate::order::FolderId;
 use crate::permissions::{Access, FileGrant};
 
 #[derive(Debug)]
 pub(crate) struct Folder {
     pub(super) guest: String,
-    pub(super) access: Access,
+    pub(crate) access: Access,
+    /// What it is, to be compared with other folders.
+    pub(crate) id: FolderId,
     path: PathBuf,
     held: File,
 }
@@ -31,6 +34,7 @@ impl Folder {
         Ok(Folder {
             guest: grant.guest.clone(),
             access: grant.access,
+            id: FolderId::of(&path)?,
             path,
             held,
         })

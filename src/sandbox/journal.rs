@@ -1,5 +1,5 @@
-//! What a call leaves behind besides its result: its log, what it was refused, and the limit that it
-//! went over where the guest could not be told.
+//! What a call leaves behind besides its result: its log, what it was refused, the limit that it
+//! went over where the guest could not be told, and operations that may still run.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::Stop;
+use super::{Operations, Stop};
 use crate::audit::CallAudit;
 use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::{Bound, Limit};
@@ -47,6 +47,7 @@ struct Shared {
     audit: Option<Arc<CallAudit>>,
     watcher: Option<Arc<dyn Watcher>>,
     can_ask: QuestionKinds,
+    operations: Operations,
 }
 
 struct Entries {
@@ -84,6 +85,7 @@ impl Journal {
             audit,
             watcher: context.watcher.clone(),
             can_ask: context.can_ask,
+            operations: Operations::default(),
         }))
     }
 
@@ -97,6 +99,11 @@ impl Journal {
     /// The secrets that must not be seen.
     pub(crate) fn mask(&self) -> &Mask {
         &self.0.mask
+    }
+
+    /// What the host does with files for the call.
+    pub(crate) fn operations(&self) -> &Operations {
+        &self.0.operations
     }
 
     /// Adds a line; an error once the log is full.

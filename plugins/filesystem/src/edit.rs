@@ -1,7 +1,9 @@
 //! `fs_edit`.
 
 use crate::roots::{Roots, io_error};
-use std::fs;
+use crate::whole::{self, Temporary};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use toolhost_plugin::{Error, arguments, tool};
 
 /// Edited files are held in memory twice.
@@ -35,13 +37,23 @@ pub(crate) fn fs_edit(args: Edit) -> Result<String, Error> {
         )));
     }
     let bytes = fs::read(&path).map_err(read_error)?;
+    let write_error = |error| io_error("write", &path, &error);
+    let target = whole::target(&path).map_err(write_error)?;
     let Ok(text) = String::from_utf8(bytes) else {
         return Err(Error::failed(format!(
             "{path} is not UTF-8 text, and editing would damage it"
         )));
     };
     let (edited, lines) = replace(&text, &args).map_err(|error| error.context(&path))?;
-    fs::write(&path, edited).map_err(|error| io_error("write", &path, &error))?;
+    let mut temporary = Temporary::beside(&target).map_err(write_error)?;
+    let written = temporary.file.write_all(edited.as_bytes());
+    written.map_err(write_error)?;
+    if !has_content(&target, text.as_bytes()).map_err(read_error)? {
+        return Err(Error::failed(format!(
+            "{path} was changed by another program meanwhile, and nothing was written: read it again"
+        )));
+    }
+    temporary.replace(&target).map_err(write_error)?;
     let count = lines.len();
     Ok(match lines.as_slice() {
         [line] => format!("Replaced 1 occurrence in {path}, at line {line}."),
@@ -50,6 +62,20 @@ pub(crate) fn fs_edit(args: Edit) -> Result<String, Error> {
             join(&lines)
         ),
     })
+}
+
+/// Whether that, and nothing else, is in the file.
+fn has_content(path: &str, mut content: &[u8]) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let length = file.read(&mut buffer)?;
+        match content.strip_prefix(&buffer[..length]) {
+            Some(rest) if length > 0 => content = rest,
+            Some(rest) => return Ok(rest.is_empty()),
+            None => return Ok(false),
+        }
+    }
 }
 
 /// The text after the edit, and the lines of the text before that it begins at.

@@ -7,6 +7,7 @@ mod read;
 mod roots;
 mod search;
 mod walk;
+mod whole;
 mod write;
 
 toolhost_plugin::plugin!(

@@ -1,5 +1,6 @@
 //! What was granted, and where a model's paths lead in it.
 
+use crate::whole;
 use std::io;
 use toolhost_plugin::Error;
 
@@ -59,6 +60,11 @@ impl Roots {
                 self.list()
             )));
         }
+        if parts.contains(&whole::FOLDER) {
+            return Err(Error::failed(format!(
+                "{path:?} is in a folder of temporary files, which is not for reading or writing"
+            )));
+        }
         // A root that was granted as "notes" is opened as "notes", one that was granted as "/notes" as either.
         let slash = if self.0.iter().any(|root| root.starts_with('/')) {
             "/"
@@ -104,22 +110,28 @@ fn normalize(path: &str) -> Vec<&str> {
 
 /// What a failure with a file means: some are the manifest's to change, the others the file's own.
 pub(crate) fn io_error(action: &str, path: &str, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Error::denied(
-            format!("cannot {action} {path}: not permitted by what was granted"),
-        ),
-        io::ErrorKind::NotFound => Error::failed(format!(
-            "cannot {action} {path}: there is no such file or folder"
-        )),
-        io::ErrorKind::IsADirectory => {
-            Error::failed(format!("cannot {action} {path}: it is a folder"))
+    let why = match error.kind() {
+        io::ErrorKind::PermissionDenied if error.raw_os_error() == Some(EACCES) => {
+            "the operating system does not permit it"
         }
-        io::ErrorKind::NotADirectory => Error::failed(format!(
-            "cannot {action} {path}: part of the path is not a folder"
-        )),
-        _ => Error::failed(format!("cannot {action} {path}: {error}")),
-    }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            return Error::denied(format!(
+                "cannot {action} {path}: not permitted by what was granted"
+            ));
+        }
+        io::ErrorKind::NotFound => "there is no such file or folder",
+        io::ErrorKind::IsADirectory => "it is a folder",
+        io::ErrorKind::NotADirectory => "part of the path is not a folder",
+        io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => {
+            "it cannot be replaced: it is mounted by itself, or in use"
+        }
+        _ => return Error::failed(format!("cannot {action} {path}: {error}")),
+    };
+    Error::failed(format!("cannot {action} {path}: {why}"))
 }
+
+/// As WASI's libc has it. It is of the operating system, and `EPERM` of the sandbox.
+const EACCES: i32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -164,6 +176,17 @@ mod tests {
                 resolve(&["/notes"], outside),
                 Err(ErrorKind::Denied),
                 "{outside}"
+            );
+        }
+        for temporary in [
+            "/notes/.toolhost-tmp",
+            ".toolhost-tmp/x",
+            "a/.toolhost-tmp/",
+        ] {
+            assert_eq!(
+                resolve(&["/notes"], temporary),
+                Err(ErrorKind::Failed),
+                "{temporary}"
             );
         }
         assert!(Roots::new(Vec::new()).is_err());

@@ -1,6 +1,7 @@
 //! A folder and all below it, in order of names.
 
 use crate::roots::io_error;
+use crate::whole;
 use std::fs;
 use toolhost_plugin::Error;
 
@@ -74,6 +75,9 @@ fn push_entries(
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        if name == whole::FOLDER {
+            continue;
+        }
         let kind = match entry.file_type() {
             Ok(kind) if kind.is_dir() => Kind::Folder,
             Ok(kind) if kind.is_file() => Kind::File,

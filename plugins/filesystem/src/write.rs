@@ -1,8 +1,10 @@
 //! `fs_write`.
 
 use crate::roots::{Roots, io_error};
-use std::fs::{self, OpenOptions};
+use crate::whole::{self, Temporary};
+use std::fs::{self, File};
 use std::io::{self, Write};
+use std::time::SystemTime;
 use toolhost_plugin::{Error, arguments, tool};
 
 #[arguments]
@@ -32,10 +34,9 @@ enum IfExists {
 pub(crate) fn fs_write(args: WriteFile) -> Result<String, Error> {
     let path = Roots::granted()?.resolve(&args.path)?;
     let existed = fs::metadata(&path).is_ok();
+    let exists = || Error::failed(format!("{path} exists, and nothing was written"));
     if existed && args.if_exists == IfExists::Fail {
-        return Err(Error::failed(format!(
-            "{path} exists, and nothing was written"
-        )));
+        return Err(exists());
     }
     if let Some((folder, _)) = path.rsplit_once('/')
         && !folder.is_empty()
@@ -47,16 +48,18 @@ pub(crate) fn fs_write(args: WriteFile) -> Result<String, Error> {
         }
         fs::create_dir_all(folder).map_err(|error| io_error("make the folder", folder, &error))?;
     }
-    let mut options = OpenOptions::new();
-    match args.if_exists {
-        IfExists::Overwrite => options.write(true).create(true).truncate(true),
-        IfExists::Append => options.append(true).create(true),
-        IfExists::Fail => options.write(true).create_new(true),
+    let target = whole::target(&path).map_err(|error| io_error("write", &path, &error))?;
+    let written = match args.if_exists {
+        IfExists::Append if existed => append(&target, &args.content),
+        IfExists::Overwrite => new(&target, &args.content).and_then(|new| new.replace(&target)),
+        IfExists::Append | IfExists::Fail => {
+            new(&target, &args.content).and_then(|new| new.create(&target))
+        }
     };
-    options
-        .open(&path)
-        .and_then(|mut file| file.write_all(args.content.as_bytes()))
-        .map_err(|error| io_error("write", &path, &error))?;
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(),
+        _ => io_error("write", &path, &error),
+    })?;
     let verb = match (existed, args.if_exists) {
         (false, _) => "Created",
         (true, IfExists::Append) => "Appended to",
@@ -66,4 +69,29 @@ pub(crate) fn fs_write(args: WriteFile) -> Result<String, Error> {
         "{verb} {path}: {} bytes written.",
         args.content.len()
     ))
+}
+
+fn new(target: &str, content: &str) -> io::Result<Temporary> {
+    let mut new = Temporary::beside(target)?;
+    new.file.write_all(content.as_bytes())?;
+    Ok(new)
+}
+
+fn append(target: &str, content: &str) -> io::Result<()> {
+    let mut new = Temporary::beside(target)?;
+    let before = state(target)?;
+    io::copy(&mut File::open(target)?, &mut new.file)?;
+    new.file.write_all(content.as_bytes())?;
+    if state(target)? != before {
+        return Err(io::Error::other(
+            "it was changed by another program meanwhile, and nothing was written",
+        ));
+    }
+    new.replace(target)
+}
+
+/// What changes with a file's content.
+fn state(path: &str) -> io::Result<(u64, SystemTime)> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.len(), metadata.modified()?))
 }

@@ -1,8 +1,8 @@
-//! What plugins answer, as the limits and the mask of secrets take it.
+//! What providers answer, as the limits and the mask of secrets take it.
 
 use serde_json::value::RawValue;
 
-use super::call::Payload;
+use super::Payload;
 use crate::input::{InputRequired, Message, Question};
 use crate::mask::Mask;
 use crate::prompt::{FilledPrompt, Suggestions};
@@ -105,7 +105,7 @@ impl Payload for String {
 
 impl InputRequired {
     /// Its bytes, as the `max-output` limit counts them.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let questions = self.questions.iter().map(|(key, question)| {
             key.len()
                 + match question {

@@ -1,0 +1,158 @@
+//! Whole writes. A file is written beside the one it replaces, and then takes its name: a call that ends in the middle
+//! leaves the old content or the new.
+//!
+//! The host does what WASI cannot: a temporary file is locked while its call lives, so that it can be told from one that
+//! was left behind, and takes mode and owner of the file it replaces.
+
+use std::collections::hash_map::RandomState;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+
+/// The folder of temporary files, beside what is written. It is there only while a write is under way, or after one that
+/// was cut off.
+pub(crate) const FOLDER: &str = ".toolhost-tmp";
+
+/// The host knows temporary files by this and 32 hexadecimal digits.
+const PREFIX: &str = ".toolhost-";
+
+const MAX_LINKS: usize = 40;
+const MAX_ATTEMPTS: usize = 20;
+
+/// Where it ends up what is written to a path: at what a link leads to, which may be missing yet.
+///
+/// # Errors
+///
+/// It cannot be written to: it is a folder, is out of reach, or its mode forbids it.
+pub(crate) fn target(path: &str) -> io::Result<String> {
+    if let Err(error) = OpenOptions::new().write(true).open(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(link) = fs::read_link(&path) else {
+            return Ok(path);
+        };
+        let link = link.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
+        if link.starts_with('/') {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        path = match path.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{link}"),
+            None => link.to_owned(),
+        };
+    }
+    Err(io::Error::other("too many links"))
+}
+
+/// A file that is written, and has no place yet. Dropped without one, it is removed, and with it what calls left behind
+/// that were cut off.
+pub(crate) struct Temporary {
+    folder: Folder,
+    path: String,
+    pub(crate) file: File,
+}
+
+impl Temporary {
+    pub(crate) fn beside(target: &str) -> io::Result<Self> {
+        let folder = match target.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{FOLDER}"),
+            None => FOLDER.to_owned(),
+        };
+        let mut last = io::ErrorKind::ResourceBusy.into();
+        for _ in 0..MAX_ATTEMPTS {
+            match fs::create_dir(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            let folder = Folder(folder.clone());
+            let path = format!("{}/{PREFIX}{:016x}{:016x}", folder.0, random(), random());
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok(Self { folder, path, file }),
+                Err(error) => match error.kind() {
+                    // Another call has cleaned up behind itself, or was given the same name.
+                    io::ErrorKind::NotFound
+                    | io::ErrorKind::ResourceBusy
+                    | io::ErrorKind::AlreadyExists => last = error,
+                    _ => return Err(error),
+                },
+            }
+        }
+        Err(last)
+    }
+
+    /// Puts it in the place of what is at `target`.
+    pub(crate) fn replace(mut self, target: &str) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        self.path.clear();
+        Ok(())
+    }
+
+    /// Puts it at `target`, where nothing may be. No rename of WASI's fails if something is.
+    pub(crate) fn create(self, target: &str) -> io::Result<()> {
+        fs::hard_link(&self.path, target).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => io::Error::other(
+                "the file system has no hard links, without which only `if_exists` \"overwrite\" makes files",
+            ),
+            _ => error,
+        })
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.path.is_empty() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The folder of temporary files, as long as this call needs it.
+struct Folder(String);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if fs::remove_dir(&self.0).is_ok() {
+            return;
+        }
+        for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            // What another call is writing, the host does not remove.
+            if entry.file_name().to_str().is_some_and(is_temporary) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn is_temporary(name: &str) -> bool {
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    name.strip_prefix(PREFIX)
+        .is_some_and(|digits| digits.len() == 32 && digits.bytes().all(is_digit))
+}
+
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PREFIX, is_temporary, random};
+
+    #[test]
+    fn names_of_temporaries_are_recognised_and_no_others() {
+        let name = || format!("{PREFIX}{:016x}{:016x}", random(), random());
+        assert!(is_temporary(&name()) && name() != name());
+        for other in [
+            "",
+            "n.txt",
+            ".toolhost-",
+            ".toolhost-tmp",
+            &format!("{}0", name()),
+        ] {
+            assert!(!is_temporary(other), "{other}");
+        }
+    }
+}

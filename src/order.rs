@@ -1,0 +1,217 @@
+//! Order: calls that change something run one at a time, in the order in which they were handed over.
+//!
+//! A [`Domain`] is what calls may change together: folders that overlap, or whatever is behind one MCP
+//! server. It is a fair readers-writer lock whose places are taken synchronously, so that a call's
+//! [`Place`] is decided by its position in the message and not by when it is first polled.
+
+mod folders;
+mod line;
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
+
+pub(crate) use folders::FolderId;
+use folders::{Folders, Member};
+use line::{Line, Waiter};
+
+/// What a call does to its domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It runs beside others that read.
+    Read,
+    /// It runs alone.
+    Change,
+}
+
+/// Whose calls run in the order they were handed over: a batch, a session. Clients take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Client(u64);
+
+impl Default for Client {
+    fn default() -> Self {
+        Client::new()
+    }
+}
+
+impl Client {
+    /// One that is no other.
+    pub(crate) fn new() -> Client {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Client(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What calls may change together.
+pub(crate) struct Domain(Mutex<State>);
+
+enum State {
+    Own(Line),
+    /// A plugin was loaded whose folders join this domain with another.
+    Merged(Arc<Domain>),
+}
+
+impl Domain {
+    fn new() -> Arc<Domain> {
+        Arc::new(Domain(Mutex::new(State::Own(Line::default()))))
+    }
+
+    /// The domain of plugins with these granted folders; `None` where nothing can be changed. It is the
+    /// process's: other hosts that are granted an overlapping folder share it.
+    pub(crate) fn of_folders(granted: &[GrantedFolders]) -> Vec<Option<Arc<Domain>>> {
+        registry().folders.assign(granted)
+    }
+
+    /// The domain of what `key` names, for the whole process.
+    pub(crate) fn named(key: &str) -> Arc<Domain> {
+        let mut registry = registry();
+        registry.named.retain(|_, domain| domain.strong_count() > 0);
+        if let Some(domain) = registry.named.get(key).and_then(Weak::upgrade) {
+            return domain;
+        }
+        let domain = Domain::new();
+        let known = Arc::downgrade(&domain);
+        registry.named.insert(key.to_owned(), known);
+        domain
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has `run` look at the line, wherever that is by now.
+    fn with_line<T>(self: &Arc<Self>, run: impl FnOnce(&mut Line) -> T) -> T {
+        let mut domain = self.clone();
+        loop {
+            let next = match &mut *domain.state() {
+                State::Own(line) => return run(line),
+                State::Merged(other) => other.clone(),
+            };
+            domain = next;
+        }
+    }
+
+    /// The domain that it was merged into, or itself.
+    fn merged(self: &Arc<Self>) -> Arc<Domain> {
+        let mut domain = self.clone();
+        loop {
+            let next = match &*domain.state() {
+                State::Own(_) => None,
+                State::Merged(other) => Some(other.clone()),
+            };
+            match next {
+                Some(next) => domain = next,
+                None => return domain,
+            }
+        }
+    }
+
+    /// Makes one of two. Only the registry does, one at a time.
+    fn merge(self: &Arc<Self>, other: &Arc<Domain>) {
+        let (into, from) = (self.merged(), other.merged());
+        if Arc::ptr_eq(&into, &from) {
+            return;
+        }
+        // Both at once: a call that leaves meanwhile is in one of them. Everybody else locks one at a time.
+        let (mut left, mut kept) = (from.state(), into.state());
+        if let (State::Own(line), State::Own(own)) = (&mut *left, &mut *kept) {
+            own.append(mem::take(line));
+        }
+        *left = State::Merged(into.clone());
+    }
+
+    /// Whether calls of the two are in one line.
+    pub(crate) fn is_same(self: &Arc<Self>, other: &Arc<Domain>) -> bool {
+        Arc::ptr_eq(&self.merged(), &other.merged())
+    }
+
+    /// Takes a place behind all calls of `client`; `label` names the call to those behind it.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        client: Client,
+        access: Access,
+        label: impl FnOnce() -> String,
+    ) -> Place {
+        let (ticket, waiter) = self.with_line(|line| line.enter(client, access, label));
+        Place {
+            domain: self.clone(),
+            client,
+            ticket,
+            waiter,
+        }
+    }
+}
+
+/// A call's place in the line of its domain, left when it is dropped.
+pub(crate) struct Place {
+    domain: Arc<Domain>,
+    client: Client,
+    ticket: u64,
+    /// `None` where it was granted at once.
+    waiter: Option<Arc<Waiter>>,
+}
+
+impl Place {
+    /// Whether the call may run.
+    pub(crate) fn is_granted(&self) -> bool {
+        self.waiter
+            .as_ref()
+            .is_none_or(|waiter| waiter.is_granted())
+    }
+
+    /// Waits until the call may run. Dropping the future keeps the place.
+    pub(crate) async fn granted(&self) {
+        let Some(waiter) = &self.waiter else {
+            return;
+        };
+        poll_fn(|context| {
+            waiter.register(context.waker());
+            match waiter.is_granted() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    /// The call that this one waits for, if it does.
+    pub(crate) fn ahead(&self) -> Option<String> {
+        self.domain
+            .with_line(|line| line.ahead(self.client, self.ticket))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.domain
+            .with_line(|line| line.leave(self.client, self.ticket));
+    }
+}
+
+/// The folders that one plugin is granted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GrantedFolders(pub(crate) Vec<(FolderId, bool)>);
+
+impl GrantedFolders {
+    fn members(&self) -> impl Iterator<Item = Member<'_>> {
+        self.0.iter().map(|(folder, is_writable)| Member {
+            folder,
+            is_writable: *is_writable,
+        })
+    }
+}
+
+/// The domains of this process, which outlive hosts: the old one and the new do not edit side by side.
+#[derive(Default)]
+struct Registry {
+    folders: Folders,
+    named: HashMap<String, Weak<Domain>>,
+}
+
+fn registry() -> MutexGuard<'static, Registry> {
+    static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,137 @@
+//! Which folders overlap: the same one under any name, or one within the other.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use super::{Domain, GrantedFolders};
+
+/// A folder, and those that it lies in, by device and inode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FolderId {
+    own: Id,
+    above: Vec<Id>,
+}
+
+#[cfg(unix)]
+type Id = (u64, u64);
+
+#[cfg(not(unix))]
+type Id = std::path::PathBuf;
+
+impl FolderId {
+    /// # Errors
+    ///
+    /// The folder is not there.
+    pub(crate) fn of(path: &Path) -> io::Result<FolderId> {
+        let path = path.canonicalize()?;
+        let above = path.ancestors().skip(1);
+        Ok(FolderId {
+            own: id(&path)?,
+            above: above.map(id).collect::<io::Result<_>>()?,
+        })
+    }
+
+    fn overlaps(&self, other: &FolderId) -> bool {
+        self.own == other.own || self.above.contains(&other.own) || other.above.contains(&self.own)
+    }
+}
+
+#[cfg(unix)]
+fn id(path: &Path) -> io::Result<Id> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = path.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn id(path: &Path) -> io::Result<Id> {
+    Ok(path.to_owned())
+}
+
+/// A folder as somebody is granted it.
+#[derive(Clone, Copy)]
+pub(super) struct Member<'f> {
+    pub(super) folder: &'f FolderId,
+    pub(super) is_writable: bool,
+}
+
+/// The folders that domains of this process are of.
+#[derive(Default)]
+pub(super) struct Folders(Vec<Known>);
+
+struct Known {
+    folder: FolderId,
+    is_writable: bool,
+    domain: Weak<Domain>,
+}
+
+impl Folders {
+    /// The domain of each plugin, by what it is granted. Those that can change nothing have one where
+    /// another can change what they read.
+    pub(super) fn assign(&mut self, granted: &[GrantedFolders]) -> Vec<Option<Arc<Domain>>> {
+        self.0.retain(|known| known.domain.strong_count() > 0);
+        let mut domains: Vec<Option<Arc<Domain>>> = granted
+            .iter()
+            .map(|plugin| self.known(plugin).or_else(|| new_domain(plugin)))
+            .collect();
+        // What can be written decides first; what only reads it joins.
+        for (at, plugin) in granted.iter().enumerate() {
+            for (other_at, other) in granted.iter().enumerate().skip(at + 1) {
+                if overlap(plugin, other) {
+                    let domain = domains[at]
+                        .clone()
+                        .or_else(|| domains[other_at].clone())
+                        .unwrap_or_else(Domain::new);
+                    for domain_of in [at, other_at] {
+                        match &domains[domain_of] {
+                            Some(own) => domain.merge(own),
+                            None => domains[domain_of] = Some(domain.clone()),
+                        }
+                    }
+                }
+            }
+        }
+        for (plugin, domain) in granted.iter().zip(&domains) {
+            let Some(domain) = domain else { continue };
+            self.0.extend(plugin.members().map(|member| Known {
+                folder: member.folder.clone(),
+                is_writable: member.is_writable,
+                domain: Arc::downgrade(domain),
+            }));
+        }
+        domains
+    }
+
+    /// The domain that others have for these folders; one of all where they are of several.
+    fn known(&self, plugin: &GrantedFolders) -> Option<Arc<Domain>> {
+        let mut found: Option<Arc<Domain>> = None;
+        for member in plugin.members() {
+            for known in &self.0 {
+                let matters = member.is_writable || known.is_writable;
+                if matters
+                    && member.folder.overlaps(&known.folder)
+                    && let Some(domain) = known.domain.upgrade()
+                {
+                    match &found {
+                        Some(first) => first.merge(&domain),
+                        None => found = Some(domain),
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+fn new_domain(plugin: &GrantedFolders) -> Option<Arc<Domain>> {
+    let mut members = plugin.members();
+    members.any(|member| member.is_writable).then(Domain::new)
+}
+
+fn overlap(one: &GrantedFolders, other: &GrantedFolders) -> bool {
+    one.members().any(|a| {
+        let mut others = other.members();
+        others.any(|b| (a.is_writable || b.is_writable) && a.folder.overlaps(b.folder))
+    })
+}

@@ -1,0 +1,232 @@
+//! Whatever offers tools is a [`ToolProvider`]: a plugin, an MCP server, the agent itself. What is
+//! around a call (its turn, order, schema, masks, audit) is the host's, which does not know which it is.
+
+mod output;
+mod payload;
+mod running;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytesize::ByteSize;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::CallError;
+use crate::limits::{Limit, Limits};
+use crate::manifest::{McpConfig, Order, PluginConfig};
+use crate::mask::Mask;
+use crate::permissions::Secret;
+use crate::sandbox::Journal;
+use crate::schema::Schema;
+use crate::tool::{LogLine, Output, Tool, ToolCall};
+pub(crate) use output::checked_output;
+pub(crate) use running::{End, Meter, stopped, until};
+
+/// Offers tools, and serves their calls.
+pub(crate) trait ToolProvider: Send + Sync {
+    /// Its name in the manifest.
+    fn name(&self) -> &str;
+
+    /// As messages name it, such as "plugin `time`".
+    fn title(&self) -> String;
+
+    /// What it is.
+    fn provenance(&self) -> Provider<'_>;
+
+    /// Its tools now.
+    fn tools(&self) -> Arc<[Arc<ProvidedTool>]>;
+
+    /// Counts the changes of [`tools`](ToolProvider::tools); `None` where they never change.
+    fn changes(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
+        None
+    }
+
+    /// The limits of each call.
+    fn limits(&self) -> &Limits;
+
+    /// The memory that a call may take of this process.
+    fn memory(&self) -> ByteSize {
+        self.limits().memory
+    }
+
+    /// Calls that it serves at once, where it has a cap of its own.
+    fn max_concurrency(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether its calls run in order, as the manifest has it.
+    fn order(&self) -> Order {
+        Order::Auto
+    }
+
+    /// Whether a call of that tool may change something that other calls depend on.
+    fn may_change(&self, tool: &Tool) -> bool;
+
+    /// Whether its calls can reach nothing but their arguments.
+    fn is_isolated(&self) -> bool {
+        false
+    }
+
+    /// What must not be seen in results.
+    fn secrets(&self) -> Vec<&Secret> {
+        Vec::new()
+    }
+
+    /// The SHA-256 digest of what serves its calls, where that is a file.
+    fn sha256(&self) -> Option<&str> {
+        None
+    }
+
+    /// Serves one call, whose `arguments` are as the tool asks for them. It ends at its deadline, and
+    /// soon after its turn is cancelled.
+    fn call<'c>(
+        &'c self,
+        tool: &'c ProvidedTool,
+        call: &'c ToolCall,
+        arguments: String,
+        turn: Turn<'c>,
+    ) -> BoxFuture<'c, Served>;
+}
+
+/// Where a tool comes from, with the limits of its calls.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Provider<'a> {
+    /// A plugin, with its permissions.
+    Plugin(&'a PluginConfig),
+    /// An MCP server, which is in no sandbox.
+    Server(&'a McpConfig),
+    /// The host itself.
+    Host,
+}
+
+/// A tool, as its provider and the host have it.
+pub(crate) struct ProvidedTool {
+    /// As the model sees it.
+    pub(crate) tool: Tool,
+    /// As its provider has it, without the manifest's prefix.
+    pub(crate) own_name: String,
+    schema: Schema,
+    /// Of its structured output.
+    pub(crate) output: Option<Schema>,
+}
+
+impl ProvidedTool {
+    /// `tool` as the model sees it, but for its schemas, which are yet to be read.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with one of them.
+    pub(crate) fn new(
+        own_name: String,
+        mut tool: Tool,
+        input_schema: &str,
+        output_schema: Option<&str>,
+    ) -> Result<ProvidedTool, String> {
+        let name = &tool.name;
+        let (value, schema) = Schema::parse(input_schema)
+            .map_err(|message| format!("the input schema of `{name}` {message}"))?;
+        let output = output_schema.map(Schema::parse).transpose();
+        let output =
+            output.map_err(|message| format!("the output schema of `{name}` {message}"))?;
+        let (output_schema, output) = output.unzip();
+        tool.input_schema = value;
+        tool.output_schema = output_schema;
+        Ok(ProvidedTool {
+            tool,
+            own_name,
+            schema,
+            output,
+        })
+    }
+
+    /// The arguments as the provider gets them, if they are what the tool asks for.
+    pub(crate) fn arguments<'a>(
+        &self,
+        call: &'a ToolCall,
+        limits: &Limits,
+    ) -> Result<&'a str, CallError> {
+        let arguments = match call.arguments.trim_ascii() {
+            "" => "{}",
+            arguments => arguments,
+        };
+        if arguments.len() as u64 > limits.max_input.as_u64() {
+            return Err(CallError::over(Limit::Input, limits.max_input));
+        }
+        self.schema.check(arguments)?;
+        Ok(arguments)
+    }
+}
+
+/// A call's turn to run.
+pub(crate) struct Turn<'t> {
+    /// What its deadline counts from.
+    pub(crate) start: Instant,
+    pub(crate) cancel: &'t CancellationToken,
+    pub(crate) journal: Journal,
+}
+
+/// What is answered to a call, or to any other request.
+pub(crate) trait Payload {
+    /// Its bytes, as the `max-output` limit counts them.
+    fn len(&self) -> u64;
+
+    /// Puts `***` where secrets are.
+    fn hide(&mut self, mask: &Mask);
+}
+
+/// A served call: all of a result that is the provider's to say.
+pub(crate) struct Served<T = Output> {
+    pub(crate) outcome: Result<T, CallError>,
+    pub(crate) cpu: Duration,
+    pub(crate) peak_memory: u64,
+    pub(crate) log: Vec<LogLine>,
+}
+
+impl<T: Payload> Served<T> {
+    /// Ended before there was an instance.
+    pub(crate) fn refused(error: CallError) -> Self {
+        Served::of(Err(error))
+    }
+
+    /// What took nothing worth measuring.
+    pub(crate) fn of(outcome: Result<T, CallError>) -> Self {
+        Served {
+            outcome,
+            cpu: Duration::ZERO,
+            peak_memory: 0,
+            log: Vec::new(),
+        }
+    }
+
+    /// Puts `***` where secrets are.
+    pub(crate) fn hide(&mut self, mask: &Mask) {
+        if mask.is_empty() {
+            return;
+        }
+        match &mut self.outcome {
+            Ok(output) => output.hide(mask),
+            Err(CallError::InputRequired(input)) => input.hide(mask),
+            Err(error) => error.texts().for_each(|text| mask.text(text)),
+        }
+        self.log
+            .iter_mut()
+            .for_each(|line| mask.text(&mut line.text));
+    }
+}
+
+/// The error of an answer that is longer than it may be.
+pub(crate) fn output_limit(limits: &Limits) -> CallError {
+    CallError::over(Limit::Output, limits.max_output)
+}
+
+/// # Errors
+///
+/// The answer is longer than it may be.
+pub(crate) fn bounded<T: Payload>(answer: T, limits: &Limits) -> Result<T, CallError> {
+    if answer.len() > limits.max_output.as_u64() {
+        return Err(output_limit(limits));
+    }
+    Ok(answer)
+}

@@ -1,0 +1,85 @@
+//! Operations on files that the host began for a guest.
+//!
+//! Each runs on a thread for blocking work, where nothing stops it: a call that is dropped at its deadline leaves one
+//! running. An operation holds its file or folder open until it has returned, as the instance's table does; so nothing is
+//! outstanding once the last of them is closed.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+/// How often an outstanding operation is looked at: wasmtime notifies nobody of its end.
+const INTERVAL: Duration = Duration::from_millis(1);
+
+/// The files and folders that one instance has opened.
+#[derive(Clone, Default)]
+pub(crate) struct Operations(Arc<Mutex<Vec<Weak<File>>>>);
+
+#[allow(dead_code, reason = "order locks are released by it")]
+impl Operations {
+    /// Counts what is done with `file` from now on.
+    pub(super) fn watch(&self, file: &Arc<File>) {
+        let mut files = self.files();
+        // A guest may open and close files without end.
+        if files.len() == files.capacity() {
+            files.retain(|file| file.strong_count() > 0);
+        }
+        if !files
+            .iter()
+            .any(|known| known.as_ptr() == Arc::as_ptr(file))
+        {
+            files.push(Arc::downgrade(file));
+        }
+    }
+
+    /// Whether the instance is gone, and each operation it began has returned.
+    pub(crate) fn is_settled(&self) -> bool {
+        let mut files = self.files();
+        files.retain(|file| file.strong_count() > 0);
+        files.is_empty()
+    }
+
+    /// Waits until [`is_settled`](Operations::is_settled).
+    pub(crate) async fn settled(&self) {
+        while !self.is_settled() {
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    fn files(&self) -> std::sync::MutexGuard<'_, Vec<Weak<File>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Operations;
+
+    #[tokio::test]
+    async fn an_operation_that_runs_is_outstanding_after_its_instance_is_gone() {
+        let operations = Operations::default();
+        assert!(operations.is_settled());
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        operations.watch(&file);
+        operations.watch(&file);
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let of_operation = file.clone();
+        let running = tokio::task::spawn_blocking(move || {
+            let _ = ended.recv();
+            drop(of_operation);
+        });
+        // The instance's table.
+        drop(file);
+        assert!(!operations.is_settled());
+        let waiting = tokio::spawn({
+            let operations = operations.clone();
+            async move { operations.settled().await }
+        });
+        drop(end);
+        running.await.unwrap();
+        waiting.await.unwrap();
+        assert!(operations.is_settled());
+    }
+}

@@ -1,0 +1,496 @@
+//! Order: calls that change something run alone, in the order of the message, whoever else calls.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use serde_json::json;
+use toolhost::manifest::{Manifest, Order, PluginConfig};
+use toolhost::permissions::{Access, FileGrant};
+use toolhost::{CallOptions, Canceller, ToolCall, ToolHost, ToolResult};
+
+use crate::common::binary::Folder;
+use crate::common::{echo, error, guest, load, manifest, plugin, text};
+
+fn grant(host: &Path, access: Access) -> FileGrant {
+    FileGrant {
+        host: host.to_owned(),
+        guest: "/w".to_owned(),
+        access,
+    }
+}
+
+/// A plugin that is granted a folder as `/w`.
+fn with_folder(name: &str, folder: &Path, access: Access) -> PluginConfig {
+    let mut plugin = plugin(name);
+    plugin.permissions.files = vec![grant(folder, access)];
+    plugin
+}
+
+fn filesystem(folder: &Path) -> PluginConfig {
+    with_folder("filesystem", folder, Access::ReadWrite)
+}
+
+/// Takes its time, and could change the folder meanwhile.
+fn slow(folder: &Path) -> PluginConfig {
+    with_folder("misbehave", folder, Access::ReadWrite)
+}
+
+fn sleep(id: &str, ms: u64) -> ToolCall {
+    ToolCall::new(id, "sleep", json!({ "ms": ms }).to_string())
+}
+
+fn write(id: &str, path: &str, content: &str) -> ToolCall {
+    let arguments = json!({"path": path, "content": content, "if_exists": "append"});
+    ToolCall::new(id, "fs_write", arguments.to_string())
+}
+
+fn read(id: &str, path: &str) -> ToolCall {
+    ToolCall::new(id, "fs_read", json!({ "path": path }).to_string())
+}
+
+fn edit(id: &str, path: &str, old: &str, new: &str) -> ToolCall {
+    let arguments = json!({"path": path, "old": old, "new": new});
+    ToolCall::new(id, "fs_edit", arguments.to_string())
+}
+
+/// The ids of results in the order in which they complete.
+async fn completed(host: &ToolHost, calls: Vec<ToolCall>) -> Vec<String> {
+    let results = host.run(calls).map(|(_, result)| result.id.unwrap());
+    results.collect().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn edits_of_one_large_file_in_one_answer_are_all_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.txt");
+    let marks: Vec<String> = (0..4).map(|number| format!("<mark {number}>")).collect();
+    let mut large = "0123456789abcde\n".repeat(400_000);
+    large.push_str(&marks.join("\n"));
+    fs::write(&path, &large).unwrap();
+    let mut plugin = filesystem(folder.path());
+    plugin.limits.timeout = Duration::from_secs(120);
+    let host = load(manifest([plugin])).await;
+    let edits = marks
+        .iter()
+        .map(|mark| edit(mark, "large.txt", mark, &format!("{mark} done")));
+    for result in host.run_all(edits).await {
+        text(&result);
+    }
+    let edited = fs::read_to_string(&path).unwrap();
+    for mark in &marks {
+        assert!(edited.contains(&format!("{mark} done")), "{mark} is lost");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_read_sees_the_writes_before_it_and_none_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = load(manifest([filesystem(folder.path())])).await;
+    for _ in 0..20 {
+        let path = folder.path().join("a.txt");
+        let _ = fs::remove_file(&path);
+        let calls = [
+            write("w1", "a.txt", "one\n"),
+            read("r1", "a.txt"),
+            write("w2", "a.txt", "two\n"),
+            read("r2", "a.txt"),
+        ];
+        let results = host.run_all(calls).await;
+        assert_eq!(text(&results[1]), "one\n");
+        assert_eq!(text(&results[3]), "one\ntwo\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn plugins_whose_folders_overlap_share_an_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let below = folder.path().join("below");
+    fs::create_dir(&below).unwrap();
+    let mut reader = with_folder("filesystem", &below, Access::ReadOnly);
+    reader.name = "reader".to_owned();
+    reader.prefix = "below_".to_owned();
+    // The same folder by another name.
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    let host = load(manifest([filesystem(&link), reader])).await;
+    for round in 0..10 {
+        let name = format!("{round}.txt");
+        let below = json!({ "path": name }).to_string();
+        let calls = [
+            write("w", &format!("below/{name}"), "there"),
+            ToolCall::new("r", "below_fs_read", below),
+        ];
+        let results = host.run_all(calls).await;
+        text(&results[0]);
+        assert_eq!(text(&results[1]), "there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folders_that_do_not_overlap_do_not_wait_for_each_other() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let host = load(manifest([slow(one.path()), filesystem(other.path())])).await;
+    let calls = vec![sleep("slow", 500), write("quick", "a.txt", "x")];
+    assert_eq!(completed(&host, calls).await, ["quick", "slow"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reading_calls_run_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let reader = with_folder("misbehave", folder.path(), Access::ReadOnly);
+    let host = load(manifest([reader, filesystem(folder.path())])).await;
+    let calls = vec![sleep("long", 500), sleep("short", 1)];
+    assert_eq!(completed(&host, calls).await, ["short", "long"]);
+    // What changes waits for both, and what reads after it for that.
+    let calls = vec![
+        sleep("long", 200),
+        write("w", "a.txt", "x"),
+        sleep("after", 1),
+    ];
+    assert_eq!(completed(&host, calls).await, ["long", "w", "after"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_in_order_takes_up_no_permit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut manifest = manifest([
+        slow(folder.path()),
+        filesystem(folder.path()),
+        plugin("echo"),
+    ]);
+    manifest.host.max_concurrency = 2;
+    let host = load(manifest).await;
+    let writes = (0..5).map(|number| write(&format!("w{number}"), "a.txt", "x"));
+    let calls = [sleep("slow", 500)].into_iter().chain(writes);
+    let calls: Vec<_> = calls.chain([echo("echo", "x")]).collect();
+    let order = completed(&host, calls.clone()).await;
+    assert_eq!(order, ["echo", "slow", "w0", "w1", "w2", "w3", "w4"]);
+    // As in a batch, so one by one.
+    let mut batch = host.open_batch();
+    let ids: Vec<_> = calls.iter().map(|call| call.id.clone().unwrap()).collect();
+    for (number, call) in calls.into_iter().enumerate() {
+        batch.add(number, call);
+    }
+    let mut order = Vec::new();
+    while let Some((number, _)) = batch.next().await {
+        order.push(&*ids[number]);
+    }
+    assert_eq!(order, ["echo", "slow", "w0", "w1", "w2", "w3", "w4"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_is_bounded_and_names_the_call_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut manifest = manifest([slow(folder.path()), filesystem(folder.path())]);
+    manifest.host.order_timeout = Duration::from_millis(100);
+    let host = load(manifest).await;
+    let results = host
+        .run_all([sleep("first", 700), write("second", "a.txt", "x")])
+        .await;
+    text(&results[0]);
+    let late = error(&results[1]);
+    assert_eq!(late.code(), "limit");
+    let message = late.to_string();
+    assert!(message.contains("sleep (first)"), "{message}");
+    assert!(message.contains("0.1 seconds"), "{message}");
+    assert!(results[1].usage.queue >= Duration::from_millis(100));
+    assert!(!folder.path().join("a.txt").exists());
+    // It left its place to nobody's harm.
+    text(&host.call(write("third", "a.txt", "x")).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_cancelled_as_it_waits_lets_nobody_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = load(manifest([slow(folder.path()), filesystem(folder.path())])).await;
+    let canceller = Canceller::new();
+    let cancelled = CallOptions::new().cancelled_by(canceller.clone());
+    let (slow, one, two) = (
+        host.call(sleep("slow", 300)),
+        host.call_with(write("one", "a.txt", "one"), &cancelled),
+        host.call(read("two", "a.txt")),
+    );
+    let write_three = host.call(write("three", "a.txt", "three"));
+    let last = host.call(read("last", "a.txt"));
+    fs::write(folder.path().join("a.txt"), "zero ").unwrap();
+    canceller.cancel();
+    // Polled in another order than they were made in.
+    let (last, write_three, two, one, _) = tokio::join!(last, write_three, two, one, slow);
+    assert_eq!(error(&one).code(), "cancelled");
+    assert_eq!(text(&two), "zero ");
+    text(&write_three);
+    assert_eq!(text(&last), "zero three");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = load(manifest([slow(folder.path()), filesystem(folder.path())])).await;
+    let many = (0..20).map(|number| sleep(&number.to_string(), 20));
+    let mut greedy = host.run(many.collect::<Vec<_>>());
+    // Twenty wait, or run.
+    let (_, first) = greedy.next().await.unwrap();
+    text(&first);
+    let modest = host.call(write("modest", "a.txt", "x"));
+    let (modest, rest) = tokio::join!(modest, greedy.collect::<Vec<_>>());
+    text(&modest);
+    let last = rest.iter().map(|(_, result)| result.usage.queue).max();
+    assert!(
+        modest.usage.queue < last.unwrap() / 2,
+        "it waited {:?}, the last of the others {last:?}",
+        modest.usage.queue
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hosts_of_one_folder_share_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = load(manifest([slow(folder.path())])).await;
+    let new = load(manifest([filesystem(folder.path())])).await;
+    let begun = old.call(sleep("old", 300));
+    let written = new.call(write("new", "a.txt", "x"));
+    let (written, begun) = tokio::join!(written, begun);
+    text(&written);
+    assert!(written.usage.queue >= begun.usage.run / 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_around_two_others_joins_their_orders() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+    for path in [&one, &other] {
+        fs::create_dir(path).unwrap();
+    }
+    let of_one = load(manifest([slow(&one)])).await;
+    let of_other = load(manifest([slow(&other)])).await;
+    // Calls are running as the two become one.
+    let (mut first, mut second) = (of_one.open_batch(), of_other.open_batch());
+    first.add(0, sleep("one", 300));
+    second.add(0, sleep("other", 600));
+    let of_both = load(manifest([filesystem(folder.path())])).await;
+    let begun = Instant::now();
+    let both = of_both.call(write("both", "a.txt", "x"));
+    second.add(1, sleep("after", 1));
+    let (both, (_, first), (_, other), (_, after)) = tokio::join!(
+        both,
+        async { first.next().await.unwrap() },
+        async { second.next().await.unwrap() },
+        async { (0, of_one.call(sleep("last", 1)).await) },
+    );
+    for result in [&both, &first, &other, &after] {
+        text(result);
+    }
+    // It waited for the longer one of them.
+    assert!(
+        both.usage.queue > other.usage.run / 2,
+        "{both:?}, {begun:?}"
+    );
+    text(&second.next().await.unwrap().1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn order_is_set_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let calls = || vec![sleep("long", 300), sleep("short", 1)];
+    let with = async |order: Order, is_granted: bool| {
+        let mut plugin = match is_granted {
+            true => slow(folder.path()),
+            false => plugin("misbehave"),
+        };
+        plugin.order = order;
+        completed(&load(manifest([plugin])).await, calls()).await
+    };
+    assert_eq!(with(Order::Auto, true).await, ["long", "short"]);
+    assert_eq!(with(Order::Parallel, true).await, ["short", "long"]);
+    assert_eq!(with(Order::Auto, false).await, ["short", "long"]);
+    assert_eq!(with(Order::InOrder, false).await, ["long", "short"]);
+}
+
+#[test]
+fn the_manifest_sets_order_and_its_timeout() {
+    let text = format!(
+        "[host]\norder-timeout = \"5s\"\n[plugin.a]\npath = \"{}\"\norder = \"in-order\"\n",
+        guest("echo").display()
+    );
+    let manifest = Manifest::parse(&text, "x.toml").unwrap();
+    assert_eq!(manifest.host.order_timeout, Duration::from_secs(5));
+    assert_eq!(manifest.plugins[0].order, Order::InOrder);
+    let wrong = text.replace("in-order", "sometimes");
+    let error = Manifest::parse(&wrong, "x.toml").unwrap_err().to_string();
+    assert!(
+        error.contains("\"auto\", \"parallel\" or \"in-order\""),
+        "{error}"
+    );
+}
+
+/// A chat stream: a read, then an edit, and its end if it has one.
+fn stream(is_complete: bool) -> String {
+    let chunk = |delta: serde_json::Value, finish: Option<&str>| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        format!("data: {}\n\n", json!({ "choices": [choice] }))
+    };
+    let call = |index: u64, name: &str, arguments: serde_json::Value| {
+        let function = json!({"name": name, "arguments": arguments.to_string()});
+        let call = json!({"index": index, "id": name, "type": "function", "function": function});
+        chunk(json!({ "tool_calls": [call] }), None)
+    };
+    let calls = [
+        call(0, "echo", json!({"text": "isolated"})),
+        call(1, "fs_write", json!({"path": "a.txt", "content": "new"})),
+        call(2, "fs_read", json!({"path": "a.txt"})),
+        call(3, "calculate", json!({"expression": "6*7"})),
+    ];
+    let end = [
+        chunk(json!({}), Some("tool_calls")),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    match is_complete {
+        true => calls.concat() + &end.concat(),
+        false => calls.concat() + "data: {\"choices\": [{\"ind",
+    }
+}
+
+#[test]
+fn what_changes_something_waits_for_the_end_of_the_stream() {
+    let folder = Folder::with(format!(
+        "[plugin.echo]\npath = \"{0}/echo.wasm\"\n[plugin.calculator]\npath = \"{0}/calculator.wasm\"\n\
+         [plugin.filesystem]\npath = \"{0}/filesystem.wasm\"\n\
+         permissions.files = [{{ host = \"w\", guest = \"/w\", access = \"read-write\" }}]\n",
+        guest("echo").parent().unwrap().display()
+    ));
+    folder.write("w/a.txt", "old");
+    let options = ["run", "--sse", "--output-format", "json"];
+    let whole = folder.run(&options, stream(true)).answered();
+    let results = whole.results();
+    assert_eq!(results[2]["content"], "new");
+    // The same answer that breaks off: what can do no harm has run, and the file is as it was.
+    folder.write("w/a.txt", "old");
+    let torn = folder.run(&options, stream(false));
+    assert_eq!(torn.status, 1, "{}", torn.stderr);
+    assert_eq!(
+        fs::read_to_string(folder.path().join("w/a.txt")).unwrap(),
+        "old"
+    );
+    let results = torn.results();
+    assert_eq!(results[0]["content"], "isolated");
+    assert_eq!(results[1]["error"]["code"], "failed");
+    let message = results[1]["content"].as_str().unwrap();
+    assert!(message.contains("broke off"), "{message}");
+}
+
+#[test]
+fn calls_of_an_mcp_session_keep_the_order_they_came_in() {
+    let folder = Folder::with(format!(
+        "[plugin.filesystem]\npath = \"{}\"\n\
+         permissions.files = [{{ host = \"w\", guest = \"/w\", access = \"read-write\" }}]\n",
+        guest("filesystem").display()
+    ));
+    fs::create_dir(folder.path().join("w")).unwrap();
+    let mut input = String::new();
+    let mut send = |message: serde_json::Value| input.push_str(&format!("{message}\n"));
+    send(
+        json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"},
+        }}),
+    );
+    send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    let tool_call = |id: usize, name: &str, arguments: serde_json::Value| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
+            "params": {"name": name, "arguments": arguments}})
+    };
+    const ROUNDS: usize = 30;
+    for round in 0..ROUNDS {
+        let line = json!({"path": "a.txt", "content": format!("{round}\n"), "if_exists": "append"});
+        send(tool_call(2 * round, "fs_write", line));
+        send(tool_call(
+            2 * round + 1,
+            "fs_read",
+            json!({"path": "a.txt"}),
+        ));
+    }
+    let ended = folder.run(&["serve"], input);
+    let answers = ended.lines();
+    for round in 0..ROUNDS {
+        let id = json!(2 * round + 1);
+        let answer = answers.iter().find(|answer| answer["id"] == id).unwrap();
+        let read = answer["result"]["content"][0]["text"].as_str().unwrap();
+        let lines: Vec<String> = (0..=round).map(|round| round.to_string()).collect();
+        assert_eq!(read.lines().collect::<Vec<_>>(), lines);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn hundreds_of_calls_over_batches_and_clients_are_each_in_their_place() {
+    const CLIENTS: usize = 6;
+    const STEPS: usize = 12;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |file: usize| format!("{file}.txt");
+    for file in 0..2 {
+        let counters: String = (0..CLIENTS)
+            .map(|client| format!("<{client}:0>\n"))
+            .collect();
+        fs::write(folder.path().join(path(file)), counters).unwrap();
+    }
+    let host = load(manifest([filesystem(folder.path())])).await;
+    let begun = Instant::now();
+    let clients = (0..CLIENTS).map(|client| {
+        let host = host.clone();
+        tokio::spawn(async move { client_of(&host, client, STEPS, &path).await })
+    });
+    for client in join_all(clients).await {
+        client.unwrap();
+    }
+    // Each edit and each line, once, and the lines of a client in its order.
+    for file in 0..2 {
+        let text = fs::read_to_string(folder.path().join(path(file))).unwrap();
+        for client in 0..CLIENTS {
+            assert!(text.contains(&format!("<{client}:{STEPS}>")), "{text}");
+            let prefix = format!("{client} says ");
+            let said: Vec<&str> = text
+                .lines()
+                .filter_map(|line| line.strip_prefix(&prefix))
+                .collect();
+            let expected: Vec<String> = (1..=STEPS).map(|step| step.to_string()).collect();
+            assert_eq!(said, expected);
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+/// Edits its counter, adds a line and reads both, in each of two files; steps are handed over a few at
+/// once, by each way there is.
+async fn client_of(host: &ToolHost, client: usize, steps: usize, path: &impl Fn(usize) -> String) {
+    for first in (1..=steps).step_by(3) {
+        let mut calls = Vec::new();
+        for step in first..first + 3 {
+            for file in 0..2 {
+                let (before, after) = (
+                    format!("<{client}:{}>", step - 1),
+                    format!("<{client}:{step}>"),
+                );
+                calls.push(edit("e", &path(file), &before, &after));
+                calls.push(write("w", &path(file), &format!("{client} says {step}\n")));
+                calls.push(read("r", &path(file)));
+            }
+        }
+        let results: Vec<ToolResult> = match first % 2 {
+            0 => host.run_all(calls).await,
+            _ => host.run(calls).collect_in_order().await,
+        };
+        for (at, result) in results.iter().enumerate() {
+            let step = first + at / 6;
+            let text = text(result);
+            if at % 3 == 2 {
+                assert!(text.contains(&format!("<{client}:{step}>")), "{text}");
+                assert!(text.contains(&format!("{client} says {step}\n")), "{text}");
+                assert!(
+                    !text.contains(&format!("{client} says {}\n", step + 1)),
+                    "{text}"
+                );
+            }
+        }
+    }
+}
