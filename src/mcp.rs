@@ -26,12 +26,15 @@ mod sessions;
 mod stdio;
 mod streams;
 mod subscriptions;
+mod task_streams;
 mod tasks;
 mod watching;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::host::ToolHost;
 use crate::manifest::ServeConfig;
@@ -113,6 +116,12 @@ impl Server {
     /// on where it is.
     pub fn replace(&self, host: ToolHost, info: ServerInfo) {
         self.hub.replace(host, info);
+    }
+
+    /// Follows what the providers of the host offer, until what is returned is dropped.
+    fn follow(&self) -> AbortOnDropHandle<()> {
+        let hub = self.hub.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move { hub.follow().await }))
     }
 
     /// The host that is served now.

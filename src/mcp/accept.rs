@@ -215,7 +215,7 @@ fn is_subscription(method: &str) -> bool {
 }
 
 /// The data of one event.
-fn event_data(event: &[u8]) -> Vec<u8> {
+pub(super) fn event_data(event: &[u8]) -> Vec<u8> {
     let lines = event.split(|byte| *byte == b'\n');
     let data = lines.filter_map(|line| line.strip_prefix(b"data:"));
     let data: Vec<&[u8]> = data.map(<[u8]>::trim_ascii).collect();

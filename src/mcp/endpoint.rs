@@ -21,15 +21,19 @@ use super::accept::{self, Accepted, EVENTS, JSON, is_events, of_kind};
 use super::events::{Reader, event_text, message_text};
 use super::gather::gathered;
 use super::handler::Session;
+use super::hub::Hub;
 use super::reading::{self, Call};
+use super::requests::Owner;
 use super::sessions::{Called, Sessions};
 use super::streams::JsonOnly;
+use super::task_streams::TaskSubscription;
 use crate::manifest::ServeConfig;
 use crate::serve::{self, Principal};
 
 pub(super) struct Endpoint {
     service: StreamableHttpService<Session, Sessions>,
     sessions: Arc<Sessions>,
+    hub: Arc<Hub>,
     max_sessions: usize,
     /// Responses to messages that are on their way.
     answers: TaskTracker,
@@ -53,11 +57,12 @@ impl Endpoint {
             // Here, a timer for each response; `gathered` has one for those that last.
             .with_sse_keep_alive(None)
             .with_max_request_body_bytes(usize::MAX);
-        let server = server.clone();
+        let (server, hub) = (server.clone(), server.hub.clone());
         let factory = move || Ok(server.session());
         Endpoint {
             service: StreamableHttpService::new(factory, sessions.clone(), config),
             sessions,
+            hub,
             max_sessions,
             answers,
         }
@@ -123,11 +128,22 @@ impl Endpoint {
         if may_begin_session(&request) && self.sessions.len() >= self.max_sessions {
             return too_many_sessions(self.max_sessions);
         }
+        let subscription = TaskSubscription::of(&request);
+        if let Some(refusal) = subscription.as_ref().and_then(TaskSubscription::refusal) {
+            return refusal;
+        }
         let response = self.handle(request).await;
         if let Some(session) = session(response.headers()) {
             self.sessions.own(session, principal.name);
+            return response;
         }
-        response
+        match subscription {
+            Some(subscription) if is_events(&response) => {
+                let owner = Owner::Principal(principal.name);
+                subscription.join(self.hub.clone(), owner, response)
+            }
+            _ => response,
+        }
     }
 
     /// What rmcp does with it.

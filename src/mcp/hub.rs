@@ -11,7 +11,7 @@ use rmcp::model::{
     Implementation, JsonObject, Prompt, PromptsCapability, ResourceTemplate, ResourcesCapability,
     ServerCapabilities, ServerConfig, TASKS_EXTENSION_ID, Tool, ToolsCapability,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -37,6 +37,8 @@ pub(super) struct Hub {
     pub(super) teller: Arc<Teller>,
     pub(super) tasks: Tasks,
     pub(super) long: Long,
+    /// Counts the offers.
+    version: watch::Sender<u64>,
     /// The number of the session that begins next.
     next_session: AtomicU64,
     /// Places for sessions.
@@ -165,6 +167,7 @@ impl Hub {
             teller: Arc::new(Teller(broadcast::channel(CHANGES).0)),
             tasks: Tasks::new(),
             long: Long::new(),
+            version: watch::Sender::new(0),
             next_session: AtomicU64::new(0),
             running: TaskTracker::new(),
             drain: CancellationToken::new(),
@@ -183,6 +186,32 @@ impl Hub {
             let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *offer, new.clone())
         };
+        self.replaced(&old, &new);
+    }
+
+    /// Offers what the providers of the host offer, whenever that is something else.
+    pub(super) async fn follow(&self) {
+        let mut versions = self.version.subscribe();
+        loop {
+            let old = self.offer();
+            tokio::select! {
+                _ = versions.changed() => continue,
+                () = old.host.tools_changed() => {}
+            }
+            let new = Arc::new(Offer::new(old.host.renewed(), old.info.clone()));
+            {
+                let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
+                if !Arc::ptr_eq(&offer, &old) {
+                    continue;
+                }
+                *offer = new.clone();
+            }
+            self.replaced(&old, &new);
+        }
+    }
+
+    fn replaced(&self, old: &Offer, new: &Offer) {
+        self.version.send_modify(|version| *version += 1);
         if old.tools != new.tools {
             self.teller.tell(Change::Tools);
         }
