@@ -354,7 +354,7 @@ impl Agent {
 /// The tools as every request has them, by names that the API takes.
 fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     let names = Names::new(format, host.tools().map(|tool| &*tool.name));
-    let own = results::read_result();
+    let own = crate::results::read_result(results::READ_RESULT);
     let tools: Vec<&Tool> = host.tools().chain([&own]).collect();
     let has_tools = host.tools().next().is_some();
     let declared = has_tools.then(|| format.wire().declare(&tools, &names));

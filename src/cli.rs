@@ -220,10 +220,11 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
 
 fn start_log(verbose: u8, masks: &Masks) {
     let level = match verbose {
-        // What rmcp says of its peers quotes them, and a client's mistake is nobody else's concern.
-        0 => "warn,rmcp=error",
-        1 => "toolhost=info,rmcp=error,warn",
-        _ => "toolhost=debug,rmcp=error,info",
+        // What rmcp says of its peers quotes them, and a client's mistake is nobody else's concern. An
+        // answer that its client does not wait for any more is an error to rmcp::service, and none.
+        0 => "warn,rmcp=error,rmcp::service=off",
+        1 => "toolhost=info,rmcp=error,rmcp::service=off,warn",
+        _ => "toolhost=debug,rmcp=error,rmcp::service=off,info",
     };
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()

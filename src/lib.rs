@@ -58,6 +58,8 @@ mod engine;
 mod host;
 #[cfg(any(feature = "agent", feature = "mcp"))]
 mod http_client;
+#[cfg(feature = "mcp")]
+mod kept;
 mod mask;
 mod order;
 mod plugin;
@@ -65,6 +67,8 @@ mod provider;
 mod registry;
 #[cfg(feature = "mcp")]
 mod remote;
+#[cfg(any(feature = "agent", feature = "mcp"))]
+mod results;
 mod sandbox;
 mod schema;
 #[cfg(feature = "mcp")]

@@ -4,6 +4,7 @@
 //! Messages, transports and the two lifecycles (`initialize`, and the stateless one of 2026-07-28)
 //! are `rmcp`'s; every answer is the host's.
 
+mod accept;
 mod arriving;
 mod asking;
 mod calls;
@@ -14,18 +15,26 @@ mod gather;
 mod handler;
 mod http;
 mod hub;
+mod jobs;
+mod long;
 mod pages;
 mod reading;
 mod requests;
+mod running;
 mod seal;
 mod sessions;
 mod stdio;
 mod streams;
 mod subscriptions;
+mod task_streams;
+mod tasks;
 mod watching;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::host::ToolHost;
 use crate::manifest::ServeConfig;
@@ -55,6 +64,12 @@ pub struct ServerInfo {
     pub max_message: usize,
     /// Sessions that are open at once.
     pub max_sessions: usize,
+    /// A client that takes tasks waits so long for a call before it becomes one.
+    pub task_after: Duration,
+    /// The tools that only clients that take tasks may call.
+    pub task_only: BTreeSet<String>,
+    /// Longer results are compacted, and can be read on in.
+    pub max_result_chars: Option<usize>,
 }
 
 impl Default for ServerInfo {
@@ -66,6 +81,9 @@ impl Default for ServerInfo {
             page_size: 1000,
             max_message: 4 << 20,
             max_sessions: 1000,
+            task_after: Duration::from_secs(20),
+            task_only: BTreeSet::new(),
+            max_result_chars: None,
         }
     }
 }
@@ -78,6 +96,9 @@ impl ServerInfo {
             page_size: config.page_size,
             max_message: usize::try_from(config.max_body.as_u64()).unwrap_or(usize::MAX),
             max_sessions: config.max_sessions,
+            task_after: config.task_after,
+            task_only: config.task_only.clone(),
+            max_result_chars: config.max_result_chars,
             ..ServerInfo::default()
         }
     }
@@ -95,6 +116,12 @@ impl Server {
     /// on where it is.
     pub fn replace(&self, host: ToolHost, info: ServerInfo) {
         self.hub.replace(host, info);
+    }
+
+    /// Follows what the providers of the host offer, until what is returned is dropped.
+    fn follow(&self) -> AbortOnDropHandle<()> {
+        let hub = self.hub.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move { hub.follow().await }))
     }
 
     /// The host that is served now.

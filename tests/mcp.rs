@@ -5,6 +5,8 @@
 #[allow(dead_code)] // the other tests use more of it
 mod common;
 
+#[path = "mcp/accept.rs"]
+mod accept;
 #[path = "mcp/access.rs"]
 mod access;
 #[path = "mcp/asking.rs"]
@@ -27,6 +29,8 @@ mod http;
 mod inspector;
 #[path = "mcp/lifecycle.rs"]
 mod lifecycle;
+#[path = "mcp/long.rs"]
+mod long;
 #[path = "mcp/pages.rs"]
 mod pages;
 #[path = "mcp/resources.rs"]
@@ -39,6 +43,8 @@ mod sessions;
 mod stalls;
 #[path = "mcp/summary.rs"]
 mod summary;
+#[path = "mcp/tasks.rs"]
+mod tasks;
 #[path = "mcp/watching.rs"]
 mod watching;
 

@@ -3,17 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
-use serde_json::json;
-
 use crate::error::CallError;
-use crate::schema::Schema;
-use crate::summarize::Summarize;
-use crate::tool::{Annotations, Output, Tool, ToolCall, ToolResult, Usage};
+pub(super) use crate::results::READ_RESULT;
+use crate::results::{self, Compactor};
+use crate::tool::{Output, ToolCall, ToolResult};
 use crate::wire::leaks;
-
-/// The name of the tool that reads compacted results.
-pub(super) const READ_RESULT: &str = "read_result";
 
 /// Whether a call of that name reads a compacted result.
 pub(super) fn is_read_result(name: &str) -> bool {
@@ -23,68 +17,22 @@ pub(super) fn is_read_result(name: &str) -> bool {
 /// Failures of one call, the same to the letter, from which on the model is told.
 const REPEATED: usize = 3;
 
-/// The tool that reads compacted results.
-pub(super) fn read_result() -> Tool {
-    Tool {
-        name: READ_RESULT.to_owned(),
-        title: None,
-        description:
-            "Reads on in a result that was too long to be shown whole. The result says its id."
-                .to_owned(),
-        icons: Vec::new(),
-        input_schema: schema(),
-        output_schema: None,
-        annotations: Annotations {
-            read_only: Some(true),
-            open_world: Some(false),
-            ..Annotations::default()
-        },
-        meta: None,
-        plugin: String::new(),
-        sandboxed: true,
-    }
-}
-
-fn schema() -> serde_json::Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "id": { "type": "string", "description": "The result's id, such as r1" },
-            "offset": {
-                "type": "integer",
-                "minimum": 0,
-                "description": "The first character to read, from 0 (the default)",
-            },
-            "limit": {
-                "type": "integer",
-                "minimum": 1,
-                "description": "How many characters to read; by default, and at most, as many as a result may have",
-            },
-        },
-        "required": ["id"],
-        "additionalProperties": false,
-    })
-}
-
 /// The results of a conversation that are not shown whole, and the calls that failed.
 pub(super) struct Results {
-    max_chars: usize,
+    compactor: Compactor,
     whole: BTreeMap<String, String>,
     /// Those that the transcript does not have yet.
     new: Vec<(String, String)>,
     failures: HashMap<(String, String), usize>,
-    arguments: Schema,
 }
 
 impl Results {
     pub(super) fn new(max_chars: usize) -> Self {
-        let (_, arguments) = Schema::parse(&schema().to_string()).expect("the schema is valid");
         Results {
-            max_chars,
+            compactor: Compactor::new(max_chars, READ_RESULT),
             whole: BTreeMap::new(),
             new: Vec::new(),
             failures: HashMap::new(),
-            arguments,
         }
     }
 
@@ -127,25 +75,11 @@ impl Results {
 
     fn compacted(&mut self, result: &ToolResult, output: &Output) -> Option<String> {
         let whole = output.to_text();
-        let total = whole.chars().count();
-        if total <= self.max_chars {
+        if !self.compactor.is_long(&whole) {
             return None;
         }
         let id = format!("r{}", self.whole.len() + 1);
-        let summary = Summarize {
-            chars: Summarize::default().chars.min(self.max_chars),
-            ..Summarize::default()
-        };
-        let mut text = summary.text(result);
-        // A few items may be as long as many.
-        if let Some((end, _)) = text.char_indices().nth(self.max_chars) {
-            text.truncate(end);
-            text.push_str("\n[cut]");
-        }
-        text.push_str(&format!(
-            "\n[compacted: the whole result has {total} characters; \
-             {READ_RESULT} with the id \"{id}\" reads it from any offset]"
-        ));
+        let text = self.compactor.compact(result, &whole, Some(&id));
         self.whole.insert(id.clone(), whole.clone());
         self.new.push((id, whole));
         Some(text)
@@ -153,27 +87,11 @@ impl Results {
 
     /// Serves a call of [`READ_RESULT`].
     pub(super) fn read(&self, call: &ToolCall) -> ToolResult {
-        ToolResult {
-            id: call.id.clone(),
-            name: call.name.clone(),
-            outcome: self.slice(&call.arguments).map(Output::text),
-            usage: Usage::default(),
-            log: Vec::new(),
-            repairs: Vec::new(),
-        }
+        results::read(call, self.slice(&call.arguments))
     }
 
     fn slice(&self, arguments: &str) -> Result<String, CallError> {
-        #[derive(Deserialize)]
-        struct Arguments {
-            id: String,
-            #[serde(default)]
-            offset: f64,
-            limit: Option<f64>,
-        }
-        self.arguments.check(arguments)?;
-        let asked: Arguments = serde_json::from_str(arguments)
-            .map_err(|error| CallError::invalid_arguments("", error.to_string()))?;
+        let asked = self.compactor.asked(arguments)?;
         let Some(whole) = self.whole.get(&asked.id) else {
             let known: Vec<&str> = self.whole.keys().map(String::as_str).collect();
             let known = match known.is_empty() {
@@ -183,20 +101,7 @@ impl Results {
             let message = format!("no result has the id {:?}; {known}", asked.id);
             return Err(CallError::invalid_arguments("/id", message));
         };
-        let total = whole.chars().count();
-        // Whole numbers by the schema; a cast takes what is too large for the largest.
-        let offset = (asked.offset as usize).min(total);
-        let limit = asked.limit.map_or(self.max_chars, |limit| limit as usize);
-        let part: String = whole
-            .chars()
-            .skip(offset)
-            .take(limit.clamp(1, self.max_chars))
-            .collect();
-        let end = offset + part.chars().count();
-        Ok(match end == total {
-            true => format!("{part}\n[characters {offset} to {end}: the end of the result]"),
-            false => format!("{part}\n[characters {offset} to {end} of {total}]"),
-        })
+        Ok(self.compactor.part(whole, &asked))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-use super::INTERRUPTED;
+use super::{INTERRUPTED, progress};
 
 #[derive(Clone)]
 pub(super) struct Interrupts(Arc<State>);
@@ -29,6 +29,7 @@ impl Interrupts {
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 if !state.in_batch.swap(false, Ordering::SeqCst) {
+                    progress::clear();
                     // No host is dropped on this way out.
                     toolhost::kill_mcp_servers();
                     exit(INTERRUPTED.into());

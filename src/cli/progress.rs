@@ -1,10 +1,35 @@
 //! Progress bars on stderr: nothing is drawn unless it is a terminal.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
 use toolhost::LoadEvent;
+
+/// The bars that may be drawn.
+static DRAWN: Mutex<Vec<WeakProgressBar>> = Mutex::new(Vec::new());
+
+/// Whoever prints between bars may block on a pipe for ever.
+const CLEARING: Duration = Duration::from_millis(100);
+
+/// Has a bar cleared by [`clear`].
+pub(super) fn register(bar: &ProgressBar) {
+    let mut drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    drawn.retain(|bar| bar.upgrade().is_some());
+    drawn.push(bar.downgrade());
+}
+
+/// Clears what is drawn, for a process that ends at once.
+pub(super) fn clear() {
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let bars = drawn.iter().filter_map(WeakProgressBar::upgrade);
+        bars.for_each(|bar| bar.finish_and_clear());
+        let _ = done.send(());
+    });
+    let _ = is_done.recv_timeout(CLEARING);
+}
 
 /// Shows which plugins are being loaded.
 pub(super) fn loading() -> Loading {
@@ -33,6 +58,7 @@ fn bar(title: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {wide_msg}");
     bar.set_style(style.expect("the template is valid"));
     bar.set_prefix(title);
+    register(&bar);
     if !bar.is_hidden() {
         bar.enable_steady_tick(Duration::from_millis(200));
     }

@@ -53,14 +53,18 @@ pub(super) fn draw_from(results: &[(Duration, &ToolResult)]) -> String {
     out
 }
 
-/// What running side by side was good for.
+/// What running side by side was good for, where it was: waiting for a turn or for a person is in the
+/// total, and not in what the calls would take one after another.
 pub(super) fn sum(calls: usize, total: Duration, one_by_one: Duration) -> String {
     let plural = if calls == 1 { "" } else { "s" };
-    format!(
-        "{calls} call{plural} in {}; one after another they would take {}",
-        time(total),
-        time(one_by_one)
-    )
+    let sum = format!("{calls} call{plural} in {}", time(total));
+    match calls > 1 && one_by_one > total {
+        true => format!(
+            "{sum}; one after another they would take {}",
+            time(one_by_one)
+        ),
+        false => sum,
+    }
 }
 
 /// A result in a word.
@@ -86,5 +90,30 @@ pub(super) fn time(duration: Duration) -> String {
         format!("{:.1} ms", seconds * 1e3)
     } else {
         format!("{seconds:.2} s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_time_that_was_saved_is_told() {
+        let second = Duration::from_secs(1);
+        let sums = [
+            sum(2, second, second * 2),
+            sum(4, second * 3, second),
+            sum(2, second, second),
+            sum(1, second, second * 2),
+        ];
+        assert_eq!(
+            sums,
+            [
+                "2 calls in 1.00 s; one after another they would take 2.00 s",
+                "4 calls in 3.00 s",
+                "2 calls in 1.00 s",
+                "1 call in 1.00 s",
+            ]
+        );
     }
 }

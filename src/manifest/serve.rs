@@ -3,6 +3,7 @@
 mod auth;
 mod names;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::bounds::{read_duration, read_size};
-use super::reader::{Source, Table, expect_parsed, expect_table};
+use super::reader::{Source, Table, expect_parsed, expect_string, expect_table};
+use crate::limits::MAX_TIMEOUT;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
 pub use names::{Authority, Origin};
@@ -44,6 +46,12 @@ pub struct ServeConfig {
     pub max_sessions: usize,
     /// How long a session may be open without a request.
     pub session_timeout: Duration,
+    /// A client that takes tasks waits so long for a call before it becomes one.
+    pub task_after: Duration,
+    /// The tools that only clients that take tasks may call.
+    pub task_only: BTreeSet<String>,
+    /// Longer results are compacted, and can be read on in; none when `None`.
+    pub max_result_chars: Option<usize>,
     /// Requests a second of each client.
     pub rate_limit: Option<NonZeroU32>,
     /// Requests that a client may send at once before `rate_limit` holds it back; as many as in a
@@ -92,6 +100,9 @@ impl Default for ServeConfig {
             max_connections: 1024,
             max_sessions: 1000,
             session_timeout: Duration::from_secs(30 * 60),
+            task_after: Duration::from_secs(20),
+            task_only: BTreeSet::new(),
+            max_result_chars: None,
             rate_limit: None,
             rate_burst: None,
             grace: Duration::from_secs(10),
@@ -176,6 +187,21 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
     for (key, count) in counts {
         *count = table.count(key, 1_000_000, source).unwrap_or(*count);
     }
+    let expected = "a duration up to a year, such as \"20s\"; \"0s\" for at once";
+    let parse = |text: &str| {
+        let duration = humantime::parse_duration(text).ok();
+        duration.filter(|duration| *duration <= MAX_TIMEOUT)
+    };
+    if let Some(after) = table.parsed("task-after", expected, parse, source) {
+        serve.task_after = after;
+    }
+    let path = table.path("task-only");
+    let tools = table.array("task-only", source).unwrap_or_default();
+    let tools = tools
+        .iter()
+        .filter_map(|value| expect_string(value, &path, source));
+    serve.task_only = tools.map(str::to_owned).collect();
+    serve.max_result_chars = table.count_from("max-result-chars", 100, usize::MAX, source);
     let [rate, burst] = ["rate-limit", "rate-burst"].map(|key| {
         let count = table.count(key, 1_000_000, source)?;
         NonZeroU32::new(u32::try_from(count).ok()?)

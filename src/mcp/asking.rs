@@ -252,7 +252,7 @@ impl Responder for Asked {
 }
 
 /// Whether the answer to a form is what the form asks for.
-fn check(question: &Question, reply: &Reply) -> Result<(), String> {
+pub(super) fn check(question: &Question, reply: &Reply) -> Result<(), String> {
     let (Question::Form { schema, .. }, Reply::Accepted(json)) = (question, reply) else {
         return Ok(());
     };

@@ -1,15 +1,18 @@
 //! Calls of tools, however they came: by rmcp's dispatch, or past it, from the client of a session.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, InputResponses, JsonObject, RequestId, ServerResult,
+    CallToolRequestParams, CallToolResponse, ClientCapabilities, JsonObject, RequestId,
+    ServerResult,
 };
 
 use super::arriving::Arrived;
-use super::convert;
 use super::handler::{Context, Session};
 use super::hub::Offer;
+use super::jobs::Job;
 use super::requests::{self, Binding, Caller};
 use crate::error::CallError;
 use crate::host::CallOptions;
@@ -25,18 +28,31 @@ impl Session {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let (offer, caller) = (self.hub.offer(), self.caller(&context));
-        let tool = tool_for(&offer, caller.principal, &request.name)?;
+        let tool = tool_for(&offer, &caller, &request.name)?;
         let arguments = text(request.arguments)?;
-        let call = ToolCall::new(context.id.to_string(), tool, arguments);
+        let mut call = ToolCall::new(context.id.to_string(), tool, arguments);
         let (state, responses) = (request.request_state, request.input_responses);
+        let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
+        if let Some(reader) = offer.reader(&call.name) {
+            return Ok(self.hub.long.read(reader, &call, &caller.owner).into());
+        }
+        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
+        call.resumed = resumed.map(Box::new);
         let place = context.extensions.get().and_then(Arrived::take);
-        if caller.is_stateless || state.is_some() || responses.is_some() {
-            return self
-                .call_again(&offer, call, state, responses, &caller, place)
+        if caller.takes_tasks {
+            let place = place.or_else(|| self.place(&context.id, &call.name));
+            return Job::new(self.hub.clone(), offer, call, binding, &caller)
+                .placed(place)
+                .answer(&caller)
                 .await;
         }
         let result = self.call(&offer, call, &caller, place).await?;
-        Ok(convert::result(result).into())
+        match result.outcome {
+            Err(CallError::InputRequired(input)) if caller.is_stateless => {
+                Ok(self.ask(*input, &caller, &binding)?.into())
+            }
+            _ => Ok(self.hub.long.shown(&offer, result, &caller.owner).into()),
+        }
     }
 
     async fn call(
@@ -51,28 +67,7 @@ impl Session {
             let options = options.placed(place);
             async move { host.call_with(call, &options).await }.boxed()
         };
-        self.run(&logger, caller, run).await
-    }
-
-    /// As [`call`](Session::call), of a client whose state and responses come along.
-    async fn call_again(
-        &self,
-        offer: &Offer,
-        mut call: ToolCall,
-        state: Option<String>,
-        responses: Option<InputResponses>,
-        caller: &Caller<'_>,
-        place: Option<Place>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let (name, arguments) = (&call.name, &call.arguments);
-        let binding = Binding::new(caller.principal, "tools/call", name, arguments);
-        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
-        call.resumed = resumed.map(Box::new);
-        let result = self.call(offer, call, caller, place).await?;
-        match result.outcome {
-            Err(CallError::InputRequired(input)) => Ok(self.ask(*input, caller, &binding)?.into()),
-            _ => Ok(convert::result(result).into()),
-        }
+        self.hub.run(&logger, caller, run).await
     }
 
     /// Whether a call that came by rmcp is one for [`call_plainly`](Session::call_plainly).
@@ -107,14 +102,43 @@ impl Session {
         place: Option<Place>,
     ) -> Result<ServerResult, ErrorData> {
         let offer = self.hub.offer();
-        let tool = tool_for(&offer, caller.principal, &name)?;
+        let tool = tool_for(&offer, caller, &name)?;
         let call = ToolCall::new(id.to_string(), tool, arguments);
-        let result = self.call(&offer, call, caller, place).await?;
-        let mut result = ServerResult::CallToolResult(convert::result(result));
-        result.strip_result_type_for_legacy_peer();
-        result.strip_non_object_output_for_legacy_peer();
+        let result = match offer.reader(&call.name) {
+            Some(reader) => self.hub.long.read(reader, &call, &caller.owner),
+            None if caller.takes_tasks => {
+                let place = place.or_else(|| self.place(&id, &call.name));
+                return self.answer_job(offer, call, caller, place).boxed().await;
+            }
+            None => {
+                let result = self.call(&offer, call, caller, place).await?;
+                self.hub.long.shown(&offer, result, &caller.owner)
+            }
+        };
+        let mut result = ServerResult::CallToolResult(result);
+        for_session(&mut result);
         Ok(result)
     }
+
+    async fn answer_job(
+        &self,
+        offer: Arc<Offer>,
+        call: ToolCall,
+        caller: &Caller<'_>,
+        place: Option<Place>,
+    ) -> Result<ServerResult, ErrorData> {
+        let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
+        let job = Job::new(self.hub.clone(), offer, call, binding, caller).placed(place);
+        let mut result = ServerResult::from(job.answer(caller).await?);
+        for_session(&mut result);
+        Ok(result)
+    }
+}
+
+/// Has a result fit the revisions that have sessions.
+pub(super) fn for_session(result: &mut ServerResult) {
+    result.strip_result_type_for_legacy_peer();
+    result.strip_non_object_output_for_legacy_peer();
 }
 
 /// Arguments as a tool gets them.
@@ -125,20 +149,23 @@ fn text(arguments: Option<JsonObject>) -> Result<String, ErrorData> {
 
 /// The tool that a call of that name is for, if this client may call it. The error names only what it
 /// may call.
-fn tool_for<'o>(
-    offer: &'o Offer,
-    principal: Option<&Principal>,
-    name: &str,
-) -> Result<&'o str, ErrorData> {
-    match offer.host.tool(name) {
-        Some(tool) if requests::may_call(principal, &tool.name) => Ok(&tool.name),
-        _ => Err(unknown_tool(offer, principal, name)),
+fn tool_for<'o>(offer: &'o Offer, caller: &Caller<'_>, name: &str) -> Result<&'o str, ErrorData> {
+    let principal = caller.principal;
+    let name = offer.host.tool(name).map_or(name, |tool| &*tool.name);
+    let tool = offer.tool(name).map(|tool| &*tool.name);
+    let Some(tool) = tool.filter(|tool| offer.may_call(principal, tool)) else {
+        return Err(unknown_tool(offer, principal, name));
+    };
+    if offer.info.task_only.contains(tool) && !caller.takes_tasks {
+        let needed = ClientCapabilities::builder().enable_tasks().build();
+        return Err(ErrorData::missing_required_client_capability(needed));
     }
+    Ok(tool)
 }
 
 fn unknown_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> ErrorData {
     let names = offer.tools.iter().map(|tool| &*tool.name);
-    let allowed = names.filter(|name| requests::may_call(principal, name));
+    let allowed = names.filter(|name| offer.may_call(principal, name));
     let error = CallError::UnknownTool {
         similar: crate::error::similar(name, allowed),
     };

@@ -17,21 +17,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Server;
+use super::accept::{self, Accepted, EVENTS, JSON, is_events, of_kind};
 use super::events::{Reader, event_text, message_text};
 use super::gather::gathered;
 use super::handler::Session;
+use super::hub::Hub;
 use super::reading::{self, Call};
+use super::requests::Owner;
 use super::sessions::{Called, Sessions};
+use super::streams::JsonOnly;
+use super::task_streams::TaskSubscription;
 use crate::manifest::ServeConfig;
 use crate::serve::{self, Principal};
-
-/// What an answer alone is, and one with what was said before it.
-const JSON: &str = "application/json";
-const EVENTS: &str = "text/event-stream";
 
 pub(super) struct Endpoint {
     service: StreamableHttpService<Session, Sessions>,
     sessions: Arc<Sessions>,
+    hub: Arc<Hub>,
     max_sessions: usize,
     /// Responses to messages that are on their way.
     answers: TaskTracker,
@@ -55,11 +57,12 @@ impl Endpoint {
             // Here, a timer for each response; `gathered` has one for those that last.
             .with_sse_keep_alive(None)
             .with_max_request_body_bytes(usize::MAX);
-        let server = server.clone();
+        let (server, hub) = (server.clone(), server.hub.clone());
         let factory = move || Ok(server.session());
         Endpoint {
             service: StreamableHttpService::new(factory, sessions.clone(), config),
             sessions,
+            hub,
             max_sessions,
             answers,
         }
@@ -67,7 +70,11 @@ impl Endpoint {
 
     pub(super) async fn respond(&self, request: Request<Bytes>) -> Response {
         let answer = (request.method() == Method::POST).then(|| self.answers.token());
-        let mut response = self.pass(request).await;
+        let accepted = Accepted::of(request.headers());
+        let mut response = match lacks(&request, accepted) {
+            Some(needed) => accept::not_acceptable(needed),
+            None => accept::fitted(self.pass(request, accepted).await, accepted).await,
+        };
         if is_events(&response) {
             response = gathered(response).await;
         }
@@ -83,7 +90,12 @@ impl Endpoint {
         })
     }
 
-    async fn pass(&self, mut request: Request<Bytes>) -> Response {
+    async fn pass(&self, mut request: Request<Bytes>, accepted: Accepted) -> Response {
+        accept::name_both(request.headers_mut());
+        let is_json_only = accepted == Accepted::Json;
+        if is_json_only {
+            request.extensions_mut().insert(JsonOnly);
+        }
         let principal = request.extensions().get::<Principal>();
         let principal = principal.cloned().unwrap_or_default();
         let Some(session) = session(request.headers()) else {
@@ -104,7 +116,7 @@ impl Endpoint {
         let Some(call) = call(&request) else {
             return self.handle(request).await;
         };
-        match open.call(begun, call, principal).await {
+        match open.call(begun, call, principal, is_json_only).await {
             Ok(Called::Answered(answer)) => json(&answer),
             Ok(Called::Runs(reader)) => events(reader),
             Err(_) => no_session(),
@@ -116,18 +128,51 @@ impl Endpoint {
         if may_begin_session(&request) && self.sessions.len() >= self.max_sessions {
             return too_many_sessions(self.max_sessions);
         }
+        let subscription = TaskSubscription::of(&request);
+        if let Some(refusal) = subscription.as_ref().and_then(TaskSubscription::refusal) {
+            return refusal;
+        }
         let response = self.handle(request).await;
         if let Some(session) = session(response.headers()) {
             self.sessions.own(session, principal.name);
+            return response;
         }
-        response
+        match subscription {
+            Some(subscription) if is_events(&response) => {
+                let owner = Owner::Principal(principal.name);
+                subscription.join(self.hub.clone(), owner, response)
+            }
+            _ => response,
+        }
     }
 
     /// What rmcp does with it.
     async fn handle(&self, request: Request<Bytes>) -> Response {
+        let deletes = request.method() == Method::DELETE;
         let request = request.map(Full::new);
         // Boxed: it is large, and what it is in is moved about.
-        Box::pin(self.service.handle(request)).await.map(Body::new)
+        let mut response = Box::pin(self.service.handle(request)).await.map(Body::new);
+        // Nothing is left to be done, and clients take 202 for a failure.
+        if deletes && response.status() == StatusCode::ACCEPTED {
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        response
+    }
+}
+
+/// The kind of answer that a request cannot do without, and its client does not take.
+fn lacks(request: &Request<Bytes>, accepted: Accepted) -> Option<&'static str> {
+    let listens = || {
+        let method = request.headers().get("mcp-method");
+        method.is_some_and(|method| method == "subscriptions/listen")
+    };
+    match *request.method() {
+        Method::POST if accepted == Accepted::Nothing => {
+            Some("both application/json and text/event-stream")
+        }
+        Method::POST if !accepted.takes_events() && listens() => Some(EVENTS),
+        Method::GET if !accepted.takes_events() => Some(EVENTS),
+        _ => None,
     }
 }
 
@@ -140,24 +185,11 @@ fn call(request: &Request<Bytes>) -> Option<Call> {
     };
     let is_usual = request.method() == Method::POST
         && is(header::CONTENT_TYPE, JSON)
-        && accepts_both(headers)
         && is_of_session(headers);
     match is_usual {
         true => reading::call(request.body()),
         false => None,
     }
-}
-
-/// Whether both kinds of answers are asked for, each in its plainest spelling.
-fn accepts_both(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter();
-    let accepted = accepted.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let (mut json, mut events) = (false, false);
-    for kind in accepted.map(<[u8]>::trim_ascii) {
-        json |= kind == JSON.as_bytes();
-        events |= kind == EVENTS.as_bytes();
-    }
-    json && events
 }
 
 /// Whether the version of the protocol, where it is said, is one that has sessions.
@@ -181,18 +213,6 @@ fn events(reader: Reader) -> Response {
     // Has nginx pass on events as they come.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
-}
-
-fn of_kind(kind: &'static str, body: Body) -> Response {
-    let mut response = Response::new(body);
-    let kind = HeaderValue::from_static(kind);
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn is_events(response: &Response) -> bool {
-    let kind = response.headers().get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(EVENTS.as_bytes()))
 }
 
 /// The session that a message says it is of; an empty name, which none has, where it is no text.

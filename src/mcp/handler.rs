@@ -5,30 +5,26 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::sync::broadcast;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
-use super::asking::{self, Asked};
-use super::hub::{Change, Hub};
+use super::asking;
+use super::hub::{Change, Hub, SessionPermit};
 use super::pages::page;
-use super::requests::{self, Binding, Caller, Known};
+use super::requests::{self, Binding, Caller, Known, Owner};
 use super::sessions::{Answerer, Begun};
 use super::streams::Origin;
 use super::subscriptions::{self, Subscriptions};
-use super::watching::{Notes, Wanted};
-use super::{Server, convert};
+use super::{Server, convert, tasks};
 use crate::error::CallError;
-use crate::host::{CallOptions, Canceller};
-use crate::input::InputRequired;
+use crate::input::{InputRequired, QuestionKinds};
 use crate::order::{self, Place};
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
@@ -38,13 +34,16 @@ use crate::tool::ToolCall;
 const LIST_TTL_MS: u64 = 60_000;
 
 /// The methods that take parameters.
-const METHODS: [&str; 8] = [
+const METHODS: [&str; 11] = [
     "completion/complete",
     "prompts/get",
     "prompts/list",
     "resources/list",
     "resources/read",
     "resources/templates/list",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/update",
     "tools/call",
     "tools/list",
 ];
@@ -76,7 +75,7 @@ struct Client {
     /// Changes since streams were asked for that are not begun yet, by the task that is about to.
     heard: Mutex<HashMap<Option<task::Id>, broadcast::Receiver<Change>>>,
     /// Its place among the sessions that are open.
-    place: OnceLock<OwnedSemaphorePermit>,
+    permit: OnceLock<SessionPermit>,
     /// Itself, once it has begun its session.
     known: OnceLock<Arc<Known>>,
     /// Itself, to what keeps calls in order.
@@ -108,6 +107,8 @@ impl Session {
         let capabilities = context.client_capabilities().unwrap_or_default();
         Caller {
             principal,
+            owner: self.owner(principal),
+            order: self.client.order,
             is_stateless,
             can_ask: asking::kinds(&capabilities),
             token,
@@ -118,6 +119,8 @@ impl Session {
             origin,
             cancel: &context.ct,
             peer: Arc::new(context.peer.clone()),
+            takes_tasks: capabilities.supports_tasks(),
+            task: None,
         }
     }
 
@@ -140,13 +143,29 @@ impl Session {
     ) -> Caller<'c> {
         Caller {
             principal,
+            owner: self.owner(principal),
+            order: self.client.order,
             is_stateless: false,
-            can_ask: known.can_ask,
+            can_ask: match origin.is_none_or(Origin::can_ask) {
+                true => known.can_ask,
+                false => QuestionKinds::default(),
+            },
             token,
             level: Some(self.level()),
             origin,
             cancel,
             peer: known.peer.clone(),
+            takes_tasks: known.takes_tasks,
+            task: None,
+        }
+    }
+
+    /// Whose its tasks are, and the results that are kept.
+    fn owner(&self, principal: Option<&Principal>) -> Owner {
+        match (self.client.permit.get(), principal) {
+            (Some(permit), _) => permit.owner(),
+            (None, Some(principal)) => Owner::Principal(principal.name.clone()),
+            (None, None) => Owner::Principal("".into()),
         }
     }
 
@@ -161,56 +180,6 @@ impl Session {
     pub(super) fn place(&self, id: &RequestId, tool: &str) -> Option<Place> {
         let call = ToolCall::new(id.to_string(), tool, "");
         self.hub.offer().host.place(&call, self.client.order)
-    }
-
-    /// Runs what answers a request: with its notifications on their way, and until it is cancelled or
-    /// the server has to stop.
-    ///
-    /// What is run is boxed: it is large, and rmcp moves the future that all of them are in.
-    pub(super) async fn run<'r, T>(
-        &self,
-        logger: &str,
-        caller: &Caller<'_>,
-        run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
-    ) -> Result<T, ErrorData> {
-        let _running = self.hub.enter()?;
-        let options = CallOptions::new()
-            .cancelled_by(Canceller::of(caller.cancel.clone()))
-            .of_client(self.client.order);
-        let options = match caller.is_stateless {
-            true => options.asking(caller.can_ask),
-            false => options.answered_by(Arc::new(Asked {
-                origin: caller.origin,
-                peer: caller.peer.clone(),
-                kinds: caller.can_ask,
-            })),
-        };
-        let teller = self.hub.teller.clone();
-        if caller.token.is_none() && caller.level.is_none() {
-            let run = run(options.watched_by(teller));
-            return Ok(self.until_stop(caller.cancel, run).await);
-        }
-        let wanted = Wanted {
-            origin: caller.origin,
-            token: caller.token.clone(),
-            level: caller.level,
-            logger: logger.to_owned(),
-        };
-        let notes = Notes::new(wanted, teller, caller.peer.clone());
-        let run = run(options.watched_by(notes.clone()));
-        let run = pin!(self.until_stop(caller.cancel, run));
-        Ok(notes.during(run).await)
-    }
-
-    async fn until_stop<T>(&self, cancel: &CancellationToken, mut run: BoxFuture<'_, T>) -> T {
-        tokio::select! {
-            biased;
-            result = &mut run => result,
-            () = self.hub.stop().cancelled() => {
-                cancel.cancel();
-                run.await
-            }
-        }
     }
 
     /// What a client of the stateless protocol is told that it is asked.
@@ -242,12 +211,12 @@ impl ServerHandler for Session {
             let message = "the session has begun already";
             return Err(ErrorData::invalid_request(message, None));
         }
-        if self.client.place.get().is_none() {
-            let place = self.hub.place().ok_or_else(|| {
+        if self.client.permit.get().is_none() {
+            let permit = self.hub.permit().ok_or_else(|| {
                 let message = "there are too many sessions: try again later";
                 ErrorData::internal_error(message, None)
             })?;
-            let _ = self.client.place.set(place);
+            let _ = self.client.permit.set(permit);
         }
         context.peer.set_peer_info(request.clone());
         self.negotiate_initialize(&request)
@@ -259,6 +228,7 @@ impl ServerHandler for Session {
                 peer: Arc::new(context.peer.clone()),
                 is_stateless: requests::is_stateless(&client.protocol_version),
                 can_ask: asking::kinds(&client.capabilities),
+                takes_tasks: client.capabilities.supports_tasks(),
             });
             let _ = self.client.known.set(client.clone());
             // Over HTTP its requests need not go through rmcp's loop.
@@ -315,16 +285,15 @@ impl ServerHandler for Session {
     ) -> Result<ListToolsResult, ErrorData> {
         let (offer, caller) = (self.hub.offer(), self.caller(&context));
         let size = offer.info.page_size;
-        let (tools, next) = match caller
-            .principal
-            .and_then(|principal| principal.tools.as_ref())
-        {
-            None => page(&offer.tools, |tool| &*tool.name, request, size)?,
-            Some(allowed) => {
-                let tools = offer
-                    .tools
-                    .iter()
-                    .filter(|tool| allowed.contains(&*tool.name));
+        let is_whole = caller.takes_tasks || offer.info.task_only.is_empty();
+        let is_for_all = caller.principal.is_none_or(|it| it.tools.is_none());
+        let (tools, next) = match is_whole && is_for_all {
+            true => page(&offer.tools, |tool| &*tool.name, request, size)?,
+            false => {
+                let tools = offer.tools.iter().filter(|tool| {
+                    offer.may_call(caller.principal, &tool.name)
+                        && (caller.takes_tasks || !offer.info.task_only.contains(&*tool.name))
+                });
                 let tools: Vec<Tool> = tools.cloned().collect();
                 page(&tools, |tool| &*tool.name, request, size)?
             }
@@ -343,6 +312,35 @@ impl ServerHandler for Session {
         self.call_by_rmcp(request, context).await
     }
 
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: Context,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let owner = self.caller(&context).owner;
+        let task = self.hub.tasks.get(&owner, &request.task_id);
+        Ok(GetTaskResult::new(task.ok_or_else(tasks::unknown)?))
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        let owner = self.caller(&context).owner;
+        let responses = request.input_responses;
+        self.hub.tasks.update(&owner, &request.task_id, responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        let owner = self.caller(&context).owner;
+        self.hub.tasks.cancel(&owner, &request.task_id)
+    }
+
     async fn list_resources(
         &self,
         request: Option<PaginatedRequestParams>,
@@ -355,7 +353,7 @@ impl ServerHandler for Session {
         let host = &offer.host;
         let run = |options| async move { host.list_resources(&options).await }.boxed();
         let caller = self.caller(&context);
-        let listed = self.run("resources", &caller, run).await?;
+        let listed = self.hub.run("resources", &caller, run).await?;
         let listed: Vec<Resource> = listed.into_iter().map(convert::resource).collect();
         let size = offer.info.page_size;
         let (resources, next) = page(&listed, |resource| &resource.uri, request, size)?;
@@ -405,7 +403,7 @@ impl ServerHandler for Session {
         let (host, read) = (&offer.host, uri.as_str());
         let run =
             |options| async move { host.read_resource(read, resumed, &options).await }.boxed();
-        match self.run("resources", &caller, run).await? {
+        match self.hub.run("resources", &caller, run).await? {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
                 let mut result = ReadResourceResult::new(contents);
@@ -433,7 +431,10 @@ impl ServerHandler for Session {
         }
         let hub = &self.hub;
         let run = |_| hub.poll(&request.uri).boxed();
-        let poll = self.run("resources", &self.caller(&context), run).await?;
+        let poll = self
+            .hub
+            .run("resources", &self.caller(&context), run)
+            .await?;
         let poll = poll.map_err(requests::failure)?;
         let added = self.client.subscriptions.add(request.uri, poll);
         added.map_err(requests::failure)
@@ -521,7 +522,7 @@ impl ServerHandler for Session {
         let run = |options| {
             async move { host.get_prompt(named, arguments, resumed, &options).await }.boxed()
         };
-        match self.run("prompts", &caller, run).await? {
+        match self.hub.run("prompts", &caller, run).await? {
             Ok(filled) => Ok(convert::filled(filled).into()),
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
                 Ok(self.ask(*input, &caller, &binding)?.into())
@@ -558,7 +559,10 @@ impl ServerHandler for Session {
         };
         let host = &offer.host;
         let run = |options| async move { host.complete(completing, &options).await }.boxed();
-        let found = self.run("completion", &self.caller(&context), run).await?;
+        let found = self
+            .hub
+            .run("completion", &self.caller(&context), run)
+            .await?;
         let found = found.map_err(|error| match error {
             error @ CallError::NotFound { .. } => {
                 ErrorData::invalid_params(error.to_string(), None)

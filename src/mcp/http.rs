@@ -68,6 +68,7 @@ impl HttpServer {
         let lifecycle = Lifecycle::default();
         let sessions = CancellationToken::new();
         let answers = TaskTracker::new();
+        let _following = self.server.follow();
         let endpoint = Arc::new(Endpoint::new(
             &self.server,
             &self.config,

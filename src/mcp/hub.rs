@@ -2,23 +2,29 @@
 //! what runs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use rmcp::ErrorData;
 use rmcp::model::{
-    Implementation, Prompt, PromptsCapability, ResourceTemplate, ResourcesCapability,
-    ServerCapabilities, ServerConfig, Tool, ToolsCapability,
+    Implementation, JsonObject, Prompt, PromptsCapability, ResourceTemplate, ResourcesCapability,
+    ServerCapabilities, ServerConfig, TASKS_EXTENSION_ID, Tool, ToolsCapability,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::long::{self, Long};
+use super::requests::{self, Owner};
 use super::seal::Seal;
 use super::subscriptions::Polls;
+use super::tasks::Tasks;
 use super::{ServerInfo, convert};
 use crate::host::ToolHost;
+use crate::results::Compactor;
+use crate::serve::Principal;
 use crate::watch::Watcher;
 
 /// Changes that a session may be behind.
@@ -29,6 +35,12 @@ pub(super) struct Hub {
     pub(super) seal: Seal,
     pub(super) polls: Mutex<Polls>,
     pub(super) teller: Arc<Teller>,
+    pub(super) tasks: Tasks,
+    pub(super) long: Long,
+    /// Counts the offers.
+    version: watch::Sender<u64>,
+    /// The number of the session that begins next.
+    next_session: AtomicU64,
     /// Places for sessions.
     places: Arc<Semaphore>,
     /// Requests that run.
@@ -44,6 +56,8 @@ pub(super) struct Offer {
     pub(super) host: ToolHost,
     pub(super) info: ServerInfo,
     pub(super) tools: Vec<Tool>,
+    /// Where long results are compacted.
+    pub(super) compactor: Option<Compactor>,
     by_name: HashMap<String, usize>,
     pub(super) prompts: Vec<Prompt>,
     pub(super) templates: Vec<ResourceTemplate>,
@@ -83,15 +97,44 @@ impl Watcher for Teller {
     }
 }
 
+/// A session's place among those that are open. What is kept for it ends with it.
+pub(super) struct SessionPermit {
+    number: u64,
+    hub: Weak<Hub>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl SessionPermit {
+    pub(super) fn owner(&self) -> Owner {
+        Owner::Session(self.number)
+    }
+}
+
+impl Drop for SessionPermit {
+    fn drop(&mut self) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.tasks.end_owner(&self.owner());
+            hub.long.end_owner(&self.owner());
+        }
+    }
+}
+
 impl Offer {
     fn new(host: ToolHost, info: ServerInfo) -> Offer {
-        let tools: Vec<Tool> = host.tools().map(convert::tool).collect();
+        let mut tools: Vec<Tool> = host.tools().map(convert::tool).collect();
+        let compactor = info.max_result_chars.map(|max_chars| {
+            let names = tools.iter().map(|tool| &*tool.name);
+            let compactor = long::compactor(max_chars, names);
+            long::declare(&mut tools, &compactor);
+            compactor
+        });
         let names = tools.iter().map(|tool| tool.name.to_string());
         Offer {
             by_name: names.enumerate().map(|(at, name)| (name, at)).collect(),
             prompts: host.prompts().map(convert::prompt).collect(),
             templates: host.resource_templates().map(convert::template).collect(),
             tools,
+            compactor,
             host,
             info,
         }
@@ -99,6 +142,16 @@ impl Offer {
 
     pub(super) fn tool(&self, name: &str) -> Option<&Tool> {
         Some(&self.tools[*self.by_name.get(name)?])
+    }
+
+    /// What reads on in results, if a tool is the one that does.
+    pub(super) fn reader(&self, tool: &str) -> Option<&Compactor> {
+        self.compactor.as_ref().filter(|it| it.tool == tool)
+    }
+
+    /// Whether a tool is there for a client. Everyone may read on in results of its own.
+    pub(super) fn may_call(&self, principal: Option<&Principal>, tool: &str) -> bool {
+        requests::may_call(principal, tool) || self.reader(tool).is_some()
     }
 }
 
@@ -112,6 +165,10 @@ impl Hub {
             seal: Seal::new(),
             polls: Mutex::default(),
             teller: Arc::new(Teller(broadcast::channel(CHANGES).0)),
+            tasks: Tasks::new(),
+            long: Long::new(),
+            version: watch::Sender::new(0),
+            next_session: AtomicU64::new(0),
             running: TaskTracker::new(),
             drain: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -129,6 +186,32 @@ impl Hub {
             let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *offer, new.clone())
         };
+        self.replaced(&old, &new);
+    }
+
+    /// Offers what the providers of the host offer, whenever that is something else.
+    pub(super) async fn follow(&self) {
+        let mut versions = self.version.subscribe();
+        loop {
+            let old = self.offer();
+            tokio::select! {
+                _ = versions.changed() => continue,
+                () = old.host.tools_changed() => {}
+            }
+            let new = Arc::new(Offer::new(old.host.renewed(), old.info.clone()));
+            {
+                let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
+                if !Arc::ptr_eq(&offer, &old) {
+                    continue;
+                }
+                *offer = new.clone();
+            }
+            self.replaced(&old, &new);
+        }
+    }
+
+    fn replaced(&self, old: &Offer, new: &Offer) {
+        self.version.send_modify(|version| *version += 1);
         if old.tools != new.tools {
             self.teller.tell(Change::Tools);
         }
@@ -163,6 +246,11 @@ impl Hub {
         if offer.host.completes() {
             capabilities.completions = Some(Default::default());
         }
+        capabilities.extensions = Some(
+            [(TASKS_EXTENSION_ID.to_owned(), JsonObject::new())]
+                .into_iter()
+                .collect(),
+        );
         let mut config = ServerConfig::new(capabilities);
         config.server_info = Implementation::new(&*offer.info.name, &*offer.info.version);
         config.instructions = offer.info.instructions.clone();
@@ -170,8 +258,12 @@ impl Hub {
     }
 
     /// A place among the sessions that are open, if there is one.
-    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    pub(super) fn permit(self: &Arc<Self>) -> Option<SessionPermit> {
+        Some(SessionPermit {
+            number: self.next_session.fetch_add(1, Ordering::Relaxed),
+            hub: Arc::downgrade(self),
+            _permit: self.places.clone().try_acquire_owned().ok()?,
+        })
     }
 
     /// A place among the requests that run.

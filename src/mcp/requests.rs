@@ -14,15 +14,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Resumption};
+use crate::order;
 use crate::serve::Principal;
 
 use super::asking;
 use super::seal::Seal;
 use super::streams::Origin;
+use super::tasks::Task;
+
+/// Whose the tasks and the results are that are kept: a session's, or a token's where there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    Session(u64),
+    Principal(Arc<str>),
+}
 
 /// Who makes a request, what it wants to be told of it, and what it can be asked.
 pub(super) struct Caller<'c> {
     pub(super) principal: Option<&'c Principal>,
+    pub(super) owner: Owner,
+    /// Itself, to what keeps calls in order.
+    pub(super) order: order::Client,
     /// Whether it speaks the stateless protocol, which has no requests of the server's.
     pub(super) is_stateless: bool,
     pub(super) can_ask: QuestionKinds,
@@ -33,6 +45,10 @@ pub(super) struct Caller<'c> {
     pub(super) origin: Option<Origin>,
     pub(super) cancel: &'c CancellationToken,
     pub(super) peer: Arc<Peer<RoleServer>>,
+    /// Whether a call may become a task.
+    pub(super) takes_tasks: bool,
+    /// What it may become.
+    pub(super) task: Option<Arc<Task>>,
 }
 
 impl Caller<'_> {
@@ -55,6 +71,7 @@ pub(super) struct Known {
     pub(super) peer: Arc<Peer<RoleServer>>,
     pub(super) is_stateless: bool,
     pub(super) can_ask: QuestionKinds,
+    pub(super) takes_tasks: bool,
 }
 
 /// Who makes a request, where that is known.
@@ -131,6 +148,26 @@ pub(super) fn resumption(
     Ok(Some(Resumption { state, replies }))
 }
 
+/// Whether a client can be asked all that a tool asks.
+///
+/// # Errors
+///
+/// What it did not say that it can be asked.
+pub(super) fn check_can_ask(
+    input: &InputRequired,
+    can_ask: QuestionKinds,
+) -> Result<(), ErrorData> {
+    let questions = input.questions.iter().map(|(_, question)| question);
+    let mut missing = questions.filter(|question| !can_ask.contains(question.kind()));
+    match missing.clone().next() {
+        None => Ok(()),
+        Some(_) => {
+            let required = asking::required(missing.by_ref());
+            Err(ErrorData::missing_required_client_capability(required))
+        }
+    }
+}
+
 /// What a client of the stateless protocol is told that it is asked.
 ///
 /// # Errors
@@ -142,15 +179,7 @@ pub(super) fn input_required(
     seal: &Seal,
     binding: &Binding,
 ) -> Result<rmcp::model::InputRequiredResult, ErrorData> {
-    let questions = input.questions.iter().map(|(_, question)| question);
-    if questions
-        .clone()
-        .any(|question| !can_ask.contains(question.kind()))
-    {
-        let missing = questions.filter(|question| !can_ask.contains(question.kind()));
-        let required = asking::required(missing);
-        return Err(ErrorData::missing_required_client_capability(required));
-    }
+    check_can_ask(&input, can_ask)?;
     let mut requests = rmcp::model::InputRequests::new();
     for (key, question) in &input.questions {
         let request = asking::input_request(question)

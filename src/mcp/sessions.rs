@@ -34,7 +34,7 @@ use super::events::{Left, Reader};
 use super::handler::Session;
 use super::reading::Call;
 use super::requests::Known;
-use super::streams::{Origin, Refused, Streams, Taken, Way};
+use super::streams::{JsonOnly, Origin, Refused, Streams, Taken, Way};
 use crate::serve::Principal;
 
 /// Messages of a client that wait to be looked at.
@@ -168,9 +168,10 @@ impl Open {
         begun: Begun,
         call: Call,
         principal: Principal,
+        is_json_only: bool,
     ) -> Result<Called, SessionError> {
         let id = call.id.clone();
-        let taken = self.streams().begin(&id);
+        let taken = self.streams().begin(&id, is_json_only);
         let Taken { origin, cancel } = match taken {
             Ok(taken) => taken,
             Err(Refused::Over) => return Err(SessionError::Over),
@@ -352,9 +353,10 @@ impl SessionManager for Sessions {
             None => Some(open.inbox.reserve().await.map_err(|_| SessionError::Over)?),
         };
         let id = request.id.clone();
+        let is_json_only = is_json_only(&request.request);
         let (Taken { origin, cancel }, reader) = {
             let mut streams = open.streams();
-            match streams.begin(&id) {
+            match streams.begin(&id, is_json_only) {
                 Ok(taken) => {
                     let reader = streams.read(taken.origin);
                     (taken, reader)
@@ -426,6 +428,12 @@ impl Answerer {
     pub(super) fn set(&self, begun: Begun) {
         let _ = self.0.set(begun);
     }
+}
+
+/// Whether the client takes no events for the answer to a request.
+fn is_json_only(request: &ClientRequest) -> bool {
+    let parts = request.extensions().get::<http::request::Parts>();
+    parts.is_some_and(|parts| parts.extensions.get::<JsonOnly>().is_some())
 }
 
 /// What rmcp's loop does with a request.

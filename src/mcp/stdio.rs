@@ -52,6 +52,7 @@ impl Server {
     ///
     /// What came first was no beginning of a session.
     pub async fn serve_stdio(&self, stop: CancellationToken) -> Result<(), StdioError> {
+        let _following = self.follow();
         let (reader, writer) = stdio_pipes();
         let end = CancellationToken::new();
         let reader = ToldOf {

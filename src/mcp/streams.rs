@@ -28,7 +28,7 @@ pub(super) struct Streams {
     next: u64,
     requests: HashMap<RequestId, Request>,
     /// What the client was asked, and has not answered.
-    asked: HashMap<RequestId, u64>,
+    asked: HashMap<RequestId, Origin>,
     /// For what belongs to no request.
     common: Arc<Events>,
     used: Instant,
@@ -38,7 +38,32 @@ pub(super) struct Streams {
 /// The stream of the request that something is said because of, in the extensions of both. A request's id
 /// may be another's once it is cancelled.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin(u64);
+pub(super) struct Origin {
+    number: u64,
+    aside: Aside,
+}
+
+/// Where what is said because of a request goes before its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aside {
+    /// With the answer.
+    Own,
+    /// On the stream that belongs to no request: the answer is to be JSON alone.
+    Common,
+    /// Nowhere: the client has no such stream open either.
+    Lost,
+}
+
+/// In the extensions of an HTTP request whose client takes no events for an answer.
+#[derive(Clone, Copy)]
+pub(super) struct JsonOnly;
+
+impl Origin {
+    /// Whether the client can be asked something because of the request.
+    pub(super) fn can_ask(self) -> bool {
+        self.aside != Aside::Lost
+    }
+}
 
 /// A request that is taken.
 pub(super) struct Taken {
@@ -90,12 +115,16 @@ impl Streams {
         }
     }
 
-    /// Takes a request.
+    /// Takes a request. Its answer may have to be JSON alone.
     ///
     /// # Errors
     ///
     /// It is not taken.
-    pub(super) fn begin(&mut self, request: &RequestId) -> Result<Taken, Refused> {
+    pub(super) fn begin(
+        &mut self,
+        request: &RequestId,
+        is_json_only: bool,
+    ) -> Result<Taken, Refused> {
         if self.has_ended {
             return Err(Refused::Over);
         }
@@ -111,13 +140,18 @@ impl Streams {
         self.used = Instant::now();
         self.next += 1;
         self.open.insert(number, None);
-        let origin = Origin(number);
+        let aside = match is_json_only {
+            false => Aside::Own,
+            true if self.common.is_read() => Aside::Common,
+            true => Aside::Lost,
+        };
+        let origin = Origin { number, aside };
         Ok(Taken { origin, cancel })
     }
 
     /// Reads the stream of a request; what was cancelled has an empty one.
-    pub(super) fn read(&mut self, Origin(number): Origin) -> Reader {
-        let events = self.events(number);
+    pub(super) fn read(&mut self, origin: Origin) -> Reader {
+        let events = self.events(origin.number);
         let events = events.unwrap_or_else(|| {
             let events = Events::new(0, None);
             events.end();
@@ -149,7 +183,7 @@ impl Streams {
     /// A request is over; whether it was still wanted, and nothing was said because of it: its answer
     /// needs no stream then.
     pub(super) fn finish(&mut self, request: &RequestId, origin: Origin) -> bool {
-        let Origin(number) = origin;
+        let number = origin.number;
         if !matches!(self.open.get(&number), Some(None)) {
             return false;
         }
@@ -161,12 +195,13 @@ impl Streams {
     /// A request that is over: that of `origin`, where one is given, as its id may be another's by now.
     fn close(&mut self, request: &RequestId, origin: Option<Origin>) -> Option<Request> {
         let running = self.requests.get(request)?;
-        if origin.is_some_and(|Origin(number)| number != running.number) {
+        if origin.is_some_and(|origin| origin.number != running.number) {
             return None;
         }
         let request = self.requests.remove(request)?;
         if !self.asked.is_empty() {
-            self.asked.retain(|_, stream| *stream != request.number);
+            self.asked
+                .retain(|_, origin| origin.number != request.number);
         }
         Some(request)
     }
@@ -210,13 +245,13 @@ impl Streams {
         if let Some(id) = answered {
             return self.way_of_answer(id, None);
         }
-        let number = match message {
+        let origin = match message {
             JsonRpcMessage::Request(request) => {
-                let number = origin(request.request.extensions());
-                if let Some(number) = number {
-                    self.asked.insert(request.id.clone(), number);
+                let origin = origin(request.request.extensions());
+                if let Some(origin) = origin {
+                    self.asked.insert(request.id.clone(), origin);
                 }
-                number
+                origin
             }
             JsonRpcMessage::Notification(notification) => match &notification.notification {
                 ServerNotification::CancelledNotification(cancelled) => {
@@ -226,6 +261,15 @@ impl Streams {
                 other => origin(other.extensions()),
             },
             _ => None,
+        };
+        let number = match origin {
+            None => None,
+            Some(Origin { number, aside }) => match aside {
+                Aside::Own => Some(number),
+                // What was given up says nothing more.
+                Aside::Common if self.open.contains_key(&number) => None,
+                Aside::Common | Aside::Lost => return None,
+            },
         };
         Some(Way {
             events: match number {
@@ -319,10 +363,9 @@ impl Way {
     }
 }
 
-/// The stream of what something is said because of.
-fn origin(extensions: &Extensions) -> Option<u64> {
-    let Origin(number) = extensions.get()?;
-    Some(*number)
+/// What something is said because of.
+fn origin(extensions: &Extensions) -> Option<Origin> {
+    extensions.get().copied()
 }
 
 fn name(event: usize, stream: Option<u64>) -> String {

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use super::hub::Teller;
 use super::streams::Origin;
+use super::tasks::Task;
 use crate::tool::{LogLine, LogSource};
 use crate::watch::{Progress, Watcher};
 
@@ -43,6 +44,8 @@ pub(super) struct Wanted {
     pub(super) level: Option<LoggingLevel>,
     /// Who logs.
     pub(super) logger: String,
+    /// What the call may become: a task is asked for how far it is, and tells nothing by itself.
+    pub(super) task: Option<Arc<Task>>,
 }
 
 /// Most calls leave no note, and many come: it is cheap to make.
@@ -96,8 +99,19 @@ impl Notes {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The task that the call has become.
+    fn task(&self) -> Option<&Task> {
+        let task = self.wanted.task.as_deref();
+        task.filter(|task| !task.is_held())
+    }
+
     fn take(&self) -> Option<ServerNotification> {
+        let is_task = self.task().is_some();
         let mut queue = self.queue();
+        if is_task {
+            queue.notes.clear();
+            queue.progress = 0;
+        }
         let note = queue.notes.pop_front()?;
         queue.is_sending = true;
         match note {
@@ -164,6 +178,9 @@ impl Notes {
 impl Watcher for Notes {
     fn logged(&self, line: &LogLine) {
         let level = level(line.source);
+        if self.task().is_some() {
+            return;
+        }
         if self
             .wanted
             .level
@@ -182,6 +199,9 @@ impl Watcher for Notes {
     }
 
     fn progressed(&self, progress: &Progress) {
+        if let Some(task) = self.task() {
+            return task.progressed(in_words(progress));
+        }
         let Some(token) = &self.wanted.token else {
             return;
         };
@@ -211,6 +231,17 @@ impl Watcher for Notes {
 
     fn resources_changed(&self) {
         self.teller.resources_changed();
+    }
+}
+
+fn in_words(progress: &Progress) -> String {
+    let done = match progress.total {
+        Some(total) => format!("{} of {total}", progress.done),
+        None => progress.done.to_string(),
+    };
+    match &progress.message {
+        Some(message) => format!("{done}: {message}"),
+        None => done,
     }
 }
 

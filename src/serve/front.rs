@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use super::accept::accept;
 use super::auth::Auth;
 use super::failures::Allowance;
+use super::names::Strangers;
 use super::rate::Requests;
 use super::refuse::refuse;
 use super::slots::Slots;
@@ -69,6 +70,8 @@ pub(super) struct State {
     pub(super) auth: Auth,
     pub(super) requests: Option<Arc<Requests>>,
     pub(super) tls: Option<TlsAcceptor>,
+    /// Logged once for each configuration: another may have other hosts.
+    pub(super) strangers: Strangers,
 }
 
 impl Front {
@@ -158,6 +161,7 @@ impl State {
             auth: Auth::new(&config.auth, before.map(|before| &before.auth))?,
             requests,
             tls: config.tls.as_ref().map(tls::acceptor).transpose()?,
+            strangers: Strangers::default(),
             config: config.clone(),
         })
     }

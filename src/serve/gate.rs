@@ -28,7 +28,7 @@ impl Site {
     /// What every request passes: whether it is for this server at all.
     pub(super) async fn respond(&self, request: Request<Body>) -> Response {
         let state = self.shared.state();
-        let cors = match names::check(&request, &state.config) {
+        let cors = match names::check(&request, &state.config, &state.strangers) {
             Ok(()) => Cors::of(&request),
             Err(response) => return *response,
         };

@@ -2,17 +2,52 @@
 //! looked at: a page of any site can have its name resolve to this machine (DNS rebinding), and what
 //! it sends then says so here and nowhere else.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use axum::response::Response;
 use http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use http::{Request, StatusCode};
+use tracing::warn;
 
+use super::connection::Peer;
+use super::rate::Client;
 use super::refuse::refuse;
 use crate::manifest::{Authority, Origin, ServeConfig};
+
+/// Addresses whose refusals were logged. Refusals of more of them are not.
+const MAX_LOGGED: usize = 1_000;
+
+/// The addresses from which requests for another host came: each is logged once, as any page can have
+/// a browser send such requests without end.
+#[derive(Default)]
+pub(super) struct Strangers(Mutex<HashSet<Client>>);
+
+impl Strangers {
+    fn log<B>(&self, request: &Request<B>, host: &Authority) {
+        let Some(Peer(peer)) = request.extensions().get() else {
+            return;
+        };
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() >= MAX_LOGGED || !logged.insert(Client::from(*peer)) {
+            return;
+        }
+        drop(logged);
+        warn!(
+            "a request from {peer} for the host `{host}` was refused: if clients are to call this server \
+             that, add it to `hosts` in the manifest's [serve]"
+        );
+    }
+}
 
 /// # Errors
 ///
 /// The response to a request that is not to be looked at further.
-pub(super) fn check<B>(request: &Request<B>, config: &ServeConfig) -> Result<(), Box<Response>> {
+pub(super) fn check<B>(
+    request: &Request<B>,
+    config: &ServeConfig,
+    strangers: &Strangers,
+) -> Result<(), Box<Response>> {
     let refused = |status, why| Err(Box::new(refuse(status, why)));
     let host = only(request.headers(), &HOST);
     // The target's, in HTTP/2 and where a client speaks as to a proxy, and the header's: whichever
@@ -28,7 +63,11 @@ pub(super) fn check<B>(request: &Request<B>, config: &ServeConfig) -> Result<(),
             return refused(StatusCode::BAD_REQUEST, "not a Host");
         };
         if !name.is_loopback() && !config.hosts.iter().any(|host| host.covers(&name)) {
-            return refused(StatusCode::FORBIDDEN, "Host is not allowed");
+            strangers.log(request, &name);
+            // Not the name: whoever sent it knows it.
+            let why = "Host is not allowed: add it to `hosts` in the manifest's [serve] if clients are to \
+                       call the server that";
+            return refused(StatusCode::FORBIDDEN, why);
         }
     }
     let origin = match only(request.headers(), &ORIGIN) {

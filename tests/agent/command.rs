@@ -524,12 +524,24 @@ fn on_a_terminal_words_come_as_they_are_said_and_each_call_has_a_line() {
         " ok\n",
         "It is done.\n",
         "2 calls in ",
-        "one after another they would take ",
     ] {
         assert!(plain.contains(part), "no {part:?} in {plain:?}");
     }
     let at = |part: &str| plain.find(part).unwrap();
     assert!(at("Let me see") < at("✓ sleep") && at("✓ sleep") < at("It is done."));
+}
+
+#[test]
+fn an_interrupt_on_a_terminal_leaves_no_line_of_what_was_awaited() {
+    let silent = Say::Late(chat_end("stop"), Duration::from_secs(60));
+    let peer = Peer::start(vec![silent]);
+    let folder = Folder::of(GUESTS);
+    let arguments = with(asks(Format::OpenaiChat, &peer), &["What?"]);
+    let typed = [("waiting for the model", "\u{3}")];
+    let (status, shown) = on_a_terminal(&folder, &arguments, &typed);
+    assert_eq!(status, 130, "{shown}");
+    let (_, after) = shown.rsplit_once("waiting for the model").unwrap();
+    assert!(after.contains("\u{1b}[2K"), "it is still there: {shown:?}");
 }
 
 #[test]

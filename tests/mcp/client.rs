@@ -433,7 +433,8 @@ impl Address {
         {
             headers.push(("Mcp-Method", method.to_owned()));
             let params = &message["params"];
-            let name = params["name"].as_str().or(params["uri"].as_str());
+            let names = ["name", "uri", "taskId"].map(|member| params[member].as_str());
+            let name = names.into_iter().flatten().next();
             headers.extend(name.map(|name| ("Mcp-Name", name.to_owned())));
         }
         headers

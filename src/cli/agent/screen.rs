@@ -10,8 +10,8 @@ use toolhost::agent::{AgentError, Answer, Event};
 use toolhost::{ToolCall, ToolResult};
 
 use super::View;
-use crate::cli::printable;
 use crate::cli::timeline::{outcome, time};
+use crate::cli::{printable, progress};
 
 /// Characters of a call's arguments that its line shows.
 const MAX_ARGUMENTS: usize = 60;
@@ -48,6 +48,7 @@ impl Screen {
         let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
         bar.set_style(style.expect("the template is valid"));
         bar.set_message(message);
+        progress::register(&bar);
         if self.is_terminal {
             bar.enable_steady_tick(Duration::from_millis(100));
         }

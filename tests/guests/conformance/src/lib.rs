@@ -7,6 +7,7 @@ mod ours;
 mod prompts;
 mod resources;
 mod rounds;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,14 @@ plugin! {
         rounds::test_input_required_result_multiple_inputs,
         rounds::test_input_required_result_multi_round,
         rounds::test_input_required_result_capabilities,
+        tasks::greet,
+        tasks::slow_compute,
+        tasks::failing_job,
+        tasks::protocol_error_job,
+        tasks::confirm_delete,
+        tasks::multi_input,
+        tasks::test_tool_with_task,
+        tasks::confirm_twice,
         ours::spin,
         ours::ask_twice,
         ours::ask_typed,

@@ -1,0 +1,318 @@
+//! Tasks (`io.modelcontextprotocol/tasks`): calls that outlast their request.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, New, Old, Revision};
+use crate::common::binary::{Folder, listed};
+use crate::http;
+use crate::server::Http;
+
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+fn capabilities() -> Value {
+    json!({ "elicitation": {}, "extensions": { TASKS: {} } })
+}
+
+fn folder(serve: &str) -> Folder {
+    Folder::with(format!(
+        "[serve]\ntask-after = \"300ms\"\n{serve}\n{}{}",
+        listed("conformance"),
+        listed("echo")
+    ))
+}
+
+/// The task that a call has become.
+#[track_caller]
+fn begin(client: &mut Client, tool: &str, arguments: Value) -> String {
+    let result = client.call(tool, arguments);
+    assert_eq!(result["resultType"], "task", "{result}");
+    assert_eq!(result["status"], "working", "{result}");
+    assert!(result.get("result").is_none(), "{result}");
+    assert!(result["ttlMs"].as_u64() > Some(0), "{result}");
+    result["taskId"].as_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn get(client: &mut Client, id: &str) -> Value {
+    let task = client.result("tasks/get", json!({ "taskId": id }));
+    assert_eq!(task["taskId"], id, "{task}");
+    task
+}
+
+/// The task, once it has such a status.
+#[track_caller]
+fn until(client: &mut Client, id: &str, status: &str) -> Value {
+    let start = Instant::now();
+    loop {
+        let task = get(client, id);
+        if task["status"] == status {
+            return task;
+        }
+        let is_over =
+            ["completed", "failed", "cancelled"].contains(&task["status"].as_str().unwrap());
+        assert!(
+            !is_over && start.elapsed() < Duration::from_secs(30),
+            "{task}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn each_way(check: impl Fn(&mut Client)) {
+    for revision in [Old, New] {
+        check(&mut Client::inside(folder(""), revision, capabilities()));
+        let server = Http::start_in(folder(""));
+        check(&mut Client::http(&server, revision, capabilities()));
+    }
+}
+
+#[test]
+fn a_call_that_outlasts_its_request_goes_on_as_a_task() {
+    each_way(|client| {
+        assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+        client.meta = json!({ "progressToken": "p" });
+        let id = begin(
+            client,
+            "slow_compute",
+            json!({ "seconds": 1.0, "label": "a" }),
+        );
+        client.meta = json!({});
+        let task = get(client, &id);
+        assert_eq!(task["status"], "working", "{task}");
+        let task = until(client, &id, "completed");
+        let text = &task["result"]["content"][0]["text"];
+        assert_eq!(text, "computed a for 1 s", "{task}");
+        // It can be asked for again, and ending it changes nothing.
+        client.result("tasks/cancel", json!({ "taskId": id }));
+        assert_eq!(get(client, &id)["status"], "completed");
+    });
+}
+
+#[test]
+fn a_tool_s_failure_completes_its_task() {
+    each_way(|client| {
+        let id = begin(client, "failing_job", json!({}));
+        let task = until(client, &id, "completed");
+        assert_eq!(task["result"]["isError"], true, "{task}");
+    });
+}
+
+#[test]
+fn a_cancelled_task_ends_its_call() {
+    each_way(|client| {
+        let id = begin(client, "slow_compute", json!({ "seconds": 60.0 }));
+        client.result("tasks/cancel", json!({ "taskId": id }));
+        let task = until(client, &id, "cancelled");
+        assert!(task.get("result").is_none() && task.get("error").is_none());
+        let error = client.error("tasks/get", json!({ "taskId": "none" }));
+        assert_eq!(error["code"], -32602, "{error}");
+        for method in ["tasks/cancel", "tasks/update"] {
+            let params = json!({ "taskId": "none", "inputResponses": {} });
+            let error = client.error(method, params);
+            assert_eq!(error["code"], -32602, "{method}: {error}");
+        }
+    });
+}
+
+#[test]
+fn a_task_that_asks_goes_on_with_the_answers() {
+    each_way(|client| {
+        let id = begin(client, "confirm_twice", json!({}));
+        let mut keys = Vec::new();
+        for confirm in [true, false] {
+            let task = until(client, &id, "input_required");
+            let requests = task["inputRequests"].as_object().unwrap();
+            assert_eq!(requests.len(), 1, "{task}");
+            let (key, request) = requests.iter().next().unwrap();
+            assert_eq!(request["method"], "elicitation/create", "{task}");
+            assert!(!keys.contains(key), "{key} comes twice");
+            keys.push(key.clone());
+            // What was not asked, and what was asked before, is passed over; what is no answer is not.
+            for responses in [json!({ "other": 7 }), json!({})] {
+                let params = json!({ "taskId": id, "inputResponses": responses });
+                client.result("tasks/update", params);
+            }
+            let wrong = json!({ "taskId": id, "inputResponses": { key: 7 } });
+            assert_eq!(client.error("tasks/update", wrong)["code"], -32602);
+            let answer = json!({ "action": "accept", "content": { "confirm": confirm } });
+            let mut responses = json!({ key: answer });
+            if let Some(old) = keys.first().filter(|old| *old != key) {
+                responses[old] = json!({ "action": "decline" });
+            }
+            let params = json!({ "taskId": id, "inputResponses": responses });
+            client.result("tasks/update", params);
+        }
+        let task = until(client, &id, "completed");
+        assert_eq!(task["result"]["content"][0]["text"], "true and false");
+    });
+}
+
+#[test]
+fn what_is_asked_at_once_is_asked_before_there_is_a_task() {
+    let mut client = Client::inside(folder(""), New, capabilities());
+    let asked = client.call("test_tool_with_task", json!({}));
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    assert!(asked.get("taskId").is_none(), "{asked}");
+    let answer = json!({ "action": "accept", "content": { "name": "Alice" } });
+    let mut params = json!({ "name": "test_tool_with_task", "arguments": {},
+        "inputResponses": { "user_name": answer } });
+    if let Some(state) = asked.get("requestState") {
+        params["requestState"] = state.clone();
+    }
+    let result = client.result("tools/call", params);
+    assert_eq!(result["resultType"], "task", "{result}");
+    let id = result["taskId"].as_str().unwrap().to_owned();
+    let task = until(&mut client, &id, "completed");
+    assert_eq!(task["result"]["content"][0]["text"], "Hello, Alice!");
+}
+
+#[test]
+fn who_takes_no_tasks_has_none() {
+    let server = Http::start_in(folder("task-only = [\"failing_job\"]"));
+    for revision in [Old, New] {
+        let mut client = Client::http(&server, revision, json!({}));
+        let result = client.call("slow_compute", json!({ "seconds": 1.0 }));
+        assert!(result["content"].is_array(), "{result}");
+        for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+            let params = json!({ "taskId": "none", "inputResponses": {} });
+            let error = client.error(method, params);
+            assert_eq!(error["code"], -32021, "{method}: {error}");
+            let needed = &error["data"]["requiredCapabilities"]["extensions"];
+            assert!(needed[TASKS].is_object(), "{error}");
+        }
+        // Nor is it offered what it cannot call.
+        let listed = client.result("tools/list", json!({})).to_string();
+        assert!(!listed.contains("failing_job"), "{revision:?}");
+        let params = json!({ "name": "failing_job", "arguments": {} });
+        let error = client.error("tools/call", params);
+        assert_eq!(error["code"], -32021, "{error}");
+        let mut client = Client::http(&server, revision, capabilities());
+        let listed = client.result("tools/list", json!({})).to_string();
+        assert!(listed.contains("failing_job"), "{revision:?}");
+        begin(&mut client, "failing_job", json!({}));
+    }
+}
+
+#[test]
+fn a_task_is_its_client_s_alone() {
+    let server = Http::start_in(folder(""));
+    let mut alice = Client::http(&server, Old, capabilities());
+    let id = begin(&mut alice, "slow_compute", json!({ "seconds": 60.0 }));
+    assert!(id.len() >= 22, "{id}");
+    for revision in [Old, New] {
+        let mut bob = Client::http(&server, revision, capabilities());
+        for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+            let params = json!({ "taskId": id, "inputResponses": {} });
+            let error = bob.error(method, params);
+            assert_eq!(error["code"], -32602, "{method}: {error}");
+        }
+    }
+    assert_eq!(get(&mut alice, &id)["status"], "working");
+}
+
+/// How long a process had a processor in a tenth of a second.
+fn used(process: u32) -> Duration {
+    let used = || {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        let used = threads.flatten().filter_map(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(used.sum())
+    };
+    let before = used();
+    std::thread::sleep(Duration::from_millis(100));
+    used().saturating_sub(before)
+}
+
+/// Whether it is idle before long.
+fn comes_to_rest(process: u32) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(20) {
+        if used(process) < Duration::from_millis(10) {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn a_task_outlives_its_connection_and_ends_with_its_session() {
+    let server = Http::start_in(folder(""));
+    let mut client = Client::http(&server, New, capabilities());
+    let id = begin(&mut client, "spin", json!({}));
+    client.hang_up();
+    assert_eq!(get(&mut client, &id)["status"], "working");
+    assert!(
+        !comes_to_rest_at_once(server.process()),
+        "it still computes"
+    );
+    client.result("tasks/cancel", json!({ "taskId": id }));
+    until(&mut client, &id, "cancelled");
+
+    let mut client = Client::http(&server, Old, capabilities());
+    begin(&mut client, "spin", json!({}));
+    let head = [
+        ("Mcp-Session-Id", client.session()),
+        ("MCP-Protocol-Version", "2025-11-25"),
+    ];
+    let reply = http::ask(server.address(), "DELETE /mcp", &head, "");
+    assert_eq!(reply.status, 204, "{reply:?}");
+    assert!(comes_to_rest(server.process()), "it goes on");
+}
+
+fn comes_to_rest_at_once(process: u32) -> bool {
+    used(process) < Duration::from_millis(10)
+}
+
+#[test]
+fn a_call_that_is_given_up_before_it_is_a_task_ends() {
+    let server = Http::start_in(Folder::with(format!(
+        "{}{}",
+        listed("conformance"),
+        listed("echo")
+    )));
+    let give_up = |revision: Revision, end: &dyn Fn(&mut Client, u64)| {
+        let mut client = Client::http(&server, revision, capabilities());
+        let id = client.start("spin", json!({}));
+        while comes_to_rest_at_once(server.process()) {}
+        end(&mut client, id);
+        assert!(comes_to_rest(server.process()), "{revision:?}: it goes on");
+    };
+    give_up(New, &|client, _| client.hang_up());
+    give_up(Old, &|client, id| {
+        client.notify("notifications/cancelled", json!({ "requestId": id }));
+    });
+}
+
+#[test]
+fn every_call_is_a_task_where_none_is_waited_for() {
+    let mut client = Client::inside(
+        Folder::with(format!("[serve]\ntask-after = \"0s\"\n{}", listed("echo"))),
+        New,
+        capabilities(),
+    );
+    let id = begin(&mut client, "echo", json!({ "text": "hi" }));
+    let task = until(&mut client, &id, "completed");
+    assert_eq!(task["result"]["content"][0]["text"], "hi");
+}
+
+#[test]
+fn a_client_with_too_many_tasks_waits_for_the_next_call() {
+    let folder = Folder::with(format!(
+        "[host]\nmax-concurrency = 200\n[serve]\ntask-after = \"0s\"\n{}{}",
+        listed("conformance"),
+        listed("echo")
+    ));
+    let mut client = Client::inside(folder, New, capabilities());
+    let ids: Vec<String> = (0..100)
+        .map(|_| begin(&mut client, "slow_compute", json!({ "seconds": 60.0 })))
+        .collect();
+    let result = client.call("echo", json!({ "text": "hi" }));
+    assert_eq!(result["content"][0]["text"], "hi", "{result}");
+    client.result("tasks/cancel", json!({ "taskId": ids[0] }));
+    until(&mut client, &ids[0], "cancelled");
+    begin(&mut client, "echo", json!({ "text": "hi" }));
+}
