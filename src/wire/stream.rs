@@ -82,8 +82,9 @@ pub enum Close {
 /// Reads the events of one response, whose format shows itself unless it is told.
 ///
 /// Calls come out as soon as their arguments are complete, before the response has ended. Whoever
-/// reads waits for the next event as long as [`patience`](Events::patience) says, and tells of bytes
-/// that cannot be read with [`broke`](Events::broke).
+/// reads waits for the next event as long as [`patience`](Events::patience) says, and says with
+/// [`fell_silent`](Events::fell_silent) that none came, and with [`broke`](Events::broke) that the bytes
+/// cannot be read.
 pub struct Events {
     format: Option<Format>,
     decoder: Option<Box<dyn StreamDecoder>>,
@@ -136,6 +137,11 @@ impl Events {
             None if self.is_over => End::Over,
             None => End::Open,
         }
+    }
+
+    /// Whether the message is over: nothing that comes belongs to it.
+    pub fn is_over(&self) -> bool {
+        self.end() == End::Over
     }
 
     /// How long to wait for the next event, from the last that brought something: as long as it takes
@@ -201,6 +207,11 @@ impl Events {
         }
         self.is_over = decoder.end() == End::Over;
         Ok(deltas)
+    }
+
+    /// Takes that nothing came for as long as [`patience`](Events::patience) says.
+    pub fn fell_silent(&mut self) {
+        self.is_broken = true;
     }
 
     /// Takes that the bytes of the stream could not be read to their end.
