@@ -61,6 +61,8 @@ pub fn indent(json: &str) -> Option<String> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scanner {
     depth: usize,
+    /// Whether it begins with anything but a bracket: then it has no end that could be seen.
+    is_other: bool,
     in_string: bool,
     escaped: bool,
     closed: bool,
@@ -75,19 +77,31 @@ impl Scanner {
                 return Some(at);
             }
             match byte {
+                _ if self.is_other => return None,
                 _ if self.escaped => self.escaped = false,
                 b'\\' if self.in_string => self.escaped = true,
+                b'{' | b'[' if !self.in_string => self.depth += 1,
+                _ if self.depth == 0 => self.is_other = !byte.is_ascii_whitespace(),
                 b'"' => self.in_string = !self.in_string,
                 _ if self.in_string => {}
-                b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => {
-                    self.depth = self.depth.saturating_sub(1);
+                    self.depth -= 1;
                     self.closed = self.depth == 0;
                 }
                 _ => {}
             }
         }
         self.closed.then_some(piece.len())
+    }
+
+    /// Whether it is within an object or array.
+    pub(crate) fn is_open(&self) -> bool {
+        self.depth > 0
+    }
+
+    /// Whether all of the object or array has come.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 }
 
@@ -115,5 +129,21 @@ mod tests {
             assert_eq!(scanner.push(&rest), Some(json.len() - split), "{split}");
             assert_eq!(scanner.push("]"), Some(0), "{split}");
         }
+    }
+
+    #[test]
+    fn a_document_that_begins_with_no_bracket_has_no_end() {
+        for text in [
+            "```json\n{}\n```",
+            r#""{}""#,
+            "6*7}",
+            "}",
+            "\u{feff}{}",
+            "null{}",
+            "",
+        ] {
+            assert_eq!(Scanner::default().push(text), None, "{text}");
+        }
+        assert_eq!(Scanner::default().push(" \n[] "), Some(4));
     }
 }

@@ -16,8 +16,11 @@ mod detect;
 mod error;
 mod gemini;
 pub(crate) mod leaks;
+mod lenient;
 mod mcp;
+mod members;
 mod names;
+mod open;
 mod openai_chat;
 mod openai_responses;
 mod request;
@@ -39,7 +42,7 @@ pub use error::DecodeError;
 use error::unfit;
 pub use names::Names;
 pub use request::{Request, ToolChoice};
-pub use stream::{Delta, Events, Received, event_data};
+pub use stream::{Close, Delta, End, Events, Received, event_data};
 
 /// A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,6 +178,16 @@ pub trait StreamDecoder: Send {
     ///
     /// The data is not of this format, or it is the API's own error.
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError>;
+
+    /// How far the message has come.
+    fn end(&self) -> End {
+        End::Open
+    }
+
+    /// Takes that no more events come, for a reason that is none of theirs.
+    fn close(&mut self, by: Close, deltas: &mut Vec<Delta>) {
+        let _ = (by, deltas);
+    }
 
     /// Ends the stream: what is still open is complete, if the API said so. The reply holds all
     /// calls that began; [`Reply::cut`] names those whose end never came.

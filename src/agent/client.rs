@@ -208,20 +208,27 @@ impl Client {
             .headers(headers)
             .body(body.get().to_owned());
         let response = self.in_time(request.send()).await?;
-        let response = response.map_err(|error| self.unreachable(&error))?;
+        let mut response = response.map_err(|error| self.unreachable(&error))?;
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }
         let kind = response.headers().get(CONTENT_TYPE);
         let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let mut first = None;
         if !is_events {
-            let text = self.whole(response, MAX_RESPONSE).await?;
-            return Ok(Begun::Whole(text));
+            // Some proxies call an event stream something else.
+            let chunk = self.in_time(response.chunk()).await?;
+            first = chunk.map_err(|error| self.unreachable(&error))?;
+            if !first.as_ref().is_some_and(|chunk| begins_events(chunk)) {
+                let text = self.whole(first, response, MAX_RESPONSE).await?;
+                return Ok(Begun::Whole(text));
+            }
         }
         let timeout = self.timeout;
         let chunks = response
             .bytes_stream()
             .map(|chunk| chunk.map_err(io::Error::other));
+        let chunks = futures_util::stream::iter(first.map(Ok)).chain(chunks);
         // Each piece has as long as the beginning had.
         let chunks = futures_util::stream::unfold(Box::pin(chunks), move |mut chunks| async move {
             let chunk = match tokio::time::timeout(timeout, chunks.next()).await {
@@ -238,8 +245,14 @@ impl Client {
         timed.map_err(|_| self.failure(silent(self.timeout)))
     }
 
-    async fn whole(&self, mut response: Response, most: usize) -> Result<String, Failure> {
-        let mut bytes = Vec::new();
+    /// The body of a response, of which something was read already.
+    async fn whole(
+        &self,
+        first: Option<Bytes>,
+        mut response: Response,
+        most: usize,
+    ) -> Result<String, Failure> {
+        let mut bytes = first.map(Vec::from).unwrap_or_default();
         loop {
             let chunk = self.in_time(response.chunk()).await?;
             match chunk.map_err(|error| self.unreachable(&error))? {
@@ -265,7 +278,8 @@ impl Client {
             status,
             StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
         ) || status.is_server_error();
-        let body = self.whole(response, 1 << 20).await.unwrap_or_default();
+        let body = self.whole(None, response, 1 << 20).await;
+        let body = body.unwrap_or_default();
         let message = self.shown(error_message(&body));
         let url = self.shown_url();
         match asked.filter(|wait| may_retry && *wait > MAX_WAIT) {
@@ -345,6 +359,13 @@ impl Client {
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect()
     }
+}
+
+/// Whether a body begins as an event stream does.
+fn begins_events(first: &[u8]) -> bool {
+    let first = first.trim_ascii_start();
+    let fields: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+    fields.iter().any(|field| first.starts_with(field))
 }
 
 fn silent(timeout: Duration) -> String {

@@ -119,22 +119,40 @@ impl<'t> Turn<'t> {
         };
         let mut decoder =
             Events::new(Some(self.agent.format)).expect("a provider's format streams");
-        let mut data = std::pin::pin!(event_data(events));
-        loop {
+        let mut data = Box::pin(event_data(events));
+        // When it has said why it ended, and some time has passed.
+        let mut until: Option<tokio::time::Instant> = None;
+        while !decoder.is_over() {
             let is_running = self.batch.running() > 0;
             let event = tokio::select! {
                 biased;
                 event = data.next() => event,
+                () = passed(until) => {
+                    decoder.fell_silent();
+                    break;
+                }
                 Some((run, result)) = self.batch.next(), if is_running => {
                     self.ended(run, result);
                     continue;
                 }
             };
-            let Some(event) = event else { break };
-            let deltas = event.and_then(|data| decoder.event(&data));
+            let deltas = match event {
+                None => break,
+                Some(Ok(data)) => decoder.event(&data),
+                Some(Err(error)) => decoder.broke(error).map(|()| Vec::new()),
+            };
             let deltas = deltas.map_err(|error| self.agent.client.undecoded(error))?;
+            if !deltas.is_empty() || until.is_none() {
+                let patience = decoder.patience();
+                until = patience.map(|patience| tokio::time::Instant::now() + patience);
+            }
             self.take(deltas);
         }
+        // The connection can serve the next request if its last bytes are read; nobody waits for them.
+        tokio::spawn(async move {
+            let rest = data.for_each(|_| std::future::ready(()));
+            tokio::time::timeout(Duration::from_secs(1), rest).await
+        });
         let finished = decoder.finish();
         let (deltas, received) = finished.map_err(|error| self.agent.client.undecoded(error))?;
         if !received.is_complete {
@@ -475,6 +493,14 @@ fn folded(unpacked: &Unpacked, ends: Vec<Ended>) -> Ended {
     Ended {
         result: unpacked.fold(results.collect()),
         text,
+    }
+}
+
+/// Waits for that moment; for ever, if there is none.
+async fn passed(until: Option<tokio::time::Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

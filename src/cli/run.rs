@@ -241,6 +241,8 @@ async fn run_events(
     let mut data = std::pin::pin!(event_data(chunks));
     let mut failure: Option<DecodeError> = None;
     let mut is_reading = true;
+    // When the response has said why it ended, and some time has passed.
+    let mut until: Option<tokio::time::Instant> = None;
     let mut interrupted = false;
     interrupts.batch_begins();
     while is_reading || reading.batch.running() > 0 {
@@ -253,7 +255,11 @@ async fn run_events(
             }
             event = data.next(), if is_reading => {
                 let taken = match event {
-                    Some(event) => event.and_then(|data: String| reading.event(&data)),
+                    Some(Ok(data)) => reading.event(&data, &mut until),
+                    Some(Err(error)) => {
+                        is_reading = false;
+                        reading.events.broke(error)
+                    }
                     None => {
                         is_reading = false;
                         Ok(())
@@ -263,6 +269,11 @@ async fn run_events(
                     is_reading = false;
                     failure = Some(error);
                 }
+                is_reading &= !reading.events.is_over();
+            }
+            () = passed(until), if is_reading => {
+                is_reading = false;
+                reading.events.fell_silent();
             }
             Some((position, result)) = reading.batch.next(), if reading.batch.running() > 0 => {
                 let cancelled = matches!(result.outcome, Err(CallError::Cancelled));
@@ -273,6 +284,14 @@ async fn run_events(
         }
     }
     reading.end(failure, interrupted).await
+}
+
+/// Waits for that moment; for ever, if there is none.
+async fn passed(until: Option<tokio::time::Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// An event stream that is being read, and the calls that have begun.
@@ -293,8 +312,17 @@ struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    fn event(&mut self, data: &str) -> Result<(), DecodeError> {
+    /// Takes an event, and until when to wait for more.
+    fn event(
+        &mut self,
+        data: &str,
+        until: &mut Option<tokio::time::Instant>,
+    ) -> Result<(), DecodeError> {
         let deltas = self.events.event(data)?;
+        if !deltas.is_empty() || until.is_none() {
+            let patience = self.events.patience();
+            *until = patience.map(|patience| tokio::time::Instant::now() + patience);
+        }
         self.begin(deltas);
         Ok(())
     }

@@ -1,17 +1,21 @@
 //! Google Gemini's `generateContent`, as <https://ai.google.dev/api/generate-content> has it.
 
+mod events;
+mod partial;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use self::events::Stream;
 use super::answer::{Piece, Takes, base64};
 use super::error::DecodeError;
 use super::json::Detail;
 use super::openai_chat::only;
 use super::request::Body;
 use super::{
-    Answer, Api, Delta, NameRule, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens,
-    ToolChoice, Wire, api_error, arguments, array, document, label, object, raw, string,
+    Answer, Api, NameRule, Names, Reply, Request, StreamDecoder, ToolChoice, Wire, api_error,
+    arguments, array, document, label, object, raw,
 };
 use crate::tool::{Tool, ToolCall};
 
@@ -58,10 +62,6 @@ struct Response<'a> {
     #[serde(borrow)]
     candidates: Option<&'a RawValue>,
     #[serde(borrow)]
-    prompt_feedback: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage_metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
     parts: Option<&'a RawValue>,
@@ -74,7 +74,6 @@ struct Response<'a> {
 struct Candidate<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
-    finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,10 +86,6 @@ struct Content<'a> {
 #[serde(rename_all = "camelCase")]
 struct Part<'a> {
     #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(default)]
-    thought: Option<bool>,
-    #[serde(borrow)]
     function_call: Option<&'a RawValue>,
 }
 
@@ -102,23 +97,6 @@ struct FunctionCall<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     args: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Usage {
-    #[serde(default)]
-    prompt_token_count: u64,
-    #[serde(default)]
-    candidates_token_count: u64,
-    #[serde(default)]
-    thoughts_token_count: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PromptFeedback {
-    block_reason: Option<String>,
 }
 
 impl Wire for Gemini {
@@ -308,106 +286,5 @@ impl Api for Gemini {
             body.set("generationConfig", &generation);
         }
         body.with(request.extra)
-    }
-}
-
-/// The responses that come one after the other; each call comes whole.
-#[derive(Default)]
-struct Stream {
-    text: String,
-    /// Unchanged, signatures and all: the API wants them back so.
-    parts: Vec<Box<RawValue>>,
-    calls: Vec<ToolCall>,
-    finish_reason: Option<String>,
-    tokens: Tokens,
-}
-
-impl Stream {
-    fn response(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let response: Response = object(raw)?;
-        if let Some(error) = response.error {
-            return Err(api_error(error));
-        }
-        if let Some(usage) = response.usage_metadata {
-            let usage: Usage = object(usage)?;
-            self.tokens = Tokens {
-                input: usage.prompt_token_count,
-                output: usage.candidates_token_count + usage.thoughts_token_count,
-            };
-        }
-        let feedback: Option<PromptFeedback> = response.prompt_feedback.map(object).transpose()?;
-        if let Some(reason) = feedback.and_then(|feedback| feedback.block_reason) {
-            self.finish_reason = Some(reason);
-        }
-        let candidates = response.candidates.map(array).transpose()?;
-        let candidates = candidates.unwrap_or_default();
-        // Of several alternatives the first is the answer.
-        let Some(candidate) = candidates.first() else {
-            return Ok(());
-        };
-        let candidate: Candidate = object(candidate)?;
-        if let Some(content) = candidate.content {
-            let content: Content = object(content)?;
-            for part in content.parts.map(array).transpose()?.unwrap_or_default() {
-                self.part(part, deltas)?;
-            }
-        }
-        self.finish_reason = candidate.finish_reason.or(self.finish_reason.take());
-        Ok(())
-    }
-
-    fn part(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let part: Part = object(raw)?;
-        if let Some(call) = part.function_call {
-            let call = function_call(call)?;
-            deltas.push(Delta::Call {
-                position: self.calls.len(),
-                call: call.clone(),
-            });
-            self.calls.push(call);
-        }
-        if part.thought != Some(true)
-            && let Some(text) = string(part.text).filter(|text| !text.is_empty())
-        {
-            self.text.push_str(&text);
-            deltas.push(Delta::Text(text));
-        }
-        self.parts.push(raw.to_owned());
-        Ok(())
-    }
-
-    fn into_reply(self) -> Reply {
-        let stop = match self.finish_reason.as_deref() {
-            Some("MAX_TOKENS") => Stop::Length,
-            Some("STOP" | "FUNCTION_CALL") | None if !self.calls.is_empty() => Stop::Calls,
-            Some("STOP") | None => Stop::End,
-            Some(other) => Stop::Other(other.to_owned()),
-        };
-        let messages = match self.parts.is_empty() {
-            true => Vec::new(),
-            false => vec![content("model", self.parts)],
-        };
-        Reply {
-            messages,
-            text: self.text,
-            calls: self.calls,
-            // They come whole.
-            cut: Vec::new(),
-            stop,
-            tokens: self.tokens,
-        }
-    }
-}
-
-impl StreamDecoder for Stream {
-    fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        self.response(document(data)?, deltas)
-    }
-
-    fn finish(self: Box<Self>, _: &mut Vec<Delta>) -> Received {
-        Received {
-            is_complete: self.finish_reason.is_some(),
-            reply: self.into_reply(),
-        }
     }
 }

@@ -2,6 +2,7 @@
 //! as the servers that follow it do: llama.cpp, vLLM, Ollama and others.
 
 mod events;
+mod pieces;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -326,14 +327,33 @@ fn content_text(content: Option<&RawValue>) -> Option<String> {
     Some(texts.collect())
 }
 
+/// Some servers say `stop` for calls too, or words of their own, or those of the model's own API.
 fn stop(reason: Option<String>, has_calls: bool) -> Stop {
-    match reason.as_deref() {
-        Some("length") => Stop::Length,
-        Some(reason @ ("content_filter" | "error")) => Stop::Other(reason.to_owned()),
-        // Some servers say `stop` for calls too, or words of their own.
+    let known = reason.as_deref().map(str::to_lowercase);
+    match (known.as_deref(), reason) {
+        (Some("length" | "max_tokens" | "max_output_tokens" | "model_length"), _) => Stop::Length,
+        (
+            Some(
+                "content_filter"
+                | "content-filter"
+                | "error"
+                | "abort"
+                | "aborted"
+                | "cancelled"
+                | "safety"
+                | "recitation"
+                | "sensitive"
+                | "network_error"
+                | "timeout"
+                | "insufficient_system_resource"
+                | "malformed_function_call"
+                | "repetition",
+            ),
+            Some(reason),
+        ) => Stop::Other(reason),
         _ if has_calls => Stop::Calls,
-        Some("stop" | "tool_calls") | None => Stop::End,
-        Some(other) => Stop::Other(other.to_owned()),
+        (Some("stop" | "tool_calls" | "end_turn" | "eos"), _) | (_, None) => Stop::End,
+        (_, Some(reason)) => Stop::Other(reason),
     }
 }
 

@@ -73,7 +73,6 @@ struct Item<'a> {
     arguments: Option<&'a RawValue>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
-    status: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! A response that comes as an event stream: what each event brings, as soon as it does.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt, stream};
@@ -9,13 +10,19 @@ use sse_stream::SseByteStream;
 
 use super::detect::detect_event;
 use super::error::DecodeError;
+pub(super) use super::open::unclosed;
 use super::{Format, Reply, StreamDecoder};
 use crate::error::causes;
-use crate::json_text::Scanner;
 use crate::tool::ToolCall;
 
 /// No response is longer; who sends more means harm.
 const MAX_STREAM: usize = 64 << 20;
+
+/// How long is waited for more of an answer that has said why it ended: the tokens it took, or nothing.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How long, if there is reason to doubt that it has ended: proxies say so after every piece.
+const LINGER_IN_DOUBT: Duration = Duration::from_secs(5);
 
 /// What an event brings.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,13 +48,50 @@ pub struct Received {
     pub is_complete: bool,
 }
 
+/// How far a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// There is more of it to come.
+    Open,
+    /// Why it ended has been said. What may still come is expected soon, or not at all.
+    Said {
+        /// Whether something in it looks as if it went on.
+        doubtful: bool,
+    },
+    /// That it is over has been said: nothing that comes belongs to it.
+    Over,
+}
+
+impl End {
+    /// Whether nothing that is missing belongs to the message.
+    fn is_certain(self) -> bool {
+        !matches!(self, End::Open | End::Said { doubtful: true })
+    }
+}
+
+/// What says that no more events come, where they do not say it themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// `[DONE]`.
+    Done,
+    /// The end of the bytes, and not a connection that broke.
+    Bytes,
+}
+
 /// Reads the events of one response, whose format shows itself unless it is told.
 ///
-/// Calls come out as soon as their arguments are complete, before the response has ended.
+/// Calls come out as soon as their arguments are complete, before the response has ended. Whoever
+/// reads waits for the next event as long as [`patience`](Events::patience) says, and says with
+/// [`fell_silent`](Events::fell_silent) that none came, and with [`broke`](Events::broke) that the bytes
+/// cannot be read.
 pub struct Events {
     format: Option<Format>,
     decoder: Option<Box<dyn StreamDecoder>>,
     seen: usize,
+    is_over: bool,
+    /// Whether the events ended for another reason than that there are no more.
+    is_broken: bool,
     /// What an event brought before it proved to be none.
     late: Vec<Delta>,
 }
@@ -63,6 +107,8 @@ impl Events {
             format: None,
             decoder: None,
             seen: 0,
+            is_over: false,
+            is_broken: false,
             late: Vec::new(),
         };
         if let Some(format) = format {
@@ -84,13 +130,44 @@ impl Events {
         self.format
     }
 
-    /// Takes the data of the next event, and returns what it brings.
+    fn end(&self) -> End {
+        let decoder = self.decoder.as_ref().filter(|_| !self.is_over);
+        match decoder {
+            Some(decoder) => decoder.end(),
+            None if self.is_over => End::Over,
+            None => End::Open,
+        }
+    }
+
+    /// Whether the message is over: nothing that comes belongs to it.
+    pub fn is_over(&self) -> bool {
+        self.end() == End::Over
+    }
+
+    /// How long to wait for the next event, from the last that brought something: as long as it takes
+    /// while there is more to come, not at all once the message is over, and between the two a moment,
+    /// for what may follow the reason for its end.
+    pub fn patience(&self) -> Option<Duration> {
+        match self.end() {
+            End::Open => None,
+            End::Said { doubtful: false } => Some(LINGER),
+            End::Said { doubtful: true } => Some(LINGER_IN_DOUBT),
+            End::Over => Some(Duration::ZERO),
+        }
+    }
+
+    /// Takes the data of the next event, and returns what it brings. Once the message is over, that is
+    /// nothing, whatever the event is.
     ///
     /// # Errors
     ///
     /// It is not what the API sends, or it is the API's own error. The stream has then ended;
     /// [`finish`](Events::finish) has what came before.
     pub fn event(&mut self, data: &str) -> Result<Vec<Delta>, DecodeError> {
+        let mut deltas = Vec::new();
+        if self.is_over {
+            return Ok(deltas);
+        }
         self.seen += 1;
         let number = self.seen;
         let within = |error| match error {
@@ -100,7 +177,6 @@ impl Events {
                 error: Box::new(error),
             },
         };
-        let mut deltas = Vec::new();
         let decoder = match &mut self.decoder {
             Some(decoder) => decoder,
             None => match detect_event(data).map_err(within)? {
@@ -111,11 +187,44 @@ impl Events {
                 }
             },
         };
+        if data.trim_ascii() == "[DONE]" {
+            decoder.close(Close::Done, &mut deltas);
+            self.is_over = true;
+            return Ok(deltas);
+        }
+        if is_word(data) {
+            return Ok(deltas);
+        }
+        let before = decoder.end();
         if let Err(error) = decoder.event(data, &mut deltas) {
+            if before.is_certain() {
+                self.is_over = true;
+                return Ok(deltas);
+            }
+            self.is_broken = true;
             self.late = deltas;
             return Err(within(error));
         }
+        self.is_over = decoder.end() == End::Over;
         Ok(deltas)
+    }
+
+    /// Takes that nothing came for as long as [`patience`](Events::patience) says.
+    pub fn fell_silent(&mut self) {
+        self.is_broken = true;
+    }
+
+    /// Takes that the bytes of the stream could not be read to their end.
+    ///
+    /// # Errors
+    ///
+    /// That error, unless the message had ended before.
+    pub fn broke(&mut self, error: DecodeError) -> Result<(), DecodeError> {
+        if self.end().is_certain() {
+            return Ok(());
+        }
+        self.is_broken = true;
+        Err(error)
     }
 
     /// Ends the stream, and returns what its end brings, and all of it. After an error, too: then its
@@ -125,7 +234,7 @@ impl Events {
     ///
     /// There was no event of any format in it.
     pub fn finish(&mut self) -> Result<(Vec<Delta>, Received), DecodeError> {
-        let Some(decoder) = self.decoder.take() else {
+        let Some(mut decoder) = self.decoder.take() else {
             return Err(match self.seen {
                 0 => DecodeError::NotEvents {
                     why: "it has no events".to_owned(),
@@ -136,9 +245,18 @@ impl Events {
             });
         };
         let mut deltas = std::mem::take(&mut self.late);
+        if !self.is_broken && !self.is_over {
+            decoder.close(Close::Bytes, &mut deltas);
+        }
         let received = decoder.finish(&mut deltas);
         Ok((deltas, received))
     }
+}
+
+/// Whether data is neither an object nor an array, nor the beginning of one: some servers send a word
+/// to keep the connection alive.
+fn is_word(data: &str) -> bool {
+    !data.trim_ascii_start().starts_with(['{', '['])
 }
 
 /// An error that an API sends as an event, in whichever of their shapes.
@@ -190,78 +308,4 @@ where
             why: error.to_string(),
         })),
     })
-}
-
-/// A call whose arguments come in pieces.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Open {
-    pub(super) id: Option<String>,
-    pub(super) name: String,
-    pub(super) arguments: String,
-    /// Whether it has been handed on.
-    pub(super) is_complete: bool,
-    scanner: Scanner,
-}
-
-impl Open {
-    pub(super) fn new(id: Option<String>, name: String) -> Self {
-        Open {
-            id,
-            name,
-            ..Open::default()
-        }
-    }
-
-    /// Takes more of the arguments.
-    pub(super) fn push(&mut self, piece: &str) {
-        self.arguments.push_str(piece);
-    }
-
-    /// Takes more of the arguments, up to where they are an object or array that is whole; true from
-    /// then on. What follows would come too late to make any difference.
-    pub(super) fn push_until_whole(&mut self, piece: &str) -> bool {
-        let end = self.scanner.push(piece);
-        self.arguments
-            .push_str(&piece[..end.unwrap_or(piece.len())]);
-        end.is_some()
-    }
-
-    pub(super) fn call(&self) -> ToolCall {
-        ToolCall {
-            id: self.id.clone(),
-            name: self.name.clone(),
-            arguments: self.arguments.clone(),
-            resumed: None,
-            meta: None,
-        }
-    }
-
-    /// Hands it on, once.
-    pub(super) fn complete(&mut self, position: usize, deltas: &mut Vec<Delta>) {
-        if !std::mem::replace(&mut self.is_complete, true) {
-            deltas.push(Delta::Call {
-                position,
-                call: self.call(),
-            });
-        }
-    }
-}
-
-/// The positions of calls whose arguments are no object or array that is whole.
-pub(super) fn unclosed(calls: &[ToolCall]) -> Vec<usize> {
-    let calls = calls.iter().enumerate();
-    calls
-        .filter(|(_, call)| Scanner::default().push(&call.arguments).is_none())
-        .map(|(position, _)| position)
-        .collect()
-}
-
-/// The calls, and the positions of those that were not handed on.
-pub(super) fn taken(calls: &[Open]) -> (Vec<ToolCall>, Vec<usize>) {
-    let cut = calls.iter().enumerate();
-    let cut = cut.filter(|(_, call)| !call.is_complete);
-    (
-        calls.iter().map(Open::call).collect(),
-        cut.map(|(position, _)| position).collect(),
-    )
 }

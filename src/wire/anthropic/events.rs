@@ -1,22 +1,28 @@
 //! A message that comes as an event stream: blocks, and what is added to them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{Block, Message, Usage, assistant, call, stop, tokens};
+use super::{Anthropic, assistant, stop, tokens};
+use crate::tool::ToolCall;
 use crate::wire::error::{DecodeError, shape};
-use crate::wire::stream::{Open, taken};
+use crate::wire::lenient::{given, name, number, reason};
+use crate::wire::members::Members;
+use crate::wire::open::{Given, Open};
 use crate::wire::{
-    Delta, Received, Reply, StreamDecoder, Tokens, api_error, document, object, raw, string,
+    Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
+    document, object, raw, string,
 };
 
 #[derive(Deserialize)]
 struct Event<'a> {
-    r#type: String,
-    index: Option<u64>,
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -30,223 +36,452 @@ struct Event<'a> {
 }
 
 #[derive(Deserialize)]
-struct BlockDelta<'a> {
-    #[serde(default)]
-    r#type: String,
-    text: Option<String>,
-    partial_json: Option<String>,
-    thinking: Option<String>,
-    signature: Option<String>,
+struct Start<'a> {
     #[serde(borrow)]
-    citation: Option<&'a RawValue>,
-    stop_reason: Option<String>,
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_reason: Option<&'a RawValue>,
 }
 
+#[derive(Deserialize)]
+struct BlockStart<'a> {
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Usage<'a> {
+    #[serde(borrow)]
+    input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens: Option<&'a RawValue>,
+}
+
+/// More often it is not said why a message ended; who says it more often means harm.
+const MOST_REASONS: u8 = 16;
+
 /// A block that comes in pieces: as it began, with what has come since.
-struct OpenBlock {
+struct Block {
+    kind: String,
     began: Map<String, Value>,
+    /// What it calls, or the API does by itself.
+    input: Option<Open>,
     /// Its place among the calls, if it is one.
     position: Option<usize>,
-    /// The JSON of a call that is not ours to run.
-    json: String,
+    has_ended: bool,
+    /// Whether it has had a piece.
+    has_more: bool,
 }
 
 #[derive(Default)]
 pub(super) struct Stream {
     text: String,
-    blocks: BTreeMap<u64, OpenBlock>,
-    calls: Vec<Open>,
+    blocks: Vec<Block>,
+    /// The last block of each index.
+    by_index: HashMap<u64, usize>,
+    /// The blocks that are calls.
+    calls: Vec<usize>,
+    /// How many of them were not handed on.
+    open: usize,
     stop_reason: Option<String>,
-    is_complete: bool,
+    /// How often that was said.
+    reasons: u8,
+    is_over: bool,
     tokens: Tokens,
 }
 
 impl StreamDecoder for Stream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let event: Event = object(document(data)?)?;
-        match &*event.r#type {
-            "message_start" => {
-                if let Some(message) = event.message {
-                    let message: Message = object(message)?;
-                    self.tokens = tokens(message.usage);
+        let index = number(event.index);
+        match string(event.r#type).as_deref() {
+            Some("message_start") => {
+                if let Some(message) = given(event.message) {
+                    self.message(object(message)?, deltas)?;
                 }
             }
-            "content_block_start" => {
-                let (Some(index), Some(block)) = (event.index, event.content_block) else {
-                    return Err(shape("a block without its index or contents"));
-                };
-                self.begin(index, block, deltas)?;
-            }
-            "content_block_delta" => {
-                if let (Some(index), Some(delta)) = (event.index, event.delta) {
-                    self.delta(index, object(delta)?, deltas);
+            // Of a server that does not stream.
+            Some("message") => self.message(object(document(data)?)?, deltas)?,
+            Some("content_block_start") => match given(event.content_block) {
+                Some(block) => self.begin(index, block, deltas)?,
+                None => return Err(shape("a block without its contents")),
+            },
+            Some("content_block_delta") => {
+                if let Some(delta) = given(event.delta) {
+                    let Members(members) = object(delta)?;
+                    self.delta(index, members, deltas);
                 }
             }
-            "content_block_stop" => {
-                let block = event.index.and_then(|index| self.blocks.get(&index));
-                // One that has none yet may have been cut off before the first.
-                if let Some(position) = block.and_then(|block| block.position)
-                    && !self.calls[position].arguments.is_empty()
-                {
-                    self.calls[position].complete(position, deltas);
+            Some("content_block_stop") => self.block_ended(index, deltas),
+            Some("message_delta") => {
+                if let Some(usage) = event.usage.and_then(|usage| object::<Usage>(usage).ok()) {
+                    let Tokens { input, output } = &mut self.tokens;
+                    *input = number(usage.input_tokens).unwrap_or(*input);
+                    *output = number(usage.output_tokens).unwrap_or(*output);
+                }
+                let delta = given(event.delta).and_then(|delta| object::<Start>(delta).ok());
+                if let Some(reason) = delta.and_then(|delta| reason(delta.stop_reason)) {
+                    self.said(reason, deltas);
                 }
             }
-            "message_delta" => {
-                if let Some(delta) = event.delta {
-                    let delta: BlockDelta = object(delta)?;
-                    self.stop_reason = delta.stop_reason.or(self.stop_reason.take());
-                    let is_early = stop(self.stop_reason.clone(), true).is_early();
-                    if self.stop_reason.is_some() && !is_early {
-                        for (position, call) in self.calls.iter_mut().enumerate() {
-                            call.complete(position, deltas);
-                        }
-                    }
-                }
-                let usage: Usage = event
-                    .usage
-                    .and_then(|usage| object(usage).ok())
-                    .unwrap_or_default();
-                self.tokens.input = usage.input_tokens.unwrap_or(self.tokens.input);
-                self.tokens.output = usage.output_tokens.unwrap_or(self.tokens.output);
-            }
-            "message_stop" => self.is_complete = true,
-            "error" => {
-                return Err(match event.error {
+            Some("message_stop") => self.over(deltas),
+            Some("error") => {
+                return Err(match given(event.error) {
                     Some(error) => api_error(error),
                     None => shape("an error without its message"),
                 });
             }
-            // `ping`, and what is not yet known.
+            // `ping`, and what is not yet known. Some proxies have no type for their errors.
+            None if given(event.error).is_some() => {
+                return Err(event.error.map(api_error).expect("it is given"));
+            }
             _ => {}
         }
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _: &mut Vec<Delta>) -> Received {
-        let (calls, cut) = taken(&self.calls);
-        let blocks = self.blocks.into_values();
-        let blocks: Vec<Box<RawValue>> = blocks
-            .filter_map(|block| block.whole(&self.calls))
-            .collect();
+    fn end(&self) -> End {
+        match &self.stop_reason {
+            _ if self.is_over => End::Over,
+            Some(_) if !self.blocks.is_empty() => End::Said {
+                doubtful: self.open > 0 && !self.is_early(),
+            },
+            _ => End::Open,
+        }
+    }
+
+    fn close(&mut self, by: Close, deltas: &mut Vec<Delta>) {
+        if by == Close::Done || self.stop_reason.is_some() {
+            self.over(deltas);
+        }
+    }
+
+    fn finish(mut self: Box<Self>, deltas: &mut Vec<Delta>) -> Received {
+        if self.stop_reason.is_some() {
+            self.over(deltas);
+        }
+        let blocks = self.blocks.iter().filter_map(Block::whole);
+        let blocks: Vec<Box<RawValue>> = blocks.collect();
+        let calls = self.calls.iter().filter_map(|at| self.blocks[*at].call());
+        let calls: Vec<_> = calls.collect();
+        let cut = self.cut();
         Received {
             reply: Reply {
                 messages: assistant(&blocks),
-                text: self.text,
                 stop: stop(self.stop_reason, !calls.is_empty()),
+                text: self.text,
                 calls,
                 cut,
                 tokens: self.tokens,
             },
-            is_complete: self.is_complete,
+            is_complete: self.is_over,
         }
     }
 }
 
 impl Stream {
-    fn begin(
-        &mut self,
-        index: u64,
-        began: &RawValue,
-        deltas: &mut Vec<Delta>,
-    ) -> Result<(), DecodeError> {
-        let block: Block = object(began)?;
-        let position = call(&block).map(|call| {
-            let mut open = Open::new(call.id, call.name);
-            // Whoever sends no pieces sends the whole at once.
-            if call.arguments != "{}" {
-                open.push(&call.arguments);
-            }
-            self.calls.push(open);
-            self.calls.len() - 1
-        });
-        if let Some(text) = string(block.text).filter(|text| !text.is_empty()) {
-            self.text.push_str(&text);
-            deltas.push(Delta::Text(text));
+    fn is_early(&self) -> bool {
+        stop(self.stop_reason.clone(), true).is_early()
+    }
+
+    /// The positions of calls that were not handed on.
+    fn cut(&self) -> Vec<usize> {
+        let calls = self.calls.iter().enumerate();
+        let cut = calls.filter(|(_, at)| !self.blocks[**at].is_complete());
+        cut.map(|(position, _)| position).collect()
+    }
+
+    fn message(&mut self, message: Start, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        if message.usage.is_some() {
+            self.tokens = tokens(message.usage);
         }
-        let block = OpenBlock {
-            began: object(began)?,
-            position,
-            json: String::new(),
-        };
-        // Whoever counts wrong must not make a call vanish.
-        if let Some(former) = self.blocks.insert(index, block) {
-            let free = self.blocks.keys().last().map_or(0, |last| last + 1);
-            self.blocks.insert(free, former);
+        let content = message.content.and_then(|content| array(content).ok());
+        for block in content.unwrap_or_default() {
+            self.begin(None, block, deltas)?;
+            self.block_ended(None, deltas);
+        }
+        if let Some(reason) = reason(message.stop_reason) {
+            self.said(reason, deltas);
         }
         Ok(())
     }
 
-    fn delta(&mut self, index: u64, delta: BlockDelta, deltas: &mut Vec<Delta>) {
-        let Some(block) = self.blocks.get_mut(&index) else {
+    fn said(&mut self, reason: String, deltas: &mut Vec<Delta>) {
+        self.stop_reason = Some(reason);
+        self.reasons = self.reasons.saturating_add(1);
+        if self.reasons < MOST_REASONS {
+            self.complete(deltas);
+        }
+    }
+
+    /// Hands on what is open, as far as the reason for the end says that it is whole. A call that has
+    /// nothing, and no end of its own either, waits for the message's end.
+    fn complete(&mut self, deltas: &mut Vec<Delta>) {
+        let (is_over, is_early) = (self.is_over, self.is_early());
+        let has_reason = self.stop_reason.is_some();
+        for at in &self.calls {
+            let block = &mut self.blocks[*at];
+            let is_certain = match block.given() {
+                Given::Whole => true,
+                _ if is_early => false,
+                Given::Braces => true,
+                Given::Nothing if has_reason => is_over || block.has_ended,
+                Given::Nothing => block.has_ended,
+                // Whoever does not say why it ended may have been cut off itself.
+                Given::Part => has_reason && (is_over || block.has_ended),
+            };
+            if is_certain {
+                self.open -= usize::from(block.complete(deltas));
+            }
+        }
+    }
+
+    fn over(&mut self, deltas: &mut Vec<Delta>) {
+        self.is_over = true;
+        self.complete(deltas);
+    }
+
+    fn begin(
+        &mut self,
+        index: Option<u64>,
+        began: &RawValue,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<(), DecodeError> {
+        let block: BlockStart = object(began)?;
+        let kind = string(block.r#type).unwrap_or_default();
+        // There are proxies that begin a block with each piece of it.
+        let known = index.and_then(|index| self.by_index.get(&index));
+        if let Some(known) = known.map(|at| &self.blocks[*at])
+            && !known.has_ended
+            && let Some(input) = &known.input
+            && input.id.is_some()
+            && input.id == name(block.id)
+        {
+            return Ok(());
+        }
+        let is_call = kind == "tool_use";
+        let has_input = is_call || block.input.is_some() || kind.ends_with("tool_use");
+        let input = has_input.then(|| {
+            let called = name(block.name).unwrap_or_default();
+            Open::new(name(block.id), called, arguments(block.input))
+        });
+        let text = string(block.text).filter(|text| !text.is_empty());
+        if let Some(text) = text.filter(|_| kind == "text") {
+            self.text.push_str(&text);
+            deltas.push(Delta::Text(text));
+        }
+        self.push(
+            index,
+            Block {
+                kind,
+                began: object(began)?,
+                input,
+                position: is_call.then_some(self.calls.len()),
+                has_ended: false,
+                has_more: false,
+            },
+        );
+        Ok(())
+    }
+
+    fn push(&mut self, index: Option<u64>, block: Block) -> usize {
+        let at = self.blocks.len();
+        if block.position.is_some() {
+            self.calls.push(at);
+            self.open += 1;
+        }
+        self.blocks.push(block);
+        let index = index.unwrap_or(at as u64);
+        self.by_index.insert(index, at);
+        at
+    }
+
+    /// The block of an index, or the last; of several that count alike the last that takes such a piece.
+    fn block(&self, index: Option<u64>, takes: impl Fn(&Block) -> bool) -> Option<usize> {
+        let by_index = index.and_then(|index| self.by_index.get(&index).copied());
+        let at = by_index.or(self.blocks.len().checked_sub(1));
+        at.filter(|at| takes(&self.blocks[*at]))
+    }
+
+    fn delta(
+        &mut self,
+        index: Option<u64>,
+        members: Vec<(String, &RawValue)>,
+        deltas: &mut Vec<Delta>,
+    ) {
+        let kind = members.iter().find(|(key, _)| key == "type");
+        let kind = kind.and_then(|(_, kind)| string(Some(kind)));
+        let kind = kind.unwrap_or_default();
+        let takes: &dyn Fn(&Block) -> bool = match &*kind {
+            "text_delta" | "citations_delta" => &|block| block.kind == "text",
+            "thinking_delta" | "signature_delta" => &|block| block.kind == "thinking",
+            "input_json_delta" => &|block| block.input.is_some(),
+            _ => &|_| true,
+        };
+        let at = match (self.block(index, takes), &*kind) {
+            (Some(at), _) => at,
+            // Some servers begin no block for what they say, or count it to another one.
+            (None, "text_delta" | "thinking_delta") => {
+                let kind = kind.trim_end_matches("_delta");
+                let began = json!({ "type": kind, kind: "" });
+                let Value::Object(began) = began else { return };
+                self.push(index, Block::plain(kind, began))
+            }
+            (None, "input_json_delta") => {
+                let last = self.calls.last().copied();
+                match last.filter(|at| !self.blocks[*at].has_ended) {
+                    Some(at) => at,
+                    None => return,
+                }
+            }
+            (None, _) => return,
+        };
+        let block = &mut self.blocks[at];
+        let is_first = !std::mem::replace(&mut block.has_more, true);
+        for (key, value) in members {
+            match (&*kind, &*key) {
+                (_, "type") => {}
+                ("text_delta", "text") => {
+                    let text = string(Some(value)).unwrap_or_default();
+                    // What the block began with may come again.
+                    let is_again = is_first && block.began.get("text") == Some(&json!(text));
+                    if !text.is_empty() && !is_again {
+                        append(&mut block.began, "text", &text);
+                        self.text.push_str(&text);
+                        deltas.push(Delta::Text(text));
+                    }
+                }
+                ("input_json_delta", "partial_json") => {
+                    if let Some(input) = &mut block.input {
+                        input.push(&arguments(Some(value)));
+                    }
+                }
+                ("signature_delta", "signature") => {
+                    if let Some(signature) = string(Some(value)).filter(|text| !text.is_empty()) {
+                        block.began.insert(key, json!(signature));
+                    }
+                }
+                ("citations_delta", "citation") => {
+                    let citation = serde_json::from_str::<Value>(value.get()).ok();
+                    let citations = block.began.entry("citations").or_insert(json!([]));
+                    // It may have begun as null.
+                    if !citations.is_array() {
+                        *citations = json!([]);
+                    }
+                    if let (Value::Array(citations), Some(citation)) = (citations, citation) {
+                        citations.push(citation);
+                    }
+                }
+                // A piece of a kind that is new: texts are added, the last of anything else stands.
+                _ => match (string(Some(value)), serde_json::from_str(value.get())) {
+                    (Some(piece), _) => append(&mut block.began, &key, &piece),
+                    (None, Ok(value)) => drop(block.began.insert(key, value)),
+                    (None, Err(_)) => {}
+                },
+            }
+        }
+    }
+
+    fn block_ended(&mut self, index: Option<u64>, deltas: &mut Vec<Delta>) {
+        let Some(at) = self.block(index, |_| true) else {
             return;
         };
-        match &*delta.r#type {
-            "text_delta" => {
-                let text = delta.text.unwrap_or_default();
-                block.append("text", &text);
-                self.text.push_str(&text);
-                if !text.is_empty() {
-                    deltas.push(Delta::Text(text));
-                }
-            }
-            "input_json_delta" => {
-                let json = delta.partial_json.unwrap_or_default();
-                match block.position {
-                    Some(position) => self.calls[position].push(&json),
-                    None => block.json.push_str(&json),
-                }
-            }
-            "thinking_delta" => block.append("thinking", &delta.thinking.unwrap_or_default()),
-            "signature_delta" => block.append("signature", &delta.signature.unwrap_or_default()),
-            "citations_delta" => {
-                let citation = delta
-                    .citation
-                    .and_then(|raw| serde_json::from_str(raw.get()).ok());
-                let citations = block.began.entry("citations").or_insert(json!([]));
-                if let (Value::Array(citations), Some(citation)) = (citations, citation) {
-                    citations.push(citation);
-                }
-            }
-            _ => {}
+        let block = &mut self.blocks[at];
+        block.has_ended = true;
+        // One that has nothing yet may have been cut off before it had.
+        if block.given() != Given::Nothing {
+            self.open -= usize::from(block.complete(deltas));
         }
     }
 }
 
-impl OpenBlock {
-    fn append(&mut self, key: &str, piece: &str) {
-        if let Value::String(text) = self.began.entry(key).or_insert(json!("")) {
-            text.push_str(piece);
+impl Block {
+    fn plain(kind: &str, began: Map<String, Value>) -> Block {
+        Block {
+            kind: kind.to_owned(),
+            began,
+            input: None,
+            position: None,
+            has_ended: false,
+            has_more: false,
         }
     }
 
-    /// As the API wants it back; nothing of what it would refuse.
-    fn whole(mut self, calls: &[Open]) -> Option<Box<RawValue>> {
-        let json = match self.position {
-            Some(position) => &calls[position].arguments,
-            None => &self.json,
+    fn given(&self) -> Given {
+        self.input.as_ref().map_or(Given::Nothing, Open::given)
+    }
+
+    fn call(&self) -> Option<ToolCall> {
+        let input = self.input.as_ref().filter(|_| self.position.is_some())?;
+        let mut call = input.call(&Anthropic, self.whole()?.get());
+        // What is no object goes back as another.
+        call.arguments = input.arguments().to_owned();
+        Some(call)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.input.as_ref().is_some_and(Open::is_complete)
+    }
+
+    /// Hands it on, if it is a call that was not yet; whether it was.
+    fn complete(&mut self, deltas: &mut Vec<Delta>) -> bool {
+        if self.is_complete() {
+            return false;
+        }
+        let (Some(call), Some(position)) = (self.call(), self.position) else {
+            return false;
         };
-        if self.began.get("text") == Some(&json!("")) {
+        if let Some(input) = &mut self.input {
+            input.complete(position, call, deltas);
+        }
+        true
+    }
+
+    /// As the API wants it back; nothing of what it would refuse.
+    fn whole(&self) -> Option<Box<RawValue>> {
+        let text = self.began.get("text").and_then(Value::as_str);
+        if self.kind == "text" && text.is_some_and(|text| text.trim().is_empty()) {
             return None;
         }
-        if json.is_empty() {
+        let Some(input) = &self.input else {
             return Some(raw(&self.began));
-        }
+        };
+        let json = input.arguments();
         let is_object = serde_json::from_str::<Map<String, Value>>(json).is_ok();
-        let input = match RawValue::from_string(json.clone()) {
+        let input = match RawValue::from_string(json.to_owned()) {
             Ok(input) if is_object => input,
+            _ if input.given() == Given::Nothing => raw(&json!({})),
             // As the API's documentation on fine-grained streaming asks for.
             _ => raw(&json!({ "INVALID_JSON": json })),
         };
-        self.began.remove("input");
         #[derive(Serialize)]
         struct Called<'a> {
             #[serde(flatten)]
             began: &'a Map<String, Value>,
             input: &'a RawValue,
         }
+        let mut began = self.began.clone();
+        began.remove("input");
         Some(raw(&Called {
-            began: &self.began,
+            began: &began,
             input: &input,
         }))
+    }
+}
+
+fn append(members: &mut Map<String, Value>, key: &str, piece: &str) {
+    match members.entry(key).or_insert(json!("")) {
+        Value::String(text) => text.push_str(piece),
+        other => *other = json!(piece),
     }
 }

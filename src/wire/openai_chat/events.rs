@@ -1,18 +1,52 @@
-//! A chat completion that comes as an event stream: deltas, keyed by `index`.
-
-use std::collections::BTreeMap;
+//! A completion that comes as an event stream: deltas of one message.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 
-use super::{CalledFunction, content_text, only, stop, tokens};
+use super::pieces::{Calls, Ended, Items, Piece, Sort};
+use super::{only, stop, tokens};
 use crate::wire::error::DecodeError;
-use crate::wire::stream::{Open, taken};
+use crate::wire::lenient::{given, is_blank, name, number, reason};
+use crate::wire::members::{Members, Merged};
 use crate::wire::{
-    Delta, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, array, document,
-    label, object, raw,
+    Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
+    document, object, raw, string,
 };
+
+/// Why a model says that it is done; of another reason nobody knows whether it cut something off.
+const WELL: [&str; 12] = [
+    "stop",
+    "tool_calls",
+    "tool_call",
+    "tool_use",
+    "function_call",
+    "end_turn",
+    "stop_sequence",
+    "eos",
+    "eos_token",
+    "end",
+    "complete",
+    "completed",
+];
+
+/// Members of a message that come in pieces.
+const PIECES: [&str; 4] = [
+    "reasoning",
+    "reasoning_content",
+    "reasoning_text",
+    "thinking",
+];
+
+/// Members of a message that are lists to which more is added.
+const LISTS: [&str; 6] = [
+    "reasoning_details",
+    "thinking_blocks",
+    "annotations",
+    "citations",
+    "images",
+    "audio_chunks",
+];
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
@@ -26,116 +60,128 @@ struct Chunk<'a> {
 
 #[derive(Deserialize)]
 struct ChunkChoice<'a> {
-    #[serde(default)]
-    index: u64,
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ChunkMessage<'a> {
+    /// What a server sends that does not stream, or once more at the end.
     #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    refusal: Option<String>,
-    /// What some servers want back beside the calls that came of it.
-    reasoning_content: Option<String>,
+    message: Option<&'a RawValue>,
     #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct ChunkCall<'a> {
-    index: Option<u64>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function: Option<&'a RawValue>,
-    /// What some servers want back with the call.
-    extra_content: Option<Value>,
+    finish_reason: Option<&'a RawValue>,
 }
 
 #[derive(Default)]
 pub(super) struct Stream {
     text: String,
     refusal: String,
-    reasoning: String,
-    calls: Vec<Open>,
-    extras: Vec<Option<Value>>,
-    /// From an index to the call that came last under it.
-    by_index: BTreeMap<u64, usize>,
+    /// What of the content is in parts that are no text, and the text ahead of each.
+    parts: Vec<Box<RawValue>>,
+    has_parts: bool,
+    /// How much of the text is in them.
+    in_parts: usize,
+    others: Merged,
+    calls: Calls,
     /// The choice that has calls.
     choice: Option<u64>,
     finish_reason: Option<String>,
-    is_complete: bool,
+    /// Whether something of the message came after a reason for its end.
+    went_on: bool,
+    /// Whether the last chunk had nothing but what the answer took.
+    took_last: bool,
+    is_over: bool,
     tokens: Tokens,
 }
 
 impl StreamDecoder for Stream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        if data == "[DONE]" {
-            self.is_complete = true;
-            return Ok(());
-        }
         let chunk: Chunk = object(document(data)?)?;
-        if let Some(error) = chunk.error {
+        if let Some(error) = chunk.error.filter(|error| !is_blank(error)) {
             return Err(api_error(error));
         }
-        if chunk.usage.is_some() {
-            self.tokens = tokens(chunk.usage);
+        let usage = given(chunk.usage);
+        if usage.is_some() {
+            self.tokens = tokens(usage);
         }
-        let choices = match chunk.choices {
-            Some(choices) => array(choices)?,
-            None => Vec::new(),
-        };
+        let choices = given(chunk.choices).map(array).transpose()?;
+        let choices = choices.unwrap_or_default();
+        if choices.is_empty() {
+            if usage.is_some() && self.has_content() {
+                self.took_last = true;
+            }
+            // It comes after everything else.
+            if usage.is_some() && self.finish_reason.is_some() && !self.went_on {
+                self.over(deltas);
+            }
+            return Ok(());
+        }
+        self.took_last = false;
+        self.calls.next_chunk();
         for choice in choices {
             let choice: ChunkChoice = object(choice)?;
-            if let Some(delta) = choice.delta {
-                self.delta(choice.index, object(delta)?, deltas)?;
+            let delta = match (given(choice.delta), given(choice.message)) {
+                (None, Some(message)) if !self.has_content() => Some(message),
+                (delta, _) => delta,
+            };
+            if let Some(delta) = delta {
+                let Members(members) = object(delta)?;
+                let index = number(choice.index).unwrap_or_default();
+                self.delta(index, members, deltas)?;
             }
-            if choice.finish_reason.is_some() {
-                self.finish_reason = choice.finish_reason;
-                self.is_complete = true;
-                self.complete(deltas);
+            if let Some(reason) = reason(choice.finish_reason) {
+                self.finish_reason = Some(reason);
+                self.calls.ended(deltas);
             }
         }
         Ok(())
     }
 
+    fn end(&self) -> End {
+        match &self.finish_reason {
+            _ if self.is_over => End::Over,
+            Some(_) if self.has_content() => End::Said {
+                doubtful: self.went_on || self.ended() == Ended::Well && self.calls.may_go_on(),
+            },
+            _ => End::Open,
+        }
+    }
+
+    fn close(&mut self, by: Close, deltas: &mut Vec<Delta>) {
+        let is_whole = self.took_last && self.calls.are_closed();
+        if by == Close::Done || self.finish_reason.is_some() || is_whole {
+            self.over(deltas);
+        }
+    }
+
     fn finish(mut self: Box<Self>, deltas: &mut Vec<Delta>) -> Received {
-        if self.is_complete {
-            self.complete(deltas);
+        if self.finish_reason.is_some() && !self.is_over {
+            // No more was waited for, and of a reason that was said too early before, that says little.
+            self.is_over = true;
+            let ended = match self.ended() {
+                Ended::Well if self.went_on => Ended::Silently,
+                ended => ended,
+            };
+            self.calls.close(ended, deltas);
         }
-        let (calls, cut) = taken(&self.calls);
-        let mut message = Map::new();
-        message.insert("role".to_owned(), json!("assistant"));
+        self.text_to_parts();
+        let stop = stop(self.finish_reason, !self.calls.is_empty());
+        let (items, calls, cut) = self.calls.into_parts();
+        let mut message = Merged::default();
+        message.set("role", &raw("assistant"));
         let content = match (&*self.text, calls.is_empty()) {
-            ("", false) => Value::Null,
-            (text, _) => json!(text),
+            _ if self.has_parts => raw(&self.parts),
+            ("", false) => raw(&json!(null)),
+            (text, _) => raw(text),
         };
-        message.insert("content".to_owned(), content);
-        for (key, text) in [
-            ("refusal", &self.refusal),
-            ("reasoning_content", &self.reasoning),
-        ] {
-            if !text.is_empty() {
-                message.insert(key.to_owned(), json!(text));
-            }
+        message.set("content", &content);
+        if !self.refusal.is_empty() {
+            message.set("refusal", &raw(&*self.refusal));
         }
-        if !calls.is_empty() {
-            let calls = self.calls.iter().zip(self.extras);
-            let calls: Vec<Value> = calls
-                .map(|(call, extra)| {
-                    let function = json!({ "name": call.name, "arguments": call.arguments });
-                    let mut call =
-                        json!({ "id": call.id, "type": "function", "function": function });
-                    if let Some(extra) = extra {
-                        call["extra_content"] = extra;
-                    }
-                    call
-                })
-                .collect();
-            message.insert("tool_calls".to_owned(), Value::Array(calls));
+        message.set_all(&self.others);
+        match items {
+            Items::Calls(items) if items.is_empty() => {}
+            Items::Calls(items) => message.set("tool_calls", &raw(&items)),
+            Items::Legacy(call) => message.set("function_call", &call),
         }
         let text = match self.text.is_empty() {
             true => self.refusal,
@@ -143,100 +189,176 @@ impl StreamDecoder for Stream {
         };
         Received {
             reply: Reply {
-                messages: vec![raw(&message)],
+                messages: vec![message.to_raw()],
                 text,
-                stop: stop(self.finish_reason, !calls.is_empty()),
+                stop,
                 calls,
                 cut,
                 tokens: self.tokens,
             },
-            is_complete: self.is_complete,
+            is_complete: self.is_over,
         }
     }
 }
 
 impl Stream {
+    fn has_content(&self) -> bool {
+        !self.text.is_empty() || !self.refusal.is_empty() || !self.calls.is_empty()
+    }
+
+    fn ended(&self) -> Ended {
+        match &self.finish_reason {
+            None => Ended::Silently,
+            Some(reason) if stop(Some(reason.clone()), true).is_early() => Ended::Early,
+            Some(reason) if WELL.contains(&&*reason.to_lowercase()) => Ended::Well,
+            Some(_) => Ended::Silently,
+        }
+    }
+
+    fn over(&mut self, deltas: &mut Vec<Delta>) {
+        self.is_over = true;
+        self.calls.close(self.ended(), deltas);
+    }
+
     fn delta(
         &mut self,
         choice: u64,
-        message: ChunkMessage,
+        members: Vec<(String, &RawValue)>,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
-        let texts = [
-            (content_text(message.content), &mut self.text),
-            (message.refusal, &mut self.refusal),
-        ];
-        for (piece, whole) in texts {
-            if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
-                whole.push_str(&piece);
-                deltas.push(Delta::Text(piece));
+        for (key, value) in members {
+            let has_more = !is_blank(value);
+            match &*key {
+                "role" => {}
+                "content" => self.content(value, deltas),
+                "refusal" => {
+                    let piece = string(Some(value)).unwrap_or_default();
+                    if !piece.is_empty() {
+                        self.refusal.push_str(&piece);
+                        deltas.push(Delta::Text(piece));
+                    }
+                }
+                "tool_calls" if has_more => {
+                    let pieces = match value.get().starts_with('{') {
+                        true => vec![value],
+                        false => array(value)?,
+                    };
+                    for piece in pieces.into_iter().filter(|piece| piece.get() != "null") {
+                        if *self.choice.get_or_insert(choice) != choice {
+                            return only(vec![Vec::new(), Vec::new()], "completion", "choices")
+                                .map(drop);
+                        }
+                        self.calls.piece(read_piece(piece)?, deltas);
+                    }
+                }
+                "function_call" if has_more => {
+                    let mut piece = Piece {
+                        sort: Sort::Legacy,
+                        ..Piece::default()
+                    };
+                    read_inner(&mut piece, value)?;
+                    self.calls.piece(piece, deltas);
+                }
+                "tool_calls" | "function_call" => {}
+                _ => self.other(&key, value),
             }
-        }
-        self.reasoning
-            .push_str(&message.reasoning_content.unwrap_or_default());
-        let Some(tool_calls) = message.tool_calls else {
-            return Ok(());
-        };
-        for call in array(tool_calls)? {
-            if *self.choice.get_or_insert(choice) != choice {
-                return only(vec![Vec::new(), Vec::new()], "completion", "choices").map(drop);
-            }
-            self.call(object(call)?, deltas)?;
+            self.went_on |= has_more && self.finish_reason.is_some() && key != "role";
         }
         Ok(())
     }
 
-    fn call(&mut self, piece: ChunkCall, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let id = label(piece.id).filter(|id| !id.is_empty());
-        let function: Option<CalledFunction> = match piece.function {
-            Some(function) => Some(object(function)?),
-            None => None,
+    fn content(&mut self, value: &RawValue, deltas: &mut Vec<Delta>) {
+        let parts = match value.get().starts_with('[') {
+            true => array(value).unwrap_or_default(),
+            false => vec![value],
         };
-        let name = function.as_ref().and_then(|function| label(function.name));
-        let name = name.filter(|name| !name.is_empty());
-        // Some servers count no index, or the same for all calls: then a new id begins a new call,
-        // and what has none belongs to the call before.
-        let index = piece.index.unwrap_or(match self.by_index.last_key_value() {
-            Some((last, _)) if id.is_none() && name.is_none() => *last,
-            Some((last, _)) if id.is_some() => last + 1,
-            Some((last, _)) => *last + u64::from(name.is_some()),
-            None => 0,
-        });
-        let known = self.by_index.get(&index).copied();
-        let position = known.filter(|known| {
-            let call = &self.calls[*known];
-            id.is_none() || call.id.is_none() || call.id == id
-        });
-        let position = position.unwrap_or_else(|| {
-            self.calls.push(Open::default());
-            self.extras.push(None);
-            self.by_index.insert(index, self.calls.len() - 1);
-            self.calls.len() - 1
-        });
-        let call = &mut self.calls[position];
-        if call.id.is_none() {
-            call.id = id;
+        for part in parts {
+            let text = match part.get().starts_with('{') {
+                true => raw_text(part),
+                false => string(Some(part)),
+            };
+            match text {
+                Some(piece) if piece.is_empty() => {}
+                Some(piece) => {
+                    self.text.push_str(&piece);
+                    deltas.push(Delta::Text(piece));
+                }
+                None if is_blank(part) || !part.get().starts_with('{') => {}
+                None => {
+                    self.text_to_parts();
+                    self.parts.push(part.to_owned());
+                    self.has_parts = true;
+                }
+            }
         }
-        if call.name.is_empty() {
-            call.name = name.unwrap_or_default();
-        }
-        if piece.extra_content.is_some() {
-            self.extras[position] = piece.extra_content;
-        }
-        let given = function.and_then(|function| function.arguments);
-        if call.push_until_whole(&arguments(given)) {
-            call.complete(position, deltas);
-        }
-        Ok(())
     }
 
-    /// The answer is over, and so are its calls, unless it was cut off.
-    fn complete(&mut self, deltas: &mut Vec<Delta>) {
-        if stop(self.finish_reason.clone(), true) != Stop::Calls {
-            return;
-        }
-        for (position, call) in self.calls.iter_mut().enumerate() {
-            call.complete(position, deltas);
+    /// Makes a part of the text that is in none.
+    fn text_to_parts(&mut self) {
+        let text = &self.text[self.in_parts..];
+        if !text.is_empty() {
+            self.parts
+                .push(raw(&json!({ "type": "text", "text": text })));
+            self.in_parts = self.text.len();
         }
     }
+
+    /// A member of the message that is none of the API's, or new.
+    fn other(&mut self, key: &str, value: &RawValue) {
+        match string(Some(value)) {
+            _ if is_blank(value) && PIECES.iter().chain(&LISTS).any(|known| *known == key) => {}
+            Some(piece) if PIECES.contains(&key) => self.others.append(key, &piece),
+            None if LISTS.contains(&key) && value.get().starts_with('[') => {
+                let items = serde_json::from_str(value.get()).unwrap_or_default();
+                self.others.extend(key, items);
+            }
+            _ => self.others.set(key, value),
+        }
+    }
+}
+
+/// The text of a part, if it is one.
+fn raw_text(part: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Part<'a> {
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+    }
+    let part: Part = object(part).ok()?;
+    string(part.text)
+}
+
+fn read_piece(raw: &RawValue) -> Result<Piece<'_>, DecodeError> {
+    let Members(members) = object(raw)?;
+    let mut piece = Piece::default();
+    for (key, value) in members {
+        match &*key {
+            "index" => piece.index = number(Some(value)),
+            "id" => piece.id = name(Some(value)),
+            "type" => {}
+            "function" => read_inner(&mut piece, value)?,
+            "custom" if !is_blank(value) => {
+                piece.sort = Sort::Custom;
+                read_inner(&mut piece, value)?;
+            }
+            _ => piece.others.push((key, value)),
+        }
+    }
+    Ok(piece)
+}
+
+/// Reads what is called, and with what.
+fn read_inner<'a>(piece: &mut Piece<'a>, raw: &'a RawValue) -> Result<(), DecodeError> {
+    if is_blank(raw) {
+        return Ok(());
+    }
+    let Members(members) = object(raw)?;
+    for (key, value) in members {
+        match &*key {
+            "name" => piece.name = name(Some(value)),
+            "arguments" | "input" => piece.arguments.push_str(&arguments(Some(value))),
+            _ => piece.inner.push((key, value)),
+        }
+    }
+    Ok(())
 }

@@ -1,29 +1,42 @@
 //! A response that comes as an event stream: items, and what is added to them.
+//!
+//! An event says of which item it is by that item's id and its place in the output. Some servers have
+//! one place for all items, and others another id in each event: the id counts where it is known.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
-use super::{Item, Response, call, ended, item_text, stop, tokens};
+use super::{OpenaiResponses, Response, ended, item_text, stop, tokens};
+use crate::tool::ToolCall;
 use crate::wire::error::DecodeError;
-use crate::wire::stream::{Open, taken};
+use crate::wire::lenient::{given, is_blank, name, number};
+use crate::wire::open::{Given, Open};
 use crate::wire::{
-    Delta, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, document, label,
-    object, raw, string,
+    Close, Delta, End, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, array,
+    document, label, object, raw, string,
 };
 
 #[derive(Deserialize)]
 struct Event<'a> {
-    r#type: String,
-    output_index: Option<u64>,
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_index: Option<&'a RawValue>,
+    #[serde(borrow)]
+    item_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    call_id: Option<&'a RawValue>,
     #[serde(borrow)]
     item: Option<&'a RawValue>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -34,71 +47,119 @@ struct Event<'a> {
     code: Option<&'a RawValue>,
 }
 
+/// What tells one item from another.
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    call_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+    /// Of a custom tool: free text.
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+}
+
+impl Item<'_> {
+    fn kind(&self) -> String {
+        string(self.r#type).unwrap_or_default()
+    }
+
+    /// Of these the API runs none: it is for us.
+    fn is_call(&self) -> bool {
+        matches!(&*self.kind(), "function_call" | "custom_tool_call")
+    }
+
+    fn given(&self) -> String {
+        arguments(given(self.arguments).or(self.input))
+    }
+}
+
+/// An item of the output.
+struct Slot {
+    kind: String,
+    call_id: Option<String>,
+    /// As it was when it was told of first.
+    began: Box<RawValue>,
+    /// As it was at its end.
+    done: Option<Box<RawValue>>,
+    /// Its place among the calls.
+    position: Option<usize>,
+}
+
+/// A call, and the item that it is.
+struct Call {
+    open: Open,
+    slot: usize,
+    has_ended: bool,
+    is_incomplete: bool,
+}
+
 #[derive(Default)]
 pub(super) struct Stream {
     text: String,
-    calls: Vec<Open>,
-    /// From an output's index to the call it is.
-    by_index: BTreeMap<u64, usize>,
-    /// Items that are whole, by their index.
-    items: BTreeMap<u64, Box<RawValue>>,
+    slots: Vec<Slot>,
+    calls: Vec<Call>,
+    by_id: HashMap<String, usize>,
+    by_call_id: HashMap<String, usize>,
+    by_index: HashMap<u64, usize>,
     stop: Option<Stop>,
+    is_over: bool,
     tokens: Tokens,
 }
 
 impl StreamDecoder for Stream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        if data == "[DONE]" {
-            return Ok(());
-        }
         let event: Event = object(document(data)?)?;
-        match &*event.r#type {
-            "response.output_item.added" => {
-                if let Some(item) = event.item {
-                    let item: Item = object(item)?;
-                    self.begin(event.output_index, &item);
+        let kind = string(event.r#type);
+        match kind.as_deref() {
+            Some("response.output_item.added") => {
+                if let Some(item) = given(event.item) {
+                    self.item(number(event.output_index), item)?;
                 }
             }
-            "response.function_call_arguments.delta" => {
-                if let Some(position) = self.position(event.output_index) {
-                    let piece = string(event.delta).unwrap_or_default();
-                    self.calls[position].push(&piece);
+            Some(
+                "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta",
+            ) => {
+                if let Some(at) = self.call(&event) {
+                    self.calls[at].open.push(&arguments(event.delta));
                 }
             }
-            "response.function_call_arguments.done" => {
-                if let Some(position) = self.position(event.output_index) {
-                    let call = &mut self.calls[position];
-                    if event.arguments.is_some() && !call.is_complete {
-                        call.arguments = arguments(event.arguments);
+            Some(
+                "response.function_call_arguments.done" | "response.custom_tool_call_input.done",
+            ) => {
+                if let Some(at) = self.call(&event) {
+                    let open = &mut self.calls[at].open;
+                    open.set(arguments(given(event.arguments).or(event.input)));
+                    // It is sent of a response that was cut off as well, and ahead of arguments that
+                    // come with the item.
+                    if !matches!(open.given(), Given::Nothing | Given::Braces) {
+                        self.complete(at, deltas);
                     }
-                    // It is sent of a response that was cut off as well, when there may be none yet.
-                    if !call.arguments.is_empty() {
-                        call.complete(position, deltas);
-                    }
                 }
             }
-            "response.output_item.done" => {
-                if let Some(item) = event.item {
-                    self.item(event.output_index, item, deltas)?;
+            Some("response.output_item.done") => {
+                if let Some(item) = given(event.item) {
+                    let at = self.item(number(event.output_index), item)?;
+                    self.item_done(at, item, deltas)?;
                 }
             }
-            "response.output_text.delta" | "response.refusal.delta" => {
+            Some("response.output_text.delta" | "response.refusal.delta") => {
                 let piece = string(event.delta).unwrap_or_default();
-                if !piece.is_empty() {
-                    self.text.push_str(&piece);
-                    deltas.push(Delta::Text(piece));
-                }
+                self.say(piece, deltas);
             }
-            "response.completed" | "response.incomplete" | "response.failed" => {
-                if let Some(response) = event.response {
-                    let response: Response = object(response)?;
-                    ended(&response)?;
-                    self.tokens = tokens(response.usage);
-                    self.stop = Some(stop(&response, !self.calls.is_empty()));
-                }
-            }
-            "error" => {
-                return Err(match event.error {
+            Some(
+                "response.completed" | "response.done" | "response.incomplete" | "response.failed",
+            ) => self.ended(kind.as_deref(), given(event.response), deltas)?,
+            Some("error") => {
+                return Err(match given(event.error) {
                     Some(error) => api_error(error),
                     None => DecodeError::Api {
                         kind: label(event.code).unwrap_or_default(),
@@ -106,88 +167,316 @@ impl StreamDecoder for Stream {
                     },
                 });
             }
+            // Some proxies have no type for their errors.
+            None => {
+                if let Some(error) = event.error.filter(|error| !is_blank(error)) {
+                    return Err(api_error(error));
+                }
+            }
             // There are many more, and there will be others.
             _ => {}
         }
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>, _: &mut Vec<Delta>) -> Received {
-        let (calls, cut) = taken(&self.calls);
-        // What is left of an item whose end never came: its call has a result, which needs it.
-        for (index, position) in &self.by_index {
-            self.items.entry(*index).or_insert_with(|| {
-                let call = &calls[*position];
-                raw(&json!({
-                    "type": "function_call",
-                    "call_id": call.id,
-                    "name": call.name,
-                    "arguments": call.arguments,
-                }))
-            });
+    fn end(&self) -> End {
+        match self.is_over {
+            true => End::Over,
+            false => End::Open,
         }
-        let is_complete = self.stop.is_some();
+    }
+
+    fn close(&mut self, by: Close, deltas: &mut Vec<Delta>) {
+        if by == Close::Done {
+            self.over(false, deltas);
+        }
+    }
+
+    fn finish(self: Box<Self>, _: &mut Vec<Delta>) -> Received {
+        let calls = self.calls.iter().map(|call| self.tool_call(call)).collect();
+        let cut = self.calls.iter().enumerate();
+        let cut = cut.filter(|(_, call)| !call.open.is_complete());
+        let slots = self.slots.iter();
+        let mut messages: Vec<_> = slots
+            .filter_map(|slot| match slot.position {
+                Some(position) => Some(self.call_item(&self.calls[position])),
+                None => slot.done.clone(),
+            })
+            .collect();
+        let is_said = |slot: &Slot| slot.kind == "message" && slot.done.is_some();
+        if !self.text.is_empty() && !self.slots.iter().any(is_said) {
+            // Of an item whose end never came.
+            let content = json!([{ "type": "output_text", "text": self.text }]);
+            let message = json!({ "type": "message", "role": "assistant", "content": content });
+            messages.insert(0, raw(&message));
+        }
+        let has_calls = !self.calls.is_empty();
+        let stop = self.stop.clone().unwrap_or(match has_calls {
+            true => Stop::Calls,
+            false => Stop::End,
+        });
         Received {
             reply: Reply {
-                messages: self.items.into_values().collect(),
-                text: self.text,
-                stop: self.stop.unwrap_or(Stop::End),
+                messages,
                 calls,
-                cut,
+                cut: cut.map(|(position, _)| position).collect(),
+                stop,
+                text: self.text.clone(),
                 tokens: self.tokens,
             },
-            is_complete,
+            is_complete: self.is_over,
         }
     }
 }
 
 impl Stream {
-    fn position(&self, index: Option<u64>) -> Option<usize> {
-        self.by_index.get(&index?).copied()
+    fn say(&mut self, piece: String, deltas: &mut Vec<Delta>) {
+        if !piece.is_empty() {
+            self.text.push_str(&piece);
+            deltas.push(Delta::Text(piece));
+        }
     }
 
-    /// A call is known from when its item is.
-    fn begin(&mut self, index: Option<u64>, item: &Item) -> Option<usize> {
-        let call = call(item)?;
-        let index = index.unwrap_or(self.next_index());
-        let known = self.by_index.get(&index).copied();
-        Some(known.unwrap_or_else(|| {
-            self.calls.push(Open::new(call.id, call.name));
-            self.by_index.insert(index, self.calls.len() - 1);
-            self.calls.len() - 1
-        }))
+    /// The call that an event is about.
+    fn call(&self, event: &Event) -> Option<usize> {
+        let by_id = name(event.item_id).and_then(|id| self.by_id.get(&id).copied());
+        let by_call_id = name(event.call_id).and_then(|id| self.by_call_id.get(&id).copied());
+        let by_index = number(event.output_index).and_then(|at| self.by_index.get(&at).copied());
+        let places = [by_id, by_call_id, by_index];
+        let mut calls = places.into_iter().flatten();
+        let call = calls.find_map(|at| self.slots[at].position);
+        // What says neither is about the last.
+        call.or(self.calls.len().checked_sub(1))
+            .filter(|at| !self.calls[*at].has_ended || call.is_some())
     }
 
-    fn item(
+    /// The item that this is, if it has been told of.
+    fn known(&self, index: Option<u64>, item: &Item) -> Option<usize> {
+        let kind = item.kind();
+        let (id, call_id) = (name(item.id), name(item.call_id));
+        let fits = |at: &usize| {
+            let slot = &self.slots[*at];
+            let is_other =
+                |known: &Option<String>| known.is_some() && call_id.is_some() && *known != call_id;
+            (slot.kind == kind || kind.is_empty()) && !is_other(&slot.call_id)
+        };
+        let by_id = id.as_ref().and_then(|id| self.by_id.get(id).copied());
+        let by_call_id = call_id
+            .as_ref()
+            .and_then(|id| self.by_call_id.get(id).copied());
+        if let Some(at) = by_id.filter(fits).or(by_call_id.filter(fits)) {
+            return Some(at);
+        }
+        // By its place alone it is another if that one has ended.
+        let by_index = index.and_then(|index| self.by_index.get(&index).copied());
+        by_index
+            .filter(fits)
+            .filter(|at| self.slots[*at].done.is_none())
+    }
+
+    /// An item is told of; where it is.
+    fn item(&mut self, index: Option<u64>, raw: &RawValue) -> Result<usize, DecodeError> {
+        let item: Item = object(raw)?;
+        let known = self.known(index, &item);
+        let at = known.unwrap_or_else(|| self.begin(&item, raw));
+        let ids = [
+            (name(item.id), &mut self.by_id),
+            (name(item.call_id), &mut self.by_call_id),
+        ];
+        for (id, by) in ids {
+            if let Some(id) = id {
+                by.insert(id, at);
+            }
+        }
+        if let Some(index) = index {
+            self.by_index.insert(index, at);
+        }
+        Ok(at)
+    }
+
+    fn begin(&mut self, item: &Item, began: &RawValue) -> usize {
+        let kind = item.kind();
+        let call_id = name(item.call_id);
+        let at = self.slots.len();
+        let position = item.is_call().then_some(self.calls.len());
+        if position.is_some() {
+            let called = name(item.name).unwrap_or_default();
+            let mut open = Open::new(call_id.clone(), called, item.given());
+            open.is_text = kind == "custom_tool_call";
+            self.calls.push(Call {
+                open,
+                slot: at,
+                has_ended: false,
+                is_incomplete: false,
+            });
+        }
+        self.slots.push(Slot {
+            kind,
+            call_id,
+            began: began.to_owned(),
+            done: None,
+            position,
+        });
+        at
+    }
+
+    fn item_done(
         &mut self,
-        index: Option<u64>,
+        at: usize,
         raw: &RawValue,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
         let item: Item = object(raw)?;
-        if let Some(position) = self.begin(index, &item) {
-            let open = &mut self.calls[position];
-            if item.status.as_deref() != Some("incomplete") {
-                if let Some(call) = call(&item).filter(|_| !open.is_complete) {
-                    open.arguments = call.arguments;
-                }
-                open.complete(position, deltas);
+        let slot = &mut self.slots[at];
+        // The first end counts: a call may have been handed on with it.
+        if slot.done.is_none() {
+            slot.done = Some(raw.to_owned());
+        }
+        let Some(position) = slot.position else {
+            if self.text.is_empty() {
+                // Whoever sends no deltas says it here.
+                let text = object(raw).map(|item| item_text(&item)).unwrap_or_default();
+                self.say(text, deltas);
             }
-        } else if self.text.is_empty() {
-            // Whoever sends no deltas says it here.
-            let text = item_text(&item);
-            if !text.is_empty() {
-                self.text.push_str(&text);
-                deltas.push(Delta::Text(text));
+            return Ok(());
+        };
+        let call = &mut self.calls[position];
+        if let Some(called) = name(item.name).filter(|_| call.open.name.is_empty()) {
+            call.open.name = called;
+        }
+        call.is_incomplete = string(item.status).as_deref() == Some("incomplete");
+        call.has_ended = !call.is_incomplete;
+        if call.has_ended {
+            call.open.set(item.given());
+            if call.open.given() != Given::Nothing {
+                self.complete(position, deltas);
             }
         }
-        let index = index.unwrap_or(self.next_index());
-        self.items.insert(index, raw.to_owned());
         Ok(())
     }
 
-    fn next_index(&self) -> u64 {
-        let last = self.items.keys().chain(self.by_index.keys()).max();
-        last.map_or(0, |last| last + 1)
+    /// The response is over, for that reason.
+    fn ended(
+        &mut self,
+        kind: Option<&str>,
+        response: Option<&RawValue>,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<(), DecodeError> {
+        let read: Option<Response> = response.and_then(|response| object(response).ok());
+        if let Some(response) = &read {
+            ended(response)?;
+            self.tokens = tokens(response.usage);
+        }
+        if kind == Some("response.failed") {
+            return Err(DecodeError::Api {
+                kind: "failed".to_owned(),
+                message: "the response failed".to_owned(),
+            });
+        }
+        let output = read.as_ref().and_then(|response| response.output);
+        let output = output
+            .and_then(|output| array(output).ok())
+            .unwrap_or_default();
+        self.output(&output, deltas)?;
+        let has_calls = !self.calls.is_empty();
+        let stopped = read.map(|response| stop(&response, has_calls));
+        let is_incomplete = kind == Some("response.incomplete");
+        self.stop = match stopped {
+            Some(Stop::Calls | Stop::End) | None if is_incomplete => {
+                Some(Stop::Other("incomplete".to_owned()))
+            }
+            stopped => stopped,
+        };
+        self.over(!is_incomplete, deltas);
+        Ok(())
+    }
+
+    /// All of the output once more, at the end: some servers have their calls nowhere else, others have
+    /// nothing in it, and the ids in it may be other ones.
+    fn output(&mut self, output: &[&RawValue], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        let told = self.slots.len();
+        for (number, raw) in output.iter().enumerate() {
+            let item: Item = object(raw)?;
+            let is_same = |slot: &&Slot| {
+                let is_its = !item.is_call() || slot.call_id == name(item.call_id);
+                slot.kind == item.kind() && is_its
+            };
+            let in_place = self.slots.get(number).filter(|_| output.len() == told);
+            let in_place = in_place.filter(is_same).map(|_| number);
+            let at = match self.known(None, &item).or(in_place) {
+                Some(at) if self.slots[at].done.is_some() => continue,
+                Some(at) => at,
+                None => {
+                    let text = object(raw).map(|item| item_text(&item)).unwrap_or_default();
+                    // What was said is there already, if under another id.
+                    if item.kind() == "message" && (text.is_empty() || !self.text.is_empty()) {
+                        continue;
+                    }
+                    self.item(None, raw)?
+                }
+            };
+            self.item_done(at, raw, deltas)?;
+        }
+        Ok(())
+    }
+
+    fn over(&mut self, is_well: bool, deltas: &mut Vec<Delta>) {
+        self.is_over = true;
+        for position in 0..self.calls.len() {
+            let call = &self.calls[position];
+            let is_certain = match call.open.given() {
+                _ if call.is_incomplete => false,
+                Given::Whole => true,
+                Given::Braces => is_well || call.has_ended,
+                // What cut the response off there has cut off the arguments too.
+                Given::Nothing => is_well || call.has_ended && self.stop.is_none(),
+                Given::Part => is_well,
+            };
+            if is_certain {
+                self.complete(position, deltas);
+            }
+        }
+    }
+
+    fn complete(&mut self, position: usize, deltas: &mut Vec<Delta>) {
+        let call = &self.calls[position];
+        if !call.open.is_complete() {
+            let tool_call = self.tool_call(call);
+            let open = &mut self.calls[position].open;
+            open.complete(position, tool_call, deltas);
+        }
+    }
+
+    fn tool_call(&self, call: &Call) -> ToolCall {
+        call.open.call(&OpenaiResponses, self.call_item(call).get())
+    }
+
+    /// As the API wants it back: as it came, but for what its end left out.
+    fn call_item(&self, call: &Call) -> Box<RawValue> {
+        let slot = &self.slots[call.slot];
+        let (open, done) = (&call.open, slot.done.as_ref());
+        let said = done.and_then(|done| object::<Item>(done).ok());
+        if let (Some(done), Some(said)) = (done, said)
+            && name(said.name).is_some()
+            && said.given() == open.arguments()
+        {
+            return done.clone();
+        }
+        let item = done.unwrap_or(&slot.began);
+        let mut item: Map<String, Value> = serde_json::from_str(item.get()).unwrap_or_default();
+        if done.is_none() {
+            // It is in no state that the API knows of.
+            item.remove("status");
+            item.remove("id");
+        }
+        let input = match open.is_text {
+            true => "input",
+            false => "arguments",
+        };
+        item.insert("type".to_owned(), json!(slot.kind));
+        item.insert("call_id".to_owned(), json!(open.id));
+        item.insert("name".to_owned(), json!(open.name));
+        item.insert(input.to_owned(), json!(open.arguments()));
+        raw(&item)
     }
 }

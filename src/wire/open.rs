@@ -1,0 +1,183 @@
+//! A call whose arguments come in pieces, and how much of them there is.
+
+use super::Wire;
+use super::stream::Delta;
+use crate::json_text::Scanner;
+use crate::tool::ToolCall;
+
+/// What has come of a call's arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    /// Nothing, or blanks.
+    Nothing,
+    /// An empty object: all there is, or a placeholder ahead of the arguments.
+    Braces,
+    /// Something that is no object yet, or none at all.
+    Part,
+    /// An object that is closed and not empty.
+    Whole,
+}
+
+/// A text that arguments are, and what is known of it so far.
+#[derive(Clone, Debug, Default)]
+struct Arguments {
+    text: String,
+    scanner: Scanner,
+    /// How many of its bytes are no blanks.
+    marks: usize,
+}
+
+impl Arguments {
+    fn new(text: String) -> Self {
+        let mut arguments = Arguments::default();
+        arguments.scan(&text);
+        arguments.text = text;
+        arguments
+    }
+
+    fn scan(&mut self, piece: &str) -> Option<usize> {
+        let end = self.scanner.push(piece);
+        let piece = piece[..end.unwrap_or(piece.len())].bytes();
+        self.marks += piece.filter(|byte| !byte.is_ascii_whitespace()).count();
+        end
+    }
+
+    fn given(&self) -> Given {
+        match self.marks {
+            0 => Given::Nothing,
+            2 if self.scanner.is_closed() && self.text.trim_ascii_start().starts_with('{') => {
+                Given::Braces
+            }
+            _ if self.scanner.is_closed() => Given::Whole,
+            _ => Given::Part,
+        }
+    }
+}
+
+/// A call that is still open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Open {
+    pub(super) id: Option<String>,
+    pub(super) name: String,
+    /// Whether its input is free text, in which no bracket means anything.
+    pub(super) is_text: bool,
+    /// Arguments that came with its beginning; what comes in pieces takes their place.
+    first: Arguments,
+    pieces: Arguments,
+    is_complete: bool,
+}
+
+impl Open {
+    /// A call that has begun, with those arguments; `{}` stands for what comes.
+    pub(super) fn new(id: Option<String>, name: String, first: String) -> Self {
+        let first = Arguments::new(first);
+        Open {
+            id,
+            name,
+            first: match first.given() {
+                Given::Part | Given::Whole => first,
+                Given::Nothing | Given::Braces => Arguments::default(),
+            },
+            ..Open::default()
+        }
+    }
+
+    /// Whether it has been handed on.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Takes more of the arguments, up to where they are an object that is whole: what follows is a
+    /// second copy, or another object that nobody could tell from one. Ahead of the object may stand a
+    /// placeholder: `{}`, or a `{` too many.
+    pub(super) fn push(&mut self, piece: &str) {
+        if self.is_complete {
+            return;
+        }
+        if self.is_text {
+            self.pieces.text.push_str(piece);
+            self.pieces.marks += piece.len();
+            return;
+        }
+        let mut rest = piece;
+        let pieces = &mut self.pieces;
+        if pieces.marks == 1 && pieces.scanner.is_open() && rest.trim_ascii_start().starts_with('{')
+        {
+            *pieces = Arguments::default();
+        }
+        while let Some(end) = pieces.scan(rest) {
+            pieces.text.push_str(&rest[..end]);
+            rest = rest[end..].trim_ascii_start();
+            if rest.is_empty() || pieces.given() != Given::Braces {
+                return;
+            }
+            *pieces = Arguments::default();
+        }
+        pieces.text.push_str(rest);
+    }
+
+    /// Takes all of the arguments, said again at their end: they take the place of the pieces, unless
+    /// there is less in them.
+    pub(super) fn set(&mut self, arguments: String) {
+        let arguments = Arguments::new(arguments);
+        let is_less = match arguments.given() {
+            Given::Nothing => true,
+            Given::Braces => self.given() == Given::Whole,
+            Given::Part | Given::Whole => false,
+        };
+        if !self.is_complete && !is_less {
+            self.pieces = arguments;
+        }
+    }
+
+    fn best(&self) -> &Arguments {
+        match (self.pieces.given(), self.first.given()) {
+            (Given::Nothing | Given::Braces, Given::Part | Given::Whole) => &self.first,
+            _ => &self.pieces,
+        }
+    }
+
+    /// What there is of the arguments.
+    pub(super) fn arguments(&self) -> &str {
+        &self.best().text
+    }
+
+    pub(super) fn given(&self) -> Given {
+        match self.best().given() {
+            Given::Braces | Given::Whole if self.is_text => Given::Part,
+            given => given,
+        }
+    }
+
+    /// Whether its arguments are an object that is not closed yet.
+    pub(super) fn is_within(&self) -> bool {
+        self.best().scanner.is_open()
+    }
+
+    /// Hands it on, once, as that call.
+    pub(super) fn complete(&mut self, position: usize, call: ToolCall, deltas: &mut Vec<Delta>) {
+        if !std::mem::replace(&mut self.is_complete, true) {
+            deltas.push(Delta::Call { position, call });
+        }
+    }
+
+    /// The call that an item of a response is, read as it would be if it had come whole.
+    pub(super) fn call(&self, wire: &dyn Wire, item: &str) -> ToolCall {
+        let calls = wire.decode(item).unwrap_or_default();
+        calls.into_iter().next().unwrap_or_else(|| ToolCall {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            arguments: self.arguments().to_owned(),
+            ..ToolCall::default()
+        })
+    }
+}
+
+/// The positions of calls whose arguments are no object or array that is whole.
+pub(super) fn unclosed(calls: &[ToolCall]) -> Vec<usize> {
+    let calls = calls.iter().enumerate();
+    calls
+        .filter(|(_, call)| Scanner::default().push(&call.arguments).is_none())
+        .map(|(position, _)| position)
+        .collect()
+}

@@ -1,0 +1,455 @@
+//! The calls of a chat completion that come in pieces, and which piece is of which call.
+//!
+//! The API numbers calls, and says a call's id and name once, with its first piece. The servers that
+//! speak like it do all but that: one number for all calls or another one for each piece, ids in each
+//! piece, the same or new ones, names in each piece or in pieces. So a piece is told by all it has:
+//!
+//! - It is of the call with its index, or with its id where that is another; without both, of the last.
+//! - It begins a call where it has a name, and an id if calls have ids, and the call that it would belong
+//!   to has other ones, or is closed.
+//! - One that begins what looks like a copy of a call is a call only if it proves to be another.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::OpenaiChat;
+use crate::tool::ToolCall;
+use crate::wire::members::Merged;
+use crate::wire::open::{Given, Open};
+use crate::wire::raw;
+use crate::wire::stream::Delta;
+
+/// A piece of a call.
+#[derive(Default)]
+pub(super) struct Piece<'a> {
+    pub(super) index: Option<u64>,
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) arguments: String,
+    pub(super) sort: Sort,
+    /// The other members of the call, and of what is in it.
+    pub(super) others: Vec<(String, &'a RawValue)>,
+    pub(super) inner: Vec<(String, &'a RawValue)>,
+}
+
+/// How a message has a call.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Sort {
+    #[default]
+    Function,
+    /// Of a custom tool, whose input is free text.
+    Custom,
+    /// As the message's `function_call`, as it was before there were `tool_calls`.
+    Legacy,
+}
+
+/// Why an answer ended, as far as its calls depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The model was done.
+    Well,
+    /// Something cut it off.
+    Early,
+    /// It does not say.
+    Silently,
+}
+
+#[derive(Default)]
+pub(super) struct Calls {
+    begun: Vec<Begun>,
+    /// The last call of each index, and of each id.
+    by_index: HashMap<u64, usize>,
+    by_id: HashMap<String, usize>,
+    /// What may be a copy of a call, its place, and the index that it came with.
+    copy: Option<(usize, Option<u64>, Begun)>,
+    /// Calls that had `{}` when another chunk had begun no call yet.
+    braces: Vec<usize>,
+    /// Calls whose arguments are whole, and that have no id.
+    nameless: Vec<usize>,
+    /// How many calls may not have all of their arguments.
+    unfinished: usize,
+    chunk: usize,
+    /// In which chunk the last call began.
+    last_begin: usize,
+}
+
+/// What is known of a call.
+#[derive(Default)]
+struct Begun {
+    open: Open,
+    sort: Sort,
+    others: Merged,
+    inner: Merged,
+    /// Whether what followed may have been its arguments.
+    is_doubtful: bool,
+}
+
+/// Where a piece belongs.
+enum Place {
+    /// To a call.
+    Of(usize),
+    /// To a new one.
+    New,
+    /// To what may be a copy of a call.
+    Copy(usize),
+}
+
+impl Calls {
+    pub(super) fn is_empty(&self) -> bool {
+        self.begun.is_empty()
+    }
+
+    /// Whether arguments of a call may still be to come.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.unfinished > 0
+    }
+
+    /// Whether the arguments of every call are an object.
+    pub(super) fn are_closed(&self) -> bool {
+        let closed = |begun: &Begun| matches!(begun.open.given(), Given::Whole | Given::Braces);
+        self.begun.iter().all(closed)
+    }
+
+    /// Pieces of another chunk follow.
+    pub(super) fn next_chunk(&mut self) {
+        self.chunk += 1;
+    }
+
+    pub(super) fn piece(&mut self, piece: Piece, deltas: &mut Vec<Delta>) {
+        let has_nothing =
+            piece.id.is_none() && piece.name.is_none() && piece.arguments.trim_ascii().is_empty();
+        match self.place(&piece) {
+            Place::New if has_nothing => {}
+            Place::New => {
+                self.begin(&piece, deltas);
+                self.add(self.begun.len() - 1, piece, deltas);
+            }
+            Place::Copy(at) => {
+                self.settle(deltas);
+                let index = piece.index;
+                if let Some(index) = index {
+                    self.by_index.entry(index).or_insert(at);
+                }
+                let mut begun = Begun::default();
+                begun.add(piece);
+                self.copy = Some((at, index, begun));
+                self.look_at_copy(deltas);
+            }
+            Place::Of(at) => match &mut self.copy {
+                Some((of, _, begun)) if *of == at => {
+                    begun.add(piece);
+                    self.look_at_copy(deltas);
+                }
+                _ => self.add(at, piece, deltas),
+            },
+        }
+    }
+
+    fn place(&self, piece: &Piece) -> Place {
+        let by_index = piece.index.and_then(|index| self.by_index.get(&index));
+        let by_id = piece.id.as_ref().and_then(|id| self.by_id.get(id));
+        let given = |at: usize| self.begun[at].open.given();
+        let at = match (by_index.copied(), by_id.copied()) {
+            (Some(at), Some(other)) if self.begun[at].open.id != piece.id => other,
+            (Some(at), _) => at,
+            // Another number beside an id that is known.
+            (None, Some(at)) if piece.index.is_some() && piece.name.is_some() => {
+                return match given(at) {
+                    Given::Whole => Place::Copy(at),
+                    _ => Place::New,
+                };
+            }
+            (None, Some(at)) => at,
+            (None, None) => {
+                let last = self.begun.len().checked_sub(1);
+                // With neither a name nor an id, another number may be for what is still open.
+                let is_bare = piece.name.is_none() && piece.id.is_none();
+                let of_last =
+                    |at: &usize| piece.index.is_none() || is_bare && given(*at) != Given::Whole;
+                match last.filter(of_last) {
+                    Some(at) => at,
+                    None => return Place::New,
+                }
+            }
+        };
+        self.follows(at, piece)
+    }
+
+    /// Whether a piece goes on with a call, or begins another beside or after it.
+    fn follows(&self, at: usize, piece: &Piece) -> Place {
+        let known = &self.begun[at].open;
+        let Some(name) = &piece.name else {
+            return Place::Of(at);
+        };
+        let is_other_id = known.id.is_some() && piece.id.is_some() && known.id != piece.id;
+        let is_same_id = known.id.is_some() && known.id == piece.id;
+        // The beginnings of calls have ids here, and this has none.
+        let is_later = known.id.is_some() && piece.id.is_none();
+        let is_other_name = !known.name.is_empty() && known.name != *name;
+        match known.given() {
+            _ if known.name.is_empty() && !is_other_id => Place::Of(at),
+            Given::Nothing if is_other_id => Place::New,
+            // Its name comes in pieces, or again.
+            Given::Nothing if is_same_id || is_later => Place::Of(at),
+            Given::Nothing | Given::Part if is_other_name => Place::New,
+            // Within an object no other can begin: there are servers that give an id to each piece.
+            Given::Part if is_other_id && !known.is_within() => Place::New,
+            Given::Nothing | Given::Part => Place::Of(at),
+            Given::Braces if is_same_id || is_later && !is_other_name => Place::Of(at),
+            Given::Braces => Place::New,
+            Given::Whole if is_other_id || is_other_name => Place::New,
+            Given::Whole => Place::Copy(at),
+        }
+    }
+
+    fn begin(&mut self, piece: &Piece, deltas: &mut Vec<Delta>) {
+        // A call that began with an earlier chunk has all of its arguments now, even if that is `{}`.
+        if self.last_begin != self.chunk {
+            self.last_begin = self.chunk;
+            for at in std::mem::take(&mut self.braces) {
+                let begun = &self.begun[at];
+                if begun.open.given() == Given::Braces && !begun.is_doubtful {
+                    self.complete(at, deltas);
+                }
+            }
+        }
+        // Who numbers all calls alike may mean the same call still.
+        let by_index = piece.index.and_then(|index| self.by_index.get(&index));
+        let last = self.begun.len().wrapping_sub(1);
+        if let Some(former) = self.begun.last_mut() {
+            let is_alike =
+                by_index == Some(&last) || piece.id.is_some() && former.open.id == piece.id;
+            former.is_doubtful = is_alike
+                && former.open.given() == Given::Nothing
+                && piece.name.as_ref() == Some(&former.open.name);
+        }
+        self.push(Begun::default());
+    }
+
+    fn push(&mut self, begun: Begun) {
+        self.unfinished += usize::from(begun.is_unfinished());
+        self.begun.push(begun);
+    }
+
+    fn add(&mut self, at: usize, piece: Piece, deltas: &mut Vec<Delta>) {
+        self.names(at, piece.index, piece.id.clone());
+        let begun = &mut self.begun[at];
+        self.unfinished -= usize::from(begun.is_unfinished());
+        begun.add(piece);
+        self.unfinished += usize::from(begun.is_unfinished());
+        self.may_be_complete(at, deltas);
+    }
+
+    fn names(&mut self, at: usize, index: Option<u64>, id: Option<String>) {
+        if let Some(index) = index {
+            self.by_index.insert(index, at);
+        }
+        if let Some(id) = id {
+            self.by_id.insert(id, at);
+        }
+    }
+
+    fn may_be_complete(&mut self, at: usize, deltas: &mut Vec<Delta>) {
+        let open = &self.begun[at].open;
+        match open.given() {
+            Given::Whole if open.is_complete() => {}
+            // An id may come with a later piece, and the result needs it.
+            Given::Whole if open.id.is_none() => self.nameless.push(at),
+            Given::Whole => self.complete(at, deltas),
+            Given::Braces if self.braces.last() != Some(&at) => self.braces.push(at),
+            _ => {}
+        }
+    }
+
+    fn complete(&mut self, at: usize, deltas: &mut Vec<Delta>) {
+        let begun = &mut self.begun[at];
+        self.unfinished -= usize::from(begun.is_unfinished());
+        if !begun.open.is_complete() {
+            let call = begun.call();
+            begun.open.complete(at, call, deltas);
+        }
+    }
+
+    /// Whether what may be a copy is one, once it is whole.
+    fn look_at_copy(&mut self, deltas: &mut Vec<Delta>) {
+        let copy = self.copy.as_ref();
+        if copy.is_some_and(|(_, _, begun)| begun.open.given() == Given::Whole) {
+            self.settle(deltas);
+        }
+    }
+
+    /// Takes what may be a copy for a call of its own, unless it is one, or nothing.
+    fn settle(&mut self, deltas: &mut Vec<Delta>) {
+        let Some((of, index, mut begun)) = self.copy.take() else {
+            return;
+        };
+        let (original, copy) = (&self.begun[of].open, &begun.open);
+        let is_copy = match copy.given() {
+            Given::Nothing => true,
+            // Without ids there is nothing to say that it is the same call.
+            _ if original.id.is_none() => false,
+            Given::Braces => {
+                begun.is_doubtful = true;
+                false
+            }
+            _ => is_same(original.arguments(), copy.arguments()),
+        };
+        if !is_copy {
+            let at = self.begun.len();
+            self.names(at, index, begun.open.id.clone());
+            self.push(begun);
+            self.may_be_complete(at, deltas);
+        }
+    }
+
+    /// Why the answer ended has been said, but not that no more comes: proxies say it after each piece.
+    pub(super) fn ended(&mut self, deltas: &mut Vec<Delta>) {
+        for at in std::mem::take(&mut self.nameless) {
+            self.complete(at, deltas);
+        }
+    }
+
+    /// The answer is over.
+    pub(super) fn close(&mut self, ended: Ended, deltas: &mut Vec<Delta>) {
+        self.settle(deltas);
+        for at in 0..self.begun.len() {
+            let begun = &self.begun[at];
+            let is_certain = match begun.open.given() {
+                Given::Whole => true,
+                Given::Braces => ended != Ended::Early,
+                // What cut the answer off there has cut off the arguments too.
+                Given::Nothing | Given::Part => ended == Ended::Well,
+            };
+            if is_certain && !begun.is_doubtful {
+                self.complete(at, deltas);
+            }
+        }
+    }
+
+    /// The calls as a message has them, as calls, and the positions of those that were cut off.
+    pub(super) fn into_parts(self) -> (Items, Vec<ToolCall>, Vec<usize>) {
+        let is_legacy = |begun: &Begun| begun.sort == Sort::Legacy;
+        let items = match self.begun.first() {
+            Some(begun) if self.begun.len() == 1 && is_legacy(begun) => {
+                Items::Legacy(begun.inner())
+            }
+            _ => Items::Calls(self.begun.iter().map(Begun::item).collect()),
+        };
+        let calls = self.begun.iter().map(Begun::call).collect();
+        let cut = self.begun.iter().enumerate();
+        let cut = cut.filter(|(_, begun)| !begun.open.is_complete());
+        let cut = cut.map(|(position, _)| position).collect();
+        (items, calls, cut)
+    }
+}
+
+/// Calls as a message has them.
+pub(super) enum Items {
+    Calls(Vec<Box<RawValue>>),
+    Legacy(Box<RawValue>),
+}
+
+impl Begun {
+    fn is_unfinished(&self) -> bool {
+        self.open.given() != Given::Whole && !self.open.is_complete()
+    }
+
+    fn add(&mut self, piece: Piece) {
+        for (key, value) in piece.others {
+            self.others.set(&key, value);
+        }
+        for (key, value) in piece.inner {
+            self.inner.set(&key, value);
+        }
+        let open = &mut self.open;
+        if open.is_complete() {
+            return;
+        }
+        if open.given() == Given::Nothing {
+            self.sort = piece.sort;
+            open.is_text = piece.sort == Sort::Custom;
+        }
+        if open.id.is_none() {
+            open.id = piece.id;
+        }
+        if let Some(name) = piece.name {
+            let may_grow = open.given() == Given::Nothing;
+            add_name(&mut open.name, name, may_grow);
+        }
+        open.push(&piece.arguments);
+    }
+
+    fn inner(&self) -> Box<RawValue> {
+        let input = match self.sort {
+            Sort::Custom => "input",
+            Sort::Function | Sort::Legacy => "arguments",
+        };
+        let mut inner = Merged::default();
+        inner.set("name", &text(&self.open.name));
+        inner.set(input, &text(self.open.arguments()));
+        inner.set_all(&self.inner);
+        inner.to_raw()
+    }
+
+    /// As a message has it.
+    fn item(&self) -> Box<RawValue> {
+        let kind = match self.sort {
+            Sort::Custom => "custom",
+            Sort::Function | Sort::Legacy => "function",
+        };
+        let mut item = Merged::default();
+        item.set("id", &raw(&self.open.id));
+        item.set("type", &text(kind));
+        item.set(kind, &self.inner());
+        item.set_all(&self.others);
+        item.to_raw()
+    }
+
+    fn call(&self) -> ToolCall {
+        let item = match self.sort {
+            Sort::Function | Sort::Custom => self.item(),
+            Sort::Legacy => {
+                let mut message = Merged::default();
+                message.set("role", &text("assistant"));
+                message.set("function_call", &self.inner());
+                message.to_raw()
+            }
+        };
+        self.open.call(&OpenaiChat, item.get())
+    }
+}
+
+fn text(text: &str) -> Box<RawValue> {
+    to_raw_value(text).expect("a text is JSON")
+}
+
+/// A name that comes again, or longer than before, or in pieces.
+fn add_name(known: &mut String, name: String, may_grow: bool) {
+    if known.is_empty() || may_grow && name.starts_with(&**known) {
+        *known = name;
+    } else if may_grow {
+        known.push_str(&name);
+    }
+}
+
+/// Whether the second text is the same arguments, or the beginning of the first, or the first once
+/// more as a text in JSON.
+fn is_same(arguments: &str, copy: &str) -> bool {
+    if arguments.starts_with(copy.trim_ascii()) {
+        return true;
+    }
+    // However it is spaced; and many short ones must not cost as many readings of a long one.
+    if copy.len() < arguments.len() / 4 {
+        return false;
+    }
+    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let Some(first) = read(arguments) else {
+        return false;
+    };
+    match read(copy) {
+        Some(Value::String(inner)) => read(&inner).is_some_and(|inner| inner == first),
+        second => second.is_some_and(|second| second == first),
+    }
+}
