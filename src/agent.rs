@@ -140,12 +140,19 @@ impl Agent {
                 "`tool-choice` is `{tool}`, and there is no such tool; beside tools there are auto, none and required"
             )));
         }
+        let results = Results::new(config.max_result_chars);
+        // Where there are no tools there is nothing to read on in.
+        let has_tools = host.tools().next().is_some();
+        let host = match has_tools {
+            true => host.with_provider(results.reader()),
+            false => host,
+        };
         let (names, tools) = declared(&host, format);
         Ok(Agent {
             tools,
             names,
             conversation: Conversation::new(format),
-            results: Results::new(config.max_result_chars),
+            results,
             responder: None,
             stream: true,
             asks_first: false,
@@ -354,9 +361,7 @@ impl Agent {
 /// The tools as every request has them, by names that the API takes.
 fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     let names = Names::new(format, host.tools().map(|tool| &*tool.name));
-    let own = crate::results::read_result(results::READ_RESULT);
-    let tools: Vec<&Tool> = host.tools().chain([&own]).collect();
-    let has_tools = host.tools().next().is_some();
-    let declared = has_tools.then(|| format.wire().declare(&tools, &names));
+    let tools: Vec<&Tool> = host.tools().collect();
+    let declared = (!tools.is_empty()).then(|| format.wire().declare(&tools, &names));
     (names, declared)
 }

@@ -2,15 +2,21 @@
 //! those that fail again and again with a word on it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 use crate::error::CallError;
+use crate::limits::Limits;
+use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn};
 pub(super) use crate::results::READ_RESULT;
-use crate::results::{self, Compactor};
-use crate::tool::{Output, ToolCall, ToolResult};
+use crate::results::{Compactor, read_result};
+use crate::tool::{Output, Tool, ToolCall, ToolResult};
 use crate::wire::leaks;
 
 /// Whether a call of that name reads a compacted result.
-pub(super) fn is_read_result(name: &str) -> bool {
+fn is_read_result(name: &str) -> bool {
     leaks::find(name, |name| name == READ_RESULT).is_some()
 }
 
@@ -19,26 +25,54 @@ const REPEATED: usize = 3;
 
 /// The results of a conversation that are not shown whole, and the calls that failed.
 pub(super) struct Results {
-    compactor: Compactor,
-    whole: BTreeMap<String, String>,
+    kept: Arc<Kept>,
     /// Those that the transcript does not have yet.
     new: Vec<(String, String)>,
     failures: HashMap<(String, String), usize>,
 }
 
+/// Compacted results, by their ids.
+struct Kept {
+    compactor: Compactor,
+    whole: Mutex<BTreeMap<String, String>>,
+}
+
+/// Offers [`READ_RESULT`] beside the tools of the host.
+struct Reader {
+    kept: Arc<Kept>,
+    tools: Arc<[Arc<ProvidedTool>]>,
+    limits: Limits,
+}
+
 impl Results {
     pub(super) fn new(max_chars: usize) -> Self {
-        Results {
+        let kept = Kept {
             compactor: Compactor::new(max_chars, READ_RESULT),
-            whole: BTreeMap::new(),
+            whole: Mutex::default(),
+        };
+        Results {
+            kept: Arc::new(kept),
             new: Vec::new(),
             failures: HashMap::new(),
         }
     }
 
+    /// What the model reads on with.
+    pub(super) fn reader(&self) -> Arc<dyn ToolProvider> {
+        let tool = read_result(READ_RESULT);
+        let schema = tool.input_schema.to_string();
+        let tool = ProvidedTool::new(READ_RESULT.to_owned(), tool, &schema, None);
+        let tool = tool.expect("the schema is valid");
+        Arc::new(Reader {
+            kept: self.kept.clone(),
+            tools: Arc::new([Arc::new(tool)]),
+            limits: Limits::default(),
+        })
+    }
+
     /// Results that were stored before.
     pub(super) fn restore(&mut self, stored: Vec<(String, String)>) {
-        self.whole.extend(stored);
+        self.kept.whole().extend(stored);
     }
 
     /// Results that were stored since this was asked for last.
@@ -75,25 +109,29 @@ impl Results {
 
     fn compacted(&mut self, result: &ToolResult, output: &Output) -> Option<String> {
         let whole = output.to_text();
-        if !self.compactor.is_long(&whole) {
+        let compactor = &self.kept.compactor;
+        if !compactor.is_long(&whole) {
             return None;
         }
-        let id = format!("r{}", self.whole.len() + 1);
-        let text = self.compactor.compact(result, &whole, Some(&id));
-        self.whole.insert(id.clone(), whole.clone());
+        let mut kept = self.kept.whole();
+        let id = format!("r{}", kept.len() + 1);
+        let text = compactor.compact(result, &whole, Some(&id));
+        kept.insert(id.clone(), whole.clone());
         self.new.push((id, whole));
         Some(text)
     }
+}
 
-    /// Serves a call of [`READ_RESULT`].
-    pub(super) fn read(&self, call: &ToolCall) -> ToolResult {
-        results::read(call, self.slice(&call.arguments))
+impl Kept {
+    fn whole(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slice(&self, arguments: &str) -> Result<String, CallError> {
+    fn read(&self, arguments: &str) -> Result<String, CallError> {
         let asked = self.compactor.asked(arguments)?;
-        let Some(whole) = self.whole.get(&asked.id) else {
-            let known: Vec<&str> = self.whole.keys().map(String::as_str).collect();
+        let kept = self.whole();
+        let Some(whole) = kept.get(&asked.id) else {
+            let known: Vec<&str> = kept.keys().map(String::as_str).collect();
             let known = match known.is_empty() {
                 true => "no result was compacted".to_owned(),
                 false => format!("there are {}", known.join(", ")),
@@ -102,6 +140,45 @@ impl Results {
             return Err(CallError::invalid_arguments("/id", message));
         };
         Ok(self.compactor.part(whole, &asked))
+    }
+}
+
+impl ToolProvider for Reader {
+    fn name(&self) -> &str {
+        READ_RESULT
+    }
+
+    fn title(&self) -> String {
+        "agent".to_owned()
+    }
+
+    fn provenance(&self) -> Provider<'_> {
+        Provider::Host
+    }
+
+    fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
+        self.tools.clone()
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn may_change(&self, _: &Tool) -> bool {
+        false
+    }
+
+    fn is_isolated(&self) -> bool {
+        true
+    }
+
+    fn call<'c>(
+        &'c self,
+        _: &'c ProvidedTool,
+        call: &'c ToolCall,
+        _: Turn<'c>,
+    ) -> BoxFuture<'c, Served> {
+        async { Served::of(self.kept.read(call.arguments_text()).map(Output::text)) }.boxed()
     }
 }
 

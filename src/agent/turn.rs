@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::client::{Begun, Failure};
 use super::observer::{Approval, Event, Observer};
-use super::results::{is_read_result, key};
+use super::results::key;
 use super::{Agent, AgentError};
 use crate::error::CallError;
 use crate::host::{At, EarlyCalls};
@@ -301,10 +301,7 @@ impl<'t> Turn<'t> {
 
     fn start(&mut self, at: At, call: ToolCall) {
         let run = self.begin(at, call);
-        if is_read_result(&self.runs[run].call.name) {
-            let result = self.agent.results.read(&self.runs[run].call);
-            self.ended(run, result);
-        } else if self.agent.config.parallel || self.batch.running() == 0 {
+        if self.agent.config.parallel || self.batch.running() == 0 {
             self.add(run);
         } else {
             self.waiting.push_back(run);
