@@ -228,7 +228,8 @@ impl<'t> Turn<'t> {
     }
 
     fn may_start_early(&self, at: At, call: &ToolCall) -> bool {
-        self.early.may_start(&self.agent.host, at, call)
+        let is_its_turn = self.agent.config.parallel || self.early.is_next(at);
+        is_its_turn && self.early.may_start(&self.agent.host, at, call)
     }
 
     /// Has a call begin and end with an error.

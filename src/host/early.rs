@@ -37,10 +37,19 @@ impl EarlyCalls {
         if by.order(tool).is_none() {
             return true;
         }
-        let before = self.known.get(..at.0);
         let mut deferred = self.deferred.iter().filter(|(other, _)| *other < at);
+        self.all_known_before(at) && !deferred.any(|(_, other)| host.conflict(other, call))
+    }
+
+    /// Whether all calls before it have come, and none of them waits.
+    #[cfg(feature = "agent")]
+    pub(crate) fn is_next(&self, at: At) -> bool {
+        self.all_known_before(at) && self.deferred.iter().all(|(other, _)| *other > at)
+    }
+
+    fn all_known_before(&self, at: At) -> bool {
+        let before = self.known.get(..at.0);
         before.is_some_and(|before| before.iter().all(|known| *known))
-            && !deferred.any(|(_, other)| host.conflict(other, call))
     }
 
     /// A call has come, whatever becomes of it.
