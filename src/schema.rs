@@ -2,6 +2,8 @@
 
 mod cost;
 mod place;
+#[cfg(test)]
+mod properties;
 mod refs;
 mod repair;
 #[cfg(test)]
