@@ -1,6 +1,6 @@
 //! What attacks find around them: servers of the loopback, folders of files, components.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Stage {
         self.make_granted("writing");
     }
 
-    /// All files that no attack may change, with contents and times.
+    /// All files that no attack may change, with contents, modes and times.
     pub fn untouchable(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         for folder in ["outside", "reading"] {
@@ -148,7 +148,7 @@ impl Stage {
     }
 }
 
-/// What is at a path: its contents or where it leads, and when it was last changed.
+/// What is at a path: its contents or where it leads, with its mode and owner, and when it was last changed.
 pub type Entry = (PathBuf, Vec<u8>, SystemTime);
 
 fn list(path: &Path, entries: &mut Vec<Entry>) {
@@ -166,6 +166,9 @@ fn list(path: &Path, entries: &mut Vec<Entry>) {
             .collect();
         inside.sort();
         inside.iter().for_each(|path| list(path, entries));
+    }
+    for number in [metadata.mode(), metadata.uid(), metadata.gid()] {
+        contents.extend(number.to_le_bytes());
     }
     entries.push((path.to_owned(), contents, metadata.modified().unwrap()));
 }

@@ -178,3 +178,34 @@ async fn racing_calls_do_not_open_a_pipe() {
         assert!(answer.starts_with("read the inside file "), "{answer}");
     }
 }
+
+/// A file that the call did not make is moved as any file is, whatever it is called.
+#[cfg(unix)]
+#[tokio::test]
+async fn no_file_takes_the_mode_of_another_but_one_of_the_calls_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = Stage::new();
+    let path = |name: &str| std::path::PathBuf::from(stage.fill("<writing>")).join(name);
+    let allow = |name: &str, mode| {
+        std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow("a.txt", 0o600);
+    allow("b.txt", 0o666);
+    let host = load(stage.manifest(
+        "permissions.files = [
+            { host = '<reading>', guest = '/ro' },
+            { host = '<writing>', guest = '/rw', access = 'read-write' },
+        ]",
+    ))
+    .await;
+    let arguments = r#"{"guest":"/rw","read_only":"/ro","path":"a.txt","outside":"note.txt"}"#;
+    let answer = text(&host.call(call("temporaries", arguments)).await);
+    assert!(
+        answer.contains("rename it over another file: DONE"),
+        "{answer}"
+    );
+    for name in ["a.txt", "b.txt"] {
+        let found = std::fs::metadata(path(name)).unwrap();
+        assert_eq!(found.permissions().mode() & 0o7777, 0o600, "{name}");
+    }
+}

@@ -182,6 +182,19 @@ pub const ATTACKS: &[Attack] = &[
         End::Report(&["a file over itself", "a file over a file"]),
     ),
     attack(
+        "temporaries-and-what-they-replace",
+        "temporaries",
+        r#"{"guest": "/rw", "read_only": "/ro", "path": "a.txt", "outside": "note.txt"}"#,
+        BOTH,
+        End::Report(&[
+            "make one",
+            "rename over a link",
+            "give a file such a name",
+            "rename it over another file",
+            "rename the link over a file",
+        ]),
+    ),
+    attack(
         "pipe",
         "open_special",
         r#"{"guest": "/ro", "path": "pipe"}"#,

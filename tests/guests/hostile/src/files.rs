@@ -2,6 +2,7 @@
 
 pub mod links;
 mod report;
+pub mod temporary;
 pub mod write;
 
 use crate::{Answer, Behaviour, Error, Given, escaped, failed, refused, text};
