@@ -201,7 +201,8 @@ pub struct Event {
     pub begins: Vec<usize>,
     /// The calls whose arguments are complete from now on.
     pub completes: Vec<usize>,
-    /// Whether the API says with it that this is all.
+    /// Whether the API says with it that this is all: then what has begun is complete with the end of
+    /// the stream.
     pub ends: bool,
 }
 
@@ -257,6 +258,7 @@ pub fn events(
     } else {
         let mut open: Vec<(usize, std::slice::Iter<String>)> = Vec::new();
         let mut begun = 0;
+        let mut came = vec![String::new(); calls.len()];
         loop {
             let choices = open.len() + usize::from(begun < calls.len());
             if choices == 0 {
@@ -264,15 +266,25 @@ pub fn events(
             }
             let chosen = next(choices);
             let Some((position, pieces)) = open.get_mut(chosen) else {
-                events.push(begin_call(format, begun, &calls[begun].call));
+                let mut event = begin_call(format, begun, &calls[begun].call);
+                if format == Format::OpenaiChat {
+                    // Of a call that has `{}`, the next one says that there is no more.
+                    let is_empty = |at: &usize| is_braces(&came[*at]);
+                    event.completes = (0..begun).filter(is_empty).collect();
+                }
+                events.push(event);
                 open.push((begun, calls[begun].pieces.iter()));
                 begun += 1;
                 continue;
             };
             let (position, piece) = (*position, pieces.next());
+            came[position].extend(piece.map(String::as_str));
             let is_last = pieces.as_slice().iter().all(String::is_empty);
             match piece {
-                Some(piece) => events.push(more(format, position, piece, is_last)),
+                Some(piece) => {
+                    let is_whole = is_last && !is_braces(&came[position]);
+                    events.push(more(format, position, piece, is_whole));
+                }
                 None => {
                     drop(open.remove(chosen));
                     events.extend(end_call(format, position, &calls[position].call));
@@ -368,13 +380,18 @@ fn begin_call(format: Format, position: usize, call: &ToolCall) -> Event {
     }
 }
 
-fn more(format: Format, position: usize, piece: &str, is_last: bool) -> Event {
+/// Whether arguments are an object without any members: more may follow.
+fn is_braces(arguments: &str) -> bool {
+    arguments.split_ascii_whitespace().collect::<String>() == "{}"
+}
+
+fn more(format: Format, position: usize, piece: &str, is_whole: bool) -> Event {
     match format {
         Format::OpenaiChat => {
             let call = json!({ "index": position, "function": { "arguments": piece } });
             Event {
                 // Nothing else says that a call has all of its arguments.
-                completes: match is_last && !piece.is_empty() {
+                completes: match is_whole && !piece.is_empty() {
                     true => vec![position],
                     false => Vec::new(),
                 },
@@ -404,8 +421,8 @@ fn end_call(format: Format, position: usize, call: &ToolCall) -> Vec<Event> {
             let completes = || vec![position];
             vec![
                 Event {
-                    // Without any it may also have been cut off.
-                    completes: match call.arguments.is_empty() {
+                    // Without any they may come with the item.
+                    completes: match call.arguments.is_empty() || is_braces(&call.arguments) {
                         true => Vec::new(),
                         false => completes(),
                     },
@@ -417,7 +434,11 @@ fn end_call(format: Format, position: usize, call: &ToolCall) -> Vec<Event> {
                     }))
                 },
                 Event {
-                    completes: completes(),
+                    // Without any it may also have been cut off.
+                    completes: match call.arguments.is_empty() {
+                        true => Vec::new(),
+                        false => completes(),
+                    },
                     ..Event::named(json!({
                         "type": "response.output_item.done",
                         "output_index": position + 1,
@@ -442,12 +463,14 @@ fn end(format: Format, calls: &[Pieces], events: &mut Vec<Event>) {
     match format {
         Format::OpenaiChat => {
             events.push(Event {
-                completes: (0..calls.len()).collect(),
                 ends: true,
                 ..Event::new(chat(json!({}), json!(reason("tool_calls", "stop"))))
             });
             let usage = json!({ "prompt_tokens": 9, "completion_tokens": 7 });
-            events.push(Event::new(json!({ "choices": [], "usage": usage })));
+            events.push(Event {
+                completes: (0..calls.len()).collect(),
+                ..Event::new(json!({ "choices": [], "usage": usage }))
+            });
             events.push(Event::new("[DONE]"));
         }
         Format::OpenaiResponses => {
@@ -461,6 +484,7 @@ fn end(format: Format, calls: &[Pieces], events: &mut Vec<Event>) {
                 "usage": { "input_tokens": 9, "output_tokens": 7 },
             });
             events.push(Event {
+                completes: (0..calls.len()).collect(),
                 ends: true,
                 ..Event::named(json!({ "type": "response.completed", "response": response }))
             });
@@ -470,12 +494,10 @@ fn end(format: Format, calls: &[Pieces], events: &mut Vec<Event>) {
             let usage = json!({ "output_tokens": 7 });
             events.push(Event {
                 completes: (0..calls.len()).collect(),
+                ends: true,
                 ..Event::named(json!({ "type": "message_delta", "delta": delta, "usage": usage }))
             });
-            events.push(Event {
-                ends: true,
-                ..Event::named(json!({ "type": "message_stop" }))
-            });
+            events.push(Event::named(json!({ "type": "message_stop" })));
         }
         _ => events.push(Event {
             ends: true,
@@ -599,7 +621,11 @@ where
     };
     let mut error = None;
     for data in events {
-        match data.and_then(|data| reader.event(&data)) {
+        let taken = match data {
+            Ok(data) => reader.event(&data),
+            Err(error) => reader.broke(error).map(|()| Vec::new()),
+        };
+        match taken {
             Ok(deltas) => take(deltas),
             Err(why) => {
                 error = Some(why);

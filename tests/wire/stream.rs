@@ -138,9 +138,12 @@ fn of_a_stream_cut_at_any_byte_what_was_complete_is_handed_on_and_the_rest_is_to
                     .iter()
                     .flat_map(|event| event.completes.clone())
                     .collect();
+                let ended = seen.iter().any(|event| event.ends);
+                if ended {
+                    complete = (0..begun).collect();
+                }
                 complete.sort_unstable();
                 complete.dedup();
-                let ended = seen.iter().any(|event| event.ends);
 
                 let taken = receive([Bytes::copy_from_slice(&bytes[..at])], Some(format));
                 let handed = sorted(taken.handed);
@@ -445,7 +448,7 @@ fn a_response_that_came_to_its_bound_has_its_open_call_cut() {
 fn an_error_in_a_stream_is_the_apis_own_and_what_came_before_stays() {
     let overloaded = json!({ "type": "overloaded_error", "message": "Overloaded" });
     let chat = chat_delta(
-        json!([{ "index": 0, "id": "a", "function": { "name": "echo", "arguments": "{}" } }]),
+        json!([{ "index": 0, "id": "a", "function": { "name": "echo", "arguments": "{\"a\":1}" } }]),
     );
     let item =
         json!({ "type": "function_call", "call_id": "a", "name": "echo", "arguments": "{}" });
@@ -554,7 +557,7 @@ fn what_is_not_of_any_api_is_no_stream() {
 #[test]
 fn calls_of_two_choices_of_a_stream_are_not_both_run() {
     let choice = |index: usize| {
-        let call = json!({ "index": 0, "id": index.to_string(), "function": { "name": "echo", "arguments": "{}" } });
+        let call = json!({ "index": 0, "id": index.to_string(), "function": { "name": "echo", "arguments": "{\"a\":1}" } });
         json!({ "choices": [{ "index": index, "delta": { "tool_calls": [call] } }] })
     };
     let taken = read(None, &[choice(0), choice(1)]);
