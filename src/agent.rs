@@ -140,12 +140,14 @@ impl Agent {
                 "`tool-choice` is `{tool}`, and there is no such tool; beside tools there are auto, none and required"
             )));
         }
+        let results = Results::new(config.max_result_chars);
+        let host = host.with_provider(results.provider());
         let (names, tools) = declared(&host, format);
         Ok(Agent {
             tools,
             names,
             conversation: Conversation::new(format),
-            results: Results::new(config.max_result_chars),
+            results,
             responder: None,
             stream: true,
             asks_first: false,
@@ -354,9 +356,9 @@ impl Agent {
 /// The tools as every request has them, by names that the API takes.
 fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     let names = Names::new(format, host.tools().map(|tool| &*tool.name));
-    let own = crate::results::read_result(results::READ_RESULT);
-    let tools: Vec<&Tool> = host.tools().chain([&own]).collect();
-    let has_tools = host.tools().next().is_some();
+    let tools: Vec<&Tool> = host.tools().collect();
+    // Where there is no other, nothing is there to read on in.
+    let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);
     let declared = has_tools.then(|| format.wire().declare(&tools, &names));
     (names, declared)
 }

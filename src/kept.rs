@@ -198,7 +198,10 @@ mod tests {
         kept.add(&"bob", "c".to_owned(), 0, 5);
         kept.add(&"carol", "d".to_owned(), 0, 5);
         assert_eq!(ids(&kept, "alice"), "b");
-        assert_eq!((ids(&kept, "bob"), ids(&kept, "carol")), ("c".into(), "d".into()));
+        assert_eq!(
+            (ids(&kept, "bob"), ids(&kept, "carol")),
+            ("c".into(), "d".into())
+        );
         assert!(kept.bytes <= 15);
     }
 

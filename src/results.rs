@@ -101,7 +101,10 @@ impl Compactor {
         }
         let total = whole.chars().count();
         let more = match id {
-            Some(id) => format!("{} with the id \"{id}\" reads it from any offset", self.tool),
+            Some(id) => format!(
+                "{} with the id \"{id}\" reads it from any offset",
+                self.tool
+            ),
             None => "it is too long to be kept: ask for less".to_owned(),
         };
         text.push_str(&format!(

@@ -2,19 +2,24 @@
 //! those that fail again and again with a word on it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytesize::ByteSize;
+use futures_util::future::BoxFuture;
 
 use crate::error::CallError;
+use crate::limits::Limits;
+use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn};
 pub(super) use crate::results::READ_RESULT;
-use crate::results::{self, Compactor};
-use crate::tool::{Output, ToolCall, ToolResult};
+use crate::results::{Compactor, read_result};
+use crate::tool::{Output, Tool, ToolCall, ToolResult};
 
 /// Failures of one call, the same to the letter, from which on the model is told.
 const REPEATED: usize = 3;
 
 /// The results of a conversation that are not shown whole, and the calls that failed.
 pub(super) struct Results {
-    compactor: Compactor,
-    whole: BTreeMap<String, String>,
+    kept: Arc<Kept>,
     /// Those that the transcript does not have yet.
     new: Vec<(String, String)>,
     failures: HashMap<(String, String), usize>,
@@ -23,16 +28,20 @@ pub(super) struct Results {
 impl Results {
     pub(super) fn new(max_chars: usize) -> Self {
         Results {
-            compactor: Compactor::new(max_chars, READ_RESULT),
-            whole: BTreeMap::new(),
+            kept: Arc::new(Kept::new(max_chars)),
             new: Vec::new(),
             failures: HashMap::new(),
         }
     }
 
+    /// What offers the tool that reads them.
+    pub(super) fn provider(&self) -> Arc<dyn ToolProvider> {
+        self.kept.clone()
+    }
+
     /// Results that were stored before.
     pub(super) fn restore(&mut self, stored: Vec<(String, String)>) {
-        self.whole.extend(stored);
+        self.kept.whole().extend(stored);
     }
 
     /// Results that were stored since this was asked for last.
@@ -69,25 +78,54 @@ impl Results {
 
     fn compacted(&mut self, result: &ToolResult, output: &Output) -> Option<String> {
         let whole = output.to_text();
-        if !self.compactor.is_long(&whole) {
+        let compactor = &self.kept.compactor;
+        if !compactor.is_long(&whole) {
             return None;
         }
-        let id = format!("r{}", self.whole.len() + 1);
-        let text = self.compactor.compact(result, &whole, Some(&id));
-        self.whole.insert(id.clone(), whole.clone());
+        let mut kept = self.kept.whole();
+        let id = format!("r{}", kept.len() + 1);
+        let text = compactor.compact(result, &whole, Some(&id));
+        kept.insert(id.clone(), whole.clone());
+        drop(kept);
         self.new.push((id, whole));
         Some(text)
     }
+}
 
-    /// Serves a call of [`READ_RESULT`].
-    pub(super) fn read(&self, call: &ToolCall) -> ToolResult {
-        results::read(call, self.slice(&call.arguments))
+/// The results that are not shown whole, and the tool that reads on in them.
+struct Kept {
+    compactor: Compactor,
+    whole: Mutex<BTreeMap<String, String>>,
+    tools: Arc<[Arc<ProvidedTool>]>,
+    limits: Limits,
+}
+
+impl Kept {
+    fn new(max_chars: usize) -> Kept {
+        let tool = read_result(READ_RESULT);
+        let schema = tool.input_schema.to_string();
+        let tool = ProvidedTool::new(READ_RESULT.to_owned(), tool, &schema, None);
+        Kept {
+            compactor: Compactor::new(max_chars, READ_RESULT),
+            whole: Mutex::default(),
+            tools: [Arc::new(tool.expect("the schema is valid"))].into(),
+            // The characters of a result are bounded as it is.
+            limits: Limits {
+                max_output: ByteSize::b(u64::MAX),
+                ..Limits::default()
+            },
+        }
+    }
+
+    fn whole(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slice(&self, arguments: &str) -> Result<String, CallError> {
         let asked = self.compactor.asked(arguments)?;
-        let Some(whole) = self.whole.get(&asked.id) else {
-            let known: Vec<&str> = self.whole.keys().map(String::as_str).collect();
+        let kept = self.whole();
+        let Some(whole) = kept.get(&asked.id) else {
+            let known: Vec<&str> = kept.keys().map(String::as_str).collect();
             let known = match known.is_empty() {
                 true => "no result was compacted".to_owned(),
                 false => format!("there are {}", known.join(", ")),
@@ -96,6 +134,51 @@ impl Results {
             return Err(CallError::invalid_arguments("/id", message));
         };
         Ok(self.compactor.part(whole, &asked))
+    }
+}
+
+impl ToolProvider for Kept {
+    fn name(&self) -> &str {
+        "agent"
+    }
+
+    fn title(&self) -> String {
+        "the agent".to_owned()
+    }
+
+    fn provenance(&self) -> Provider<'_> {
+        Provider::Host
+    }
+
+    fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
+        self.tools.clone()
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn memory(&self) -> ByteSize {
+        ByteSize::b(0)
+    }
+
+    fn may_change(&self, _: &Tool) -> bool {
+        false
+    }
+
+    fn is_isolated(&self) -> bool {
+        true
+    }
+
+    fn call<'c>(
+        &'c self,
+        _: &'c ProvidedTool,
+        _: &'c ToolCall,
+        arguments: String,
+        _: Turn<'c>,
+    ) -> BoxFuture<'c, Served> {
+        let part = self.slice(&arguments);
+        Box::pin(std::future::ready(Served::of(part.map(Output::text))))
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::client::{Begun, Failure};
 use super::observer::{Approval, Event, Observer};
-use super::results::{READ_RESULT, key};
+use super::results::key;
 use super::{Agent, AgentError};
 use crate::OpenBatch;
 use crate::error::CallError;
@@ -246,10 +246,7 @@ impl<'t> Turn<'t> {
 
     fn start(&mut self, position: usize, call: ToolCall) {
         let run = self.begin(position, call);
-        if self.runs[run].call.name == READ_RESULT {
-            let result = self.agent.results.read(&self.runs[run].call);
-            self.ended(run, result);
-        } else if self.agent.config.parallel || self.batch.running() == 0 {
+        if self.agent.config.parallel || self.batch.running() == 0 {
             self.add(run);
         } else {
             self.waiting.push_back(run);

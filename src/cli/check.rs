@@ -13,7 +13,7 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     let file = manifest.file.clone();
     let own = manifest.own_files();
     let agent = manifest.agent.clone();
-    let auth = manifest.serve.auth.clone();
+    let serve = manifest.serve.clone();
     let host = session.load_manifest(manifest).await?;
     let mut out = std::io::stdout().lock();
     for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
@@ -47,7 +47,10 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     if !templates.is_empty() {
         writeln!(out, "resource templates: {}", templates.join(", "))?;
     }
-    serve_lines(&mut out, &auth, &host)?;
+    serve_lines(&mut out, &serve.auth, &host)?;
+    for warning in serve.tool_warnings(host.tools()) {
+        writeln!(out, "warning: {}", printable(&warning))?;
+    }
     if let Some(line) = agent_line(&agent) {
         writeln!(out, "{line}")?;
     }

@@ -244,7 +244,10 @@ mod tests {
         for (accept, accepted) in [
             ("application/json, text/event-stream", Both),
             ("text/event-stream, application/json", Both),
-            ("TEXT/event-stream;q=1, application/JSON;charset=utf-8", Both),
+            (
+                "TEXT/event-stream;q=1, application/JSON;charset=utf-8",
+                Both,
+            ),
             ("text/*, application/*", Both),
             ("text/event-stream, */*", Both),
             ("application/json;q=0.5, text/event-stream;q=0.9", Both),

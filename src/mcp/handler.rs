@@ -431,7 +431,10 @@ impl ServerHandler for Session {
         }
         let hub = &self.hub;
         let run = |_| hub.poll(&request.uri).boxed();
-        let poll = self.hub.run("resources", &self.caller(&context), run).await?;
+        let poll = self
+            .hub
+            .run("resources", &self.caller(&context), run)
+            .await?;
         let poll = poll.map_err(requests::failure)?;
         let added = self.client.subscriptions.add(request.uri, poll);
         added.map_err(requests::failure)
@@ -556,7 +559,10 @@ impl ServerHandler for Session {
         };
         let host = &offer.host;
         let run = |options| async move { host.complete(completing, &options).await }.boxed();
-        let found = self.hub.run("completion", &self.caller(&context), run).await?;
+        let found = self
+            .hub
+            .run("completion", &self.caller(&context), run)
+            .await?;
         let found = found.map_err(|error| match error {
             error @ CallError::NotFound { .. } => {
                 ErrorData::invalid_params(error.to_string(), None)

@@ -139,9 +139,11 @@ impl Job {
             return Ok(self.shown(result));
         }
         task.answer();
-        let message =
-            format!("it asked {MAX_ROUNDS} times for input and still has no answer");
-        let refused = self.offer.host.refuse(&self.call, CallError::Failed { message });
+        let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
+        let refused = self
+            .offer
+            .host
+            .refuse(&self.call, CallError::Failed { message });
         Ok(self.shown(refused))
     }
 

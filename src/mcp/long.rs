@@ -159,7 +159,5 @@ pub(super) fn declare(tools: &mut Vec<mcp::Tool>, compactor: &Compactor) {
         let meta = tool.meta.get_or_insert_default();
         meta.insert(MAX_RESULT_SIZE.to_owned(), compactor.max_chars.into());
     }
-    tools.push(convert::tool(&crate::results::read_result(
-        &compactor.tool,
-    )));
+    tools.push(convert::tool(&crate::results::read_result(&compactor.tool)));
 }

@@ -153,7 +153,10 @@ pub(super) fn resumption(
 /// # Errors
 ///
 /// What it did not say that it can be asked.
-pub(super) fn check_can_ask(input: &InputRequired, can_ask: QuestionKinds) -> Result<(), ErrorData> {
+pub(super) fn check_can_ask(
+    input: &InputRequired,
+    can_ask: QuestionKinds,
+) -> Result<(), ErrorData> {
     let questions = input.questions.iter().map(|(_, question)| question);
     let mut missing = questions.filter(|question| !can_ask.contains(question.kind()));
     match missing.clone().next() {

@@ -200,7 +200,8 @@ impl Streams {
         }
         let request = self.requests.remove(request)?;
         if !self.asked.is_empty() {
-            self.asked.retain(|_, origin| origin.number != request.number);
+            self.asked
+                .retain(|_, origin| origin.number != request.number);
         }
         Some(request)
     }

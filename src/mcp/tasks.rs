@@ -182,8 +182,12 @@ impl Tasks {
             true => detailed,
             false => too_long(detailed),
         };
-        self.ended()
-            .add(&task.owner, task.id.clone(), detailed, bytes.min(BOUNDS.bytes));
+        self.ended().add(
+            &task.owner,
+            task.id.clone(),
+            detailed,
+            bytes.min(BOUNDS.bytes),
+        );
         drop(running);
         let _ = self.changes.send(task.id.clone());
     }

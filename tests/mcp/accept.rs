@@ -52,7 +52,10 @@ fn message(reply: &Reply) -> Value {
     let text = match reply.header("content-type") {
         Some(JSON) => &*reply.body,
         Some(EVENTS) => {
-            let data = reply.body.lines().filter_map(|it| it.strip_prefix("data: "));
+            let data = reply
+                .body
+                .lines()
+                .filter_map(|it| it.strip_prefix("data: "));
             data.last().unwrap_or_else(|| panic!("{reply:?}"))
         }
         other => panic!("{other:?}: {reply:?}"),
@@ -102,7 +105,13 @@ fn an_answer_is_of_a_kind_that_the_client_takes() {
             assert!(message(&reply)["result"]["tools"].is_array(), "{reply:?}");
         }
         for accept in ["text/html", "*/*;q=0", "application/json;q=0.000"] {
-            let reply = call(&server, &client, Some(accept), "echo", json!({ "text": "hi" }));
+            let reply = call(
+                &server,
+                &client,
+                Some(accept),
+                "echo",
+                json!({ "text": "hi" }),
+            );
             assert_eq!(reply.status, 406, "{accept}: {reply:?}");
             assert!(reply.body.contains(EVENTS), "{reply:?}");
         }
@@ -194,8 +203,7 @@ fn who_takes_json_alone_is_asked_on_the_stream_of_its_session_or_not_at_all() {
                 ("MCP-Protocol-Version", "2025-11-25"),
                 ("Mcp-Session-Id", &*address),
             ];
-            let params =
-                json!({ "name": "test_elicitation", "arguments": { "message": "Well?" } });
+            let params = json!({ "name": "test_elicitation", "arguments": { "message": "Well?" } });
             let body = request(Old, "tools/call", params, json!({}));
             http::ask(server.address(), "POST /mcp", &head, &body)
         });

@@ -51,12 +51,19 @@ fn check(client: &mut Client) {
     let shown = text(&result);
     assert!(shown.chars().count() < 400, "{shown}");
     assert!(shown.contains("line 0\n"), "{shown}");
-    assert!(shown.contains("the whole result has 890 characters"), "{shown}");
+    assert!(
+        shown.contains("the whole result has 890 characters"),
+        "{shown}"
+    );
     let id = id(&result);
     assert_eq!(read(client, &id), long());
     let part = client.text("read_result", json!({ "id": id, "offset": 5, "limit": 1 }));
     assert!(part.starts_with("0\n[characters 5 to 6 of 890]"), "{part}");
-    for wrong in [json!({ "id": "r1" }), json!({}), json!({ "id": id, "offset": -1 })] {
+    for wrong in [
+        json!({ "id": "r1" }),
+        json!({}),
+        json!({ "id": id, "offset": -1 }),
+    ] {
         let result = client.call("read_result", wrong);
         assert_eq!(result["isError"], true, "{result}");
         assert_eq!(result["_meta"]["error"]["code"], "invalid-arguments");

@@ -50,8 +50,12 @@ fn until(client: &mut Client, id: &str, status: &str) -> Value {
         if task["status"] == status {
             return task;
         }
-        let is_over = ["completed", "failed", "cancelled"].contains(&task["status"].as_str().unwrap());
-        assert!(!is_over && start.elapsed() < Duration::from_secs(30), "{task}");
+        let is_over =
+            ["completed", "failed", "cancelled"].contains(&task["status"].as_str().unwrap());
+        assert!(
+            !is_over && start.elapsed() < Duration::from_secs(30),
+            "{task}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -69,7 +73,11 @@ fn a_call_that_outlasts_its_request_goes_on_as_a_task() {
     each_way(|client| {
         assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
         client.meta = json!({ "progressToken": "p" });
-        let id = begin(client, "slow_compute", json!({ "seconds": 1.0, "label": "a" }));
+        let id = begin(
+            client,
+            "slow_compute",
+            json!({ "seconds": 1.0, "label": "a" }),
+        );
         client.meta = json!({});
         let task = get(client, &id);
         assert_eq!(task["status"], "working", "{task}");
@@ -237,7 +245,10 @@ fn a_task_outlives_its_connection_and_ends_with_its_session() {
     let id = begin(&mut client, "spin", json!({}));
     client.hang_up();
     assert_eq!(get(&mut client, &id)["status"], "working");
-    assert!(!comes_to_rest_at_once(server.process()), "it still computes");
+    assert!(
+        !comes_to_rest_at_once(server.process()),
+        "it still computes"
+    );
     client.result("tasks/cancel", json!({ "taskId": id }));
     until(&mut client, &id, "cancelled");
 
@@ -258,7 +269,11 @@ fn comes_to_rest_at_once(process: u32) -> bool {
 
 #[test]
 fn a_call_that_is_given_up_before_it_is_a_task_ends() {
-    let server = Http::start_in(Folder::with(format!("{}{}", listed("conformance"), listed("echo"))));
+    let server = Http::start_in(Folder::with(format!(
+        "{}{}",
+        listed("conformance"),
+        listed("echo")
+    )));
     let give_up = |revision: Revision, end: &dyn Fn(&mut Client, u64)| {
         let mut client = Client::http(&server, revision, capabilities());
         let id = client.start("spin", json!({}));

@@ -10,8 +10,8 @@ use toolhost::agent::{AgentError, Answer, Event};
 use toolhost::{ToolCall, ToolResult};
 
 use super::View;
-use crate::cli::{printable, progress};
 use crate::cli::timeline::{outcome, time};
+use crate::cli::{printable, progress};
 
 /// Characters of a call's arguments that its line shows.
 const MAX_ARGUMENTS: usize = 60;
