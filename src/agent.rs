@@ -141,12 +141,7 @@ impl Agent {
             )));
         }
         let results = Results::new(config.max_result_chars);
-        // Where there are no tools there is nothing to read on in.
-        let has_tools = host.tools().next().is_some();
-        let host = match has_tools {
-            true => host.with_provider(results.reader()),
-            false => host,
-        };
+        let host = host.with_provider(results.provider());
         let (names, tools) = declared(&host, format);
         Ok(Agent {
             tools,
@@ -362,6 +357,8 @@ impl Agent {
 fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     let names = Names::new(format, host.tools().map(|tool| &*tool.name));
     let tools: Vec<&Tool> = host.tools().collect();
-    let declared = (!tools.is_empty()).then(|| format.wire().declare(&tools, &names));
+    // Where there is no other, nothing is there to read on in.
+    let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);
+    let declared = has_tools.then(|| format.wire().declare(&tools, &names));
     (names, declared)
 }

@@ -15,6 +15,7 @@ mod gather;
 mod handler;
 mod http;
 mod hub;
+mod initializing;
 mod jobs;
 mod long;
 mod pages;

@@ -47,6 +47,8 @@ mod summary;
 mod tasks;
 #[path = "mcp/watching.rs"]
 mod watching;
+#[path = "mcp/wild.rs"]
+mod wild;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

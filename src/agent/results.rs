@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt;
+use bytesize::ByteSize;
 use futures_util::future::BoxFuture;
 
 use crate::error::CallError;
@@ -31,43 +31,18 @@ pub(super) struct Results {
     failures: HashMap<(String, String), usize>,
 }
 
-/// Compacted results, by their ids.
-struct Kept {
-    compactor: Compactor,
-    whole: Mutex<BTreeMap<String, String>>,
-}
-
-/// Offers [`READ_RESULT`] beside the tools of the host.
-struct Reader {
-    kept: Arc<Kept>,
-    tools: Arc<[Arc<ProvidedTool>]>,
-    limits: Limits,
-}
-
 impl Results {
     pub(super) fn new(max_chars: usize) -> Self {
-        let kept = Kept {
-            compactor: Compactor::new(max_chars, READ_RESULT),
-            whole: Mutex::default(),
-        };
         Results {
-            kept: Arc::new(kept),
+            kept: Arc::new(Kept::new(max_chars)),
             new: Vec::new(),
             failures: HashMap::new(),
         }
     }
 
-    /// What the model reads on with.
-    pub(super) fn reader(&self) -> Arc<dyn ToolProvider> {
-        let tool = read_result(READ_RESULT);
-        let schema = tool.input_schema.to_string();
-        let tool = ProvidedTool::new(READ_RESULT.to_owned(), tool, &schema, None);
-        let tool = tool.expect("the schema is valid");
-        Arc::new(Reader {
-            kept: self.kept.clone(),
-            tools: Arc::new([Arc::new(tool)]),
-            limits: Limits::default(),
-        })
+    /// What offers the tool that reads them.
+    pub(super) fn provider(&self) -> Arc<dyn ToolProvider> {
+        self.kept.clone()
     }
 
     /// Results that were stored before.
@@ -117,17 +92,42 @@ impl Results {
         let id = format!("r{}", kept.len() + 1);
         let text = compactor.compact(result, &whole, Some(&id));
         kept.insert(id.clone(), whole.clone());
+        drop(kept);
         self.new.push((id, whole));
         Some(text)
     }
 }
 
+/// The results that are not shown whole, and the tool that reads on in them.
+struct Kept {
+    compactor: Compactor,
+    whole: Mutex<BTreeMap<String, String>>,
+    tools: Arc<[Arc<ProvidedTool>]>,
+    limits: Limits,
+}
+
 impl Kept {
+    fn new(max_chars: usize) -> Kept {
+        let tool = read_result(READ_RESULT);
+        let schema = tool.input_schema.to_string();
+        let tool = ProvidedTool::new(READ_RESULT.to_owned(), tool, &schema, None);
+        Kept {
+            compactor: Compactor::new(max_chars, READ_RESULT),
+            whole: Mutex::default(),
+            tools: [Arc::new(tool.expect("the schema is valid"))].into(),
+            // The characters of a result are bounded as it is.
+            limits: Limits {
+                max_output: ByteSize::b(u64::MAX),
+                ..Limits::default()
+            },
+        }
+    }
+
     fn whole(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, arguments: &str) -> Result<String, CallError> {
+    fn slice(&self, arguments: &str) -> Result<String, CallError> {
         let asked = self.compactor.asked(arguments)?;
         let kept = self.whole();
         let Some(whole) = kept.get(&asked.id) else {
@@ -143,13 +143,13 @@ impl Kept {
     }
 }
 
-impl ToolProvider for Reader {
+impl ToolProvider for Kept {
     fn name(&self) -> &str {
-        READ_RESULT
+        "agent"
     }
 
     fn title(&self) -> String {
-        "agent".to_owned()
+        "the agent".to_owned()
     }
 
     fn provenance(&self) -> Provider<'_> {
@@ -162,6 +162,10 @@ impl ToolProvider for Reader {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    fn memory(&self) -> ByteSize {
+        ByteSize::b(0)
     }
 
     fn may_change(&self, _: &Tool) -> bool {
@@ -178,7 +182,8 @@ impl ToolProvider for Reader {
         call: &'c ToolCall,
         _: Turn<'c>,
     ) -> BoxFuture<'c, Served> {
-        async { Served::of(self.kept.read(call.arguments_text()).map(Output::text)) }.boxed()
+        let part = self.slice(call.arguments_text());
+        Box::pin(std::future::ready(Served::of(part.map(Output::text))))
     }
 }
 

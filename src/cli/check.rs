@@ -21,7 +21,7 @@ pub(super) async fn run(options: CheckOptions, session: Session) -> anyhow::Resu
     let file = manifest.file.clone();
     let own = manifest.own_files();
     let agent = manifest.agent.clone();
-    let auth = manifest.serve.auth.clone();
+    let serve = manifest.serve.clone();
     let pins = options.pin.then(|| pin::take(&mut manifest));
     let host = session.load_manifest(manifest).await?;
     let mut out = std::io::stdout().lock();
@@ -69,7 +69,10 @@ pub(super) async fn run(options: CheckOptions, session: Session) -> anyhow::Resu
     if !templates.is_empty() {
         writeln!(out, "resource templates: {}", templates.join(", "))?;
     }
-    serve_lines(&mut out, &auth, &host)?;
+    serve_lines(&mut out, &serve.auth, &host)?;
+    for warning in serve.tool_warnings(host.tools()) {
+        writeln!(out, "warning: {}", printable(&warning))?;
+    }
     if let Some(line) = agent_line(&agent) {
         writeln!(out, "{line}")?;
     }

@@ -14,9 +14,13 @@ use bytesize::ByteSize;
 use super::bounds::{read_duration, read_size};
 use super::reader::{Source, Table, expect_parsed, expect_string, expect_table};
 use crate::limits::MAX_TIMEOUT;
+use crate::tool::Tool;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
 pub use names::{Authority, Origin};
+
+/// Claude Code shows its model no more bytes of a description, or of a server's instructions.
+const MAX_SHOWN: usize = 2048;
 
 /// How the server is reached and by whom.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +131,36 @@ impl ServeConfig {
              (`toolhost token new` makes one for the manifest's [serve.auth.tokens.NAME]), name who \
              issues them in [serve.auth.oauth], or listen on 127.0.0.1"
         ))
+    }
+
+    /// What clients are likely to cut, and tools that are named and are not there.
+    pub fn tool_warnings<'t>(&self, tools: impl Iterator<Item = &'t Tool>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut cut = |what: String, text: &str| {
+            if text.len() > MAX_SHOWN {
+                warnings.push(format!(
+                    "{what} has {} bytes, and Claude Code cuts it after {MAX_SHOWN}",
+                    text.len()
+                ));
+            }
+        };
+        if let Some(instructions) = &self.instructions {
+            cut("`serve.instructions`".to_owned(), instructions);
+        }
+        let mut missing = self.task_only.clone();
+        for tool in tools {
+            cut(
+                format!("the description of `{}`", tool.name),
+                &tool.description,
+            );
+            missing.remove(&tool.name);
+        }
+        let missing = missing.iter();
+        warnings
+            .extend(missing.map(|tool| {
+                format!("`serve.task-only` names `{tool}`, and there is no such tool")
+            }));
+        warnings
     }
 
     /// What is likely not meant so, of a server that listens there.

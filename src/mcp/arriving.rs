@@ -1,5 +1,5 @@
 //! Stands between a transport and rmcp, which begins each request in a task of its own: a call takes its
-//! place in order here, as its message is read.
+//! place in order here, as its message is read, and an `initialize` gets what it lacks.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +9,7 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 
 use super::handler::Session;
+use super::initializing;
 use crate::order::Place;
 
 /// The place of a call, for whoever takes it first.
@@ -39,6 +40,11 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Arriving<T> {
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         let mut message = self.transport.receive().await?;
+        if let JsonRpcMessage::Request(request) = &mut message
+            && let Some(filled) = initializing::filled(&request.request)
+        {
+            request.request = filled;
+        }
         if let JsonRpcMessage::Request(request) = &mut message
             && let ClientRequest::CallToolRequest(call) = &mut request.request
             && let Some(place) = self.session.place(&request.id, &call.params.name)

@@ -22,6 +22,7 @@ use super::events::{Reader, event_text, message_text};
 use super::gather::gathered;
 use super::handler::Session;
 use super::hub::Hub;
+use super::initializing;
 use super::reading::{self, Call};
 use super::requests::Owner;
 use super::sessions::{Called, Sessions};
@@ -56,6 +57,8 @@ impl Endpoint {
             .disable_allowed_origins()
             // Here, a timer for each response; `gathered` has one for those that last.
             .with_sse_keep_alive(None)
+            // Which sessions have a first event without data is known here.
+            .with_sse_retry(None)
             .with_max_request_body_bytes(usize::MAX);
         let (server, hub) = (server.clone(), server.hub.clone());
         let factory = move || Ok(server.session());
@@ -106,7 +109,17 @@ impl Endpoint {
             return no_session();
         };
         let Some(open) = open else {
-            return self.handle(request).await;
+            // A client that begins anew after a restart may still name the session of before.
+            if request.method() == Method::POST && initializing::is_initialize(request.body()) {
+                request.headers_mut().remove("mcp-session-id");
+                return self.pass_alone(request, principal).await;
+            }
+            // rmcp ends what is not there as well.
+            let deletes = request.method() == Method::DELETE;
+            return match deletes && is_of_session(request.headers()) {
+                true => no_session(),
+                false => self.handle(request).await,
+            };
         };
         let Some(begun) = open.answerer().begun().cloned() else {
             let answerer = open.answerer().clone();
@@ -124,9 +137,14 @@ impl Endpoint {
     }
 
     /// What is of no session, and may begin one.
-    async fn pass_alone(&self, request: Request<Bytes>, principal: Principal) -> Response {
-        if may_begin_session(&request) && self.sessions.len() >= self.max_sessions {
-            return too_many_sessions(self.max_sessions);
+    async fn pass_alone(&self, mut request: Request<Bytes>, principal: Principal) -> Response {
+        if may_begin_session(&request) {
+            if self.sessions.len() >= self.max_sessions {
+                return too_many_sessions(self.max_sessions);
+            }
+            if let Err(refusal) = initializing::prepare(&mut request) {
+                return *refusal;
+            }
         }
         let subscription = TaskSubscription::of(&request);
         if let Some(refusal) = subscription.as_ref().and_then(TaskSubscription::refusal) {

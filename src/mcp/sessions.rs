@@ -401,7 +401,9 @@ impl SessionManager for Sessions {
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = Event> + Send + Sync + 'static, SessionError> {
-        Ok(self.get(id)?.listen())
+        let open = self.get(id)?;
+        let priming = open.streams().priming();
+        Ok(stream::iter(priming).chain(open.listen()))
     }
 
     async fn resume(

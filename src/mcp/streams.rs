@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, Extensions, GetExtensions, JsonRpcMessage, RequestId,
-    ServerJsonRpcMessage, ServerNotification,
+    ClientJsonRpcMessage, ClientNotification, Extensions, GetExtensions, JsonRpcMessage,
+    ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerNotification, ServerResult,
 };
 use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
@@ -33,6 +33,9 @@ pub(super) struct Streams {
     common: Arc<Events>,
     used: Instant,
     has_ended: bool,
+    /// Whether streams begin with an event that only names itself, for a client to come back by. Clients of
+    /// before 2025-11-25 take it for a message, and fail to read it.
+    is_primed: bool,
 }
 
 /// The stream of the request that something is said because of, in the extensions of both. A request's id
@@ -112,6 +115,7 @@ impl Streams {
             common: Events::new(1, None),
             used: Instant::now(),
             has_ended: false,
+            is_primed: false,
         }
     }
 
@@ -162,12 +166,14 @@ impl Streams {
 
     /// The stream of a request that runs, or whose answer is on its way.
     fn events(&mut self, number: u64) -> Option<Arc<Events>> {
-        let (session, left) = (&self.session, &self.left);
+        let (session, left, is_primed) = (&self.session, &self.left, self.is_primed);
         let events = self.open.get_mut(&number)?.get_or_insert_with(|| {
             let session = session.clone();
             let events = Events::new(0, Some((Arc::downgrade(left), Name { session, number })));
-            // There is room: it is the first.
-            let _ = events.push(|event| Event::priming(self::name(event, Some(number)), RETRY));
+            if is_primed {
+                // There is room: it is the first.
+                let _ = events.push(|event| Event::priming(self::name(event, Some(number)), RETRY));
+            }
             events
         });
         Some(events.clone())
@@ -237,6 +243,11 @@ impl Streams {
     /// Where a message of the server goes; nowhere if it is about what was given up.
     pub(super) fn way(&mut self, message: &ServerJsonRpcMessage) -> Option<Way> {
         self.used = Instant::now();
+        if let JsonRpcMessage::Response(response) = message
+            && let ServerResult::InitializeResult(begun) = &response.result
+        {
+            self.is_primed = begun.protocol_version >= ProtocolVersion::V_2025_11_25;
+        }
         let answered = match message {
             JsonRpcMessage::Response(response) => Some(&response.id),
             JsonRpcMessage::Error(error) => error.id.as_ref(),
@@ -302,6 +313,11 @@ impl Streams {
         if let Some(Some(events)) = self.open.remove(&number) {
             events.answered();
         }
+    }
+
+    /// What a stream for what belongs to no request begins with.
+    pub(super) fn priming(&self) -> Option<Event> {
+        self.is_primed.then(|| Event::priming("0", RETRY))
     }
 
     pub(super) fn common(&mut self) -> Arc<Events> {

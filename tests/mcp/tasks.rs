@@ -316,3 +316,47 @@ fn a_client_with_too_many_tasks_waits_for_the_next_call() {
     until(&mut client, &ids[0], "cancelled");
     begin(&mut client, "echo", json!({ "text": "hi" }));
 }
+
+#[test]
+fn a_stream_tells_what_becomes_of_tasks() {
+    let server = Http::start_in(folder(""));
+    let mut client = Client::http(&server, New, capabilities());
+    let done = begin(&mut client, "slow_compute", json!({ "seconds": 0.5 }));
+    until(&mut client, &done, "completed");
+    let asks = begin(&mut client, "confirm_delete", json!({ "filename": "a" }));
+    let runs = begin(&mut client, "slow_compute", json!({ "seconds": 60.0 }));
+    let listen = json!({ "notifications": { "taskIds": [done, asks, runs, "none"] } });
+    let subscription = client.request("subscriptions/listen", listen);
+    let begun = client.told("notifications/subscriptions/acknowledged");
+    let mut known = vec![done.clone(), asks.clone(), runs.clone()];
+    known.sort();
+    assert_eq!(begun["params"]["notifications"]["taskIds"], json!(known));
+    // What was over before is told as well.
+    let next = |client: &mut Client, id: &str, status: &str| {
+        let told = client.take("notification", |it| {
+            it["method"] == "notifications/tasks" && it["params"]["taskId"] == id
+        });
+        assert_eq!(told["params"]["status"], status, "{told}");
+        let meta = &told["params"]["_meta"];
+        assert_eq!(meta["io.modelcontextprotocol/subscriptionId"], subscription);
+        told["params"].clone()
+    };
+    let told = next(&mut client, &done, "completed");
+    assert_eq!(told["result"]["content"][0]["type"], "text", "{told}");
+    let told = next(&mut client, &asks, "input_required");
+    assert!(told["inputRequests"]["confirm"].is_object(), "{told}");
+    client.result("tasks/cancel", json!({ "taskId": runs }));
+    next(&mut client, &runs, "cancelled");
+    let answer = json!({ "confirm": { "action": "accept", "content": { "confirm": true } } });
+    let params = json!({ "taskId": asks, "inputResponses": answer });
+    client.result("tasks/update", params);
+    next(&mut client, &asks, "working");
+    let told = next(&mut client, &asks, "completed");
+    let text = &told["result"]["content"][0]["text"];
+    assert_eq!(text, "deleted a: true", "{told}");
+
+    let mut without = Client::http(&server, New, json!({}));
+    let listen = json!({ "notifications": { "taskIds": [done] } });
+    let error = without.error("subscriptions/listen", listen);
+    assert_eq!(error["code"], -32021, "{error}");
+}

@@ -1,0 +1,285 @@
+//! What clients in the wild send that is not what the protocol says, each as somebody reported it of some
+//! server.
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, New, Old};
+use crate::common::binary::{Folder, listed};
+use crate::http::{self, Reply};
+use crate::server::Http;
+
+const HEAD: [(&str, &str); 2] = [
+    ("Content-Type", "application/json"),
+    ("Accept", "application/json"),
+];
+
+fn post(server: &Http, more: &[(&str, &str)], body: &Value) -> Reply {
+    let head = [&HEAD[..], more].concat();
+    http::ask(server.address(), "POST /mcp", &head, &body.to_string())
+}
+
+fn initialize(params: Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params })
+}
+
+fn whole() -> Value {
+    json!({
+        "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" },
+    })
+}
+
+#[track_caller]
+fn begun(reply: &Reply) -> Value {
+    let message: Value = serde_json::from_str(&reply.body).unwrap_or_else(|_| panic!("{reply:?}"));
+    assert!(message["result"]["serverInfo"].is_object(), "{reply:?}");
+    assert!(reply.header("mcp-session-id").is_some(), "{reply:?}");
+    message["result"].clone()
+}
+
+/// `initialize` with less than it should have.
+fn poor() -> Vec<Value> {
+    let mut poor = vec![json!({}), Value::Null];
+    for member in ["protocolVersion", "capabilities", "clientInfo"] {
+        for value in [None, Some(Value::Null)] {
+            let mut params = whole();
+            match value {
+                Some(value) => params[member] = value,
+                None => drop(params.as_object_mut().unwrap().remove(member)),
+            }
+            poor.push(params);
+        }
+    }
+    let mut params = whole();
+    params["clientInfo"] = json!({ "name": "curl" });
+    poor.push(params);
+    poor
+}
+
+#[test]
+fn a_session_begins_with_whatever_its_client_says_of_itself() {
+    let server = Http::start();
+    for params in poor() {
+        let result = begun(&post(&server, &[], &initialize(params.clone())));
+        assert_eq!(result["protocolVersion"], "2025-11-25", "{params}");
+        let folder = Folder::with(listed("echo"));
+        let mut client = Client::stdio_raw(&folder, Old, json!({}));
+        client.send(&initialize(params.clone()));
+        assert!(
+            client.answer(0)["result"]["serverInfo"].is_object(),
+            "{params}"
+        );
+    }
+    // What is there and wrong is said to be.
+    for (member, value) in [("capabilities", json!(7)), ("clientInfo", json!("me"))] {
+        let mut params = whole();
+        params[member] = value;
+        let reply = post(&server, &[], &initialize(params));
+        assert_eq!(reply.status, 400, "{reply:?}");
+        let message: Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(
+            (&message["error"]["code"], &message["id"]),
+            (&json!(-32602), &json!(0))
+        );
+    }
+}
+
+#[test]
+fn a_client_begins_anew_after_a_restart_with_the_session_of_before() {
+    let server = Http::start();
+    let before = [("Mcp-Session-Id", "of-the-server-before")];
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    assert_eq!(post(&server, &before, &ping).status, 404);
+    begun(&post(&server, &before, &initialize(whole())));
+}
+
+#[test]
+fn the_version_that_initialize_asks_for_is_its_body_s() {
+    let server = Http::start();
+    for version in ["2025-06-18", "2099-01-01", "2026-07-28"] {
+        let header = [("MCP-Protocol-Version", version)];
+        let result = begun(&post(&server, &header, &initialize(whole())));
+        assert_eq!(result["protocolVersion"], "2025-11-25");
+    }
+    let mut params = whole();
+    params["protocolVersion"] = json!("2099-01-01");
+    let result = begun(&post(&server, &[], &initialize(params)));
+    assert_eq!(result["protocolVersion"], "2025-11-25");
+}
+
+#[test]
+fn an_event_without_data_is_for_clients_that_know_it() {
+    let server = Http::start();
+    for (version, is_there) in [
+        ("2025-11-25", true),
+        ("2025-06-18", false),
+        ("2025-03-26", false),
+    ] {
+        let mut params = whole();
+        params["protocolVersion"] = json!(version);
+        let both = ("Accept", "application/json, text/event-stream");
+        let kind = ("Content-Type", "application/json");
+        let ask = |more: &[(&str, &str)], body: Value| {
+            let head = [&[kind, both][..], more].concat();
+            http::ask(server.address(), "POST /mcp", &head, &body.to_string())
+        };
+        let reply = ask(&[], initialize(params));
+        assert!(!has_empty(&reply), "{reply:?}");
+        let session = reply.header("mcp-session-id").unwrap().to_owned();
+        let more = [
+            ("Mcp-Session-Id", &*session),
+            ("MCP-Protocol-Version", version),
+        ];
+        ask(
+            &more,
+            json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }),
+        );
+        let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+        let reply = ask(&more, list);
+        assert_eq!(has_empty(&reply), is_there, "{version}: {reply:?}");
+        assert!(reply.body.contains("\"tools\""), "{reply:?}");
+    }
+}
+
+fn has_empty(reply: &Reply) -> bool {
+    reply.body.lines().any(|line| line.trim() == "data:")
+}
+
+#[test]
+fn an_empty_cursor_is_none() {
+    for revision in [Old, New] {
+        let mut client = Client::alone(revision, json!({}));
+        for cursor in [json!(""), Value::Null] {
+            let result = client.result("tools/list", json!({ "cursor": cursor }));
+            assert!(result["tools"].is_array(), "{result}");
+        }
+    }
+}
+
+#[test]
+fn arguments_that_are_no_object_are_wrong_to_the_tool() {
+    let server = Http::start();
+    let mut clients = Vec::new();
+    for revision in [Old, New] {
+        clients.push(Client::alone(revision, json!({})));
+        clients.push(Client::http(&server, revision, json!({})));
+    }
+    for mut client in clients {
+        for arguments in [json!(["hi"]), json!(7), json!("hi")] {
+            let params = json!({ "name": "echo", "arguments": arguments });
+            let result = client.result("tools/call", params);
+            assert_eq!(result["isError"], true, "{result}");
+            let code = &result["_meta"]["error"]["code"];
+            assert_eq!(code, "invalid-arguments", "{result}");
+        }
+        let params = json!({ "name": "none", "arguments": "x" });
+        assert_eq!(client.error("tools/call", params)["code"], -32602);
+    }
+}
+
+/// The path of a null in JSON.
+fn null(value: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::Null => Some(path.to_owned()),
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.find_map(|(at, item)| null(item, &format!("{path}/{at}")))
+        }
+        Value::Object(members) => {
+            let mut members = members.iter();
+            members.find_map(|(name, value)| null(value, &format!("{path}/{name}")))
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn what_is_not_there_is_left_out_and_not_null() {
+    let capabilities = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    for revision in [Old, New] {
+        let folder = Folder::with(format!(
+            "[serve]\ntask-after = \"300ms\"\nmax-result-chars = 5000\n{}{}",
+            listed("conformance"),
+            listed("echo")
+        ));
+        let mut client = Client::inside(folder, revision, capabilities.clone());
+        let mut answers = Vec::new();
+        for (method, params) in [
+            ("tools/list", json!({})),
+            ("prompts/list", json!({})),
+            ("resources/list", json!({})),
+            ("resources/templates/list", json!({})),
+            ("resources/read", json!({ "uri": "test://static-text" })),
+            ("resources/read", json!({ "uri": "test://static-binary" })),
+            ("prompts/get", json!({ "name": "test_simple_prompt" })),
+            ("prompts/get", json!({ "name": "nobody" })),
+            ("no/such", json!({})),
+        ] {
+            answers.push(client.ask(method, params));
+        }
+        for (tool, arguments) in [
+            ("echo", json!({ "text": "hi" })),
+            ("echo", json!({})),
+            ("none", json!({})),
+            ("test_multiple_content_types", json!({})),
+            ("test_error_handling", json!({})),
+            ("slow_compute", json!({ "seconds": 1.0 })),
+        ] {
+            let params = json!({ "name": tool, "arguments": arguments });
+            answers.push(client.ask("tools/call", params));
+        }
+        let task = answers.last().unwrap()["result"]["taskId"].clone();
+        answers.push(client.ask("tasks/get", json!({ "taskId": task })));
+        for answer in answers {
+            // A schema may have one that means something.
+            let found = null(&answer, "").filter(|path| !path.contains("Schema"));
+            assert_eq!(found, None, "{answer:#}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_is_cancelled_is_no_error_of_the_server() {
+    let server = Http::start();
+    let mut new = Client::http(&server, New, json!({}));
+    new.start("spin", json!({}));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    new.hang_up();
+    let mut old = Client::http(&server, Old, json!({}));
+    let id = old.start("spin", json!({}));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    old.notify("notifications/cancelled", json!({ "requestId": id }));
+    // Whoever logs it has done so once what came later is answered, and what is left of it is over.
+    assert_eq!(old.text("echo", json!({ "text": "hi" })), "hi");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let said = server.said();
+    assert!(!said.contains("ERROR"), "{said}");
+}
+
+#[test]
+fn a_refused_host_is_told_what_to_do_and_so_is_the_operator_once() {
+    let server = Http::start();
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    for host in [
+        "tools.example.com",
+        "other.example.com",
+        "tools.example.com",
+    ] {
+        let reply = post(&server, &[("Host", host)], &ping);
+        assert_eq!(reply.status, 403, "{reply:?}");
+        assert!(
+            reply.body.contains("[serve]") && reply.body.contains("hosts"),
+            "{reply:?}"
+        );
+    }
+    let start = std::time::Instant::now();
+    while !server.said().contains("[serve]") && start.elapsed() < http::PATIENCE {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let said = server.said();
+    assert_eq!(said.matches("[serve]").count(), 1, "{said}");
+    assert!(
+        said.contains("tools.example.com") && said.contains("127.0.0.1"),
+        "{said}"
+    );
+}
