@@ -2,17 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use serde_json::json;
+use toolhost::input::{Question, QuestionKind, QuestionKinds, Reply};
 use toolhost::manifest::{Manifest, Order, PluginConfig};
 use toolhost::permissions::{Access, FileGrant};
-use toolhost::{CallOptions, Canceller, ToolCall, ToolHost, ToolResult};
+use toolhost::{CallOptions, Canceller, Responder, ToolCall, ToolHost, ToolResult};
 
 use crate::common::binary::Folder;
-use crate::common::{echo, error, guest, load, manifest, plugin, text};
+use crate::common::{call, echo, error, guest, load, manifest, plugin, text};
 
 fn grant(host: &Path, access: Access) -> FileGrant {
     FileGrant {
@@ -223,6 +225,41 @@ async fn a_call_that_is_cancelled_as_it_waits_lets_nobody_pass() {
     assert_eq!(text(&two), "zero ");
     text(&write_three);
     assert_eq!(text(&last), "zero three");
+}
+
+/// Answers a form, and has somebody else write meanwhile.
+struct WritesMeanwhile(ToolHost);
+
+impl Responder for WritesMeanwhile {
+    fn kinds(&self) -> QuestionKinds {
+        QuestionKinds::default().with(QuestionKind::Form)
+    }
+
+    fn reply<'a>(&'a self, _: &'a str, _: &'a Question) -> BoxFuture<'a, Result<Reply, String>> {
+        Box::pin(async {
+            text(&self.0.call(write("meanwhile", "a.txt", "x")).await);
+            let form = json!({"username": "u", "email": "e"}).to_string();
+            Ok(Reply::Accepted(Some(form)))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_asks_leaves_its_place_and_takes_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let asking = with_folder("conformance", folder.path(), Access::ReadWrite);
+    let mut manifest = manifest([asking, filesystem(folder.path())]);
+    manifest.host.order_timeout = Duration::from_secs(10);
+    let host = load(manifest).await;
+    let responder = Arc::new(WritesMeanwhile(host.clone()));
+    let options = CallOptions::new().answered_by(responder);
+    let message = json!({"message": "?"});
+    let asked = host.call_with(call("test_elicitation", message), &options);
+    text(&asked.await);
+    assert_eq!(
+        fs::read_to_string(folder.path().join("a.txt")).unwrap(),
+        "x"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
