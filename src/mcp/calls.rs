@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ClientCapabilities, CustomRequest, InputResponses,
-    JsonObject, RequestId, ServerResult,
+    CallToolRequestParams, CallToolResponse, ClientCapabilities, JsonObject, RequestId,
+    ServerResult,
 };
 
 use super::arriving::Arrived;
@@ -27,30 +27,11 @@ impl Session {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        let arguments = text(request.arguments)?;
-        let (state, responses) = (request.request_state, request.input_responses);
-        self.call_with(
-            request.name.into_owned(),
-            arguments,
-            state,
-            responses,
-            context,
-        )
-        .await
-    }
-
-    /// The same, with arguments as text.
-    pub(super) async fn call_with(
-        &self,
-        name: String,
-        arguments: String,
-        state: Option<String>,
-        responses: Option<InputResponses>,
-        context: Context,
-    ) -> Result<CallToolResponse, ErrorData> {
         let (offer, caller) = (self.hub.offer(), self.caller(&context));
-        let tool = tool_for(&offer, &caller, &name)?;
+        let tool = tool_for(&offer, &caller, &request.name)?;
+        let arguments = text(request.arguments)?;
         let mut call = ToolCall::new(context.id.to_string(), tool, arguments);
+        let (state, responses) = (request.request_state, request.input_responses);
         let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
         if let Some(reader) = offer.reader(&call.name) {
             return Ok(self.hub.long.read(reader, &call, &caller.owner).into());
@@ -158,24 +139,6 @@ impl Session {
 pub(super) fn for_session(result: &mut ServerResult) {
     result.strip_result_type_for_legacy_peer();
     result.strip_non_object_output_for_legacy_peer();
-}
-
-/// The tool and the arguments of a call that is none to rmcp, as its arguments are no object: what is
-/// wrong with them is the model's to read. Some clients write an object as a string.
-pub(super) fn stray(request: &CustomRequest) -> Option<(String, String)> {
-    if request.method != "tools/call" {
-        return None;
-    }
-    let params = request.params.as_ref()?.as_object()?;
-    let is_known = |name: &String| ["name", "arguments", "_meta"].contains(&&**name);
-    let arguments = params.get("arguments")?;
-    if arguments.is_object() || !params.keys().all(is_known) {
-        return None;
-    }
-    Some((
-        params.get("name")?.as_str()?.to_owned(),
-        arguments.to_string(),
-    ))
 }
 
 /// Arguments as a tool gets them.

@@ -76,7 +76,10 @@ impl Endpoint {
         let accepted = Accepted::of(request.headers());
         let mut response = match lacks(&request, accepted) {
             Some(needed) => accept::not_acceptable(needed),
-            None => accept::fitted(self.pass(request, accepted).await, accepted).await,
+            None if request.method() == Method::POST => {
+                accept::fitted(self.pass(request, accepted).await, accepted).await
+            }
+            None => self.pass(request, accepted).await,
         };
         if is_events(&response) {
             response = gathered(response).await;

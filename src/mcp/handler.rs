@@ -22,7 +22,7 @@ use super::requests::{self, Binding, Caller, Known, Owner};
 use super::sessions::{Answerer, Begun};
 use super::streams::Origin;
 use super::subscriptions::{self, Subscriptions};
-use super::{Server, calls, convert, tasks};
+use super::{Server, convert, tasks};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds};
 use crate::order::{self, Place};
@@ -264,18 +264,6 @@ impl ServerHandler for Session {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
-        if let Some((name, arguments)) = calls::stray(&request) {
-            let is_stateless = self.caller(&context).is_stateless;
-            let result = self.call_with(name, arguments, None, None, context).await?;
-            let mut result = ServerResult::from(result);
-            if !is_stateless {
-                calls::for_session(&mut result);
-            }
-            let result = serde_json::to_value(result);
-            return result.map(CustomResult).map_err(|error| {
-                ErrorData::internal_error(format!("the result cannot be written: {error}"), None)
-            });
-        }
         let method = request.method;
         let others = match self.caller(&context).is_stateless {
             true => &STATELESS_METHODS[..],

@@ -74,7 +74,8 @@ pub(super) fn filled(request: &ClientRequest) -> Option<ClientRequest> {
 ///
 /// The response to one with something wrong.
 pub(super) fn prepare(request: &mut Request<Bytes>) -> Result<(), Box<Response>> {
-    if !is_initialize(request.body()) {
+    // What says its method there is of the protocol that has no `initialize`.
+    if request.headers().contains_key("mcp-method") || !is_initialize(request.body()) {
         return Ok(());
     }
     let Ok(Value::Object(mut message)) = serde_json::from_slice(request.body()) else {
@@ -92,9 +93,7 @@ pub(super) fn prepare(request: &mut Request<Bytes>) -> Result<(), Box<Response>>
     }
     message.insert("params".to_owned(), Value::Object(params));
     *request.body_mut() = Value::Object(message).to_string().into();
-    if !request.headers().contains_key("mcp-method") {
-        request.headers_mut().remove("mcp-protocol-version");
-    }
+    request.headers_mut().remove("mcp-protocol-version");
     Ok(())
 }
 

@@ -92,7 +92,13 @@ impl Job {
         let mut job = tokio::spawn(self.run(task.clone()));
         let mut is_waited_for = true;
         let mut patience = pin!(tokio::time::sleep(after));
-        loop {
+        let created = loop {
+            if is_waited_for && after.is_zero() {
+                is_waited_for = false;
+                if let Some(created) = hub.tasks.take_over(&task) {
+                    break created;
+                }
+            }
             tokio::select! {
                 biased;
                 answer = &mut job => return answered(answer),
@@ -102,13 +108,14 @@ impl Job {
                 () = &mut patience, if is_waited_for => {
                     is_waited_for = false;
                     if let Some(created) = hub.tasks.take_over(&task) {
-                        guard.disarm();
-                        tokio::spawn(see_to_its_end(hub, task, job, is_stateless));
-                        return Ok(CallToolResponse::Task(created));
+                        break created;
                     }
                 }
             }
-        }
+        };
+        guard.disarm();
+        tokio::spawn(see_to_its_end(hub, task, job, is_stateless));
+        Ok(CallToolResponse::Task(created))
     }
 
     async fn run(mut self, task: Arc<Task>) -> Answer {

@@ -20,8 +20,6 @@ pub(super) fn page<T: Clone>(
     size: usize,
 ) -> Result<(Vec<T>, Option<String>), ErrorData> {
     let cursor = request.and_then(|request| request.cursor);
-    // Some clients write one that they do not have as an empty one.
-    let cursor = cursor.filter(|cursor| !cursor.is_empty());
     if cursor.is_none() && items.len() <= size {
         return Ok((items.to_vec(), None));
     }

@@ -22,8 +22,12 @@ use super::Server;
 use super::arriving::Arriving;
 use super::handler::Session;
 
-/// rmcp gives running calls 5 seconds after the end of input.
-const AFTER_THE_END: Duration = Duration::from_secs(7);
+/// Running calls get so long after the end of input, and are cancelled then: rmcp sends what is answered
+/// within 5 seconds.
+const AFTER_THE_END: Duration = Duration::from_secs(4);
+
+/// A client that is gone and does not read keeps nobody from going for longer.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Why a client could not be served over stdio.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +70,8 @@ impl Server {
             transport,
             session: client.0.clone(),
         };
-        let session = match serve_server_with_ct(client, transport, stop).await {
+        let stop = stop.child_token();
+        let session = match serve_server_with_ct(client, transport, stop.clone()).await {
             Ok(session) => session,
             // A client that goes before it said anything is no error.
             Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
@@ -86,8 +91,12 @@ impl Server {
             ended = session.waiting() => ended.map(drop).map_err(|error| StdioError::Ended {
                 message: error.to_string(),
             }),
-            // A client that is gone and does not read keeps nobody from going.
-            () = async { end.cancelled().await; sleep(AFTER_THE_END).await } => Ok(()),
+            () = async {
+                end.cancelled().await;
+                sleep(AFTER_THE_END).await;
+                stop.cancel();
+                sleep(LAST_WORDS).await;
+            } => Ok(()),
         }
     }
 }

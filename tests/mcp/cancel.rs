@@ -153,24 +153,28 @@ fn a_cancellation_of_what_is_not_running_changes_nothing() {
     assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
 }
 
-fn begun(revision: Revision, more: &str) -> Client {
+fn begun(revision: Revision, more: &str) -> (Client, Vec<u64>) {
     let mut client = Client::inside(spinning(more), revision, json!({}));
-    for _ in 0..4 {
-        client.start("spin", json!({}));
-    }
+    let calls = (0..4).map(|_| client.start("spin", json!({}))).collect();
     let process = client.process().child.id();
     until_it_spins(process);
-    client
+    (client, calls)
 }
 
 #[test]
 fn the_end_of_input_ends_a_server_whose_calls_spin() {
     for revision in [Old, New] {
-        let mut client = begun(revision, "");
+        let (mut client, calls) = begun(revision, "");
         client.hang_up();
         let (status, took) = client.process().end();
         assert_eq!(status, Some(0));
         assert!(took < Duration::from_secs(15), "{took:?}");
+        // Each has its answer: whoever only closed its end still reads.
+        for call in calls {
+            let answer = client.answer(call);
+            let code = &answer["result"]["_meta"]["error"]["code"];
+            assert_eq!(code, "cancelled", "{answer}");
+        }
     }
 }
 
@@ -178,7 +182,7 @@ fn the_end_of_input_ends_a_server_whose_calls_spin() {
 fn a_signal_ends_a_server_on_stdio_whose_calls_spin_after_the_grace() {
     const GRACE: Duration = Duration::from_millis(300);
     for signal in ["TERM", "INT"] {
-        let mut client = begun(Old, "[serve]\ngrace = '300ms'\n");
+        let (mut client, _) = begun(Old, "[serve]\ngrace = '300ms'\n");
         let process = client.process();
         process.signal(signal);
         let (status, took) = process.end();
@@ -191,7 +195,7 @@ fn a_signal_ends_a_server_on_stdio_whose_calls_spin_after_the_grace() {
 #[test]
 fn an_interrupt_after_a_signal_ends_a_server_whose_calls_spin_at_once() {
     for signal in ["TERM", "INT"] {
-        let mut client = begun(Old, "[serve]\ngrace = '60s'\n");
+        let (mut client, _) = begun(Old, "[serve]\ngrace = '60s'\n");
         let process = client.process();
         process.signal(signal);
         // It has taken that one: signals of two kinds may come in any order.

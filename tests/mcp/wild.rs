@@ -145,38 +145,6 @@ fn has_empty(reply: &Reply) -> bool {
     reply.body.lines().any(|line| line.trim() == "data:")
 }
 
-#[test]
-fn an_empty_cursor_is_none() {
-    for revision in [Old, New] {
-        let mut client = Client::alone(revision, json!({}));
-        for cursor in [json!(""), Value::Null] {
-            let result = client.result("tools/list", json!({ "cursor": cursor }));
-            assert!(result["tools"].is_array(), "{result}");
-        }
-    }
-}
-
-#[test]
-fn arguments_that_are_no_object_are_wrong_to_the_tool() {
-    let server = Http::start();
-    let mut clients = Vec::new();
-    for revision in [Old, New] {
-        clients.push(Client::alone(revision, json!({})));
-        clients.push(Client::http(&server, revision, json!({})));
-    }
-    for mut client in clients {
-        for arguments in [json!(["hi"]), json!(7), json!("hi")] {
-            let params = json!({ "name": "echo", "arguments": arguments });
-            let result = client.result("tools/call", params);
-            assert_eq!(result["isError"], true, "{result}");
-            let code = &result["_meta"]["error"]["code"];
-            assert_eq!(code, "invalid-arguments", "{result}");
-        }
-        let params = json!({ "name": "none", "arguments": "x" });
-        assert_eq!(client.error("tools/call", params)["code"], -32602);
-    }
-}
-
 /// The path of a null in JSON.
 fn null(value: &Value, path: &str) -> Option<String> {
     match value {
