@@ -232,7 +232,7 @@ impl ToolHost {
     }
 
     /// The same host with the tools that its providers offer now. Clones keep those they have.
-    pub(crate) fn renewed(&self) -> ToolHost {
+    pub fn renewed(&self) -> ToolHost {
         self.with_providers([])
     }
 
@@ -251,7 +251,7 @@ impl ToolHost {
 
     /// Waits until a provider offers other tools than this host knows of, which its
     /// [renewal](ToolHost::renewed) has; for ever where none can.
-    pub(crate) async fn tools_changed(&self) {
+    pub async fn tools_changed(&self) {
         self.registry.outdated().await;
     }
 

@@ -21,6 +21,7 @@ mod stdio;
 )]
 mod tap;
 mod task;
+mod tidy;
 mod watchdog;
 
 use std::path::{Path, PathBuf};

@@ -11,8 +11,14 @@ mod faults;
 mod http;
 #[path = "remote/listing.rs"]
 mod listing;
+#[path = "remote/odd.rs"]
+mod odd;
+#[path = "remote/pins.rs"]
+mod pins;
 #[path = "remote/processes.rs"]
 mod processes;
+#[path = "remote/stub.rs"]
+mod stub;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

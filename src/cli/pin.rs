@@ -46,6 +46,7 @@ pub(super) fn write(
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let mut document: DocumentMut = text.parse().with_context(|| file.display().to_string())?;
     let mut texts = Map::new();
+    let mut said = String::new();
     for (server, pins) in &now {
         let none = BTreeMap::new();
         let before = before.get(server).unwrap_or(&none);
@@ -56,11 +57,11 @@ pub(super) fn write(
                 Some(_) => {
                     let old = old_texts.get(server).and_then(|tools| tools.get(&pin.tool));
                     let old = old.map_or("its text is not known".to_owned(), Value::to_string);
-                    writeln!(out, "{name} is pinned as it is now")?;
-                    writeln!(out, "  before: {}", printable(&old))?;
-                    writeln!(out, "  now: {}", printable(&pin.text.to_string()))?;
+                    said += &format!("{name} is pinned as it is now\n");
+                    said += &format!("  before: {}\n", printable(&old));
+                    said += &format!("  now: {}\n", printable(&pin.text.to_string()));
                 }
-                None => writeln!(out, "{name} is pinned")?,
+                None => said += &format!("{name} is pinned\n"),
             }
         }
         for gone in before
@@ -68,10 +69,7 @@ pub(super) fn write(
             .filter(|it| pins.iter().all(|pin| pin.tool != **it))
         {
             let (server, gone) = (printable(server), printable(gone));
-            writeln!(
-                out,
-                "mcp.{server}: {gone} is pinned no more, as it is not offered"
-            )?;
+            said += &format!("mcp.{server}: {gone} is pinned no more, as it is not offered\n");
         }
         enter(&mut document, server, pins)?;
         let tools = pins.iter().map(|pin| (pin.tool.clone(), pin.text.clone()));
@@ -80,7 +78,9 @@ pub(super) fn write(
     // The texts first: a digest whose text is missing could not be explained.
     let texts = serde_json::to_string_pretty(&texts)? + "\n";
     replace(&lock, &texts)?;
-    replace(file, &document.to_string())
+    replace(file, &document.to_string())?;
+    out.write_all(said.as_bytes())?;
+    Ok(())
 }
 
 /// Writes a server's digests into the manifest, and leaves everything else of it as it is.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::pins;
 use super::reading::RAW_TOOL;
 use super::settings::Settings;
+use super::tidy::tidied;
 use crate::digest::sha256;
 use crate::error::{Diagnostic, similar};
 use crate::provider::{LeftOut, Pin, ProvidedTool};
@@ -199,21 +200,46 @@ fn read(
         schema("inputSchema").unwrap_or("{}"),
         schema("outputSchema"),
     );
-    let is_read = |output| ProvidedTool::new(own_name.clone(), declared.clone(), input, output);
-    let read = is_read(output).or_else(|message| match output {
-        // Without it there is only less to be said of what the tool answers.
-        Some(_) => is_read(None).inspect(|_| {
-            let why = format!("is offered without its output schema: {message}");
-            notes.push(LeftOut::new(&own_name, why));
-        }),
-        None => Err(message),
+    let with = |input: &str, output: Option<&str>| {
+        ProvidedTool::new(own_name.clone(), declared.clone(), input, output)
+    };
+    let read = with(input, output).or_else(|message| {
+        let input = tidied(input).ok_or_else(|| message.clone())?;
+        let tidied = output.map(|output| tidied(output).unwrap_or_default());
+        with(&input, tidied.as_deref()).or_else(|_| match output {
+            // Without it there is only less to be said of what the tool answers.
+            Some(_) => with(&input, None).inspect(|_| {
+                let why = format!("is offered without its output schema: {message}");
+                notes.push(LeftOut::new(&own_name, why));
+            }),
+            None => Err(message),
+        })
     });
     let tool = read.map_err(|message| format!("cannot be checked: {message}"))?;
+    takes_objects(&tool.tool.input_schema)?;
     Ok(RemoteTool {
         tool: Arc::new(tool),
         pin,
         as_task,
     })
+}
+
+/// # Errors
+///
+/// Arguments are objects, and this schema takes none.
+fn takes_objects(schema: &Value) -> Result<(), String> {
+    let is_object = match schema.get("type") {
+        Some(Value::String(kind)) => kind == "object",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
+        _ => true,
+    };
+    match is_object {
+        true => Ok(()),
+        false => Err(format!(
+            "can never be called: its arguments would be of type {}, and are always an object",
+            schema["type"]
+        )),
+    }
 }
 
 fn icons(tool: &Map<String, Value>) -> Vec<Icon> {

@@ -168,3 +168,88 @@ async fn a_command_may_be_of_the_new_generation() {
     stage.load().await;
     assert_eq!(stage.event("protocol").await, "2025-11-25");
 }
+
+/// A server of `odd_http.py`, in that mode.
+fn odd(mode: &str) -> Listening {
+    let folder = Folder::empty();
+    let mut command = Command::new("python3");
+    command
+        .arg(server().with_file_name("odd_http.py"))
+        .arg(mode);
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let stdout = process.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    Listening {
+        process,
+        port: line.trim().parse().unwrap(),
+        folder,
+    }
+}
+
+#[tokio::test]
+async fn bodies_and_statuses_are_taken_as_servers_send_them() {
+    for mode in [
+        "batch",
+        "event-batch",
+        "undeclared-events",
+        "text-type",
+        "no-type",
+        "string-ids",
+        "null-for-notifications",
+        "events-for-notifications",
+        "get-400",
+        "get-404",
+    ] {
+        let server = odd(mode);
+        let host = server.load("/mcp", "timeout = '5s'").await;
+        for n in 1..3 {
+            let result = host.call(call("t", json!({}))).await;
+            assert_eq!(text(&result), format!("call {n}"), "{mode}");
+        }
+        assert_eq!(host.left_out().count(), 1, "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_was_forgotten_is_made_anew() {
+    let server = odd("forgets");
+    let host = server.load("/mcp", "timeout = '5s'").await;
+    for n in 1..4 {
+        let result = host.call(call("t", json!({}))).await;
+        assert_eq!(text(&result), format!("call {n}"));
+    }
+}
+
+#[tokio::test]
+async fn an_error_by_status_is_the_calls_whatever_id_it_names() {
+    let server = odd("error-status");
+    let host = server.load("/mcp", "timeout = '5s'").await;
+    let result = host.call(call("t", json!({}))).await;
+    assert_eq!(error(&result).to_string(), "out of paper");
+    let server = odd("plain-status");
+    let host = server.load("/mcp", "timeout = '5s'").await;
+    let result = host.call(call("t", json!({}))).await;
+    let message = error(&result).to_string();
+    let expected = "its MCP server `test` answers HTTP 503 Service Unavailable at http://";
+    assert!(message.starts_with(expected), "{message}");
+    assert!(message.contains("come back later"), "{message}");
+}
+
+#[test]
+fn a_server_that_is_down_is_named_on_one_line_with_its_address() {
+    let folder = Folder::with("[mcp.gone]\nurl = 'http://127.0.0.1:1/mcp'\n");
+    let failed = folder
+        .run(&["list"], "")
+        .failed("`mcp.gone` cannot be reached");
+    let expected = "error: toolhost.toml:1:6: `mcp.gone` cannot be reached at http://127.0.0.1:1/mcp: connection refused; is it running, and is its `url` right?\n";
+    assert_eq!(failed.stderr, expected);
+    let server = odd("plain");
+    let folder = Folder::with(format!(
+        "[mcp.x]\nurl = 'http://127.0.0.1:{}/mcp'\n",
+        server.port
+    ));
+    drop(server);
+    let failed = folder.run(&["list"], "").failed("connection refused");
+    assert_eq!(failed.stderr.lines().count(), 1, "{failed:?}");
+}

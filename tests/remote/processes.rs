@@ -59,3 +59,41 @@ async fn an_interrupt_while_servers_start_leaves_none() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     wait_until_gone(&[process]);
 }
+
+/// The server reads nothing of the end of its stdin, and has a child: neither would end by itself.
+#[tokio::test]
+async fn no_process_outlives_a_host_that_is_killed() {
+    let stage = Stage::new(&["with-child-stubborn"], "");
+    stage.manifest();
+    let mut command = stage
+        .folder
+        .command(&["call", "sleep", r#"{"seconds": 60}"#]);
+    let mut child = command.spawn().unwrap();
+    stage.event("call sleep").await;
+    let processes = [stage.event("start").await, stage.event("child").await];
+    assert!(processes.iter().all(|process| is_alive(process)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until_gone(&processes);
+}
+
+#[tokio::test]
+async fn no_watchdog_outlives_what_it_watches() {
+    let stage = Stage::new(&[], "");
+    let host = stage.load().await;
+    let server = stage.event("start").await;
+    let watchdogs = || {
+        let status = std::fs::read_dir("/proc").unwrap().filter_map(|process| {
+            let process = process.ok()?.file_name().into_string().ok()?;
+            let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+            let parent = format!(") S {} ", std::process::id());
+            (status.contains("(sh)") && status.contains(&parent)).then_some(process)
+        });
+        status.collect::<Vec<_>>()
+    };
+    let watching = watchdogs();
+    assert_eq!(watching.len(), 1, "{watching:?}");
+    drop(host);
+    wait_until_gone(&[server]);
+    wait_until_gone(&watching);
+}
