@@ -1,4 +1,5 @@
-//! Arguments of real tools, held against a second reading of their schemas.
+//! Arguments of real tools, held against a second reading of their schemas: those that fit pass as they
+//! are, those that are repaired fit, and once repaired they stay.
 //!
 //! An input is a tool's name, and after its line the arguments.
 
@@ -11,7 +12,7 @@ use proptest::sample::{Index, select};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use toolhost::{CallError, Tool, ToolCall, ToolHost};
+use toolhost::{CallError, Plan, Repair, Tool, ToolCall, ToolHost};
 
 use crate::common;
 use crate::common::arbitrary::value;
@@ -52,6 +53,12 @@ const WORDS: &[&str] = &[
     "\"\"",
     "{}",
     "[]",
+    "```json\n",
+    "\n```",
+    "\"1\"",
+    "\"true\"",
+    "\"[1]\"",
+    "\"{}\"",
 ];
 
 const GUESTS: &[&str] = &[
@@ -99,7 +106,9 @@ fn check(input: &[u8]) -> Checked {
     let text = String::from_utf8_lossy(input);
     let (name, arguments) = text.split_once('\n').unwrap_or((&text, ""));
     let planned = host().plan(&ToolCall::new("id", name, arguments));
-    let Some(tool) = host().tools().find(|tool| tool.name == name) else {
+    let exact = host().tools().find(|tool| tool.name == name);
+    // What a template left on a name may be taken off.
+    let Some(tool) = exact.or(host().tool(name).filter(|tool| name.contains(&tool.name))) else {
         return match planned {
             Err(CallError::UnknownTool { .. }) => Ok(false),
             other => Err(format!("there is no such tool: {:?}", other.err())),
@@ -123,9 +132,8 @@ fn check(input: &[u8]) -> Checked {
         _ => vec![String::new()],
     };
     match planned {
-        Ok(plan) if plan.tool.name != name => Err(format!("{} would run", plan.tool.name)),
-        Ok(_) if !wrong.is_empty() => Err(format!("accepted, and wrong at {wrong:?}")),
-        Ok(_) => Ok(true),
+        Ok(plan) if plan.tool.name != tool.name => Err(format!("{} would run", plan.tool.name)),
+        Ok(plan) => repaired(&plan, given.trim_ascii(), wrong).map(|()| true),
         Err(CallError::InvalidArguments { problems }) => {
             if wrong.is_empty() {
                 return Err(format!("refused, and fit: {problems:?}"));
@@ -139,6 +147,37 @@ fn check(input: &[u8]) -> Checked {
             Ok(false)
         }
         Err(other) => Err(format!("{other:?}")),
+    }
+}
+
+/// Whether what would run is what was written, or a repair of it.
+fn repaired(plan: &Plan, written: &str, wrong: Vec<String>) -> Result<(), String> {
+    let (arguments, repairs) = (&plan.arguments, &plan.repairs);
+    let value: Value = serde_json::from_str(arguments).map_err(|error| error.to_string())?;
+    if repairs.is_empty() {
+        return match (&**arguments == written, wrong.is_empty()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(format!("{written} became {arguments}, and nobody said so")),
+            (true, false) => Err(format!("accepted, and wrong at {wrong:?}")),
+        };
+    }
+    let mut still = Vec::new();
+    misfits(&plan.tool.input_schema, &value, "", &mut still);
+    if !still.is_empty() {
+        return Err(format!(
+            "{arguments} was repaired, and is wrong at {still:?}"
+        ));
+    }
+    let is_spelling = |repair: &Repair| repair.what == "a whole number written with a fraction";
+    if wrong.is_empty() && !repairs.iter().all(is_spelling) {
+        return Err(format!(
+            "{written} fits, and became {arguments}: {repairs:?}"
+        ));
+    }
+    let again = host().plan(&ToolCall::new("id", &plan.tool.name, arguments));
+    match again {
+        Ok(again) if again.repairs.is_empty() && again.arguments == *arguments => Ok(()),
+        other => Err(format!("{arguments} became {other:?}")),
     }
 }
 
@@ -269,6 +308,11 @@ enum Change {
     Add(String, Value),
     /// The same key twice; the last one counts.
     Twice(Index, Value),
+    /// A value as text.
+    Written(Index),
+    Null(Index),
+    /// All of it as text, or in a fence.
+    Wrapped(bool),
 }
 
 /// A call of a tool with arguments that fit, or with one thing wrong.
@@ -280,13 +324,16 @@ fn called(tool: &Tool) -> impl Strategy<Value = Vec<u8>> + use<> {
         2 => (any::<Index>(), value()).prop_map(|(at, value)| Change::Replace(at, value)),
         1 => ("[a-z/~]{0,4}", value()).prop_map(|(name, value)| Change::Add(name, value)),
         1 => (any::<Index>(), value()).prop_map(|(at, value)| Change::Twice(at, value)),
+        3 => any::<Index>().prop_map(Change::Written),
+        1 => any::<Index>().prop_map(Change::Null),
+        1 => any::<bool>().prop_map(Change::Wrapped),
     ];
     (fitting(&tool.input_schema), change).prop_map(move |(value, change)| {
         let mut members = match value {
             Value::Object(members) => members,
             other => unreachable!("arguments are an object: {other}"),
         };
-        let mut twice = None;
+        let (mut twice, mut wrapped) = (None, None);
         let key = |members: &Map<String, Value>, at: &Index| -> Option<String> {
             let keys: Vec<&String> = members.keys().collect();
             (!keys.is_empty()).then(|| at.get(&keys).to_string())
@@ -303,13 +350,27 @@ fn called(tool: &Tool) -> impl Strategy<Value = Vec<u8>> + use<> {
                 members.insert(name, value);
             }
             Change::Twice(at, value) => twice = key(&members, &at).map(|key| (key, value)),
+            Change::Written(at) => {
+                if let Some(value) = key(&members, &at).and_then(|key| members.get_mut(&key)) {
+                    *value = value.to_string().into();
+                }
+            }
+            Change::Null(at) => {
+                key(&members, &at).map(|key| members.insert(key, Value::Null));
+            }
+            Change::Wrapped(in_fence) => wrapped = Some(in_fence),
         }
         let mut text = Value::Object(members).to_string();
         if let Some((key, value)) = twice {
             text.pop();
             text.push_str(&format!(",{}:{value}}}", Value::from(key)));
         }
-        format!("{name}\n{text}").into_bytes()
+        match wrapped {
+            None => format!("{name}\n{text}"),
+            Some(true) => format!("{name}\n```json\n{text}\n```"),
+            Some(false) => format!("{name}\n{}", Value::from(text)),
+        }
+        .into_bytes()
     })
 }
 
