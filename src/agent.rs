@@ -34,7 +34,7 @@ use serde_json::value::RawValue;
 use crate::manifest::AgentConfig;
 use crate::mask::Mask;
 use crate::tool::{Tool, ToolCall, ToolResult};
-use crate::wire::{self, Api, Format, Names, Reply, Request, Stop, Tokens, ToolChoice};
+use crate::wire::{self, Api, Format, LeftOut, Names, Reply, Request, Stop, Tokens, ToolChoice};
 use crate::{CallOptions, Canceller, Responder, ToolHost};
 use client::Client;
 use conversation::{Conversation, Kind};
@@ -143,7 +143,11 @@ impl Agent {
         let own = results::read_result();
         let tools: Vec<&Tool> = host.tools().chain([&own]).collect();
         let has_tools = host.tools().next().is_some();
-        let declared = has_tools.then(|| format.wire().declare(&tools, &names));
+        let declared = has_tools.then(|| format.declare(&tools, &names));
+        for LeftOut { tool, why } in declared.iter().flat_map(|declared| &declared.left_out) {
+            tracing::warn!("`{tool}` is left out for {format}: it {why}");
+        }
+        let declared = declared.map(|declared| declared.tools);
         Ok(Agent {
             tools: declared,
             names,

@@ -14,14 +14,18 @@ mod answer;
 mod anthropic;
 mod detect;
 mod error;
+mod fit;
 mod gemini;
 mod mcp;
 mod names;
 mod openai_chat;
 mod openai_responses;
+mod refs;
 mod request;
 mod stream;
 mod strict;
+pub(crate) mod subschemas;
+mod top;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -36,6 +40,7 @@ use crate::tool::{Tool, ToolCall};
 pub use answer::Answer;
 pub use error::DecodeError;
 use error::unfit;
+pub use fit::{Declared, LeftOut};
 pub use names::Names;
 pub use request::{Request, ToolChoice};
 pub use stream::{Delta, Events, Received, event_data};
@@ -68,7 +73,7 @@ pub trait Wire: Sync {
     /// It is not of this format.
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError>;
 
-    /// The tools as a request has them, by these names.
+    /// The tools as a request has them, by these names; their schemas as they are. See [`Format::declare`].
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue>;
 
     /// What answers one call: a message, or the part of one.

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::grants::{denied, granted};
+use super::result::names;
 use super::{ANSWERED, Session, Status, printable};
-use toolhost::ToolHost;
 use toolhost::manifest::{AgentConfig, AuthConfig};
+use toolhost::wire::{Format, LeftOut};
+use toolhost::{Tool, ToolHost};
 
 pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     let manifest = session.read_manifest()?;
@@ -47,6 +49,7 @@ pub(super) async fn run(session: Session) -> anyhow::Result<Status> {
     if !templates.is_empty() {
         writeln!(out, "resource templates: {}", templates.join(", "))?;
     }
+    left_out_lines(&mut out, &host)?;
     serve_lines(&mut out, &auth, &host)?;
     if let Some(line) = agent_line(&agent) {
         writeln!(out, "{line}")?;
@@ -93,6 +96,25 @@ fn serve_lines(out: &mut impl Write, auth: &AuthConfig, host: &ToolHost) -> io::
                 "  warning: `{key}` names `{tool}`, and there is no such tool"
             )?;
         }
+    }
+    Ok(())
+}
+
+/// The tools that an API would refuse, and every request with them.
+fn left_out_lines(out: &mut impl Write, host: &ToolHost) -> io::Result<()> {
+    let tools: Vec<&Tool> = host.tools().collect();
+    let mut found: Vec<(LeftOut, Vec<&str>)> = Vec::new();
+    for format in Format::ALL {
+        for left_out in format.declare(&tools, &names(format, host)).left_out {
+            match found.iter_mut().find(|(known, _)| *known == left_out) {
+                Some((_, formats)) => formats.push(format.name()),
+                None => found.push((left_out, vec![format.name()])),
+            }
+        }
+    }
+    for (LeftOut { tool, why }, formats) in found {
+        let (tool, why, formats) = (printable(&tool), printable(&why), formats.join(", "));
+        writeln!(out, "warning: `{tool}` is left out for {formats}: it {why}")?;
     }
     Ok(())
 }
