@@ -35,7 +35,7 @@ use serde_json::value::RawValue;
 use crate::manifest::AgentConfig;
 use crate::mask::Mask;
 use crate::tool::{Tool, ToolCall, ToolResult};
-use crate::wire::{self, Api, Format, Names, Reply, Request, Stop, Tokens, ToolChoice};
+use crate::wire::{self, Api, Format, LeftOut, Names, Reply, Request, Stop, Tokens, ToolChoice};
 use crate::{CallOptions, Canceller, Responder, ToolHost};
 use client::Client;
 use conversation::{Conversation, Kind};
@@ -359,6 +359,9 @@ fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     let tools: Vec<&Tool> = host.tools().collect();
     // Where there is no other, nothing is there to read on in.
     let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);
-    let declared = has_tools.then(|| format.wire().declare(&tools, &names));
-    (names, declared)
+    let declared = has_tools.then(|| format.declare(&tools, &names));
+    for LeftOut { tool, why } in declared.iter().flat_map(|declared| &declared.left_out) {
+        tracing::warn!("`{tool}` is left out for {format}: it {why}");
+    }
+    (names, declared.map(|declared| declared.tools))
 }

@@ -1,6 +1,7 @@
 //! A tool's JSON Schema, compiled once, and arguments held against it.
 
 mod cost;
+mod draft;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -53,11 +54,12 @@ impl Schema {
         if json.len() > MAX_SCHEMA {
             return Err(format!("has {} bytes, of at most {MAX_SCHEMA}", json.len()));
         }
-        let value: Value =
+        let mut value: Value =
             serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
         if !value.is_object() {
             return Err(format!("is {}, not an object", kind(&value)));
         }
+        draft::modernize(&mut value);
         let cost = Cost::of(&value)?;
         let validator = jsonschema::options()
             .offline()

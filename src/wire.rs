@@ -14,6 +14,7 @@ mod answer;
 mod anthropic;
 mod detect;
 mod error;
+mod fit;
 mod gemini;
 pub(crate) mod leaks;
 mod lenient;
@@ -23,9 +24,12 @@ mod names;
 mod open;
 mod openai_chat;
 mod openai_responses;
+mod refs;
 mod request;
 mod stream;
 mod strict;
+pub(crate) mod subschemas;
+mod top;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -40,6 +44,7 @@ use crate::tool::{Tool, ToolCall};
 pub use answer::Answer;
 pub use error::DecodeError;
 use error::unfit;
+pub use fit::{Declared, LeftOut};
 pub use names::Names;
 pub use request::{Request, ToolChoice};
 pub use stream::{Close, Delta, End, Events, Received, event_data};
@@ -72,7 +77,7 @@ pub trait Wire: Sync {
     /// It is not of this format.
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError>;
 
-    /// The tools as a request has them, by these names.
+    /// The tools as a request has them, by these names; their schemas as they are. See [`Format::declare`].
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue>;
 
     /// What answers one call: a message, or the part of one.

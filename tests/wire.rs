@@ -2,6 +2,7 @@
 
 mod bfcl;
 mod detect;
+mod fit;
 mod names;
 mod request;
 mod roundtrip;

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::grants::{denied, granted};
+use super::result::names;
 use super::{ANSWERED, Session, Status, pin, printable};
-use toolhost::ToolHost;
 use toolhost::manifest::{AgentConfig, AuthConfig, Order, PluginConfig};
 use toolhost::permissions::Access;
+use toolhost::wire::{Format, LeftOut};
+use toolhost::{Tool, ToolHost};
 
 #[derive(clap::Args)]
 pub(super) struct CheckOptions {
@@ -69,6 +71,7 @@ pub(super) async fn run(options: CheckOptions, session: Session) -> anyhow::Resu
     if !templates.is_empty() {
         writeln!(out, "resource templates: {}", templates.join(", "))?;
     }
+    left_out_lines(&mut out, &host)?;
     serve_lines(&mut out, &serve.auth, &host)?;
     for warning in serve.tool_warnings(host.tools()) {
         writeln!(out, "warning: {}", printable(&warning))?;
@@ -135,6 +138,25 @@ fn unmarked_in_order(host: &ToolHost, plugin: &PluginConfig) -> Option<String> {
     });
     let names: Vec<&str> = tools.map(|tool| &*tool.name).collect();
     (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The tools that an API would refuse, and every request with them.
+fn left_out_lines(out: &mut impl Write, host: &ToolHost) -> io::Result<()> {
+    let tools: Vec<&Tool> = host.tools().collect();
+    let mut found: Vec<(LeftOut, Vec<&str>)> = Vec::new();
+    for format in Format::ALL {
+        for left_out in format.declare(&tools, &names(format, host)).left_out {
+            match found.iter_mut().find(|(known, _)| *known == left_out) {
+                Some((_, formats)) => formats.push(format.name()),
+                None => found.push((left_out, vec![format.name()])),
+            }
+        }
+    }
+    for (LeftOut { tool, why }, formats) in found {
+        let (tool, why, formats) = (printable(&tool), printable(&why), formats.join(", "));
+        writeln!(out, "warning: `{tool}` is left out for {formats}: it {why}")?;
+    }
+    Ok(())
 }
 
 /// The names of a plugin's or server's tools.

@@ -4,11 +4,11 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
-use toolhost::wire::Format;
+use toolhost::wire::{Format, LeftOut};
 use toolhost::{Tool, ToolHost};
 
 use super::result::{names, print_document};
-use super::{ANSWERED, Session, Status, format_parser};
+use super::{ANSWERED, Session, Status, format_parser, printable};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
@@ -26,7 +26,15 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
         Some(format) => {
             drop(out);
             let tools: Vec<&Tool> = host.tools().collect();
-            print_document(&format.wire().declare(&tools, &names(format, &host)))?;
+            let declared = format.declare(&tools, &names(format, &host));
+            for LeftOut { tool, why } in &declared.left_out {
+                eprintln!(
+                    "warning: `{}` is left out for {format}: it {}",
+                    printable(tool),
+                    printable(why)
+                );
+            }
+            print_document(&declared.tools)?;
         }
         None if out.is_terminal() => writeln!(out, "{}", table(&host))?,
         None => {

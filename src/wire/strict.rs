@@ -57,6 +57,13 @@ fn fits(schema: &Value, depth: usize, properties: &mut usize) -> bool {
     if is_object && !is_closed(schema, properties) {
         return false;
     }
+    // What may be anything, it refuses.
+    if !["type", "enum", "const", "anyOf"]
+        .iter()
+        .any(|key| schema.contains_key(*key))
+    {
+        return false;
+    }
     let mut within = Vec::new();
     if let Some(members) = schema.get("properties") {
         let Value::Object(members) = members else {
@@ -123,6 +130,8 @@ mod tests {
             json!({ "properties": { "a": { "type": "object" } } }),
             json!({ "properties": { "a": { "type": "string", "default": "" } } }),
             json!({ "properties": { "a": true } }),
+            json!({ "properties": { "a": {} } }),
+            json!({ "properties": { "a": { "type": "array", "items": {} } } }),
         ] {
             assert!(!is_strict(&object(more.clone())), "{more}");
         }

@@ -198,9 +198,8 @@ async fn no_file_takes_the_mode_of_another_but_one_of_the_calls_own() {
         ]",
     ))
     .await;
-    let arguments = serde_json::json!({
-        "guest": "/rw", "read_only": "/ro", "path": "a.txt", "outside": "note.txt",
-    });
+    let arguments =
+        json!({"guest": "/rw", "read_only": "/ro", "path": "a.txt", "outside": "note.txt"});
     let answer = text(&host.call(call("temporaries", arguments)).await);
     assert!(
         answer.contains("rename it over another file: DONE"),

@@ -1,0 +1,195 @@
+//! A tool's schema as a model's API takes it. APIs refuse a whole request for one schema that they do not like, so it is
+//! rewritten: into one that everything still fits which fits the original. What it no longer asks for, the description
+//! says, and the call's own check still asks for. A tool whose schema cannot be rewritten so is left out.
+//!
+//! What each API refuses is known from its errors more than from its documentation; tests/wire/fit.rs has it as rules.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::refs::Refs;
+use super::subschemas::each_within;
+use super::top;
+use super::{Format, Names};
+use crate::tool::Tool;
+
+/// The most that a description says of what was moved out of a schema, in bytes.
+const MAX_NOTE: usize = 1500;
+
+/// Tools, declared to an API.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// As a request has them.
+    pub tools: Box<RawValue>,
+    /// Those that it does not have.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A tool that an API would refuse, and every request with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name.
+    pub tool: String,
+    /// What is wrong with it, as what it does or has.
+    pub why: String,
+}
+
+impl Format {
+    /// The tools as a request has them, by these names, with schemas that its API takes.
+    pub fn declare(self, tools: &[&Tool], names: &Names) -> Declared {
+        let mut left_out = Vec::new();
+        let mut fitted = Vec::new();
+        for tool in tools {
+            match fit_tool(tool, self) {
+                Ok(tool) => fitted.push(tool),
+                Err(why) => left_out.push(LeftOut {
+                    tool: tool.name.clone(),
+                    why,
+                }),
+            }
+        }
+        let tools: Vec<&Tool> = fitted.iter().map(|tool| &**tool).collect();
+        Declared {
+            tools: self.wire().declare(&tools, names),
+            left_out,
+        }
+    }
+}
+
+/// What an API asks of schemas, beside what all of them do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ApiRules {
+    /// The names of arguments match `[A-Za-z0-9_.-]{1,64}`.
+    plain_names: bool,
+    /// Nothing refers to anything.
+    no_refs: bool,
+}
+
+/// `None` where schemas are passed on as they are.
+fn rules(format: Format) -> Option<ApiRules> {
+    let (plain_names, no_refs) = match format {
+        Format::Json | Format::Mcp => return None,
+        Format::OpenaiChat | Format::OpenaiResponses => (false, false),
+        Format::Anthropic => (true, false),
+        Format::Gemini => (false, true),
+        // Who takes tools of other formats is not known, so they get what all take.
+        #[allow(unreachable_patterns)]
+        _ => (true, true),
+    };
+    Some(ApiRules {
+        plain_names,
+        no_refs,
+    })
+}
+
+fn fit_tool(tool: &Tool, format: Format) -> Result<Cow<'_, Tool>, String> {
+    let Some(rules) = rules(format) else {
+        if format == Format::Mcp {
+            top::check_type(&tool.input_schema)?;
+        }
+        return Ok(Cow::Borrowed(tool));
+    };
+    let fitted = fit(&tool.input_schema, rules)?;
+    if fitted.schema == tool.input_schema && fitted.note.is_none() {
+        return Ok(Cow::Borrowed(tool));
+    }
+    let mut tool = tool.clone();
+    tool.input_schema = fitted.schema;
+    if let Some(note) = fitted.note {
+        let space = if tool.description.is_empty() {
+            ""
+        } else {
+            "\n\n"
+        };
+        tool.description = format!("{}{space}{note}", tool.description);
+    }
+    Ok(Cow::Owned(tool))
+}
+
+/// A schema that an API takes.
+#[derive(Debug)]
+pub(crate) struct Fitted {
+    pub(crate) schema: Value,
+    /// What the schema no longer says, for the description.
+    pub(crate) note: Option<String>,
+}
+
+/// # Errors
+///
+/// Why there is no such schema, as what the tool does or has.
+pub(crate) fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
+    top::check_type(schema)?;
+    let Value::Object(mut root) = Refs::new(schema, rules.no_refs).resolved() else {
+        return Err("has a schema that is no object".to_owned());
+    };
+    for key in ["$schema", "$id", "$comment"] {
+        root.remove(key);
+    }
+    let moved = top::flatten(&mut root);
+    let mut fitted = Value::Object(root);
+    complete(&mut fitted);
+    if rules.plain_names
+        && let Some(name) = fitted
+            .get("properties")
+            .and_then(Value::as_object)
+            .and_then(|properties| properties.keys().find(|name| !is_plain(name)))
+    {
+        let name: String = name.chars().take(100).collect();
+        return Err(format!(
+            "has an argument named {name:?}, and names of arguments match [A-Za-z0-9_.-]{{1,64}}"
+        ));
+    }
+    Ok(Fitted {
+        schema: fitted,
+        note: (!moved.is_empty()).then(|| note(moved)),
+    })
+}
+
+fn is_plain(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    (1..=64).contains(&name.len()) && name.chars().all(is_plain)
+}
+
+fn note(moved: Map<String, Value>) -> String {
+    let mut text = Value::Object(moved).to_string();
+    if text.len() > MAX_NOTE {
+        text.truncate(text.floor_char_boundary(MAX_NOTE));
+        text.push('…');
+    }
+    format!("The arguments must also match this JSON Schema: {text}")
+}
+
+/// Spells out what goes without saying, wherever an API may miss it.
+fn complete(schema: &mut Value) {
+    let Value::Object(members) = schema else {
+        return;
+    };
+    let is = |kind: &str| match members.get("type") {
+        Some(Value::String(one)) => one == kind,
+        Some(Value::Array(several)) => several.iter().any(|one| one == kind),
+        _ => false,
+    };
+    let (is_object, is_array) = (is("object"), is("array"));
+    if is_array {
+        members.entry("items").or_insert_with(|| json!({}));
+    }
+    let required = match members.get("required") {
+        Some(Value::Array(names)) => names.clone(),
+        _ => Vec::new(),
+    };
+    let is_open = matches!(
+        members.get("additionalProperties"),
+        None | Some(Value::Bool(true))
+    );
+    if is_object {
+        let properties = members.entry("properties").or_insert_with(|| json!({}));
+        if let (true, Value::Object(properties)) = (is_open, properties) {
+            for name in required.iter().filter_map(Value::as_str) {
+                properties.entry(name).or_insert_with(|| json!({}));
+            }
+        }
+    }
+    each_within(members, &mut complete);
+}

@@ -1,0 +1,180 @@
+//! A schema without what refers to other parts of it, as far as it can be: each `$ref` becomes what it refers to. One that
+//! refers to where it is itself asks for nothing any more. Schemas that are `true` or `false` are written as objects.
+
+use serde_json::{Map, Value, json};
+
+use super::subschemas::{Holds, holds};
+
+/// What is longer than so many schemas is not written out.
+const MAX_SCHEMAS: usize = 5_000;
+
+pub(super) struct Refs<'s> {
+    root: &'s Value,
+    /// Whether definitions are written out too, or only what refers to other places.
+    all: bool,
+    /// What is being written out.
+    open: Vec<&'s Value>,
+    schemas: usize,
+    /// How often a schema was written that takes more than it did.
+    widened: usize,
+}
+
+impl<'s> Refs<'s> {
+    pub(super) fn new(root: &'s Value, all: bool) -> Self {
+        Refs {
+            root,
+            all,
+            open: Vec::new(),
+            schemas: 0,
+            widened: 0,
+        }
+    }
+
+    pub(super) fn resolved(mut self) -> Value {
+        let Some(members) = self.root.as_object() else {
+            return self.root.clone();
+        };
+        let mut root = members.clone();
+        // At the top stands what the schema is, wherever it is defined.
+        if let Some(reference) = root.remove("$ref") {
+            let also = json!({ "$ref": reference });
+            match root.get_mut("allOf") {
+                Some(Value::Array(all)) => all.push(also),
+                _ => {
+                    root.insert("allOf".to_owned(), json!([also]));
+                }
+            }
+        }
+        if let Some(Value::Array(all)) = root.get_mut("allOf") {
+            for part in all {
+                let target = part.get("$ref").and_then(Value::as_str);
+                let target = target.and_then(|reference| self.target(reference));
+                if let Some(Value::Object(target)) = target
+                    && !std::ptr::eq(target, members)
+                    && part.as_object().is_some_and(|part| part.len() == 1)
+                {
+                    *part = Value::Object(target.clone());
+                }
+            }
+        }
+        self.open.push(self.root);
+        let mut written = Map::new();
+        for (key, value) in &root {
+            if key == "definitions" || (key == "$defs" && self.all) {
+                continue;
+            }
+            self.member(key, value, &mut written);
+        }
+        Value::Object(written)
+    }
+
+    fn schema(&mut self, schema: &Value) -> Value {
+        self.schemas += 1;
+        let members = match schema {
+            Value::Object(members) => members,
+            Value::Bool(false) => return json!({ "not": {} }),
+            _ => return json!({}),
+        };
+        if self.schemas > MAX_SCHEMAS {
+            self.widened += 1;
+            return json!({});
+        }
+        let mut written = Map::new();
+        for (key, value) in members {
+            self.member(key, value, &mut written);
+        }
+        let Some(reference) = members.get("$ref").and_then(Value::as_str) else {
+            return Value::Object(written);
+        };
+        if !self.all && is_definition(reference) && self.target(reference).is_some() {
+            written.insert("$ref".to_owned(), Value::from(reference));
+            return Value::Object(written);
+        }
+        let target = self.target(reference);
+        let Some(target) = target.filter(|target| !self.is_open(target)) else {
+            self.widened += 1;
+            return Value::Object(written);
+        };
+        self.open.push(target);
+        let meant = self.schema(target);
+        self.open.pop();
+        let notes = ["title", "description", "default", "examples"];
+        match meant {
+            Value::Object(mut meant) if written.keys().all(|key| notes.contains(&&**key)) => {
+                meant.extend(written);
+                Value::Object(meant)
+            }
+            meant => {
+                match written.get_mut("allOf") {
+                    Some(Value::Array(all)) => all.push(meant),
+                    _ => {
+                        written.insert("allOf".to_owned(), json!([meant]));
+                    }
+                }
+                Value::Object(written)
+            }
+        }
+    }
+
+    /// Writes a member of a schema.
+    fn member(&mut self, key: &str, value: &Value, written: &mut Map<String, Value>) {
+        let before = self.widened;
+        let value = match (key, value) {
+            ("$ref" | "$anchor" | "$dynamicAnchor", _) => return,
+            // What these mean depends on what is around them.
+            ("$dynamicRef" | "unevaluatedItems" | "unevaluatedProperties", _) => {
+                self.widened += 1;
+                return;
+            }
+            ("additionalProperties", Value::Bool(_)) => value.clone(),
+            ("items", Value::Bool(takes)) => {
+                self.widened += usize::from(!takes);
+                json!({})
+            }
+            _ => match (holds(key, value), value) {
+                (Holds::One, value) => self.schema(value),
+                (Holds::Many, Value::Array(values)) => {
+                    values.iter().map(|value| self.schema(value)).collect()
+                }
+                (Holds::Named, Value::Object(members)) => {
+                    let members = members.iter().filter_map(|(name, value)| match value {
+                        Value::Bool(false) if key == "properties" => {
+                            self.widened += 1;
+                            None
+                        }
+                        Value::Array(_) => Some((name.clone(), value.clone())),
+                        value => Some((name.clone(), self.schema(value))),
+                    });
+                    Value::Object(members.collect())
+                }
+                _ => value.clone(),
+            },
+        };
+        // Who takes more refuses more where it must not be taken, or by one alone.
+        let is_exact = before == self.widened;
+        match key {
+            "if" | "not" | "contains" if !is_exact => {}
+            "oneOf" if !is_exact => {
+                written.entry("anyOf").or_insert(value);
+            }
+            _ => {
+                written.insert(key.to_owned(), value);
+            }
+        }
+    }
+
+    fn is_open(&self, target: &Value) -> bool {
+        self.open.iter().any(|open| std::ptr::eq(*open, target))
+    }
+
+    fn target(&self, reference: &str) -> Option<&'s Value> {
+        self.root.pointer(reference.strip_prefix('#')?)
+    }
+}
+
+/// Whether all take the reference.
+fn is_definition(reference: &str) -> bool {
+    let name = reference.strip_prefix("#/$defs/").unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    !name.is_empty() && name.chars().all(is_plain)
+}
