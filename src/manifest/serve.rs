@@ -282,3 +282,47 @@ fn read_list<T: std::str::FromStr<Err = String>>(
         .filter_map(|value| expect_parsed(value, &path, source))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::Annotations;
+
+    fn tool(name: &str, description: String) -> Tool {
+        Tool {
+            name: name.to_owned(),
+            title: None,
+            description,
+            icons: Vec::new(),
+            input_schema: serde_json::json!({ "type": "object" }),
+            output_schema: None,
+            annotations: Annotations::default(),
+            plugin: "p".to_owned(),
+            sandboxed: true,
+        }
+    }
+
+    #[test]
+    fn what_clients_cut_is_warned_of() {
+        let tools = [
+            tool("short", "x".repeat(MAX_SHOWN)),
+            tool("long", "x".repeat(MAX_SHOWN + 1)),
+        ];
+        let mut serve = ServeConfig::default();
+        let warnings = serve.tool_warnings(tools.iter());
+        assert_eq!(
+            warnings,
+            ["the description of `long` has 2049 bytes, and Claude Code cuts it after 2048"]
+        );
+        serve.instructions = Some("x".repeat(3000));
+        serve.task_only = ["short", "none"].map(str::to_owned).into();
+        let warnings = serve.tool_warnings(tools[..1].iter());
+        assert_eq!(
+            warnings,
+            [
+                "`serve.instructions` has 3000 bytes, and Claude Code cuts it after 2048",
+                "`serve.task-only` names `none`, and there is no such tool",
+            ]
+        );
+    }
+}

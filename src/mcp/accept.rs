@@ -184,8 +184,12 @@ async fn alone(response: Response, may: bool) -> Response {
     let mut rest = body.into_data_stream();
     let mut read: Vec<u8> = Vec::new();
     while let Some(Ok(data)) = rest.next().await {
+        // What was looked at before has no end in it but for its last byte's.
+        let mut from = read.len().saturating_sub(1);
         read.extend_from_slice(&data);
-        while let Some(end) = read.windows(2).position(|it| it == b"\n\n") {
+        while let Some(end) = read[from..].windows(2).position(|it| it == b"\n\n") {
+            let end = from + end;
+            from = 0;
             let data = event_data(&read[..end]);
             let message = serde_json::from_slice::<Message>(&data).ok();
             let needs_events = message.as_ref().is_some_and(|it| match &it.method {

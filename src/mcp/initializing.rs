@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::{Request, StatusCode};
 use rmcp::ErrorData;
 use rmcp::model::{
-    ClientRequest, InitializeRequest, InitializeRequestParams, JsonObject, RequestId,
+    ClientRequest, GetMeta, InitializeRequest, InitializeRequestParams, JsonObject, RequestId,
     ServerJsonRpcMessage,
 };
 use serde::Deserialize;
@@ -49,12 +49,16 @@ fn fill(params: &mut JsonObject) {
     }
 }
 
-/// A request that is no other, if it is an `initialize` with something missing.
+/// A request that is no other, if it is an `initialize` with something missing. The stateless protocol,
+/// whose requests name its version, has none.
 pub(super) fn filled(request: &ClientRequest) -> Option<ClientRequest> {
     let ClientRequest::CustomRequest(custom) = request else {
         return None;
     };
-    if custom.method != METHOD {
+    let version = "/_meta/io.modelcontextprotocol~1protocolVersion";
+    let is_versioned = request.get_meta().protocol_version().is_some()
+        || (custom.params.as_ref()).is_some_and(|params| params.pointer(version).is_some());
+    if custom.method != METHOD || is_versioned {
         return None;
     }
     let mut params = match custom.params.clone() {

@@ -251,3 +251,20 @@ fn a_refused_host_is_told_what_to_do_and_so_is_the_operator_once() {
         "{said}"
     );
 }
+
+#[test]
+fn check_says_what_clients_cut() {
+    let long = "x".repeat(3000);
+    let folder = Folder::with(format!(
+        "[serve]\ninstructions = \"{long}\"\ntask-only = [\"nope\"]\n{}",
+        listed("echo")
+    ));
+    let checked = folder.run(&["check"], "");
+    assert_eq!(checked.status, 0, "{checked:?}");
+    for warning in [
+        "warning: `serve.instructions` has 3000 bytes",
+        "warning: `serve.task-only` names `nope`",
+    ] {
+        assert!(checked.stdout.contains(warning), "{checked:?}");
+    }
+}
