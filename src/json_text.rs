@@ -133,7 +133,15 @@ mod tests {
 
     #[test]
     fn a_document_that_begins_with_no_bracket_has_no_end() {
-        for text in ["```json\n{}\n```", r#""{}""#, "6*7}", "}", "\u{feff}{}", "null{}", ""] {
+        for text in [
+            "```json\n{}\n```",
+            r#""{}""#,
+            "6*7}",
+            "}",
+            "\u{feff}{}",
+            "null{}",
+            "",
+        ] {
             assert_eq!(Scanner::default().push(text), None, "{text}");
         }
         assert_eq!(Scanner::default().push(" \n[] "), Some(4));

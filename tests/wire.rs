@@ -2,7 +2,11 @@
 
 mod bfcl;
 mod detect;
+mod ends;
+mod kept;
 mod names;
+mod partial_args;
+mod pieces;
 mod request;
 mod roundtrip;
 mod shapes;

@@ -333,9 +333,20 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
         (Some("length" | "max_tokens" | "max_output_tokens" | "model_length"), _) => Stop::Length,
         (
             Some(
-                "content_filter" | "content-filter" | "error" | "abort" | "aborted" | "cancelled"
-                | "safety" | "recitation" | "sensitive" | "network_error" | "timeout"
-                | "insufficient_system_resource" | "malformed_function_call" | "repetition",
+                "content_filter"
+                | "content-filter"
+                | "error"
+                | "abort"
+                | "aborted"
+                | "cancelled"
+                | "safety"
+                | "recitation"
+                | "sensitive"
+                | "network_error"
+                | "timeout"
+                | "insufficient_system_resource"
+                | "malformed_function_call"
+                | "repetition",
             ),
             Some(reason),
         ) => Stop::Other(reason),

@@ -13,8 +13,8 @@ use crate::wire::lenient::{given, name, number, reason};
 use crate::wire::members::Members;
 use crate::wire::open::{Given, Open};
 use crate::wire::{
-    Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array, document,
-    object, raw, string,
+    Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
+    document, object, raw, string,
 };
 
 #[derive(Deserialize)]

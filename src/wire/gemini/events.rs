@@ -129,7 +129,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn response(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+    pub(super) fn response(
+        &mut self,
+        raw: &RawValue,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<(), DecodeError> {
         let response: Response = object(raw)?;
         if let Some(error) = response.error.filter(|error| !is_blank(error)) {
             return Err(api_error(error));

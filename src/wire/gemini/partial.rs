@@ -119,7 +119,12 @@ impl Arguments {
         let path = string(piece.json_path)?;
         let goes_on = piece.will_continue.is_some_and(|flag| flag.get() == "true");
         let text = given(piece.string_value);
-        let values = [piece.number_value, piece.bool_value, piece.struct_value, piece.list_value];
+        let values = [
+            piece.number_value,
+            piece.bool_value,
+            piece.struct_value,
+            piece.list_value,
+        ];
         let mut values = values.into_iter().filter_map(given);
         let value = match (text, values.next(), values.next()) {
             (Some(text), None, None) => Node::Text(string(Some(text))?, goes_on),
@@ -129,7 +134,9 @@ impl Arguments {
                 return Some(());
             }
             // It is the only value that may be spelt as a word.
-            (None, None, None) if piece.null_value.is_some() => Node::Leaf(RawValue::NULL.to_owned()),
+            (None, None, None) if piece.null_value.is_some() => {
+                Node::Leaf(RawValue::NULL.to_owned())
+            }
             _ => return None,
         };
         if self.awaited.as_ref() == Some(&path) {
@@ -278,7 +285,13 @@ mod tests {
             ("$.a", Some(vec![key("a")])),
             (
                 "$.a.b[0]['c d'].é",
-                Some(vec![key("a"), key("b"), Step::Index(0), key("c d"), key("é")]),
+                Some(vec![
+                    key("a"),
+                    key("b"),
+                    Step::Index(0),
+                    key("c d"),
+                    key("é"),
+                ]),
             ),
             (
                 r#"$["a.b"]['it\'s']["\"\\\u00e9"]['"']"#,

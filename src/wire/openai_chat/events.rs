@@ -10,8 +10,8 @@ use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number, reason};
 use crate::wire::members::{Members, Merged};
 use crate::wire::{
-    Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array, document,
-    object, raw, string,
+    Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
+    document, object, raw, string,
 };
 
 /// Why a model says that it is done; of another reason nobody knows whether it cut something off.
@@ -31,7 +31,12 @@ const WELL: [&str; 12] = [
 ];
 
 /// Members of a message that come in pieces.
-const PIECES: [&str; 4] = ["reasoning", "reasoning_content", "reasoning_text", "thinking"];
+const PIECES: [&str; 4] = [
+    "reasoning",
+    "reasoning_content",
+    "reasoning_text",
+    "thinking",
+];
 
 /// Members of a message that are lists to which more is added.
 const LISTS: [&str; 6] = [
@@ -292,7 +297,8 @@ impl Stream {
     fn text_to_parts(&mut self) {
         let text = &self.text[self.in_parts..];
         if !text.is_empty() {
-            self.parts.push(raw(&json!({ "type": "text", "text": text })));
+            self.parts
+                .push(raw(&json!({ "type": "text", "text": text })));
             self.in_parts = self.text.len();
         }
     }

@@ -219,7 +219,8 @@ impl Calls {
         let by_index = piece.index.and_then(|index| self.by_index.get(&index));
         let last = self.begun.len().wrapping_sub(1);
         if let Some(former) = self.begun.last_mut() {
-            let is_alike = by_index == Some(&last) || piece.id.is_some() && former.open.id == piece.id;
+            let is_alike =
+                by_index == Some(&last) || piece.id.is_some() && former.open.id == piece.id;
             former.is_doubtful = is_alike
                 && former.open.given() == Given::Nothing
                 && piece.name.as_ref() == Some(&former.open.name);
@@ -331,7 +332,9 @@ impl Calls {
     pub(super) fn into_parts(self) -> (Items, Vec<ToolCall>, Vec<usize>) {
         let is_legacy = |begun: &Begun| begun.sort == Sort::Legacy;
         let items = match self.begun.first() {
-            Some(begun) if self.begun.len() == 1 && is_legacy(begun) => Items::Legacy(begun.inner()),
+            Some(begun) if self.begun.len() == 1 && is_legacy(begun) => {
+                Items::Legacy(begun.inner())
+            }
             _ => Items::Calls(self.begun.iter().map(Begun::item).collect()),
         };
         let calls = self.begun.iter().map(Begun::call).collect();

@@ -256,13 +256,14 @@ impl Stream {
         let (id, call_id) = (name(item.id), name(item.call_id));
         let fits = |at: &usize| {
             let slot = &self.slots[*at];
-            let is_other = |known: &Option<String>| {
-                known.is_some() && call_id.is_some() && *known != call_id
-            };
+            let is_other =
+                |known: &Option<String>| known.is_some() && call_id.is_some() && *known != call_id;
             (slot.kind == kind || kind.is_empty()) && !is_other(&slot.call_id)
         };
         let by_id = id.as_ref().and_then(|id| self.by_id.get(id).copied());
-        let by_call_id = call_id.as_ref().and_then(|id| self.by_call_id.get(id).copied());
+        let by_call_id = call_id
+            .as_ref()
+            .and_then(|id| self.by_call_id.get(id).copied());
         if let Some(at) = by_id.filter(fits).or(by_call_id.filter(fits)) {
             return Some(at);
         }
@@ -373,7 +374,9 @@ impl Stream {
             });
         }
         let output = read.as_ref().and_then(|response| response.output);
-        let output = output.and_then(|output| array(output).ok()).unwrap_or_default();
+        let output = output
+            .and_then(|output| array(output).ok())
+            .unwrap_or_default();
         self.output(&output, deltas)?;
         let has_calls = !self.calls.is_empty();
         let stopped = read.map(|response| stop(&response, has_calls));
