@@ -2,8 +2,12 @@
 
 mod bfcl;
 mod detect;
+mod ends;
 mod fit;
+mod kept;
 mod names;
+mod partial_args;
+mod pieces;
 mod request;
 mod roundtrip;
 mod shapes;

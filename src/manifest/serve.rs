@@ -297,6 +297,7 @@ mod tests {
             input_schema: serde_json::json!({ "type": "object" }),
             output_schema: None,
             annotations: Annotations::default(),
+            meta: None,
             plugin: "p".to_owned(),
             sandboxed: true,
         }
