@@ -24,7 +24,7 @@ use crate::mask::Mask;
 use crate::plugin::{Payload, Plugin, Served, Turn};
 use crate::registry::Registry;
 use crate::sandbox::Journal;
-use crate::tool::{LogLine, Output, Tool, ToolCall, ToolResult, Usage};
+use crate::tool::{CallOrigin, LogLine, Output, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::CallContext;
 pub use asking::CallOptions;
 pub use batch::Batch;
@@ -211,6 +211,7 @@ impl ToolHost {
         Ending {
             id: call.id.clone(),
             name: call.name.clone(),
+            origin: call.origin.clone(),
             queued,
             mask: mask.clone(),
             audit: self
@@ -272,6 +273,7 @@ async fn serve<T: Payload>(
 struct Ending {
     id: Option<String>,
     name: String,
+    origin: Option<Box<CallOrigin>>,
     queued: Instant,
     mask: Arc<Mask>,
     audit: Option<Arc<CallAudit>>,
@@ -319,6 +321,7 @@ impl Ending {
         Ended {
             id: self.id.take(),
             name: std::mem::take(&mut self.name),
+            origin: self.origin.take(),
             outcome,
             usage,
             log: served.log,
@@ -330,6 +333,7 @@ impl Ending {
 struct Ended<T> {
     id: Option<String>,
     name: String,
+    origin: Option<Box<CallOrigin>>,
     outcome: Result<T, CallError>,
     usage: Usage,
     log: Vec<LogLine>,
@@ -343,6 +347,7 @@ impl From<Ended<Output>> for ToolResult {
             outcome: ended.outcome,
             usage: ended.usage,
             log: ended.log,
+            origin: ended.origin,
         }
     }
 }

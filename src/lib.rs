@@ -80,5 +80,5 @@ pub use manifest::Manifest;
 pub use mask::Mask;
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
-pub use tool::{Content, Output, Tool, ToolCall, ToolResult, Usage};
+pub use tool::{CallKind, CallOrigin, Content, Output, Tool, ToolCall, ToolResult, Usage};
 pub use watch::{Progress, Watcher};

@@ -10,6 +10,7 @@ mod offers;
 mod payload;
 mod questions;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -306,15 +307,12 @@ impl PluginTool {
         &self,
         call: &'a ToolCall,
         limits: &Limits,
-    ) -> Result<&'a str, CallError> {
-        let arguments = match call.arguments.trim_ascii() {
-            "" => "{}",
-            arguments => arguments,
-        };
+    ) -> Result<Cow<'a, str>, CallError> {
+        let arguments = call.json_arguments(&self.tool.input_schema)?;
         if arguments.len() as u64 > limits.max_input.as_u64() {
             return Err(CallError::over(Limit::Input, limits.max_input));
         }
-        self.schema.check(arguments)?;
+        self.schema.check(&arguments)?;
         Ok(arguments)
     }
 }
@@ -386,7 +384,7 @@ impl Plugin {
     pub(crate) async fn call(&self, tool: &PluginTool, call: &ToolCall, turn: Turn<'_>) -> Served {
         let limits = &self.config.limits;
         let arguments = match tool.arguments(call, limits) {
-            Ok(arguments) => arguments.to_owned(),
+            Ok(arguments) => arguments.into_owned(),
             Err(error) => return Served::refused(error),
         };
         match &self.backend {

@@ -79,6 +79,7 @@ mod tests {
             outcome: Ok(Output::text(text)),
             usage: Usage::default(),
             log: Vec::new(),
+            origin: None,
         };
         Summarize { items: 2, chars: 4 }.text(&result)
     }

@@ -18,3 +18,4 @@ mod queue;
 mod remote;
 mod terminal;
 mod wire;
+mod world;

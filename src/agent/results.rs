@@ -33,6 +33,7 @@ pub(super) fn read_result() -> Tool {
             open_world: Some(false),
             ..Annotations::default()
         },
+        allowed_callers: Vec::new(),
         plugin: String::new(),
         sandboxed: true,
     }
@@ -149,13 +150,14 @@ impl Results {
         ToolResult {
             id: call.id.clone(),
             name: call.name.clone(),
-            outcome: self.slice(&call.arguments).map(Output::text),
+            outcome: self.slice(call).map(Output::text),
             usage: Usage::default(),
             log: Vec::new(),
+            origin: call.origin.clone(),
         }
     }
 
-    fn slice(&self, arguments: &str) -> Result<String, CallError> {
+    fn slice(&self, call: &ToolCall) -> Result<String, CallError> {
         #[derive(Deserialize)]
         struct Arguments {
             id: String,
@@ -163,8 +165,9 @@ impl Results {
             offset: f64,
             limit: Option<f64>,
         }
-        self.arguments.check(arguments)?;
-        let asked: Arguments = serde_json::from_str(arguments)
+        let arguments = call.json_arguments(&schema())?;
+        self.arguments.check(&arguments)?;
+        let asked: Arguments = serde_json::from_str(&arguments)
             .map_err(|error| CallError::invalid_arguments("", error.to_string()))?;
         let Some(whole) = self.whole.get(&asked.id) else {
             let known: Vec<&str> = self.whole.keys().map(String::as_str).collect();

@@ -32,6 +32,7 @@ pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<Plugin
             idempotent: tool.annotations.idempotent,
             open_world: tool.annotations.open_world,
         },
+        allowed_callers: Vec::new(),
         plugin: plugin.to_owned(),
         sandboxed: true,
     };

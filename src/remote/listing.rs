@@ -104,6 +104,7 @@ fn read(tool: mcp::Tool, settings: &Settings) -> Result<PluginTool, String> {
             idempotent: hints.idempotent_hint,
             open_world: hints.open_world_hint,
         },
+        allowed_callers: Vec::new(),
         plugin: config.name.clone(),
         sandboxed: false,
     };

@@ -1,17 +1,23 @@
-//! Google Gemini's `generateContent`, as <https://ai.google.dev/api/generate-content> has it.
+//! Google Gemini's `generateContent`, as <https://ai.google.dev/api/generate-content> has it, and in
+//! snake case, as its SDK for Python prints it and the API takes it too.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::{Piece, Takes, base64};
+use super::back::{edited, kept, without_nulls};
 use super::error::DecodeError;
+use super::history::{is_history, open_calls};
 use super::json::Detail;
 use super::openai_chat::only;
 use super::request::Body;
 use super::{
     Answer, Api, Delta, NameRule, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens,
-    ToolChoice, Wire, api_error, arguments, array, document, label, object, raw, string,
+    ToolChoice, Wire, api_error, arguments, array, count, document, label, object, raw, string,
 };
 use crate::tool::{Tool, ToolCall};
 
@@ -31,6 +37,8 @@ struct Declaration<'a> {
     description: &'a str,
     /// Unlike `parameters`, which takes a part of OpenAPI's schemas only.
     parameters_json_schema: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_json_schema: Option<&'a Value>,
 }
 
 #[derive(Serialize)]
@@ -47,7 +55,7 @@ struct FunctionResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     name: &'a str,
-    response: Value,
+    response: BTreeMap<&'static str, Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parts: Vec<Value>,
 }
@@ -57,16 +65,24 @@ struct FunctionResponse<'a> {
 struct Response<'a> {
     #[serde(borrow)]
     candidates: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "prompt_feedback")]
     prompt_feedback: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "usage_metadata")]
     usage_metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
     parts: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
+    /// What the SDKs and the Live API have.
+    #[serde(borrow, alias = "function_calls")]
+    function_calls: Option<&'a RawValue>,
+    /// Of a call by itself.
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +90,8 @@ struct Response<'a> {
 struct Candidate<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
-    finish_reason: Option<String>,
+    #[serde(borrow, alias = "finish_reason")]
+    finish_reason: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -88,10 +105,18 @@ struct Content<'a> {
 struct Part<'a> {
     #[serde(borrow)]
     text: Option<&'a RawValue>,
-    #[serde(default)]
-    thought: Option<bool>,
     #[serde(borrow)]
+    thought: Option<&'a RawValue>,
+    #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
+    #[serde(borrow, alias = "function_response")]
+    function_response: Option<&'a RawValue>,
+}
+
+impl Part<'_> {
+    fn is_thought(&self) -> bool {
+        self.thought.is_some_and(|flag| flag.get() == "true")
+    }
 }
 
 #[derive(Deserialize)]
@@ -104,21 +129,22 @@ struct FunctionCall<'a> {
     args: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Usage {
-    #[serde(default)]
-    prompt_token_count: u64,
-    #[serde(default)]
-    candidates_token_count: u64,
-    #[serde(default)]
-    thoughts_token_count: u64,
+struct Usage<'a> {
+    #[serde(borrow, alias = "prompt_token_count")]
+    prompt_token_count: Option<&'a RawValue>,
+    #[serde(borrow, alias = "candidates_token_count")]
+    candidates_token_count: Option<&'a RawValue>,
+    #[serde(borrow, alias = "thoughts_token_count")]
+    thoughts_token_count: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PromptFeedback {
-    block_reason: Option<String>,
+struct PromptFeedback<'a> {
+    #[serde(borrow, alias = "block_reason")]
+    block_reason: Option<&'a RawValue>,
 }
 
 impl Wire for Gemini {
@@ -127,12 +153,31 @@ impl Wire for Gemini {
         if !document.get().starts_with('[') {
             return calls(document);
         }
+        let items = array(document)?;
+        if is_history(&items) {
+            return open_calls(&items, calls, answered);
+        }
         // Parts, or the responses that a stream without events is one array of.
         let mut all = Vec::new();
-        for item in array(document)? {
+        for item in items {
             all.extend(calls(item)?);
         }
         Ok(all)
+    }
+
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
+        let document = document(text)?;
+        let mut stream = Stream::default();
+        let mut deltas = Vec::new();
+        match document.get().starts_with('[') {
+            true => {
+                for response in array(document)? {
+                    stream.response(response, &mut deltas)?;
+                }
+            }
+            false => stream.response(document, &mut deltas)?,
+        }
+        Ok(stream.into_reply())
     }
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
@@ -146,6 +191,7 @@ impl Wire for Gemini {
             name: names.wire(&tool.name),
             description: &tool.description,
             parameters_json_schema: &tool.input_schema,
+            response_json_schema: tool.output_schema.as_ref(),
         });
         raw(&[Tools {
             function_declarations: function_declarations.collect(),
@@ -163,11 +209,17 @@ impl Wire for Gemini {
             }
         }
         let key = if answer.is_error() { "error" } else { "output" };
+        let text = texts.join("\n");
+        // What was declared to the API is the document itself, as far as it is of the kind that it takes.
+        let output = match answer.document() {
+            Some(document) if !document.get().starts_with('"') => document.to_owned(),
+            _ => raw(&text),
+        };
         raw(&ResponsePart {
             function_response: FunctionResponse {
                 id: answer.id(),
                 name: answer.name,
-                response: json!({ key: texts.join("\n") }),
+                response: BTreeMap::from([(key, output)]),
                 parts,
             },
             detail: answer.detail(),
@@ -215,13 +267,42 @@ fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
         alternatives.retain(|calls| !calls.is_empty());
         return only(alternatives, "response", "candidates");
     }
-    match response.function_call {
-        Some(call) => Ok(vec![function_call(call)?]),
-        None => match (response.parts, response.error) {
-            (None, Some(error)) => Err(api_error(error)),
-            (parts, _) => part_calls(parts),
-        },
+    if let Some(call) = response.function_call {
+        return Ok(vec![function_call(call)?]);
     }
+    if let Some(calls) = response.function_calls {
+        return array(calls)?.into_iter().map(function_call).collect();
+    }
+    if response.name.is_some() && response.args.is_some() {
+        return Ok(vec![function_call(raw)?]);
+    }
+    match (response.parts, response.error) {
+        (None, Some(error)) => Err(api_error(error)),
+        (parts, _) => part_calls(parts),
+    }
+}
+
+/// The ids of the results in a content.
+fn answered(raw: &RawValue) -> Vec<Option<String>> {
+    let content: Option<Content> = object(raw).ok();
+    let parts = content.and_then(|content| array(content.parts?).ok());
+    let ids = parts.unwrap_or_default().into_iter().filter_map(|part| {
+        let part: Part = object(part).ok()?;
+        let response: FunctionCall = object(part.function_response?).ok()?;
+        Some(label(response.id))
+    });
+    ids.collect()
+}
+
+/// A part as it goes back, if there is anything in it: the SDK prints `null` for what is not set.
+fn back(part: &RawValue) -> Option<Box<RawValue>> {
+    let part = edited(part, |key, value| match key {
+        "functionCall" | "function_call" if value.get() != "null" => {
+            Some(without_nulls(value, &[], &[]))
+        }
+        _ => kept(key, value, &[], &[]).then_some(Cow::Borrowed(value)),
+    });
+    (part.get() != "{}").then(|| part.into_owned())
 }
 
 fn part_calls(parts: Option<&RawValue>) -> Result<Vec<ToolCall>, DecodeError> {
@@ -242,25 +323,11 @@ fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
         name: label(call.name).unwrap_or_default(),
         arguments: arguments(call.args),
         resumed: None,
+        origin: None,
     })
 }
 
 impl Api for Gemini {
-    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let document = document(text)?;
-        let mut stream = Stream::default();
-        let mut deltas = Vec::new();
-        match document.get().starts_with('[') {
-            true => {
-                for response in array(document)? {
-                    stream.response(response, &mut deltas)?;
-                }
-            }
-            false => stream.response(document, &mut deltas)?,
-        }
-        Ok(stream.into_reply())
-    }
-
     fn stream(&self) -> Box<dyn StreamDecoder> {
         Box::<Stream>::default()
     }
@@ -328,14 +395,16 @@ impl Stream {
             return Err(api_error(error));
         }
         if let Some(usage) = response.usage_metadata {
-            let usage: Usage = object(usage)?;
+            let usage: Usage = object(usage).unwrap_or_default();
             self.tokens = Tokens {
-                input: usage.prompt_token_count,
-                output: usage.candidates_token_count + usage.thoughts_token_count,
+                input: count(usage.prompt_token_count),
+                output: count(usage.candidates_token_count)
+                    .saturating_add(count(usage.thoughts_token_count)),
             };
         }
-        let feedback: Option<PromptFeedback> = response.prompt_feedback.map(object).transpose()?;
-        if let Some(reason) = feedback.and_then(|feedback| feedback.block_reason) {
+        let feedback = response.prompt_feedback;
+        let feedback: Option<PromptFeedback> = feedback.and_then(|raw| object(raw).ok());
+        if let Some(reason) = feedback.and_then(|feedback| string(feedback.block_reason)) {
             self.finish_reason = Some(reason);
         }
         let candidates = response.candidates.map(array).transpose()?;
@@ -351,7 +420,7 @@ impl Stream {
                 self.part(part, deltas)?;
             }
         }
-        self.finish_reason = candidate.finish_reason.or(self.finish_reason.take());
+        self.finish_reason = string(candidate.finish_reason).or(self.finish_reason.take());
         Ok(())
     }
 
@@ -365,13 +434,13 @@ impl Stream {
             });
             self.calls.push(call);
         }
-        if part.thought != Some(true)
+        if !part.is_thought()
             && let Some(text) = string(part.text).filter(|text| !text.is_empty())
         {
             self.text.push_str(&text);
             deltas.push(Delta::Text(text));
         }
-        self.parts.push(raw.to_owned());
+        self.parts.extend(back(raw));
         Ok(())
     }
 
@@ -388,6 +457,7 @@ impl Stream {
         };
         Reply {
             messages,
+            carried: Map::new(),
             text: self.text,
             calls: self.calls,
             // They come whole.

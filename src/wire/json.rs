@@ -89,6 +89,7 @@ impl From<Call<'_>> for ToolCall {
             name: label(Some(call.name)).unwrap_or_default(),
             arguments: arguments(call.arguments),
             resumed: None,
+            origin: None,
         }
     }
 }

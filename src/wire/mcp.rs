@@ -156,6 +156,7 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
         name: label(params.name).unwrap_or_default(),
         arguments: arguments(params.arguments),
         resumed: None,
+        origin: None,
     })
 }
 

@@ -1,22 +1,27 @@
 //! OpenAI Chat Completions, as <https://platform.openai.com/docs/api-reference/chat> has it, and
-//! as the servers that follow it do: llama.cpp, vLLM, Ollama and others.
+//! as the servers that follow it do: llama.cpp, vLLM, Ollama and others. Messages of frameworks that look
+//! alike are read too: see [`super::frameworks`].
 
 mod events;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::error::{DecodeError, shape, unfit};
+use super::back::{edited, edited_items, kept, without_nulls};
+use super::error::{DecodeError, shape};
+use super::history::{is_history, open_calls, without_results};
 use super::json::Detail;
 use super::request::Body;
 use super::stream::unclosed;
 use super::strict::is_strict;
 use super::{
-    Answer, Api, Names, Object, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire,
-    api_error, arguments, array, document, label, object, raw, string,
+    Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
+    arguments, array, count, document, first_given, frameworks, label, object, origin, raw, string,
 };
-use crate::tool::{Tool, ToolCall};
+use crate::tool::{CallKind, CallOrigin, Tool, ToolCall};
 
 pub(super) struct OpenaiChat;
 
@@ -53,6 +58,9 @@ struct ToolMessage<'a> {
     /// The API wants one; a call that came without has none to give back.
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
+    /// Of a `function_call`, which has no id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     /// The API has no flag for errors, and takes text only: the text says what else there is.
     content: String,
     #[serde(flatten)]
@@ -73,7 +81,8 @@ struct Completion<'a> {
 struct Choice<'a> {
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-    finish_reason: Option<String>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +92,22 @@ struct Message<'a> {
     #[serde(borrow)]
     refusal: Option<&'a RawValue>,
     #[serde(borrow)]
-    tool_calls: Option<Vec<Object<Call<'a>>>>,
+    tool_calls: Option<&'a RawValue>,
+    /// From before there were `tool_calls`.
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+    /// Vercel's, and the calls that it ran by itself.
+    #[serde(borrow, rename = "toolCalls")]
+    tool_calls_of_sdk: Option<&'a RawValue>,
+    #[serde(borrow, rename = "toolResults")]
+    tool_results: Option<&'a RawValue>,
+    /// LangChain's: those whose arguments it could not read.
+    #[serde(borrow)]
+    invalid_tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_call_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -91,42 +115,50 @@ struct Call<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
-    function: Option<Object<CalledFunction<'a>>>,
+    function: Option<&'a RawValue>,
     #[serde(borrow)]
-    custom: Option<Object<CalledCustom<'a>>>,
+    custom: Option<&'a RawValue>,
 }
 
+/// A function that is called, or a custom tool, whose input is free text.
 #[derive(Deserialize)]
 struct CalledFunction<'a> {
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
-}
-
-/// A call of a custom tool, whose input is free text.
-#[derive(Deserialize)]
-struct CalledCustom<'a> {
+    /// What models write that were taught so, where their server does not read it.
     #[serde(borrow)]
-    name: Option<&'a RawValue>,
+    parameters: Option<&'a RawValue>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
 }
 
+impl<'a> CalledFunction<'a> {
+    fn given(&self) -> Option<&'a RawValue> {
+        first_given(&[self.arguments, self.parameters, self.args, self.input])
+    }
+}
+
 #[derive(Deserialize)]
-struct Usage {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
+struct Usage<'a> {
+    #[serde(borrow)]
+    prompt_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    completion_tokens: Option<&'a RawValue>,
 }
 
 impl Wire for OpenaiChat {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = document(text)?;
         if document.get().starts_with('[') {
-            let listed: Vec<Object<Call>> = serde_json::from_str(document.get()).map_err(unfit)?;
-            return calls(listed);
+            let items = array(document)?;
+            return match is_history(&items) {
+                true => open_calls(&items, message_calls, answered),
+                false => listed(&items),
+            };
         }
         let completion: Completion = object(document)?;
         if let Some(choices) = completion.choices {
@@ -134,37 +166,27 @@ impl Wire for OpenaiChat {
         }
         let one: Call = object(document)?;
         if one.function.is_some() || one.custom.is_some() {
-            return Ok(vec![call(one)?]);
+            return Ok(vec![call(document)?]);
         }
         let message: Message = object(document)?;
-        match (message.tool_calls, completion.error) {
-            (Some(tool_calls), _) => calls(tool_calls),
-            (None, Some(error)) => Err(api_error(error)),
-            (None, None) => Ok(Vec::new()),
+        if message.tool_calls.is_none()
+            && message.tool_calls_of_sdk.is_none()
+            && message.function_call.is_none()
+        {
+            if let Some(call) = frameworks::call(document) {
+                return Ok(vec![call]);
+            }
+            // A choice by itself, or the response of a server that has but one.
+            if let Some(inner) = message.message {
+                return message_calls(inner);
+            }
+            if let Some(error) = completion.error {
+                return Err(api_error(error));
+            }
         }
+        message_calls(document)
     }
 
-    fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
-        let declare = |tool: &&Tool| {
-            raw(&Declaration {
-                r#type: "function",
-                function: Function::new(tool, names),
-            })
-        };
-        raw(&tools.iter().map(declare).collect::<Vec<_>>())
-    }
-
-    fn answer(&self, answer: &Answer) -> Box<RawValue> {
-        raw(&ToolMessage {
-            role: "tool",
-            tool_call_id: answer.id(),
-            content: answer.to_text(),
-            detail: answer.detail(),
-        })
-    }
-}
-
-impl Api for OpenaiChat {
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
         let completion: Completion = object(document(text)?)?;
         if let Some(error) = completion.error {
@@ -182,14 +204,12 @@ impl Api for OpenaiChat {
             return Err(shape("a choice without a message"));
         };
         let message: Message = object(message_raw)?;
-        let calls = match message.tool_calls {
-            Some(tool_calls) => calls(tool_calls)?,
-            _ => Vec::new(),
-        };
+        let calls = message_calls(message_raw)?;
         let text = content_text(message.content).or_else(|| string(message.refusal));
-        let stop = stop(choice.finish_reason, !calls.is_empty());
+        let stop = stop(string(choice.finish_reason), !calls.is_empty());
         Ok(Reply {
-            messages: vec![message_raw.to_owned()],
+            messages: vec![back(message_raw)],
+            carried: Map::new(),
             text: text.unwrap_or_default(),
             cut: match stop.is_early() {
                 true => unclosed(&calls),
@@ -201,6 +221,33 @@ impl Api for OpenaiChat {
         })
     }
 
+    fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
+        let declare = |tool: &&Tool| {
+            raw(&Declaration {
+                r#type: "function",
+                function: Function::new(tool, names),
+            })
+        };
+        raw(&tools.iter().map(declare).collect::<Vec<_>>())
+    }
+
+    fn answer(&self, answer: &Answer) -> Box<RawValue> {
+        let kind = answer.kind();
+        if matches!(kind, CallKind::AiSdk | CallKind::AiSdk4) {
+            return frameworks::answer(answer);
+        }
+        let is_legacy = kind == CallKind::Legacy;
+        raw(&ToolMessage {
+            role: if is_legacy { "function" } else { "tool" },
+            tool_call_id: answer.id(),
+            name: is_legacy.then_some(answer.name),
+            content: answer.to_text(),
+            detail: answer.detail(),
+        })
+    }
+}
+
+impl Api for OpenaiChat {
     fn stream(&self) -> Box<dyn StreamDecoder> {
         Box::<events::Stream>::default()
     }
@@ -257,12 +304,8 @@ fn chosen(choices: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     let mut chosen: Vec<Vec<ToolCall>> = Vec::new();
     for choice in array(choices)? {
         let choice: Choice = object(choice)?;
-        let Some(message) = choice.message else {
-            continue;
-        };
-        let message: Message = object(message)?;
-        if let Some(tool_calls) = message.tool_calls {
-            chosen.push(calls(tool_calls)?);
+        if let Some(message) = choice.message {
+            chosen.push(message_calls(message)?);
         }
     }
     chosen.retain(|calls| !calls.is_empty());
@@ -287,22 +330,128 @@ pub(super) fn only(
     Ok(alternatives.pop().unwrap_or_default())
 }
 
-fn calls(tool_calls: Vec<Object<Call>>) -> Result<Vec<ToolCall>, DecodeError> {
-    let tool_calls = tool_calls.into_iter();
-    tool_calls.map(|Object(read)| call(read)).collect()
+/// The calls of a message, wherever it has them: of several such places they are the same, in other words.
+fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
+    let message: Message = object(raw)?;
+    let mut calls = Vec::new();
+    for place in [message.tool_calls, message.tool_calls_of_sdk] {
+        if let Some(place) = place.filter(|_| calls.is_empty()) {
+            // Some send the one call without an array.
+            calls = match place.get().starts_with('{') {
+                true => vec![call(place)?],
+                false => listed(&array(place)?)?,
+            };
+        }
+    }
+    for invalid in message
+        .invalid_tool_calls
+        .map(array)
+        .transpose()?
+        .unwrap_or_default()
+    {
+        calls.extend(frameworks::call(invalid));
+    }
+    if let Some(function) = message.function_call.filter(|_| calls.is_empty()) {
+        calls.push(legacy(function)?);
+    }
+    if calls.is_empty() {
+        calls = frameworks::content_calls(message.content);
+    }
+    Ok(without_results(
+        calls,
+        frameworks::answered(message.tool_results),
+    ))
 }
 
-fn call(call: Call) -> Result<ToolCall, DecodeError> {
-    let (name, given) = match (call.function, call.custom) {
-        (Some(Object(function)), _) => (function.name, function.arguments),
-        (None, Some(Object(custom))) => (custom.name, custom.input),
-        (None, None) => return Err(shape("a tool call without its `function`")),
+/// The ids of the results in a message.
+fn answered(raw: &RawValue) -> Vec<Option<String>> {
+    let Ok(message) = object::<Message>(raw) else {
+        return Vec::new();
     };
+    let in_content = frameworks::answered(message.content);
+    let role = super::history::role(raw);
+    match role.as_deref() {
+        Some("tool" | "function") if in_content.is_empty() => vec![label(message.tool_call_id)],
+        _ => in_content,
+    }
+}
+
+fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
+    let calls = items.iter().map(|item| match is_run_elsewhere(item) {
+        true => Ok(None),
+        false => call(item).map(Some),
+    });
+    calls.filter_map(Result::transpose).collect()
+}
+
+/// Whether a provider ran a call by itself.
+fn is_run_elsewhere(item: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow, rename = "providerExecuted")]
+        provider_executed: Option<&'a RawValue>,
+    }
+    let call: Option<Call> = object(item).ok();
+    let flag = call.and_then(|call| call.provider_executed);
+    flag.is_some_and(|flag| flag.get() == "true")
+}
+
+fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
+    let call: Call = object(raw)?;
+    let (kind, called) = match (call.function, call.custom) {
+        (Some(function), _) => (CallKind::Function, function),
+        (None, Some(custom)) => (CallKind::FreeText, custom),
+        (None, None) => {
+            let other = frameworks::call(raw);
+            return other.ok_or_else(|| shape("a tool call without its `function`"));
+        }
+    };
+    let called: CalledFunction = object(called)?;
     Ok(ToolCall {
         id: label(call.id),
-        name: label(name).unwrap_or_default(),
-        arguments: arguments(given),
+        name: label(called.name).unwrap_or_default(),
+        arguments: arguments(called.given()),
         resumed: None,
+        origin: origin(CallOrigin {
+            kind,
+            ..CallOrigin::default()
+        }),
+    })
+}
+
+fn legacy(raw: &RawValue) -> Result<ToolCall, DecodeError> {
+    let called: CalledFunction = object(raw)?;
+    Ok(ToolCall {
+        id: None,
+        name: label(called.name).unwrap_or_default(),
+        arguments: arguments(called.given()),
+        resumed: None,
+        origin: origin(CallOrigin {
+            kind: CallKind::Legacy,
+            ..CallOrigin::default()
+        }),
+    })
+}
+
+/// The message as it goes back: an API refuses `null` for what is not set, `tool_calls` without a call,
+/// and what its SDK reads into a message.
+pub(super) fn back(message: &RawValue) -> Box<RawValue> {
+    let message = edited(message, |key, value| {
+        if key == "tool_calls" {
+            let calls = edited_items(value, |call| Some(call_back(call)));
+            return (calls.get() != "[]" && calls.get() != "null").then_some(calls);
+        }
+        kept(key, value, &["content"], &["parsed"]).then_some(Cow::Borrowed(value))
+    });
+    message.into_owned()
+}
+
+fn call_back(call: &RawValue) -> Cow<'_, RawValue> {
+    edited(call, |key, value| match key {
+        "function" | "custom" if value.get() != "null" => {
+            Some(without_nulls(value, &["arguments"], &["parsed_arguments"]))
+        }
+        _ => kept(key, value, &[], &[]).then_some(Cow::Borrowed(value)),
     })
 }
 
@@ -339,8 +488,8 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
 fn tokens(usage: Option<&RawValue>) -> Tokens {
     let usage: Option<Usage> = usage.and_then(|usage| object(usage).ok());
     usage.map_or_else(Tokens::default, |usage| Tokens {
-        input: usage.prompt_tokens,
-        output: usage.completion_tokens,
+        input: count(usage.prompt_tokens),
+        output: count(usage.completion_tokens),
     })
 }
 

@@ -12,10 +12,10 @@ use super::error::DecodeError;
 use super::{Format, Reply, StreamDecoder};
 use crate::error::causes;
 use crate::json_text::Scanner;
-use crate::tool::ToolCall;
+use crate::tool::{CallOrigin, ToolCall};
 
 /// No response is longer; who sends more means harm.
-const MAX_STREAM: usize = 64 << 20;
+pub(super) const MAX_STREAM: usize = 64 << 20;
 
 /// What an event brings.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,7 +161,7 @@ pub(super) fn error_event(data: &str) -> Option<DecodeError> {
 /// The data of each event of a byte stream, as the HTML standard has it
 /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>). Unlike there, an event that
 /// the stream's end cuts off is handed on, so that it can be told of.
-pub fn event_data<S>(bytes: S) -> impl Stream<Item = Result<String, DecodeError>>
+pub(super) fn sse_data<S>(bytes: S) -> impl Stream<Item = Result<String, DecodeError>>
 where
     S: Stream<Item = io::Result<Bytes>>,
 {
@@ -200,6 +200,8 @@ pub(super) struct Open {
     pub(super) arguments: String,
     /// Whether it has been handed on.
     pub(super) is_complete: bool,
+    /// How it came.
+    pub(super) origin: Option<Box<CallOrigin>>,
     scanner: Scanner,
 }
 
@@ -232,6 +234,7 @@ impl Open {
             name: self.name.clone(),
             arguments: self.arguments.clone(),
             resumed: None,
+            origin: self.origin.clone(),
         }
     }
 

@@ -66,7 +66,7 @@ where
         id,
         name,
         arguments,
-        resumed: None,
+        ..ToolCall::default()
     });
     vec(call, 0..=most)
 }

@@ -26,6 +26,7 @@ fn tool(name: &str, schema: Value) -> Tool {
             idempotent: None,
             open_world: Some(false),
         },
+        allowed_callers: Vec::new(),
         plugin: "plugin".to_owned(),
         sandboxed: true,
     }
@@ -118,6 +119,7 @@ fn result(id: Option<&str>, outcome: Result<Output, CallError>) -> ToolResult {
         outcome,
         usage: Usage::default(),
         log: Vec::new(),
+        origin: None,
     }
 }
 

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{Block, Message, Usage, assistant, call, stop, tokens};
+use super::{Block, Message, Usage, assistant, call, carried, stop, tokens};
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::stream::{Open, taken};
 use crate::wire::{
-    Delta, Received, Reply, StreamDecoder, Tokens, api_error, document, object, raw, string,
+    Delta, Received, Reply, StreamDecoder, Tokens, api_error, count, document, object, raw, string,
 };
 
 #[derive(Deserialize)]
@@ -39,6 +39,8 @@ struct BlockDelta<'a> {
     signature: Option<String>,
     #[serde(borrow)]
     citation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    container: Option<&'a RawValue>,
     stop_reason: Option<String>,
 }
 
@@ -59,6 +61,7 @@ pub(super) struct Stream {
     stop_reason: Option<String>,
     is_complete: bool,
     tokens: Tokens,
+    carried: Map<String, Value>,
 }
 
 impl StreamDecoder for Stream {
@@ -69,6 +72,7 @@ impl StreamDecoder for Stream {
                 if let Some(message) = event.message {
                     let message: Message = object(message)?;
                     self.tokens = tokens(message.usage);
+                    self.carried.extend(carried(message.container));
                 }
             }
             "content_block_start" => {
@@ -94,6 +98,7 @@ impl StreamDecoder for Stream {
             "message_delta" => {
                 if let Some(delta) = event.delta {
                     let delta: BlockDelta = object(delta)?;
+                    self.carried.extend(carried(delta.container));
                     self.stop_reason = delta.stop_reason.or(self.stop_reason.take());
                     let is_early = stop(self.stop_reason.clone(), true).is_early();
                     if self.stop_reason.is_some() && !is_early {
@@ -106,8 +111,12 @@ impl StreamDecoder for Stream {
                     .usage
                     .and_then(|usage| object(usage).ok())
                     .unwrap_or_default();
-                self.tokens.input = usage.input_tokens.unwrap_or(self.tokens.input);
-                self.tokens.output = usage.output_tokens.unwrap_or(self.tokens.output);
+                if usage.input_tokens.is_some() {
+                    self.tokens.input = count(usage.input_tokens);
+                }
+                if usage.output_tokens.is_some() {
+                    self.tokens.output = count(usage.output_tokens);
+                }
             }
             "message_stop" => self.is_complete = true,
             "error" => {
@@ -131,6 +140,7 @@ impl StreamDecoder for Stream {
         Received {
             reply: Reply {
                 messages: assistant(&blocks),
+                carried: self.carried,
                 text: self.text,
                 stop: stop(self.stop_reason, !calls.is_empty()),
                 calls,
@@ -152,6 +162,7 @@ impl Stream {
         let block: Block = object(began)?;
         let position = call(&block).map(|call| {
             let mut open = Open::new(call.id, call.name);
+            open.origin = call.origin;
             // Whoever sends no pieces sends the whole at once.
             if call.arguments != "{}" {
                 open.push(&call.arguments);

@@ -144,6 +144,7 @@ impl StreamDecoder for Stream {
         Received {
             reply: Reply {
                 messages: vec![raw(&message)],
+                carried: Map::new(),
                 text,
                 stop: stop(self.finish_reason, !calls.is_empty()),
                 calls,

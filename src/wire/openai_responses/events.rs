@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, json};
 
-use super::{Item, Response, call, ended, item_text, stop, tokens};
+use super::{Item, Response, back, call, ended, item_text, stop, tokens};
 use crate::wire::error::DecodeError;
 use crate::wire::stream::{Open, taken};
 use crate::wire::{
@@ -129,7 +129,8 @@ impl StreamDecoder for Stream {
         let is_complete = self.stop.is_some();
         Received {
             reply: Reply {
-                messages: self.items.into_values().collect(),
+                messages: self.items.into_values().map(|item| back(&item)).collect(),
+                carried: Map::new(),
                 text: self.text,
                 stop: self.stop.unwrap_or(Stop::End),
                 calls,
@@ -152,7 +153,9 @@ impl Stream {
         let index = index.unwrap_or(self.next_index());
         let known = self.by_index.get(&index).copied();
         Some(known.unwrap_or_else(|| {
-            self.calls.push(Open::new(call.id, call.name));
+            let mut open = Open::new(call.id, call.name);
+            open.origin = call.origin;
+            self.calls.push(open);
             self.by_index.insert(index, self.calls.len() - 1);
             self.calls.len() - 1
         }))
@@ -167,7 +170,7 @@ impl Stream {
         let item: Item = object(raw)?;
         if let Some(position) = self.begin(index, &item) {
             let open = &mut self.calls[position];
-            if item.status.as_deref() != Some("incomplete") {
+            if !item.is_incomplete() {
                 if let Some(call) = call(&item).filter(|_| !open.is_complete) {
                     open.arguments = call.arguments;
                 }

@@ -1,0 +1,214 @@
+//! Whether a response of which no call was read has one all the same: in a member or of a shape that
+//! is not known, or said by its end. An answer in text has none, and must not be taken for one that has.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::back::members;
+use super::error::DecodeError;
+use super::{array, string};
+
+/// Nothing that is nested deeper holds a call.
+const MAX_DEPTH: usize = 32;
+
+/// Members that hold calls, without `_`, `-` and capitals.
+const CALL_MEMBERS: &[&str] = &[
+    "toolcalls",
+    "functioncall",
+    "functioncalls",
+    "tooluse",
+    "tooluses",
+    "invalidtoolcalls",
+];
+
+/// Kinds of objects that are calls, spelt alike.
+const CALL_KINDS: &[&str] = &[
+    "toolcall",
+    "tooluse",
+    "functioncall",
+    "customtoolcall",
+    "invalidtoolcall",
+];
+
+/// Members that say of what kind an object is.
+const KIND_MEMBERS: &[&str] = &[
+    "type",
+    "kind",
+    "part_kind",
+    "content_type",
+    "$type",
+    "__type",
+];
+
+/// Calls that want a client to act, and are none of functions.
+const CLIENT_CALLS: &[&str] = &[
+    "local_shell_call",
+    "shell_call",
+    "apply_patch_call",
+    "computer_call",
+    "mcp_approval_request",
+];
+
+/// Why an answer ended that has calls.
+const CALL_ENDS: &[&str] = &[
+    "tool_calls",
+    "function_call",
+    "tool_use",
+    "tool-calls",
+    "TOOL_CALL",
+];
+
+/// How models write calls that their server should have read.
+const TEMPLATES: &[&str] = &[
+    "<tool_call>",
+    "<|tool_call",
+    "<|python_tag|>",
+    "[TOOL_CALLS]",
+    "<function=",
+    "<function_calls>",
+    "<｜tool▁calls▁begin｜>",
+    "<|tool_calls_section_begin|>",
+    "<|channel|>commentary to=",
+];
+
+/// Members whose contents are data, whatever they look like: what was asked, what a call has been given
+/// and what came of it.
+const OPAQUE: &[&str] = &[
+    "tools",
+    "tool_choice",
+    "toolChoice",
+    "arguments",
+    "args",
+    "tool_results",
+    "toolResults",
+    "automatic_function_calling_history",
+    "automaticFunctionCallingHistory",
+    "metadata",
+    "schema",
+];
+
+/// # Errors
+///
+/// Something in the response looks like a call.
+pub(super) fn check(text: &str) -> Result<(), DecodeError> {
+    let found = match serde_json::from_str::<&RawValue>(text) {
+        Ok(document) => in_document(document),
+        Err(_) => {
+            let lines = text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            lines.into_iter().find_map(in_document)
+        }
+    };
+    match found {
+        Some(what) => Err(DecodeError::Unread { what }),
+        None => Ok(()),
+    }
+}
+
+fn in_document(document: &RawValue) -> Option<String> {
+    // Of a conversation the last message alone would be run, and that was read.
+    let last = match array(document) {
+        Ok(items) if super::history::is_history(&items) => items.last().copied()?,
+        _ => document,
+    };
+    found(last, "", 0)
+}
+
+fn found(raw: &RawValue, path: &str, depth: usize) -> Option<String> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    if let Ok(items) = array(raw) {
+        let mut items = items.into_iter().enumerate();
+        return items.find_map(|(at, item)| found(item, &format!("{path}[{at}]"), depth + 1));
+    }
+    let members = members(raw)?;
+    let at = |key: &str| match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    };
+    let here = match path {
+        "" => "it",
+        path => path,
+    };
+    for (key, value) in &members {
+        let holds = !matches!(value.get(), "null" | "[]" | "{}" | "\"\"" | "false");
+        if holds && CALL_MEMBERS.contains(&&*plain(key)) {
+            return Some(format!("`{}` looks like one", at(key)));
+        }
+        if KIND_MEMBERS.contains(&&**key)
+            && let Some(kind) = string(Some(value))
+            && let Some(what) = of_kind(&kind, &members, here)
+        {
+            return Some(what);
+        }
+        if let Some(what) = by_end(key, value).or_else(|| by_template(key, value)) {
+            return Some(format!("`{}` {what}", at(key)));
+        }
+    }
+    let mut members = members.iter();
+    members.find_map(|(key, value)| match OPAQUE.contains(&&**key) {
+        true => None,
+        false => found(value, &at(key), depth + 1),
+    })
+}
+
+/// What an object of that kind has to be read as.
+fn of_kind(kind: &str, members: &[(Cow<str>, &RawValue)], here: &str) -> Option<String> {
+    let member = |name: &str| {
+        let found = members.iter().find(|(key, _)| key == name);
+        found.and_then(|(_, value)| string(Some(value)))
+    };
+    let is_true = |name: &str| {
+        members
+            .iter()
+            .any(|(key, value)| key == name && value.get() == "true")
+    };
+    if CLIENT_CALLS.contains(&kind) {
+        return Some(format!(
+            "{here} is a `{kind}`, which is none of a function: toolhost cannot run it"
+        ));
+    }
+    let is_ui = kind.starts_with("tool-") && member("state").as_deref() == Some("input-available");
+    // What a provider ran by itself is no call of ours.
+    let is_call = CALL_KINDS.contains(&&*plain(kind)) && !is_true("providerExecuted");
+    (is_call || is_ui).then(|| format!("{here} is a `{kind}` of a shape that is not known"))
+}
+
+/// What an end says of calls.
+fn by_end(key: &str, value: &RawValue) -> Option<String> {
+    let is_end = matches!(
+        plain(key).as_str(),
+        "finishreason" | "stopreason" | "donereason"
+    );
+    let reason = string(Some(value)).filter(|_| is_end)?;
+    CALL_ENDS
+        .contains(&&*reason)
+        .then(|| format!("says `{reason}`: were the calls left out?"))
+}
+
+/// What text says that is a call in a model's own words.
+fn by_template(key: &str, value: &RawValue) -> Option<String> {
+    if !matches!(key, "content" | "text" | "response") {
+        return None;
+    }
+    let text = string(Some(value))?;
+    let text = match text.rsplit_once("</think>") {
+        Some((_, said)) => said.trim_ascii(),
+        None => text.trim_ascii(),
+    };
+    let template = TEMPLATES
+        .iter()
+        .find(|template| text.starts_with(**template))?;
+    Some(format!(
+        "begins with `{template}`: the model's server did not read the call, see its option for a tool call parser"
+    ))
+}
+
+/// A name without what spellings differ by.
+fn plain(name: &str) -> String {
+    let letters = name.chars().filter(|c| c.is_ascii_alphanumeric());
+    letters.map(|c| c.to_ascii_lowercase()).collect()
+}
