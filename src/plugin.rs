@@ -323,8 +323,9 @@ impl Plugin {
     pub(crate) fn of_server(
         config: PluginConfig,
         server: Box<dyn Server>,
-        tools: Vec<PluginTool>,
+        mut tools: Vec<PluginTool>,
     ) -> Self {
+        name_callers(&mut tools, &config);
         Plugin {
             permits: config.max_concurrency.map(Semaphore::new),
             config,
@@ -399,6 +400,14 @@ impl Plugin {
             }
             Backend::Server(server) => server.call(tool, arguments, turn).await,
         }
+    }
+}
+
+/// Has tools say who may call them, as the manifest has it.
+fn name_callers(tools: &mut [PluginTool], config: &PluginConfig) {
+    for tool in tools {
+        let callers = config.allowed_callers.of(&tool.own_name);
+        tool.tool.allowed_callers = callers.to_vec();
     }
 }
 
@@ -521,15 +530,18 @@ fn offered(
             Err(message) => problems.push(problem(message)),
         }
     }
-    for (wanted, at) in config.tools.iter().flatten() {
-        if !names.contains(wanted) {
+    name_callers(&mut tools, config);
+    let wanted = config.tools.iter().flatten();
+    let wanted = wanted.map(|(wanted, at)| (&**wanted, *at));
+    for (wanted, at) in wanted.chain(config.allowed_callers.named()) {
+        if !names.iter().any(|name| name == wanted) {
             let message = format!("`plugin.{}` offers no tool named `{wanted}`", config.name);
             let near = similar(wanted, names.iter().map(String::as_str));
             let help = match near.first() {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it offers: {}", names.join(", ")),
             };
-            problems.push(Diagnostic::new(manifest, Some(*at), message).help(help));
+            problems.push(Diagnostic::new(manifest, Some(at), message).help(help));
         }
     }
     if problems.is_empty() {

@@ -92,6 +92,7 @@ pub(crate) async fn load(config: McpConfig, manifest: &Path) -> Result<Plugin, V
         },
         max_concurrency: config.max_concurrency,
         prefix: config.prefix.clone(),
+        allowed_callers: config.allowed_callers.clone(),
         ..PluginConfig::default()
     };
     let closing = CancellationToken::new();

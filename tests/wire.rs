@@ -1,8 +1,11 @@
 //! The wire formats, as seen from outside: the library's interface, and the binary.
 
 mod bfcl;
+mod back;
 mod detect;
+mod foreign;
 mod names;
+mod ollama;
 mod request;
 mod roundtrip;
 mod shapes;

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::agent::is_in_the_clear;
 use super::bounds::{read_duration, read_size};
+use super::callers::{AllowedCallers, read_allowed_callers};
 use super::grants::{is_variable, read_env, read_http_header, read_secret, read_secrets};
 use super::reader::{Source, Table, expect_string, expect_table};
 use super::{HostConfig, MAX_CONCURRENCY, is_name, read_naming};
@@ -36,6 +37,8 @@ pub struct McpConfig {
     pub prefix: String,
     /// The tools to offer, by the server's own names; all when `None`.
     pub tools: Option<Vec<(String, Location)>>,
+    /// Who may call them, for the APIs that ask.
+    pub allowed_callers: AllowedCallers,
     /// How long it may take until its tools are known.
     pub start_timeout: Duration,
 }
@@ -78,6 +81,7 @@ impl McpConfig {
             max_concurrency: None,
             prefix: String::new(),
             tools: None,
+            allowed_callers: AllowedCallers::default(),
             start_timeout: Duration::from_secs(30),
         }
     }
@@ -180,6 +184,7 @@ fn read_server(
     }
     let max_concurrency = table.count("max-concurrency", MAX_CONCURRENCY, source);
     let (prefix, tools) = read_naming(&mut table, source);
+    let allowed_callers = read_allowed_callers(&mut table, source);
     let start_timeout = read_duration(&mut table, "start-timeout", source);
     table.finish(source);
     let mut server = McpConfig::new(name, command.or(url)?);
@@ -189,6 +194,7 @@ fn read_server(
     server.max_concurrency = max_concurrency;
     server.prefix = prefix;
     server.tools = tools;
+    server.allowed_callers = allowed_callers;
     server.start_timeout = start_timeout.unwrap_or(server.start_timeout);
     Some(server)
 }

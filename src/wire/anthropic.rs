@@ -223,17 +223,23 @@ fn block(piece: &Piece) -> Option<Value> {
     })
 }
 
-/// What declares that a program may call a tool, unless a version is named.
+/// The program that may call a tool, unless a version is named.
 const CODE_EXECUTION: &str = "code_execution_20260120";
 
 /// Who may call a tool, in the API's words.
 fn allowed_callers(tool: &Tool) -> Vec<&str> {
-    let callers = tool.allowed_callers.iter();
-    let callers = callers.map(|caller| match &**caller {
-        "programmatic" => CODE_EXECUTION,
-        other => other,
-    });
-    callers.collect()
+    let mut callers: Vec<&str> = tool.allowed_callers.iter().map(String::as_str).collect();
+    let has_version = callers
+        .iter()
+        .any(|caller| caller.starts_with("code_execution_"));
+    callers.retain(|caller| *caller != "programmatic" || !has_version);
+    for caller in callers
+        .iter_mut()
+        .filter(|caller| **caller == "programmatic")
+    {
+        *caller = CODE_EXECUTION;
+    }
+    callers
 }
 
 /// The calls of a message.

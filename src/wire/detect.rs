@@ -367,7 +367,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
         .when(
             begins(keys.output, '{') && keys.choices.is_none() && is_converse(keys.output)
                 || keys.tool_use.is_some()
-                || message && content == Content::Bedrock
+                || message && content == Content::Bedrock && keys.tool_calls.is_none()
                 || inner == Some(Content::Bedrock),
             Format::Bedrock,
         )
@@ -406,6 +406,9 @@ impl Content {
             #[serde(borrow)]
             r#type: Option<&'a RawValue>,
         }
+        // With no kind to say what it is: its one member does.
+        let is_bedrock =
+            |part: &&RawValue| object::<Part>(part).is_ok_and(|part| part.r#type.is_none());
         let Some(parts) = content.and_then(|content| array(content).ok()) else {
             return Content::Other;
         };
@@ -429,7 +432,7 @@ impl Content {
         if kinds.iter().any(is_responses) {
             return Content::Responses;
         }
-        match kinds.iter().any(Option::is_none) {
+        match parts.iter().all(is_bedrock) {
             true => Content::Bedrock,
             false => Content::Blocks,
         }

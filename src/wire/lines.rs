@@ -1,18 +1,24 @@
 //! The events of a response that comes in pieces: an event stream, or a document a line, as Ollama sends
-//! them and servers that forget the `data:` before it.
+//! it.
 
 use std::io;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::error::DecodeError;
+use super::object;
 use super::stream::{MAX_STREAM, sse_data};
 use crate::error::causes;
 
+/// No line of Ollama's is longer that begins a response.
+const MAX_FIRST_LINE: usize = 1 << 20;
+
 /// The data of each event of a byte stream: of an event stream, as the HTML standard has it
-/// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), or the lines of one of JSON Lines.
+/// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), or the lines of one of Ollama's.
 /// An event that the stream's end cuts off is handed on, so that it can be told of.
 pub fn event_data<S>(bytes: S) -> impl Stream<Item = Result<String, DecodeError>>
 where
@@ -21,31 +27,47 @@ where
     stream::once(begun(bytes)).flatten()
 }
 
-/// Waits for the first byte that says which of the two it is.
+/// Waits for as much as says which of the two it is.
 async fn begun<S>(bytes: S) -> BoxStream<'static, Result<String, DecodeError>>
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,
 {
     let mut bytes = bytes.boxed();
     let mut ahead = Vec::new();
+    let mut first = Vec::new();
     while let Some(chunk) = bytes.next().await {
-        let first = match &chunk {
-            Ok(chunk) => chunk.iter().find(|byte| !is_blank(**byte)).copied(),
-            Err(_) => Some(b' '),
-        };
+        let is_error = chunk.is_err();
+        first.extend_from_slice(chunk.as_deref().unwrap_or_default());
         ahead.push(chunk);
-        match first {
-            None => {}
-            Some(b'{') => return json_lines(stream::iter(ahead).chain(bytes)).boxed(),
-            Some(_) => break,
+        let text = first.trim_ascii_start();
+        // Nothing else begins so, and what does is mostly short.
+        let may_be_line = text.is_empty() || text.starts_with(b"{");
+        if is_error || !may_be_line || text.contains(&b'\n') || text.len() > MAX_FIRST_LINE {
+            break;
         }
     }
-    sse_data(stream::iter(ahead).chain(bytes)).boxed()
+    let all = stream::iter(ahead).chain(bytes);
+    match is_ollama(&first) {
+        true => json_lines(all).boxed(),
+        false => sse_data(all).boxed(),
+    }
 }
 
-/// White space, or of a mark of byte order.
-fn is_blank(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf)
+/// Whether the first line is a response of Ollama, or its error.
+fn is_ollama(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Line<'a> {
+        #[serde(borrow)]
+        done: Option<&'a RawValue>,
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
+    }
+    let text = bytes.trim_ascii_start();
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let document = std::str::from_utf8(line).ok();
+    let document = document.and_then(|line| serde_json::from_str::<&RawValue>(line).ok());
+    let line: Option<Line> = document.and_then(|document| object(document).ok());
+    line.is_some_and(|line| line.done.is_some() || line.error.is_some())
 }
 
 /// The lines, without those that are empty.

@@ -9,7 +9,7 @@ use super::back::{kept, members};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
 use super::json::Detail;
-use super::openai_chat::back;
+use super::openai_chat::messages::back;
 use super::request::Body;
 use super::{
     Answer, Api, Delta, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice,

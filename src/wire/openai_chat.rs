@@ -3,25 +3,24 @@
 //! alike are read too: see [`super::frameworks`].
 
 mod events;
-
-use std::borrow::Cow;
+pub(super) mod messages;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::back::{edited, edited_items, kept, without_nulls};
 use super::error::{DecodeError, shape};
-use super::history::{is_history, open_calls, without_results};
+use super::history::{is_history, open_calls};
 use super::json::Detail;
 use super::request::Body;
 use super::stream::unclosed;
 use super::strict::is_strict;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
-    arguments, array, count, document, first_given, frameworks, label, object, origin, raw, string,
+    array, count, document, frameworks, object, raw, string,
 };
-use crate::tool::{CallKind, CallOrigin, Tool, ToolCall};
+use crate::tool::{CallKind, Tool, ToolCall};
+use messages::{Call, Message, answered, back, call, listed, message_calls};
 
 pub(super) struct OpenaiChat;
 
@@ -83,63 +82,6 @@ struct Choice<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
-    /// From before there were `tool_calls`.
-    #[serde(borrow)]
-    function_call: Option<&'a RawValue>,
-    /// Vercel's, and the calls that it ran by itself.
-    #[serde(borrow, rename = "toolCalls")]
-    tool_calls_of_sdk: Option<&'a RawValue>,
-    #[serde(borrow, rename = "toolResults")]
-    tool_results: Option<&'a RawValue>,
-    /// LangChain's: those whose arguments it could not read.
-    #[serde(borrow)]
-    invalid_tool_calls: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_call_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function: Option<&'a RawValue>,
-    #[serde(borrow)]
-    custom: Option<&'a RawValue>,
-}
-
-/// A function that is called, or a custom tool, whose input is free text.
-#[derive(Deserialize)]
-struct CalledFunction<'a> {
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    /// What models write that were taught so, where their server does not read it.
-    #[serde(borrow)]
-    parameters: Option<&'a RawValue>,
-    #[serde(borrow)]
-    args: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-impl<'a> CalledFunction<'a> {
-    fn given(&self) -> Option<&'a RawValue> {
-        first_given(&[self.arguments, self.parameters, self.args, self.input])
-    }
 }
 
 #[derive(Deserialize)]
@@ -328,131 +270,6 @@ pub(super) fn only(
         });
     }
     Ok(alternatives.pop().unwrap_or_default())
-}
-
-/// The calls of a message, wherever it has them: of several such places they are the same, in other words.
-fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let message: Message = object(raw)?;
-    let mut calls = Vec::new();
-    for place in [message.tool_calls, message.tool_calls_of_sdk] {
-        if let Some(place) = place.filter(|_| calls.is_empty()) {
-            // Some send the one call without an array.
-            calls = match place.get().starts_with('{') {
-                true => vec![call(place)?],
-                false => listed(&array(place)?)?,
-            };
-        }
-    }
-    for invalid in message
-        .invalid_tool_calls
-        .map(array)
-        .transpose()?
-        .unwrap_or_default()
-    {
-        calls.extend(frameworks::call(invalid));
-    }
-    if let Some(function) = message.function_call.filter(|_| calls.is_empty()) {
-        calls.push(legacy(function)?);
-    }
-    if calls.is_empty() {
-        calls = frameworks::content_calls(message.content);
-    }
-    Ok(without_results(
-        calls,
-        frameworks::answered(message.tool_results),
-    ))
-}
-
-/// The ids of the results in a message.
-fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    let Ok(message) = object::<Message>(raw) else {
-        return Vec::new();
-    };
-    let in_content = frameworks::answered(message.content);
-    let role = super::history::role(raw);
-    match role.as_deref() {
-        Some("tool" | "function") if in_content.is_empty() => vec![label(message.tool_call_id)],
-        _ => in_content,
-    }
-}
-
-fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
-    let calls = items.iter().map(|item| match is_run_elsewhere(item) {
-        true => Ok(None),
-        false => call(item).map(Some),
-    });
-    calls.filter_map(Result::transpose).collect()
-}
-
-/// Whether a provider ran a call by itself.
-fn is_run_elsewhere(item: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Call<'a> {
-        #[serde(borrow, rename = "providerExecuted")]
-        provider_executed: Option<&'a RawValue>,
-    }
-    let call: Option<Call> = object(item).ok();
-    let flag = call.and_then(|call| call.provider_executed);
-    flag.is_some_and(|flag| flag.get() == "true")
-}
-
-fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let call: Call = object(raw)?;
-    let (kind, called) = match (call.function, call.custom) {
-        (Some(function), _) => (CallKind::Function, function),
-        (None, Some(custom)) => (CallKind::FreeText, custom),
-        (None, None) => {
-            let other = frameworks::call(raw);
-            return other.ok_or_else(|| shape("a tool call without its `function`"));
-        }
-    };
-    let called: CalledFunction = object(called)?;
-    Ok(ToolCall {
-        id: label(call.id),
-        name: label(called.name).unwrap_or_default(),
-        arguments: arguments(called.given()),
-        resumed: None,
-        origin: origin(CallOrigin {
-            kind,
-            ..CallOrigin::default()
-        }),
-    })
-}
-
-fn legacy(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let called: CalledFunction = object(raw)?;
-    Ok(ToolCall {
-        id: None,
-        name: label(called.name).unwrap_or_default(),
-        arguments: arguments(called.given()),
-        resumed: None,
-        origin: origin(CallOrigin {
-            kind: CallKind::Legacy,
-            ..CallOrigin::default()
-        }),
-    })
-}
-
-/// The message as it goes back: an API refuses `null` for what is not set, `tool_calls` without a call,
-/// and what its SDK reads into a message.
-pub(super) fn back(message: &RawValue) -> Box<RawValue> {
-    let message = edited(message, |key, value| {
-        if key == "tool_calls" {
-            let calls = edited_items(value, |call| Some(call_back(call)));
-            return (calls.get() != "[]" && calls.get() != "null").then_some(calls);
-        }
-        kept(key, value, &["content"], &["parsed"]).then_some(Cow::Borrowed(value))
-    });
-    message.into_owned()
-}
-
-fn call_back(call: &RawValue) -> Cow<'_, RawValue> {
-    edited(call, |key, value| match key {
-        "function" | "custom" if value.get() != "null" => {
-            Some(without_nulls(value, &["arguments"], &["parsed_arguments"]))
-        }
-        _ => kept(key, value, &[], &[]).then_some(Cow::Borrowed(value)),
-    })
 }
 
 /// The text of a content that is a string or an array of parts.

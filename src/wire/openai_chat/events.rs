@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{CalledFunction, content_text, only, stop, tokens};
+use super::messages::CalledFunction;
+use super::{content_text, only, stop, tokens};
 use crate::wire::error::DecodeError;
 use crate::wire::stream::{Open, taken};
 use crate::wire::{
