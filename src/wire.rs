@@ -311,7 +311,7 @@ pub fn decode(
     format: Option<Format>,
 ) -> Result<(Format, Vec<ToolCall>), DecodeError> {
     let text = text_of(response)?;
-    wrapping::within(text, |text| {
+    let read = |text: &str| {
         let format = match format {
             Some(format) => format,
             None => detect::detect(text)?,
@@ -321,7 +321,8 @@ pub fn decode(
             leftover::check(text)?;
         }
         Ok((format, calls))
-    })
+    };
+    wrapping::within(text, read, |(_, calls)| !calls.is_empty())
 }
 
 /// What a model answered, from the whole response: see [`Wire::reply`].
@@ -331,7 +332,7 @@ pub fn decode(
 /// It is not of that format, or it is the API's own error, or no model answers in that format.
 pub fn reply(response: &[u8], format: Format) -> Result<Reply, DecodeError> {
     let text = text_of(response)?;
-    wrapping::within(text, |text| format.wire().reply(text))
+    wrapping::within(text, |text| format.wire().reply(text), |_| true)
 }
 
 fn text_of(response: &[u8]) -> Result<&str, DecodeError> {

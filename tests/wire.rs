@@ -1,7 +1,7 @@
 //! The wire formats, as seen from outside: the library's interface, and the binary.
 
-mod bfcl;
 mod back;
+mod bfcl;
 mod detect;
 mod foreign;
 mod names;

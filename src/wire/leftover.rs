@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::back::members;
 use super::error::DecodeError;
-use super::{array, string};
+use super::{array, object, string};
 
 /// Nothing that is nested deeper holds a call.
 const MAX_DEPTH: usize = 32;
@@ -121,8 +122,10 @@ fn found(raw: &RawValue, path: &str, depth: usize) -> Option<String> {
         return None;
     }
     if let Ok(items) = array(raw) {
-        let mut items = items.into_iter().enumerate();
-        return items.find_map(|(at, item)| found(item, &format!("{path}[{at}]"), depth + 1));
+        let answered: Vec<String> = items.iter().filter_map(|item| result_id(item)).collect();
+        let items = items.into_iter().enumerate();
+        let mut open = items.filter(|(_, item)| !is_settled(item, &answered));
+        return open.find_map(|(at, item)| found(item, &format!("{path}[{at}]"), depth + 1));
     }
     let members = members(raw)?;
     let at = |key: &str| match path {
@@ -134,8 +137,7 @@ fn found(raw: &RawValue, path: &str, depth: usize) -> Option<String> {
         path => path,
     };
     for (key, value) in &members {
-        let holds = !matches!(value.get(), "null" | "[]" | "{}" | "\"\"" | "false");
-        if holds && CALL_MEMBERS.contains(&&*plain(key)) {
+        if CALL_MEMBERS.contains(&&*plain(key)) && holds_open_call(value, &members) {
             return Some(format!("`{}` looks like one", at(key)));
         }
         if KIND_MEMBERS.contains(&&**key)
@@ -155,16 +157,72 @@ fn found(raw: &RawValue, path: &str, depth: usize) -> Option<String> {
     })
 }
 
+/// Whether a member that is for calls has one that has not come to its result.
+fn holds_open_call(value: &RawValue, beside: &[(Cow<str>, &RawValue)]) -> bool {
+    if matches!(value.get(), "null" | "[]" | "{}" | "\"\"" | "false") {
+        return false;
+    }
+    let results = beside.iter().find(|(key, _)| key == "toolResults");
+    let results = results.and_then(|(_, results)| array(results).ok());
+    let results = results.unwrap_or_default().into_iter();
+    let answered: Vec<String> = results
+        .filter_map(|item| string(Ids::of(item)?.tool_call_id))
+        .collect();
+    match array(value) {
+        Ok(calls) => calls.iter().any(|call| !is_settled(call, &answered)),
+        Err(_) => !is_settled(value, &answered),
+    }
+}
+
+#[derive(Deserialize)]
+struct Ids<'a> {
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    call_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_use_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "toolCallId")]
+    tool_call_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "providerExecuted")]
+    provider_executed: Option<&'a RawValue>,
+}
+
+impl<'a> Ids<'a> {
+    fn of(item: &'a RawValue) -> Option<Ids<'a>> {
+        object(item).ok()
+    }
+}
+
+/// The id of the call whose result an item is, if it is one.
+fn result_id(item: &RawValue) -> Option<String> {
+    let ids = Ids::of(item)?;
+    let kind = string(ids.r#type)?;
+    let is_result = kind.ends_with("_output") || plain(&kind).ends_with("toolresult");
+    let id = ids.call_id.or(ids.tool_use_id).or(ids.tool_call_id);
+    string(id).filter(|_| is_result)
+}
+
+/// Whether a call is one that somebody else ran, or has a result among `answered`.
+fn is_settled(call: &RawValue, answered: &[String]) -> bool {
+    let Some(ids) = Ids::of(call) else {
+        return false;
+    };
+    let id = ids.call_id.or(ids.tool_call_id).or(ids.id);
+    let has_result = string(id).is_some_and(|id| answered.contains(&id));
+    let is_elsewhere = ids
+        .provider_executed
+        .is_some_and(|flag| flag.get() == "true");
+    has_result || is_elsewhere || string(ids.r#type).as_deref() == Some("server_tool_use")
+}
+
 /// What an object of that kind has to be read as.
 fn of_kind(kind: &str, members: &[(Cow<str>, &RawValue)], here: &str) -> Option<String> {
     let member = |name: &str| {
         let found = members.iter().find(|(key, _)| key == name);
         found.and_then(|(_, value)| string(Some(value)))
-    };
-    let is_true = |name: &str| {
-        members
-            .iter()
-            .any(|(key, value)| key == name && value.get() == "true")
     };
     if CLIENT_CALLS.contains(&kind) {
         return Some(format!(
@@ -172,8 +230,7 @@ fn of_kind(kind: &str, members: &[(Cow<str>, &RawValue)], here: &str) -> Option<
         ));
     }
     let is_ui = kind.starts_with("tool-") && member("state").as_deref() == Some("input-available");
-    // What a provider ran by itself is no call of ours.
-    let is_call = CALL_KINDS.contains(&&*plain(kind)) && !is_true("providerExecuted");
+    let is_call = CALL_KINDS.contains(&&*plain(kind));
     (is_call || is_ui).then(|| format!("{here} is a `{kind}` of a shape that is not known"))
 }
 

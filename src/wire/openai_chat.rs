@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::error::{DecodeError, shape};
-use super::history::{is_history, open_calls};
+use super::history::{is_history, open_calls, role};
 use super::json::Detail;
 use super::request::Body;
 use super::stream::unclosed;
@@ -115,7 +115,7 @@ impl Wire for OpenaiChat {
             && message.tool_calls_of_sdk.is_none()
             && message.function_call.is_none()
         {
-            if let Some(call) = frameworks::call(document) {
+            if let Some(call) = frameworks::call(document).filter(|_| role(document).is_none()) {
                 return Ok(vec![call]);
             }
             // A choice by itself, or the response of a server that has but one.

@@ -30,7 +30,8 @@ const HOLDERS: &[&str] = &[
     "tool_call",
 ];
 
-/// What `read` makes of the text, or of what it holds if it makes nothing of that.
+/// What `read` makes of the text, or of what it holds if it makes nothing of that. Where something looks
+/// like a call, only what `has_calls` will do.
 ///
 /// # Errors
 ///
@@ -38,6 +39,7 @@ const HOLDERS: &[&str] = &[
 pub(super) fn within<T>(
     text: &str,
     read: impl Fn(&str) -> Result<T, DecodeError>,
+    has_calls: impl Fn(&T) -> bool,
 ) -> Result<T, DecodeError> {
     let mut error = match read(text) {
         Err(error) if may_be_wrapped(&error) => error,
@@ -52,6 +54,7 @@ pub(super) fn within<T>(
         match read(&inner) {
             Err(DecodeError::Shape { .. } | DecodeError::NotJson { .. }) => {}
             Err(other @ DecodeError::Unread { .. }) => error = other,
+            Ok(read) if matches!(error, DecodeError::Unread { .. }) && !has_calls(&read) => {}
             done => return done,
         }
     }

@@ -82,14 +82,15 @@ fn ollamas_own_responses_are_read_whole_or_as_a_kept_stream() {
     let (format, calls) = wire::decode(text.as_bytes(), None).unwrap();
     assert_eq!((format, calls.len()), (Format::Ollama, 1));
     // Said in text, by `/api/chat` and by `/api/generate`.
-    has_none(json!({ "model": "m", "message": { "role": "assistant", "content": "Hi." }, "done": true }));
+    has_none(
+        json!({ "model": "m", "message": { "role": "assistant", "content": "Hi." }, "done": true }),
+    );
     has_none(json!({ "model": "m", "response": "Hi.", "done": true }));
 }
 
 #[test]
 fn bedrocks_are_read_whole_as_a_message_as_blocks_and_one() {
-    let block =
-        json!({ "toolUse": { "toolUseId": "a", "name": "f", "input": { "x": 1 } } });
+    let block = json!({ "toolUse": { "toolUseId": "a", "name": "f", "input": { "x": 1 } } });
     let content = json!([{ "text": "Let me see." }, block]);
     let message = json!({ "role": "assistant", "content": content });
     for document in [
@@ -134,8 +135,14 @@ fn the_function_call_of_old_is_read_and_answered_as_one() {
         "role": "assistant", "tool_calls": null,
         "function_call": { "name": "echo", "arguments": "{\"text\":\"hi\"}" },
     } }] });
-    let results = folder.run(&["run"], response.to_string()).answered().results();
-    assert_eq!(results, [json!({ "role": "function", "name": "echo", "content": "hi" })]);
+    let results = folder
+        .run(&["run"], response.to_string())
+        .answered()
+        .results();
+    assert_eq!(
+        results,
+        [json!({ "role": "function", "name": "echo", "content": "hi" })]
+    );
 }
 
 #[test]
@@ -232,7 +239,10 @@ fn of_a_conversation_the_calls_of_its_last_message_are_run() {
     ] });
     let chat = json!([system, picture, before, result, asked()]);
     is_f(chat.clone(), Format::OpenaiChat);
-    is_f(json!({ "model": "m", "messages": chat, "tools": [] }), Format::OpenaiChat);
+    is_f(
+        json!({ "model": "m", "messages": chat, "tools": [] }),
+        Format::OpenaiChat,
+    );
     // All are answered, or the model has answered.
     has_none(json!([user, before, result]));
     has_none(json!([user, before, result, { "role": "assistant", "content": "One." }]));
@@ -247,7 +257,8 @@ fn of_a_conversation_the_calls_of_its_last_message_are_run() {
     ]);
     is_f(items, Format::OpenaiResponses);
 
-    let tool_use = |id: &str| json!({ "type": "tool_use", "id": id, "name": "f", "input": { "x": 1 } });
+    let tool_use =
+        |id: &str| json!({ "type": "tool_use", "id": id, "name": "f", "input": { "x": 1 } });
     let blocks = json!([
         user,
         { "role": "assistant", "content": [tool_use("z")] },
@@ -266,7 +277,8 @@ fn of_a_conversation_the_calls_of_its_last_message_are_run() {
     is_f(contents.clone(), Format::Gemini);
     is_f(json!({ "contents": contents }), Format::Gemini);
 
-    let block = |id: &str| json!({ "toolUse": { "toolUseId": id, "name": "f", "input": { "x": 1 } } });
+    let block =
+        |id: &str| json!({ "toolUse": { "toolUseId": id, "name": "f", "input": { "x": 1 } } });
     let converse = json!([
         { "role": "user", "content": [{ "text": "Hi." }] },
         { "role": "assistant", "content": [block("z")] },
@@ -281,7 +293,10 @@ fn a_conversation_in_which_a_call_waits_and_others_have_spoken_is_refused() {
     let two = json!({ "role": "assistant", "tool_calls": [chat_call("a"), chat_call("b")] });
     let result = json!({ "role": "tool", "tool_call_id": "a", "content": "1" });
     is_refused(json!([two, result]), "a call of `f` (`b`) has no result");
-    is_refused(json!([asked(), { "role": "user", "content": "Well?" }]), "has no result");
+    is_refused(
+        json!([asked(), { "role": "user", "content": "Well?" }]),
+        "has no result",
+    );
     is_refused(
         json!([
             { "type": "function_call", "call_id": "a", "name": "f", "arguments": "{}" },
@@ -343,7 +358,8 @@ fn langchains_messages_are_read_also_serialized_and_with_calls_that_it_could_not
         is_f(document, Format::OpenaiChat);
     }
     let invalid = json!({ "name": "f", "args": "{\"x\":", "id": "a", "error": "…", "type": "invalid_tool_call" });
-    let unread = json!({ "type": "ai", "content": "", "tool_calls": [], "invalid_tool_calls": [invalid] });
+    let unread =
+        json!({ "type": "ai", "content": "", "tool_calls": [], "invalid_tool_calls": [invalid] });
     let expected = (Some("a".to_owned()), "f".to_owned(), json!("{\"x\":"));
     assert_eq!(calls(&unread, Format::OpenaiChat), [expected]);
     has_none(json!({ "type": "ai", "content": "Hi.", "tool_calls": [], "invalid_tool_calls": [] }));
@@ -351,10 +367,13 @@ fn langchains_messages_are_read_also_serialized_and_with_calls_that_it_could_not
 
 #[test]
 fn calls_of_vercels_sdk_are_read_and_answered_in_its_own_words() {
-    let new = json!({ "type": "tool-call", "toolCallId": "a", "toolName": "f", "input": { "x": 1 } });
-    let old = json!({ "type": "tool-call", "toolCallId": "a", "toolName": "f", "args": { "x": 1 } });
+    let new =
+        json!({ "type": "tool-call", "toolCallId": "a", "toolName": "f", "input": { "x": 1 } });
+    let old =
+        json!({ "type": "tool-call", "toolCallId": "a", "toolName": "f", "args": { "x": 1 } });
     // As a provider of it has the input.
-    let text = json!({ "type": "tool-call", "toolCallId": "a", "toolName": "f", "input": "{\"x\":1}" });
+    let text =
+        json!({ "type": "tool-call", "toolCallId": "a", "toolName": "f", "input": "{\"x\":1}" });
     for call in [new, old, text] {
         for document in [
             json!({ "text": "", "toolCalls": [call], "finishReason": "tool-calls" }),
@@ -375,17 +394,20 @@ fn calls_of_vercels_sdk_are_read_and_answered_in_its_own_words() {
         let response = json!({ "toolCalls": [call] }).to_string();
         folder.run(&["run"], response).answered().results()
     };
-    let call = |key: &str, name: &str| {
-        json!({ "type": "tool-call", "toolCallId": "a", "toolName": name, key: { "text": "hi" } })
-    };
+    let call = |key: &str, name: &str| json!({ "type": "tool-call", "toolCallId": "a", "toolName": name, key: { "text": "hi" } });
     let result = |name: &str, rest: Value| {
         let mut part = json!({ "type": "tool-result", "toolCallId": "a", "toolName": name });
-        part.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        part.as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
         [json!({ "role": "tool", "content": [part] })]
     };
     let said = json!({ "output": { "type": "text", "value": "hi" } });
     assert_eq!(run(call("input", "echo")), result("echo", said));
-    assert_eq!(run(call("args", "echo")), result("echo", json!({ "result": "hi" })));
+    assert_eq!(
+        run(call("args", "echo")),
+        result("echo", json!({ "result": "hi" }))
+    );
     let failed = json!({ "output": { "type": "error-text", "value": "Error: Unknown tool gone" } });
     assert_eq!(run(call("input", "gone")), result("gone", failed));
     let failed = json!({ "result": "Error: Unknown tool gone", "isError": true });
@@ -402,7 +424,10 @@ fn other_servers_chat_responses_are_read() {
         }),
         Format::OpenaiChat,
     );
-    is_f(json!({ "index": 0, "message": asked(), "finish_reason": "tool_calls" }), Format::OpenaiChat);
+    is_f(
+        json!({ "index": 0, "message": asked(), "finish_reason": "tool_calls" }),
+        Format::OpenaiChat,
+    );
     // Cloudflare's Workers AI, and Qwen's own API.
     is_f_without_id(
         json!({ "result": { "tool_calls": [{ "name": "f", "arguments": { "x": 1 } }] }, "success": true }),
@@ -413,7 +438,10 @@ fn other_servers_chat_responses_are_read() {
         Format::OpenaiChat,
     );
     // One call without its array, and arguments by another name.
-    is_f(json!({ "role": "assistant", "tool_calls": chat_call("a") }), Format::OpenaiChat);
+    is_f(
+        json!({ "role": "assistant", "tool_calls": chat_call("a") }),
+        Format::OpenaiChat,
+    );
     is_f(
         json!([{ "id": "a", "type": "function", "function": { "name": "f", "parameters": { "x": 1 } } }]),
         Format::OpenaiChat,
@@ -448,7 +476,8 @@ fn what_is_around_a_response_is_taken_off() {
         json!({ "custom_id": "1", "result": { "type": "succeeded", "message": message } }),
         Format::Anthropic,
     );
-    let item = json!({ "type": "function_call", "call_id": "a", "name": "f", "arguments": "{\"x\":1}" });
+    let item =
+        json!({ "type": "function_call", "call_id": "a", "name": "f", "arguments": "{\"x\":1}" });
     for kind in ["response.completed", "response.done"] {
         is_f(
             json!({ "type": kind, "response": { "object": "response", "output": [item] } }),
@@ -461,7 +490,14 @@ fn what_is_around_a_response_is_taken_off() {
 
 #[test]
 fn fields_that_decide_nothing_may_be_of_any_type() {
-    let odd = [json!(null), json!(1.5), json!("x"), json!([]), json!({}), json!(true)];
+    let odd = [
+        json!(null),
+        json!(1.5),
+        json!("x"),
+        json!([]),
+        json!({}),
+        json!(true),
+    ];
     for odd in odd {
         is_f(
             json!({
@@ -661,8 +697,14 @@ fn a_call_in_a_models_own_words_that_its_server_did_not_read_is_an_error() {
         "<｜tool▁calls▁begin｜>f",
     ] {
         let message = json!({ "role": "assistant", "content": text });
-        is_refused(json!({ "choices": [{ "message": message }] }), "did not read the call");
-        is_refused(json!({ "message": message, "done": true }), "did not read the call");
+        is_refused(
+            json!({ "choices": [{ "message": message }] }),
+            "did not read the call",
+        );
+        is_refused(
+            json!({ "message": message, "done": true }),
+            "did not read the call",
+        );
         is_refused(
             json!({ "role": "assistant", "content": [{ "type": "text", "text": text }] }),
             "did not read the call",
@@ -674,17 +716,32 @@ fn a_call_in_a_models_own_words_that_its_server_did_not_read_is_an_error() {
 fn what_is_no_json_is_told_by_what_it_looks_like() {
     let html = "<!DOCTYPE html>\n<html><body>502</body></html>";
     for (text, like) in [
-        ("ChatCompletion(id='chatcmpl-1', choices=[Choice(", "a Python repr"),
+        (
+            "ChatCompletion(id='chatcmpl-1', choices=[Choice(",
+            "a Python repr",
+        ),
         ("[ChatCompletionMessageToolCall(id='a')]", "a Python repr"),
         ("AIMessage(content='', tool_calls=[])", "a Python repr"),
-        ("<openai.types.ChatCompletion object at 0x7f>", "a Python repr"),
-        ("{'role': 'assistant', 'content': None}", "model_dump_json()"),
+        (
+            "<openai.types.ChatCompletion object at 0x7f>",
+            "a Python repr",
+        ),
+        (
+            "{'role': 'assistant', 'content': None}",
+            "model_dump_json()",
+        ),
         ("[{'name': 'f'}]", "json.dumps()"),
-        ("{ id: 'chatcmpl-1', choices: [ [Object] ] }", "JSON.stringify()"),
+        (
+            "{ id: 'chatcmpl-1', choices: [ [Object] ] }",
+            "JSON.stringify()",
+        ),
         ("{\n  role: 'assistant',\n}", "JSON.stringify()"),
         (html, "an HTML page"),
         ("<?xml version=\"1.0\"?><Error/>", "XML"),
-        ("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{}", "without `-i`"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{}",
+            "without `-i`",
+        ),
         ("HTTP/2 200 \r\n\r\n{}", "without `-i`"),
         ("```json\n{}\n```", "a code block of Markdown"),
         ("choices:\n  - message:\n      role: assistant\n", "YAML"),
@@ -694,20 +751,36 @@ fn what_is_no_json_is_told_by_what_it_looks_like() {
         (": keep-alive\n\ndata: {}\n\n", "see --sse"),
         ("eyJjaG9pY2VzIjpbXX0=eyJjaG9p", "base64"),
     ] {
-        for format in [None, Some(Format::OpenaiChat), Some(Format::Gemini), Some(Format::Ollama)] {
+        for format in [
+            None,
+            Some(Format::OpenaiChat),
+            Some(Format::Gemini),
+            Some(Format::Ollama),
+        ] {
             let error = wire::decode(text.as_bytes(), format).unwrap_err();
-            assert!(matches!(error, DecodeError::LooksLike { .. }), "{text}: {error}");
+            assert!(
+                matches!(error, DecodeError::LooksLike { .. }),
+                "{text}: {error}"
+            );
             assert!(error.to_string().contains(like), "{text}: {error}");
         }
     }
-    let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf16: Vec<u8> = "\u{feff}{}"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
     let error = wire::decode(&utf16, None).unwrap_err().to_string();
     assert!(error.contains("UTF-16"), "{error}");
-    let error = wire::decode(b"\x1f\x8b\x08\0", None).unwrap_err().to_string();
+    let error = wire::decode(b"\x1f\x8b\x08\0", None)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("gzip"), "{error}");
     // What looks like nothing of these is still no JSON, and JSON that is cut off is told as that.
     for text in ["hello", "{\"choices\": [", "f({})"] {
         let error = wire::decode(text.as_bytes(), None).unwrap_err();
-        assert!(matches!(error, DecodeError::NotJson { .. }), "{text}: {error}");
+        assert!(
+            matches!(error, DecodeError::NotJson { .. }),
+            "{text}: {error}"
+        );
     }
 }
