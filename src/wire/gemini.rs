@@ -177,7 +177,12 @@ impl Wire for Gemini {
             }
             false => stream.response(document, &mut deltas)?,
         }
-        Ok(stream.into_reply())
+        let mut reply = stream.into_reply();
+        // The API itself says that they are not what the model meant.
+        if reply.stop == Stop::Other("MALFORMED_FUNCTION_CALL".to_owned()) {
+            reply.cut = (0..reply.calls.len()).collect();
+        }
+        Ok(reply)
     }
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {

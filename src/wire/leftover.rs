@@ -58,6 +58,9 @@ const CALL_ENDS: &[&str] = &[
     "tool_use",
     "tool-calls",
     "TOOL_CALL",
+    "malformed_tool_use",
+    "MALFORMED_FUNCTION_CALL",
+    "UNEXPECTED_TOOL_CALL",
 ];
 
 /// How models write calls that their server should have read.
@@ -243,7 +246,7 @@ fn by_end(key: &str, value: &RawValue) -> Option<String> {
     let reason = string(Some(value)).filter(|_| is_end)?;
     CALL_ENDS
         .contains(&&*reason)
-        .then(|| format!("says `{reason}`: were the calls left out?"))
+        .then(|| format!("says `{reason}`, and no call is there"))
 }
 
 /// What text says that is a call in a model's own words.

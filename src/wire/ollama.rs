@@ -1,11 +1,13 @@
 //! Ollama's own API, `/api/chat`, as <https://docs.ollama.com/api/chat> has it: chat messages whose calls
 //! have objects for arguments and mostly no ids, streamed as a document a line.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::back::{kept, members};
+use super::back::{edited, kept, members};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
 use super::json::Detail;
@@ -94,6 +96,8 @@ struct Called<'a> {
     arguments: Option<&'a RawValue>,
     #[serde(borrow)]
     parameters: Option<&'a RawValue>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
 }
 
 impl Wire for Ollama {
@@ -177,9 +181,31 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     Ok(ToolCall {
         id: label(call.id).filter(|id| !id.is_empty()),
         name: label(called.name).unwrap_or_default(),
-        arguments: arguments(first_given(&[called.arguments, called.parameters])),
+        arguments: arguments(first_given(&[
+            called.arguments,
+            called.parameters,
+            called.args,
+        ])),
         ..ToolCall::default()
     })
+}
+
+/// A call as it goes back: the API wants an object for arguments, even of a model that wrote a text.
+fn call_back(call: &RawValue) -> Box<RawValue> {
+    let call = edited(call, |key, value| match key {
+        "function" => Some(edited(value, |key, value| {
+            match (key, string(Some(value))) {
+                ("arguments", Some(text)) => {
+                    let object = RawValue::from_string(text).ok();
+                    let object = object.filter(|object| object.get().starts_with('{'));
+                    Some(object.map_or(Cow::Borrowed(value), Cow::Owned))
+                }
+                _ => Some(Cow::Borrowed(value)),
+            }
+        })),
+        _ => Some(Cow::Borrowed(value)),
+    });
+    call.into_owned()
 }
 
 /// The id of the result that a message is.
@@ -296,7 +322,7 @@ impl Stream {
                 call: call.clone(),
             });
             self.calls.push(call);
-            self.tool_calls.push(raw.to_owned());
+            self.tool_calls.push(call_back(raw));
         }
         for (key, value) in members(raw).unwrap_or_default() {
             let is_ours = matches!(&*key, "role" | "content" | "thinking" | "tool_calls");

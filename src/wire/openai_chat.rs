@@ -82,6 +82,9 @@ struct Choice<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<&'a RawValue>,
+    /// What a gateway says of a server that failed it.
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -138,10 +141,12 @@ impl Wire for OpenaiChat {
             Some(choices) => array(choices)?,
             None => return Err(shape("an object without `choices`")),
         };
-        let Some(choice) = choices.first() else {
+        let Some(choice) = answering(&choices)? else {
             return Err(shape("a completion without a choice"));
         };
-        let choice: Choice = object(choice)?;
+        if let Some(error) = choice.error {
+            return Err(api_error(error));
+        }
         let Some(message_raw) = choice.message else {
             return Err(shape("a choice without a message"));
         };
@@ -244,14 +249,34 @@ fn chat_choice(choice: &ToolChoice) -> Option<Value> {
 /// The calls of the one choice that has any.
 fn chosen(choices: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     let mut chosen: Vec<Vec<ToolCall>> = Vec::new();
+    let mut error = None;
     for choice in array(choices)? {
         let choice: Choice = object(choice)?;
+        error = error.or(choice.error);
         if let Some(message) = choice.message {
             chosen.push(message_calls(message)?);
         }
     }
     chosen.retain(|calls| !calls.is_empty());
-    only(chosen, "completion", "choices")
+    match (chosen.is_empty(), error) {
+        (true, Some(error)) => Err(api_error(error)),
+        _ => only(chosen, "completion", "choices"),
+    }
+}
+
+/// The choice that is the answer: the first, unless one that comes later has the calls, as some proxies
+/// split what a model says from what it calls.
+fn answering<'a>(choices: &[&'a RawValue]) -> Result<Option<Choice<'a>>, DecodeError> {
+    let mut first = None;
+    for choice in choices {
+        let choice: Choice = object(choice)?;
+        let calls = choice.message.map(message_calls).transpose()?;
+        if calls.is_some_and(|calls| !calls.is_empty()) {
+            return Ok(Some(choice));
+        }
+        first.get_or_insert(choice);
+    }
+    Ok(first)
 }
 
 /// Running the calls of several alternatives would do things that no reader of one asked for.

@@ -132,6 +132,36 @@ fn nulls_of_an_sdks_dump_do_not_go_back_and_all_else_does() {
     assert_eq!(back(Format::Ollama, &response), [message]);
 }
 
+/// Ollama answers 400 to a text in their place, which some models make of them.
+#[test]
+fn arguments_go_back_to_ollama_as_an_object() {
+    let call = |arguments: Value| json!({ "function": { "name": "f", "arguments": arguments } });
+    let message =
+        |arguments| json!({ "role": "assistant", "content": "", "tool_calls": [call(arguments)] });
+    for (came, goes) in [
+        (json!("{\"x\":1}"), json!({ "x": 1 })),
+        (json!({ "x": 1 }), json!({ "x": 1 })),
+        (json!("{\"x\":"), json!("{\"x\":")),
+    ] {
+        let response = json!({ "message": message(came), "done": true });
+        assert_eq!(back(Format::Ollama, &response), [message(goes)]);
+    }
+}
+
+/// As a proxy does that has one choice for what a model says and another for what it calls.
+#[test]
+fn of_several_choices_the_one_with_the_calls_goes_back() {
+    let call =
+        json!({ "id": "a", "type": "function", "function": { "name": "f", "arguments": "{}" } });
+    let message = json!({ "role": "assistant", "content": null, "tool_calls": [call] });
+    let said = json!({ "role": "assistant", "content": "Let me look." });
+    let response = json!({ "choices": [
+        { "message": said, "finish_reason": "tool_calls" },
+        { "message": message, "finish_reason": "tool_calls" },
+    ] });
+    assert_eq!(back(Format::OpenaiChat, &response), [message]);
+}
+
 /// OpenAI answers 400 to an empty array.
 #[test]
 fn a_message_without_calls_goes_back_without_their_array() {

@@ -687,6 +687,69 @@ fn an_end_that_speaks_of_calls_without_any_is_an_error() {
 }
 
 #[test]
+fn what_an_api_says_went_wrong_is_not_taken_for_an_answer_without_calls() {
+    for (document, why) in [
+        // A gateway that lost its server in the middle of an answer.
+        (
+            json!({ "choices": [{
+                "finish_reason": "error", "message": { "role": "assistant", "content": "" },
+                "error": { "code": 502, "message": "upstream gone" },
+            }] }),
+            "502: upstream gone",
+        ),
+        (
+            json!({ "candidates": [{ "content": {}, "finishReason": "MALFORMED_FUNCTION_CALL" }] }),
+            "says `MALFORMED_FUNCTION_CALL`",
+        ),
+        (
+            json!({
+                "output": { "message": { "role": "assistant", "content": [{ "text": "…" }] } },
+                "stopReason": "malformed_tool_use",
+            }),
+            "says `malformed_tool_use`",
+        ),
+    ] {
+        is_refused(document, why);
+    }
+}
+
+#[test]
+fn calls_that_gemini_itself_calls_malformed_are_answered_and_not_run() {
+    let folder = Folder::of(&["echo"]);
+    let response = json!({ "candidates": [{ "finishReason": "MALFORMED_FUNCTION_CALL", "content": { "parts": [
+        { "functionCall": { "name": "echo", "args": { "text": "hi" } } },
+    ] } }] });
+    let lines = folder
+        .run(&["run", "--output-format", "json"], response.to_string())
+        .answered()
+        .lines();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["error"]["code"], "invalid-arguments");
+}
+
+/// As a server sends it that could not read the call: its id wants a result, and its sibling is well.
+#[test]
+fn a_call_whose_function_was_lost_does_not_spoil_its_siblings() {
+    let folder = Folder::of(&["echo"]);
+    let response = json!({ "role": "assistant", "tool_calls": [
+        { "id": "a", "type": "function" },
+        { "id": "b", "type": "function", "function": { "name": "echo", "arguments": "{\"text\":\"hi\"}" } },
+    ] });
+    let lines = folder
+        .run(&["run", "--output-format", "json"], response.to_string())
+        .answered()
+        .lines();
+    assert_eq!(
+        (&lines[0]["id"], &lines[0]["error"]["code"]),
+        (&json!("a"), &json!("unknown-tool"))
+    );
+    assert_eq!(
+        (&lines[1]["id"], &lines[1]["content"]),
+        (&json!("b"), &json!("hi"))
+    );
+}
+
+#[test]
 fn a_call_in_a_models_own_words_that_its_server_did_not_read_is_an_error() {
     for text in [
         "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>",

@@ -140,10 +140,7 @@ pub(super) fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     let (kind, called) = match (call.function, call.custom) {
         (Some(function), _) => (CallKind::Function, function),
         (None, Some(custom)) => (CallKind::FreeText, custom),
-        (None, None) => {
-            let other = frameworks::call(raw);
-            return other.ok_or_else(|| shape("a tool call without its `function`"));
-        }
+        (None, None) => return without_function(raw, call.id),
     };
     let called: CalledFunction = object(called)?;
     Ok(ToolCall {
@@ -156,6 +153,27 @@ pub(super) fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
             ..CallOrigin::default()
         }),
     })
+}
+
+/// A call of another shape; or one that is said to be of a function, whose server lost it: it has an id
+/// that wants a result, and no name that could be a tool's.
+fn without_function(raw: &RawValue, id: Option<&RawValue>) -> Result<ToolCall, DecodeError> {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow)]
+        r#type: Option<&'a RawValue>,
+    }
+    if let Some(call) = frameworks::call(raw) {
+        return Ok(call);
+    }
+    let kind: Kind = object(raw)?;
+    match label(kind.r#type).as_deref() {
+        Some("function") => Ok(ToolCall {
+            id: label(id),
+            ..ToolCall::default()
+        }),
+        _ => Err(shape("a tool call without its `function`")),
+    }
 }
 
 fn legacy(raw: &RawValue) -> Result<ToolCall, DecodeError> {
