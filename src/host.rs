@@ -28,7 +28,7 @@ use crate::plugin::Plugin;
 use crate::provider::{LeftOut, Payload, Pin, Provider, Served, ToolProvider, Turn};
 use crate::registry::{Registered, Registry};
 use crate::sandbox::{Journal, Operations};
-use crate::tool::{LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
+use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::CallContext;
 pub use asking::CallOptions;
 pub use batch::Batch;
@@ -386,6 +386,7 @@ impl ToolHost {
         Ending {
             id: call.id.clone(),
             name: call.name.clone(),
+            origin: call.origin.clone(),
             queued,
             mask: mask.clone(),
             audit: self.shared.audit.as_ref().map(|log| {
@@ -451,6 +452,7 @@ async fn serve<T: Payload>(
 struct Ending {
     id: Option<String>,
     name: String,
+    origin: Option<Box<CallOrigin>>,
     queued: Instant,
     mask: Arc<Mask>,
     audit: Option<Arc<CallAudit>>,
@@ -499,6 +501,7 @@ impl Ending {
         Ended {
             id: self.id.take(),
             name: std::mem::take(&mut self.name),
+            origin: self.origin.take(),
             outcome,
             usage,
             log: served.log,
@@ -511,6 +514,7 @@ impl Ending {
 struct Ended<T> {
     id: Option<String>,
     name: String,
+    origin: Option<Box<CallOrigin>>,
     outcome: Result<T, CallError>,
     usage: Usage,
     log: Vec<LogLine>,
@@ -526,6 +530,7 @@ impl From<Ended<Output>> for ToolResult {
             usage: ended.usage,
             log: ended.log,
             repairs: ended.repairs,
+            origin: ended.origin,
         }
     }
 }

@@ -87,5 +87,5 @@ pub use mask::Mask;
 pub use provider::{LeftOut, Pin, Provider};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
-pub use tool::{Content, Output, Repair, Tool, ToolCall, ToolResult, Usage};
+pub use tool::{CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 pub use watch::{Progress, Watcher};

@@ -6,6 +6,7 @@
 mod agent;
 mod audit;
 mod bounds;
+mod callers;
 mod grants;
 mod mcp;
 mod own;
@@ -30,6 +31,8 @@ pub(crate) use agent::{is_in_the_clear, is_loopback};
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
+pub use callers::AllowedCallers;
+use callers::read_allowed_callers;
 use grants::read_permissions;
 use mcp::read_servers;
 pub use mcp::{McpConfig, McpProtocol, McpTransport, lock_file};
@@ -153,6 +156,8 @@ pub struct PluginConfig {
     pub prefix: String,
     /// The tools to offer, by the plugin's own names; all when `None`.
     pub tools: Option<Vec<(String, Location)>>,
+    /// Who may call them, for the APIs that ask.
+    pub allowed_callers: AllowedCallers,
     /// What it may touch.
     pub permissions: Permissions,
     /// What it gets when it asks for its configuration; values that are no strings are JSON.
@@ -416,6 +421,7 @@ fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, sourc
     plugin.max_concurrency = table.count("max-concurrency", MAX_CONCURRENCY, source);
     plugin.order = read_order(&mut table, source);
     (plugin.prefix, plugin.tools) = read_naming(&mut table, source);
+    plugin.allowed_callers = read_allowed_callers(&mut table, source);
     if let Some(table) = table.table("permissions", source) {
         plugin.permissions = read_permissions(table, folder, source);
     }

@@ -350,6 +350,14 @@ impl ToolProvider for Plugin {
     }
 }
 
+/// Has tools say who may call them, as the manifest has it.
+fn name_callers(tools: &mut [ProvidedTool], config: &PluginConfig) {
+    for tool in tools {
+        let callers = config.allowed_callers.of(&tool.own_name);
+        tool.tool.allowed_callers = callers.to_vec();
+    }
+}
+
 fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), Diagnostic> {
     let Some(pinned) = &config.sha256 else {
         return Ok(());
@@ -469,15 +477,18 @@ fn offered(
             Err(message) => problems.push(problem(message)),
         }
     }
-    for (wanted, at) in config.tools.iter().flatten() {
-        if !names.contains(wanted) {
+    name_callers(&mut tools, config);
+    let wanted = config.tools.iter().flatten();
+    let wanted = wanted.map(|(wanted, at)| (&**wanted, *at));
+    for (wanted, at) in wanted.chain(config.allowed_callers.named()) {
+        if !names.iter().any(|name| name == wanted) {
             let message = format!("`plugin.{}` offers no tool named `{wanted}`", config.name);
             let near = similar(wanted, names.iter().map(String::as_str));
             let help = match near.first() {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it offers: {}", names.join(", ")),
             };
-            problems.push(Diagnostic::new(manifest, Some(*at), message).help(help));
+            problems.push(Diagnostic::new(manifest, Some(at), message).help(help));
         }
     }
     if problems.is_empty() {

@@ -15,21 +15,17 @@ pub(crate) const READ_RESULT: &str = "read_result";
 pub(crate) fn read_result(name: &str) -> Tool {
     Tool {
         name: name.to_owned(),
-        title: None,
         description:
             "Reads on in a result that was too long to be shown whole. The result says its id."
                 .to_owned(),
-        icons: Vec::new(),
         input_schema: schema(),
-        output_schema: None,
         annotations: Annotations {
             read_only: Some(true),
             open_world: Some(false),
             ..Annotations::default()
         },
-        meta: None,
-        plugin: String::new(),
         sandboxed: true,
+        ..Tool::default()
     }
 }
 
@@ -153,5 +149,6 @@ pub(crate) fn read(call: &ToolCall, part: Result<String, CallError>) -> ToolResu
         usage: Usage::default(),
         log: Vec::new(),
         repairs: Vec::new(),
+        origin: call.origin.clone(),
     }
 }

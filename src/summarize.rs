@@ -80,6 +80,7 @@ mod tests {
             usage: Usage::default(),
             log: Vec::new(),
             repairs: Vec::new(),
+            origin: None,
         };
         Summarize { items: 2, chars: 4 }.text(&result)
     }

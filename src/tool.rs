@@ -2,6 +2,7 @@
 //!
 //! The shapes follow MCP's tool model. How they look on a wire is [`crate::wire`]'s.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use crate::error::CallError;
 use crate::input::Resumption;
 
 /// A function that a model can call.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Tool {
     /// What a model calls it by: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
     pub name: String,
@@ -33,6 +34,10 @@ pub struct Tool {
     /// MCP's `_meta`: what its server says of it to some clients.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Map<String, Value>>,
+    /// Who may call it, by the names of the APIs that ask: `direct`, `programmatic`, or one of
+    /// Anthropic's versions such as `code_execution_20260120`. Whoever the API lets, when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_callers: Vec<String>,
     /// The plugin, or the MCP server, that offers it.
     pub plugin: String,
     /// Whether it runs in a sandbox, and may touch only what its plugin is granted. What an MCP server
@@ -89,13 +94,45 @@ pub struct ToolCall {
     /// The tool's name.
     pub name: String,
     /// A JSON object as text, as the model wrote it: what is wrong with it becomes this call's
-    /// result, not the batch's. Empty text stands for `{}`.
+    /// result, not the batch's. Empty text stands for `{}`. Of a [`CallKind::FreeText`] the text itself.
     pub arguments: String,
     /// What came of what the tool asked, when it was called before and failed with
     /// [`CallError::InputRequired`].
     pub resumed: Option<Box<Resumption>>,
     /// MCP's `_meta`, for a tool of an MCP server. What the protocol itself says there is left out.
     pub meta: Option<Box<Map<String, Value>>>,
+    /// How it came, where its id and its name do not say how to answer it.
+    pub origin: Option<Box<CallOrigin>>,
+}
+
+/// How a call came on the wire, as far as its answer depends on that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallOrigin {
+    /// What sort of call it is.
+    pub kind: CallKind,
+    /// The namespace of its tool; the name is without.
+    pub namespace: Option<String>,
+    /// Whether a program of the model calls, and reads what comes back.
+    pub by_program: bool,
+    /// Members of the call that its answer repeats, with their values as JSON.
+    pub echo: Vec<(&'static str, String)>,
+}
+
+/// The sorts of calls that are not answered alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallKind {
+    /// A call with JSON arguments.
+    #[default]
+    Function,
+    /// A call of a custom tool, whose input is free text.
+    FreeText,
+    /// The `function_call` of a chat message, from before there were `tool_calls`.
+    Legacy,
+    /// A tool call of Vercel's AI SDK, version 5 and later.
+    AiSdk,
+    /// A tool call of Vercel's AI SDK before version 5.
+    AiSdk4,
 }
 
 impl ToolCall {
@@ -109,8 +146,7 @@ impl ToolCall {
             id: Some(id.into()),
             name: name.into(),
             arguments: arguments.into(),
-            resumed: None,
-            meta: None,
+            ..ToolCall::default()
         }
     }
 
@@ -121,6 +157,46 @@ impl ToolCall {
             text => text,
         }
     }
+
+    /// What sort of call it is.
+    pub fn kind(&self) -> CallKind {
+        self.origin
+            .as_ref()
+            .map(|origin| origin.kind)
+            .unwrap_or_default()
+    }
+
+    /// Its arguments as JSON for a tool with that input schema: free text becomes the tool's one
+    /// required string.
+    ///
+    /// # Errors
+    ///
+    /// The input is free text, and the schema has no such string.
+    pub(crate) fn json_arguments(&self, schema: &Value) -> Result<Cow<'_, str>, CallError> {
+        if self.kind() != CallKind::FreeText {
+            return Ok(Cow::Borrowed(self.arguments_text()));
+        }
+        let Some(name) = only_required_string(schema) else {
+            let message = "the input is free text, and the tool does not have exactly one required \
+                           string argument: call it as a function, with JSON arguments";
+            return Err(CallError::invalid_arguments("", message));
+        };
+        let object = Map::from_iter([(name.to_owned(), self.arguments.clone().into())]);
+        Ok(Cow::Owned(Value::from(object).to_string()))
+    }
+}
+
+/// The name of the one required property of an object that is a string.
+fn only_required_string(schema: &Value) -> Option<&str> {
+    let required = schema.get("required")?.as_array()?;
+    let properties = schema.get("properties")?.as_object()?;
+    let names = required.iter().filter_map(Value::as_str);
+    let mut strings = names.filter(|name| {
+        let kind = properties.get(*name).and_then(|schema| schema.get("type"));
+        kind.is_some_and(|kind| kind == "string")
+    });
+    let only = strings.next()?;
+    strings.next().is_none().then_some(only)
 }
 
 /// The answer to one call.
@@ -139,6 +215,8 @@ pub struct ToolResult {
     /// What was repaired in the arguments before the tool got them; empty where they were as the
     /// tool asks for them.
     pub repairs: Vec<Repair>,
+    /// The call's.
+    pub origin: Option<Box<CallOrigin>>,
 }
 
 /// Something in a call's arguments that could be meant in one way only, and was repaired.

@@ -12,15 +12,23 @@ pub mod json;
 
 mod answer;
 mod anthropic;
+mod back;
+mod bedrock;
 mod detect;
 mod error;
 mod fit;
+mod frameworks;
 mod gemini;
+mod history;
 pub(crate) mod leaks;
+mod leftover;
 mod lenient;
+mod lines;
+mod looks;
 mod mcp;
 mod members;
 mod names;
+mod ollama;
 mod open;
 mod openai_chat;
 mod openai_responses;
@@ -30,6 +38,7 @@ mod stream;
 mod strict;
 pub(crate) mod subschemas;
 mod top;
+mod wrapping;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -39,15 +48,17 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
 
-use crate::tool::{Tool, ToolCall};
+use crate::tool::{CallOrigin, Tool, ToolCall};
 pub use answer::Answer;
 pub use error::DecodeError;
-use error::unfit;
+use error::{shape, unfit};
 pub use fit::{Declared, LeftOut};
+pub use lines::event_data;
 pub use names::Names;
 pub use request::{Request, ToolChoice};
-pub use stream::{Close, Delta, End, Events, Received, event_data};
+pub use stream::{Close, Delta, End, Events, Received};
 
 /// A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +72,10 @@ pub enum Format {
     Anthropic,
     /// Google Gemini, `generateContent`.
     Gemini,
+    /// Ollama's own API, `/api/chat`.
+    Ollama,
+    /// Amazon Bedrock, `Converse`.
+    Bedrock,
     /// The Model Context Protocol's `tools/call` and `tools/list`.
     Mcp,
     /// toolhost's own: JSON Lines of `{"id", "name", "arguments"}`.
@@ -76,6 +91,16 @@ pub trait Wire: Sync {
     ///
     /// It is not of this format.
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError>;
+
+    /// What a model answered, from the whole response.
+    ///
+    /// # Errors
+    ///
+    /// It is not of this format, or it is the API's own error, or no model answers in this format.
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
+        let _ = text;
+        Err(shape("of a format in which no model answers"))
+    }
 
     /// The tools as a request has them, by these names; their schemas as they are. See [`Format::declare`].
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue>;
@@ -99,13 +124,6 @@ pub trait Wire: Sync {
 
 /// What the formats of models' APIs can do beside.
 pub trait Api: Wire {
-    /// What a model answered, from the whole response.
-    ///
-    /// # Errors
-    ///
-    /// It is not of this format, or it is the API's own error.
-    fn reply(&self, text: &str) -> Result<Reply, DecodeError>;
-
     /// Reads an event stream from its beginning.
     fn stream(&self) -> Box<dyn StreamDecoder>;
 
@@ -122,9 +140,11 @@ pub trait Api: Wire {
 /// What a model answered.
 #[derive(Debug, Clone)]
 pub struct Reply {
-    /// What stands for it in the conversation, unchanged: the messages (or items, or contents) to
-    /// send back ahead of the results.
+    /// What stands for it in the conversation: the messages (or items, or contents) to send back ahead of
+    /// the results, as they came but for what an API would refuse.
     pub messages: Vec<Box<RawValue>>,
+    /// Members of the next request that are known from this answer, such as Anthropic's `container`.
+    pub carried: Map<String, Value>,
     /// What it says.
     pub text: String,
     /// What it calls, in order, by the names on the wire.
@@ -210,11 +230,13 @@ pub struct NameRule {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Format; 6] = [
+    pub const ALL: [Format; 8] = [
         Format::OpenaiChat,
         Format::OpenaiResponses,
         Format::Anthropic,
         Format::Gemini,
+        Format::Ollama,
+        Format::Bedrock,
         Format::Mcp,
         Format::Json,
     ];
@@ -226,6 +248,8 @@ impl Format {
             Format::OpenaiResponses => "openai-responses",
             Format::Anthropic => "anthropic",
             Format::Gemini => "gemini",
+            Format::Ollama => "ollama",
+            Format::Bedrock => "bedrock",
             Format::Mcp => "mcp",
             Format::Json => "json",
         }
@@ -238,19 +262,23 @@ impl Format {
             Format::OpenaiResponses => &openai_responses::OpenaiResponses,
             Format::Anthropic => &anthropic::Anthropic,
             Format::Gemini => &gemini::Gemini,
+            Format::Ollama => &ollama::Ollama,
+            Format::Bedrock => &bedrock::Bedrock,
             Format::Mcp => &mcp::Mcp,
             Format::Json => &json::Json,
         }
     }
 
-    /// How its API is spoken; `None` where no model speaks it.
+    /// How its API is spoken; `None` where no model speaks it, or not to us: Bedrock wants its requests
+    /// signed.
     pub fn api(self) -> Option<&'static dyn Api> {
         match self {
             Format::OpenaiChat => Some(&openai_chat::OpenaiChat),
             Format::OpenaiResponses => Some(&openai_responses::OpenaiResponses),
             Format::Anthropic => Some(&anthropic::Anthropic),
             Format::Gemini => Some(&gemini::Gemini),
-            Format::Mcp | Format::Json => None,
+            Format::Ollama => Some(&ollama::Ollama),
+            Format::Bedrock | Format::Mcp | Format::Json => None,
         }
     }
 
@@ -301,18 +329,49 @@ pub fn decode(
     response: &[u8],
     format: Option<Format>,
 ) -> Result<(Format, Vec<ToolCall>), DecodeError> {
+    let text = text_of(response)?;
+    let read = |text: &str| {
+        let format = match format {
+            Some(format) => format,
+            None => detect::detect(text)?,
+        };
+        let calls = format.wire().decode(text)?;
+        if calls.is_empty() {
+            leftover::check(text)?;
+        }
+        Ok((format, calls))
+    };
+    wrapping::within(text, read, |(_, calls)| !calls.is_empty())
+}
+
+/// What a model answered, from the whole response: see [`Wire::reply`].
+///
+/// # Errors
+///
+/// It is not of that format, or it is the API's own error, or no model answers in that format.
+pub fn reply(response: &[u8], format: Format) -> Result<Reply, DecodeError> {
+    let text = text_of(response)?;
+    wrapping::within(text, |text| format.wire().reply(text), |_| true)
+}
+
+fn text_of(response: &[u8]) -> Result<&str, DecodeError> {
+    // What a shell of Windows writes to a file.
+    if response.starts_with(b"\xff\xfe") || response.starts_with(b"\xfe\xff") {
+        let (like, advice) = ("text in UTF-16", "save it as UTF-8");
+        return Err(DecodeError::LooksLike { like, advice });
+    }
+    if response.starts_with(b"\x1f\x8b") {
+        let (like, advice) = ("gzip", "decompress it first (`curl --compressed`)");
+        return Err(DecodeError::LooksLike { like, advice });
+    }
     let text = std::str::from_utf8(response).map_err(|error| DecodeError::NotUtf8 {
         offset: error.valid_up_to(),
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim_ascii().is_empty() {
-        return Err(DecodeError::Empty);
+    match text.trim_ascii().is_empty() {
+        true => Err(DecodeError::Empty),
+        false => Ok(text),
     }
-    let format = match format {
-        Some(format) => format,
-        None => detect::detect(text)?,
-    };
-    Ok((format, format.wire().decode(text)?))
 }
 
 /// The JSON text of arguments that are given as an object, or as a string that holds one.
@@ -345,9 +404,41 @@ fn string(raw: Option<&RawValue>) -> Option<String> {
     serde_json::from_str(raw?.get()).ok()
 }
 
+/// A count that decides nothing: a number however it is written, and else none.
+fn count(raw: Option<&RawValue>) -> u64 {
+    let number = label(raw).and_then(|text| text.parse::<f64>().ok());
+    // A cast takes what is negative for nothing.
+    number.map_or(0, |number| number as u64)
+}
+
+/// Where a call's arguments are, under whichever of the names that servers have for them.
+fn first_given<'a>(places: &[Option<&'a RawValue>]) -> Option<&'a RawValue> {
+    places.iter().flatten().copied().next()
+}
+
+/// How a call came; nothing where that is as most do.
+fn origin(origin: CallOrigin) -> Option<Box<CallOrigin>> {
+    (origin != CallOrigin::default()).then(|| Box::new(origin))
+}
+
+/// Whether a call's `caller` is a program.
+fn is_program(caller: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    struct Caller<'a> {
+        #[serde(borrow)]
+        r#type: Option<&'a RawValue>,
+    }
+    let caller: Option<Caller> = caller.and_then(|caller| object(caller).ok());
+    let kind = caller.and_then(|caller| string(caller.r#type));
+    kind.is_some_and(|kind| kind != "direct")
+}
+
 /// A whole document.
 fn document(text: &str) -> Result<&RawValue, DecodeError> {
-    serde_json::from_str(text).map_err(unfit)
+    serde_json::from_str(text).map_err(|error| match error.is_data() {
+        true => unfit(error),
+        false => looks::looks_like(text).unwrap_or(DecodeError::NotJson { error }),
+    })
 }
 
 /// Reads an object.

@@ -745,14 +745,15 @@ fn through_the_binary_garbage_exits_1() {
         folder.run(&["run"], bytes).failed("");
     }
     folder.run(&["run"], "\0\0\0").failed("not JSON");
-    folder.run(&["run"], b"\xff\xfe{\0}\0").failed("not UTF-8");
+    folder.run(&["run"], b"\xff\xfe{\0}\0").failed("UTF-16");
+    folder.run(&["run"], b"{\xff}").failed("not UTF-8");
     folder.run(&["run"], " \n\t").failed("empty");
     folder
         .run(&["run"], "data: {\"choices\":[]}\n\n")
         .failed("an event stream: see --sse");
     folder
         .run(&["run"], "<html>502 Bad Gateway</html>")
-        .failed("not JSON");
+        .failed("an HTML page");
 }
 
 #[test]

@@ -21,3 +21,4 @@ mod remote;
 mod repairs;
 mod terminal;
 mod wire;
+mod world;

@@ -1,11 +1,14 @@
 //! The wire formats, as seen from outside: the library's interface, and the binary.
 
+mod back;
 mod bfcl;
 mod detect;
 mod ends;
 mod fit;
+mod foreign;
 mod kept;
 mod names;
+mod ollama;
 mod partial_args;
 mod pieces;
 mod request;

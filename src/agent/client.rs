@@ -61,7 +61,7 @@ pub(super) enum Begun<S> {
 /// What the providers' own SDKs do, where a manifest says nothing.
 struct Provider {
     base: &'static str,
-    /// The environment variable of the key, for messages.
+    /// The environment variable of the key, for messages; empty where none is needed.
     key: &'static str,
     header: &'static str,
     prefix: &'static str,
@@ -84,6 +84,13 @@ fn provider(format: Format) -> Provider {
             header: "x-goog-api-key",
             prefix: "",
             versions: &["v1beta", "v1", "v1alpha"],
+        },
+        Format::Ollama => Provider {
+            base: "http://localhost:11434",
+            key: "",
+            header: "authorization",
+            prefix: "Bearer ",
+            versions: &["api"],
         },
         // A base of these has its version, if any, in it: servers that speak like them have others.
         _ => Provider {
@@ -118,6 +125,8 @@ impl Client {
             Some(source) => Some(source.clone()),
             // A server that a manifest names must not get a key that nobody gave it.
             None if !is_own_api => None,
+            // Who serves it on the own machine asks for none.
+            None if provider.key.is_empty() => None,
             None => Some(config.usual_key().ok_or_else(|| {
                 AgentError::setup(format!(
                     "no key for {base}: set the environment variable {}, or `key` in the manifest's [agent]",
@@ -157,6 +166,7 @@ impl Client {
         let path = match (self.format, stream) {
             (Format::OpenaiResponses, _) => "responses".to_owned(),
             (Format::Anthropic, _) => "messages".to_owned(),
+            (Format::Ollama, _) => "chat".to_owned(),
             (Format::Gemini, true) => format!("models/{}:streamGenerateContent", self.model_path()),
             (Format::Gemini, false) => format!("models/{}:generateContent", self.model_path()),
             _ => "chat/completions".to_owned(),
@@ -213,7 +223,12 @@ impl Client {
             return Err(self.refused(response).await);
         }
         let kind = response.headers().get(CONTENT_TYPE);
-        let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        // Ollama streams a document a line.
+        let streams: [&[u8]; 2] = [b"text/event-stream", b"application/x-ndjson"];
+        let is_events = kind.is_some_and(|kind| {
+            let is_it = |stream: &&[u8]| kind.as_bytes().starts_with(stream);
+            streams.iter().any(is_it)
+        });
         let mut first = None;
         if !is_events {
             // Some proxies call an event stream something else.

@@ -65,6 +65,8 @@ impl Sampler {
             max_tokens: Some(conversation.max_tokens.into()),
             stream: false,
             is_openai: self.client.is_own_api,
+            // It is no part of the conversation.
+            carried: &serde_json::Map::new(),
             extra: &self.config.request,
         });
         let mut tries = 0;

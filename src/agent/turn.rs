@@ -249,6 +249,7 @@ impl<'t> Turn<'t> {
         };
         run.is_claimed = true;
         run.call.id.clone_from(&call.id);
+        run.call.origin.clone_from(&call.origin);
         self.place(at, index);
         true
     }
@@ -405,6 +406,7 @@ impl<'t> Turn<'t> {
         let refuse = || self.agent.host.refuse(&run.call, CallError::Cancelled);
         let mut result = result.unwrap_or_else(refuse);
         result.id.clone_from(&run.call.id);
+        result.origin.clone_from(&run.call.origin);
         let text = match result.outcome {
             Err(CallError::Cancelled) if is_interrupted => {
                 Some(format!("{} by the user", result.to_text()))

@@ -48,8 +48,7 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
         id: None,
         name: options.tool,
         arguments,
-        resumed: None,
-        meta: None,
+        ..ToolCall::default()
     };
     let printer = options.result.printer(&manifest);
     let ended = run_one(&host, call, &interrupts).await;

@@ -77,8 +77,8 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         None => read_stdin()?,
     };
     let decoded = wire::decode(&response, options.format);
-    let (format, mut calls) = decoded.map_err(|error| explained(error, &response))?;
-    let reply = own_reply(format, &response);
+    let (format, mut calls) = decoded.map_err(explained)?;
+    let reply = wire::reply(&response, format).ok();
     drop(response);
     let ahead = match (options.with_message, &reply) {
         (false, _) => Vec::new(),
@@ -125,23 +125,10 @@ fn unreadable(file: &Path) -> String {
     format!("cannot read {}", file.display())
 }
 
-/// What a model answered, if that is what the response is.
-fn own_reply(format: Format, response: &[u8]) -> Option<Reply> {
-    let text = std::str::from_utf8(response).ok()?;
-    format
-        .api()?
-        .reply(text.trim_start_matches('\u{feff}'))
-        .ok()
-}
-
 /// What is wrong with a response, and which option may help.
-fn explained(error: DecodeError, response: &[u8]) -> anyhow::Error {
-    let starts = |with: &[u8]| response.trim_ascii_start().starts_with(with);
+fn explained(error: DecodeError) -> anyhow::Error {
     match &error {
         DecodeError::Ambiguous { .. } => anyhow!("{error}, with --format"),
-        DecodeError::NotJson { .. } if starts(b"data:") || starts(b"event:") => {
-            anyhow!("the input is an event stream: see --sse")
-        }
         _ => error.into(),
     }
 }

@@ -43,15 +43,24 @@ impl ToolHost {
             };
         };
         let source = self.shared.repairs.then_some(&tool.tool.input_schema);
-        let fitted = arguments(
-            call.arguments_text(),
-            &tool.schema,
-            source,
-            by.provider.limits(),
-        );
+        let limits = by.provider.limits();
+        let written = call.json_arguments(&tool.tool.input_schema);
+        let fitted = written.and_then(|written| {
+            let Fitted { text, repairs } = arguments(&written, &tool.schema, source, limits)?;
+            let repaired = match text {
+                Cow::Owned(text) => Some(text),
+                Cow::Borrowed(_) => None,
+            };
+            // Free text is JSON from here on.
+            let changed = repaired.or(match written {
+                Cow::Owned(text) => Some(text),
+                Cow::Borrowed(_) => None,
+            });
+            Ok((changed, repairs))
+        });
         let (served_by, repairs) = match fitted {
-            Ok(Fitted { text, repairs }) => {
-                if let Cow::Owned(arguments) = text {
+            Ok((changed, repairs)) => {
+                if let Some(arguments) = changed {
                     fitting.to_mut().arguments = arguments;
                 }
                 (Ok((&**by, &**tool)), repairs)

@@ -217,6 +217,7 @@ impl Unpacked {
             usage,
             log,
             repairs,
+            origin: self.call.origin.clone(),
         }
     }
 

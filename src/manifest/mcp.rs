@@ -9,6 +9,7 @@ use url::Url;
 
 use super::agent::is_in_the_clear;
 use super::bounds::{read_duration, read_size};
+use super::callers::{AllowedCallers, read_allowed_callers};
 use super::grants::{is_variable, read_env, read_http_header, read_secret, read_secrets};
 use super::reader::{Source, Table, expect_string, expect_table};
 use super::{HostConfig, MAX_CONCURRENCY, Order, is_name, read_naming, read_order};
@@ -38,6 +39,8 @@ pub struct McpConfig {
     pub prefix: String,
     /// The tools to offer, by the server's own names; all when `None`.
     pub tools: Option<Vec<(String, Location)>>,
+    /// Who may call them, for the APIs that ask.
+    pub allowed_callers: AllowedCallers,
     /// How long it may take until its tools are known.
     pub start_timeout: Duration,
     /// How long it may say nothing of a call that runs.
@@ -133,6 +136,7 @@ impl McpConfig {
             order: Order::Auto,
             prefix: String::new(),
             tools: None,
+            allowed_callers: AllowedCallers::default(),
             start_timeout: Duration::from_secs(30),
             idle_timeout: None,
             protocol: None,
@@ -244,6 +248,7 @@ fn read_server(
     let max_concurrency = table.count("max-concurrency", MAX_CONCURRENCY, source);
     let order = read_order(&mut table, source);
     let (prefix, tools) = read_naming(&mut table, source);
+    let allowed_callers = read_allowed_callers(&mut table, source);
     let start_timeout = read_duration(&mut table, "start-timeout", source);
     let idle_timeout = read_duration(&mut table, "idle-timeout", source);
     let versions = McpProtocol::ALL.map(|version| format!("\"{}\"", version.as_str()));
@@ -259,6 +264,7 @@ fn read_server(
     server.order = order;
     server.prefix = prefix;
     server.tools = tools;
+    server.allowed_callers = allowed_callers;
     server.start_timeout = start_timeout.unwrap_or(server.start_timeout);
     server.idle_timeout = idle_timeout;
     server.protocol = protocol;

@@ -286,20 +286,15 @@ fn read_list<T: std::str::FromStr<Err = String>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tool::Annotations;
 
     fn tool(name: &str, description: String) -> Tool {
         Tool {
             name: name.to_owned(),
-            title: None,
             description,
-            icons: Vec::new(),
             input_schema: serde_json::json!({ "type": "object" }),
-            output_schema: None,
-            annotations: Annotations::default(),
-            meta: None,
             plugin: "p".to_owned(),
             sandboxed: true,
+            ..Tool::default()
         }
     }
 

@@ -23,9 +23,9 @@ pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<Provid
             idempotent: tool.annotations.idempotent,
             open_world: tool.annotations.open_world,
         },
-        meta: None,
         plugin: plugin.to_owned(),
         sandboxed: true,
+        ..Tool::default()
     };
     let output_schema = tool.output_schema.as_deref();
     ProvidedTool::new(tool.name, declared, &tool.input_schema, output_schema)

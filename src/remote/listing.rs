@@ -112,15 +112,17 @@ pub(super) fn offered(
         tracing::warn!("mcp.{name}: its tool {tool:?} {why}");
     }
     let all: Vec<&str> = listed.iter().map(|tool| &*tool.name).collect();
-    for (wanted, at) in config.tools.iter().flatten() {
-        if !all.contains(&&**wanted) {
+    let wanted = config.tools.iter().flatten();
+    let wanted = wanted.map(|(wanted, at)| (&**wanted, *at));
+    for (wanted, at) in wanted.chain(config.allowed_callers.named()) {
+        if !all.contains(&wanted) {
             let message = format!("`mcp.{name}` offers no tool named `{wanted}`");
             let near = similar(wanted, all.iter().copied());
             let help = match near.first() {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it offers: {}", all.join(", ")),
             };
-            problems.push(Diagnostic::new(manifest, Some(*at), message).help(help));
+            problems.push(Diagnostic::new(manifest, Some(at), message).help(help));
         }
     }
     if offered.tools.is_empty() && problems.is_empty() {
@@ -179,6 +181,7 @@ fn read(
             open_world: hint("openWorldHint"),
         },
         meta: meta.filter(|meta| Value::Object(meta.clone()).to_string().len() <= MAX_META),
+        allowed_callers: config.allowed_callers.of(&own_name).to_vec(),
         plugin: config.name.clone(),
         sandboxed: false,
     };

@@ -2,10 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::json::Detail;
 use crate::summarize::Summarize;
-use crate::tool::{Content, Media, ResourceBody, ToolResult};
+use crate::tool::{CallKind, Content, Media, ResourceBody, ToolResult};
 
 /// A result as a model is to see it: whole, or as a text that stands for it.
 #[derive(Clone, Debug)]
@@ -18,6 +20,19 @@ pub struct Answer<'a> {
     pub text: Option<String>,
     /// Whether to add what [`Detail`] has to each answer, beside what the API takes.
     pub full: bool,
+}
+
+/// Members of a call that its answer repeats.
+pub(super) struct Echo<'a>(&'a [(&'static str, String)]);
+
+impl Serialize for Echo<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = self.0.iter().filter_map(|(key, json)| {
+            let value: &RawValue = serde_json::from_str(json).ok()?;
+            Some((key, value))
+        });
+        serializer.collect_map(members)
+    }
 }
 
 /// A piece of an answer.
@@ -70,12 +85,48 @@ impl<'a> Answer<'a> {
         self.result.id.as_deref()
     }
 
+    /// What sort of call it answers.
+    pub(super) fn kind(&self) -> CallKind {
+        let origin = self.result.origin.as_ref();
+        origin.map(|origin| origin.kind).unwrap_or_default()
+    }
+
+    /// The members of the call that the answer repeats.
+    pub(super) fn echo(&self) -> Echo<'a> {
+        let origin = self.result.origin.as_ref();
+        Echo(origin.map_or(&[], |origin| &origin.echo))
+    }
+
+    /// Whether a program reads it, and not the model.
+    pub(super) fn is_for_program(&self) -> bool {
+        let origin = self.result.origin.as_ref();
+        origin.is_some_and(|origin| origin.by_program)
+    }
+
+    /// The structured document, which is what the tool's output schema describes.
+    pub(super) fn document(&self) -> Option<&'a RawValue> {
+        match self.text {
+            Some(_) => None,
+            None => self.result.outcome.as_ref().ok()?.structured.as_deref(),
+        }
+    }
+
     pub(super) fn detail(&self) -> Option<Detail<'a>> {
         self.full.then(|| self.result.into())
     }
 
     /// Its pieces, for an API that takes these media; texts that follow one another are one.
     pub(super) fn pieces(&self, takes: &Takes) -> Vec<Piece<'a>> {
+        self.pieces_or(None, takes)
+    }
+
+    /// Its pieces, with the structured document in place of its texts where there is one.
+    pub(super) fn document_pieces(&self, takes: &Takes) -> Vec<Piece<'a>> {
+        let document = self.document().map(|document| document.get().to_owned());
+        self.pieces_or(document, takes)
+    }
+
+    fn pieces_or(&self, text: Option<String>, takes: &Takes) -> Vec<Piece<'a>> {
         let content = match &self.result.outcome {
             Ok(output) => &output.content[..],
             Err(_) => &[],
@@ -92,8 +143,8 @@ impl<'a> Answer<'a> {
             },
             _ => None,
         };
-        if self.text.is_some() || content.is_empty() {
-            let text = Piece::Text(self.to_text());
+        if text.is_some() || self.text.is_some() || content.is_empty() {
+            let text = Piece::Text(text.unwrap_or_else(|| self.to_text()));
             let media = content.iter().filter_map(media);
             return std::iter::once(text).chain(media).collect();
         }

@@ -2,19 +2,23 @@
 
 mod events;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::answer::{Piece, Takes, base64};
+use super::answer::{Echo, Piece, Takes, base64};
+use super::back::without_nulls;
 use super::error::{DecodeError, shape};
+use super::history::{is_history, open_calls};
 use super::json::Detail;
 use super::request::Body;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
-    arguments, array, document, label, object, raw, string,
+    arguments, array, count, document, label, object, origin, raw, string,
 };
-use crate::tool::{Tool, ToolCall};
+use crate::tool::{CallOrigin, Tool, ToolCall};
 
 pub(super) struct Anthropic;
 
@@ -32,6 +36,8 @@ struct Declaration<'a> {
     name: &'a str,
     description: &'a str,
     input_schema: &'a Value,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed_callers: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -43,6 +49,8 @@ struct ToolResultBlock<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_error: bool,
     #[serde(flatten)]
+    echo: Echo<'a>,
+    #[serde(flatten)]
     detail: Option<Detail<'a>>,
 }
 
@@ -52,14 +60,18 @@ struct Message<'a> {
     content: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
-    stop_reason: Option<String>,
+    #[serde(borrow)]
+    stop_reason: Option<&'a RawValue>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    container: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Block<'a> {
-    r#type: Option<String>,
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -68,21 +80,40 @@ struct Block<'a> {
     input: Option<&'a RawValue>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
+    /// The program that calls.
+    #[serde(borrow)]
+    caller: Option<&'a RawValue>,
+    /// Of what set of tools it is.
+    #[serde(borrow)]
+    toolset_name: Option<&'a RawValue>,
+    /// Of a result.
+    #[serde(borrow)]
+    tool_use_id: Option<&'a RawValue>,
+}
+
+impl Block<'_> {
+    fn kind(&self) -> Option<String> {
+        string(self.r#type)
+    }
 }
 
 #[derive(Default, Deserialize)]
-struct Usage {
-    #[serde(default)]
-    input_tokens: Option<u64>,
-    #[serde(default)]
-    output_tokens: Option<u64>,
+struct Usage<'a> {
+    #[serde(borrow)]
+    input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens: Option<&'a RawValue>,
 }
 
 impl Wire for Anthropic {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = document(text)?;
         if document.get().starts_with('[') {
-            return calls(document);
+            let items = array(document)?;
+            return match is_history(&items) {
+                true => open_calls(&items, message_calls, answered),
+                false => calls(document),
+            };
         }
         let block: Block = object(document)?;
         if let Some(call) = call(&block) {
@@ -90,10 +121,45 @@ impl Wire for Anthropic {
         }
         let message: Message = object(document)?;
         match (message.content, message.error) {
-            (Some(content), _) if content.get().starts_with('[') => calls(content),
             (None, Some(error)) => Err(api_error(error)),
-            _ => Ok(Vec::new()),
+            _ => message_calls(document),
         }
+    }
+
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
+        let message: Message = object(document(text)?)?;
+        if let Some(error) = message.error {
+            return Err(api_error(error));
+        }
+        let Some(content) = message.content else {
+            return Err(shape("an object without `content`"));
+        };
+        let blocks = array(content)?;
+        let mut text = String::new();
+        let mut ends_in_call = false;
+        for raw in &blocks {
+            let block: Block = object(raw)?;
+            if block.kind().as_deref() == Some("text") {
+                text.push_str(&string(block.text).unwrap_or_default());
+            }
+            ends_in_call = call(&block).is_some();
+        }
+        let calls = calls(content)?;
+        let stop = stop(string(message.stop_reason), !calls.is_empty());
+        let blocks: Vec<_> = blocks.into_iter().filter_map(back).collect();
+        Ok(Reply {
+            messages: assistant(&blocks),
+            carried: carried(message.container),
+            text,
+            // Its input is an object even where some of it is missing.
+            cut: match stop.is_early() && ends_in_call {
+                true => vec![calls.len() - 1],
+                false => Vec::new(),
+            },
+            stop,
+            calls,
+            tokens: tokens(message.usage),
+        })
     }
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
@@ -102,13 +168,18 @@ impl Wire for Anthropic {
                 name: names.wire(&tool.name),
                 description: &tool.description,
                 input_schema: &tool.input_schema,
+                allowed_callers: allowed_callers(tool),
             })
         };
         raw(&tools.iter().map(declare).collect::<Vec<_>>())
     }
 
     fn answer(&self, answer: &Answer) -> Box<RawValue> {
-        let content = match &answer.pieces(&TAKES)[..] {
+        let pieces = match answer.is_for_program() {
+            true => answer.document_pieces(&TAKES),
+            false => answer.pieces(&TAKES),
+        };
+        let content = match &pieces[..] {
             [Piece::Text(text)] => json!(text),
             // The API refuses empty texts among blocks.
             pieces => pieces.iter().filter_map(block).collect(),
@@ -118,11 +189,13 @@ impl Wire for Anthropic {
             tool_use_id: answer.id(),
             content,
             is_error: answer.is_error(),
+            echo: answer.echo(),
             detail: answer.detail(),
         })
     }
 
-    /// The API wants all results in the one message that comes next.
+    /// The API wants all results in the one message that comes next, and nothing else in it where a
+    /// program called.
     fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
         #[derive(Serialize)]
         struct User {
@@ -150,6 +223,71 @@ fn block(piece: &Piece) -> Option<Value> {
     })
 }
 
+/// The program that may call a tool, unless a version is named.
+const CODE_EXECUTION: &str = "code_execution_20260120";
+
+/// Who may call a tool, in the API's words.
+fn allowed_callers(tool: &Tool) -> Vec<&str> {
+    let mut callers: Vec<&str> = tool.allowed_callers.iter().map(String::as_str).collect();
+    let has_version = callers
+        .iter()
+        .any(|caller| caller.starts_with("code_execution_"));
+    callers.retain(|caller| *caller != "programmatic" || !has_version);
+    for caller in callers
+        .iter_mut()
+        .filter(|caller| **caller == "programmatic")
+    {
+        *caller = CODE_EXECUTION;
+    }
+    callers
+}
+
+/// The calls of a message.
+fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
+    let message: Message = object(raw)?;
+    match message.content {
+        Some(content) if content.get().starts_with('[') => calls(content),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The ids of the results in a message.
+fn answered(raw: &RawValue) -> Vec<Option<String>> {
+    let message: Option<Message> = object(raw).ok();
+    let content = message.and_then(|message| message.content);
+    let blocks = content.and_then(|content| array(content).ok());
+    let results = blocks.unwrap_or_default().into_iter().filter_map(|raw| {
+        let block: Block = object(raw).ok()?;
+        let is_result = block.kind().as_deref() == Some("tool_result");
+        is_result.then(|| label(block.tool_use_id))
+    });
+    results.collect()
+}
+
+/// A block as it goes back, if it does: the API refuses texts without any, `null` for some of what is not
+/// set, and what its SDK reads into a text.
+pub(super) fn back(block: &RawValue) -> Option<Cow<'_, RawValue>> {
+    let read: Option<Block> = object(block).ok();
+    let is_empty = read.is_some_and(|block| {
+        let text = string(block.text);
+        block.kind().as_deref() == Some("text") && text.is_some_and(|text| text.trim().is_empty())
+    });
+    (!is_empty).then(|| without_nulls(block, &["content"], &["parsed_output"]))
+}
+
+/// What the next request has to say: a program goes on in the container that it runs in.
+pub(super) fn carried(container: Option<&RawValue>) -> Map<String, Value> {
+    #[derive(Deserialize)]
+    struct Container<'a> {
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+    }
+    let container: Option<Container> = container.and_then(|container| object(container).ok());
+    let id = container.and_then(|container| string(container.id));
+    let id = id.map(|id| ("container".to_owned(), Value::from(id)));
+    id.into_iter().collect()
+}
+
 fn calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     let mut calls = Vec::new();
     for block in array(content)? {
@@ -160,50 +298,26 @@ fn calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
 
 /// The call that a block is, if it is one.
 fn call(block: &Block) -> Option<ToolCall> {
-    (block.r#type.as_deref() == Some("tool_use")).then(|| ToolCall {
+    if block.kind().as_deref() != Some("tool_use") {
+        return None;
+    }
+    let toolset = block
+        .toolset_name
+        .map(|name| ("toolset_name", name.get().to_owned()));
+    Some(ToolCall {
         id: label(block.id),
         name: label(block.name).unwrap_or_default(),
         arguments: arguments(block.input),
-        resumed: None,
-        meta: None,
+        origin: origin(CallOrigin {
+            by_program: super::is_program(block.caller),
+            echo: toolset.into_iter().collect(),
+            ..CallOrigin::default()
+        }),
+        ..ToolCall::default()
     })
 }
 
 impl Api for Anthropic {
-    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let message: Message = object(document(text)?)?;
-        if let Some(error) = message.error {
-            return Err(api_error(error));
-        }
-        let Some(content) = message.content else {
-            return Err(shape("an object without `content`"));
-        };
-        let blocks = array(content)?;
-        let mut text = String::new();
-        let mut ends_in_call = false;
-        for raw in &blocks {
-            let block: Block = object(raw)?;
-            if block.r#type.as_deref() == Some("text") {
-                text.push_str(&string(block.text).unwrap_or_default());
-            }
-            ends_in_call = call(&block).is_some();
-        }
-        let calls = calls(content)?;
-        let stop = stop(message.stop_reason, !calls.is_empty());
-        Ok(Reply {
-            messages: assistant(&blocks),
-            text,
-            // Its input is an object even where some of it is missing.
-            cut: match stop.is_early() && ends_in_call {
-                true => vec![calls.len() - 1],
-                false => Vec::new(),
-            },
-            stop,
-            calls,
-            tokens: tokens(message.usage),
-        })
-    }
-
     fn stream(&self) -> Box<dyn StreamDecoder> {
         Box::<events::Stream>::default()
     }
@@ -239,6 +353,7 @@ impl Api for Anthropic {
             }
         }
         body.set_some("temperature", request.temperature);
+        body.set_all(request.carried);
         if request.stream {
             body.set("stream", &true);
         }
@@ -277,7 +392,7 @@ fn tokens(usage: Option<&RawValue>) -> Tokens {
         .and_then(|usage| object(usage).ok())
         .unwrap_or_default();
     Tokens {
-        input: usage.input_tokens.unwrap_or(0),
-        output: usage.output_tokens.unwrap_or(0),
+        input: count(usage.input_tokens),
+        output: count(usage.output_tokens),
     }
 }

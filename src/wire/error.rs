@@ -15,6 +15,20 @@ pub enum DecodeError {
         /// Where, from 0.
         offset: usize,
     },
+    /// It is not JSON, and it shows what it is.
+    #[error("the input is not JSON but looks like {like}: {advice}")]
+    LooksLike {
+        /// What it looks like.
+        like: &'static str,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// No call could be read, and something in it must be one.
+    #[error("no tool call could be read from the input, but {what}")]
+    Unread {
+        /// What looks like a call, and where.
+        what: String,
+    },
     /// It is not JSON.
     #[error("the input is not JSON: {error}{}", cut_hint(.error))]
     NotJson {
@@ -74,7 +88,7 @@ pub enum DecodeError {
 }
 
 /// What `decode` takes, in a sentence.
-const EXPECTED: &str = "a response of OpenAI (chat completion or response), Anthropic or Gemini, \
+const EXPECTED: &str = "a response of OpenAI (chat completion or response), Anthropic, Gemini, Ollama or Bedrock, \
      its message or its calls alone, MCP's `tools/call`, or JSON Lines of {\"id\", \"name\", \"arguments\"}";
 
 pub(super) fn shape(found: impl Into<String>) -> DecodeError {

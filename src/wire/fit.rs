@@ -74,9 +74,10 @@ fn rules(format: Format) -> Option<ApiRules> {
         Format::OpenaiChat | Format::OpenaiResponses => (false, false),
         Format::Anthropic => (true, false),
         Format::Gemini => (false, true),
-        // Who takes tools of other formats is not known, so they get what all take.
-        #[allow(unreachable_patterns)]
-        _ => (true, true),
+        // It keeps some of a schema's members only, and `$ref` is none of them.
+        Format::Ollama => (false, true),
+        // Its models are of several makers: they get what all take.
+        Format::Bedrock => (true, true),
     };
     Some(ApiRules {
         plain_names,

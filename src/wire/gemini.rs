@@ -1,4 +1,8 @@
-//! Google Gemini's `generateContent`, as <https://ai.google.dev/api/generate-content> has it.
+//! Google Gemini's `generateContent`, as <https://ai.google.dev/api/generate-content> has it, and in
+//! snake case, as its SDK for Python prints it and the API takes it too.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 mod events;
 mod partial;
@@ -9,12 +13,14 @@ use serde_json::{Value, json};
 
 use self::events::Stream;
 use super::answer::{Piece, Takes, base64};
+use super::back::{edited, kept, without_nulls};
 use super::error::DecodeError;
+use super::history::{is_history, open_calls};
 use super::json::Detail;
 use super::openai_chat::only;
 use super::request::Body;
 use super::{
-    Answer, Api, NameRule, Names, Reply, Request, StreamDecoder, ToolChoice, Wire, api_error,
+    Answer, Api, NameRule, Names, Reply, Request, Stop, StreamDecoder, ToolChoice, Wire, api_error,
     arguments, array, document, label, object, raw,
 };
 use crate::tool::{Tool, ToolCall};
@@ -35,6 +41,8 @@ struct Declaration<'a> {
     description: &'a str,
     /// Unlike `parameters`, which takes a part of OpenAPI's schemas only.
     parameters_json_schema: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_json_schema: Option<&'a Value>,
 }
 
 #[derive(Serialize)]
@@ -51,7 +59,7 @@ struct FunctionResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     name: &'a str,
-    response: Value,
+    response: BTreeMap<&'static str, Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parts: Vec<Value>,
 }
@@ -65,8 +73,16 @@ struct Response<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow)]
     parts: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
+    /// What the SDKs and the Live API have.
+    #[serde(borrow, alias = "function_calls")]
+    function_calls: Option<&'a RawValue>,
+    /// Of a call by itself.
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -85,8 +101,10 @@ struct Content<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Part<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
+    #[serde(borrow, alias = "function_response")]
+    function_response: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -105,12 +123,36 @@ impl Wire for Gemini {
         if !document.get().starts_with('[') {
             return calls(document);
         }
+        let items = array(document)?;
+        if is_history(&items) {
+            return open_calls(&items, calls, answered);
+        }
         // Parts, or the responses that a stream without events is one array of.
         let mut all = Vec::new();
-        for item in array(document)? {
+        for item in items {
             all.extend(calls(item)?);
         }
         Ok(all)
+    }
+
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
+        let document = document(text)?;
+        let mut stream = Stream::default();
+        let mut deltas = Vec::new();
+        match document.get().starts_with('[') {
+            true => {
+                for response in array(document)? {
+                    stream.response(response, &mut deltas)?;
+                }
+            }
+            false => stream.response(document, &mut deltas)?,
+        }
+        let mut reply = stream.into_reply();
+        // The API itself says that they are not what the model meant.
+        if reply.stop == Stop::Other("MALFORMED_FUNCTION_CALL".to_owned()) {
+            reply.cut = (0..reply.calls.len()).collect();
+        }
+        Ok(reply)
     }
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
@@ -124,6 +166,7 @@ impl Wire for Gemini {
             name: names.wire(&tool.name),
             description: &tool.description,
             parameters_json_schema: &tool.input_schema,
+            response_json_schema: tool.output_schema.as_ref(),
         });
         raw(&[Tools {
             function_declarations: function_declarations.collect(),
@@ -141,11 +184,17 @@ impl Wire for Gemini {
             }
         }
         let key = if answer.is_error() { "error" } else { "output" };
+        let text = texts.join("\n");
+        // What was declared to the API is the document itself, as far as it is of the kind that it takes.
+        let output = match answer.document() {
+            Some(document) if !document.get().starts_with('"') => document.to_owned(),
+            _ => raw(&text),
+        };
         raw(&ResponsePart {
             function_response: FunctionResponse {
                 id: answer.id(),
                 name: answer.name,
-                response: json!({ key: texts.join("\n") }),
+                response: BTreeMap::from([(key, output)]),
                 parts,
             },
             detail: answer.detail(),
@@ -193,13 +242,42 @@ fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
         alternatives.retain(|calls| !calls.is_empty());
         return only(alternatives, "response", "candidates");
     }
-    match response.function_call {
-        Some(call) => Ok(vec![function_call(call)?]),
-        None => match (response.parts, response.error) {
-            (None, Some(error)) => Err(api_error(error)),
-            (parts, _) => part_calls(parts),
-        },
+    if let Some(call) = response.function_call {
+        return Ok(vec![function_call(call)?]);
     }
+    if let Some(calls) = response.function_calls {
+        return array(calls)?.into_iter().map(function_call).collect();
+    }
+    if response.name.is_some() && response.args.is_some() {
+        return Ok(vec![function_call(raw)?]);
+    }
+    match (response.parts, response.error) {
+        (None, Some(error)) => Err(api_error(error)),
+        (parts, _) => part_calls(parts),
+    }
+}
+
+/// The ids of the results in a content.
+fn answered(raw: &RawValue) -> Vec<Option<String>> {
+    let content: Option<Content> = object(raw).ok();
+    let parts = content.and_then(|content| array(content.parts?).ok());
+    let ids = parts.unwrap_or_default().into_iter().filter_map(|part| {
+        let part: Part = object(part).ok()?;
+        let response: FunctionCall = object(part.function_response?).ok()?;
+        Some(label(response.id))
+    });
+    ids.collect()
+}
+
+/// A part as it goes back, if there is anything in it: the SDK prints `null` for what is not set.
+fn back(part: &RawValue) -> Option<Box<RawValue>> {
+    let part = edited(part, |key, value| match key {
+        "functionCall" | "function_call" if value.get() != "null" => {
+            Some(without_nulls(value, &[], &[]))
+        }
+        _ => kept(key, value, &[], &[]).then_some(Cow::Borrowed(value)),
+    });
+    (part.get() != "{}").then(|| part.into_owned())
 }
 
 fn part_calls(parts: Option<&RawValue>) -> Result<Vec<ToolCall>, DecodeError> {
@@ -219,27 +297,11 @@ fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
         id: label(call.id),
         name: label(call.name).unwrap_or_default(),
         arguments: arguments(call.args),
-        resumed: None,
-        meta: None,
+        ..ToolCall::default()
     })
 }
 
 impl Api for Gemini {
-    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let document = document(text)?;
-        let mut stream = Stream::default();
-        let mut deltas = Vec::new();
-        match document.get().starts_with('[') {
-            true => {
-                for response in array(document)? {
-                    stream.response(response, &mut deltas)?;
-                }
-            }
-            false => stream.response(document, &mut deltas)?,
-        }
-        Ok(stream.into_reply())
-    }
-
     fn stream(&self) -> Box<dyn StreamDecoder> {
         Box::<Stream>::default()
     }

@@ -88,8 +88,7 @@ impl From<Call<'_>> for ToolCall {
             id: label(call.id),
             name: label(Some(call.name)).unwrap_or_default(),
             arguments: arguments(call.arguments),
-            resumed: None,
-            meta: None,
+            ..ToolCall::default()
         }
     }
 }

@@ -158,8 +158,7 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
         id: request.id.map(id_text),
         name: label(params.name).unwrap_or_default(),
         arguments: arguments(params.arguments),
-        resumed: None,
-        meta: None,
+        ..ToolCall::default()
     })
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::raw;
+use super::{object, raw};
 
 /// No message has as many members; who sends more means harm.
 const MOST_MEMBERS: usize = 256;
@@ -42,6 +42,11 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
         deserializer.deserialize_map(Pairs)
     }
+}
+
+/// The members of an object; `None` if it is none.
+pub(super) fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+    object(raw).ok().map(|Members(members)| members)
 }
 
 /// An object that is put together.

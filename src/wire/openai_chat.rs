@@ -1,23 +1,27 @@
 //! OpenAI Chat Completions, as <https://platform.openai.com/docs/api-reference/chat> has it, and
-//! as the servers that follow it do: llama.cpp, vLLM, Ollama and others.
+//! as the servers that follow it do: llama.cpp, vLLM, Ollama and others. Messages of frameworks that look
+//! alike are read too: see [`super::frameworks`].
 
 mod events;
+pub(super) mod messages;
 mod pieces;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::error::{DecodeError, shape, unfit};
+use super::error::{DecodeError, shape};
+use super::history::{is_history, open_calls, role};
 use super::json::Detail;
 use super::request::Body;
 use super::stream::unclosed;
 use super::strict::is_strict;
 use super::{
-    Answer, Api, Names, Object, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire,
-    api_error, arguments, array, document, label, object, raw, string,
+    Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
+    array, count, document, frameworks, object, raw, string,
 };
-use crate::tool::{Tool, ToolCall};
+use crate::tool::{CallKind, Tool, ToolCall};
+use messages::{Call, Message, answered, back, call, listed, message_calls};
 
 pub(super) struct OpenaiChat;
 
@@ -54,6 +58,9 @@ struct ToolMessage<'a> {
     /// The API wants one; a call that came without has none to give back.
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
+    /// Of a `function_call`, which has no id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     /// The API has no flag for errors, and takes text only: the text says what else there is.
     content: String,
     #[serde(flatten)]
@@ -74,60 +81,30 @@ struct Completion<'a> {
 struct Choice<'a> {
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-    finish_reason: Option<String>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
+    /// What a gateway says of a server that failed it.
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct Usage<'a> {
     #[serde(borrow)]
-    content: Option<&'a RawValue>,
+    prompt_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_calls: Option<Vec<Object<Call<'a>>>>,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function: Option<Object<CalledFunction<'a>>>,
-    #[serde(borrow)]
-    custom: Option<Object<CalledCustom<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct CalledFunction<'a> {
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-}
-
-/// A call of a custom tool, whose input is free text.
-#[derive(Deserialize)]
-struct CalledCustom<'a> {
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Usage {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
+    completion_tokens: Option<&'a RawValue>,
 }
 
 impl Wire for OpenaiChat {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = document(text)?;
         if document.get().starts_with('[') {
-            let listed: Vec<Object<Call>> = serde_json::from_str(document.get()).map_err(unfit)?;
-            return calls(listed);
+            let items = array(document)?;
+            return match is_history(&items) {
+                true => open_calls(&items, message_calls, answered),
+                false => listed(&items),
+            };
         }
         let completion: Completion = object(document)?;
         if let Some(choices) = completion.choices {
@@ -135,14 +112,61 @@ impl Wire for OpenaiChat {
         }
         let one: Call = object(document)?;
         if one.function.is_some() || one.custom.is_some() {
-            return Ok(vec![call(one)?]);
+            return Ok(vec![call(document)?]);
         }
         let message: Message = object(document)?;
-        match (message.tool_calls, completion.error) {
-            (Some(tool_calls), _) => calls(tool_calls),
-            (None, Some(error)) => Err(api_error(error)),
-            (None, None) => Ok(Vec::new()),
+        if message.tool_calls.is_none()
+            && message.tool_calls_of_sdk.is_none()
+            && message.function_call.is_none()
+        {
+            if let Some(call) = frameworks::call(document).filter(|_| role(document).is_none()) {
+                return Ok(vec![call]);
+            }
+            // A choice by itself, or the response of a server that has but one.
+            if let Some(inner) = message.message {
+                return message_calls(inner);
+            }
+            if let Some(error) = completion.error {
+                return Err(api_error(error));
+            }
         }
+        message_calls(document)
+    }
+
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
+        let completion: Completion = object(document(text)?)?;
+        if let Some(error) = completion.error {
+            return Err(api_error(error));
+        }
+        let choices = match completion.choices {
+            Some(choices) => array(choices)?,
+            None => return Err(shape("an object without `choices`")),
+        };
+        let Some(choice) = answering(&choices)? else {
+            return Err(shape("a completion without a choice"));
+        };
+        if let Some(error) = choice.error {
+            return Err(api_error(error));
+        }
+        let Some(message_raw) = choice.message else {
+            return Err(shape("a choice without a message"));
+        };
+        let message: Message = object(message_raw)?;
+        let calls = message_calls(message_raw)?;
+        let text = content_text(message.content).or_else(|| string(message.refusal));
+        let stop = stop(string(choice.finish_reason), !calls.is_empty());
+        Ok(Reply {
+            messages: vec![back(message_raw)],
+            carried: Map::new(),
+            text: text.unwrap_or_default(),
+            cut: match stop.is_early() {
+                true => unclosed(&calls),
+                false => Vec::new(),
+            },
+            stop,
+            calls,
+            tokens: tokens(completion.usage),
+        })
     }
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
@@ -156,9 +180,15 @@ impl Wire for OpenaiChat {
     }
 
     fn answer(&self, answer: &Answer) -> Box<RawValue> {
+        let kind = answer.kind();
+        if matches!(kind, CallKind::AiSdk | CallKind::AiSdk4) {
+            return frameworks::answer(answer);
+        }
+        let is_legacy = kind == CallKind::Legacy;
         raw(&ToolMessage {
-            role: "tool",
+            role: if is_legacy { "function" } else { "tool" },
             tool_call_id: answer.id(),
+            name: is_legacy.then_some(answer.name),
             content: answer.to_text(),
             detail: answer.detail(),
         })
@@ -166,42 +196,6 @@ impl Wire for OpenaiChat {
 }
 
 impl Api for OpenaiChat {
-    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let completion: Completion = object(document(text)?)?;
-        if let Some(error) = completion.error {
-            return Err(api_error(error));
-        }
-        let choices = match completion.choices {
-            Some(choices) => array(choices)?,
-            None => return Err(shape("an object without `choices`")),
-        };
-        let Some(choice) = choices.first() else {
-            return Err(shape("a completion without a choice"));
-        };
-        let choice: Choice = object(choice)?;
-        let Some(message_raw) = choice.message else {
-            return Err(shape("a choice without a message"));
-        };
-        let message: Message = object(message_raw)?;
-        let calls = match message.tool_calls {
-            Some(tool_calls) => calls(tool_calls)?,
-            _ => Vec::new(),
-        };
-        let text = content_text(message.content).or_else(|| string(message.refusal));
-        let stop = stop(choice.finish_reason, !calls.is_empty());
-        Ok(Reply {
-            messages: vec![message_raw.to_owned()],
-            text: text.unwrap_or_default(),
-            cut: match stop.is_early() {
-                true => unclosed(&calls),
-                false => Vec::new(),
-            },
-            stop,
-            calls,
-            tokens: tokens(completion.usage),
-        })
-    }
-
     fn stream(&self) -> Box<dyn StreamDecoder> {
         Box::<events::Stream>::default()
     }
@@ -256,18 +250,34 @@ fn chat_choice(choice: &ToolChoice) -> Option<Value> {
 /// The calls of the one choice that has any.
 fn chosen(choices: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     let mut chosen: Vec<Vec<ToolCall>> = Vec::new();
+    let mut error = None;
     for choice in array(choices)? {
         let choice: Choice = object(choice)?;
-        let Some(message) = choice.message else {
-            continue;
-        };
-        let message: Message = object(message)?;
-        if let Some(tool_calls) = message.tool_calls {
-            chosen.push(calls(tool_calls)?);
+        error = error.or(choice.error);
+        if let Some(message) = choice.message {
+            chosen.push(message_calls(message)?);
         }
     }
     chosen.retain(|calls| !calls.is_empty());
-    only(chosen, "completion", "choices")
+    match (chosen.is_empty(), error) {
+        (true, Some(error)) => Err(api_error(error)),
+        _ => only(chosen, "completion", "choices"),
+    }
+}
+
+/// The choice that is the answer: the first, unless one that comes later has the calls, as some proxies
+/// split what a model says from what it calls.
+fn answering<'a>(choices: &[&'a RawValue]) -> Result<Option<Choice<'a>>, DecodeError> {
+    let mut first = None;
+    for choice in choices {
+        let choice: Choice = object(choice)?;
+        let calls = choice.message.map(message_calls).transpose()?;
+        if calls.is_some_and(|calls| !calls.is_empty()) {
+            return Ok(Some(choice));
+        }
+        first.get_or_insert(choice);
+    }
+    Ok(first)
 }
 
 /// Running the calls of several alternatives would do things that no reader of one asked for.
@@ -286,26 +296,6 @@ pub(super) fn only(
         });
     }
     Ok(alternatives.pop().unwrap_or_default())
-}
-
-fn calls(tool_calls: Vec<Object<Call>>) -> Result<Vec<ToolCall>, DecodeError> {
-    let tool_calls = tool_calls.into_iter();
-    tool_calls.map(|Object(read)| call(read)).collect()
-}
-
-fn call(call: Call) -> Result<ToolCall, DecodeError> {
-    let (name, given) = match (call.function, call.custom) {
-        (Some(Object(function)), _) => (function.name, function.arguments),
-        (None, Some(Object(custom))) => (custom.name, custom.input),
-        (None, None) => return Err(shape("a tool call without its `function`")),
-    };
-    Ok(ToolCall {
-        id: label(call.id),
-        name: label(name).unwrap_or_default(),
-        arguments: arguments(given),
-        resumed: None,
-        meta: None,
-    })
 }
 
 /// The text of a content that is a string or an array of parts.
@@ -360,8 +350,8 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
 fn tokens(usage: Option<&RawValue>) -> Tokens {
     let usage: Option<Usage> = usage.and_then(|usage| object(usage).ok());
     usage.map_or_else(Tokens::default, |usage| Tokens {
-        input: usage.prompt_tokens,
-        output: usage.completion_tokens,
+        input: count(usage.prompt_tokens),
+        output: count(usage.completion_tokens),
     })
 }
 

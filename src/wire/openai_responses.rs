@@ -2,21 +2,26 @@
 
 mod events;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::answer::{Piece, Takes, data_url, file_name};
+use super::answer::{Echo, Piece, Takes, data_url, file_name};
+use super::back::{edited, edited_items, kept, without_nulls};
 use super::error::{DecodeError, shape};
+use super::history::{is_models, role, without_results};
 use super::json::Detail;
+use super::members::members;
 use super::openai_chat::Function;
 use super::request::Body;
 use super::stream::unclosed;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
-    arguments, array, document, label, object, raw, string,
+    arguments, array, count, document, label, object, origin, raw, string,
 };
-use crate::tool::{Tool, ToolCall};
+use crate::tool::{CallKind, CallOrigin, Tool, ToolCall};
 
 pub(super) struct OpenaiResponses;
 
@@ -31,6 +36,11 @@ struct Declaration<'a> {
     r#type: &'static str,
     #[serde(flatten)]
     function: Function<'a>,
+    /// Of what a result's text holds as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_schema: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed_callers: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -41,6 +51,8 @@ struct CallOutput<'a> {
     /// There is no flag for errors: the text says it.
     output: Value,
     #[serde(flatten)]
+    echo: Echo<'a>,
+    #[serde(flatten)]
     detail: Option<Detail<'a>>,
 }
 
@@ -50,7 +62,8 @@ struct Response<'a> {
     output: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
-    status: Option<String>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
     #[serde(borrow)]
     incomplete_details: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -58,29 +71,45 @@ struct Response<'a> {
 }
 
 #[derive(Deserialize)]
-struct Details {
-    reason: Option<String>,
+struct Details<'a> {
+    #[serde(borrow)]
+    reason: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Item<'a> {
-    r#type: Option<String>,
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
     #[serde(borrow)]
     call_id: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
+    /// Of a custom tool: free text.
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    namespace: Option<&'a RawValue>,
+    /// The program that calls.
+    #[serde(borrow)]
+    caller: Option<&'a RawValue>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
 }
 
+impl Item<'_> {
+    fn kind(&self) -> Option<String> {
+        string(self.r#type)
+    }
+}
+
 #[derive(Deserialize)]
-struct Usage {
-    #[serde(default)]
-    input_tokens: u64,
-    #[serde(default)]
-    output_tokens: u64,
+struct Usage<'a> {
+    #[serde(borrow)]
+    input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens: Option<&'a RawValue>,
 }
 
 impl Wire for OpenaiResponses {
@@ -97,11 +126,36 @@ impl Wire for OpenaiResponses {
                 (None, None) => vec![document],
             }
         };
-        let mut calls = Vec::new();
+        open_calls(&items)
+    }
+
+    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
+        let response: Response = object(document(text)?)?;
+        ended(&response)?;
+        let Some(output) = response.output else {
+            return Err(shape("an object without `output`"));
+        };
+        let items = array(output)?;
+        let mut reply = Reply {
+            messages: items.iter().map(|item| back(item)).collect(),
+            carried: Map::new(),
+            text: String::new(),
+            calls: open_calls(&items)?,
+            cut: Vec::new(),
+            stop: Stop::End,
+            tokens: tokens(response.usage),
+        };
         for item in items {
-            calls.extend(call(&object(item)?));
+            reply.text.push_str(&item_text(&object(item)?));
         }
-        Ok(calls)
+        reply.stop = stop(&response, !reply.calls.is_empty());
+        if reply.stop.is_early() {
+            // Free text that others follow came to its end.
+            let last = reply.calls.len().saturating_sub(1);
+            let is_cut = |at: &usize| *at == last || reply.calls[*at].kind() != CallKind::FreeText;
+            reply.cut = unclosed(&reply.calls).into_iter().filter(is_cut).collect();
+        }
+        Ok(reply)
     }
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
@@ -109,20 +163,26 @@ impl Wire for OpenaiResponses {
             raw(&Declaration {
                 r#type: "function",
                 function: Function::new(tool, names),
+                output_schema: tool.output_schema.as_ref(),
+                allowed_callers: allowed_callers(tool),
             })
         };
         raw(&tools.iter().map(declare).collect::<Vec<_>>())
     }
 
     fn answer(&self, answer: &Answer) -> Box<RawValue> {
-        let output = match &answer.pieces(&TAKES)[..] {
+        let output = match &answer.document_pieces(&TAKES)[..] {
             [Piece::Text(text)] => json!(text),
             pieces => pieces.iter().map(part).collect(),
         };
         raw(&CallOutput {
-            r#type: "function_call_output",
+            r#type: match answer.kind() {
+                CallKind::FreeText => "custom_tool_call_output",
+                _ => "function_call_output",
+            },
             call_id: answer.id(),
             output,
+            echo: answer.echo(),
             detail: answer.detail(),
         })
     }
@@ -143,15 +203,95 @@ fn part(piece: &Piece) -> Value {
     }
 }
 
+/// Who may call a tool, in the API's words.
+fn allowed_callers(tool: &Tool) -> Vec<&'static str> {
+    let known = ["direct", "programmatic"].into_iter();
+    known
+        .filter(|caller| tool.allowed_callers.iter().any(|allowed| allowed == caller))
+        .collect()
+}
+
+/// The calls among items that have no result there, and after which nobody but the model said anything.
+fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
+    let mut calls = Vec::new();
+    let mut results = Vec::new();
+    // How many of the calls others have spoken after.
+    let mut past = 0;
+    for raw in items {
+        let item: Item = object(raw)?;
+        let kind = item.kind();
+        let kind = kind.as_deref();
+        if let Some(call) = call(&item) {
+            calls.push(call);
+        } else if matches!(
+            kind,
+            Some("function_call_output" | "custom_tool_call_output")
+        ) {
+            results.push(label(item.call_id));
+        } else if role(raw).is_some() && !is_models(raw) {
+            past = calls.len();
+        }
+    }
+    let later = calls.split_off(past);
+    let earlier = without_results(calls, results.clone());
+    let later = without_results(later, results);
+    match (earlier.first(), later.is_empty()) {
+        (Some(open), true) => Err(super::history::waits(open)),
+        _ => Ok(later),
+    }
+}
+
 /// The call that an item is, if it is one.
 fn call(item: &Item) -> Option<ToolCall> {
-    (item.r#type.as_deref() == Some("function_call")).then(|| ToolCall {
+    let (kind, given) = match item.kind().as_deref() {
+        Some("function_call") => (CallKind::Function, item.arguments),
+        Some("custom_tool_call") => (CallKind::FreeText, item.input),
+        _ => return None,
+    };
+    let caller = item
+        .caller
+        .map(|caller| ("caller", caller.get().to_owned()));
+    Some(ToolCall {
         id: label(item.call_id),
         name: label(item.name).unwrap_or_default(),
-        arguments: arguments(item.arguments),
-        resumed: None,
-        meta: None,
+        arguments: arguments(given),
+        origin: origin(CallOrigin {
+            kind,
+            namespace: string(item.namespace),
+            by_program: super::is_program(item.caller),
+            echo: caller.into_iter().collect(),
+        }),
+        ..ToolCall::default()
     })
+}
+
+/// An item as it goes back: an API refuses `null` for what is not set, and what its SDK adds.
+pub(super) fn back(item: &RawValue) -> Box<RawValue> {
+    let kind = object::<Item>(item).ok().and_then(|item| item.kind());
+    // Without these the API takes no item of theirs, and `null` is one of their values.
+    let null_means: &[&str] = match kind.as_deref() {
+        Some("image_generation_call") => &["result"],
+        Some("code_interpreter_call") => &["code", "outputs"],
+        _ => &[],
+    };
+    let back = edited(item, |key, value| match key {
+        "content" if kind.as_deref() == Some("message") => Some(edited_items(value, |part| {
+            Some(without_nulls(part, &[], &["parsed"]))
+        })),
+        // Python has no member of that name.
+        _ => kept(key, value, null_means, &["parsed_arguments", "async_"])
+            .then_some(Cow::Borrowed(value)),
+    });
+    let is_async = members(item).is_some_and(|members| {
+        let mut members = members.iter();
+        members.any(|(key, value)| key == "async_" && value.get() == "true")
+    });
+    if !is_async {
+        return back.into_owned();
+    }
+    let members = back.get().strip_suffix('}').unwrap_or_default();
+    let with = format!("{members},\"async\":true}}");
+    RawValue::from_string(with).unwrap_or_else(|_| back.into_owned())
 }
 
 /// What a message says.
@@ -163,7 +303,7 @@ fn item_text(item: &Item) -> String {
         #[serde(borrow)]
         refusal: Option<&'a RawValue>,
     }
-    if item.r#type.as_deref() != Some("message") {
+    if item.kind().as_deref() != Some("message") {
         return String::new();
     }
     let parts = item.content.and_then(|content| array(content).ok());
@@ -175,33 +315,6 @@ fn item_text(item: &Item) -> String {
 }
 
 impl Api for OpenaiResponses {
-    fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let response: Response = object(document(text)?)?;
-        ended(&response)?;
-        let Some(output) = response.output else {
-            return Err(shape("an object without `output`"));
-        };
-        let mut reply = Reply {
-            messages: Vec::new(),
-            text: String::new(),
-            calls: Vec::new(),
-            cut: Vec::new(),
-            stop: Stop::End,
-            tokens: tokens(response.usage),
-        };
-        for raw in array(output)? {
-            let item: Item = object(raw)?;
-            reply.text.push_str(&item_text(&item));
-            reply.calls.extend(call(&item));
-            reply.messages.push(raw.to_owned());
-        }
-        reply.stop = stop(&response, !reply.calls.is_empty());
-        if reply.stop.is_early() {
-            reply.cut = unclosed(&reply.calls);
-        }
-        Ok(reply)
-    }
-
     fn stream(&self) -> Box<dyn StreamDecoder> {
         Box::<events::Stream>::default()
     }
@@ -247,7 +360,7 @@ impl Api for OpenaiResponses {
 fn ended(response: &Response) -> Result<(), DecodeError> {
     match response.error {
         Some(error) => Err(api_error(error)),
-        None if response.status.as_deref() == Some("failed") => Err(DecodeError::Api {
+        None if string(response.status).as_deref() == Some("failed") => Err(DecodeError::Api {
             kind: "failed".to_owned(),
             message: "the response failed".to_owned(),
         }),
@@ -259,7 +372,7 @@ fn stop(response: &Response, has_calls: bool) -> Stop {
     let details: Option<Details> = response
         .incomplete_details
         .and_then(|details| object(details).ok());
-    let reason = details.and_then(|details| details.reason);
+    let reason = details.and_then(|details| string(details.reason));
     match reason.as_deref() {
         Some("max_output_tokens") => Stop::Length,
         Some(reason) => Stop::Other(reason.to_owned()),
@@ -271,7 +384,7 @@ fn stop(response: &Response, has_calls: bool) -> Stop {
 fn tokens(usage: Option<&RawValue>) -> Tokens {
     let usage: Option<Usage> = usage.and_then(|usage| object(usage).ok());
     usage.map_or_else(Tokens::default, |usage| Tokens {
-        input: usage.input_tokens,
-        output: usage.output_tokens,
+        input: count(usage.input_tokens),
+        output: count(usage.output_tokens),
     })
 }

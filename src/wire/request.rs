@@ -29,6 +29,8 @@ pub struct Request<'a> {
     /// Whether the bound on the answer goes by the name that OpenAI's own models want
     /// (`max_completion_tokens`), or by the one that other servers know (`max_tokens`).
     pub is_openai: bool,
+    /// What the last answer had for this request: [`Reply::carried`](super::Reply::carried).
+    pub carried: &'a Map<String, Value>,
     /// More of the API's own parameters; they replace ours.
     pub extra: &'a Map<String, Value>,
 }
@@ -85,6 +87,12 @@ impl Body {
     pub(super) fn set_some(&mut self, key: &str, value: Option<impl serde::Serialize>) {
         if let Some(value) = value {
             self.set(key, &value);
+        }
+    }
+
+    pub(super) fn set_all(&mut self, members: &Map<String, Value>) {
+        for (key, value) in members {
+            self.set(key, value);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::error::causes;
 use crate::tool::ToolCall;
 
 /// No response is longer; who sends more means harm.
-const MAX_STREAM: usize = 64 << 20;
+pub(super) const MAX_STREAM: usize = 64 << 20;
 
 /// How long is waited for more of an answer that has said why it ended: the tokens it took, or nothing.
 const LINGER: Duration = Duration::from_secs(1);
@@ -279,7 +279,7 @@ pub(super) fn error_event(data: &str) -> Option<DecodeError> {
 /// The data of each event of a byte stream, as the HTML standard has it
 /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>). Unlike there, an event that
 /// the stream's end cuts off is handed on, so that it can be told of.
-pub fn event_data<S>(bytes: S) -> impl Stream<Item = Result<String, DecodeError>>
+pub(super) fn sse_data<S>(bytes: S) -> impl Stream<Item = Result<String, DecodeError>>
 where
     S: Stream<Item = io::Result<Bytes>>,
 {

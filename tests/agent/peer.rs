@@ -15,6 +15,8 @@ pub enum Say {
     Whole(u16, &'static str, String),
     /// Events, then the connection's end: in order, or where it breaks off.
     Events(Vec<String>),
+    /// Lines of JSON, as Ollama streams.
+    Lines(Vec<String>),
     /// Events with a time to wait before the last.
     Late(Vec<String>, Duration),
     /// Nothing: the connection ends.
@@ -98,6 +100,10 @@ fn read(stream: &mut impl Read) -> std::io::Result<Asked> {
 }
 
 fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
+    let kind = match say {
+        Say::Lines(_) => "application/x-ndjson",
+        _ => "text/event-stream",
+    };
     let (events, late) = match say {
         Say::Nothing => return Ok(()),
         Say::Whole(status, headers, body) => {
@@ -108,12 +114,12 @@ fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
                  {headers}content-length: {length}\r\n\r\n{body}"
             );
         }
-        Say::Events(events) => (events, Duration::ZERO),
+        Say::Events(events) | Say::Lines(events) => (events, Duration::ZERO),
         Say::Late(events, late) => (events, late),
     };
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
     )?;
     let is_whole = events.last().is_none_or(|event| !event.is_empty());
     let last = events.len().saturating_sub(1);

@@ -66,8 +66,7 @@ where
         id,
         name,
         arguments,
-        resumed: None,
-        meta: None,
+        ..ToolCall::default()
     });
     vec(call, 0..=most)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use toolhost::ToolCall;
 use toolhost::wire::{DecodeError, Delta, Events, Format, Received, event_data};
 
-/// The formats that models' APIs speak.
+/// The formats that models' APIs stream as events.
 pub const APIS: [Format; 4] = [
     Format::OpenaiChat,
     Format::OpenaiResponses,
@@ -52,7 +52,14 @@ pub fn whole(format: Format, calls: &[ToolCall], around: Around) -> String {
             let choice = object(&[
                 ("index", "0".to_owned()),
                 ("message", message),
-                ("finish_reason", text("tool_calls")),
+                (
+                    "finish_reason",
+                    text(if calls.is_empty() {
+                        "stop"
+                    } else {
+                        "tool_calls"
+                    }),
+                ),
             ]);
             object(&[
                 ("id", text("chatcmpl-1")),
@@ -92,7 +99,14 @@ pub fn whole(format: Format, calls: &[ToolCall], around: Around) -> String {
                 ("type", text("message")),
                 ("role", text("assistant")),
                 ("content", content),
-                ("stop_reason", text("tool_use")),
+                (
+                    "stop_reason",
+                    text(if calls.is_empty() {
+                        "end_turn"
+                    } else {
+                        "tool_use"
+                    }),
+                ),
                 (
                     "usage",
                     r#"{"input_tokens":9,"output_tokens":7}"#.to_owned(),
@@ -116,6 +130,43 @@ pub fn whole(format: Format, calls: &[ToolCall], around: Around) -> String {
                     "usageMetadata",
                     r#"{"promptTokenCount":9,"candidatesTokenCount":7}"#.to_owned(),
                 ),
+            ])
+        }
+        (Format::Ollama, _) => {
+            let message = object(&[
+                ("role", text("assistant")),
+                ("content", text(TEXT)),
+                ("tool_calls", array(&calls)),
+            ]);
+            if around == Around::Message {
+                return message;
+            }
+            object(&[
+                ("model", text("m")),
+                ("message", message),
+                ("done", "true".to_owned()),
+                ("done_reason", text("stop")),
+                ("prompt_eval_count", "9".to_owned()),
+                ("eval_count", "7".to_owned()),
+            ])
+        }
+        (Format::Bedrock, _) => {
+            let content = array(&with(json!({ "text": TEXT })));
+            let message = object(&[("role", text("assistant")), ("content", content)]);
+            if around == Around::Message {
+                return message;
+            }
+            object(&[
+                ("output", object(&[("message", message)])),
+                (
+                    "stopReason",
+                    text(if calls.is_empty() {
+                        "end_turn"
+                    } else {
+                        "tool_use"
+                    }),
+                ),
+                ("usage", r#"{"inputTokens":9,"outputTokens":7}"#.to_owned()),
             ])
         }
         (other, _) => panic!("nobody encodes {other}"),
@@ -145,6 +196,16 @@ pub fn encoded(format: Format, position: usize, call: &ToolCall) -> String {
             // Of parallel calls the first alone has a signature.
             let signature = (position == 0).then(|| ("thoughtSignature", text("c2lnbmVk")));
             [call].into_iter().chain(signature).collect()
+        }
+        Format::Ollama => {
+            let function = object(&[name(), ("arguments", call.arguments.clone())]);
+            let rest = [("function", function)];
+            id("id").into_iter().chain(rest).collect()
+        }
+        Format::Bedrock => {
+            let rest = [name(), ("input", call.arguments.clone())];
+            let inner: Vec<_> = id("toolUseId").into_iter().chain(rest).collect();
+            vec![("toolUse", object(&inner))]
         }
         Format::Mcp => {
             let params = object(&[name(), ("arguments", call.arguments.clone())]);

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use toolhost::Tool;
-use toolhost::tool::Annotations;
 use toolhost::wire::{Format, LeftOut, Names};
 
 const APIS: [Format; 4] = [
@@ -16,15 +15,11 @@ const APIS: [Format; 4] = [
 fn tool(name: &str, schema: Value) -> Tool {
     Tool {
         name: name.to_owned(),
-        title: None,
         description: "Does it.".to_owned(),
-        icons: Vec::new(),
         input_schema: schema,
-        output_schema: None,
-        annotations: Annotations::default(),
-        meta: None,
         plugin: "p".to_owned(),
         sandboxed: true,
+        ..Tool::default()
     }
 }
 

@@ -19,7 +19,8 @@ fn declared(folder: &Folder, format: Format) -> String {
         .answered();
     let tools = ended.json();
     let name = match format {
-        Format::OpenaiChat => &tools[0]["function"]["name"],
+        Format::OpenaiChat | Format::Ollama => &tools[0]["function"]["name"],
+        Format::Bedrock => &tools[0]["toolSpec"]["name"],
         Format::Gemini => &tools[0]["functionDeclarations"][0]["name"],
         Format::Mcp => &tools["tools"][0]["name"],
         _ => &tools[0]["name"],

@@ -13,6 +13,7 @@ struct Asked {
     max_tokens: Option<u64>,
     stream: bool,
     is_openai: bool,
+    carried: Map<String, Value>,
     extra: Map<String, Value>,
 }
 
@@ -26,6 +27,7 @@ fn body(format: Format, change: impl FnOnce(&mut Asked)) -> Value {
         max_tokens: None,
         stream: false,
         is_openai: true,
+        carried: Map::new(),
         extra: Map::new(),
     };
     change(&mut asked);
@@ -42,6 +44,7 @@ fn body(format: Format, change: impl FnOnce(&mut Asked)) -> Value {
         max_tokens: asked.max_tokens,
         stream: asked.stream,
         is_openai: asked.is_openai,
+        carried: &asked.carried,
         extra: &asked.extra,
     });
     serde_json::from_str(request.get()).unwrap()

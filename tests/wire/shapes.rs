@@ -26,9 +26,9 @@ fn tool(name: &str, schema: Value) -> Tool {
             idempotent: None,
             open_world: Some(false),
         },
-        meta: None,
         plugin: "plugin".to_owned(),
         sandboxed: true,
+        ..Tool::default()
     }
 }
 
@@ -53,11 +53,18 @@ fn tools_are_declared_as_each_api_takes_them() {
     let responses = |name: &str, schema: &Value, strict: bool| {
         json!({
             "type": "function", "name": name, "description": "Does it.", "parameters": schema,
-            "strict": strict,
+            "strict": strict, "output_schema": { "type": "object" },
         })
     };
     let anthropic = |name: &str, schema: &Value| json!({ "name": name, "description": "Does it.", "input_schema": schema });
-    let gemini = |name: &str, schema: &Value| json!({ "name": name, "description": "Does it.", "parametersJsonSchema": schema });
+    let gemini = |name: &str, schema: &Value| {
+        json!({
+            "name": name, "description": "Does it.", "parametersJsonSchema": schema,
+            "responseJsonSchema": { "type": "object" },
+        })
+    };
+    let ollama = |name: &str, schema: &Value| json!({ "type": "function", "function": { "name": name, "description": "Does it.", "parameters": schema } });
+    let bedrock = |name: &str, schema: &Value| json!({ "toolSpec": { "name": name, "description": "Does it.", "inputSchema": { "json": schema } } });
     let mcp = |name: &str, schema: &Value| {
         json!({
             "name": name, "title": "A title", "description": "Does it.", "inputSchema": schema,
@@ -93,6 +100,14 @@ fn tools_are_declared_as_each_api_takes_them() {
             json!([{ "functionDeclarations": [gemini("first", &open), gemini("second", &closed)] }]),
         ),
         (
+            Format::Ollama,
+            json!([ollama("first", &open), ollama("second", &closed)]),
+        ),
+        (
+            Format::Bedrock,
+            json!([bedrock("first", &open), bedrock("second", &closed)]),
+        ),
+        (
             Format::Mcp,
             json!({ "tools": [mcp("first", &open), mcp("second", &closed)] }),
         ),
@@ -120,6 +135,7 @@ fn result(id: Option<&str>, outcome: Result<Output, CallError>) -> ToolResult {
         usage: Usage::default(),
         log: Vec::new(),
         repairs: Vec::new(),
+        origin: None,
     }
 }
 
@@ -187,6 +203,22 @@ fn results_of_parallel_calls_go_back_as_each_api_wants_them() {
                 { "functionResponse": { "id": "a", "name": "tool", "response": { "output": "fine" } } },
                 { "functionResponse": { "name": "tool", "response": { "output": "" } } },
                 { "functionResponse": { "id": "c", "name": "tool", "response": { "error": error } } },
+            ] }]),
+        ),
+        (
+            Format::Ollama,
+            json!([
+                { "role": "tool", "tool_name": "tool", "tool_call_id": "a", "content": "fine" },
+                { "role": "tool", "tool_name": "tool", "content": "" },
+                { "role": "tool", "tool_name": "tool", "tool_call_id": "c", "content": error },
+            ]),
+        ),
+        (
+            Format::Bedrock,
+            json!([{ "role": "user", "content": [
+                { "toolResult": { "toolUseId": "a", "content": [{ "text": "fine" }] } },
+                { "toolResult": { "content": [] } },
+                { "toolResult": { "toolUseId": "c", "content": [{ "text": error }], "status": "error" } },
             ] }]),
         ),
         (
@@ -454,7 +486,12 @@ fn a_compacted_result_keeps_its_images_and_no_other_text() {
         let text = parsed(&format.wire().answer(&answer)).to_string();
         assert!(text.contains("Results from tool"), "{format}: {text}");
         assert!(!text.contains("99"), "{format}: {text}");
-        let takes_images = [Format::OpenaiResponses, Format::Anthropic, Format::Gemini];
+        let takes_images = [
+            Format::OpenaiResponses,
+            Format::Anthropic,
+            Format::Gemini,
+            Format::Bedrock,
+        ];
         assert_eq!(
             text.contains("AQID"),
             takes_images.contains(&format),
@@ -485,7 +522,11 @@ fn structured_output_keeps_every_digit() {
     // To the others it is text.
     for format in Format::ALL {
         let line = format.wire().answer(&Answer::new(&given));
-        let text = json!(document).to_string();
+        let text = match format {
+            // Which is told what the document is like.
+            Format::Gemini => format!(r#"{{"output":{document}}}"#),
+            _ => json!(document).to_string(),
+        };
         assert!(line.get().contains(&text), "{format}: {line}");
     }
 }
@@ -668,7 +709,7 @@ fn blocks_of_anthropic_go_back_with_their_thoughts_signatures_and_citations() {
 #[test]
 fn whole_replies_go_back_as_they_came() {
     let chat = json!({
-        "role": "assistant", "content": "Hm.", "reasoning_content": "…", "refusal": null,
+        "role": "assistant", "content": "Hm.", "reasoning_content": "…",
         "tool_calls": [{ "id": "a", "type": "function", "function": { "name": "f", "arguments": "{}" } }],
     });
     let completion = json!({ "choices": [{ "index": 0, "message": chat }] });

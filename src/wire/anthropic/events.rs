@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{Anthropic, assistant, stop, tokens};
+use super::{Anthropic, assistant, back, carried, stop, tokens};
 use crate::tool::ToolCall;
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::lenient::{given, name, number, reason};
@@ -43,6 +43,8 @@ struct Start<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     stop_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    container: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +100,7 @@ pub(super) struct Stream {
     reasons: u8,
     is_over: bool,
     tokens: Tokens,
+    carried: Map<String, Value>,
 }
 
 impl StreamDecoder for Stream {
@@ -130,8 +133,11 @@ impl StreamDecoder for Stream {
                     *output = number(usage.output_tokens).unwrap_or(*output);
                 }
                 let delta = given(event.delta).and_then(|delta| object::<Start>(delta).ok());
-                if let Some(reason) = delta.and_then(|delta| reason(delta.stop_reason)) {
-                    self.said(reason, deltas);
+                if let Some(delta) = delta {
+                    self.carried.extend(carried(delta.container));
+                    if let Some(reason) = reason(delta.stop_reason) {
+                        self.said(reason, deltas);
+                    }
                 }
             }
             Some("message_stop") => self.over(deltas),
@@ -170,14 +176,15 @@ impl StreamDecoder for Stream {
         if self.stop_reason.is_some() {
             self.over(deltas);
         }
-        let blocks = self.blocks.iter().filter_map(Block::whole);
-        let blocks: Vec<Box<RawValue>> = blocks.collect();
+        let blocks: Vec<_> = self.blocks.iter().map(Block::whole).collect();
+        let blocks: Vec<_> = blocks.iter().filter_map(|block| back(block)).collect();
         let calls = self.calls.iter().filter_map(|at| self.blocks[*at].call());
         let calls: Vec<_> = calls.collect();
         let cut = self.cut();
         Received {
             reply: Reply {
                 messages: assistant(&blocks),
+                carried: self.carried,
                 stop: stop(self.stop_reason, !calls.is_empty()),
                 text: self.text,
                 calls,
@@ -205,6 +212,7 @@ impl Stream {
         if message.usage.is_some() {
             self.tokens = tokens(message.usage);
         }
+        self.carried.extend(carried(message.container));
         let content = message.content.and_then(|content| array(content).ok());
         for block in content.unwrap_or_default() {
             self.begin(None, block, deltas)?;
@@ -423,7 +431,7 @@ impl Block {
 
     fn call(&self) -> Option<ToolCall> {
         let input = self.input.as_ref().filter(|_| self.position.is_some())?;
-        let mut call = input.call(&Anthropic, self.whole()?.get());
+        let mut call = input.call(&Anthropic, self.whole().get());
         // What is no object goes back as another.
         call.arguments = input.arguments().to_owned();
         Some(call)
@@ -447,14 +455,10 @@ impl Block {
         true
     }
 
-    /// As the API wants it back; nothing of what it would refuse.
-    fn whole(&self) -> Option<Box<RawValue>> {
-        let text = self.began.get("text").and_then(Value::as_str);
-        if self.kind == "text" && text.is_some_and(|text| text.trim().is_empty()) {
-            return None;
-        }
+    /// As it would have come whole.
+    fn whole(&self) -> Box<RawValue> {
         let Some(input) = &self.input else {
-            return Some(raw(&self.began));
+            return raw(&self.began);
         };
         let json = input.arguments();
         let is_object = serde_json::from_str::<Map<String, Value>>(json).is_ok();
@@ -472,10 +476,10 @@ impl Block {
         }
         let mut began = self.began.clone();
         began.remove("input");
-        Some(raw(&Called {
+        raw(&Called {
             began: &began,
             input: &input,
-        }))
+        })
     }
 }
 

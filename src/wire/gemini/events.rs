@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, json};
 
 use super::partial::Arguments;
-use super::{Gemini, content};
+use super::{Gemini, back, content};
 use crate::tool::ToolCall;
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number, reason};
@@ -351,12 +351,14 @@ impl Stream {
             Some("STOP") | None => Stop::End,
             Some(other) => Stop::Other(other.to_owned()),
         };
+        let parts: Vec<_> = self.parts.iter().filter_map(|part| back(part)).collect();
         Reply {
             cut: cut.map(|(position, _)| position).collect(),
-            messages: match self.parts.is_empty() {
+            messages: match parts.is_empty() {
                 true => Vec::new(),
-                false => vec![content("model", self.parts)],
+                false => vec![content("model", parts)],
             },
+            carried: Map::new(),
             text: self.text,
             calls,
             stop,

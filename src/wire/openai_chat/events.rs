@@ -1,9 +1,10 @@
 //! A completion that comes as an event stream: deltas of one message.
 
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, json};
 
+use super::messages::back;
 use super::pieces::{Calls, Ended, Items, Piece, Sort};
 use super::{only, stop, tokens};
 use crate::wire::error::DecodeError;
@@ -189,7 +190,8 @@ impl StreamDecoder for Stream {
         };
         Received {
             reply: Reply {
-                messages: vec![message.to_raw()],
+                messages: vec![back(&message.to_raw())],
+                carried: Map::new(),
                 text,
                 stop,
                 calls,
@@ -356,7 +358,9 @@ fn read_inner<'a>(piece: &mut Piece<'a>, raw: &'a RawValue) -> Result<(), Decode
     for (key, value) in members {
         match &*key {
             "name" => piece.name = name(Some(value)),
-            "arguments" | "input" => piece.arguments.push_str(&arguments(Some(value))),
+            "arguments" | "input" | "parameters" | "args" => {
+                piece.arguments.push_str(&arguments(Some(value)))
+            }
             _ => piece.inner.push((key, value)),
         }
     }

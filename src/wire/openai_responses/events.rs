@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{OpenaiResponses, Response, ended, item_text, stop, tokens};
+use super::{OpenaiResponses, Response, back, ended, item_text, stop, tokens};
 use crate::tool::ToolCall;
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number};
@@ -217,7 +217,8 @@ impl StreamDecoder for Stream {
         });
         Received {
             reply: Reply {
-                messages,
+                messages: messages.iter().map(|item| back(item)).collect(),
+                carried: Map::new(),
                 calls,
                 cut: cut.map(|(position, _)| position).collect(),
                 stop,

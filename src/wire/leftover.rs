@@ -1,0 +1,272 @@
+//! Whether a response of which no call was read has one all the same: in a member or of a shape that
+//! is not known, or said by its end. An answer in text has none, and must not be taken for one that has.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::error::DecodeError;
+use super::members::members;
+use super::{array, object, string};
+
+/// Nothing that is nested deeper holds a call.
+const MAX_DEPTH: usize = 32;
+
+/// Members that hold calls, without `_`, `-` and capitals.
+const CALL_MEMBERS: &[&str] = &[
+    "toolcalls",
+    "functioncall",
+    "functioncalls",
+    "tooluse",
+    "tooluses",
+    "invalidtoolcalls",
+];
+
+/// Kinds of objects that are calls, spelt alike.
+const CALL_KINDS: &[&str] = &[
+    "toolcall",
+    "tooluse",
+    "functioncall",
+    "customtoolcall",
+    "invalidtoolcall",
+];
+
+/// Members that say of what kind an object is.
+const KIND_MEMBERS: &[&str] = &[
+    "type",
+    "kind",
+    "part_kind",
+    "content_type",
+    "$type",
+    "__type",
+];
+
+/// Calls that want a client to act, and are none of functions.
+const CLIENT_CALLS: &[&str] = &[
+    "local_shell_call",
+    "shell_call",
+    "apply_patch_call",
+    "computer_call",
+    "mcp_approval_request",
+];
+
+/// Why an answer ended that has calls.
+const CALL_ENDS: &[&str] = &[
+    "tool_calls",
+    "function_call",
+    "tool_use",
+    "tool-calls",
+    "TOOL_CALL",
+    "malformed_tool_use",
+    "MALFORMED_FUNCTION_CALL",
+    "UNEXPECTED_TOOL_CALL",
+];
+
+/// How models write calls that their server should have read.
+const TEMPLATES: &[&str] = &[
+    "<tool_call>",
+    "<|tool_call",
+    "<|python_tag|>",
+    "[TOOL_CALLS]",
+    "<function=",
+    "<function_calls>",
+    "<｜tool▁calls▁begin｜>",
+    "<|tool_calls_section_begin|>",
+    "<|channel|>commentary to=",
+];
+
+/// Members whose contents are data, whatever they look like: what was asked, what a call has been given
+/// and what came of it.
+const OPAQUE: &[&str] = &[
+    "tools",
+    "tool_choice",
+    "toolChoice",
+    "arguments",
+    "args",
+    "tool_results",
+    "toolResults",
+    "automatic_function_calling_history",
+    "automaticFunctionCallingHistory",
+    "metadata",
+    "schema",
+];
+
+/// # Errors
+///
+/// Something in the response looks like a call.
+pub(super) fn check(text: &str) -> Result<(), DecodeError> {
+    let found = match serde_json::from_str::<&RawValue>(text) {
+        Ok(document) => in_document(document),
+        Err(_) => {
+            let lines = text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            lines.into_iter().find_map(in_document)
+        }
+    };
+    match found {
+        Some(what) => Err(DecodeError::Unread { what }),
+        None => Ok(()),
+    }
+}
+
+fn in_document(document: &RawValue) -> Option<String> {
+    // Of a conversation the last message alone would be run, and that was read.
+    let last = match array(document) {
+        Ok(items) if super::history::is_history(&items) => items.last().copied()?,
+        _ => document,
+    };
+    found(last, "", 0)
+}
+
+fn found(raw: &RawValue, path: &str, depth: usize) -> Option<String> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    if let Ok(items) = array(raw) {
+        let answered: Vec<String> = items.iter().filter_map(|item| result_id(item)).collect();
+        let items = items.into_iter().enumerate();
+        let mut open = items.filter(|(_, item)| !is_settled(item, &answered));
+        return open.find_map(|(at, item)| found(item, &format!("{path}[{at}]"), depth + 1));
+    }
+    let members = members(raw)?;
+    let at = |key: &str| match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    };
+    let here = match path {
+        "" => "it",
+        path => path,
+    };
+    for (key, value) in &members {
+        if CALL_MEMBERS.contains(&&*plain(key)) && holds_open_call(value, &members) {
+            return Some(format!("`{}` looks like one", at(key)));
+        }
+        if KIND_MEMBERS.contains(&&**key)
+            && let Some(kind) = string(Some(value))
+            && let Some(what) = of_kind(&kind, &members, here)
+        {
+            return Some(what);
+        }
+        if let Some(what) = by_end(key, value).or_else(|| by_template(key, value)) {
+            return Some(format!("`{}` {what}", at(key)));
+        }
+    }
+    let mut members = members.iter();
+    members.find_map(|(key, value)| match OPAQUE.contains(&&**key) {
+        true => None,
+        false => found(value, &at(key), depth + 1),
+    })
+}
+
+/// Whether a member that is for calls has one that has not come to its result.
+fn holds_open_call(value: &RawValue, beside: &[(String, &RawValue)]) -> bool {
+    if matches!(value.get(), "null" | "[]" | "{}" | "\"\"" | "false") {
+        return false;
+    }
+    let results = beside.iter().find(|(key, _)| key == "toolResults");
+    let results = results.and_then(|(_, results)| array(results).ok());
+    let results = results.unwrap_or_default().into_iter();
+    let answered: Vec<String> = results
+        .filter_map(|item| string(Ids::of(item)?.tool_call_id))
+        .collect();
+    match array(value) {
+        Ok(calls) => calls.iter().any(|call| !is_settled(call, &answered)),
+        Err(_) => !is_settled(value, &answered),
+    }
+}
+
+#[derive(Deserialize)]
+struct Ids<'a> {
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    call_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_use_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "toolCallId")]
+    tool_call_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "providerExecuted")]
+    provider_executed: Option<&'a RawValue>,
+}
+
+impl<'a> Ids<'a> {
+    fn of(item: &'a RawValue) -> Option<Ids<'a>> {
+        object(item).ok()
+    }
+}
+
+/// The id of the call whose result an item is, if it is one.
+fn result_id(item: &RawValue) -> Option<String> {
+    let ids = Ids::of(item)?;
+    let kind = string(ids.r#type)?;
+    let is_result = kind.ends_with("_output") || plain(&kind).ends_with("toolresult");
+    let id = ids.call_id.or(ids.tool_use_id).or(ids.tool_call_id);
+    string(id).filter(|_| is_result)
+}
+
+/// Whether a call is one that somebody else ran, or has a result among `answered`.
+fn is_settled(call: &RawValue, answered: &[String]) -> bool {
+    let Some(ids) = Ids::of(call) else {
+        return false;
+    };
+    let id = ids.call_id.or(ids.tool_call_id).or(ids.id);
+    let has_result = string(id).is_some_and(|id| answered.contains(&id));
+    let is_elsewhere = ids
+        .provider_executed
+        .is_some_and(|flag| flag.get() == "true");
+    has_result || is_elsewhere || string(ids.r#type).as_deref() == Some("server_tool_use")
+}
+
+/// What an object of that kind has to be read as.
+fn of_kind(kind: &str, members: &[(String, &RawValue)], here: &str) -> Option<String> {
+    let member = |name: &str| {
+        let found = members.iter().find(|(key, _)| key == name);
+        found.and_then(|(_, value)| string(Some(value)))
+    };
+    if CLIENT_CALLS.contains(&kind) {
+        return Some(format!(
+            "{here} is a `{kind}`, which is none of a function: toolhost cannot run it"
+        ));
+    }
+    let is_ui = kind.starts_with("tool-") && member("state").as_deref() == Some("input-available");
+    let is_call = CALL_KINDS.contains(&&*plain(kind));
+    (is_call || is_ui).then(|| format!("{here} is a `{kind}` of a shape that is not known"))
+}
+
+/// What an end says of calls.
+fn by_end(key: &str, value: &RawValue) -> Option<String> {
+    let is_end = matches!(
+        plain(key).as_str(),
+        "finishreason" | "stopreason" | "donereason"
+    );
+    let reason = string(Some(value)).filter(|_| is_end)?;
+    CALL_ENDS
+        .contains(&&*reason)
+        .then(|| format!("says `{reason}`, and no call is there"))
+}
+
+/// What text says that is a call in a model's own words.
+fn by_template(key: &str, value: &RawValue) -> Option<String> {
+    if !matches!(key, "content" | "text" | "response") {
+        return None;
+    }
+    let text = string(Some(value))?;
+    let text = match text.rsplit_once("</think>") {
+        Some((_, said)) => said.trim_ascii(),
+        None => text.trim_ascii(),
+    };
+    let template = TEMPLATES
+        .iter()
+        .find(|template| text.starts_with(**template))?;
+    Some(format!(
+        "begins with `{template}`: the model's server did not read the call, see its option for a tool call parser"
+    ))
+}
+
+/// A name without what spellings differ by.
+fn plain(name: &str) -> String {
+    let letters = name.chars().filter(|c| c.is_ascii_alphanumeric());
+    letters.map(|c| c.to_ascii_lowercase()).collect()
+}

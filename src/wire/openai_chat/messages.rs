@@ -1,0 +1,213 @@
+//! A chat message: the calls in it, wherever servers and frameworks put them, and the message as it goes
+//! back.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::tool::{CallKind, CallOrigin, ToolCall};
+use crate::wire::back::{edited, edited_items, kept, without_nulls};
+use crate::wire::error::{DecodeError, shape};
+use crate::wire::history::{role, without_results};
+use crate::wire::{arguments, array, first_given, frameworks, label, object, origin};
+
+#[derive(Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub(super) content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) tool_calls: Option<&'a RawValue>,
+    /// From before there were `tool_calls`.
+    #[serde(borrow)]
+    pub(super) function_call: Option<&'a RawValue>,
+    /// Vercel's, and the calls that it ran by itself.
+    #[serde(borrow, rename = "toolCalls")]
+    pub(super) tool_calls_of_sdk: Option<&'a RawValue>,
+    #[serde(borrow, rename = "toolResults")]
+    tool_results: Option<&'a RawValue>,
+    /// LangChain's: those whose arguments it could not read.
+    #[serde(borrow)]
+    invalid_tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_call_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) message: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Call<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) function: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) custom: Option<&'a RawValue>,
+}
+
+/// A function that is called, or a custom tool, whose input is free text.
+#[derive(Deserialize)]
+pub(super) struct CalledFunction<'a> {
+    #[serde(borrow)]
+    pub(super) name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) arguments: Option<&'a RawValue>,
+    /// What models write that were taught so, where their server does not read it.
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+}
+
+impl<'a> CalledFunction<'a> {
+    fn given(&self) -> Option<&'a RawValue> {
+        first_given(&[self.arguments, self.parameters, self.args, self.input])
+    }
+}
+
+/// The calls of a message, wherever it has them: of several such places they are the same, in other words.
+pub(super) fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
+    let message: Message = object(raw)?;
+    let mut calls = Vec::new();
+    for place in [message.tool_calls, message.tool_calls_of_sdk] {
+        if let Some(place) = place.filter(|_| calls.is_empty()) {
+            // Some send the one call without an array.
+            calls = match place.get().starts_with('{') {
+                true => vec![call(place)?],
+                false => listed(&array(place)?)?,
+            };
+        }
+    }
+    for invalid in message
+        .invalid_tool_calls
+        .map(array)
+        .transpose()?
+        .unwrap_or_default()
+    {
+        calls.extend(frameworks::call(invalid));
+    }
+    if let Some(function) = message.function_call.filter(|_| calls.is_empty()) {
+        calls.push(legacy(function)?);
+    }
+    if calls.is_empty() {
+        calls = frameworks::content_calls(message.content);
+    }
+    Ok(without_results(
+        calls,
+        frameworks::answered(message.tool_results),
+    ))
+}
+
+/// The ids of the results in a message.
+pub(super) fn answered(raw: &RawValue) -> Vec<Option<String>> {
+    let Ok(message) = object::<Message>(raw) else {
+        return Vec::new();
+    };
+    let in_content = frameworks::answered(message.content);
+    let role = role(raw);
+    match role.as_deref() {
+        Some("tool" | "function") if in_content.is_empty() => vec![label(message.tool_call_id)],
+        _ => in_content,
+    }
+}
+
+pub(super) fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
+    let calls = items.iter().map(|item| match is_run_elsewhere(item) {
+        true => Ok(None),
+        false => call(item).map(Some),
+    });
+    calls.filter_map(Result::transpose).collect()
+}
+
+/// Whether a provider ran a call by itself.
+fn is_run_elsewhere(item: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow, rename = "providerExecuted")]
+        provider_executed: Option<&'a RawValue>,
+    }
+    let call: Option<Call> = object(item).ok();
+    let flag = call.and_then(|call| call.provider_executed);
+    flag.is_some_and(|flag| flag.get() == "true")
+}
+
+pub(super) fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
+    let call: Call = object(raw)?;
+    let (kind, called) = match (call.function, call.custom) {
+        (Some(function), _) => (CallKind::Function, function),
+        (None, Some(custom)) => (CallKind::FreeText, custom),
+        (None, None) => return without_function(raw, call.id),
+    };
+    let called: CalledFunction = object(called)?;
+    Ok(ToolCall {
+        id: label(call.id),
+        name: label(called.name).unwrap_or_default(),
+        arguments: arguments(called.given()),
+        origin: origin(CallOrigin {
+            kind,
+            ..CallOrigin::default()
+        }),
+        ..ToolCall::default()
+    })
+}
+
+/// A call of another shape; or one that is said to be of a function, whose server lost it: it has an id
+/// that wants a result, and no name that could be a tool's.
+fn without_function(raw: &RawValue, id: Option<&RawValue>) -> Result<ToolCall, DecodeError> {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow)]
+        r#type: Option<&'a RawValue>,
+    }
+    if let Some(call) = frameworks::call(raw) {
+        return Ok(call);
+    }
+    let kind: Kind = object(raw)?;
+    match label(kind.r#type).as_deref() {
+        Some("function") => Ok(ToolCall {
+            id: label(id),
+            ..ToolCall::default()
+        }),
+        _ => Err(shape("a tool call without its `function`")),
+    }
+}
+
+fn legacy(raw: &RawValue) -> Result<ToolCall, DecodeError> {
+    let called: CalledFunction = object(raw)?;
+    Ok(ToolCall {
+        id: None,
+        name: label(called.name).unwrap_or_default(),
+        arguments: arguments(called.given()),
+        origin: origin(CallOrigin {
+            kind: CallKind::Legacy,
+            ..CallOrigin::default()
+        }),
+        ..ToolCall::default()
+    })
+}
+
+/// The message as it goes back: an API refuses `null` for what is not set, `tool_calls` without a call,
+/// and what its SDK reads into a message.
+pub(in crate::wire) fn back(message: &RawValue) -> Box<RawValue> {
+    let message = edited(message, |key, value| {
+        if key == "tool_calls" {
+            let calls = edited_items(value, |call| Some(call_back(call)));
+            return (calls.get() != "[]" && calls.get() != "null").then_some(calls);
+        }
+        kept(key, value, &["content"], &["parsed"]).then_some(Cow::Borrowed(value))
+    });
+    message.into_owned()
+}
+
+fn call_back(call: &RawValue) -> Cow<'_, RawValue> {
+    edited(call, |key, value| match key {
+        "function" | "custom" if value.get() != "null" => {
+            Some(without_nulls(value, &["arguments"], &["parsed_arguments"]))
+        }
+        _ => kept(key, value, &[], &[]).then_some(Cow::Borrowed(value)),
+    })
+}
