@@ -709,3 +709,46 @@ fn blocks_that_are_counted_wrong_keep_their_order_and_their_kind() {
         assert_eq!(message["content"], content, "{what}");
     }
 }
+
+#[test]
+fn calls_of_responses_with_one_id_are_as_many_as_there_are() {
+    let (x, y) = (r#"{"x":1}"#, r#"{"x":2}"#);
+    let item = |id: &str, arguments: &str| json!({ "type": "function_call", "id": id, "call_id": "f", "name": "f", "arguments": arguments });
+    let event = |kind: &str, index: usize, item: Value| json!({ "type": format!("response.output_item.{kind}"), "output_index": index, "item": item });
+    let completed =
+        |output: Value| json!({ "type": "response.completed", "response": { "output": output } });
+    let expected: &[(Option<&str>, &str, &str)] = &[(Some("f"), "f", x), (Some("f"), "f", y)];
+    for (what, events) in [
+        (
+            "interleaved, and other ids at the end",
+            vec![
+                event("added", 0, item("1", "")),
+                event("added", 1, item("2", "")),
+                event("done", 1, item("2", y)),
+                event("done", 0, item("1", x)),
+                completed(json!([item("3", x), item("4", y)])),
+            ],
+        ),
+        (
+            "at one place",
+            vec![
+                event("done", 0, item("1", x)),
+                event("done", 0, item("2", y)),
+                completed(json!([item("1", x), item("2", y)])),
+            ],
+        ),
+        (
+            "at the end only",
+            vec![completed(json!([item("1", x), item("2", y)]))],
+        ),
+        (
+            "one of them at the end only",
+            vec![
+                event("done", 0, item("1", x)),
+                completed(json!([item("9", x), item("8", y)])),
+            ],
+        ),
+    ] {
+        is(what, &read(Format::OpenaiResponses, &events), expected, &[]);
+    }
+}
