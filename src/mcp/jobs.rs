@@ -18,7 +18,7 @@ use super::calls::for_session;
 use super::hub::{Hub, Offer};
 use super::requests::{self, Binding, Caller, Owner};
 use super::streams::Origin;
-use super::tasks::{Task, Unanswered, answers};
+use super::task::{Task, Unanswered, answers};
 use crate::error::CallError;
 use crate::host::CallOptions;
 use crate::input::QuestionKinds;

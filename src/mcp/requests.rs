@@ -20,7 +20,7 @@ use crate::serve::Principal;
 use super::asking;
 use super::seal::Seal;
 use super::streams::Origin;
-use super::tasks::Task;
+use super::task::Task;
 
 /// Whose the tasks and the results are that are kept: a session's, or a token's where there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
