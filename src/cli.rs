@@ -226,7 +226,8 @@ fn start_log(verbose: u8, masks: &Masks) {
         _ => "toolhost=debug,rmcp=error,info",
     };
     // That a server cannot be reached is told in our own words.
-    let level = format!("{level},rmcp::transport::worker=off,rmcp::transport::streamable_http_client=off");
+    let level =
+        format!("{level},rmcp::transport::worker=off,rmcp::transport::streamable_http_client=off");
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -110,7 +110,9 @@ pub(crate) async fn load(
     };
     let started = Instant::now();
     let changed = Arc::new(Notify::new());
-    let connection = Connection::open(&settings, &changed).await.map_err(failed)?;
+    let connection = Connection::open(&settings, &changed)
+        .await
+        .map_err(failed)?;
     let listed = connection.list_tools(&settings).await.map_err(failed)?;
     let (offered, problems) = listing::offered(&listed, &settings, manifest);
     if !problems.is_empty() {
@@ -329,9 +331,13 @@ impl Shared {
             Some(found) => Ok(found.as_task),
             None => {
                 let left_out = offered.left_out.iter().find(|it| it.tool == tool.own_name);
-                let why = left_out.map(|it| format!(": it {}", it.why)).unwrap_or_default();
+                let why = left_out
+                    .map(|it| format!(": it {}", it.why))
+                    .unwrap_or_default();
                 let name = &self.settings.config.name;
-                Err(failed(format!("its MCP server `{name}` offers it no more{why}")))
+                Err(failed(format!(
+                    "its MCP server `{name}` offers it no more{why}"
+                )))
             }
         }
     }

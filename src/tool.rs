@@ -168,7 +168,10 @@ impl Output {
     pub fn len(&self) -> u64 {
         let content: usize = self.content.iter().map(Content::len).sum();
         let structured = self.structured.as_ref().map_or(0, |json| json.get().len());
-        let meta = self.meta.as_ref().map_or(0, |meta| Value::Object(meta.clone()).to_string().len());
+        let meta = self
+            .meta
+            .as_ref()
+            .map_or(0, |meta| Value::Object(meta.clone()).to_string().len());
         (content + structured + meta) as u64
     }
 

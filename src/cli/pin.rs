@@ -36,7 +36,10 @@ pub(super) fn write(
         now.entry(server.name.clone()).or_default().push(pin);
     }
     if now.is_empty() {
-        bail!("{}: there is no `[mcp.NAME]` whose tools could be pinned", file.display());
+        bail!(
+            "{}: there is no `[mcp.NAME]` whose tools could be pinned",
+            file.display()
+        );
     }
     let lock = lock_file(file);
     let old_texts = read_lock(&lock);
@@ -61,7 +64,10 @@ pub(super) fn write(
                 None => said += &format!("{name} is pinned\n"),
             }
         }
-        for gone in before.keys().filter(|it| pins.iter().all(|pin| pin.tool != **it)) {
+        for gone in before
+            .keys()
+            .filter(|it| pins.iter().all(|pin| pin.tool != **it))
+        {
             let (server, gone) = (printable(server), printable(gone));
             said += &format!("mcp.{server}: {gone} is pinned no more, as it is not offered\n");
         }

@@ -31,25 +31,39 @@ pub(super) fn output(
         serde_json::from_str(result).map_err(|_| no_result())?;
     result.retain(|_, value| value.get() != "null");
     // What results were before they had content.
-    let earlier = result.get("toolResult").filter(|_| !result.contains_key("content"));
+    let earlier = result
+        .get("toolResult")
+        .filter(|_| !result.contains_key("content"));
     if let Some(earlier) = earlier {
         return match earlier.get().starts_with('{') {
             true => output(earlier.get(), schema, limits),
-            false => Ok(Output::text(value(earlier).as_str().unwrap_or(earlier.get()))),
+            false => Ok(Output::text(
+                value(earlier).as_str().unwrap_or(earlier.get()),
+            )),
         };
     }
     match result.get("resultType").map(|it| value(it)) {
         Some(Value::String(kind)) if kind == "input_required" => {
-            return Err(failed("it asks for input, which is not passed on from MCP servers"));
+            return Err(failed(
+                "it asks for input, which is not passed on from MCP servers",
+            ));
         }
         _ => {}
     }
-    let known = ["content", "structuredContent", "isError", "_meta", "resultType"];
+    let known = [
+        "content",
+        "structuredContent",
+        "isError",
+        "_meta",
+        "resultType",
+    ];
     if !result.is_empty() && !known.iter().any(|name| result.contains_key(*name)) {
         return Err(no_result());
     }
     let structured = result.get("structuredContent").map(|json| json.get());
-    let content = result.get("content").map_or(Vec::new(), |it| contents(value(it)));
+    let content = result
+        .get("content")
+        .map_or(Vec::new(), |it| contents(value(it)));
     let meta = result.get("_meta").map(|it| value(it));
     let is_error = result.get("isError").map(|it| value(it));
     let size: usize = content.iter().map(Content::len).sum();
@@ -186,13 +200,16 @@ fn media(data: &str, mime_type: String) -> Option<Media> {
 
 /// Base64 in either alphabet, padded or not, broken into lines or not, bare or in a `data:` URL.
 fn decode(data: &str) -> Option<Vec<u8>> {
-    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let data = match data.split_once(";base64,") {
         Some((head, data)) if head.starts_with("data:") => data,
         _ => data,
     };
-    let data: Vec<u8> = data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let data: Vec<u8> = data
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
     let plain = GeneralPurpose::new(&STANDARD, LENIENT).decode(&data);
     let decoded = plain.or_else(|_| GeneralPurpose::new(&URL_SAFE, LENIENT).decode(&data));
     decoded.ok()

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use reqwest::redirect::{Attempt, Policy};
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, ElicitRequestParams,
-    ElicitResult, ElicitationAction, ErrorCode, Implementation, PaginatedRequestParams,
-    ProtocolVersion, SubscriptionFilter, Tool,
+    ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction,
+    ErrorCode, Implementation, PaginatedRequestParams, ProtocolVersion, SubscriptionFilter, Tool,
 };
 use rmcp::service::{
     ClientCacheConfig, ClientInitializeError, ClientLifecycleMode, NotificationContext,
@@ -274,7 +273,10 @@ impl Start<'_> {
                     (None, Some(trouble)) => (trouble, instead),
                     (None, None) => {
                         let why = shown(&error);
-                        (format!("does not answer as an MCP server does: {why}"), instead)
+                        (
+                            format!("does not answer as an MCP server does: {why}"),
+                            instead,
+                        )
                     }
                 }
             }
@@ -288,7 +290,10 @@ impl Start<'_> {
         words.reverse();
         let why = match words.is_empty() {
             true => why,
-            false => format!("{why}; the end of its stderr:\n    {}", words.join("\n    ")),
+            false => format!(
+                "{why}; the end of its stderr:\n    {}",
+                words.join("\n    ")
+            ),
         };
         Err(Refused { why, instead })
     }
@@ -329,7 +334,9 @@ fn instead(error: &ClientInitializeError, refused: McpProtocol) -> Vec<McpProtoc
 /// Whether there is nobody to speak any version, or not with us.
 fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
     let text = causes(error);
-    ["HTTP 401", "HTTP 403", "Client error"].iter().any(|it| text.contains(it))
+    ["HTTP 401", "HTTP 403", "Client error"]
+        .iter()
+        .any(|it| text.contains(it))
 }
 
 /// Hears of changes where a server tells of them only when it is asked to.
@@ -419,7 +426,10 @@ impl ClientHandler for Client {
         _: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
         let asked = serde_json::to_value(&request).unwrap_or_default();
-        let asked = asked.get("message").and_then(Value::as_str).unwrap_or_default();
+        let asked = asked
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let asked: String = asked.chars().take(MAX_ERROR).collect();
         let line = format!("declined what it asks of the user, as nobody can be asked: {asked}");
         self.calls.say(LogSource::Warning, line);

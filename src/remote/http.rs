@@ -94,9 +94,7 @@ impl Http {
         let colon = if shown.is_empty() { "" } else { ": " };
         let why = format!("answers HTTP {status} at {uri}{colon}{shown}{what_to_do}");
         self.trouble.set(Some(why));
-        StreamableHttpError::UnexpectedServerResponse(
-            format!("HTTP {status}{colon}{shown}").into(),
-        )
+        StreamableHttpError::UnexpectedServerResponse(format!("HTTP {status}{colon}{shown}").into())
     }
 
     async fn post(
@@ -116,7 +114,9 @@ impl Http {
         let mut request = self.client.post(&*uri);
         for (name, value) in headers {
             if name == header::ACCEPT || name == SESSION || name == "last-event-id" {
-                return Err(StreamableHttpError::ReservedHeaderConflict(name.to_string()));
+                return Err(StreamableHttpError::ReservedHeaderConflict(
+                    name.to_string(),
+                ));
             }
             request = request.header(name, value);
         }
@@ -253,8 +253,15 @@ impl StreamableHttpClient for Http {
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<StreamableHttpPostResponse, Failure> {
         let limits = StreamableHttpResponseLimits::default();
-        self.post(uri, message, session_id, auth_header, custom_headers, limits)
-            .await
+        self.post(
+            uri,
+            message,
+            session_id,
+            auth_header,
+            custom_headers,
+            limits,
+        )
+        .await
     }
 
     async fn post_message_with_response_limits(
@@ -266,8 +273,15 @@ impl StreamableHttpClient for Http {
         custom_headers: HashMap<HeaderName, HeaderValue>,
         limits: StreamableHttpResponseLimits,
     ) -> Result<StreamableHttpPostResponse, Failure> {
-        self.post(uri, message, session_id, auth_header, custom_headers, limits)
-            .await
+        self.post(
+            uri,
+            message,
+            session_id,
+            auth_header,
+            custom_headers,
+            limits,
+        )
+        .await
     }
 
     async fn delete_session(
@@ -343,7 +357,9 @@ fn is_refusal(error: &Failure) -> bool {
     let StreamableHttpError::Client(error) = error else {
         return false;
     };
-    error.status().is_some_and(|status| status.is_client_error())
+    error
+        .status()
+        .is_some_and(|status| status.is_client_error())
 }
 
 fn event(message: &ServerJsonRpcMessage) -> Option<Sse> {
@@ -359,7 +375,10 @@ fn too_long(id: RequestId) -> ServerJsonRpcMessage {
 
 fn is_event_stream(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next();
-    essence.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(EVENT_STREAM.as_bytes()))
+    essence.is_some_and(|it| {
+        it.trim_ascii()
+            .eq_ignore_ascii_case(EVENT_STREAM.as_bytes())
+    })
 }
 
 fn mentions_session(body: &[u8]) -> bool {

@@ -107,7 +107,8 @@ pub(super) fn offered(
             }
         }
     }
-    for left_out in &offered.left_out {
+    // Of what is an error no warning is needed.
+    for left_out in offered.left_out.iter().filter(|_| problems.is_empty()) {
         let LeftOut { tool, why } = left_out;
         tracing::warn!("mcp.{name}: its tool {tool:?} {why}");
     }
@@ -196,7 +197,10 @@ fn read(
     let as_task = rest.get("execution").and_then(|it| it.get("taskSupport"));
     let as_task = as_task.and_then(Value::as_str) == Some("required");
     let schema = |member: &str| written.get(member).map(|schema| schema.get());
-    let (input, output) = (schema("inputSchema").unwrap_or("{}"), schema("outputSchema"));
+    let (input, output) = (
+        schema("inputSchema").unwrap_or("{}"),
+        schema("outputSchema"),
+    );
     let with = |input: &str, output: Option<&str>| {
         ProvidedTool::new(own_name.clone(), declared.clone(), input, output)
     };

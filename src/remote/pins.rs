@@ -123,7 +123,9 @@ impl fmt::Display for Refusal {
 
 /// The members that differ, as they were and as they are.
 fn changes(before: &Value, after: &Value) -> String {
-    let differ = PINNED.iter().filter(|it| before.get(**it) != after.get(**it));
+    let differ = PINNED
+        .iter()
+        .filter(|it| before.get(**it) != after.get(**it));
     let shown = |tool: &Value, member: &str| match tool.get(member) {
         Some(value) => cut(value),
         None => "nothing".to_owned(),

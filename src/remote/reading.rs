@@ -89,7 +89,10 @@ impl Reader {
             return asked(text, &members);
         }
         let id = members.get("id").and_then(|id| request_id(id));
-        if let Some(error) = members.get("error").filter(|_| !members.contains_key("result")) {
+        if let Some(error) = members
+            .get("error")
+            .filter(|_| !members.contains_key("result"))
+        {
             let id = id.or_else(|| of.cloned()).or_else(|| self.only());
             self.forget(id.as_ref());
             return Some(ServerJsonRpcMessage::error(error_data(error), id));

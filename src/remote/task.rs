@@ -49,14 +49,18 @@ impl Task {
         let text = |member: &str| result.get(member).and_then(Value::as_str);
         let (id, status) = (text("taskId")?.to_owned(), text("status")?.to_owned());
         let message = text("statusMessage").map(str::to_owned);
-        let interval = result.get("pollIntervalMs").or_else(|| result.get("pollInterval"));
+        let interval = result
+            .get("pollIntervalMs")
+            .or_else(|| result.get("pollInterval"));
         let interval = interval.and_then(Value::as_f64).filter(|it| *it >= 0.0);
         let interval = interval.map(|it| Duration::from_millis(it.min(1e9) as u64));
         Some(Task {
             id,
             status,
             message,
-            interval: interval.unwrap_or(INTERVAL).clamp(LEAST_INTERVAL, MOST_INTERVAL),
+            interval: interval
+                .unwrap_or(INTERVAL)
+                .clamp(LEAST_INTERVAL, MOST_INTERVAL),
             said: result,
         })
     }
@@ -98,7 +102,10 @@ pub(super) async fn result(
             }
             "failed" => {
                 unfinished.0 = None;
-                let error = task.said.get("error").and_then(|error| error.get("message"));
+                let error = task
+                    .said
+                    .get("error")
+                    .and_then(|error| error.get("message"));
                 let error = error.and_then(Value::as_str).map(str::to_owned);
                 let why = match error.or(told) {
                     Some(why) => why,
@@ -121,9 +128,9 @@ pub(super) async fn result(
         tokio::time::sleep(task.interval).await;
         let state = asking.request("tasks/get", params.clone(), running).await;
         let state = state.map_err(|error| match error {
-            CallError::Failed { message } => {
-                failed(format!("it runs as a task, which cannot be asked for: {message}"))
-            }
+            CallError::Failed { message } => failed(format!(
+                "it runs as a task, which cannot be asked for: {message}"
+            )),
             error => error,
         })?;
         task = Task::read(&state)
@@ -139,7 +146,8 @@ impl Drop for Unfinished {
         if let Some((asking, id)) = self.0.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(async move { asking.tell("tasks/cancel", json!({ "taskId": id })).await });
+            runtime
+                .spawn(async move { asking.tell("tasks/cancel", json!({ "taskId": id })).await });
         }
     }
 }

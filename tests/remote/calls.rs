@@ -99,10 +99,7 @@ async fn every_kind_of_content_is_taken_over() {
 async fn content_of_an_unknown_kind_is_shown_as_it_is() {
     let host = Stage::new(&[], "").load().await;
     let result = host.call(call("strange", json!({}))).await;
-    assert_eq!(
-        text(&result),
-        "one\n{\"type\":\"hologram\",\"depth\":3}"
-    );
+    assert_eq!(text(&result), "one\n{\"type\":\"hologram\",\"depth\":3}");
     let result = host.call(call("nonsense", json!({}))).await;
     assert!(
         error(&result).to_string().contains("no result"),

@@ -173,7 +173,9 @@ async fn a_command_may_be_of_the_new_generation() {
 fn odd(mode: &str) -> Listening {
     let folder = Folder::empty();
     let mut command = Command::new("python3");
-    command.arg(server().with_file_name("odd_http.py")).arg(mode);
+    command
+        .arg(server().with_file_name("odd_http.py"))
+        .arg(mode);
     let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     let stdout = process.stdout.take().unwrap();
@@ -237,7 +239,9 @@ async fn an_error_by_status_is_the_calls_whatever_id_it_names() {
 #[test]
 fn a_server_that_is_down_is_named_on_one_line_with_its_address() {
     let folder = Folder::with("[mcp.gone]\nurl = 'http://127.0.0.1:1/mcp'\n");
-    let failed = folder.run(&["list"], "").failed("`mcp.gone` cannot be reached");
+    let failed = folder
+        .run(&["list"], "")
+        .failed("`mcp.gone` cannot be reached");
     let expected = "error: toolhost.toml:1:6: `mcp.gone` cannot be reached at http://127.0.0.1:1/mcp: connection refused; is it running, and is its `url` right?\n";
     assert_eq!(failed.stderr, expected);
     let server = odd("plain");

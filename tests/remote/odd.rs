@@ -33,7 +33,11 @@ impl Odd {
     async fn try_load(&self) -> Result<ToolHost, toolhost::LoadError> {
         let server = root().join("tests/remote/odd.py");
         let state = self.folder.path().join("state");
-        let args = [server.to_str().unwrap(), state.to_str().unwrap(), &self.mode];
+        let args = [
+            server.to_str().unwrap(),
+            state.to_str().unwrap(),
+            &self.mode,
+        ];
         let more = &self.more;
         let manifest = format!("[mcp.x]\ncommand = 'python3'\nargs = {args:?}\n{more}");
         let manifest = Manifest::read(self.folder.write("toolhost.toml", manifest)).unwrap();
@@ -49,18 +53,28 @@ impl Odd {
     /// The messages that the server got, and its starts.
     fn got(&self) -> Vec<String> {
         let state = std::fs::read_to_string(self.folder.path().join("state"));
-        state.unwrap_or_default().lines().map(str::to_owned).collect()
+        state
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     fn count(&self, word: &str) -> usize {
         let got = self.got();
-        got.iter().filter(|it| it.split(' ').next() == Some(word)).count()
+        got.iter()
+            .filter(|it| it.split(' ').next() == Some(word))
+            .count()
     }
 
     async fn until(&self, word: &str, count: usize) {
         let since = Instant::now();
         while self.count(word) < count {
-            assert!(since.elapsed() < Duration::from_secs(10), "{:?}", self.got());
+            assert!(
+                since.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                self.got()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -95,7 +109,11 @@ async fn a_server_without_initialize_is_found_out_and_remembered() {
         let odd = Odd::new(mode, "");
         for _ in 0..2 {
             let host = odd.load().await;
-            assert_eq!(text(&host.call(call("t", json!({}))).await), "fine", "{mode}");
+            assert_eq!(
+                text(&host.call(call("t", json!({}))).await),
+                "fine",
+                "{mode}"
+            );
         }
         // Once it is asked in vain, and has a process for it.
         assert_eq!(odd.count("initialize"), 1, "{mode}");
@@ -113,7 +131,12 @@ async fn what_is_remembered_is_a_guess() {
     let modern = Odd::new("modern", "");
     modern.load().await;
     let memory = modern.folder.path().join("cache-mcp");
-    let file = std::fs::read_dir(&memory).unwrap().next().unwrap().unwrap().path();
+    let file = std::fs::read_dir(&memory)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "2026-07-28");
     // Whatever is there instead: nonsense, much of it, a folder, a link that never ends.
     for _ in 0..2 {
@@ -149,7 +172,10 @@ async fn a_server_that_knows_one_old_version_is_asked_for_it() {
     // What is decided by hand is all that is tried.
     let wrong = Odd::new("one-version", "protocol = '2025-06-18'");
     let problem = wrong.try_load().await.unwrap_err().to_string();
-    assert!(problem.contains("Unsupported protocol version"), "{problem}");
+    assert!(
+        problem.contains("Unsupported protocol version"),
+        "{problem}"
+    );
     assert_eq!(wrong.count("start"), 1);
 }
 
@@ -167,7 +193,10 @@ async fn results_are_taken_as_they_are_written() {
         ("tool-result", "of old"),
         ("text-content", "only text"),
         ("one-content", "no list"),
-        ("json-content", "{\"type\":\"json\",\"json\":{\"a\":1}}\nb\nc"),
+        (
+            "json-content",
+            "{\"type\":\"json\",\"json\":{\"a\":1}}\nb\nc",
+        ),
         ("null-members", "fine"),
         ("list-structured", "[1, 2]"),
         ("big-number", "12345678901234567890123"),
@@ -222,8 +251,7 @@ async fn one_bad_tool_never_costs_another() {
         let result = host.call(call(name, json!({}))).await;
         assert_eq!(text(&result), "fine", "{name}");
     }
-    let said: BTreeMap<String, String> =
-        host.left_out().map(|(_, it)| (it.tool, it.why)).collect();
+    let said: BTreeMap<String, String> = host.left_out().map(|(_, it)| (it.tool, it.why)).collect();
     let expected = [
         ("bad_output", "is offered without its output schema"),
         ("bad_type", "is left out, as it cannot be checked"),
@@ -294,7 +322,10 @@ async fn tasks_of_either_form_are_waited_for_and_their_states_are_progress() {
 async fn a_task_that_comes_to_nothing_says_why() {
     for (mode, expected) in [
         ("task-failed", "the oven is cold"),
-        ("task-cancelled", "its server cancelled the task: it was too late"),
+        (
+            "task-cancelled",
+            "its server cancelled the task: it was too late",
+        ),
         (
             "task-asks",
             "it asks for input, which is not passed on from MCP servers",

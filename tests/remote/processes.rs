@@ -65,7 +65,9 @@ async fn an_interrupt_while_servers_start_leaves_none() {
 async fn no_process_outlives_a_host_that_is_killed() {
     let stage = Stage::new(&["with-child-stubborn"], "");
     stage.manifest();
-    let mut command = stage.folder.command(&["call", "sleep", r#"{"seconds": 60}"#]);
+    let mut command = stage
+        .folder
+        .command(&["call", "sleep", r#"{"seconds": 60}"#]);
     let mut child = command.spawn().unwrap();
     stage.event("call sleep").await;
     let processes = [stage.event("start").await, stage.event("child").await];

@@ -100,7 +100,10 @@ async fn a_tool_that_can_never_be_called_is_named_and_breaks_no_other() {
     ] {
         let result = stub.host.call(ToolCall::new("1", name, arguments)).await;
         let error = error(&result);
-        assert!(matches!(error, CallError::InvalidArguments { .. }), "{name}");
+        assert!(
+            matches!(error, CallError::InvalidArguments { .. }),
+            "{name}"
+        );
     }
 }
 
@@ -118,7 +121,10 @@ async fn what_can_be_shown_of_a_result_is_never_lost() {
     assert_eq!(output.content[0], Content::Text("the useful part".into()));
     let why = output.meta.as_ref().unwrap()[OUTPUT_MISMATCH].to_string();
     assert!(why.contains("'extra' was unexpected"), "{why}");
-    assert!(text(&result).contains("'extra' was unexpected"), "{result:?}");
+    assert!(
+        text(&result).contains("'extra' was unexpected"),
+        "{result:?}"
+    );
 
     let stub = Stub::new("error-structured", "").await;
     let message = "quota exceeded, try tomorrow".to_owned();
@@ -138,7 +144,10 @@ async fn progress_moves_the_idle_timeout_and_not_the_timeout() {
 async fn what_a_server_asks_of_the_user_is_declined_and_the_log_says_so() {
     let stub = Stub::new("elicit", "").await;
     let result = stub.call().await;
-    assert!(text(&result).contains(r#""action":"decline""#), "{result:?}");
+    assert!(
+        text(&result).contains(r#""action":"decline""#),
+        "{result:?}"
+    );
     let lines: Vec<&str> = result.log.iter().map(|line| &*line.text).collect();
     assert_eq!(
         lines,
