@@ -42,10 +42,11 @@ impl Session {
     async fn call(
         &self,
         offer: &Offer,
-        call: ToolCall,
+        mut call: ToolCall,
         caller: &Caller<'_>,
         place: Option<Place>,
     ) -> Result<ToolResult, ErrorData> {
+        call.meta = caller.meta.clone();
         let (host, logger) = (&offer.host, call.name.clone());
         let run = |options: CallOptions| {
             let options = options.placed(place);

@@ -101,7 +101,11 @@ impl Session {
         let token = meta.get_progress_token();
         let origin = context.extensions.get().copied();
         if let Some(known) = self.known(context) {
-            return self.known_caller(known, principal, token, origin, &context.ct);
+            let known = self.known_caller(known, principal, token, origin, &context.ct);
+            return Caller {
+                meta: requests::meta(meta),
+                ..known
+            };
         }
         let version = context.protocol_version();
         let is_stateless = version.as_ref().is_some_and(requests::is_stateless);
@@ -118,6 +122,7 @@ impl Session {
             origin,
             cancel: &context.ct,
             peer: Arc::new(context.peer.clone()),
+            meta: requests::meta(meta),
         }
     }
 
@@ -147,6 +152,7 @@ impl Session {
             origin,
             cancel,
             peer: known.peer.clone(),
+            meta: None,
         }
     }
 
