@@ -177,6 +177,7 @@ impl Job {
             peer: self.peer.clone(),
             takes_tasks: true,
             task: Some(task.clone()),
+            meta: None,
         };
         let (host, call) = (&self.offer.host, self.call.clone());
         let run = |options: CallOptions| {
