@@ -20,6 +20,8 @@ mod faults;
 mod loops;
 #[path = "agent/peer.rs"]
 mod peer;
+#[path = "agent/repairs.rs"]
+mod repairs;
 #[path = "agent/requests.rs"]
 mod requests;
 #[path = "agent/results.rs"]
