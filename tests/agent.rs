@@ -22,6 +22,8 @@ mod loops;
 mod order;
 #[path = "agent/peer.rs"]
 mod peer;
+#[path = "agent/repairs.rs"]
+mod repairs;
 #[path = "agent/requests.rs"]
 mod requests;
 #[path = "agent/results.rs"]
