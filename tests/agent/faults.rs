@@ -132,7 +132,10 @@ async fn a_connection_that_drops_or_falls_silent_is_tried_again() {
     ] {
         let peer = Peer::start(vec![failure, text(CHAT, "done")]);
         let mut config = config(CHAT, &peer.url);
-        config.timeout = Duration::from_millis(300);
+        // On a busy machine the others take longer.
+        if why.contains("0.3 seconds") {
+            config.timeout = Duration::from_millis(300);
+        }
         let mut agent = agent(&host().await, config, true);
         let mut seen = Seen::default();
         let answer = agent.ask("?", &mut seen).await.unwrap();
