@@ -17,6 +17,10 @@ pub enum Say {
     Events(Vec<String>),
     /// Events with a time to wait before the last.
     Late(Vec<String>, Duration),
+    /// Events, after which the connection stays open for a time.
+    Held(Vec<String>, Duration),
+    /// Events under another media type.
+    Typed(&'static str, Vec<String>),
     /// Nothing: the connection ends.
     Nothing,
 }
@@ -98,6 +102,8 @@ fn read(stream: &mut impl Read) -> std::io::Result<Asked> {
 }
 
 fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
+    let mut held = Duration::ZERO;
+    let mut kind = "text/event-stream";
     let (events, late) = match say {
         Say::Nothing => return Ok(()),
         Say::Whole(status, headers, body) => {
@@ -110,10 +116,18 @@ fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
         }
         Say::Events(events) => (events, Duration::ZERO),
         Say::Late(events, late) => (events, late),
+        Say::Held(events, time) => {
+            held = time;
+            (events, Duration::ZERO)
+        }
+        Say::Typed(other, events) => {
+            kind = other;
+            (events, Duration::ZERO)
+        }
     };
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
     )?;
     let is_whole = events.last().is_none_or(|event| !event.is_empty());
     let last = events.len().saturating_sub(1);
@@ -128,6 +142,7 @@ fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
         write!(stream, "{:x}\r\n{event}\r\n", event.len())?;
         stream.flush()?;
     }
+    std::thread::sleep(held);
     // Without the last chunk, the client knows that it was cut off.
     match is_whole {
         true => write!(stream, "0\r\n\r\n"),

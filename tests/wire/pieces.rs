@@ -1,9 +1,11 @@
 //! Which pieces of a stream are of one call, and when that is complete: as servers send them.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use toolhost::wire::{Delta, Events, Format};
 
+use crate::common::arbitrary;
 use crate::common::responses::{Taken, receive};
 
 /// Reads events of that data.
@@ -750,5 +752,38 @@ fn calls_of_responses_with_one_id_are_as_many_as_there_are() {
         ),
     ] {
         is(what, &read(Format::OpenaiResponses, &events), expected, &[]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    /// However the pieces are cut, what stands ahead of the arguments or comes again behind them changes
+    /// nothing.
+    #[test]
+    fn placeholders_and_copies_change_no_arguments(
+        pieces in arbitrary::calls("[a-z]{1,8}".prop_map(Some), 3).prop_flat_map(arbitrary::in_pieces),
+        ahead in proptest::sample::select(vec!["", "{}", " { } ", "{"]),
+        is_again: bool,
+    ) {
+        let mut events = Vec::new();
+        for (index, given) in pieces.iter().enumerate() {
+            let is_empty = given.call.arguments == "{}";
+            // Of `{` and `{}` nobody could say what they are.
+            let ahead = if is_empty && ahead == "{" { "" } else { ahead };
+            let begun = piece(json!(index), json!(format!("id{index}")), json!("f"), ahead);
+            events.push(chunk(json!([begun])));
+            let again = is_again.then_some(&given.call.arguments);
+            for text in given.pieces.iter().chain(again) {
+                events.push(chunk(json!([piece(json!(index), NULL, NULL, text)])));
+            }
+        }
+        events.push(finish("tool_calls"));
+        let taken = read(Format::OpenaiChat, &events);
+        let mut handed = taken.handed;
+        handed.sort_by_key(|(position, _)| *position);
+        let handed: Vec<&str> = handed.iter().map(|(_, call)| call.arguments.trim()).collect();
+        let expected: Vec<&str> = pieces.iter().map(|given| &*given.call.arguments).collect();
+        prop_assert_eq!(handed, expected);
     }
 }
