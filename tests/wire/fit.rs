@@ -6,6 +6,8 @@ use toolhost::Tool;
 use toolhost::tool::Annotations;
 use toolhost::wire::{Format, LeftOut, Names};
 
+use crate::common::binary::Folder;
+
 const APIS: [Format; 4] = [
     Format::OpenaiChat,
     Format::OpenaiResponses,
@@ -40,7 +42,12 @@ fn declared(format: Format, tools: &[Tool]) -> (Vec<(String, String, Value)>, Ve
     };
     let list = list.as_array().unwrap().iter().map(|one| {
         let one = one.get("function").unwrap_or(one);
-        let schema = ["parameters", "input_schema", "parametersJsonSchema", "inputSchema"];
+        let schema = [
+            "parameters",
+            "input_schema",
+            "parametersJsonSchema",
+            "inputSchema",
+        ];
         let schema = schema.iter().find_map(|key| one.get(*key)).unwrap();
         let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
         (text("name"), text("description"), schema.clone())
@@ -73,7 +80,11 @@ fn refusals(format: Format, schema: &Value) -> Vec<String> {
         }
     }
     if format == Format::Anthropic {
-        for key in schema["properties"].as_object().into_iter().flat_map(Map::keys) {
+        for key in schema["properties"]
+            .as_object()
+            .into_iter()
+            .flat_map(Map::keys)
+        {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
             if key.is_empty() || key.len() > 64 || !key.chars().all(is_plain) {
                 found.push(format!("the key {key:?}"));
@@ -103,7 +114,9 @@ fn refusals_within(format: Format, root: &Value, schema: &Value, found: &mut Vec
         found.push("an older draft".to_owned());
     }
     if let Some(reference) = members.get("$ref") {
-        let name = reference.as_str().and_then(|it| it.strip_prefix("#/$defs/"));
+        let name = reference
+            .as_str()
+            .and_then(|it| it.strip_prefix("#/$defs/"));
         if format == Format::Gemini || name.and_then(|it| root["$defs"].get(it)).is_none() {
             found.push(format!("the reference {reference}"));
         }
@@ -117,10 +130,16 @@ fn refusals_within(format: Format, root: &Value, schema: &Value, found: &mut Vec
                 refusals_within(format, root, value, found);
             }
             ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(values)) => {
-                values.iter().for_each(|value| refusals_within(format, root, value, found));
+                values
+                    .iter()
+                    .for_each(|value| refusals_within(format, root, value, found));
             }
-            ("properties" | "$defs" | "patternProperties" | "dependentSchemas", Value::Object(all)) => {
-                all.values().for_each(|value| refusals_within(format, root, value, found));
+            (
+                "properties" | "$defs" | "patternProperties" | "dependentSchemas",
+                Value::Object(all),
+            ) => {
+                all.values()
+                    .for_each(|value| refusals_within(format, root, value, found));
             }
             _ => {}
         }
@@ -186,7 +205,10 @@ fn what_goes_without_saying_is_said() {
     for format in APIS {
         for (before, after) in [
             (json!({}), json!({"type": "object", "properties": {}})),
-            (json!({"type": "object"}), json!({"type": "object", "properties": {}})),
+            (
+                json!({"type": "object"}),
+                json!({"type": "object", "properties": {}}),
+            ),
             (
                 json!({"type": ["object", "null"], "properties": {"l": {"type": ["array", "null"]}}}),
                 json!({"type": "object", "properties": {"l": {"type": ["array", "null"], "items": {}}}}),
@@ -213,13 +235,17 @@ fn what_is_referred_to_is_written_out_where_an_api_needs_it() {
     let (schema, _) = fitted(Format::Anthropic, defined.clone()).unwrap();
     assert_eq!(schema, defined);
     let (schema, _) = fitted(Format::Gemini, defined).unwrap();
-    let written = json!({"type": "object", "properties": {"a": {"type": "string", "description": "d"}}});
+    let written =
+        json!({"type": "object", "properties": {"a": {"type": "string", "description": "d"}}});
     assert_eq!(schema, written);
     // Of a place that is no definition no API knows.
     let elsewhere = json!({"properties": {"a": {"type": "string"}, "b": {"type": "array", "items": {"$ref": "#/properties/a"}}}});
     for format in APIS {
         let (schema, _) = fitted(format, elsewhere.clone()).unwrap();
-        assert_eq!(schema["properties"]["b"]["items"], json!({"type": "string"}));
+        assert_eq!(
+            schema["properties"]["b"]["items"],
+            json!({"type": "string"})
+        );
     }
     // What holds itself, is anything somewhere.
     let tree = json!({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "properties": {"left": {"$ref": "#/$defs/n"}}}}});
@@ -235,9 +261,15 @@ fn one_bad_tool_is_left_out_and_named_and_the_others_are_declared() {
     let tools = [
         tool("good", json!({"type": "object", "properties": {}})),
         tool("not_object", json!({"type": "string"})),
-        tool("odd_key", json!({"properties": {"a b": {"type": "string"}}})),
+        tool(
+            "odd_key",
+            json!({"properties": {"a b": {"type": "string"}}}),
+        ),
         tool("long_key", json!({"properties": {"k".repeat(65): {}}})),
-        tool("deep_odd_key", json!({"properties": {"o": {"type": "object", "properties": {"a b": {}}}}})),
+        tool(
+            "deep_odd_key",
+            json!({"properties": {"o": {"type": "object", "properties": {"a b": {}}}}}),
+        ),
     ];
     for format in APIS {
         let (list, left_out) = declared(format, &tools);
@@ -273,16 +305,93 @@ fn names_that_no_api_takes_are_offered_under_others() {
         let mapping = Names::new(format, names);
         for ((wire, _, _), name) in list.iter().zip(names) {
             assert_eq!(mapping.tool(wire), name);
-            assert!(wire.len() <= 64 && wire.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)));
+            assert!(
+                wire.len() <= 64
+                    && wire
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+            );
         }
     }
 }
 
 #[test]
 fn a_long_choice_is_cut_in_the_description() {
-    let choices: Vec<Value> = (0..500).map(|at| json!({"required": [format!("é{at}")]})).collect();
+    let choices: Vec<Value> = (0..500)
+        .map(|at| json!({"required": [format!("é{at}")]}))
+        .collect();
     let (_, beside) = fitted(Format::OpenaiChat, json!({"anyOf": choices})).unwrap();
     assert!(beside.len() < 2000 && beside.ends_with('…'), "{beside}");
+}
+
+/// A server with one tool that is like any other, one that takes no object, and one of an older draft.
+const SERVER: &str = r#"
+import json, sys
+def tool(name, schema): return {"name": name, "description": "x", "inputSchema": schema}
+tools = [
+    tool("ok", {"type": "object", "properties": {}}),
+    tool("not_object", {"type": "string"}),
+    tool("odd_key", {"type": "object", "properties": {"a b": {"type": "string"}}, "patternProperties": {"^a": {}}}),
+    tool("draft4", {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object",
+                    "properties": {"n": {"type": "number", "minimum": 0, "exclusiveMinimum": True}}}),
+]
+for line in sys.stdin:
+    m = json.loads(line)
+    if "id" not in m: continue
+    results = {"tools/list": {"tools": tools}, "initialize": {
+        "protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "0"}}}
+    answer = {"result": results[m["method"]]} if m.get("method") in results else {"error": {"code": -32601, "message": "no"}}
+    print(json.dumps({"jsonrpc": "2.0", "id": m["id"], **answer}), flush=True)
+"#;
+
+#[test]
+fn what_is_left_out_is_named_by_check_and_list() {
+    let folder = Folder::with("[mcp.s]\ncommand = 'python3'\nargs = ['server.py']\n");
+    folder.write("server.py", SERVER);
+    let check = folder.run(&["check"], "");
+    assert_eq!(check.status, 0, "{check:?}");
+    let why = "it asks for arguments of type \"string\", and arguments are objects";
+    let line = check
+        .stdout
+        .lines()
+        .find(|line| line.contains("`not_object`"))
+        .unwrap();
+    assert!(
+        line.starts_with("warning: `not_object` is left out for openai-chat, "),
+        "{line}"
+    );
+    assert!(line.ends_with(why), "{line}");
+    let line = check
+        .stdout
+        .lines()
+        .find(|line| line.contains("`odd_key`"))
+        .unwrap();
+    assert!(
+        line.starts_with("warning: `odd_key` is left out for anthropic"),
+        "{line}"
+    );
+    let list = folder.run(&["list", "--format", "anthropic"], "");
+    assert_eq!(list.status, 0, "{list:?}");
+    assert!(
+        list.stderr.contains(&format!(
+            "warning: `not_object` is left out for anthropic: {why}"
+        )),
+        "{list:?}"
+    );
+    assert!(
+        list.stderr.contains("`odd_key`") && !list.stdout.contains("a b"),
+        "{list:?}"
+    );
+    let names: Vec<Value> = list
+        .results()
+        .iter()
+        .map(|tool| tool["name"].clone())
+        .collect();
+    assert_eq!(names, ["ok", "draft4"]);
+    assert_eq!(
+        list.results()[1]["input_schema"],
+        json!({"type": "object", "properties": {"n": {"type": "number", "exclusiveMinimum": 0}}})
+    );
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -307,11 +416,22 @@ fn any_value() -> impl Strategy<Value = Value> {
 /// Schemas that use most of what there is, one or two keywords each, all within a document with two definitions.
 fn schema() -> impl Strategy<Value = Value> {
     let kind = || prop::sample::select(vec!["object", "array", "string", "integer", "null"]);
-    let reference = prop::sample::select(vec!["#", "#/$defs/d", "#/$defs/e", "#/properties/a", "#/anyOf/0", "#/nowhere"]);
+    let reference = prop::sample::select(vec![
+        "#",
+        "#/$defs/d",
+        "#/$defs/e",
+        "#/properties/a",
+        "#/anyOf/0",
+        "#/nowhere",
+    ]);
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),
         kind().prop_map(|kind| json!({ "type": kind })),
-        (kind(), kind()).prop_map(|(a, b)| if a == b { json!({"type": a}) } else { json!({"type": [a, b]}) }),
+        (kind(), kind()).prop_map(|(a, b)| if a == b {
+            json!({"type": a})
+        } else {
+            json!({"type": [a, b]})
+        }),
         any_value().prop_map(|value| json!({ "const": value })),
         prop::collection::vec(name(), 0..3).prop_map(|mut names| {
             names.dedup();
@@ -326,8 +446,16 @@ fn schema() -> impl Strategy<Value = Value> {
         let several = prop::collection::vec(inner.clone(), 1..3);
         let named = prop::collection::btree_map(name(), inner.clone(), 0..3);
         let one = prop::sample::select(vec![
-            "items", "additionalProperties", "not", "contains", "if", "then", "else", "propertyNames",
-            "unevaluatedProperties", "unevaluatedItems",
+            "items",
+            "additionalProperties",
+            "not",
+            "contains",
+            "if",
+            "then",
+            "else",
+            "propertyNames",
+            "unevaluatedProperties",
+            "unevaluatedItems",
         ]);
         let many = prop::sample::select(vec!["anyOf", "oneOf", "allOf", "prefixItems"]);
         let map = prop::sample::select(vec!["properties", "dependentSchemas"]);
@@ -337,7 +465,9 @@ fn schema() -> impl Strategy<Value = Value> {
             (map, named).prop_map(|(key, schemas)| json!({ key: schemas })),
         ];
         prop::collection::vec(part, 1..4).prop_map(|parts| {
-            let parts = parts.into_iter().filter_map(|part| part.as_object().cloned());
+            let parts = parts
+                .into_iter()
+                .filter_map(|part| part.as_object().cloned());
             Value::Object(parts.flatten().collect())
         })
     })
