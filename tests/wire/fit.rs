@@ -6,6 +6,8 @@ use toolhost::Tool;
 use toolhost::tool::Annotations;
 use toolhost::wire::{Format, LeftOut, Names};
 
+use crate::common::binary::Folder;
+
 const APIS: [Format; 4] = [
     Format::OpenaiChat,
     Format::OpenaiResponses,
@@ -321,6 +323,76 @@ fn a_long_choice_is_cut_in_the_description() {
         .collect();
     let (_, beside) = fitted(Format::OpenaiChat, json!({"anyOf": choices})).unwrap();
     assert!(beside.len() < 2000 && beside.ends_with('…'), "{beside}");
+}
+
+/// A server with one tool that is like any other, one that takes no object, and one of an older draft.
+const SERVER: &str = r#"
+import json, sys
+def tool(name, schema): return {"name": name, "description": "x", "inputSchema": schema}
+tools = [
+    tool("ok", {"type": "object", "properties": {}}),
+    tool("not_object", {"type": "string"}),
+    tool("odd_key", {"type": "object", "properties": {"a b": {"type": "string"}}, "patternProperties": {"^a": {}}}),
+    tool("draft4", {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object",
+                    "properties": {"n": {"type": "number", "minimum": 0, "exclusiveMinimum": True}}}),
+]
+for line in sys.stdin:
+    m = json.loads(line)
+    if "id" not in m: continue
+    results = {"tools/list": {"tools": tools}, "initialize": {
+        "protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "0"}}}
+    answer = {"result": results[m["method"]]} if m.get("method") in results else {"error": {"code": -32601, "message": "no"}}
+    print(json.dumps({"jsonrpc": "2.0", "id": m["id"], **answer}), flush=True)
+"#;
+
+#[test]
+fn what_is_left_out_is_named_by_check_and_list() {
+    let folder = Folder::with("[mcp.s]\ncommand = 'python3'\nargs = ['server.py']\n");
+    folder.write("server.py", SERVER);
+    let check = folder.run(&["check"], "");
+    assert_eq!(check.status, 0, "{check:?}");
+    let why = "it asks for arguments of type \"string\", and arguments are objects";
+    let line = check
+        .stdout
+        .lines()
+        .find(|line| line.contains("`not_object`"))
+        .unwrap();
+    assert!(
+        line.starts_with("warning: `not_object` is left out for openai-chat, "),
+        "{line}"
+    );
+    assert!(line.ends_with(why), "{line}");
+    let line = check
+        .stdout
+        .lines()
+        .find(|line| line.contains("`odd_key`"))
+        .unwrap();
+    assert!(
+        line.starts_with("warning: `odd_key` is left out for anthropic"),
+        "{line}"
+    );
+    let list = folder.run(&["list", "--format", "anthropic"], "");
+    assert_eq!(list.status, 0, "{list:?}");
+    assert!(
+        list.stderr.contains(&format!(
+            "warning: `not_object` is left out for anthropic: {why}"
+        )),
+        "{list:?}"
+    );
+    assert!(
+        list.stderr.contains("`odd_key`") && !list.stdout.contains("a b"),
+        "{list:?}"
+    );
+    let names: Vec<Value> = list
+        .results()
+        .iter()
+        .map(|tool| tool["name"].clone())
+        .collect();
+    assert_eq!(names, ["ok", "draft4"]);
+    assert_eq!(
+        list.results()[1]["input_schema"],
+        json!({"type": "object", "properties": {"n": {"type": "number", "exclusiveMinimum": 0}}})
+    );
 }
 
 fn name() -> impl Strategy<Value = String> {
