@@ -27,6 +27,7 @@ mod sessions;
 mod stdio;
 mod streams;
 mod subscriptions;
+mod task;
 mod task_streams;
 mod tasks;
 mod watching;

@@ -242,8 +242,8 @@ impl Server {
         let arguments = call.arguments_text();
         let arguments: Value = serde_json::from_str(arguments).map_err(CallError::internal)?;
         let mut params = json!({ "name": tool.own_name, "arguments": arguments });
-        if let Some(meta) = call.meta.as_deref().and_then(passed_on) {
-            params["_meta"] = meta;
+        if let Some(meta) = call.meta.as_deref().and_then(handed_on) {
+            params["_meta"] = Value::Object(meta);
         }
         if as_task {
             params["task"] = json!({});
@@ -382,12 +382,12 @@ async fn follow(server: Weak<Shared>, changed: Arc<Notify>, closing: Cancellatio
     }
 }
 
-/// A client's `_meta`, but for what is between a client and its own server.
-fn passed_on(meta: &Map<String, Value>) -> Option<Value> {
+/// A `_meta`, but for what is between a client and its own server.
+fn handed_on(meta: &Map<String, Value>) -> Option<Map<String, Value>> {
     let is_ours = |key: &str| key == "progressToken" || key.starts_with("io.modelcontextprotocol/");
     let meta = meta.iter().filter(|(key, _)| !is_ours(key));
     let meta: Map<String, Value> = meta.map(|(key, it)| (key.clone(), it.clone())).collect();
-    (!meta.is_empty()).then_some(Value::Object(meta))
+    (!meta.is_empty()).then_some(meta)
 }
 
 async fn restart(

@@ -24,6 +24,8 @@ mod ollama;
 mod order;
 #[path = "agent/peer.rs"]
 mod peer;
+#[path = "agent/repairs.rs"]
+mod repairs;
 #[path = "agent/requests.rs"]
 mod requests;
 #[path = "agent/results.rs"]

@@ -421,7 +421,7 @@ fn through_the_binary_bad_arguments_cost_their_own_call_only() {
         ("5", Some("invalid-arguments")),
         (&deep, Some("invalid-arguments")),
         (&deep_text, Some("invalid-arguments")),
-        (r#"{"text":5}"#, Some("invalid-arguments")),
+        (r#"{"text":[5]}"#, Some("invalid-arguments")),
         (r#"{"text":"fine"}"#, None),
     ];
     let calls: Vec<String> = arguments
@@ -466,15 +466,7 @@ fn through_the_binary_50_megabytes_of_arguments_are_answered() {
 async fn strange_names_and_ids_cost_their_own_call_only() {
     let host = common::host(&["echo"]).await;
     let long = "n".repeat(1_000_000);
-    let names = [
-        "",
-        " echo",
-        "ECHO",
-        "echo\0",
-        "\u{202e}ohce",
-        "../echo",
-        &long,
-    ];
+    let names = ["", " ", "ECHO", "echo\0", "\u{202e}ohce", "../echo", &long];
     let calls = names
         .iter()
         .map(|name| ToolCall::new(&*long, *name, "{}"))

@@ -17,6 +17,8 @@ mod odd;
 mod pins;
 #[path = "remote/processes.rs"]
 mod processes;
+#[path = "remote/served.rs"]
+mod served;
 #[path = "remote/stub.rs"]
 mod stub;
 

@@ -12,7 +12,7 @@ use toolhost::{Manifest, ToolHost, ToolResult};
 /// How results are printed.
 #[derive(clap::Args)]
 pub(super) struct ResultOptions {
-    /// Add the error's code, the structured output, the usage and the log to each result
+    /// Add the error's code, the structured output, the usage, the log and the repairs to each result
     #[arg(long)]
     full: bool,
 

@@ -31,6 +31,7 @@ impl Session {
         let tool = tool_for(&offer, &caller, &request.name)?;
         let arguments = text(request.arguments)?;
         let mut call = ToolCall::new(context.id.to_string(), tool, arguments);
+        call.meta.clone_from(&caller.meta);
         let (state, responses) = (request.request_state, request.input_responses);
         let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
         if let Some(reader) = offer.reader(&call.name) {
@@ -103,7 +104,8 @@ impl Session {
     ) -> Result<ServerResult, ErrorData> {
         let offer = self.hub.offer();
         let tool = tool_for(&offer, caller, &name)?;
-        let call = ToolCall::new(id.to_string(), tool, arguments);
+        let mut call = ToolCall::new(id.to_string(), tool, arguments);
+        call.meta.clone_from(&caller.meta);
         let result = match offer.reader(&call.name) {
             Some(reader) => self.hub.long.read(reader, &call, &caller.owner),
             None if caller.takes_tasks => {

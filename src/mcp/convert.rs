@@ -9,7 +9,9 @@ use crate::error::CallError;
 use crate::input::{Message, Role};
 use crate::prompt::{FilledPrompt, Prompt};
 use crate::resource::{Resource, ResourceContents, ResourceTemplate};
-use crate::tool::{Content, EmbeddedResource, Icon, Output, ResourceBody, Tool, ToolResult};
+use crate::tool::{
+    Content, EmbeddedResource, Icon, OUTPUT_MISMATCH, Output, ResourceBody, Tool, ToolResult,
+};
 
 pub(super) fn tool(tool: &Tool) -> mcp::Tool {
     let mut declared = mcp::Tool::default();
@@ -38,6 +40,7 @@ pub(super) fn tool(tool: &Tool) -> mcp::Tool {
         ));
     }
     declared.icons = icons(&tool.icons);
+    declared.meta = tool.meta.clone().map(mcp::MetaObject);
     declared
 }
 
@@ -175,6 +178,13 @@ fn answered(output: Output) -> Result<mcp::CallToolResult, String> {
         let value =
             value.map_err(|error| format!("its structured output cannot be sent: {error}"))?;
         result.structured_content = Some(value);
+    }
+    if let Some(meta) = output.meta {
+        // Clients refuse a result without what its schema asks for, unless it is an error.
+        if meta.contains_key(OUTPUT_MISMATCH) {
+            result.is_error = Some(true);
+        }
+        result.meta = Some(mcp::MetaObject(meta));
     }
     Ok(result)
 }

@@ -100,7 +100,11 @@ impl Session {
         let token = meta.get_progress_token();
         let origin = context.extensions.get().copied();
         if let Some(known) = self.known(context) {
-            return self.known_caller(known, principal, token, origin, &context.ct);
+            let known = self.known_caller(known, principal, token, origin, &context.ct);
+            return Caller {
+                meta: requests::meta(meta),
+                ..known
+            };
         }
         let version = context.protocol_version();
         let is_stateless = version.as_ref().is_some_and(requests::is_stateless);
@@ -121,6 +125,7 @@ impl Session {
             peer: Arc::new(context.peer.clone()),
             takes_tasks: capabilities.supports_tasks(),
             task: None,
+            meta: requests::meta(meta),
         }
     }
 
@@ -157,6 +162,7 @@ impl Session {
             peer: known.peer.clone(),
             takes_tasks: known.takes_tasks,
             task: None,
+            meta: None,
         }
     }
 

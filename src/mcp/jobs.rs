@@ -18,7 +18,7 @@ use super::calls::for_session;
 use super::hub::{Hub, Offer};
 use super::requests::{self, Binding, Caller, Owner};
 use super::streams::Origin;
-use super::tasks::{Task, Unanswered, answers};
+use super::task::{Task, Unanswered, answers};
 use crate::error::CallError;
 use crate::host::CallOptions;
 use crate::input::QuestionKinds;
@@ -177,6 +177,7 @@ impl Job {
             peer: self.peer.clone(),
             takes_tasks: true,
             task: Some(task.clone()),
+            meta: None,
         };
         let (host, call) = (&self.offer.host, self.call.clone());
         let run = |options: CallOptions| {

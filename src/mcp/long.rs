@@ -164,3 +164,19 @@ pub(super) fn declare(tools: &mut Vec<mcp::Tool>, compactor: &Compactor) {
     }
     tools.push(convert::tool(&crate::results::read_result(&compactor.tool)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tool_that_reads_takes_no_other_tool_s_name() {
+        for (taken, name) in [
+            (&["echo"][..], "read_result"),
+            (&["read_result"], "read_result_2"),
+            (&["read_result_2", "read_result"], "read_result_3"),
+        ] {
+            assert_eq!(compactor(100, taken.iter().copied()).tool, name);
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! Calls of tools, read once, by what they are. rmcp reads a message by trying one kind after the other
 //! on a copy, and its arguments into numbers of 64 bits.
 
-use rmcp::model::{ProgressToken, RequestId, RequestMetaObject};
+use rmcp::model::{JsonObject, ProgressToken, RequestId, RequestMetaObject};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::requests;
 
 /// A request to call a tool.
 pub(super) struct Call {
@@ -13,6 +15,8 @@ pub(super) struct Call {
     pub(super) arguments: String,
     /// What its progress is told by.
     pub(super) token: Option<ProgressToken>,
+    /// What else its `_meta` has.
+    pub(super) meta: Option<Box<JsonObject>>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +59,7 @@ pub(super) fn call(message: &[u8]) -> Option<Call> {
         name: params.name,
         arguments: arguments.to_owned(),
         token: meta.get_progress_token(),
+        meta: requests::meta(&meta),
     })
 }
 

@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use rmcp::model::{CacheScope, LoggingLevel, ProgressToken, ProtocolVersion};
+use rmcp::model::{
+    CacheScope, JsonObject, LoggingLevel, MetaObject, ProgressToken, ProtocolVersion,
+    RequestMetaObject,
+};
 use rmcp::service::{Peer, RequestContext};
 use rmcp::{ErrorData, RoleServer};
 use sha2::{Digest, Sha256};
@@ -20,7 +23,7 @@ use crate::serve::Principal;
 use super::asking;
 use super::seal::Seal;
 use super::streams::Origin;
-use super::tasks::Task;
+use super::task::Task;
 
 /// Whose the tasks and the results are that are kept: a session's, or a token's where there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +52,15 @@ pub(super) struct Caller<'c> {
     pub(super) takes_tasks: bool,
     /// What it may become.
     pub(super) task: Option<Arc<Task>>,
+    /// The request's `_meta`, for tools of other servers.
+    pub(super) meta: Option<Box<JsonObject>>,
+}
+
+/// A request's `_meta`, if there is more in it than the token of its progress.
+pub(super) fn meta(meta: &RequestMetaObject) -> Option<Box<JsonObject>> {
+    let own = |key: &String| key != "progressToken";
+    let RequestMetaObject(MetaObject(members)) = meta;
+    members.keys().any(own).then(|| Box::new(members.clone()))
 }
 
 impl Caller<'_> {

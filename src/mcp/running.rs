@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::asking::Asked;
 use super::hub::Hub;
 use super::requests::Caller;
-use super::tasks::InTask;
+use super::task::InTask;
 use super::watching::{Notes, Wanted};
 use crate::host::{CallOptions, Canceller};
 use crate::input::Responder;

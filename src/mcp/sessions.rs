@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use super::events::{Left, Reader};
 use super::handler::Session;
 use super::reading::Call;
-use super::requests::Known;
+use super::requests::{Caller, Known};
 use super::streams::{JsonOnly, Origin, Refused, Streams, Taken, Way};
 use crate::serve::Principal;
 
@@ -184,9 +184,11 @@ impl Open {
                 name,
                 arguments,
                 token,
+                meta,
             } = call;
             let by = Some(&principal);
             let caller = session.known_caller(&client, by, token, Some(origin), &cancel);
+            let caller = Caller { meta, ..caller };
             session
                 .answer_call(id, name, arguments, &caller, None)
                 .await

@@ -1,26 +1,16 @@
 //! Tasks (extension `io.modelcontextprotocol/tasks`, SEP-2663): a call that outlasts its request goes on
 //! as one, and the client asks for what became of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
 
-use futures_util::future::BoxFuture;
 use rmcp::ErrorData;
-use rmcp::model::{self as mcp, DetailedTask, InputRequests, JsonObject, TaskPayload};
-use serde_json::Value;
-use tokio::sync::{broadcast, oneshot};
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use rmcp::model::{self as mcp, DetailedTask, JsonObject};
+use tokio::sync::broadcast;
 
-use super::asking::{self, Asked};
 use super::requests::Owner;
-use crate::input::{InputRequired, Question, QuestionKinds, Reply, Responder};
+use super::task::{KEEP, Task, failed};
 use crate::kept::{Bounds, Kept, unguessable};
-
-/// What becomes of a task is kept for so long once it has ended; a client has as long to answer what it
-/// is asked.
-const KEEP: Duration = Duration::from_secs(60 * 60);
 
 const BOUNDS: Bounds = Bounds {
     time: KEEP,
@@ -35,9 +25,6 @@ const BOUNDS: Bounds = Bounds {
 const MAX_RUNNING: usize = 100;
 const MAX_ALL_RUNNING: usize = 2_000;
 
-/// How often a client should ask.
-const POLL_MS: u64 = 1_000;
-
 /// Changes that a stream may be behind.
 const CHANGES: usize = 256;
 
@@ -47,54 +34,6 @@ pub(super) struct Tasks {
     ended: Mutex<Kept<Owner, DetailedTask>>,
     /// The ids of those whose status is another.
     changes: broadcast::Sender<String>,
-}
-
-/// A call that may become a task, or is one.
-pub(super) struct Task {
-    id: String,
-    owner: Owner,
-    created: SystemTime,
-    since: Instant,
-    /// Ends it.
-    pub(super) cancel: CancellationToken,
-    changes: broadcast::Sender<String>,
-    state: Mutex<State>,
-}
-
-struct State {
-    stage: Stage,
-    message: Option<String>,
-    updated: SystemTime,
-    /// Every key that the client was asked under.
-    keys: HashSet<String>,
-    was_cancelled: bool,
-}
-
-enum Stage {
-    /// Its request waits for the answer.
-    Held,
-    /// Its request has the answer.
-    Answered,
-    Working,
-    Asking(Asking),
-}
-
-/// What the client is asked, and what it said so far.
-struct Asking {
-    /// By the keys that the client knows.
-    open: InputRequests,
-    /// The tool's own keys by those.
-    keys: HashMap<String, String>,
-    replies: Vec<(String, Reply)>,
-    resume: oneshot::Sender<Vec<(String, Reply)>>,
-}
-
-/// Why a question of a task has no reply.
-pub(super) enum Unanswered {
-    /// The task was cancelled.
-    Cancelled,
-    /// What to tell the model.
-    Failed(String),
 }
 
 impl Tasks {
@@ -116,22 +55,8 @@ impl Tasks {
 
     /// A call that may become a task; none where there is no randomness to name it by.
     pub(super) fn begin(&self, owner: Owner) -> Option<Arc<Task>> {
-        let now = SystemTime::now();
-        Some(Arc::new(Task {
-            id: unguessable()?,
-            owner,
-            created: now,
-            since: Instant::now(),
-            cancel: CancellationToken::new(),
-            changes: self.changes.clone(),
-            state: Mutex::new(State {
-                stage: Stage::Held,
-                message: None,
-                updated: now,
-                keys: HashSet::new(),
-                was_cancelled: false,
-            }),
-        }))
+        let task = Task::new(unguessable()?, owner, self.changes.clone());
+        Some(Arc::new(task))
     }
 
     /// Makes a task of a call, if its request is not answered yet, and there may be another.
@@ -145,33 +70,14 @@ impl Tasks {
         {
             return None;
         }
-        let mut state = task.state();
-        let Stage::Held = state.stage else {
-            return None;
-        };
-        state.stage = Stage::Working;
+        let created = task.take_over()?;
         running.insert(task.id.clone(), task.clone());
-        let task = task.described(&state);
-        Some(mcp::CreateTaskResult::new(task))
+        Some(mcp::CreateTaskResult::new(created))
     }
 
     /// A task has come to its end.
     pub(super) fn end(&self, task: &Task, outcome: Result<JsonObject, ErrorData>) {
-        let mut state = task.state();
-        state.stage = Stage::Answered;
-        state.updated = SystemTime::now();
-        let payload = match outcome {
-            _ if state.was_cancelled => TaskPayload::Cancelled,
-            Ok(result) => TaskPayload::Completed { result },
-            Err(error) => {
-                state.message = Some(error.message.to_string());
-                TaskPayload::Failed {
-                    error: object(&error),
-                }
-            }
-        };
-        let detailed = DetailedTask::new(task.described(&state), payload);
-        drop(state);
+        let detailed = task.ended(outcome);
         let bytes = serde_json::to_vec(&detailed).map_or(0, |json| json.len());
         let mut running = self.running();
         // The client that could have asked for it is gone.
@@ -257,209 +163,13 @@ impl Tasks {
     }
 }
 
-impl Task {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether its request still waits for the answer.
-    pub(super) fn is_held(&self) -> bool {
-        matches!(self.state().stage, Stage::Held)
-    }
-
-    /// Gives the answer to its request; false where it has become a task.
-    pub(super) fn answer(&self) -> bool {
-        let mut state = self.state();
-        let is_held = matches!(state.stage, Stage::Held);
-        if is_held {
-            state.stage = Stage::Answered;
-        }
-        is_held
-    }
-
-    /// Its call ended because it was cancelled.
-    pub(super) fn was_cancelled(&self) {
-        self.state().was_cancelled = true;
-    }
-
-    /// How far it is, in words.
-    pub(super) fn progressed(&self, message: String) {
-        let mut state = self.state();
-        state.message = Some(message);
-        state.updated = SystemTime::now();
-    }
-
-    fn described(&self, state: &State) -> mcp::Task {
-        let status = match &state.stage {
-            Stage::Asking(_) => mcp::TaskStatus::InputRequired,
-            _ => mcp::TaskStatus::Working,
-        };
-        let time = |time| humantime::format_rfc3339_millis(time).to_string();
-        // It is kept for as long once it has ended: what that comes to is known only then.
-        let ttl = self.since.elapsed() + KEEP;
-        let mut task = mcp::Task::new(&*self.id, status, time(self.created), time(state.updated));
-        task.status_message = state.message.clone();
-        task.ttl_ms = u64::try_from(ttl.as_millis()).ok();
-        task.poll_interval_ms = Some(POLL_MS);
-        task
-    }
-
-    fn detailed(&self) -> DetailedTask {
-        let state = self.state();
-        let payload = match &state.stage {
-            Stage::Asking(asking) => TaskPayload::InputRequired {
-                input_requests: asking.open.clone(),
-            },
-            _ => TaskPayload::Working,
-        };
-        DetailedTask::new(self.described(&state), payload)
-    }
-
-    fn tell(&self) {
-        // Nobody may be listening.
-        let _ = self.changes.send(self.id.clone());
-    }
-
-    /// Asks the client, which finds the questions in `tasks/get`, until it has answered them all.
-    pub(super) async fn ask(
-        &self,
-        questions: &[(String, Question)],
-    ) -> Result<Vec<(String, Reply)>, Unanswered> {
-        let (resume, resumed) = oneshot::channel();
-        {
-            let mut state = self.state();
-            let (mut open, mut keys) = (InputRequests::new(), HashMap::new());
-            for (key, question) in questions {
-                let request = asking::input_request(question)
-                    .map_err(|message| Unanswered::Failed(format!("{key:?}: {message}")))?;
-                // No key comes twice in the life of a task.
-                let mut known = key.clone();
-                let mut number = 1;
-                while !state.keys.insert(known.clone()) {
-                    number += 1;
-                    known = format!("{key}-{number}");
-                }
-                open.insert(known.clone(), request);
-                keys.insert(known, key.clone());
-            }
-            state.stage = Stage::Asking(Asking {
-                open,
-                keys,
-                replies: Vec::new(),
-                resume,
-            });
-            state.updated = SystemTime::now();
-        }
-        self.tell();
-        let replies = self.cancel.run_until_cancelled(timeout(KEEP, resumed));
-        match replies.await {
-            Some(Ok(Ok(replies))) => Ok(replies),
-            None => Err(Unanswered::Cancelled),
-            _ => {
-                self.state().stage = Stage::Working;
-                let message = "the client did not answer what the tool asks";
-                Err(Unanswered::Failed(message.to_owned()))
-            }
-        }
-    }
-
-    fn update(&self, responses: mcp::InputResponses) -> Result<(), ErrorData> {
-        let mut state = self.state();
-        let Stage::Asking(asking) = &mut state.stage else {
-            return Ok(());
-        };
-        let mut replies = Vec::new();
-        for (key, response) in responses {
-            if asking.open.contains_key(&key) {
-                let reply = asking::reply(response).map_err(|what| {
-                    ErrorData::invalid_params(format!("the input response {key:?} {what}"), None)
-                })?;
-                replies.push((key, reply));
-            }
-        }
-        for (key, reply) in replies {
-            asking.open.remove(&key);
-            let own = asking.keys.remove(&key).unwrap_or(key);
-            asking.replies.push((own, reply));
-        }
-        state.updated = SystemTime::now();
-        let is_answered = matches!(&state.stage, Stage::Asking(it) if it.open.is_empty());
-        if is_answered
-            && let Stage::Asking(asking) = std::mem::replace(&mut state.stage, Stage::Working)
-        {
-            // Its call may have been cancelled meanwhile.
-            let _ = asking.resume.send(asking.replies);
-        }
-        drop(state);
-        self.tell();
-        Ok(())
-    }
-}
-
-/// The client of a session: it is asked by requests of ours, or in its task once there is one.
-pub(super) struct InTask {
-    pub(super) asked: Asked,
-    pub(super) task: Arc<Task>,
-}
-
-impl Responder for InTask {
-    fn kinds(&self) -> QuestionKinds {
-        self.asked.kinds()
-    }
-
-    fn reply<'a>(
-        &'a self,
-        tool: &'a str,
-        question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
-        if self.task.is_held() {
-            return self.asked.reply(tool, question);
-        }
-        Box::pin(async move {
-            let questions = [("question".to_owned(), question.clone())];
-            match self.task.ask(&questions).await {
-                Ok(replies) => {
-                    let reply = replies.into_iter().next().map(|(_, reply)| reply);
-                    let reply = reply.ok_or("the client did not answer")?;
-                    asking::check(question, &reply)?;
-                    Ok(reply)
-                }
-                Err(Unanswered::Cancelled) => Err("the task was cancelled".to_owned()),
-                Err(Unanswered::Failed(message)) => Err(message),
-            }
-        })
-    }
-}
-
-/// What a tool of a task asks that goes on with the replies.
-pub(super) async fn answers(
-    task: &Task,
-    input: InputRequired,
-) -> Result<crate::input::Resumption, Unanswered> {
-    let replies = task.ask(&input.questions).await?;
-    Ok(crate::input::Resumption {
-        state: input.state,
-        replies,
-    })
-}
-
 /// There is no such task, or it is another client's: which of them, is not said.
 pub(super) fn unknown() -> ErrorData {
     let message = "no task has this `taskId`: it is not yours, or it has expired";
     ErrorData::invalid_params(message, None)
 }
 
-fn object(value: &impl serde::Serialize) -> JsonObject {
-    match serde_json::to_value(value) {
-        Ok(Value::Object(object)) => object,
-        _ => JsonObject::new(),
-    }
-}
-
 fn too_long(task: DetailedTask) -> DetailedTask {
     let error = ErrorData::internal_error("the result is too long to be kept", None);
-    let payload = TaskPayload::Failed {
-        error: object(&error),
-    };
-    DetailedTask::new(task.task, payload)
+    DetailedTask::new(task.task, failed(&error))
 }

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::hub::Teller;
 use super::streams::Origin;
-use super::tasks::Task;
+use super::task::Task;
 use crate::tool::{LogLine, LogSource};
 use crate::watch::{Progress, Watcher};
 

@@ -10,6 +10,7 @@ use rmcp::model::{ContentBlock, ResourceContents};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::handed_on;
 use crate::error::CallError;
 use crate::limits::Limits;
 use crate::provider::{checked_output, output_limit};
@@ -81,7 +82,11 @@ pub(super) fn output(
         return Err(bounded_failure(message, limits));
     }
     let mut output = fitted(content, structured, schema);
-    if let Some(Value::Object(meta)) = meta {
+    if let Some(Value::Object(meta)) = meta
+        && let Some(mut meta) = handed_on(&meta)
+    {
+        // That is ours to say.
+        meta.remove(OUTPUT_MISMATCH);
         output.meta.get_or_insert_default().extend(meta);
     }
     match output.len() > limits.max_output.as_u64() {

@@ -8,10 +8,10 @@ use rmcp::model as mcp;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::pins;
 use super::reading::RAW_TOOL;
 use super::settings::Settings;
 use super::tidy::tidied;
+use super::{handed_on, pins};
 use crate::digest::sha256;
 use crate::error::{Diagnostic, similar};
 use crate::provider::{LeftOut, Pin, ProvidedTool};
@@ -107,7 +107,8 @@ pub(super) fn offered(
             }
         }
     }
-    for left_out in &offered.left_out {
+    // Of what is an error no warning is needed.
+    for left_out in offered.left_out.iter().filter(|_| problems.is_empty()) {
         let LeftOut { tool, why } = left_out;
         tracing::warn!("mcp.{name}: its tool {tool:?} {why}");
     }
@@ -166,7 +167,8 @@ fn read(
     let is_renamed = name != format!("{}{own_name}", config.prefix);
     let title = text(rest, "title").or_else(|| text(hints, "title"));
     let title = title.or_else(|| is_renamed.then(|| shown(&own_name)));
-    let meta = rest.get("_meta").and_then(Value::as_object).cloned();
+    let meta = rest.get("_meta").and_then(Value::as_object);
+    let meta = meta.and_then(handed_on);
     let mut declared = Tool {
         name,
         title,

@@ -18,6 +18,9 @@ pub(super) const RAW_TOOL: &str = "toolhost/raw";
 /// Messages of one batch that are read.
 const MAX_BATCH: usize = 10_000;
 
+/// Requests without an answer that something is known of.
+const MAX_PENDING: usize = 40_000;
+
 /// What is known of the requests that a server has not answered.
 #[derive(Clone, Default)]
 pub(super) struct Reader(Arc<Mutex<HashMap<RequestId, Kind>>>);
@@ -51,7 +54,15 @@ impl Reader {
                     ClientRequest::CustomRequest(_) => Kind::Raw,
                     _ => Kind::Typed,
                 };
-                self.pending().insert(request.id.clone(), kind);
+                let mut pending = self.pending();
+                pending.insert(request.id.clone(), kind);
+                // Of those that were given up nobody may have said so.
+                if pending.len() > MAX_PENDING
+                    && let RequestId::Number(newest) = request.id
+                {
+                    let oldest = newest - MAX_PENDING as i64 / 2;
+                    pending.retain(|id, _| matches!(id, RequestId::Number(id) if *id >= oldest));
+                }
             }
             JsonRpcMessage::Notification(notification) => {
                 if let ClientNotification::CancelledNotification(cancelled) =
@@ -98,15 +109,18 @@ impl Reader {
             return Some(ServerJsonRpcMessage::error(error_data(error), id));
         }
         let (id, result) = (id?, result?);
-        let kind = self.forget(Some(&id)).unwrap_or(Kind::Typed);
+        let kind = self.forget(Some(&id)).unwrap_or(Kind::Raw);
         Some(ServerJsonRpcMessage::response(kind.result(result), id))
     }
 
-    /// The request that waits, where there is only one.
+    /// The request that waits, where there is only one; a subscription waits for as long as it lasts.
     fn only(&self) -> Option<RequestId> {
         let pending = self.pending();
-        let first = pending.keys().next().filter(|_| pending.len() == 1);
-        first.cloned()
+        let mut waiting = pending
+            .iter()
+            .filter(|(_, kind)| !matches!(kind, Kind::Typed));
+        let (first, _) = waiting.next()?;
+        waiting.next().is_none().then(|| first.clone())
     }
 
     /// A request was answered that is not for us to read.

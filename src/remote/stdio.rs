@@ -73,23 +73,24 @@ impl Lines {
         }
     }
 
-    /// Takes a line that is no message, which may be a part of one.
+    /// Takes a line that is no message, which may be a part of one: of an indented message only the first
+    /// line and the last begin with a bracket.
     fn gather(&mut self, line: &[u8]) {
-        let begins = line.starts_with(b"{") || line.starts_with(b"[");
-        let fits = self.unended.len() + line.len() <= self.longest;
-        if !fits || (begins && self.unended.is_empty() && !is_cut_off(line)) {
+        if line.starts_with(b"{") || line.starts_with(b"[") {
             self.unended.clear();
-        } else if begins || !self.unended.is_empty() {
+            if is_cut_off(line) {
+                self.unended.extend_from_slice(line);
+                return;
+            }
+        } else if !self.unended.is_empty() && self.unended.len() + line.len() <= self.longest {
             self.unended.extend_from_slice(line);
-            // Where an indented message ends, and at no other line, it is looked at as a whole.
             if line.starts_with(b"}") || line.starts_with(b"]") {
-                let messages = self.reader.read(&self.unended, None);
-                if !messages.is_empty() || !is_cut_off(&self.unended) {
-                    self.unended.clear();
-                }
-                self.ready.extend(messages);
+                let whole = std::mem::take(&mut self.unended);
+                self.ready.extend(self.reader.read(&whole, None));
             }
             return;
+        } else {
+            self.unended.clear();
         }
         // Programs print to stdout what is not for us.
         tracing::debug!("a line that is no message was left out");

@@ -19,6 +19,10 @@ pub enum Say {
     Lines(Vec<String>),
     /// Events with a time to wait before the last.
     Late(Vec<String>, Duration),
+    /// Events, after which the connection stays open for a time.
+    Held(Vec<String>, Duration),
+    /// Events under another media type.
+    Typed(&'static str, Vec<String>),
     /// Nothing: the connection ends.
     Nothing,
 }
@@ -100,10 +104,8 @@ fn read(stream: &mut impl Read) -> std::io::Result<Asked> {
 }
 
 fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
-    let kind = match say {
-        Say::Lines(_) => "application/x-ndjson",
-        _ => "text/event-stream",
-    };
+    let mut held = Duration::ZERO;
+    let mut kind = "text/event-stream";
     let (events, late) = match say {
         Say::Nothing => return Ok(()),
         Say::Whole(status, headers, body) => {
@@ -114,8 +116,20 @@ fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
                  {headers}content-length: {length}\r\n\r\n{body}"
             );
         }
-        Say::Events(events) | Say::Lines(events) => (events, Duration::ZERO),
+        Say::Events(events) => (events, Duration::ZERO),
+        Say::Lines(lines) => {
+            kind = "application/x-ndjson";
+            (lines, Duration::ZERO)
+        }
         Say::Late(events, late) => (events, late),
+        Say::Held(events, time) => {
+            held = time;
+            (events, Duration::ZERO)
+        }
+        Say::Typed(other, events) => {
+            kind = other;
+            (events, Duration::ZERO)
+        }
     };
     write!(
         stream,
@@ -134,6 +148,7 @@ fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
         write!(stream, "{:x}\r\n{event}\r\n", event.len())?;
         stream.flush()?;
     }
+    std::thread::sleep(held);
     // Without the last chunk, the client knows that it was cut off.
     match is_whole {
         true => write!(stream, "0\r\n\r\n"),

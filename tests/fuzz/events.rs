@@ -62,6 +62,19 @@ const WORDS: &[&str] = &[
     "\"type\":\"content_block_stop\",",
     "\"type\":\"response.output_item.done\",",
     "\"functionCall\":{\"name\":\"f\"},",
+    "\"functionCall\":{},",
+    "\"willContinue\":true,",
+    "\"partialArgs\":[{\"jsonPath\":\"$.a.b[0]['c']\",\"stringValue\":\"x\",\"willContinue\":true}],",
+    "\"jsonPath\":\"$.a[1]\",",
+    "\"arguments\":\"{\"",
+    "\"arguments\":\"\",",
+    "\"finish_reason\":\"\",",
+    "\"finish_reason\":\"tool_calls\",",
+    "\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"x\",\"index\":0}],",
+    "\"item_id\":\"fc_0\",",
+    "data: {\"choices\":[],\"usage\":{}}\n\n",
+    "data: {\"type\":\"message_stop\"}\n\n",
+    "data: {\"type\":\"response.completed\"}\n\n",
     "\"candidates\":[],",
     "\"choices\":[],",
 ];
@@ -83,11 +96,31 @@ fn events() {
 fn events_valid() {
     let seeds = corpus("events_valid");
     fuzz("events_valid", &seeds, written(), |input| {
-        match check(input)? {
-            true => Ok(true),
-            false => Err("not taken for a whole stream".to_owned()),
+        if !check(input)? {
+            return Err("not taken for a whole stream".to_owned());
         }
+        torn(input)
     });
+}
+
+/// Cut off anywhere, a stream has no call that it would not have had whole.
+fn torn(input: &[u8]) -> Checked {
+    let whole = receive([Bytes::copy_from_slice(input)], None);
+    let calls: BTreeMap<usize, ToolCall> = whole.handed.into_iter().collect();
+    // Each place in a short one, and some in a long one.
+    let step = 1 + input.len() / 150;
+    for at in (0..input.len()).step_by(step) {
+        let cut = receive([Bytes::copy_from_slice(&input[..at])], whole.format);
+        for (position, call) in cut.handed {
+            if calls.get(&position) != Some(&call) {
+                return Err(format!(
+                    "cut at {at}: {call:?}, and not {:?}",
+                    calls.get(&position)
+                ));
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// A stream of any API, written in any way.
@@ -202,15 +235,34 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
     let mut events = Vec::new();
     for event in data {
         let event = event.ok()?;
-        if event != "[DONE]" {
-            events.push(serde_json::from_str::<Value>(&event).ok()?);
+        if event == "[DONE]" {
+            break;
+        }
+        let event = serde_json::from_str::<Value>(&event).ok()?;
+        let ends = [
+            "message_stop",
+            "response.completed",
+            "response.incomplete",
+            "response.failed",
+        ];
+        let is_last = event["type"]
+            .as_str()
+            .is_some_and(|kind| ends.contains(&kind));
+        events.push(event);
+        if is_last {
+            break;
         }
     }
+    // What may follow nothing, or `{}`, is a question of its own.
+    let is_certain = |text: &str| {
+        serde_json::from_str::<Map<String, Value>>(text).is_ok_and(|members| !members.is_empty())
+    };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let mut found = Vec::new();
     // By index: the name, and what has come of the arguments.
     let mut open: BTreeMap<u64, (String, String)> = BTreeMap::new();
     let mut begun: HashSet<u64> = HashSet::new();
+    let mut begun_ids: HashSet<String> = HashSet::new();
     let mut is_over = false;
     for event in &events {
         match (format, event["type"].as_str()) {
@@ -227,12 +279,18 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
                     for call in calls.into_iter().flatten() {
                         let index = call["index"].as_u64()?;
                         let piece = text(&call["function"]["arguments"])?;
-                        match (call.get("id"), open.get_mut(&index)) {
-                            (Some(_), None) => {
-                                let name = text(&call["function"]["name"])?;
-                                open.insert(index, (name, piece));
+                        let id = call.get("id").and_then(Value::as_str);
+                        let name = call["function"].get("name");
+                        match (call.get("id"), name, open.get_mut(&index)) {
+                            (Some(_), Some(name), None) => {
+                                let is_id = |id: &&str| !matches!(*id, "" | "null" | "None");
+                                // One that comes twice may be of a copy.
+                                if !begun_ids.insert(id.filter(is_id)?.to_owned()) {
+                                    return None;
+                                }
+                                open.insert(index, (text(name)?, piece));
                             }
-                            (None, Some((_, arguments))) => arguments.push_str(&piece),
+                            (None, None, Some((_, arguments))) => arguments.push_str(&piece),
                             _ => return None,
                         }
                     }
@@ -245,8 +303,14 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
                 }
                 let item = &event["item"];
                 if item["type"] == "function_call" && item["status"] == "completed" {
+                    if !begun_ids.insert(text(&item["id"])?) {
+                        return None;
+                    }
                     let arguments = text(&item["arguments"])?;
-                    found.push((text(&item["name"])?, Some(arguments)));
+                    let name = text(&item["name"])?;
+                    if is_certain(&arguments) && !name.is_empty() {
+                        found.push((name, Some(arguments)));
+                    }
                 }
             }
             // They may say something else before.
@@ -255,7 +319,10 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
                 let done = events.iter().find(|it| {
                     it["type"] == "response.output_item.done" && it["output_index"] == index
                 });
-                if done.is_some_and(|done| done["item"]["name"] != event["item"]["name"]) {
+                if done.is_some_and(|done| {
+                    let differs = |key: &str| done["item"][key] != event["item"][key];
+                    ["name", "id", "call_id", "type"].into_iter().any(differs)
+                }) {
                     return None;
                 }
             }
@@ -279,7 +346,11 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
                 }
             }
             (Format::Anthropic, Some("content_block_delta")) => {
-                if let Some((_, arguments)) = open.get_mut(&event["index"].as_u64()?) {
+                let index = event["index"].as_u64()?;
+                if !begun.contains(&index) {
+                    return None;
+                }
+                if let Some((_, arguments)) = open.get_mut(&index) {
                     if event["delta"]["type"] != "input_json_delta" {
                         return None;
                     }
@@ -290,8 +361,7 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
             (Format::Anthropic, Some("message_delta")) if !open.is_empty() => return None,
             (Format::Anthropic, Some("content_block_stop")) => {
                 let call = open.remove(&event["index"].as_u64()?);
-                // Without arguments it may have been cut off.
-                let call = call.filter(|(_, arguments)| !arguments.is_empty());
+                let call = call.filter(|(_, arguments)| is_certain(arguments));
                 found.extend(call.map(|(name, arguments)| (name, Some(arguments))));
             }
             (Format::Gemini, _) => {
@@ -301,7 +371,14 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
                     .flatten()
                     .filter_map(|it| it.get("functionCall"))
                 {
-                    found.push((text(&call["name"])?, None));
+                    let has_more = call.get("willContinue").or(call.get("partialArgs"));
+                    if has_more.is_some() {
+                        return None;
+                    }
+                    let name = text(&call["name"])?;
+                    if call["args"].is_object() && !name.is_empty() {
+                        found.push((name, None));
+                    }
                 }
             }
             _ => {}
@@ -309,8 +386,7 @@ fn complete(input: &Bytes, format: Format) -> Option<Vec<(String, Option<String>
     }
     match format {
         Format::OpenaiChat => {
-            let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
-            let calls = open.into_values().filter(|(_, text)| is_object(text));
+            let calls = open.into_values().filter(|(_, text)| is_certain(text));
             Some(
                 calls
                     .map(|(name, arguments)| (name, Some(arguments)))

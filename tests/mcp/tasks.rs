@@ -212,6 +212,32 @@ fn a_task_is_its_client_s_alone() {
     assert_eq!(get(&mut alice, &id)["status"], "working");
 }
 
+#[test]
+fn a_token_s_task_is_there_for_its_next_request_and_for_no_other_token() {
+    let folder = folder("");
+    let mut manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
+    let tokens = ["alice", "bob"].map(|name| {
+        let made = folder.run(&["token", "new", "--name", name], "");
+        let (_, table) = made.stderr.split_once("\n\n").unwrap();
+        manifest += &format!("{}\n", table.trim_end());
+        made.stdout.trim().to_owned()
+    });
+    folder.write("toolhost.toml", manifest);
+    let server = Http::start_in(folder);
+    let [mut alice, mut bob] =
+        tokens.map(|token| Client::http_as(&server, New, capabilities(), Some(&token)));
+    let id = begin(&mut alice, "slow_compute", json!({ "seconds": 1.0 }));
+    let error = bob.error("tasks/get", json!({ "taskId": id }));
+    assert_eq!(error["code"], -32602, "{error}");
+    let listen = json!({ "notifications": { "taskIds": [id] } });
+    bob.request("subscriptions/listen", listen);
+    let begun = bob.told("notifications/subscriptions/acknowledged");
+    assert_eq!(begun["params"]["notifications"]["taskIds"], json!([]));
+    until(&mut alice, &id, "completed");
+    let error = bob.error("tasks/get", json!({ "taskId": id }));
+    assert_eq!(error["code"], -32602, "{error}");
+}
+
 /// How long a process had a processor in a tenth of a second.
 fn used(process: u32) -> Duration {
     let used = || {

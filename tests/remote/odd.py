@@ -15,8 +15,11 @@ polls = 0
 
 
 def note(text):
-    with open(state, "a") as file:
-        file.write(text + "\n")
+    try:
+        with open(state, "a") as file:
+            file.write(text + "\n")
+    except FileNotFoundError:
+        pass  # The test has what it wanted.
 
 
 def write(message):

@@ -40,9 +40,13 @@ fn a_tool_that_is_not_what_was_pinned_is_refused_with_both_texts() {
     assert_eq!(header, "[mcp.x.pins]");
     assert!(pin.starts_with("t = \"sha256:"), "{pin}");
     // All that was there is there.
-    let kept = after.replace(&format!("{header}\n{pin}\n"), "");
-    let without_blank = |text: &str| text.replace("\n\n", "\n");
-    assert_eq!(without_blank(&kept), without_blank(&before));
+    let kept: Vec<&str> = after
+        .lines()
+        .filter(|line| ![header, pin].contains(line))
+        .collect();
+    let written = |line: &&str| !line.is_empty();
+    let kept: Vec<&str> = kept.into_iter().filter(written).collect();
+    assert_eq!(kept, before.lines().filter(written).collect::<Vec<_>>());
     let lock: Value = serde_json::from_str(&read(&folder, "toolhost.lock")).unwrap();
     assert_eq!(lock["x"]["t"]["description"], "Adds numbers.");
 

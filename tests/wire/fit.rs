@@ -5,12 +5,22 @@ use serde_json::{Map, Value, json};
 use toolhost::Tool;
 use toolhost::wire::{Format, LeftOut, Names};
 
-const APIS: [Format; 4] = [
+use crate::common::binary::Folder;
+
+const APIS: [Format; 6] = [
     Format::OpenaiChat,
     Format::OpenaiResponses,
     Format::Anthropic,
     Format::Gemini,
+    Format::Ollama,
+    Format::Bedrock,
 ];
+
+/// Whose arguments have plain names.
+const PLAIN_NAMES: [Format; 2] = [Format::Anthropic, Format::Bedrock];
+
+/// Whose schemas refer to nothing.
+const NO_REFS: [Format; 3] = [Format::Gemini, Format::Ollama, Format::Bedrock];
 
 fn tool(name: &str, schema: Value) -> Tool {
     Tool {
@@ -35,7 +45,8 @@ fn declared(format: Format, tools: &[Tool]) -> (Vec<(String, String, Value)>, Ve
         _ => all,
     };
     let list = list.as_array().unwrap().iter().map(|one| {
-        let one = one.get("function").unwrap_or(one);
+        let inner = one.get("function").or(one.get("toolSpec"));
+        let one = inner.unwrap_or(one);
         let schema = [
             "parameters",
             "input_schema",
@@ -43,6 +54,10 @@ fn declared(format: Format, tools: &[Tool]) -> (Vec<(String, String, Value)>, Ve
             "inputSchema",
         ];
         let schema = schema.iter().find_map(|key| one.get(*key)).unwrap();
+        let schema = match format {
+            Format::Bedrock => &schema["json"],
+            _ => schema,
+        };
         let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
         (text("name"), text("description"), schema.clone())
     });
@@ -73,7 +88,7 @@ fn refusals(format: Format, schema: &Value) -> Vec<String> {
             found.push(format!("`{key}` at the top"));
         }
     }
-    if format == Format::Anthropic {
+    if PLAIN_NAMES.contains(&format) {
         for key in schema["properties"]
             .as_object()
             .into_iter()
@@ -111,7 +126,7 @@ fn refusals_within(format: Format, root: &Value, schema: &Value, found: &mut Vec
         let name = reference
             .as_str()
             .and_then(|it| it.strip_prefix("#/$defs/"));
-        if format == Format::Gemini || name.and_then(|it| root["$defs"].get(it)).is_none() {
+        if NO_REFS.contains(&format) || name.and_then(|it| root["$defs"].get(it)).is_none() {
             found.push(format!("the reference {reference}"));
         }
     }
@@ -270,7 +285,7 @@ fn one_bad_tool_is_left_out_and_named_and_the_others_are_declared() {
         let list: Vec<&str> = list.iter().map(|(name, _, _)| &**name).collect();
         let names: Vec<&str> = left_out.iter().map(|it| &*it.tool).collect();
         match format {
-            Format::Anthropic => {
+            Format::Anthropic | Format::Bedrock => {
                 assert_eq!(list, ["good", "deep_odd_key"]);
                 assert_eq!(names, ["not_object", "odd_key", "long_key"]);
                 assert!(left_out[1].why.contains("an argument named \"a b\""));
@@ -316,6 +331,76 @@ fn a_long_choice_is_cut_in_the_description() {
         .collect();
     let (_, beside) = fitted(Format::OpenaiChat, json!({"anyOf": choices})).unwrap();
     assert!(beside.len() < 2000 && beside.ends_with('…'), "{beside}");
+}
+
+/// A server with one tool that is like any other, one that takes no object, and one of an older draft.
+const SERVER: &str = r#"
+import json, sys
+def tool(name, schema): return {"name": name, "description": "x", "inputSchema": schema}
+tools = [
+    tool("ok", {"type": "object", "properties": {}}),
+    tool("not_object", {"type": "string"}),
+    tool("odd_key", {"type": "object", "properties": {"a b": {"type": "string"}}, "patternProperties": {"^a": {}}}),
+    tool("draft4", {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object",
+                    "properties": {"n": {"type": "number", "minimum": 0, "exclusiveMinimum": True}}}),
+]
+for line in sys.stdin:
+    m = json.loads(line)
+    if "id" not in m: continue
+    results = {"tools/list": {"tools": tools}, "initialize": {
+        "protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "0"}}}
+    answer = {"result": results[m["method"]]} if m.get("method") in results else {"error": {"code": -32601, "message": "no"}}
+    print(json.dumps({"jsonrpc": "2.0", "id": m["id"], **answer}), flush=True)
+"#;
+
+#[test]
+fn what_is_left_out_is_named_by_check_and_list() {
+    let folder = Folder::with("[mcp.s]\ncommand = 'python3'\nargs = ['server.py']\n");
+    folder.write("server.py", SERVER);
+    let check = folder.run(&["check"], "");
+    assert_eq!(check.status, 0, "{check:?}");
+    let why = "it asks for arguments of type \"string\", and arguments are objects";
+    let line = check
+        .stdout
+        .lines()
+        .find(|line| line.contains("`not_object`"))
+        .unwrap();
+    assert!(
+        line.starts_with("warning: `not_object` is left out for openai-chat, "),
+        "{line}"
+    );
+    assert!(line.ends_with(why), "{line}");
+    let line = check
+        .stdout
+        .lines()
+        .find(|line| line.contains("`odd_key`"))
+        .unwrap();
+    assert!(
+        line.starts_with("warning: `odd_key` is left out for anthropic"),
+        "{line}"
+    );
+    let list = folder.run(&["list", "--format", "anthropic"], "");
+    assert_eq!(list.status, 0, "{list:?}");
+    assert!(
+        list.stderr.contains(&format!(
+            "warning: `not_object` is left out for anthropic: {why}"
+        )),
+        "{list:?}"
+    );
+    assert!(
+        list.stderr.contains("`odd_key`") && !list.stdout.contains("a b"),
+        "{list:?}"
+    );
+    let names: Vec<Value> = list
+        .results()
+        .iter()
+        .map(|tool| tool["name"].clone())
+        .collect();
+    assert_eq!(names, ["ok", "draft4"]);
+    assert_eq!(
+        list.results()[1]["input_schema"],
+        json!({"type": "object", "properties": {"n": {"type": "number", "exclusiveMinimum": 0}}})
+    );
 }
 
 fn name() -> impl Strategy<Value = String> {

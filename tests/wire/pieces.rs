@@ -1,9 +1,11 @@
 //! Which pieces of a stream are of one call, and when that is complete: as servers send them.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use toolhost::wire::{Delta, Events, Format};
 
+use crate::common::arbitrary;
 use crate::common::responses::{Taken, receive};
 
 /// Reads events of that data.
@@ -707,5 +709,81 @@ fn blocks_that_are_counted_wrong_keep_their_order_and_their_kind() {
         let called = |id: &str, x: usize| json!({ "type": "tool_use", "id": id, "name": "f", "input": { "x": x } });
         let content = json!([{ "type": "text", "text": "hello" }, called("a", 1), called("b", 2)]);
         assert_eq!(message["content"], content, "{what}");
+    }
+}
+
+#[test]
+fn calls_of_responses_with_one_id_are_as_many_as_there_are() {
+    let (x, y) = (r#"{"x":1}"#, r#"{"x":2}"#);
+    let item = |id: &str, arguments: &str| json!({ "type": "function_call", "id": id, "call_id": "f", "name": "f", "arguments": arguments });
+    let event = |kind: &str, index: usize, item: Value| json!({ "type": format!("response.output_item.{kind}"), "output_index": index, "item": item });
+    let completed =
+        |output: Value| json!({ "type": "response.completed", "response": { "output": output } });
+    let expected: &[(Option<&str>, &str, &str)] = &[(Some("f"), "f", x), (Some("f"), "f", y)];
+    for (what, events) in [
+        (
+            "interleaved, and other ids at the end",
+            vec![
+                event("added", 0, item("1", "")),
+                event("added", 1, item("2", "")),
+                event("done", 1, item("2", y)),
+                event("done", 0, item("1", x)),
+                completed(json!([item("3", x), item("4", y)])),
+            ],
+        ),
+        (
+            "at one place",
+            vec![
+                event("done", 0, item("1", x)),
+                event("done", 0, item("2", y)),
+                completed(json!([item("1", x), item("2", y)])),
+            ],
+        ),
+        (
+            "at the end only",
+            vec![completed(json!([item("1", x), item("2", y)]))],
+        ),
+        (
+            "one of them at the end only",
+            vec![
+                event("done", 0, item("1", x)),
+                completed(json!([item("9", x), item("8", y)])),
+            ],
+        ),
+    ] {
+        is(what, &read(Format::OpenaiResponses, &events), expected, &[]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    /// However the pieces are cut, what stands ahead of the arguments or comes again behind them changes
+    /// nothing.
+    #[test]
+    fn placeholders_and_copies_change_no_arguments(
+        pieces in arbitrary::calls("[a-z]{1,8}".prop_map(Some), 3).prop_flat_map(arbitrary::in_pieces),
+        ahead in proptest::sample::select(vec!["", "{}", " { } ", "{"]),
+        is_again: bool,
+    ) {
+        let mut events = Vec::new();
+        for (index, given) in pieces.iter().enumerate() {
+            let is_empty = given.call.arguments == "{}";
+            // Of `{` and `{}` nobody could say what they are.
+            let ahead = if is_empty && ahead == "{" { "" } else { ahead };
+            let begun = piece(json!(index), json!(format!("id{index}")), json!("f"), ahead);
+            events.push(chunk(json!([begun])));
+            let again = is_again.then_some(&given.call.arguments);
+            for text in given.pieces.iter().chain(again) {
+                events.push(chunk(json!([piece(json!(index), NULL, NULL, text)])));
+            }
+        }
+        events.push(finish("tool_calls"));
+        let taken = read(Format::OpenaiChat, &events);
+        let mut handed = taken.handed;
+        handed.sort_by_key(|(position, _)| *position);
+        let handed: Vec<&str> = handed.iter().map(|(_, call)| call.arguments.trim()).collect();
+        let expected: Vec<&str> = pieces.iter().map(|given| &*given.call.arguments).collect();
+        prop_assert_eq!(handed, expected);
     }
 }

@@ -168,6 +168,39 @@ fn a_call_is_answered_before_the_response_has_ended() {
 }
 
 #[test]
+fn a_response_ends_with_its_end_though_the_pipe_stays_open() {
+    let folder = Folder::of(&["echo"]);
+    for format in APIS {
+        let mut open = open(&folder, &["run", "--sse", "--output-format", "json"]);
+        // Without what follows the end: nothing else says that there is no more.
+        let (whole, _) = until(format, |event| event.ends);
+        open.write(&whole);
+        let mut stdout = String::new();
+        open.stdout.read_to_string(&mut stdout).unwrap();
+        assert_eq!(stdout.lines().count(), 3, "{format}: {stdout}");
+        assert_eq!(open.child.wait().unwrap().code(), Some(0), "{format}");
+    }
+}
+
+#[test]
+fn what_follows_the_end_of_a_response_is_passed_over() {
+    let folder = Folder::of(&["echo"]);
+    for format in APIS {
+        let expected = folder.run(&["run", "--sse"], stream(format)).answered();
+        for after in [
+            "data: [DONE]\n\n",
+            "data: {\"torn\": \"",
+            "data: {\"error\":\"gone\"}\n\n",
+            "data: \u{0}\n\n",
+        ] {
+            let with = [&stream(format)[..], after.as_bytes()].concat();
+            let ended = folder.run(&["run", "--sse"], with).answered();
+            assert_eq!(ended.stdout, expected.stdout, "{format} {after:?}");
+        }
+    }
+}
+
+#[test]
 fn an_interrupt_ends_a_stream_that_stays_open() {
     let folder = Folder::of(&["echo"]);
     let mut open = open(&folder, &["run", "--sse", "--stream"]);

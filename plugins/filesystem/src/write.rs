@@ -38,7 +38,8 @@ pub(crate) fn fs_write(args: WriteFile) -> Result<String, Error> {
     if existed && args.if_exists == IfExists::Fail {
         return Err(exists());
     }
-    if let Some((folder, _)) = path.rsplit_once('/')
+    if !existed
+        && let Some((folder, _)) = path.rsplit_once('/')
         && !folder.is_empty()
         && let Err(error) = fs::metadata(folder)
     {

@@ -401,7 +401,9 @@ impl Stream {
     }
 
     fn block_ended(&mut self, index: Option<u64>, deltas: &mut Vec<Delta>) {
-        let Some(at) = self.block(index, |_| true) else {
+        // One that nobody has heard of ends no other.
+        let is_known = index.is_none_or(|index| self.by_index.contains_key(&index));
+        let Some(at) = self.block(index, |_| true).filter(|_| is_known) else {
             return;
         };
         let block = &mut self.blocks[at];

@@ -86,6 +86,8 @@ impl Item<'_> {
 struct Slot {
     kind: String,
     call_id: Option<String>,
+    /// Whether it has a place in the output.
+    has_place: bool,
     /// As it was when it was told of first.
     began: Box<RawValue>,
     /// As it was at its end.
@@ -108,7 +110,8 @@ pub(super) struct Stream {
     slots: Vec<Slot>,
     calls: Vec<Call>,
     by_id: HashMap<String, usize>,
-    by_call_id: HashMap<String, usize>,
+    /// Ids of calls may repeat.
+    by_call_id: HashMap<String, Vec<usize>>,
     by_index: HashMap<u64, usize>,
     stop: Option<Stop>,
     is_over: bool,
@@ -241,7 +244,8 @@ impl Stream {
     /// The call that an event is about.
     fn call(&self, event: &Event) -> Option<usize> {
         let by_id = name(event.item_id).and_then(|id| self.by_id.get(&id).copied());
-        let by_call_id = name(event.call_id).and_then(|id| self.by_call_id.get(&id).copied());
+        let by_call_id =
+            name(event.call_id).and_then(|id| self.by_call_id.get(&id)?.last().copied());
         let by_index = number(event.output_index).and_then(|at| self.by_index.get(&at).copied());
         let places = [by_id, by_call_id, by_index];
         let mut calls = places.into_iter().flatten();
@@ -254,23 +258,31 @@ impl Stream {
     /// The item that this is, if it has been told of.
     fn known(&self, index: Option<u64>, item: &Item) -> Option<usize> {
         let kind = item.kind();
-        let (id, call_id) = (name(item.id), name(item.call_id));
+        let (id, call_id, called) = (name(item.id), name(item.call_id), name(item.name));
+        let differs = |one: Option<&String>, other: Option<&String>| {
+            one.is_some() && other.is_some() && one != other
+        };
         let fits = |at: &usize| {
             let slot = &self.slots[*at];
-            let is_other =
-                |known: &Option<String>| known.is_some() && call_id.is_some() && *known != call_id;
-            (slot.kind == kind || kind.is_empty()) && !is_other(&slot.call_id)
+            let open = slot.position.map(|position| &self.calls[position].open);
+            let known = open.map(|open| &open.name).filter(|name| !name.is_empty());
+            (slot.kind == kind || kind.is_empty())
+                && !differs(slot.call_id.as_ref(), call_id.as_ref())
+                && !differs(known, called.as_ref())
         };
-        let by_id = id.as_ref().and_then(|id| self.by_id.get(id).copied());
-        let by_call_id = call_id
-            .as_ref()
-            .and_then(|id| self.by_call_id.get(id).copied());
-        if let Some(at) = by_id.filter(fits).or(by_call_id.filter(fits)) {
+        let by_id = id.and_then(|id| self.by_id.get(&id).copied());
+        if let Some(at) = by_id.filter(fits) {
             return Some(at);
         }
-        // By its place alone it is another if that one has ended.
+        // By less than its own id it is another if that one has ended; and ids of calls may repeat, so
+        // that they tell only where no place does.
         let by_index = index.and_then(|index| self.by_index.get(&index).copied());
+        let by_call_id = call_id
+            .as_ref()
+            .and_then(|id| self.by_call_id.get(id)?.last().copied());
+        let by_call_id = by_call_id.filter(|at| index.is_none() || !self.slots[*at].has_place);
         by_index
+            .or(by_call_id)
             .filter(fits)
             .filter(|at| self.slots[*at].done.is_none())
     }
@@ -280,17 +292,12 @@ impl Stream {
         let item: Item = object(raw)?;
         let known = self.known(index, &item);
         let at = known.unwrap_or_else(|| self.begin(&item, raw));
-        let ids = [
-            (name(item.id), &mut self.by_id),
-            (name(item.call_id), &mut self.by_call_id),
-        ];
-        for (id, by) in ids {
-            if let Some(id) = id {
-                by.insert(id, at);
-            }
+        if let Some(id) = name(item.id) {
+            self.by_id.insert(id, at);
         }
         if let Some(index) = index {
             self.by_index.insert(index, at);
+            self.slots[at].has_place = true;
         }
         Ok(at)
     }
@@ -311,9 +318,13 @@ impl Stream {
                 is_incomplete: false,
             });
         }
+        if let Some(call_id) = &call_id {
+            self.by_call_id.entry(call_id.clone()).or_default().push(at);
+        }
         self.slots.push(Slot {
             kind,
             call_id,
+            has_place: false,
             began: began.to_owned(),
             done: None,
             position,
@@ -396,15 +407,25 @@ impl Stream {
     /// nothing in it, and the ids in it may be other ones.
     fn output(&mut self, output: &[&RawValue], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let told = self.slots.len();
+        // How many calls of an id there were: the second in the output is the second that was told of.
+        let mut seen: HashMap<String, usize> = HashMap::new();
         for (number, raw) in output.iter().enumerate() {
             let item: Item = object(raw)?;
-            let is_same = |slot: &&Slot| {
-                let is_its = !item.is_call() || slot.call_id == name(item.call_id);
-                slot.kind == item.kind() && is_its
+            let call_id = name(item.call_id).filter(|_| item.is_call());
+            let at = if let Some(call_id) = call_id {
+                let same = self.by_call_id.get(&call_id);
+                let nth = seen.entry(call_id).or_default();
+                *nth += 1;
+                same.and_then(|same| same.get(*nth - 1))
+                    .copied()
+                    .filter(|at| *at < told)
+            } else {
+                let in_place = self.slots.get(number).filter(|_| output.len() == told);
+                let in_place = in_place.filter(|slot| slot.kind == item.kind());
+                let by_id = name(item.id).and_then(|id| self.by_id.get(&id).copied());
+                by_id.or(in_place.map(|_| number))
             };
-            let in_place = self.slots.get(number).filter(|_| output.len() == told);
-            let in_place = in_place.filter(is_same).map(|_| number);
-            let at = match self.known(None, &item).or(in_place) {
+            let at = match at {
                 Some(at) if self.slots[at].done.is_some() => continue,
                 Some(at) => at,
                 None => {
@@ -413,7 +434,7 @@ impl Stream {
                     if item.kind() == "message" && (text.is_empty() || !self.text.is_empty()) {
                         continue;
                     }
-                    self.item(None, raw)?
+                    self.begin(&item, raw)
                 }
             };
             self.item_done(at, raw, deltas)?;
