@@ -114,6 +114,8 @@ pub struct CallOrigin {
     pub namespace: Option<String>,
     /// Whether a program of the model calls, and reads what comes back.
     pub by_program: bool,
+    /// Whether it calls what no request declares, so that nothing says what a document of it means.
+    pub is_undeclared: bool,
     /// Members of the call that its answer repeats, with their values as JSON.
     pub echo: Vec<(&'static str, String)>,
 }

@@ -201,6 +201,8 @@ impl Unpacked {
                 .unwrap_or(0),
             output_bytes: outcome.as_ref().map_or(0, Output::len),
         };
+        let mut origin = self.call.origin.clone().unwrap_or_default();
+        origin.is_undeclared = true;
         let mut repairs = self.repairs.clone();
         let mut log = Vec::new();
         for (number, result) in results.into_iter().enumerate() {
@@ -217,7 +219,7 @@ impl Unpacked {
             usage,
             log,
             repairs,
-            origin: self.call.origin.clone(),
+            origin: Some(origin),
         }
     }
 

@@ -105,8 +105,11 @@ impl<'a> Answer<'a> {
 
     /// The structured document, which is what the tool's output schema describes.
     pub(super) fn document(&self) -> Option<&'a RawValue> {
+        let origin = self.result.origin.as_ref();
+        let is_undeclared = origin.is_some_and(|origin| origin.is_undeclared);
         match self.text {
             Some(_) => None,
+            None if is_undeclared => None,
             None => self.result.outcome.as_ref().ok()?.structured.as_deref(),
         }
     }

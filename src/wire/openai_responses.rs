@@ -260,6 +260,7 @@ fn call(item: &Item) -> Option<ToolCall> {
             namespace: string(item.namespace),
             by_program: super::is_program(item.caller),
             echo: caller.into_iter().collect(),
+            ..CallOrigin::default()
         }),
         ..ToolCall::default()
     })
