@@ -670,6 +670,27 @@ fn calls_that_stand_where_nobody_looks_are_an_error() {
 }
 
 #[test]
+fn what_is_of_no_format_has_calls_of_none_whichever_is_named() {
+    for document in [
+        json!({}),
+        json!({ "hello": 1 }),
+        json!({ "status": 200, "data": { "x": 1 } }),
+    ] {
+        let document = document.to_string();
+        for format in Format::ALL {
+            let read = wire::decode(document.as_bytes(), Some(format));
+            assert!(read.is_err(), "{format}: {document}: {read:?}");
+        }
+    }
+    // Only what a script writes has no layers around it.
+    let named = json!({ "data": [{ "name": "f", "arguments": {} }] }).to_string();
+    for format in [None, Some(Format::Json), Some(Format::Mcp)] {
+        let read = wire::decode(named.as_bytes(), format);
+        assert!(read.is_err(), "{format:?}: {read:?}");
+    }
+}
+
+#[test]
 fn an_end_that_speaks_of_calls_without_any_is_an_error() {
     let message = json!({ "role": "assistant", "content": "Let me look." });
     is_refused(
