@@ -20,7 +20,8 @@ use super::{dry_run, format_parser, progress, timeline};
 
 #[derive(clap::Args)]
 pub(super) struct RunOptions {
-    /// The response: what the API sent, its message alone, or its calls alone [default: stdin]
+    /// The response: what the API sent, its message or its calls alone, or the conversation that ends
+    /// with it [default: stdin]
     file: Option<PathBuf>,
 
     /// The response's format, instead of what its shape says
@@ -31,7 +32,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
     output_format: Option<Format>,
 
-    /// The response is an event stream: start each call as soon as its arguments are complete
+    /// The response is an event stream, or Ollama's lines: start each call as soon as its arguments are
+    /// complete
     #[arg(long)]
     sse: bool,
 
