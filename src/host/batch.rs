@@ -197,7 +197,7 @@ impl Shared {
             }
         }
         drop(lanes);
-        refused.into_iter().map(|call| self.refuse(call)).collect()
+        refused.into_iter().map(|call| self.refuse(*call)).collect()
     }
 
     fn refuse(&self, Refused { index, call, error }: Refused) -> Indexed {

@@ -75,7 +75,7 @@ impl Lanes {
         host: &ToolHost,
         index: usize,
         call: ToolCall,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Box<Refused>> {
         let found = host.shared.registry.find(&call.name);
         let number = found.map_or(self.all.len() - 1, |(plugin, ..)| plugin);
         let lane = &self.all[number];
@@ -89,7 +89,7 @@ impl Lanes {
         };
         let ticket = match ticket {
             Ok(ticket) => ticket,
-            Err(error) => return Err(Refused { index, call, error }),
+            Err(error) => return Err(Box::new(Refused { index, call, error })),
         };
         self.all[number].waiting.push_back(Waiting {
             index,
