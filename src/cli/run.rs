@@ -79,7 +79,9 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     };
     let decoded = wire::decode(&response, options.format);
     let (format, mut calls) = decoded.map_err(explained)?;
+    // Not the reply of something else that the response holds beside its calls.
     let reply = wire::reply(&response, format).ok();
+    let reply = reply.filter(|reply| reply.calls == calls);
     drop(response);
     let ahead = match (options.with_message, &reply) {
         (false, _) => Vec::new(),

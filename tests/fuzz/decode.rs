@@ -192,7 +192,7 @@ fn has_none(input: &[u8]) -> Result<(), String> {
 
 fn lost(value: &Value, depth: usize) -> Option<&Value> {
     match value {
-        _ if depth > 20 => None,
+        _ if depth > 10 => None,
         Value::Array(items) => items.iter().find_map(|item| lost(item, depth + 1)),
         Value::Object(members) => members.iter().find_map(|(key, value)| match &**key {
             "tool_calls" | "toolCalls" | "toolUse" | "functionCall" => {
