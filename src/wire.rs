@@ -330,14 +330,23 @@ pub fn decode(
     format: Option<Format>,
 ) -> Result<(Format, Vec<ToolCall>), DecodeError> {
     let text = text_of(response)?;
-    let read = |text: &str| {
+    let read = |text: &str, is_inner: bool| {
         let format = match format {
             Some(format) => format,
             None => detect::detect(text)?,
         };
+        // Calls of these formats come from a script, which puts nothing around them: what has their members
+        // by chance must not be run.
+        if is_inner && format.is_lines() {
+            return Err(shape("an object of another shape"));
+        }
         let calls = format.wire().decode(text)?;
         if calls.is_empty() {
             leftover::check(text)?;
+            // Who is told the format may read nothing in what is of none.
+            if let Err(error @ DecodeError::Shape { .. }) = detect::detect(text) {
+                return Err(error);
+            }
         }
         Ok((format, calls))
     };
@@ -351,7 +360,7 @@ pub fn decode(
 /// It is not of that format, or it is the API's own error, or no model answers in that format.
 pub fn reply(response: &[u8], format: Format) -> Result<Reply, DecodeError> {
     let text = text_of(response)?;
-    wrapping::within(text, |text| format.wire().reply(text), |_| true)
+    wrapping::within(text, |text, _| format.wire().reply(text), |_| true)
 }
 
 fn text_of(response: &[u8]) -> Result<&str, DecodeError> {

@@ -74,7 +74,7 @@ pub(super) struct AgentOptions {
 
 const AFTER_HELP: &str = "\
 The API's key is read from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or \
-GEMINI_API_KEY) or from what `key` in [agent] names. A server that only the manifest names, by \
+GEMINI_API_KEY) or from what `key` in [agent] names; Ollama on this machine needs none. A server that only the manifest names, by \
 `base-url`, gets no key but that.
 
 Ctrl-C cancels the calls that run, and the model is told; once more, or while none runs, it quits.
@@ -82,6 +82,7 @@ Ctrl-C cancels the calls that run, and the model is told; once more, or while no
 Examples:
   toolhost agent \"What is 2 ft in cm?\"
   toolhost agent --provider openai-chat --base-url http://127.0.0.1:8080/v1 --model local \"…\"
+  toolhost agent --provider ollama --model qwen3 \"…\"
   toolhost agent --transcript talk.jsonl \"…\" && toolhost agent --resume talk.jsonl \"And then?\"";
 
 /// What [agent] in the manifest says, too.

@@ -20,7 +20,8 @@ use super::{dry_run, format_parser, progress, timeline};
 
 #[derive(clap::Args)]
 pub(super) struct RunOptions {
-    /// The response: what the API sent, its message alone, or its calls alone [default: stdin]
+    /// The response: what the API sent, its message or its calls alone, or the conversation that ends
+    /// with it [default: stdin]
     file: Option<PathBuf>,
 
     /// The response's format, instead of what its shape says
@@ -31,8 +32,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
     output_format: Option<Format>,
 
-    /// The response is an event stream: start calls that change nothing as they come, all others
-    /// once the response is complete
+    /// The response is an event stream, or Ollama's lines: start calls that change nothing as they
+    /// come, all others once the response is complete
     #[arg(long)]
     sse: bool,
 
@@ -78,7 +79,9 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     };
     let decoded = wire::decode(&response, options.format);
     let (format, mut calls) = decoded.map_err(explained)?;
+    // Not the reply of something else that the response holds beside its calls.
     let reply = wire::reply(&response, format).ok();
+    let reply = reply.filter(|reply| reply.calls == calls);
     drop(response);
     let ahead = match (options.with_message, &reply) {
         (false, _) => Vec::new(),

@@ -219,7 +219,7 @@ impl Shared {
             }
         }
         drop(lanes);
-        refused.into_iter().map(|call| self.refuse(call)).collect()
+        refused.into_iter().map(|call| self.refuse(*call)).collect()
     }
 
     /// Runs what stands for several calls: each of them waits for its own turn, so it takes up no worker.

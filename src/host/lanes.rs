@@ -77,7 +77,7 @@ impl Lanes {
         &mut self,
         host: &ToolHost,
         mut waiting: Waiting,
-    ) -> Result<Option<Waiting>, Refused> {
+    ) -> Result<Option<Waiting>, Box<Refused>> {
         let number = self.number(host, &waiting.call);
         let place = &waiting.arrival.place;
         let is_behind = place.as_ref().is_some_and(|place| !place.is_granted());
@@ -94,7 +94,7 @@ impl Lanes {
         };
         match ticket {
             Ok(ticket) => waiting.arrival.ticket = ticket,
-            Err(error) => return Err(Refused { waiting, error }),
+            Err(error) => return Err(Box::new(Refused { waiting, error })),
         }
         if is_behind {
             self.held += 1;

@@ -85,7 +85,7 @@ impl AgentConfig {
         let names: &[&str] = match self.provider? {
             Format::Anthropic => &["ANTHROPIC_API_KEY"],
             Format::Gemini => &["GOOGLE_API_KEY", "GEMINI_API_KEY"],
-            Format::Ollama => &[],
+            Format::Ollama => &["OLLAMA_API_KEY"],
             _ => &["OPENAI_API_KEY"],
         };
         let is_set = |name: &&&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());

@@ -1,5 +1,7 @@
 //! Which format a response is in, by its shape alone. What fits two is not guessed at.
 
+mod content;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -9,6 +11,7 @@ use super::history::{is_history, is_models};
 use super::looks::looks_like;
 use super::stream::error_event;
 use super::{Format, array, object, string};
+use content::{ANTHROPIC_BLOCKS, Content, RESPONSES_ITEMS};
 
 /// The keys that tell the formats apart.
 #[derive(Deserialize)]
@@ -101,60 +104,6 @@ struct Keys<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
 }
-
-/// Items of OpenAI Responses, beside messages.
-const RESPONSES_ITEMS: &[&str] = &[
-    "additional_tools",
-    "apply_patch_call",
-    "apply_patch_call_output",
-    "code_interpreter_call",
-    "compaction",
-    "compaction_trigger",
-    "computer_call",
-    "computer_call_output",
-    "custom_tool_call",
-    "custom_tool_call_output",
-    "file_search_call",
-    "function_call",
-    "function_call_output",
-    "image_generation_call",
-    "item_reference",
-    "local_shell_call",
-    "local_shell_call_output",
-    "mcp_approval_request",
-    "mcp_approval_response",
-    "mcp_call",
-    "mcp_list_tools",
-    "program",
-    "program_output",
-    "reasoning",
-    "shell_call",
-    "shell_call_output",
-    "tool_search_call",
-    "tool_search_output",
-    "web_search_call",
-];
-
-/// Blocks of Anthropic, beside results of the tools that it runs by itself, which end in `_tool_result`.
-const ANTHROPIC_BLOCKS: &[&str] = &[
-    "compaction",
-    "container_upload",
-    "document",
-    "fallback",
-    "image",
-    "mcp_tool_listing",
-    "mcp_tool_use",
-    "redacted_thinking",
-    "search_result",
-    "server_tool_use",
-    "text",
-    "thinking",
-    "tool_addition",
-    "tool_reference",
-    "tool_removal",
-    "tool_result",
-    "tool_use",
-];
 
 /// `null` counts as present.
 fn present<'de, D: serde::Deserializer<'de>>(
@@ -373,70 +322,6 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
         )
         .when(keys.jsonrpc.is_some(), Format::Mcp)
         .when(own, Format::Json))
-}
-
-/// What a message's content shows of its format.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Content {
-    /// No array, or nothing at all.
-    Other,
-    /// An array without anything in it.
-    Empty,
-    /// Blocks of Anthropic, or parts of a chat message.
-    Blocks,
-    Responses,
-    Bedrock,
-    AiSdk,
-}
-
-impl Content {
-    fn of_message(message: &RawValue) -> Content {
-        #[derive(Deserialize)]
-        struct Message<'a> {
-            #[serde(borrow)]
-            content: Option<&'a RawValue>,
-        }
-        let message: Option<Message> = object(message).ok();
-        Content::of(message.and_then(|message| message.content))
-    }
-
-    fn of(content: Option<&RawValue>) -> Content {
-        #[derive(Deserialize)]
-        struct Part<'a> {
-            #[serde(borrow)]
-            r#type: Option<&'a RawValue>,
-        }
-        // With no kind to say what it is: its one member does.
-        let is_bedrock =
-            |part: &&RawValue| object::<Part>(part).is_ok_and(|part| part.r#type.is_none());
-        let Some(parts) = content.and_then(|content| array(content).ok()) else {
-            return Content::Other;
-        };
-        if parts.is_empty() {
-            return Content::Empty;
-        }
-        if frameworks::has_calls(content) {
-            return Content::AiSdk;
-        }
-        let kinds = parts.iter().map(|part| {
-            let part: Option<Part> = object(part).ok();
-            part.and_then(|part| string(part.r#type))
-        });
-        let kinds: Vec<_> = kinds.collect();
-        let is_responses = |kind: &Option<String>| {
-            matches!(
-                kind.as_deref(),
-                Some("output_text" | "refusal" | "input_text")
-            )
-        };
-        if kinds.iter().any(is_responses) {
-            return Content::Responses;
-        }
-        match parts.iter().all(is_bedrock) {
-            true => Content::Bedrock,
-            false => Content::Blocks,
-        }
-    }
 }
 
 /// Whether an `output` is Bedrock's.

@@ -9,7 +9,7 @@ use super::members::members;
 use super::{array, object, string};
 
 /// Nothing that is nested deeper holds a call.
-const MAX_DEPTH: usize = 32;
+const MAX_DEPTH: usize = 16;
 
 /// Members that hold calls, without `_`, `-` and capitals.
 const CALL_MEMBERS: &[&str] = &[
@@ -151,11 +151,11 @@ fn found(raw: &RawValue, path: &str, depth: usize) -> Option<String> {
             return Some(format!("`{}` {what}", at(key)));
         }
     }
-    let mut members = members.iter();
-    members.find_map(|(key, value)| match OPAQUE.contains(&&**key) {
-        true => None,
-        false => found(value, &at(key), depth + 1),
-    })
+    // What a tool is called with, that others run.
+    let is_called = members.iter().any(|(key, _)| key == "name");
+    let is_opaque = |key: &str| OPAQUE.contains(&key) || key == "input" && is_called;
+    let mut members = members.iter().filter(|(key, _)| !is_opaque(key));
+    members.find_map(|(key, value)| found(value, &at(key), depth + 1))
 }
 
 /// Whether a member that is for calls has one that has not come to its result.

@@ -32,8 +32,8 @@ async fn begun<S>(bytes: S) -> BoxStream<'static, Result<String, DecodeError>>
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,
 {
-    // It may have ended within what is looked at.
-    let mut bytes = bytes.fuse().boxed();
+    // It may come to its end here, and is asked again by what reads on.
+    let mut bytes = bytes.boxed().fuse();
     let mut ahead = Vec::new();
     let mut first = Vec::new();
     while let Some(chunk) = bytes.next().await {

@@ -187,7 +187,7 @@ impl Wire for OpenaiChat {
         let is_legacy = kind == CallKind::Legacy;
         raw(&ToolMessage {
             role: if is_legacy { "function" } else { "tool" },
-            tool_call_id: answer.id(),
+            tool_call_id: answer.id().filter(|_| !is_legacy),
             name: is_legacy.then_some(answer.name),
             content: answer.to_text(),
             detail: answer.detail(),

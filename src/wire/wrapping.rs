@@ -34,7 +34,7 @@ const HOLDERS: &[&str] = &[
     "tool_call",
 ];
 
-/// What `read` makes of the text, or of what it holds if it makes nothing of that. Where something looks
+/// What `read` makes of the text, or of what it holds if it makes nothing of that, which it is told. Where something looks
 /// like a call, only what `has_calls` will do.
 ///
 /// # Errors
@@ -42,10 +42,10 @@ const HOLDERS: &[&str] = &[
 /// That of the innermost that says more than what it is not.
 pub(super) fn within<T>(
     text: &str,
-    read: impl Fn(&str) -> Result<T, DecodeError>,
+    read: impl Fn(&str, bool) -> Result<T, DecodeError>,
     has_calls: impl Fn(&T) -> bool,
 ) -> Result<T, DecodeError> {
-    let mut error = match read(text) {
+    let mut error = match read(text, false) {
         Err(error) if may_be_wrapped(&error) => error,
         done => return done,
     };
@@ -55,7 +55,7 @@ pub(super) fn within<T>(
             break;
         };
         inner = Cow::Owned(next);
-        match read(&inner) {
+        match read(&inner, true) {
             Err(DecodeError::Shape { .. } | DecodeError::NotJson { .. }) => {}
             Err(other @ DecodeError::Unread { .. }) => error = other,
             Ok(read) if matches!(error, DecodeError::Unread { .. }) && !has_calls(&read) => {}

@@ -102,6 +102,27 @@ async fn an_error_of_ollama_is_told_and_without_tools_there_are_no_calls() {
 }
 
 #[tokio::test]
+async fn a_function_call_of_old_is_answered_by_the_agent_by_its_name() {
+    let message = json!({
+        "role": "assistant", "content": null,
+        "function_call": { "name": "echo", "arguments": "{\"text\":\"hi\"}" },
+    });
+    let calls = json!({ "choices": [{ "message": message, "finish_reason": "function_call" }] });
+    let peer = Peer::start(vec![
+        Say::Whole(200, "", calls.to_string()),
+        text(Format::OpenaiChat, "done"),
+    ]);
+    let mut agent = agent(&host().await, config(Format::OpenaiChat, &peer.url), false);
+    agent.ask("question", &mut Seen::default()).await.unwrap();
+    let messages = &peer.asked()[1].body["messages"];
+    assert_eq!(messages[1], message);
+    assert_eq!(
+        messages[2],
+        json!({ "role": "function", "name": "echo", "content": "hi" })
+    );
+}
+
+#[tokio::test]
 async fn the_container_of_an_answer_goes_into_the_next_request() {
     let block = json!({ "type": "tool_use", "id": "a", "name": "echo", "input": { "text": "hi" } });
     let calls = json!({

@@ -63,6 +63,21 @@ const WORDS: &[&str] = &[
     "\"tools/call\"",
     "\"params\":",
     "\"error\":",
+    "\"toolUse\":",
+    "\"toolUseId\":",
+    "\"toolResult\":",
+    "\"done\":",
+    "\"custom_tool_call\"",
+    "\"function_call_output\"",
+    "\"function_call\":",
+    "\"toolCalls\":",
+    "\"tool-call\"",
+    "\"tool_call\"",
+    "\"messages\":",
+    "\"body\":",
+    "\"kwargs\":",
+    "\"stopReason\":",
+    "\"finish_reason\":\"tool_calls\"",
     "{\"name\":\"f\"}",
     "[[[[[[[[[[[[[[[[",
     "/*",
@@ -112,6 +127,9 @@ fn check(input: &[u8]) -> Checked {
     }
     match wire::decode(input, None) {
         Ok((format, calls)) => {
+            if calls.is_empty() {
+                has_none(input)?;
+            }
             let told = wire::decode(input, Some(format)).map(|(_, calls)| calls);
             same("told the format", &told.ok(), &Some(calls))?;
             Ok(true)
@@ -131,13 +149,15 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> 
     }
 }
 
-/// A reply to which the response may amount, and which then has the same calls.
+/// A reply to which the response may amount, and which then has the same calls, if any: what is around a
+/// response is taken off before its calls are read.
 fn replied(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), String> {
-    let (Some(api), Ok(text)) = (format.api(), std::str::from_utf8(input)) else {
+    let Ok(text) = std::str::from_utf8(input) else {
         return Ok(());
     };
-    let Ok(reply) = api.reply(text) else {
-        return Ok(());
+    let reply = match format.wire().reply(text) {
+        Ok(reply) if !reply.calls.is_empty() => reply,
+        _ => return Ok(()),
     };
     // Of several alternatives the first is the reply, and another may be the one with calls.
     match format {
@@ -152,6 +172,59 @@ fn is_block(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok_and(|document| document["type"] == "tool_use")
 }
 
+/// What has no calls has none in any place that any format has for them, unless they have results or
+/// others have spoken since.
+fn has_none(input: &[u8]) -> Result<(), String> {
+    let text = std::str::from_utf8(input).unwrap_or_default();
+    let settles = [
+        "_output", "Result", "_result", "Executed", "server_", "\"role\"", "\"ai\"", "\\u",
+        "\"name\"",
+    ];
+    let is_settled = settles.iter().any(|word| text.contains(word));
+    match serde_json::from_str::<Value>(text) {
+        Ok(document) if !is_settled => match lost(&document, 0) {
+            Some(call) => Err(format!("{call} was lost")),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn lost(value: &Value, depth: usize) -> Option<&Value> {
+    match value {
+        _ if depth > 10 => None,
+        Value::Array(items) => items.iter().find_map(|item| lost(item, depth + 1)),
+        Value::Object(members) => members.iter().find_map(|(key, value)| match &**key {
+            "tool_calls" | "toolCalls" | "toolUse" | "functionCall" => {
+                let is_held = match value {
+                    Value::Array(items) => items.iter().any(Value::is_object),
+                    Value::Object(members) => !members.is_empty(),
+                    _ => false,
+                };
+                is_held.then_some(value)
+            }
+            "type" => {
+                let is_call = ["tool_use", "function_call"]
+                    .iter()
+                    .any(|kind| value == kind);
+                is_call.then_some(value)
+            }
+            "arguments"
+            | "args"
+            | "tools"
+            | "tool_choice"
+            | "toolChoice"
+            | "tool_results"
+            | "metadata"
+            | "schema"
+            | "automatic_function_calling_history"
+            | "automaticFunctionCallingHistory" => None,
+            _ => lost(value, depth + 1),
+        }),
+        _ => None,
+    }
+}
+
 /// Holds the decoded calls against what the whole text is as JSON, where that can be told: a number
 /// out of range or half a surrogate pair is nothing that a [`Value`] can hold.
 fn expect(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), String> {
@@ -160,16 +233,23 @@ fn expect(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), String
     let Some(documents) = documents(text, format) else {
         return Ok(());
     };
-    let entries: Vec<&Value> = documents
-        .iter()
-        .flat_map(|it| entries(format, it))
-        .collect();
+    let entries: Option<Vec<Vec<&Value>>> =
+        documents.iter().map(|it| entries(format, it)).collect();
+    // Of what is like a document of the format, and none as its API has them, nothing is known here.
+    let Some(entries) = entries else {
+        return Ok(());
+    };
+    let entries = entries.concat();
     same("calls", &calls.len(), &entries.len())?;
     for (call, entry) in calls.iter().zip(&entries) {
         let (id, name, arguments) = match format {
             Format::Json => (&entry["id"], &entry["name"], &entry["arguments"]),
-            Format::OpenaiResponses => (&entry["call_id"], &entry["name"], &entry["arguments"]),
             Format::Anthropic => (&entry["id"], &entry["name"], &entry["input"]),
+            Format::OpenaiResponses if entry["type"] == "custom_tool_call" => {
+                (&entry["call_id"], &entry["name"], &entry["input"])
+            }
+            Format::OpenaiResponses => (&entry["call_id"], &entry["name"], &entry["arguments"]),
+            Format::Bedrock => (&entry["toolUseId"], &entry["name"], &entry["input"]),
             Format::Gemini => (&entry["id"], &entry["name"], &entry["args"]),
             Format::Mcp => {
                 let params = &entry["params"];
@@ -229,53 +309,102 @@ fn written(value: &Value) -> Option<Value> {
     }
 }
 
-/// The calls of a document, each as it stands there.
-fn entries(format: Format, document: &Value) -> Vec<&Value> {
-    let items = |value| Value::as_array(value).into_iter().flatten();
-    let of_type = |value, kind: &str| -> Vec<&Value> {
-        items(value).filter(|item| item["type"] == kind).collect()
+/// The calls of a document that is as the API has it, each as it stands there; `None` of any other.
+fn entries(format: Format, document: &Value) -> Option<Vec<&Value>> {
+    let of_type = |items: &'_ Value, kinds: &[&str]| -> Option<Vec<usize>> {
+        let items = items.as_array()?;
+        let is_plain = |item: &Value| item.is_object() && item.get("role").is_none();
+        let has_results = |item: &Value| {
+            item["type"]
+                .as_str()
+                .is_some_and(|it| it.contains("_output"))
+        };
+        if !items.iter().all(is_plain) || items.iter().any(has_results) {
+            return None;
+        }
+        let places = items.iter().enumerate();
+        let places = places.filter(|(_, item)| kinds.iter().any(|kind| item["type"] == *kind));
+        Some(places.map(|(place, _)| place).collect())
     };
     match (format, document) {
-        (Format::Json | Format::Mcp, Value::Array(calls)) => calls.iter().collect(),
-        (Format::Json | Format::Mcp, _) => vec![document],
-        (Format::OpenaiResponses, Value::Array(_)) => of_type(document, "function_call"),
-        (Format::OpenaiResponses, _) if document["output"].is_null() => {
-            let is_call = document["type"] == "function_call";
-            is_call.then_some(document).into_iter().collect()
+        (Format::Json | Format::Mcp, Value::Array(calls)) => Some(calls.iter().collect()),
+        (Format::Json | Format::Mcp, _) => Some(vec![document]),
+        (Format::OpenaiResponses, _) => {
+            let items = match document {
+                Value::Array(_) => document,
+                _ => document.get("output")?,
+            };
+            let places = of_type(items, &["function_call", "custom_tool_call"])?;
+            Some(places.into_iter().map(|place| &items[place]).collect())
         }
-        (Format::OpenaiResponses, _) => of_type(&document["output"], "function_call"),
-        (Format::Anthropic, Value::Array(_)) => of_type(document, "tool_use"),
-        (Format::Anthropic, _) if document["type"] == "tool_use" => vec![document],
-        (Format::Anthropic, _) => of_type(&document["content"], "tool_use"),
-        (Format::Gemini, Value::Array(all)) => {
-            all.iter().flat_map(|one| entries(format, one)).collect()
+        (Format::Anthropic, _) => {
+            let items = match document {
+                Value::Array(_) => document,
+                _ if document["type"] == "tool_use" => return None,
+                _ => document.get("content")?,
+            };
+            let places = of_type(items, &["tool_use"])?;
+            Some(places.into_iter().map(|place| &items[place]).collect())
         }
-        (Format::Gemini, _) if !document["candidates"].is_null() => {
-            let contents = items(&document["candidates"]).map(|it| &it["content"]["parts"]);
-            contents.flat_map(items).filter_map(function_call).collect()
+        (Format::Gemini, Value::Array(_)) => None,
+        (Format::Gemini, _) => {
+            let [candidate] = &document.get("candidates")?.as_array()?[..] else {
+                return None;
+            };
+            let parts = candidate["content"]["parts"].as_array()?;
+            let snake = |part: &Value| part.get("function_call").is_some();
+            let calls = parts.iter().filter_map(|part| part.get("functionCall"));
+            let calls: Vec<&Value> = calls.filter(|call| !call.is_null()).collect();
+            (!parts.iter().any(snake)).then_some(calls)
         }
-        (Format::Gemini, _) => match function_call(document) {
-            Some(call) => vec![call],
-            None => items(&document["parts"])
-                .filter_map(function_call)
-                .collect(),
-        },
-        (_, Value::Array(calls)) => calls.iter().collect(),
-        (_, _) if !document["choices"].is_null() => {
-            let messages = items(&document["choices"]).map(|choice| &choice["message"]);
-            messages
-                .flat_map(|message| items(&message["tool_calls"]))
-                .collect()
+        (Format::Bedrock, _) => {
+            let blocks = document["output"]["message"]["content"].as_array()?;
+            let calls = blocks.iter().filter_map(|block| block.get("toolUse"));
+            let calls: Vec<&Value> = calls.filter(|call| !call.is_null()).collect();
+            let is_ours = |call: &&Value| call.get("type").is_none();
+            calls.iter().all(is_ours).then_some(calls)
         }
-        (_, _) if !document["function"].is_null() || !document["custom"].is_null() => {
-            vec![document]
+        (Format::Ollama, _) if document.get("done").is_some() => functions(&document["message"]),
+        (Format::OpenaiChat, _) if document.get("choices").is_some() => {
+            let [choice] = &document["choices"].as_array()?[..] else {
+                return None;
+            };
+            functions(&choice["message"])
         }
-        (_, _) => items(&document["tool_calls"]).collect(),
+        _ => None,
     }
 }
 
-fn function_call(part: &Value) -> Option<&Value> {
-    part.get("functionCall").filter(|call| !call.is_null())
+/// The calls of a chat message that has them where the API does, and nowhere else.
+fn functions(message: &Value) -> Option<Vec<&Value>> {
+    let elsewhere = [
+        "toolCalls",
+        "toolResults",
+        "function_call",
+        "invalid_tool_calls",
+    ];
+    if elsewhere.iter().any(|key| message.get(key).is_some()) {
+        return None;
+    }
+    let calls = message.get("tool_calls")?.as_array()?;
+    let is_plain = |call: &Value| {
+        let called = match (call.get("function"), call.get("custom")) {
+            (Some(Value::Object(function)), None) => function,
+            (None, Some(Value::Object(custom))) => custom,
+            _ => return false,
+        };
+        let key = if call.get("custom").is_some() {
+            "input"
+        } else {
+            "arguments"
+        };
+        let others = ["arguments", "parameters", "args", "input"].into_iter();
+        let mut others = others.filter(|other| *other != key);
+        call.get("providerExecuted").is_none()
+            && call["id"] != ""
+            && !others.any(|other| called.contains_key(other))
+    };
+    calls.iter().all(is_plain).then(|| calls.iter().collect())
 }
 
 /// A response of any format with a call at least.

@@ -488,6 +488,52 @@ fn what_is_around_a_response_is_taken_off() {
     is_refused(json!({ "name": "f", "input": completion }), "another shape");
 }
 
+/// The calls are those of the message; how much of them there is, is not said by what stands beside.
+#[test]
+fn what_else_a_message_holds_says_nothing_of_its_calls() {
+    let folder = Folder::of(&["echo"]);
+    let call = |id: &str| json!({ "id": id, "function": { "name": "echo", "arguments": "{\"text\":\"hi\"}" } });
+    let cut = json!({ "id": "z", "function": { "name": "echo", "arguments": "{\"te" } });
+    let other = json!({ "choices": [{
+        "message": { "tool_calls": [cut, cut, cut] }, "finish_reason": "length",
+    }] });
+    let message = json!({ "role": "assistant", "tool_calls": [call("a")], "response": other });
+    let results = folder
+        .run(&["run"], message.to_string())
+        .answered()
+        .results();
+    assert_eq!(
+        results,
+        [json!({ "role": "tool", "tool_call_id": "a", "content": "hi" })]
+    );
+    folder
+        .run(&["run", "--with-message"], message.to_string())
+        .failed("--with-message");
+    // Nor is the message of one candidate that of another.
+    let parts = |parts: Value| json!({ "content": { "role": "model", "parts": parts }, "finishReason": "STOP" });
+    let part = json!({ "functionCall": { "name": "echo", "args": { "text": "hi" } } });
+    let two = json!({ "candidates": [parts(json!([{ "text": "Hm." }])), parts(json!([part]))] });
+    folder.run(&["run"], two.to_string()).answered();
+    folder
+        .run(&["run", "--with-message"], two.to_string())
+        .failed("--with-message");
+}
+
+/// What a server tool is called with, or finds, is data.
+#[test]
+fn data_that_looks_like_a_call_is_none() {
+    let call =
+        json!({ "type": "tool_use", "name": "f", "input": {}, "tool_calls": [chat_call("a")] });
+    has_none(json!({ "role": "assistant", "content": [
+        { "type": "mcp_tool_use", "id": "m", "name": "f", "server_name": "x", "input": call },
+        { "type": "text", "text": call.to_string() },
+    ] }));
+    has_none(json!({ "output": [
+        { "type": "mcp_call", "id": "m", "name": "f", "arguments": call.to_string(), "output": "1" },
+        { "type": "message", "role": "assistant", "content": [{ "type": "output_text", "text": "Hi." }] },
+    ], "tools": [call], "metadata": call }));
+}
+
 #[test]
 fn fields_that_decide_nothing_may_be_of_any_type() {
     let odd = [
@@ -666,6 +712,27 @@ fn calls_that_stand_where_nobody_looks_are_an_error() {
         ),
     ] {
         is_refused(document, place);
+    }
+}
+
+#[test]
+fn what_is_of_no_format_has_calls_of_none_whichever_is_named() {
+    for document in [
+        json!({}),
+        json!({ "hello": 1 }),
+        json!({ "status": 200, "data": { "x": 1 } }),
+    ] {
+        let document = document.to_string();
+        for format in Format::ALL {
+            let read = wire::decode(document.as_bytes(), Some(format));
+            assert!(read.is_err(), "{format}: {document}: {read:?}");
+        }
+    }
+    // Only what a script writes has no layers around it.
+    let named = json!({ "data": [{ "name": "f", "arguments": {} }] }).to_string();
+    for format in [None, Some(Format::Json), Some(Format::Mcp)] {
+        let read = wire::decode(named.as_bytes(), format);
+        assert!(read.is_err(), "{format:?}: {read:?}");
     }
 }
 
