@@ -217,9 +217,11 @@ impl<'t> Turn<'t> {
     }
 
     fn call_at(&mut self, at: At, call: ToolCall) {
-        if self.claim(at, &call) {
+        // What ran for a try that failed has not seen what this answer changes before it.
+        let may_start = self.may_start_early(at, &call);
+        if may_start && self.claim(at, &call) {
             self.early.note(at.0);
-        } else if self.needs_approval(&call) || !self.may_start_early(at, &call) {
+        } else if !may_start || self.needs_approval(&call) {
             self.early.defer(at, call);
         } else {
             self.early.note(at.0);
@@ -437,6 +439,9 @@ impl<'t> Turn<'t> {
             };
             match self.is_allowed(&call).await {
                 true => self.start(at, call),
+                false if self.batch.canceller().is_cancelled() => {
+                    self.refuse(at, call, CallError::Cancelled);
+                }
                 false => {
                     let what = "the user did not allow this call".to_owned();
                     self.refuse(at, call, CallError::Denied { what });
