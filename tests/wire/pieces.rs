@@ -157,6 +157,15 @@ fn pieces_of_a_chat_call_are_told_by_all_they_have() {
             &[],
         ),
         (
+            "the arguments ahead of the name",
+            vec![
+                piece(zero.clone(), a.clone(), NULL, r#"{"x":1}"#),
+                begun(&zero, &NULL, &f),
+            ],
+            one_call,
+            &[],
+        ),
+        (
             "no ids at all: a piece with a name after a closed object is a new call",
             vec![whole(&zero, &NULL, &f, 1), whole(&zero, &NULL, &f, 2)],
             &[(None, "f", r#"{"x":1}"#), (None, "f", r#"{"x":2}"#)],
