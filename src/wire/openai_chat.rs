@@ -1,6 +1,7 @@
 //! OpenAI Chat Completions, as <https://platform.openai.com/docs/api-reference/chat> has it, and
 //! as the servers that follow it do: llama.cpp, vLLM, Ollama and others.
 
+mod begun;
 mod events;
 mod pieces;
 

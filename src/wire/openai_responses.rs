@@ -1,6 +1,7 @@
 //! OpenAI Responses, as <https://platform.openai.com/docs/api-reference/responses> has it.
 
 mod events;
+mod items;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

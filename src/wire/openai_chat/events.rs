@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::pieces::{Calls, Ended, Items, Piece, Sort};
+use super::begun::{Piece, Sort};
+use super::pieces::{Calls, Ended, Items};
 use super::{only, stop, tokens};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number, reason};
