@@ -466,15 +466,7 @@ fn through_the_binary_50_megabytes_of_arguments_are_answered() {
 async fn strange_names_and_ids_cost_their_own_call_only() {
     let host = common::host(&["echo"]).await;
     let long = "n".repeat(1_000_000);
-    let names = [
-        "",
-        " ",
-        "ECHO",
-        "echo\0",
-        "\u{202e}ohce",
-        "../echo",
-        &long,
-    ];
+    let names = ["", " ", "ECHO", "echo\0", "\u{202e}ohce", "../echo", &long];
     let calls = names
         .iter()
         .map(|name| ToolCall::new(&*long, *name, "{}"))
