@@ -139,9 +139,9 @@ impl Agent {
                 "`tool-choice` is `{tool}`, and there is no such tool; beside tools there are auto, none and required"
             )));
         }
-        let names = Names::new(format, host.tools().map(|tool| &*tool.name));
         let own = results::read_result();
         let tools: Vec<&Tool> = host.tools().chain([&own]).collect();
+        let names = Names::of_tools(format, &tools);
         let has_tools = host.tools().next().is_some();
         let declared = has_tools.then(|| format.declare(&tools, &names));
         for LeftOut { tool, why } in declared.iter().flat_map(|declared| &declared.left_out) {

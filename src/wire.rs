@@ -16,6 +16,7 @@ mod detect;
 mod error;
 mod fit;
 mod gemini;
+mod keys;
 mod mcp;
 mod names;
 mod openai_chat;

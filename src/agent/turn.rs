@@ -170,7 +170,7 @@ impl<'t> Turn<'t> {
 
     /// A call is known whole: it starts, unless it has already, or somebody must allow it.
     fn call(&mut self, position: usize, mut call: ToolCall) {
-        call.name = self.agent.names.tool(&call.name).to_owned();
+        self.agent.names.restore(std::slice::from_mut(&mut call));
         // OpenAI's results need an id, and some servers give none.
         if self.agent.format == Format::OpenaiChat && call.id.as_deref().is_none_or(str::is_empty) {
             call.id = Some(format!("call_{}", self.first + position));
@@ -302,7 +302,7 @@ impl<'t> Turn<'t> {
     async fn results(&mut self, received: &Received) -> Vec<Ended> {
         for position in &received.reply.cut {
             let mut call = received.reply.calls[*position].clone();
-            call.name = self.agent.names.tool(&call.name).to_owned();
+            self.agent.names.restore(std::slice::from_mut(&mut call));
             let run = self.begin(*position, call);
             let result = self
                 .agent
