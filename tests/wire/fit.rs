@@ -396,13 +396,15 @@ tools = [
     tool("ok", {"type": "object", "properties": {}}),
     tool("not_object", {"type": "string"}),
     tool("odd_key", {"type": "object", "properties": {"a b": {"type": "string"}}, "patternProperties": {"^a": {}}}),
+    tool("filters", {"type": "object", "properties": {"filter[id]": {"type": "string"}}, "required": ["filter[id]"]}),
     tool("draft4", {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object",
                     "properties": {"n": {"type": "number", "minimum": 0, "exclusiveMinimum": True}}}),
 ]
 for line in sys.stdin:
     m = json.loads(line)
     if "id" not in m: continue
-    results = {"tools/list": {"tools": tools}, "initialize": {
+    arguments = json.dumps(m.get("params", {}).get("arguments"))
+    results = {"tools/call": {"content": [{"type": "text", "text": "got " + arguments}]}, "tools/list": {"tools": tools}, "initialize": {
         "protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "0"}}}
     answer = {"result": results[m["method"]]} if m.get("method") in results else {"error": {"code": -32601, "message": "no"}}
     print(json.dumps({"jsonrpc": "2.0", "id": m["id"], **answer}), flush=True)
@@ -451,9 +453,9 @@ fn what_is_left_out_is_named_by_check_and_list() {
         .iter()
         .map(|tool| tool["name"].clone())
         .collect();
-    assert_eq!(names, ["ok", "draft4"]);
+    assert_eq!(names, ["ok", "filters", "draft4"]);
     assert_eq!(
-        list.results()[1]["input_schema"],
+        list.results()[2]["input_schema"],
         json!({"type": "object", "properties": {"n": {"type": "number", "exclusiveMinimum": 0}}})
     );
 }
@@ -475,6 +477,26 @@ fn any_value() -> impl Strategy<Value = Value> {
             prop::collection::btree_map(name(), inner, 0..3).prop_map(|all| json!(all)),
         ]
     })
+}
+
+#[test]
+fn a_call_reaches_its_tool_with_the_tools_own_names() {
+    let folder = Folder::with("[mcp.s]\ncommand = 'python3'\nargs = ['server.py']\n");
+    folder.write("server.py", SERVER);
+    let list = folder.run(&["list", "--format", "anthropic"], "").results();
+    let name = list[1]["input_schema"]["required"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(name.starts_with("filter_id_"), "{name}");
+    let message = json!({"role": "assistant", "content": [
+        {"type": "tool_use", "id": "1", "name": "filters", "input": {(name): "x"}},
+    ]});
+    let ended = folder.run(&["run", "--format", "anthropic"], message.to_string());
+    assert!(
+        ended.stdout.contains(r#"got {\"filter[id]\": \"x\"}"#),
+        "{ended:?}"
+    );
 }
 
 /// Schemas that use most of what there is, one or two keywords each, all within a document with two definitions.
