@@ -16,6 +16,7 @@ mod detect;
 mod error;
 mod fit;
 mod gemini;
+mod keys;
 pub(crate) mod leaks;
 mod lenient;
 mod mcp;
