@@ -361,8 +361,8 @@ impl Agent {
 
 /// The tools as every request has them, by names that the API takes.
 fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
-    let names = Names::new(format, host.tools().map(|tool| &*tool.name));
     let tools: Vec<&Tool> = host.tools().collect();
+    let names = Names::of_tools(format, &tools);
     // Where there is no other, nothing is there to read on in.
     let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);
     let declared = has_tools.then(|| format.declare(&tools, &names));

@@ -45,12 +45,12 @@ pub enum CallError {
         /// The bound's value.
         bound: Bound,
     },
-    /// Others that change the same were before it for too long.
-    #[error("over the limit of {} of waiting{}", seconds(*.after), behind(.ahead.as_deref()))]
+    /// A call that may change the same data ran before it for too long.
+    #[error("over the limit of {} of waiting for {}, which may change the same data", seconds(*.after), behind(.ahead.as_deref()))]
     OutOfTurn {
         /// The time that it may wait.
         after: Duration,
-        /// The call that was before it at last, by its tool and id.
+        /// The call ahead, by its tool and id; `None` where it is another client's.
         ahead: Option<String>,
     },
     /// The plugin asked for something it was not granted.
@@ -325,10 +325,10 @@ fn similar_names(similar: &[String]) -> String {
     }
 }
 
-fn behind(ahead: Option<&str>) -> String {
+fn behind(ahead: Option<&str>) -> &str {
     match ahead {
-        Some(call) => format!(" for {call}, which may change the same"),
-        None => " for calls that may change the same".to_owned(),
+        Some(call) => call,
+        None => "a call of another client",
     }
 }
 

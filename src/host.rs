@@ -262,8 +262,11 @@ impl ToolHost {
     }
 
     /// Runs one call. It waits for its turn if as many run as may; dropping the future ends the
-    /// call wherever it is. Its place among calls that change the same is taken at once, not when the
-    /// future is first polled.
+    /// call wherever it is.
+    ///
+    /// A call that may change data which others read or change, or reads such data, takes its place in
+    /// order now, not when the future is first polled: hold no such future without polling it, since
+    /// later calls wait for it.
     pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
         let arrived = self.arrived(call, Client::new());
         async move { self.run_arrived(arrived, &CallOptions::new()).await }
@@ -335,6 +338,9 @@ impl ToolHost {
             ended.audit.clone(),
             context,
         );
+        if let Some(place) = &place {
+            place.begin();
+        }
         let _in_order = InOrder {
             place,
             operations: journal.operations().clone(),
@@ -420,11 +426,11 @@ impl ToolHost {
 
     /// Runs a batch and returns the results in the order of the calls. It takes all calls at once, as
     /// it holds all results in the end; [`run`](ToolHost::run) does neither.
-    pub async fn run_all<I>(&self, calls: I) -> Vec<ToolResult>
+    pub fn run_all<I>(&self, calls: I) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
     where
         I: IntoIterator<Item = ToolCall>,
     {
-        batch::run_all(self.clone(), calls.into_iter()).await
+        batch::run_all(self.clone(), calls.into_iter())
     }
 }
 

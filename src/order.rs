@@ -1,6 +1,6 @@
 //! Order: calls that change something run one at a time, in the order in which they were handed over.
 //!
-//! A [`Domain`] is what calls may change together: folders that overlap, or whatever is behind one MCP
+//! A [`Domain`] is what a set of calls may change: folders that overlap, or the data behind one MCP
 //! server. It is a fair readers-writer lock whose places are taken synchronously, so that a call's
 //! [`Place`] is decided by its position in the message and not by when it is first polled.
 
@@ -13,6 +13,7 @@ use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
+use std::time::Instant;
 
 pub(crate) use folders::FolderId;
 use folders::{Folders, Member};
@@ -28,7 +29,7 @@ pub(crate) enum Access {
 }
 
 /// Whose calls run in the order they were handed over: a batch, a session. Clients take turns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Client(u64);
 
 impl Default for Client {
@@ -45,7 +46,7 @@ impl Client {
     }
 }
 
-/// What calls may change together.
+/// The folders, or the MCP server, that a set of calls may change.
 pub(crate) struct Domain(Mutex<State>);
 
 enum State {
@@ -62,19 +63,19 @@ impl Domain {
     /// The domain of plugins with these granted folders; `None` where nothing can be changed. It is the
     /// process's: other hosts that are granted an overlapping folder share it.
     pub(crate) fn of_folders(granted: &[GrantedFolders]) -> Vec<Option<Arc<Domain>>> {
-        registry().folders.assign(granted)
+        domains().folders.assign(granted)
     }
 
     /// The domain of what `key` names, for the whole process.
     pub(crate) fn named(key: &str) -> Arc<Domain> {
-        let mut registry = registry();
-        registry.named.retain(|_, domain| domain.strong_count() > 0);
-        if let Some(domain) = registry.named.get(key).and_then(Weak::upgrade) {
+        let mut domains = domains();
+        domains.named.retain(|_, domain| domain.strong_count() > 0);
+        if let Some(domain) = domains.named.get(key).and_then(Weak::upgrade) {
             return domain;
         }
         let domain = Domain::new();
         let known = Arc::downgrade(&domain);
-        registry.named.insert(key.to_owned(), known);
+        domains.named.insert(key.to_owned(), known);
         domain
     }
 
@@ -96,20 +97,14 @@ impl Domain {
 
     /// The domain that it was merged into, or itself.
     fn merged(self: &Arc<Self>) -> Arc<Domain> {
-        let mut domain = self.clone();
-        loop {
-            let next = match &*domain.state() {
-                State::Own(_) => None,
-                State::Merged(other) => Some(other.clone()),
-            };
-            match next {
-                Some(next) => domain = next,
-                None => return domain,
-            }
-        }
+        let next = match &*self.state() {
+            State::Own(_) => return self.clone(),
+            State::Merged(other) => other.clone(),
+        };
+        next.merged()
     }
 
-    /// Makes one of two. Only the registry does, one at a time.
+    /// Makes one of two. Only under the lock of all domains.
     fn merge(self: &Arc<Self>, other: &Arc<Domain>) {
         let (into, from) = (self.merged(), other.merged());
         if Arc::ptr_eq(&into, &from) {
@@ -145,6 +140,14 @@ impl Domain {
     }
 }
 
+/// A call that another waits for.
+pub(crate) struct Ahead {
+    /// Its tool and id; `None` where it is another client's.
+    pub(crate) label: Option<String>,
+    /// Since when it runs.
+    pub(crate) running: Option<Instant>,
+}
+
 /// A call's place in the line of its domain, left when it is dropped.
 pub(crate) struct Place {
     domain: Arc<Domain>,
@@ -177,10 +180,14 @@ impl Place {
         .await;
     }
 
-    /// The call that this one waits for, if it does.
-    pub(crate) fn ahead(&self) -> Option<String> {
-        self.domain
-            .with_line(|line| line.ahead(self.client, self.ticket))
+    /// The call has its permits: from now on it is what others wait for.
+    pub(crate) fn begin(&self) {
+        self.domain.with_line(|line| line.begin(self.ticket));
+    }
+
+    /// The call that this one waits for.
+    pub(crate) fn ahead(&self) -> Option<Ahead> {
+        self.domain.with_line(|line| line.ahead(self.client))
     }
 }
 
@@ -206,12 +213,12 @@ impl GrantedFolders {
 
 /// The domains of this process, which outlive hosts: the old one and the new do not edit side by side.
 #[derive(Default)]
-struct Registry {
+struct Domains {
     folders: Folders,
     named: HashMap<String, Weak<Domain>>,
 }
 
-fn registry() -> MutexGuard<'static, Registry> {
-    static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+fn domains() -> MutexGuard<'static, Domains> {
+    static DOMAINS: LazyLock<Mutex<Domains>> = LazyLock::new(Mutex::default);
+    DOMAINS.lock().unwrap_or_else(PoisonError::into_inner)
 }

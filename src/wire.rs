@@ -20,6 +20,7 @@ mod fit;
 mod frameworks;
 mod gemini;
 mod history;
+mod keys;
 pub(crate) mod leaks;
 mod leftover;
 mod lenient;

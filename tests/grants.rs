@@ -115,7 +115,7 @@ fn a_dry_run_says_what_would_run_and_runs_nothing() {
         ("1", "echo", json!({"text": "hi"})),
         ("2", "spin", json!({})),
         ("3", "ehco", json!({})),
-        ("4", "echo", json!({"text": 7})),
+        ("4", "echo", json!({"text": [7]})),
     ]);
     let ended = folder
         .run(&["run", "--dry-run", "--timeout", "90s"], &calls)

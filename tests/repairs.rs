@@ -99,6 +99,24 @@ async fn repair_arguments_turns_it_off() {
     assert_eq!(result.repairs, []);
 }
 
+#[test]
+fn a_manifest_turns_it_off() {
+    let call = ToolCall::new("a", "optional", r#"{"count":"5"}"#);
+    for (host, code) in [
+        ("", Value::Null),
+        ("repair-arguments = true", Value::Null),
+        ("repair-arguments = false", json!("invalid-arguments")),
+    ] {
+        let folder = Folder::with(format!("[host]\n{host}\n{}", listed("misbehave")));
+        let results = results(&folder, Format::Json, std::slice::from_ref(&call));
+        assert_eq!(results[0]["error"]["code"], code, "{host}");
+    }
+    let folder = Folder::with("[host]\nrepair-arguments = 'no'\n");
+    folder
+        .run(&["list"], "")
+        .failed("`host.repair-arguments` must be true or false");
+}
+
 #[tokio::test]
 async fn the_audit_log_has_what_was_run_and_what_was_repaired() {
     let folder = tempfile::tempdir().unwrap();

@@ -197,7 +197,7 @@ impl<'t> Turn<'t> {
     /// A call is known whole: it starts if it may do so before the answer is complete and somebody has
     /// allowed it, unless it has started already.
     fn call(&mut self, position: usize, mut call: ToolCall) {
-        call.name = self.agent.names.tool(&call.name).to_owned();
+        self.agent.names.restore(std::slice::from_mut(&mut call));
         // OpenAI's results need an id, and some servers give none.
         if self.agent.format == Format::OpenaiChat && call.id.as_deref().is_none_or(str::is_empty) {
             call.id = Some(format!("call_{}", self.first + position));
@@ -208,7 +208,7 @@ impl<'t> Turn<'t> {
                 let calls = unpacked.calls().to_vec();
                 self.answering(position).unpacked = Some(unpacked);
                 for (part, mut call) in calls.into_iter().enumerate() {
-                    call.name = self.agent.names.tool(&call.name).to_owned();
+                    self.agent.names.restore(std::slice::from_mut(&mut call));
                     self.call_at((position, part), call);
                 }
             }
@@ -217,9 +217,11 @@ impl<'t> Turn<'t> {
     }
 
     fn call_at(&mut self, at: At, call: ToolCall) {
-        if self.claim(at, &call) {
+        // What ran for a try that failed has not seen what this answer changes before it.
+        let may_start = self.may_start_early(at, &call);
+        if may_start && self.claim(at, &call) {
             self.early.note(at.0);
-        } else if self.needs_approval(&call) || !self.may_start_early(at, &call) {
+        } else if !may_start || self.needs_approval(&call) {
             self.early.defer(at, call);
         } else {
             self.early.note(at.0);
@@ -362,7 +364,7 @@ impl<'t> Turn<'t> {
     async fn results(&mut self, received: &Received) -> Vec<Ended> {
         for position in &received.reply.cut {
             let mut call = received.reply.calls[*position].clone();
-            call.name = self.agent.names.tool(&call.name).to_owned();
+            self.agent.names.restore(std::slice::from_mut(&mut call));
             self.refuse((*position, 0), call, CallError::cut_off());
         }
         self.start_deferred().await;
@@ -439,6 +441,9 @@ impl<'t> Turn<'t> {
             };
             match self.is_allowed(&call).await {
                 true => self.start(at, call),
+                false if self.batch.canceller().is_cancelled() => {
+                    self.refuse(at, call, CallError::Cancelled);
+                }
                 false => {
                     let what = "the user did not allow this call".to_owned();
                     self.refuse(at, call, CallError::Denied { what });

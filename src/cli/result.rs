@@ -88,9 +88,9 @@ impl Printer {
     }
 }
 
-/// The names that the tools of a host have in a format.
+/// The names that the tools of a host and their arguments have in a format.
 pub(super) fn names(format: Format, host: &ToolHost) -> Names {
-    Names::new(format, host.tools().map(|tool| &*tool.name))
+    Names::of_tools(format, &host.tools().collect::<Vec<_>>())
 }
 
 impl Encoder<'_> {

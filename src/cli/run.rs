@@ -8,9 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use indicatif::ProgressBar;
-use toolhost::wire::{
-    self, DecodeError, Delta, Events, Format, Names, Received, Reply, event_data,
-};
+use toolhost::wire::{self, DecodeError, Delta, Events, Format, Names, Received, event_data};
 use toolhost::{CallError, OpenBatch, ToolCall, ToolHost, ToolResult};
 
 use super::interrupt::Interrupts;
@@ -235,15 +233,15 @@ async fn run_events(
     let mut until: Option<tokio::time::Instant> = None;
     let mut interrupted = false;
     interrupts.batch_begins();
-    while is_reading || reading.batch.running() > 0 {
+    while is_reading {
         tokio::select! {
             biased;
-            () = interrupts.asked(), if !interrupted => {
+            () = interrupts.asked() => {
                 interrupted = true;
                 is_reading = false;
                 reading.batch.cancel();
             }
-            event = data.next(), if is_reading => {
+            event = data.next() => {
                 let taken = match event {
                     Some(Ok(data)) => reading.event(&data, &mut until),
                     Some(Err(error)) => {
@@ -261,11 +259,24 @@ async fn run_events(
                 }
                 is_reading &= !reading.events.is_over();
             }
-            () = passed(until), if is_reading => {
+            () = passed(until) => {
                 is_reading = false;
                 reading.events.fell_silent();
             }
             Some((position, result)) = reading.batch.next(), if reading.batch.running() > 0 => {
+                reading.result(position, result)?;
+            }
+        }
+    }
+    let received = reading.finish(&mut failure, interrupted)?;
+    while reading.batch.running() > 0 {
+        tokio::select! {
+            biased;
+            () = interrupts.asked(), if !interrupted => {
+                interrupted = true;
+                reading.batch.cancel();
+            }
+            Some((position, result)) = reading.batch.next() => {
                 let cancelled = matches!(result.outcome, Err(CallError::Cancelled));
                 if !(interrupted && cancelled) {
                     reading.result(position, result)?;
@@ -273,7 +284,7 @@ async fn run_events(
             }
         }
     }
-    reading.end(failure, interrupted).await
+    reading.end(received, failure, interrupted)
 }
 
 /// Waits for that moment; for ever, if there is none.
@@ -359,41 +370,50 @@ impl Reading<'_> {
         format.unwrap_or(Format::Json)
     }
 
-    /// What is printed when no more comes; what had completed is, whatever has failed.
-    async fn end(
+    /// No more comes: starts the calls that waited for that, or answers them where the response broke off.
+    fn finish(
+        &mut self,
+        failure: &mut Option<DecodeError>,
+        interrupted: bool,
+    ) -> anyhow::Result<Option<Received>> {
+        let (deltas, received) = match self.events.finish() {
+            Ok(finished) => finished,
+            Err(error) => {
+                failure.get_or_insert(error);
+                return Ok(None);
+            }
+        };
+        if interrupted {
+            return Ok(Some(received));
+        }
+        self.begin(deltas);
+        if received.is_complete {
+            self.batch.complete();
+        } else {
+            self.refuse_void()?;
+            failure.get_or_insert(DecodeError::Broken {
+                why: "it ended before the response did".to_owned(),
+            });
+        }
+        Ok(Some(received))
+    }
+
+    /// Prints what has completed, whatever has failed.
+    fn end(
         mut self,
-        mut failure: Option<DecodeError>,
+        received: Option<Received>,
+        failure: Option<DecodeError>,
         interrupted: bool,
     ) -> anyhow::Result<Status> {
         let format = self.output_format();
         let mut ahead = Vec::new();
-        match self.events.finish() {
-            Ok((deltas, received)) => {
-                if !interrupted {
-                    self.begin(deltas);
-                }
-                if !interrupted && received.is_complete {
-                    self.batch.complete();
-                } else if !interrupted {
-                    self.refuse_void()?;
-                }
-                while let Some((position, result)) = self.batch.next().await {
-                    self.result(position, result)?;
-                }
-                if !interrupted {
-                    self.refuse_cut(&received)?;
-                    if !received.is_complete {
-                        failure.get_or_insert(DecodeError::Broken {
-                            why: "it ended before the response did".to_owned(),
-                        });
-                    }
-                }
-                if self.options.with_message {
-                    let Reply { messages, .. } = received.reply;
-                    ahead = messages;
-                }
+        if let Some(received) = received {
+            if !interrupted {
+                self.refuse_cut(&received)?;
             }
-            Err(error) => drop(failure.get_or_insert(error)),
+            if self.options.with_message {
+                ahead = received.reply.messages;
+            }
         }
         self.bar.finish_and_clear();
         if self.options.timeline {

@@ -90,7 +90,7 @@ impl CallOptions {
     }
 
     pub(super) fn client(&self) -> Client {
-        self.client.unwrap_or_else(Client::new)
+        self.client.unwrap_or_default()
     }
 
     /// `never` is for what stands in for a canceller.

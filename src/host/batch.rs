@@ -38,8 +38,8 @@ pub struct Batch<I> {
     ready: std::vec::IntoIter<Indexed>,
     /// Results of calls that were refused as they were taken.
     refused: VecDeque<Indexed>,
-    results: mpsc::Receiver<Vec<Indexed>>,
-    sender: mpsc::Sender<Vec<Indexed>>,
+    results: mpsc::UnboundedReceiver<Vec<Indexed>>,
+    sender: mpsc::UnboundedSender<Vec<Indexed>>,
     _cancel_on_drop: DropGuard,
 }
 
@@ -57,7 +57,7 @@ struct Shared {
 
 impl<I: Iterator<Item = ToolCall>> Batch<I> {
     pub(super) fn new(host: ToolHost, calls: I) -> Self {
-        let (sender, results) = mpsc::channel(host.shared.max_concurrency);
+        let (sender, results) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(host, true));
         shared.expire_in_time(&sender);
         Batch {
@@ -113,25 +113,28 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
 
 /// Runs calls and returns the results in their order. Nobody looks at a result before all are
 /// there, so no worker need tell of one.
-pub(super) async fn run_all(
+pub(super) fn run_all(
     host: ToolHost,
     calls: impl Iterator<Item = ToolCall>,
-) -> Vec<ToolResult> {
+) -> impl Future<Output = Vec<ToolResult>> + Send {
     let shared = Arc::new(Shared::new(host, false));
-    let _cancel_on_drop = shared.cancel.clone().drop_guard();
-    let (sender, mut receiver) = mpsc::channel(shared.host.shared.max_concurrency);
+    let cancel_on_drop = shared.cancel.clone().drop_guard();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
     shared.expire_in_time(&sender);
     let calls: Vec<ToolCall> = calls.collect();
     let total = calls.len();
     let mut results = Vec::with_capacity(total);
     results.extend(shared.hand_over(0, calls, &sender));
-    shared.start(&sender);
-    while results.len() < total
-        && let Some(kept) = receiver.recv().await
-    {
-        results.extend(kept);
+    async move {
+        let _cancel_on_drop = cancel_on_drop;
+        shared.start(&sender);
+        while results.len() < total
+            && let Some(kept) = receiver.recv().await
+        {
+            results.extend(kept);
+        }
+        in_order(results)
     }
-    in_order(results)
 }
 
 fn in_order(mut results: Vec<Indexed>) -> Vec<ToolResult> {
@@ -187,7 +190,7 @@ impl Shared {
         self: &Arc<Self>,
         begin: usize,
         calls: Vec<ToolCall>,
-        results: &mpsc::Sender<Vec<Indexed>>,
+        results: &mpsc::UnboundedSender<Vec<Indexed>>,
     ) -> Vec<Indexed> {
         let bounded = self.host.shared.queue.is_bounded();
         let mut refused = Vec::new();
@@ -227,18 +230,18 @@ impl Shared {
         self: Arc<Self>,
         index: usize,
         arrived: Arrived,
-        results: mpsc::Sender<Vec<Indexed>>,
+        results: mpsc::UnboundedSender<Vec<Indexed>>,
     ) {
         let options = CallOptions::new()
             .cancelled_by(Canceller(self.cancel.clone()))
             .of_client(self.client);
         let result = self.host.run_arrived(arrived, &options).await;
         self.lanes().release(&self.host, None);
-        let _ = results.send(vec![(index, result)]).await;
+        let _ = results.send(vec![(index, result)]);
     }
 
     /// Holds a call until it is its turn in order.
-    async fn hold(self: Arc<Self>, waiting: Waiting, results: mpsc::Sender<Vec<Indexed>>) {
+    async fn hold(self: Arc<Self>, waiting: Waiting, results: mpsc::UnboundedSender<Vec<Indexed>>) {
         let queue = &self.host.shared.queue;
         let in_order = match &waiting.arrival.place {
             Some(place) => queue.in_order(place, self.begun, &self.cancel).await,
@@ -253,7 +256,7 @@ impl Shared {
             Err(error) => {
                 self.lanes().release(&self.host, None);
                 let refused = self.refuse(Refused { waiting, error });
-                let _ = results.send(vec![refused]).await;
+                let _ = results.send(vec![refused]);
             }
         }
     }
@@ -264,7 +267,7 @@ impl Shared {
     }
 
     /// Ends the calls that still wait when none may any more.
-    fn expire_in_time(self: &Arc<Self>, results: &mpsc::Sender<Vec<Indexed>>) {
+    fn expire_in_time(self: &Arc<Self>, results: &mpsc::UnboundedSender<Vec<Indexed>>) {
         let Some(timeout) = self.host.shared.queue.timeout else {
             return;
         };
@@ -286,24 +289,28 @@ impl Shared {
             let ended: Vec<Indexed> = ended.collect();
             // Even if it is empty: it tells a stream to look.
             if let Some(results) = results.upgrade() {
-                let _ = results.send(ended).await;
+                let _ = results.send(ended);
             }
         });
     }
 
     /// Starts workers while there are calls for them.
-    fn start(self: &Arc<Self>, results: &mpsc::Sender<Vec<Indexed>>) {
+    fn start(self: &Arc<Self>, results: &mpsc::UnboundedSender<Vec<Indexed>>) {
         self.start_under(&mut self.lanes(), results);
     }
 
-    fn start_under(self: &Arc<Self>, lanes: &mut Lanes, results: &mpsc::Sender<Vec<Indexed>>) {
+    fn start_under(
+        self: &Arc<Self>,
+        lanes: &mut Lanes,
+        results: &mpsc::UnboundedSender<Vec<Indexed>>,
+    ) {
         while let Some(turn) = lanes.start() {
             tokio::spawn(Arc::clone(self).work(turn, results.clone()));
         }
     }
 
     /// Runs calls until none is ready.
-    async fn work(self: Arc<Self>, first: Turn, results: mpsc::Sender<Vec<Indexed>>) {
+    async fn work(self: Arc<Self>, first: Turn, results: mpsc::UnboundedSender<Vec<Indexed>>) {
         let mut kept = Vec::new();
         let mut next = Some(first);
         while let Some(Turn { lane, taken }) = next {
@@ -315,11 +322,10 @@ impl Shared {
             let context = CallContext::alone(&self.cancel);
             let result = self.host.run_call(&call, &context, arrival).await;
             kept.push((index, result));
-            // The lane is free before the result is seen: whoever polls for more finds the room.
+            // The lane is free before the result is seen: whoever polls for more finds the room. Sending
+            // never waits: the next call may hold a place that others wait for.
             next = self.lanes().next(lane);
-            if (self.stream || next.is_none())
-                && results.send(std::mem::take(&mut kept)).await.is_err()
-            {
+            if (self.stream || next.is_none()) && results.send(std::mem::take(&mut kept)).is_err() {
                 // The batch was dropped.
                 return;
             }

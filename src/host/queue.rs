@@ -1,6 +1,7 @@
 //! Whose turn it is: permits of a plugin, of the host's memory and of the host, each first come
 //! first served; and how many calls may wait for them, and how long.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ pub(super) struct Queue {
     waiting: Arc<AtomicUsize>,
     most_waiting: Option<usize>,
     pub(super) timeout: Option<Duration>,
-    /// How long a call may wait for others that change the same.
+    /// How long a call may wait for one that runs and may change the same data.
     order_timeout: Duration,
 }
 
@@ -126,29 +127,47 @@ impl Queue {
         permits.ok_or(CallError::Cancelled)
     }
 
-    /// Waits until the calls before it, which change what it reads or changes, are over.
+    /// Waits until the calls before it, which may change the same data, are over.
     ///
     /// # Errors
     ///
-    /// They are not in time, or the call is cancelled.
+    /// One of them runs for too long, it is not this call's turn in time, or it is cancelled.
     pub(super) async fn in_order(
         &self,
         place: &Place,
         queued: Instant,
         cancel: &CancellationToken,
     ) -> Result<(), CallError> {
-        let queue_timeout = self.timeout.filter(|timeout| *timeout < self.order_timeout);
-        let timeout = queue_timeout.unwrap_or(self.order_timeout);
-        let until = queued.checked_add(timeout).unwrap_or_else(far_future);
-        let granted = cancel.run_until_cancelled(place.granted());
-        match tokio::time::timeout_at(until.into(), granted).await {
-            Ok(Some(())) => Ok(()),
-            Ok(None) => Err(CallError::Cancelled),
-            Err(_) if queue_timeout.is_some() => Err(CallError::over(Limit::QueueTime, timeout)),
-            Err(_) => Err(CallError::OutOfTurn {
-                after: timeout,
-                ahead: place.ahead(),
-            }),
+        let begun = Instant::now();
+        let after = |since: Instant, timeout| since.checked_add(timeout).unwrap_or_else(far_future);
+        let end = self
+            .timeout
+            .map(|timeout| (timeout, after(queued, timeout)));
+        let mut granted = pin!(cancel.run_until_cancelled(place.granted()));
+        loop {
+            let now = Instant::now();
+            let ahead = place.ahead();
+            // A call that waits for its permits is behind calls that have nothing to do with this one.
+            let running = ahead.as_ref().and_then(|ahead| ahead.running);
+            let blocked = after(
+                running.map_or(now, |running| running.max(begun)),
+                self.order_timeout,
+            );
+            let (timeout, until) = match end {
+                Some((timeout, end)) if end < blocked => (timeout, end),
+                _ => (self.order_timeout, blocked),
+            };
+            if until <= now {
+                return Err(CallError::OutOfTurn {
+                    after: timeout,
+                    ahead: ahead.and_then(|ahead| ahead.label),
+                });
+            }
+            match tokio::time::timeout_at(until.into(), &mut granted).await {
+                Ok(Some(())) => return Ok(()),
+                Ok(None) => return Err(CallError::Cancelled),
+                Err(_) => {}
+            }
         }
     }
 

@@ -5,17 +5,14 @@ use std::error::Error;
 use std::sync::Arc;
 
 use reqwest::redirect::{Attempt, Policy};
-use rmcp::model::{
-    ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction,
-    ErrorCode, Implementation, PaginatedRequestParams, ProtocolVersion, SubscriptionFilter, Tool,
-};
+use rmcp::model::{ErrorCode, PaginatedRequestParams, ProtocolVersion, Tool};
 use rmcp::service::{
-    ClientCacheConfig, ClientInitializeError, ClientLifecycleMode, NotificationContext,
-    RequestContext, RunningService, serve_client_with_lifecycle_and_ct,
+    ClientCacheConfig, ClientInitializeError, ClientLifecycleMode, RunningService,
+    serve_client_with_lifecycle_and_ct,
 };
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, Transport};
-use rmcp::{ClientHandler, ErrorData, Peer, RoleClient};
+use rmcp::{Peer, RoleClient};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -23,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use super::client::{Client, listen};
 use super::http::{Http, Trouble};
 use super::process::Process;
 use super::settings::Settings;
@@ -33,7 +31,6 @@ use crate::http_client::http_client;
 use crate::limits::{Limits, seconds};
 use crate::manifest::{MAX_CONCURRENCY, McpProtocol, McpTransport};
 use crate::plugin::MAX_TOOLS;
-use crate::tool::LogSource;
 
 /// A server may list its tools in so many pages.
 const MAX_PAGES: usize = 100;
@@ -171,7 +168,7 @@ impl Connection {
 
     /// What went wrong with its requests last.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.take()
+        self.trouble.take().map(|fault| fault.why)
     }
 
     /// Everything that it lists.
@@ -270,7 +267,8 @@ impl Start<'_> {
                 let instead = instead(&error, self.protocol);
                 match (ended, trouble.take()) {
                     (Some(how), _) => (format!("{how} before it was ready"), instead),
-                    (None, Some(trouble)) => (trouble, instead),
+                    (None, Some(fault)) if fault.is_final => (fault.why, Vec::new()),
+                    (None, Some(fault)) => (fault.why, instead),
                     (None, None) => {
                         let why = shown(&error);
                         (
@@ -322,33 +320,9 @@ fn instead(error: &ClientInitializeError, refused: McpProtocol) -> Vec<McpProtoc
         }
         ClientInitializeError::ExpectedInitResult(_)
         | ClientInitializeError::ConnectionClosed(_)
-        | ClientInitializeError::NoCompatibleProtocolVersion { .. } => modern,
-        ClientInitializeError::TransportError { error, .. } => match is_unreachable(error) {
-            true => Vec::new(),
-            false => modern,
-        },
+        | ClientInitializeError::NoCompatibleProtocolVersion { .. }
+        | ClientInitializeError::TransportError { .. } => modern,
         _ => Vec::new(),
-    }
-}
-
-/// Whether there is nobody to speak any version, or not with us.
-fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
-    let text = causes(error);
-    ["HTTP 401", "HTTP 403", "Client error"]
-        .iter()
-        .any(|it| text.contains(it))
-}
-
-/// Hears of changes where a server tells of them only when it is asked to.
-async fn listen(peer: Peer<RoleClient>, changed: Arc<Notify>) {
-    let mut filter = SubscriptionFilter::default();
-    filter.tools_list_changed = Some(true);
-    let subscription = peer.listen(filter).await;
-    let Ok(mut subscription) = subscription else {
-        return;
-    };
-    while let Ok(Some(_)) = subscription.next().await {
-        changed.notify_one();
     }
 }
 
@@ -395,48 +369,4 @@ pub(super) fn shown(error: &dyn Error) -> String {
         text.push('…');
     }
     text
-}
-
-/// What we are to a server: a client that can be asked nothing.
-struct Client {
-    protocol: McpProtocol,
-    calls: Calls,
-    changed: Arc<Notify>,
-}
-
-impl ClientHandler for Client {
-    fn get_info(&self) -> ClientConfig {
-        let toolhost = Implementation::new("toolhost", env!("CARGO_PKG_VERSION"));
-        // Where tasks are an extension, servers make them only for clients that say they know it.
-        let capabilities = match self.protocol {
-            McpProtocol::V2026_07_28 => ClientCapabilities::builder().enable_tasks().build(),
-            _ => ClientCapabilities::default(),
-        };
-        let mut config = ClientConfig::new(capabilities, toolhost);
-        let mut known = ProtocolVersion::KNOWN_VERSIONS.iter();
-        let version = known.find(|known| known.as_str() == self.protocol.as_str());
-        config.protocol_version = version.cloned().unwrap_or_default();
-        config
-    }
-
-    /// The answer is quick and clear, and the call's log says of it.
-    async fn create_elicitation(
-        &self,
-        request: ElicitRequestParams,
-        _: RequestContext<RoleClient>,
-    ) -> Result<ElicitResult, ErrorData> {
-        let asked = serde_json::to_value(&request).unwrap_or_default();
-        let asked = asked
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let asked: String = asked.chars().take(MAX_ERROR).collect();
-        let line = format!("declined what it asks of the user, as nobody can be asked: {asked}");
-        self.calls.say(LogSource::Warning, line);
-        Ok(ElicitResult::new(ElicitationAction::Decline))
-    }
-
-    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        self.changed.notify_one();
-    }
 }

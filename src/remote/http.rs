@@ -2,7 +2,6 @@
 //! that were forgotten. What went wrong last is kept in plain words.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -10,26 +9,25 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Client, RequestBuilder, Response};
-use rmcp::model::{
-    ClientJsonRpcMessage, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
-};
+use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
     SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
     StreamableHttpResponseLimits,
 };
 use rmcp_sse::{Sse, SseStream};
 
+use super::bodies::{
+    EVENT_STREAM, JSON, bounded, event, is_event_stream, mentions_session, plainly, read,
+    read_whole, too_long,
+};
 use super::reading::Reader;
-use super::stdio::TOO_LONG;
 
-const JSON: &str = "application/json";
-const EVENT_STREAM: &str = "text/event-stream";
 const SESSION: &str = "mcp-session-id";
 
 /// The longest text of a body that is shown, in characters.
 const MAX_SHOWN: usize = 300;
 
-type Failure = StreamableHttpError<reqwest::Error>;
+pub(super) type Failure = StreamableHttpError<reqwest::Error>;
 
 #[derive(Clone)]
 pub(super) struct Http {
@@ -38,18 +36,25 @@ pub(super) struct Http {
     trouble: Trouble,
 }
 
-/// What went wrong last, as the end of a sentence that begins with the server's name.
+/// What went wrong last.
 #[derive(Clone, Default)]
-pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
+pub(super) struct Trouble(Arc<Mutex<Option<Fault>>>);
+
+pub(super) struct Fault {
+    /// As the end of a sentence that begins with the server's name.
+    pub(super) why: String,
+    /// It would be the same in any version of the protocol.
+    pub(super) is_final: bool,
+}
 
 impl Trouble {
-    pub(super) fn take(&self) -> Option<String> {
+    pub(super) fn take(&self) -> Option<Fault> {
         let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         trouble.take()
     }
 
-    fn set(&self, why: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    fn set(&self, fault: Option<Fault>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 }
 
@@ -70,7 +75,11 @@ impl Http {
         let sent = request.send().await;
         self.trouble.set(sent.as_ref().err().map(|error| {
             let why = plainly(error);
-            format!("cannot be reached at {uri}: {why}; is it running, and is its `url` right?")
+            let what_to_do = "is it running, and is its `url` right?";
+            Fault {
+                why: format!("cannot be reached at {uri}: {why}; {what_to_do}"),
+                is_final: true,
+            }
         }));
         Ok(sent?)
     }
@@ -93,7 +102,8 @@ impl Http {
         };
         let colon = if shown.is_empty() { "" } else { ": " };
         let why = format!("answers HTTP {status} at {uri}{colon}{shown}{what_to_do}");
-        self.trouble.set(Some(why));
+        let is_final = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        self.trouble.set(Some(Fault { why, is_final }));
         StreamableHttpError::UnexpectedServerResponse(format!("HTTP {status}{colon}{shown}").into())
     }
 
@@ -360,103 +370,4 @@ fn is_refusal(error: &Failure) -> bool {
     error
         .status()
         .is_some_and(|status| status.is_client_error())
-}
-
-fn event(message: &ServerJsonRpcMessage) -> Option<Sse> {
-    Some(Sse {
-        data: Some(serde_json::to_string(message).ok()?),
-        ..Sse::default()
-    })
-}
-
-fn too_long(id: RequestId) -> ServerJsonRpcMessage {
-    ServerJsonRpcMessage::error(ErrorData::new(TOO_LONG, "too long", None), Some(id))
-}
-
-fn is_event_stream(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|byte| *byte == b';').next();
-    essence.is_some_and(|it| {
-        it.trim_ascii()
-            .eq_ignore_ascii_case(EVENT_STREAM.as_bytes())
-    })
-}
-
-fn mentions_session(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
-    text.contains("session")
-}
-
-/// The beginning of a body.
-async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        let room = most - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == most {
-            break;
-        }
-    }
-    Ok(body)
-}
-
-/// A body, unless it is longer.
-async fn read_whole(mut response: Response, most: usize) -> Result<Option<Vec<u8>>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > most {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
-}
-
-/// Ends a stream with an event that is longer than `longest` bytes, and answers the request for it.
-fn bounded(
-    bytes: impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
-    longest: usize,
-    of: Option<&RequestId>,
-) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
-    let answer = of.and_then(|id| serde_json::to_string(&too_long(id.clone())).ok());
-    let answer = format!("\n\ndata: {}\n\n", answer.unwrap_or_default());
-    let start = (Box::pin(bytes), Some((0_usize, true)));
-    stream::unfold(start, move |(mut bytes, state)| {
-        let answer = answer.clone();
-        async move {
-            let (mut size, mut is_line_empty) = state?;
-            let chunk = match bytes.next().await? {
-                Ok(chunk) => chunk,
-                error => return Some((error, (bytes, None))),
-            };
-            for byte in &chunk {
-                size += 1;
-                match byte {
-                    b'\n' if is_line_empty => size = 0,
-                    b'\n' => is_line_empty = true,
-                    b'\r' => {}
-                    _ => is_line_empty = false,
-                }
-                if size > longest {
-                    return Some((Ok(Bytes::from(answer)), (bytes, None)));
-                }
-            }
-            Some((Ok(chunk), (bytes, Some((size, is_line_empty)))))
-        }
-    })
-}
-
-/// Why there is no connection, without the names of the layers that say so.
-fn plainly(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "it takes too long to connect".to_owned();
-    }
-    let mut deepest: &dyn Error = error;
-    while let Some(cause) = deepest.source() {
-        deepest = cause;
-    }
-    let text = deepest.to_string();
-    match text.split_once(" (os error") {
-        Some((text, _)) => text.to_lowercase(),
-        None => text,
-    }
 }

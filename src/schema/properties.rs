@@ -251,7 +251,7 @@ fn check(mut source: Value, choices: &[u8]) -> Result<(), TestCaseError> {
     if fits.is_ok() {
         prop_assert_eq!(plain(&mended), plain(arguments), "what fits stays");
     }
-    prop_assert_eq!(&*fitted.text == written, fitted.repairs.is_empty());
+    prop_assert_eq!(*fitted.text == written, fitted.repairs.is_empty());
     let again = schema.fit(&source, &fitted.text).unwrap();
     prop_assert_eq!(&again.text, &fitted.text, "once repaired it stays");
     prop_assert!(again.repairs.is_empty());

@@ -1,5 +1,6 @@
 //! Anthropic Messages, as <https://docs.anthropic.com/en/api/messages> has it.
 
+mod block;
 mod events;
 
 use std::borrow::Cow;

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::keys::{self, Keys};
 use super::refs::Refs;
 use super::subschemas::each_within;
 use super::top;
@@ -42,7 +43,9 @@ impl Format {
         let mut left_out = Vec::new();
         let mut fitted = Vec::new();
         for tool in tools {
-            match fit_tool(tool, self) {
+            match fit_tool(tool, self)
+                .and_then(|(fitted, keys)| leads_back(tool, fitted, &keys, names))
+            {
                 Ok(tool) => fitted.push(tool),
                 Err(why) => left_out.push(LeftOut {
                     tool: tool.name.clone(),
@@ -55,6 +58,26 @@ impl Format {
             tools: self.wire().declare(&tools, names),
             left_out,
         }
+    }
+}
+
+/// The names that a tool's arguments have on the wire of a format.
+pub(super) fn keys(tool: &Tool, format: Format) -> Keys {
+    fit_tool(tool, format)
+        .map(|(_, keys)| keys)
+        .unwrap_or_default()
+}
+
+/// The tool, if calls of it are given its own names of arguments again.
+fn leads_back<'t>(
+    tool: &Tool,
+    fitted: Cow<'t, Tool>,
+    keys: &Keys,
+    names: &Names,
+) -> Result<Cow<'t, Tool>, String> {
+    match keys.values().next() {
+        Some(name) if names.arguments(&tool.name) != Some(keys) => Err(odd(name)),
+        _ => Ok(fitted),
     }
 }
 
@@ -85,16 +108,16 @@ fn rules(format: Format) -> Option<ApiRules> {
     })
 }
 
-fn fit_tool(tool: &Tool, format: Format) -> Result<Cow<'_, Tool>, String> {
+fn fit_tool(tool: &Tool, format: Format) -> Result<(Cow<'_, Tool>, Keys), String> {
     let Some(rules) = rules(format) else {
         if format == Format::Mcp {
             top::check_type(&tool.input_schema)?;
         }
-        return Ok(Cow::Borrowed(tool));
+        return Ok((Cow::Borrowed(tool), Keys::new()));
     };
     let fitted = fit(&tool.input_schema, rules)?;
     if fitted.schema == tool.input_schema && fitted.note.is_none() {
-        return Ok(Cow::Borrowed(tool));
+        return Ok((Cow::Borrowed(tool), fitted.keys));
     }
     let mut tool = tool.clone();
     tool.input_schema = fitted.schema;
@@ -106,7 +129,7 @@ fn fit_tool(tool: &Tool, format: Format) -> Result<Cow<'_, Tool>, String> {
         };
         tool.description = format!("{}{space}{note}", tool.description);
     }
-    Ok(Cow::Owned(tool))
+    Ok((Cow::Owned(tool), fitted.keys))
 }
 
 /// A schema that an API takes.
@@ -115,6 +138,8 @@ pub(crate) struct Fitted {
     pub(crate) schema: Value,
     /// What the schema no longer says, for the description.
     pub(crate) note: Option<String>,
+    /// The names of its arguments that are not the tool's.
+    pub(super) keys: Keys,
 }
 
 /// # Errors
@@ -131,26 +156,29 @@ pub(crate) fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
     let moved = top::flatten(&mut root);
     let mut fitted = Value::Object(root);
     complete(&mut fitted);
-    if rules.plain_names
-        && let Some(name) = fitted
-            .get("properties")
-            .and_then(Value::as_object)
-            .and_then(|properties| properties.keys().find(|name| !is_plain(name)))
-    {
-        let name: String = name.chars().take(100).collect();
-        return Err(format!(
-            "has an argument named {name:?}, and names of arguments match [A-Za-z0-9_.-]{{1,64}}"
-        ));
+    let note = (!moved.is_empty()).then(|| note(moved));
+    let mut keys = Keys::new();
+    if let (true, Value::Object(root)) = (rules.plain_names, &mut fitted) {
+        keys = keys::rename(root).map_err(|name| odd(&name))?;
+        // The description has the tool's own names.
+        let is_noted = |name: &&String| {
+            let quoted = Value::from(&***name).to_string();
+            note.as_ref().is_some_and(|note| note.contains(&quoted))
+        };
+        if let Some(name) = keys.values().find(is_noted) {
+            return Err(odd(name));
+        }
     }
     Ok(Fitted {
         schema: fitted,
-        note: (!moved.is_empty()).then(|| note(moved)),
+        note,
+        keys,
     })
 }
 
-fn is_plain(name: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    (1..=64).contains(&name.len()) && name.chars().all(is_plain)
+fn odd(name: &str) -> String {
+    let name: String = name.chars().take(100).collect();
+    format!("has an argument named {name:?}, and names of arguments match [A-Za-z0-9_.-]{{1,64}}")
 }
 
 fn note(moved: Map<String, Value>) -> String {

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 
-use super::{Format, leaks};
+use super::keys::{self, Keys};
+use super::{Format, fit, leaks};
 use crate::digest;
+use crate::tool::Tool;
 
 /// The names that the tools of a host have in a format. The same tools always get the same names.
 #[derive(Clone, Debug, Default)]
@@ -12,9 +14,28 @@ pub struct Names {
     /// Only those that differ.
     to_wire: HashMap<String, String>,
     from_wire: HashMap<String, String>,
+    /// Of the arguments of tools, by the tools' own names.
+    arguments: HashMap<String, Keys>,
 }
 
 impl Names {
+    /// Names for these tools, and for those of their arguments that an API would refuse.
+    pub fn of_tools(format: Format, tools: &[&Tool]) -> Self {
+        let mut names = Names::new(format, tools.iter().map(|tool| &*tool.name));
+        for tool in tools {
+            let keys = fit::keys(tool, format);
+            if !keys.is_empty() {
+                names.arguments.insert(tool.name.clone(), keys);
+            }
+        }
+        names
+    }
+
+    /// The names that a tool's arguments have on the wire, where they differ.
+    pub(super) fn arguments(&self, tool: &str) -> Option<&Keys> {
+        self.arguments.get(tool)
+    }
+
     /// Names for these tools.
     pub fn new<'a>(format: Format, tools: impl IntoIterator<Item = &'a str>) -> Self {
         let Some(rule) = format.wire().name_rule() else {
@@ -56,14 +77,19 @@ impl Names {
         self.from_wire.get(wire)
     }
 
-    /// Gives decoded calls the names of the tools that they call.
+    /// Gives decoded calls the names of the tools that they call, and their arguments those of the tools.
     pub fn restore(&self, calls: &mut [crate::ToolCall]) {
-        if self.from_wire.is_empty() {
+        if self.from_wire.is_empty() && self.arguments.is_empty() {
             return;
         }
         for call in calls {
             if let Some(tool) = self.other(&call.name) {
                 call.name.clone_from(tool);
+            }
+            if let Some(keys) = self.arguments.get(&call.name)
+                && let Some(arguments) = keys::restore(keys, &call.arguments)
+            {
+                call.arguments = arguments;
             }
         }
     }

@@ -2,6 +2,7 @@
 //! as the servers that follow it do: llama.cpp, vLLM, Ollama and others. Messages of frameworks that look
 //! alike are read too: see [`super::frameworks`].
 
+mod begun;
 mod events;
 pub(super) mod messages;
 mod pieces;

@@ -1,6 +1,7 @@
 //! OpenAI Responses, as <https://platform.openai.com/docs/api-reference/responses> has it.
 
 mod events;
+mod items;
 
 use std::borrow::Cow;
 

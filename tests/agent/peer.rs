@@ -133,7 +133,8 @@ fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
     };
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\
+         transfer-encoding: chunked\r\n\r\n"
     )?;
     let is_whole = events.last().is_none_or(|event| !event.is_empty());
     let last = events.len().saturating_sub(1);

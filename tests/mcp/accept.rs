@@ -52,11 +52,11 @@ fn message(reply: &Reply) -> Value {
     let text = match reply.header("content-type") {
         Some(JSON) => &*reply.body,
         Some(EVENTS) => {
-            let data = reply
+            let mut data = reply
                 .body
                 .lines()
                 .filter_map(|it| it.strip_prefix("data: "));
-            data.last().unwrap_or_else(|| panic!("{reply:?}"))
+            data.next_back().unwrap_or_else(|| panic!("{reply:?}"))
         }
         other => panic!("{other:?}: {reply:?}"),
     };

@@ -73,7 +73,11 @@ fn a_failed_call_is_a_result_with_the_text_and_code_of_toolhost_call() {
     let calls = [
         ("test_error_handling", json!({}), "failed"),
         ("echo", json!({}), "invalid-arguments"),
-        ("echo", json!({ "text": 1, "more": 2 }), "invalid-arguments"),
+        (
+            "echo",
+            json!({ "text": [1], "more": 2 }),
+            "invalid-arguments",
+        ),
         ("m_trap", json!({}), "trap"),
         (
             "m_refuse",

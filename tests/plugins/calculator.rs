@@ -80,7 +80,7 @@ async fn what_cannot_be_evaluated_says_why() {
             "/decimal_places",
         ),
         (json!({"expression": "1", "places": 2}), "places"),
-        (json!({"expression": 1}), "/expression"),
+        (json!({"expression": true}), "/expression"),
         (json!({}), "expression"),
     ] {
         assert_error(&answer(arguments).await, "invalid-arguments", words);

@@ -399,6 +399,18 @@ async fn changed_tools_are_listed_again_and_known_to_a_renewed_host() {
 }
 
 #[tokio::test]
+async fn changes_are_subscribed_to_where_servers_tell_of_them_only_then() {
+    let odd = Odd::new("modern-changes", "");
+    let host = odd.load().await;
+    odd.until("subscriptions/listen", 1).await;
+    assert_eq!(text(&host.call(call("t", json!({}))).await), "changed");
+    host.tools_changed().await;
+    let renewed = host.renewed();
+    let names: Vec<&str> = renewed.tools().map(|tool| &*tool.name).collect();
+    assert_eq!(names, ["t", "more"]);
+}
+
+#[tokio::test]
 async fn a_storm_of_changes_is_listed_few_times() {
     let odd = Odd::new("list-storm", "");
     let host = odd.load().await;

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use toolhost::Tool;
 use toolhost::wire::{Format, LeftOut, Names};
+use toolhost::{Tool, ToolCall};
 
 use crate::common::binary::Folder;
 
@@ -36,7 +36,7 @@ fn tool(name: &str, schema: Value) -> Tool {
 /// What a request has of each tool: name, description and schema; and what it has not.
 fn declared(format: Format, tools: &[Tool]) -> (Vec<(String, String, Value)>, Vec<LeftOut>) {
     let tools: Vec<&Tool> = tools.iter().collect();
-    let names = Names::new(format, tools.iter().map(|tool| &*tool.name));
+    let names = Names::of_tools(format, &tools);
     let declared = format.declare(&tools, &names);
     let all: Value = serde_json::from_str(declared.tools.get()).unwrap();
     let list = match format {
@@ -276,6 +276,14 @@ fn one_bad_tool_is_left_out_and_named_and_the_others_are_declared() {
         ),
         tool("long_key", json!({"properties": {"k".repeat(65): {}}})),
         tool(
+            "key_that_decides",
+            json!({"properties": {"a b": {}}, "propertyNames": {"maxLength": 3}}),
+        ),
+        tool(
+            "key_that_is_noted",
+            json!({"properties": {"a b": {}}, "not": {"required": ["a b"]}}),
+        ),
+        tool(
             "deep_odd_key",
             json!({"properties": {"o": {"type": "object", "properties": {"a b": {}}}}}),
         ),
@@ -286,13 +294,15 @@ fn one_bad_tool_is_left_out_and_named_and_the_others_are_declared() {
         let names: Vec<&str> = left_out.iter().map(|it| &*it.tool).collect();
         match format {
             Format::Anthropic | Format::Bedrock => {
-                assert_eq!(list, ["good", "deep_odd_key"]);
-                assert_eq!(names, ["not_object", "odd_key", "long_key"]);
+                assert_eq!(list, ["good", "odd_key", "long_key", "deep_odd_key"]);
+                assert_eq!(
+                    names,
+                    ["not_object", "key_that_decides", "key_that_is_noted"]
+                );
                 assert!(left_out[1].why.contains("an argument named \"a b\""));
             }
             _ => {
-                assert_eq!(list, ["good", "odd_key", "long_key", "deep_odd_key"]);
-                assert_eq!(names, ["not_object"]);
+                assert_eq!((list.len(), names), (6, vec!["not_object"]));
             }
         }
         assert_eq!(
@@ -301,6 +311,60 @@ fn one_bad_tool_is_left_out_and_named_and_the_others_are_declared() {
         );
     }
     assert_eq!(declared(Format::Mcp, &tools).1.len(), 1);
+}
+
+#[test]
+fn names_of_arguments_lead_back_to_the_tools_own() {
+    let long = "k".repeat(65);
+    let schema = json!({
+        "type": "object", "required": ["filter[id]", "plain"],
+        "properties": {"filter[id]": {"type": "string"}, "$top": {}, "plain": {}, (long.clone()): {}},
+    });
+    let tools = [tool("t", schema)];
+    let format = Format::Anthropic;
+    let (list, left_out) = declared(format, &tools);
+    assert_eq!(left_out, []);
+    let properties = list[0].2["properties"].as_object().unwrap();
+    let wire: Vec<&String> = properties.keys().collect();
+    assert_eq!(refusals(format, &list[0].2), [""; 0]);
+    assert!(
+        wire.iter().any(|name| name.starts_with("filter_id__")),
+        "{wire:?}"
+    );
+    let required = list[0].2["required"].as_array().unwrap();
+    assert!(
+        required
+            .iter()
+            .all(|name| properties.contains_key(name.as_str().unwrap()))
+    );
+    let restored = |arguments: &str| {
+        let mut calls = [ToolCall::new("1", "t", arguments)];
+        Names::of_tools(format, &[&tools[0]]).restore(&mut calls);
+        calls[0].arguments.clone()
+    };
+    let mut own: Vec<String> = wire
+        .iter()
+        .map(|name| {
+            let value: Value =
+                serde_json::from_str(&restored(&json!({ (*name): 1.50 }).to_string())).unwrap();
+            value.as_object().unwrap().keys().next().unwrap().clone()
+        })
+        .collect();
+    own.sort();
+    assert_eq!(own, ["$top", "filter[id]", &long, "plain"]);
+    // Whatever else there is stays to the letter.
+    let top = wire.iter().find(|name| name.contains("top")).unwrap();
+    let text = format!(r#"{{ "{top}" : 1.50e1, "plain":"\u00e9", "plain": [ 1 ] }}"#);
+    assert_eq!(
+        restored(&text),
+        r#"{"$top":1.50e1,"plain":"\u00e9","plain":[ 1 ]}"#
+    );
+    for same in ["", "[1]", "{", r#"{"plain": 1}"#, r#"{"plain":1} x"#] {
+        assert_eq!(restored(same), same);
+    }
+    // Names that do not lead back are not declared.
+    let names = Names::new(format, ["t"]);
+    assert_eq!(format.declare(&[&tools[0]], &names).left_out.len(), 1);
 }
 
 #[test]
@@ -341,13 +405,15 @@ tools = [
     tool("ok", {"type": "object", "properties": {}}),
     tool("not_object", {"type": "string"}),
     tool("odd_key", {"type": "object", "properties": {"a b": {"type": "string"}}, "patternProperties": {"^a": {}}}),
+    tool("filters", {"type": "object", "properties": {"filter[id]": {"type": "string"}}, "required": ["filter[id]"]}),
     tool("draft4", {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object",
                     "properties": {"n": {"type": "number", "minimum": 0, "exclusiveMinimum": True}}}),
 ]
 for line in sys.stdin:
     m = json.loads(line)
     if "id" not in m: continue
-    results = {"tools/list": {"tools": tools}, "initialize": {
+    arguments = json.dumps(m.get("params", {}).get("arguments"))
+    results = {"tools/call": {"content": [{"type": "text", "text": "got " + arguments}]}, "tools/list": {"tools": tools}, "initialize": {
         "protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "0"}}}
     answer = {"result": results[m["method"]]} if m.get("method") in results else {"error": {"code": -32601, "message": "no"}}
     print(json.dumps({"jsonrpc": "2.0", "id": m["id"], **answer}), flush=True)
@@ -385,9 +451,9 @@ fn what_is_left_out_is_named_by_check_and_list() {
         .iter()
         .map(|tool| tool["name"].clone())
         .collect();
-    assert_eq!(names, ["ok", "draft4"]);
+    assert_eq!(names, ["ok", "filters", "draft4"]);
     assert_eq!(
-        list.results()[1]["input_schema"],
+        list.results()[2]["input_schema"],
         json!({"type": "object", "properties": {"n": {"type": "number", "exclusiveMinimum": 0}}})
     );
 }
@@ -409,6 +475,26 @@ fn any_value() -> impl Strategy<Value = Value> {
             prop::collection::btree_map(name(), inner, 0..3).prop_map(|all| json!(all)),
         ]
     })
+}
+
+#[test]
+fn a_call_reaches_its_tool_with_the_tools_own_names() {
+    let folder = Folder::with("[mcp.s]\ncommand = 'python3'\nargs = ['server.py']\n");
+    folder.write("server.py", SERVER);
+    let list = folder.run(&["list", "--format", "anthropic"], "").results();
+    let name = list[1]["input_schema"]["required"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(name.starts_with("filter_id_"), "{name}");
+    let message = json!({"role": "assistant", "content": [
+        {"type": "tool_use", "id": "1", "name": "filters", "input": {(name): "x"}},
+    ]});
+    let ended = folder.run(&["run", "--format", "anthropic"], message.to_string());
+    assert!(
+        ended.stdout.contains(r#"got {\"filter[id]\": \"x\"}"#),
+        "{ended:?}"
+    );
 }
 
 /// Schemas that use most of what there is, one or two keywords each, all within a document with two definitions.
@@ -479,6 +565,27 @@ fn document() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Arguments by the names that they have on the wire.
+fn wired(value: &Value, fitted: &Value, names: &Names) -> Value {
+    let mut wired = value.as_object().cloned().unwrap_or_default();
+    for key in fitted["properties"]
+        .as_object()
+        .into_iter()
+        .flat_map(Map::keys)
+    {
+        let mut calls = [ToolCall::new("1", "t", json!({ (key): null }).to_string())];
+        names.restore(&mut calls);
+        let own: Map<String, Value> = serde_json::from_str(&calls[0].arguments).unwrap();
+        let own = own.keys().next().unwrap();
+        if own != key
+            && let Some(value) = wired.remove(own)
+        {
+            wired.insert(key.clone(), value);
+        }
+    }
+    Value::Object(wired)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -497,11 +604,14 @@ proptest! {
             let rewritten = jsonschema::draft202012::new(&fitted);
             prop_assert!(rewritten.is_ok(), "{}: {}", format, fitted);
             let rewritten = rewritten.unwrap();
+            let declared = tool("t", schema.clone());
+            let names = Names::of_tools(format, &[&declared]);
             for value in &values {
                 let value = json!(value);
+                let wired = wired(&value, &fitted, &names);
                 let fits = original.as_ref().is_some_and(|original| original.is_valid(&value));
                 prop_assert!(
-                    !fits || rewritten.is_valid(&value),
+                    !fits || rewritten.is_valid(&wired),
                     "{}: {} fits {} and not {}", format, value, schema, fitted
                 );
             }

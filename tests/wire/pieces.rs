@@ -157,6 +157,15 @@ fn pieces_of_a_chat_call_are_told_by_all_they_have() {
             &[],
         ),
         (
+            "the arguments ahead of the name",
+            vec![
+                piece(zero.clone(), a.clone(), NULL, r#"{"x":1}"#),
+                begun(&zero, &NULL, &f),
+            ],
+            one_call,
+            &[],
+        ),
+        (
             "no ids at all: a piece with a name after a closed object is a new call",
             vec![whole(&zero, &NULL, &f, 1), whole(&zero, &NULL, &f, 2)],
             &[(None, "f", r#"{"x":1}"#), (None, "f", r#"{"x":2}"#)],
@@ -786,4 +795,94 @@ proptest! {
         let expected: Vec<&str> = pieces.iter().map(|given| &*given.call.arguments).collect();
         prop_assert_eq!(handed, expected);
     }
+}
+
+#[test]
+fn other_servers_streams_come_to_their_calls() {
+    let x = r#"{"x":1}"#;
+    let one = |index: usize, id: &str, name: &str, arguments: &str| {
+        json!([piece(json!(index), json!(id), json!(name), arguments)])
+    };
+    let with_reason = |mut chunk: Value| {
+        chunk["choices"][0]["finish_reason"] = json!("stop");
+        chunk
+    };
+    let block = |index: usize, block: Value| json!({ "type": "content_block_start", "index": index, "content_block": block });
+    let add = |index: usize, delta: Value| json!({ "type": "content_block_delta", "index": index, "delta": delta });
+    let end = |reason: &str| json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": { "output_tokens": 1 } });
+    for (what, format, events) in [
+        (
+            "Oracle's: an id in each piece, the last with the reason",
+            Format::OpenaiChat,
+            vec![
+                chunk(one(0, "a", "f", "")),
+                chunk(one(0, "b", "", "{\"x\":")),
+                chunk(one(0, "c", "", "1}")),
+                with_reason(chunk(one(0, "d", "", ""))),
+            ],
+        ),
+        (
+            "named events of a server's own between the chunks",
+            Format::OpenaiChat,
+            vec![
+                json!({ "tool": "web_search", "label": "…", "toolCallId": "call_9", "status": "running" }),
+                chunk(one(0, "a", "f", x)),
+                json!({ "tool": "web_search", "status": "completed" }),
+                finish("tool_calls"),
+            ],
+        ),
+        (
+            "a reason for calls, then one for text",
+            Format::OpenaiChat,
+            vec![
+                chunk(one(0, "a", "f", x)),
+                finish("tool_calls"),
+                finish("stop"),
+            ],
+        ),
+        (
+            "no object for arguments in what begins a block, pieces of nothing, and the wrong reason",
+            Format::Anthropic,
+            vec![
+                block(0, json!({ "type": "text", "text": "" })),
+                block(1, json!({ "type": "tool_use", "id": "a", "name": "f" })),
+                add(1, json!({ "type": "input_json_delta", "partial_json": "" })),
+                add(1, json!({ "type": "thinking_delta", "thinking": "" })),
+                add(1, json!({ "type": "input_json_delta", "partial_json": x })),
+                end("end_turn"),
+                end("end_turn"),
+            ],
+        ),
+        (
+            "the end of a block that never began",
+            Format::Anthropic,
+            vec![
+                block(
+                    0,
+                    json!({ "type": "tool_use", "id": "a", "name": "f", "input": {} }),
+                ),
+                add(
+                    0,
+                    json!({ "type": "input_json_delta", "partial_json": "{\"x\":" }),
+                ),
+                json!({ "type": "content_block_stop", "index": 7 }),
+                add(
+                    0,
+                    json!({ "type": "input_json_delta", "partial_json": "1}" }),
+                ),
+                json!({ "type": "content_block_stop", "index": 0 }),
+                end("tool_use"),
+            ],
+        ),
+    ] {
+        is(what, &read(format, &events), &[(Some("a"), "f", x)], &[]);
+    }
+    // Text that a block begins with, and once more in its first piece.
+    let events = [
+        block(0, json!({ "type": "text", "text": "hello" })),
+        add(0, json!({ "type": "text_delta", "text": "hello" })),
+        add(0, json!({ "type": "text_delta", "text": " you" })),
+        end("end_turn"),
+    ];
+    assert_eq!(read(Format::Anthropic, &events).text, "hello you");
 }

@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{Anthropic, assistant, back, carried, stop, tokens};
-use crate::tool::ToolCall;
+use super::block::{Block, append};
+use super::{assistant, back, carried, stop, tokens};
 use crate::wire::error::{DecodeError, shape};
-use crate::wire::lenient::{given, name, number, reason};
+use crate::wire::lenient::{given, is_blank, name, number, reason};
 use crate::wire::members::Members;
 use crate::wire::open::{Given, Open};
 use crate::wire::{
     Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
-    document, object, raw, string,
+    document, object, string,
 };
 
 #[derive(Deserialize)]
@@ -71,19 +71,6 @@ struct Usage<'a> {
 
 /// More often it is not said why a message ended; who says it more often means harm.
 const MOST_REASONS: u8 = 16;
-
-/// A block that comes in pieces: as it began, with what has come since.
-struct Block {
-    kind: String,
-    began: Map<String, Value>,
-    /// What it calls, or the API does by itself.
-    input: Option<Open>,
-    /// Its place among the calls, if it is one.
-    position: Option<usize>,
-    has_ended: bool,
-    /// Whether it has had a piece.
-    has_more: bool,
-}
 
 #[derive(Default)]
 pub(super) struct Stream {
@@ -340,6 +327,12 @@ impl Stream {
             (Some(at), _) => at,
             // Some servers begin no block for what they say, or count it to another one.
             (None, "text_delta" | "thinking_delta") => {
+                if members
+                    .iter()
+                    .all(|(key, value)| key == "type" || is_blank(value))
+                {
+                    return;
+                }
                 let kind = kind.trim_end_matches("_delta");
                 let began = json!({ "type": kind, kind: "" });
                 let Value::Object(began) = began else { return };
@@ -412,82 +405,5 @@ impl Stream {
         if block.given() != Given::Nothing {
             self.open -= usize::from(block.complete(deltas));
         }
-    }
-}
-
-impl Block {
-    fn plain(kind: &str, began: Map<String, Value>) -> Block {
-        Block {
-            kind: kind.to_owned(),
-            began,
-            input: None,
-            position: None,
-            has_ended: false,
-            has_more: false,
-        }
-    }
-
-    fn given(&self) -> Given {
-        self.input.as_ref().map_or(Given::Nothing, Open::given)
-    }
-
-    fn call(&self) -> Option<ToolCall> {
-        let input = self.input.as_ref().filter(|_| self.position.is_some())?;
-        let mut call = input.call(&Anthropic, self.whole().get());
-        // What is no object goes back as another.
-        call.arguments = input.arguments().to_owned();
-        Some(call)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.input.as_ref().is_some_and(Open::is_complete)
-    }
-
-    /// Hands it on, if it is a call that was not yet; whether it was.
-    fn complete(&mut self, deltas: &mut Vec<Delta>) -> bool {
-        if self.is_complete() {
-            return false;
-        }
-        let (Some(call), Some(position)) = (self.call(), self.position) else {
-            return false;
-        };
-        if let Some(input) = &mut self.input {
-            input.complete(position, call, deltas);
-        }
-        true
-    }
-
-    /// As it would have come whole.
-    fn whole(&self) -> Box<RawValue> {
-        let Some(input) = &self.input else {
-            return raw(&self.began);
-        };
-        let json = input.arguments();
-        let is_object = serde_json::from_str::<Map<String, Value>>(json).is_ok();
-        let input = match RawValue::from_string(json.to_owned()) {
-            Ok(input) if is_object => input,
-            _ if input.given() == Given::Nothing => raw(&json!({})),
-            // As the API's documentation on fine-grained streaming asks for.
-            _ => raw(&json!({ "INVALID_JSON": json })),
-        };
-        #[derive(Serialize)]
-        struct Called<'a> {
-            #[serde(flatten)]
-            began: &'a Map<String, Value>,
-            input: &'a RawValue,
-        }
-        let mut began = self.began.clone();
-        began.remove("input");
-        raw(&Called {
-            began: &began,
-            input: &input,
-        })
-    }
-}
-
-fn append(members: &mut Map<String, Value>, key: &str, piece: &str) {
-    match members.entry(key).or_insert(json!("")) {
-        Value::String(text) => text.push_str(piece),
-        other => *other = json!(piece),
     }
 }

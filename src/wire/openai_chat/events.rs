@@ -4,8 +4,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
+use super::begun::{Piece, Sort};
 use super::messages::back;
-use super::pieces::{Calls, Ended, Items, Piece, Sort};
+use super::pieces::{Calls, Ended, Items};
 use super::{only, stop, tokens};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number, reason};

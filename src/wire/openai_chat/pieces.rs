@@ -11,39 +11,12 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
-use super::OpenaiChat;
+use super::begun::{Begun, Piece, Sort, is_same};
 use crate::tool::ToolCall;
-use crate::wire::members::Merged;
-use crate::wire::open::{Given, Open};
-use crate::wire::raw;
+use crate::wire::open::Given;
 use crate::wire::stream::Delta;
-
-/// A piece of a call.
-#[derive(Default)]
-pub(super) struct Piece<'a> {
-    pub(super) index: Option<u64>,
-    pub(super) id: Option<String>,
-    pub(super) name: Option<String>,
-    pub(super) arguments: String,
-    pub(super) sort: Sort,
-    /// The other members of the call, and of what is in it.
-    pub(super) others: Vec<(String, &'a RawValue)>,
-    pub(super) inner: Vec<(String, &'a RawValue)>,
-}
-
-/// How a message has a call.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Sort {
-    #[default]
-    Function,
-    /// Of a custom tool, whose input is free text.
-    Custom,
-    /// As the message's `function_call`, as it was before there were `tool_calls`.
-    Legacy,
-}
 
 /// Why an answer ended, as far as its calls depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,24 +39,13 @@ pub(super) struct Calls {
     copy: Option<(usize, Option<u64>, Begun)>,
     /// Calls that had `{}` when another chunk had begun no call yet.
     braces: Vec<usize>,
-    /// Calls whose arguments are whole, and that have no id.
+    /// Calls whose arguments are whole, and that have no id or no name.
     nameless: Vec<usize>,
     /// How many calls may not have all of their arguments.
     unfinished: usize,
     chunk: usize,
     /// In which chunk the last call began.
     last_begin: usize,
-}
-
-/// What is known of a call.
-#[derive(Default)]
-struct Begun {
-    open: Open,
-    sort: Sort,
-    others: Merged,
-    inner: Merged,
-    /// Whether what followed may have been its arguments.
-    is_doubtful: bool,
 }
 
 /// Where a piece belongs.
@@ -255,8 +217,8 @@ impl Calls {
         let open = &self.begun[at].open;
         match open.given() {
             Given::Whole if open.is_complete() => {}
-            // An id may come with a later piece, and the result needs it.
-            Given::Whole if open.id.is_none() => self.nameless.push(at),
+            // An id or a name may come with a later piece.
+            Given::Whole if open.id.is_none() || open.name.is_empty() => self.nameless.push(at),
             Given::Whole => self.complete(at, deltas),
             Given::Braces if self.braces.last() != Some(&at) => self.braces.push(at),
             _ => {}
@@ -349,107 +311,4 @@ impl Calls {
 pub(super) enum Items {
     Calls(Vec<Box<RawValue>>),
     Legacy(Box<RawValue>),
-}
-
-impl Begun {
-    fn is_unfinished(&self) -> bool {
-        self.open.given() != Given::Whole && !self.open.is_complete()
-    }
-
-    fn add(&mut self, piece: Piece) {
-        for (key, value) in piece.others {
-            self.others.set(&key, value);
-        }
-        for (key, value) in piece.inner {
-            self.inner.set(&key, value);
-        }
-        let open = &mut self.open;
-        if open.is_complete() {
-            return;
-        }
-        if open.given() == Given::Nothing {
-            self.sort = piece.sort;
-            open.is_text = piece.sort == Sort::Custom;
-        }
-        if open.id.is_none() {
-            open.id = piece.id;
-        }
-        if let Some(name) = piece.name {
-            let may_grow = open.given() == Given::Nothing;
-            add_name(&mut open.name, name, may_grow);
-        }
-        open.push(&piece.arguments);
-    }
-
-    fn inner(&self) -> Box<RawValue> {
-        let input = match self.sort {
-            Sort::Custom => "input",
-            Sort::Function | Sort::Legacy => "arguments",
-        };
-        let mut inner = Merged::default();
-        inner.set("name", &text(&self.open.name));
-        inner.set(input, &text(self.open.arguments()));
-        inner.set_all(&self.inner);
-        inner.to_raw()
-    }
-
-    /// As a message has it.
-    fn item(&self) -> Box<RawValue> {
-        let kind = match self.sort {
-            Sort::Custom => "custom",
-            Sort::Function | Sort::Legacy => "function",
-        };
-        let mut item = Merged::default();
-        item.set("id", &raw(&self.open.id));
-        item.set("type", &text(kind));
-        item.set(kind, &self.inner());
-        item.set_all(&self.others);
-        item.to_raw()
-    }
-
-    fn call(&self) -> ToolCall {
-        let item = match self.sort {
-            Sort::Function | Sort::Custom => self.item(),
-            Sort::Legacy => {
-                let mut message = Merged::default();
-                message.set("role", &text("assistant"));
-                message.set("function_call", &self.inner());
-                message.to_raw()
-            }
-        };
-        self.open.call(&OpenaiChat, item.get())
-    }
-}
-
-fn text(text: &str) -> Box<RawValue> {
-    to_raw_value(text).expect("a text is JSON")
-}
-
-/// A name that comes again, or longer than before, or in pieces.
-fn add_name(known: &mut String, name: String, may_grow: bool) {
-    if known.is_empty() || may_grow && name.starts_with(&**known) {
-        *known = name;
-    } else if may_grow {
-        known.push_str(&name);
-    }
-}
-
-/// Whether the second text is the same arguments, or the beginning of the first, or the first once
-/// more as a text in JSON.
-fn is_same(arguments: &str, copy: &str) -> bool {
-    if arguments.starts_with(copy.trim_ascii()) {
-        return true;
-    }
-    // However it is spaced; and many short ones must not cost as many readings of a long one.
-    if copy.len() < arguments.len() / 4 {
-        return false;
-    }
-    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
-    let Some(first) = read(arguments) else {
-        return false;
-    };
-    match read(copy) {
-        Some(Value::String(inner)) => read(&inner).is_some_and(|inner| inner == first),
-        second => second.is_some_and(|second| second == first),
-    }
 }

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
+use super::items::{Call, Item, Slot};
 use super::{OpenaiResponses, Response, back, ended, item_text, stop, tokens};
 use crate::tool::ToolCall;
 use crate::wire::error::DecodeError;
@@ -45,63 +46,6 @@ struct Event<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     code: Option<&'a RawValue>,
-}
-
-/// What tells one item from another.
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow)]
-    r#type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    call_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    /// Of a custom tool: free text.
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    status: Option<&'a RawValue>,
-}
-
-impl Item<'_> {
-    fn kind(&self) -> String {
-        string(self.r#type).unwrap_or_default()
-    }
-
-    /// Of these the API runs none: it is for us.
-    fn is_call(&self) -> bool {
-        matches!(&*self.kind(), "function_call" | "custom_tool_call")
-    }
-
-    fn given(&self) -> String {
-        arguments(given(self.arguments).or(self.input))
-    }
-}
-
-/// An item of the output.
-struct Slot {
-    kind: String,
-    call_id: Option<String>,
-    /// Whether it has a place in the output.
-    has_place: bool,
-    /// As it was when it was told of first.
-    began: Box<RawValue>,
-    /// As it was at its end.
-    done: Option<Box<RawValue>>,
-    /// Its place among the calls.
-    position: Option<usize>,
-}
-
-/// A call, and the item that it is.
-struct Call {
-    open: Open,
-    slot: usize,
-    has_ended: bool,
-    is_incomplete: bool,
 }
 
 #[derive(Default)]
@@ -202,7 +146,7 @@ impl StreamDecoder for Stream {
         let slots = self.slots.iter();
         let mut messages: Vec<_> = slots
             .filter_map(|slot| match slot.position {
-                Some(position) => Some(self.call_item(&self.calls[position])),
+                Some(position) => Some(self.calls[position].item(slot)),
                 None => slot.done.clone(),
             })
             .collect();
@@ -470,35 +414,7 @@ impl Stream {
     }
 
     fn tool_call(&self, call: &Call) -> ToolCall {
-        call.open.call(&OpenaiResponses, self.call_item(call).get())
-    }
-
-    /// As the API wants it back: as it came, but for what its end left out.
-    fn call_item(&self, call: &Call) -> Box<RawValue> {
-        let slot = &self.slots[call.slot];
-        let (open, done) = (&call.open, slot.done.as_ref());
-        let said = done.and_then(|done| object::<Item>(done).ok());
-        if let (Some(done), Some(said)) = (done, said)
-            && name(said.name).is_some()
-            && said.given() == open.arguments()
-        {
-            return done.clone();
-        }
-        let item = done.unwrap_or(&slot.began);
-        let mut item: Map<String, Value> = serde_json::from_str(item.get()).unwrap_or_default();
-        if done.is_none() {
-            // It is in no state that the API knows of.
-            item.remove("status");
-            item.remove("id");
-        }
-        let input = match open.is_text {
-            true => "input",
-            false => "arguments",
-        };
-        item.insert("type".to_owned(), json!(slot.kind));
-        item.insert("call_id".to_owned(), json!(open.id));
-        item.insert("name".to_owned(), json!(open.name));
-        item.insert(input.to_owned(), json!(open.arguments()));
-        raw(&item)
+        let item = call.item(&self.slots[call.slot]);
+        call.open.call(&OpenaiResponses, item.get())
     }
 }

@@ -1,0 +1,242 @@
+//! A server that is kept: started again when it has gone, and asked for its tools again when they change.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::failed;
+use super::connection::Connection;
+use super::listing::{self, Offered};
+use super::settings::Settings;
+use crate::error::{CallError, Diagnostic};
+use crate::limits::seconds;
+use crate::provider::ProvidedTool;
+
+/// A server that ends sooner after its start is not started again at once.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// The longest that a server which keeps ending is left alone.
+const MOST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// A server that changes its tools often is not asked for them more often than this.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// A server whose tools are known.
+pub(super) struct Kept {
+    pub(super) settings: Arc<Settings>,
+    manifest: PathBuf,
+    state: Arc<Mutex<State>>,
+    /// Its tools, as it last listed them.
+    offered: RwLock<Arc<Offered>>,
+    /// Counts the changes of them.
+    pub(super) changes: watch::Sender<u64>,
+    /// It has other tools.
+    changed: Arc<Notify>,
+    /// Ends a start that nobody waits for any more, and what follows its changes.
+    pub(super) closing: CancellationToken,
+}
+
+/// Whether it runs.
+struct State {
+    connection: Option<Arc<Connection>>,
+    /// When it was last started.
+    started: Instant,
+    /// How often in a row it did not start, or ended soon after.
+    failures: u32,
+    /// Why it last did not start.
+    error: Option<String>,
+}
+
+impl Kept {
+    /// Starts it and asks for its tools.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub(super) async fn start(
+        settings: Arc<Settings>,
+        manifest: &Path,
+    ) -> Result<Arc<Kept>, Vec<Diagnostic>> {
+        let config = &settings.config;
+        let failed = |mut why: String| {
+            settings.mask.text(&mut why);
+            let message = format!("`mcp.{}` {why}", config.name);
+            vec![Diagnostic::new(manifest, config.at, message)]
+        };
+        let started = Instant::now();
+        let changed = Arc::new(Notify::new());
+        let connection = Connection::open(&settings, &changed).await;
+        let connection = connection.map_err(failed)?;
+        let listed = connection.list_tools(&settings).await.map_err(failed)?;
+        let (offered, problems) = listing::offered(&listed, &settings, manifest);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let kept = Arc::new(Kept {
+            manifest: manifest.to_owned(),
+            state: Arc::new(Mutex::new(State {
+                connection: Some(Arc::new(connection)),
+                started,
+                failures: 0,
+                error: None,
+            })),
+            offered: RwLock::new(Arc::new(offered)),
+            changes: watch::Sender::new(0),
+            changed: changed.clone(),
+            closing: CancellationToken::new(),
+            settings,
+        });
+        let follow = follow(Arc::downgrade(&kept), changed, kept.closing.clone());
+        tokio::spawn(follow);
+        Ok(kept)
+    }
+
+    pub(super) fn offered(&self) -> Arc<Offered> {
+        let offered = self.offered.read();
+        offered.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a tool is still the one that was offered, and whether it has to be run as a task.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub(super) fn is_offered(&self, tool: &ProvidedTool) -> Result<bool, CallError> {
+        let offered = self.offered();
+        let mut tools = offered.tools.iter();
+        match tools.find(|it| it.tool.own_name == tool.own_name) {
+            Some(found) => Ok(found.as_task),
+            None => {
+                let left_out = offered.left_out.iter().find(|it| it.tool == tool.own_name);
+                let why = left_out
+                    .map(|it| format!(": it {}", it.why))
+                    .unwrap_or_default();
+                let name = &self.settings.config.name;
+                Err(failed(format!(
+                    "its MCP server `{name}` offers it no more{why}"
+                )))
+            }
+        }
+    }
+
+    /// Asks for the tools, and publishes them.
+    async fn list(&self, connection: &Connection) -> Result<(), String> {
+        let listed = connection.list_tools(&self.settings).await?;
+        let (offered, problems) = listing::offered(&listed, &self.settings, &self.manifest);
+        // What is wrong with some is no reason to be without the others, now that calls run.
+        for problem in problems {
+            let mut problem = problem.to_string();
+            self.settings.mask.text(&mut problem);
+            tracing::warn!("{problem}");
+        }
+        if !self.offered().is_like(&offered) {
+            let mut current = self.offered.write().unwrap_or_else(PoisonError::into_inner);
+            *current = Arc::new(offered);
+            drop(current);
+            self.changes.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    /// The connection; a new one where the last is closed.
+    pub(super) async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>, String> {
+        let mut state = self.state.clone().lock_owned().await;
+        if let Some(connection) = &state.connection {
+            if connection.is_open() {
+                return Ok(connection.clone());
+            }
+            state.connection = None;
+            state.failures = match state.started.elapsed() < STEADY {
+                true => state.failures + 1,
+                false => 0,
+            };
+        }
+        let name = &self.settings.config.name;
+        let wait = backoff(state.failures).saturating_sub(state.started.elapsed());
+        if !wait.is_zero() {
+            let why = state
+                .error
+                .as_deref()
+                .unwrap_or("ended soon after its start");
+            let wait = seconds(Duration::from_secs(wait.as_secs() + 1));
+            return Err(format!(
+                "its MCP server `{name}` {why}; it is not started again before {wait} have passed"
+            ));
+        }
+        // A call that ends does not end the start, which the next one needs as well.
+        let start = restart(self.clone(), state);
+        let started = tokio::spawn(start).await;
+        let started = started.unwrap_or_else(|_| Err("could not be started".to_owned()));
+        started.map_err(|why| format!("its MCP server `{name}` {why}"))
+    }
+}
+
+/// Lists a server's tools again whenever it says that they changed.
+async fn follow(server: Weak<Kept>, changed: Arc<Notify>, closing: CancellationToken) {
+    loop {
+        let told = async {
+            changed.notified().await;
+            tokio::time::sleep(DEBOUNCE).await;
+        };
+        if closing.run_until_cancelled(told).await.is_none() {
+            return;
+        }
+        let Some(server) = server.upgrade() else {
+            return;
+        };
+        let connection = server.state.lock().await.connection.clone();
+        let Some(connection) = connection.filter(|it| it.is_open()) else {
+            continue;
+        };
+        let name = &server.settings.config.name;
+        let listed = closing.run_until_cancelled(server.list(&connection)).await;
+        match listed {
+            Some(Ok(())) => tracing::info!("mcp.{name} has other tools now"),
+            Some(Err(why)) => tracing::warn!("mcp.{name} {why}"),
+            None => return,
+        }
+    }
+}
+
+async fn restart(
+    kept: Arc<Kept>,
+    mut state: OwnedMutexGuard<State>,
+) -> Result<Arc<Connection>, String> {
+    let name = &kept.settings.config.name;
+    tracing::info!("mcp.{name} is started again");
+    state.started = Instant::now();
+    let open = async {
+        let connection = Connection::open(&kept.settings, &kept.changed).await?;
+        // It may be another program by now.
+        kept.list(&connection).await?;
+        Ok(connection)
+    };
+    let opened = kept.closing.run_until_cancelled(open).await;
+    match opened.unwrap_or_else(|| Err("is not needed any more".to_owned())) {
+        Ok(connection) => {
+            let connection = Arc::new(connection);
+            state.connection = Some(connection.clone());
+            state.error = None;
+            Ok(connection)
+        }
+        Err(why) => {
+            tracing::warn!("mcp.{name} {why}");
+            state.failures += 1;
+            // Its stderr is for the log: what a model reads is what the call came to.
+            let why = why.lines().next().unwrap_or_default().to_owned();
+            state.error = Some(why.clone());
+            Err(why)
+        }
+    }
+}
+
+/// How long after its last start a server is left alone that failed so often in a row.
+fn backoff(failures: u32) -> Duration {
+    match failures {
+        0 | 1 => Duration::ZERO,
+        failures => Duration::from_secs(1 << (failures - 2).min(6)).min(MOST_BACKOFF),
+    }
+}

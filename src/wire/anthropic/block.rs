@@ -1,0 +1,101 @@
+//! A block of a streamed message, from its beginning to what goes back.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::Anthropic;
+use crate::tool::ToolCall;
+use crate::wire::open::{Given, Open};
+use crate::wire::{Delta, raw};
+
+/// A block that comes in pieces: as it began, with what has come since.
+pub(super) struct Block {
+    pub(super) kind: String,
+    pub(super) began: Map<String, Value>,
+    /// What it calls, or the API does by itself.
+    pub(super) input: Option<Open>,
+    /// Its place among the calls, if it is one.
+    pub(super) position: Option<usize>,
+    pub(super) has_ended: bool,
+    /// Whether it has had a piece.
+    pub(super) has_more: bool,
+}
+
+impl Block {
+    pub(super) fn plain(kind: &str, began: Map<String, Value>) -> Block {
+        Block {
+            kind: kind.to_owned(),
+            began,
+            input: None,
+            position: None,
+            has_ended: false,
+            has_more: false,
+        }
+    }
+
+    pub(super) fn given(&self) -> Given {
+        self.input.as_ref().map_or(Given::Nothing, Open::given)
+    }
+
+    pub(super) fn call(&self) -> Option<ToolCall> {
+        let input = self.input.as_ref().filter(|_| self.position.is_some())?;
+        let mut call = input.call(&Anthropic, self.whole().get());
+        // What is no object goes back as another.
+        call.arguments = input.arguments().to_owned();
+        Some(call)
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.input.as_ref().is_some_and(Open::is_complete)
+    }
+
+    /// Hands it on, if it is a call that was not yet; whether it was.
+    pub(super) fn complete(&mut self, deltas: &mut Vec<Delta>) -> bool {
+        if self.is_complete() {
+            return false;
+        }
+        let (Some(call), Some(position)) = (self.call(), self.position) else {
+            return false;
+        };
+        if let Some(input) = &mut self.input {
+            input.complete(position, call, deltas);
+        }
+        true
+    }
+
+    /// As it would have come whole.
+    pub(super) fn whole(&self) -> Box<RawValue> {
+        let Some(input) = &self.input else {
+            return raw(&self.began);
+        };
+        let json = input.arguments();
+        let is_object = serde_json::from_str::<Map<String, Value>>(json).is_ok();
+        let input = match RawValue::from_string(json.to_owned()) {
+            Ok(input) if is_object => input,
+            _ if input.given() == Given::Nothing => raw(&json!({})),
+            // As the API's documentation on fine-grained streaming asks for.
+            _ => raw(&json!({ "INVALID_JSON": json })),
+        };
+        #[derive(Serialize)]
+        struct Called<'a> {
+            #[serde(flatten)]
+            began: &'a Map<String, Value>,
+            input: &'a RawValue,
+        }
+        let mut began = self.began.clone();
+        began.remove("input");
+        raw(&Called {
+            began: &began,
+            input: &input,
+        })
+    }
+}
+
+/// Adds to a text.
+pub(super) fn append(members: &mut Map<String, Value>, key: &str, piece: &str) {
+    match members.entry(key).or_insert(json!("")) {
+        Value::String(text) => text.push_str(piece),
+        other => *other = json!(piece),
+    }
+}

@@ -1,0 +1,104 @@
+//! Names of arguments on the wire: those that an API would refuse are given another, which leads back.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::members::Members;
+use crate::digest;
+
+/// The longest that APIs take.
+const LONGEST: usize = 64;
+
+/// The names that arguments have on the wire, and those of the tool; only those that differ.
+pub(super) type Keys = HashMap<String, String>;
+
+pub(super) fn is_plain(name: &str) -> bool {
+    (1..=LONGEST).contains(&name.len()) && name.chars().all(is_plain_char)
+}
+
+fn is_plain_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
+}
+
+/// Gives the arguments of a schema names that are plain.
+///
+/// # Errors
+///
+/// The name of an argument that cannot have another, because the schema speaks of it elsewhere too.
+pub(super) fn rename(schema: &mut Map<String, Value>) -> Result<Keys, String> {
+    let mut keys = Keys::new();
+    let Some(Value::Object(properties)) = schema.get("properties") else {
+        return Ok(keys);
+    };
+    let Some(odd) = properties.keys().find(|name| !is_plain(name)) else {
+        return Ok(keys);
+    };
+    // Of these it depends on an argument's name what it may be.
+    let by_name = [
+        "patternProperties",
+        "propertyNames",
+        "dependentRequired",
+        "dependentSchemas",
+        "dependencies",
+        "if",
+    ];
+    if by_name.iter().any(|key| schema.contains_key(*key)) {
+        return Err(odd.clone());
+    }
+    let mut renamed = Map::new();
+    for (name, value) in properties {
+        let wire = match is_plain(name) {
+            true => name.clone(),
+            false => another(name),
+        };
+        if renamed.contains_key(&wire) || (wire != *name && properties.contains_key(&wire)) {
+            return Err(name.clone());
+        }
+        if wire != *name {
+            keys.insert(wire.clone(), name.clone());
+        }
+        renamed.insert(wire, value.clone());
+    }
+    schema.insert("properties".to_owned(), Value::Object(renamed));
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        for name in required {
+            if let Some(text) = name.as_str()
+                && !is_plain(text)
+            {
+                *name = Value::from(another(text));
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// What can be read of the name, and eight digits of its digest.
+fn another(name: &str) -> String {
+    let readable: String = name
+        .chars()
+        .map(|c| if is_plain_char(c) { c } else { '_' })
+        .take(LONGEST - "_12345678".len())
+        .collect();
+    format!("{readable}_{}", &digest::sha256(name)[..8])
+}
+
+/// The text of a call's arguments with the tool's own names; as it is if it is no object.
+pub(super) fn restore(keys: &Keys, arguments: &str) -> Option<String> {
+    let Members(members) = serde_json::from_str(arguments).ok()?;
+    if !members.iter().any(|(name, _)| keys.contains_key(name)) {
+        return None;
+    }
+    let mut text = String::from("{");
+    for (at, (name, value)) in members.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        let name = keys.get(name).unwrap_or(name);
+        text.push_str(&Value::from(&**name).to_string());
+        text.push(':');
+        text.push_str(value.get());
+    }
+    text.push('}');
+    Some(text)
+}

@@ -1,0 +1,148 @@
+//! A call of a chat completion that is put together from its pieces.
+
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::OpenaiChat;
+use crate::tool::ToolCall;
+use crate::wire::members::Merged;
+use crate::wire::open::{Given, Open};
+use crate::wire::raw;
+
+/// A piece of a call.
+#[derive(Default)]
+pub(super) struct Piece<'a> {
+    pub(super) index: Option<u64>,
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) arguments: String,
+    pub(super) sort: Sort,
+    /// The other members of the call, and of what is in it.
+    pub(super) others: Vec<(String, &'a RawValue)>,
+    pub(super) inner: Vec<(String, &'a RawValue)>,
+}
+
+/// How a message has a call.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Sort {
+    #[default]
+    Function,
+    /// Of a custom tool, whose input is free text.
+    Custom,
+    /// As the message's `function_call`, as it was before there were `tool_calls`.
+    Legacy,
+}
+
+/// What is known of a call.
+#[derive(Default)]
+pub(super) struct Begun {
+    pub(super) open: Open,
+    pub(super) sort: Sort,
+    pub(super) others: Merged,
+    pub(super) inner: Merged,
+    /// Whether what followed may have been its arguments.
+    pub(super) is_doubtful: bool,
+}
+
+impl Begun {
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.open.given() != Given::Whole && !self.open.is_complete()
+    }
+
+    pub(super) fn add(&mut self, piece: Piece) {
+        for (key, value) in piece.others {
+            self.others.set(&key, value);
+        }
+        for (key, value) in piece.inner {
+            self.inner.set(&key, value);
+        }
+        let open = &mut self.open;
+        if open.is_complete() {
+            return;
+        }
+        if open.given() == Given::Nothing {
+            self.sort = piece.sort;
+            open.is_text = piece.sort == Sort::Custom;
+        }
+        if open.id.is_none() {
+            open.id = piece.id;
+        }
+        if let Some(name) = piece.name {
+            let may_grow = open.given() == Given::Nothing;
+            add_name(&mut open.name, name, may_grow);
+        }
+        open.push(&piece.arguments);
+    }
+
+    pub(super) fn inner(&self) -> Box<RawValue> {
+        let input = match self.sort {
+            Sort::Custom => "input",
+            Sort::Function | Sort::Legacy => "arguments",
+        };
+        let mut inner = Merged::default();
+        inner.set("name", &text(&self.open.name));
+        inner.set(input, &text(self.open.arguments()));
+        inner.set_all(&self.inner);
+        inner.to_raw()
+    }
+
+    /// As a message has it.
+    pub(super) fn item(&self) -> Box<RawValue> {
+        let kind = match self.sort {
+            Sort::Custom => "custom",
+            Sort::Function | Sort::Legacy => "function",
+        };
+        let mut item = Merged::default();
+        item.set("id", &raw(&self.open.id));
+        item.set("type", &text(kind));
+        item.set(kind, &self.inner());
+        item.set_all(&self.others);
+        item.to_raw()
+    }
+
+    pub(super) fn call(&self) -> ToolCall {
+        let item = match self.sort {
+            Sort::Function | Sort::Custom => self.item(),
+            Sort::Legacy => {
+                let mut message = Merged::default();
+                message.set("role", &text("assistant"));
+                message.set("function_call", &self.inner());
+                message.to_raw()
+            }
+        };
+        self.open.call(&OpenaiChat, item.get())
+    }
+}
+
+fn text(text: &str) -> Box<RawValue> {
+    to_raw_value(text).expect("a text is JSON")
+}
+
+/// A name that comes again, or longer than before, or in pieces.
+fn add_name(known: &mut String, name: String, may_grow: bool) {
+    if known.is_empty() || may_grow && name.starts_with(&**known) {
+        *known = name;
+    } else if may_grow {
+        known.push_str(&name);
+    }
+}
+
+/// Whether the second text is the same arguments, or the beginning of the first, or the first once
+/// more as a text in JSON.
+pub(super) fn is_same(arguments: &str, copy: &str) -> bool {
+    if arguments.starts_with(copy.trim_ascii()) {
+        return true;
+    }
+    // However it is spaced; and many short ones must not cost as many readings of a long one.
+    if copy.len() < arguments.len() / 4 {
+        return false;
+    }
+    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let Some(first) = read(arguments) else {
+        return false;
+    };
+    match read(copy) {
+        Some(Value::String(inner)) => read(&inner).is_some_and(|inner| inner == first),
+        second => second.is_some_and(|second| second == first),
+    }
+}

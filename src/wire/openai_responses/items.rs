@@ -1,0 +1,96 @@
+//! Items of a streamed response: what tells one from another, and the calls among them.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::wire::lenient::{given, name};
+use crate::wire::open::Open;
+use crate::wire::{arguments, object, raw, string};
+
+/// What tells one item from another.
+#[derive(Deserialize)]
+pub(super) struct Item<'a> {
+    #[serde(borrow)]
+    pub(super) r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) call_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) arguments: Option<&'a RawValue>,
+    /// Of a custom tool: free text.
+    #[serde(borrow)]
+    pub(super) input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) status: Option<&'a RawValue>,
+}
+
+impl Item<'_> {
+    pub(super) fn kind(&self) -> String {
+        string(self.r#type).unwrap_or_default()
+    }
+
+    /// Of these the API runs none: it is for us.
+    pub(super) fn is_call(&self) -> bool {
+        matches!(&*self.kind(), "function_call" | "custom_tool_call")
+    }
+
+    pub(super) fn given(&self) -> String {
+        arguments(given(self.arguments).or(self.input))
+    }
+}
+
+/// An item of the output.
+pub(super) struct Slot {
+    pub(super) kind: String,
+    pub(super) call_id: Option<String>,
+    /// Whether it has a place in the output.
+    pub(super) has_place: bool,
+    /// As it was when it was told of first.
+    pub(super) began: Box<RawValue>,
+    /// As it was at its end.
+    pub(super) done: Option<Box<RawValue>>,
+    /// Its place among the calls.
+    pub(super) position: Option<usize>,
+}
+
+/// A call, and the item that it is.
+pub(super) struct Call {
+    pub(super) open: Open,
+    pub(super) slot: usize,
+    pub(super) has_ended: bool,
+    pub(super) is_incomplete: bool,
+}
+
+impl Call {
+    /// As the API wants it back: as it came, but for what its end left out.
+    pub(super) fn item(&self, slot: &Slot) -> Box<RawValue> {
+        let (open, done) = (&self.open, slot.done.as_ref());
+        let said = done.and_then(|done| object::<Item>(done).ok());
+        if let (Some(done), Some(said)) = (done, said)
+            && name(said.name).is_some()
+            && said.given() == open.arguments()
+        {
+            return done.clone();
+        }
+        let item = done.unwrap_or(&slot.began);
+        let mut item: Map<String, Value> = serde_json::from_str(item.get()).unwrap_or_default();
+        if done.is_none() {
+            // It is in no state that the API knows of.
+            item.remove("status");
+            item.remove("id");
+        }
+        let input = match open.is_text {
+            true => "input",
+            false => "arguments",
+        };
+        item.insert("type".to_owned(), json!(slot.kind));
+        item.insert("call_id".to_owned(), json!(open.id));
+        item.insert("name".to_owned(), json!(open.name));
+        item.insert(input.to_owned(), json!(open.arguments()));
+        raw(&item)
+    }
+}
