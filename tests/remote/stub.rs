@@ -96,7 +96,7 @@ async fn a_tool_that_can_never_be_called_is_named_and_breaks_no_other() {
     for (name, arguments) in [
         ("top_any_of", r#"{"c": 1}"#),
         ("draft4", r#"{"n": 0}"#),
-        ("refs", r#"{"a": 5}"#),
+        ("refs", r#"{"a": [5]}"#),
     ] {
         let result = stub.host.call(ToolCall::new("1", name, arguments)).await;
         let error = error(&result);
