@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use crate::manifest::AgentConfig;
 use crate::mask::Mask;
@@ -67,8 +66,6 @@ pub struct Agent {
     summary: Summary,
     /// Calls so far.
     calls: usize,
-    /// What the last answer had for the next request.
-    carried: Map<String, Value>,
 }
 
 /// What a model answered in the end.
@@ -158,7 +155,6 @@ impl Agent {
             interrupter: Interrupter::default(),
             summary: Summary::default(),
             calls: 0,
-            carried: Map::new(),
             host,
             config,
             client,
@@ -336,14 +332,14 @@ impl Agent {
             max_tokens: self.config.max_tokens,
             stream: self.stream,
             is_openai: self.client.is_own_api,
-            carried: &self.carried,
+            carried: self.conversation.carried(),
             extra: &self.config.request,
         });
         let turn = Turn::new(self, observer);
         let (reply, ended) = turn.run(&body).await?;
         self.summary.turns += 1;
         self.summary.tokens += reply.tokens;
-        self.carried.extend(reply.carried.clone());
+        self.conversation.carry(reply.carried.clone())?;
         let answers: Vec<_> = ended
             .iter()
             .map(|ended| wire::Answer {

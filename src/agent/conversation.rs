@@ -1,8 +1,9 @@
 //! What was said so far, in the API's own form, and the file it is kept in.
 //!
 //! The file is JSON Lines. The first line says the format; each other one is what was added at once:
-//! `{"user": [message]}`, `{"reply": [messages]}`, `{"results": [messages]}`, or a result that
-//! the model was not shown whole, `{"stored": {"id", "text"}}`.
+//! `{"user": [message]}`, `{"reply": [messages]}`, `{"results": [messages]}`, a result that
+//! the model was not shown whole, `{"stored": {"id", "text"}}`, or members of every request from then on,
+//! `{"carried": {…}}`.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::AgentError;
@@ -27,6 +29,8 @@ pub(super) enum Kind {
 pub(super) struct Conversation {
     format: Format,
     messages: Vec<Box<RawValue>>,
+    /// What answers had for later requests.
+    carried: Map<String, Value>,
     /// What was added last, and how many messages that were.
     last: Option<(Kind, usize)>,
     file: Option<(PathBuf, File)>,
@@ -51,6 +55,8 @@ struct Line {
     results: Option<Vec<Box<RawValue>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stored: Option<Stored>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carried: Option<Map<String, Value>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,6 +70,7 @@ impl Conversation {
         Conversation {
             format,
             messages: Vec::new(),
+            carried: Map::new(),
             last: None,
             file: None,
         }
@@ -71,6 +78,26 @@ impl Conversation {
 
     pub(super) fn messages(&self) -> &[Box<RawValue>] {
         &self.messages
+    }
+
+    /// Members of the next request, beside its messages.
+    pub(super) fn carried(&self) -> &Map<String, Value> {
+        &self.carried
+    }
+
+    /// Adds what an answer has for later requests.
+    pub(super) fn carry(&mut self, carried: Map<String, Value>) -> Result<(), AgentError> {
+        if carried
+            .iter()
+            .all(|(key, value)| self.carried.get(key) == Some(value))
+        {
+            return Ok(());
+        }
+        self.carried.extend(carried.clone());
+        self.write(&Line {
+            carried: Some(carried),
+            ..Line::default()
+        })
     }
 
     pub(super) fn waits_for_model(&self) -> bool {
@@ -194,6 +221,9 @@ impl Conversation {
                     conversation.take(kind, messages);
                 }
             }
+            conversation
+                .carried
+                .extend(line.carried.unwrap_or_default());
             stored.extend(line.stored.map(|stored| (stored.id, stored.text)));
         }
         let file = File::options().append(true).open(path);

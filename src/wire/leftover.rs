@@ -225,7 +225,8 @@ fn of_kind(kind: &str, members: &[(String, &RawValue)], here: &str) -> Option<St
         let found = members.iter().find(|(key, _)| key == name);
         found.and_then(|(_, value)| string(Some(value)))
     };
-    if CLIENT_CALLS.contains(&kind) {
+    let is_search = kind == "tool_search_call" && member("execution").as_deref() == Some("client");
+    if CLIENT_CALLS.contains(&kind) || is_search {
         return Some(format!(
             "{here} is a `{kind}`, which is none of a function: toolhost cannot run it"
         ));

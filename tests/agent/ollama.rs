@@ -133,9 +133,19 @@ async fn the_container_of_an_answer_goes_into_the_next_request() {
         Say::Whole(200, "", calls.to_string()),
         text(Format::Anthropic, "done"),
     ]);
-    let mut agent = agent(&host().await, config(Format::Anthropic, &peer.url), false);
-    agent.ask("question", &mut Seen::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("talk.jsonl");
+    let host = host().await;
+    let mut asker = agent(&host, config(Format::Anthropic, &peer.url), false);
+    asker.keep_transcript(&file).unwrap();
+    asker.ask("question", &mut Seen::default()).await.unwrap();
     let asked = peer.asked();
     assert_eq!(asked[0].body.get("container"), None);
     assert_eq!(asked[1].body["container"], "container_1");
+    // And of a conversation that is taken up again.
+    let peer = Peer::start(vec![text(Format::Anthropic, "more")]);
+    let mut asker = agent(&host, config(Format::Anthropic, &peer.url), false);
+    asker.resume(&file).unwrap();
+    asker.ask("And then?", &mut Seen::default()).await.unwrap();
+    assert_eq!(peer.asked()[0].body["container"], "container_1");
 }

@@ -707,6 +707,10 @@ fn calls_that_stand_where_nobody_looks_are_an_error() {
             "`apply_patch_call`",
         ),
         (
+            json!({ "output": [{ "type": "tool_search_call", "call_id": "a", "execution": "client" }] }),
+            "`tool_search_call`",
+        ),
+        (
             json!({ "output": [{ "type": "computer_call", "call_id": "a", "action": {} }] }),
             "`computer_call`",
         ),
