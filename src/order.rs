@@ -6,6 +6,7 @@
 
 mod folders;
 mod line;
+mod mounts;
 
 use std::collections::HashMap;
 use std::future::poll_fn;

@@ -10,11 +10,10 @@ use serde_json::json;
 use tracing::debug_span;
 
 use super::asking::answered;
-use super::{CallOptions, LoadedPlugin, ToolHost, serve};
+use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
 use crate::manifest::{OwnPrompt, OwnResource};
-use crate::order::{Access, Client};
 use crate::plugin::{Plugin, PluginPrompt};
 use crate::prompt::{Completing, FilledPrompt, Prompt, Subject, Suggestions};
 use crate::provider::{Payload, Served, ToolProvider, Turn};
@@ -294,9 +293,9 @@ impl ToolHost {
         let LoadedPlugin { plugin, registered } = loaded;
         let queued = Instant::now();
         // It reads what calls may change.
-        let place = registered.reading().map(|domain| {
+        let place = registered.beside_calls().map(|(domain, access)| {
             let label = || request.name.clone();
-            domain.enter(Client::new(), Access::Read, label)
+            domain.enter(context.client, access, label)
         });
         let ended = self.ending(queued, request, &request.name, Some(registered), &[]);
         if let Err(error) = self.audit_ready() {
@@ -308,9 +307,16 @@ impl ToolHost {
             Ok(permits) => permits,
             Err(error) => return ended.refused(error).outcome,
         };
+        if let Some(place) = &place {
+            place.begin();
+        }
         let start = Instant::now();
         let (bound, mask) = (plugin.config.limits.max_log, self.shared.mask.clone());
         let journal = Journal::new(bound, mask, ended.audit.clone(), context);
+        let _in_order = InOrder {
+            place,
+            operations: journal.operations().clone(),
+        };
         let span = debug_span!(
             "request",
             method = request.name,
