@@ -13,7 +13,8 @@ use super::asking::answered;
 use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
-use crate::manifest::{OwnPrompt, OwnResource};
+use crate::manifest::{OwnBody, OwnPrompt, OwnResource};
+use crate::order::{Access, FolderId, Place};
 use crate::plugin::{Plugin, PluginPrompt};
 use crate::prompt::{Completing, FilledPrompt, Prompt, Subject, Suggestions};
 use crate::provider::{Payload, Served, ToolProvider, Turn};
@@ -135,6 +136,13 @@ impl ToolHost {
         let context = &options.context(&never);
         let mut own = self.shared.own.resources.iter();
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
+            let place = self.place_of_file(own, context);
+            if let Some(place) = &place {
+                let queue = &self.shared.queue;
+                queue
+                    .in_order(place, Instant::now(), context.cancel)
+                    .await?;
+            }
             return own.read().await;
         }
         let loaded = self.owner(uri, context).await?;
@@ -151,6 +159,21 @@ impl ToolHost {
             CallError::InvalidArguments { .. } => not_found(uri),
             error => error,
         })
+    }
+
+    /// The place of reading a file of the manifest, where a plugin may write it.
+    fn place_of_file(&self, own: &OwnResource, context: &CallContext<'_>) -> Option<Place> {
+        let OwnBody::File(path) = &own.body else {
+            return None;
+        };
+        let folder = FolderId::of(path.parent()?).ok()?;
+        let mut plugins = self.shared.plugins.iter();
+        let (domain, _) = plugins.find_map(|loaded| {
+            let order = loaded.registered.beside_calls()?;
+            loaded.plugin.folders().overlap(&folder).then_some(order)
+        })?;
+        let label = || own.resource.uri.clone();
+        Some(domain.enter(context.client, Access::Read, label))
     }
 
     /// What changes when a resource does.

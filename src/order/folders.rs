@@ -35,7 +35,7 @@ impl FolderId {
         })
     }
 
-    fn overlaps(&self, other: &FolderId) -> bool {
+    pub(super) fn overlaps(&self, other: &FolderId) -> bool {
         self.own == other.own
             || self.above.contains(&other.own)
             || other.above.contains(&self.own)
