@@ -32,7 +32,7 @@ use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResul
 use crate::watch::CallContext;
 pub use asking::CallOptions;
 pub use batch::Batch;
-pub(crate) use early::{At, EarlyCalls};
+pub(crate) use early::{Accesses, At, EarlyCalls};
 use fit::Fit;
 pub use load::{LoadEvent, Loader};
 pub use open::{Canceller, OpenBatch};

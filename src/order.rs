@@ -6,6 +6,7 @@
 
 mod folders;
 mod line;
+mod mounts;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -203,6 +204,11 @@ impl Drop for Place {
 pub(crate) struct GrantedFolders(pub(crate) Vec<(FolderId, bool)>);
 
 impl GrantedFolders {
+    /// Whether one of them is `folder`, lies in it or around it.
+    pub(crate) fn overlap(&self, folder: &FolderId) -> bool {
+        self.0.iter().any(|(own, _)| own.overlaps(folder))
+    }
+
     fn members(&self) -> impl Iterator<Item = Member<'_>> {
         self.0.iter().map(|(folder, is_writable)| Member {
             folder,

@@ -35,10 +35,14 @@ impl Registered {
         }
     }
 
-    /// What requests beside calls read, where calls may change it.
-    pub(crate) fn reading(&self) -> Option<&Arc<Domain>> {
+    /// The order of requests beside calls, which read what calls may change.
+    pub(crate) fn beside_calls(&self) -> Option<(&Arc<Domain>, Access)> {
         let domain = self.domain.as_ref()?;
-        (self.provider.order() != Order::Parallel).then_some(domain)
+        match self.provider.order() {
+            Order::Parallel => None,
+            Order::Auto => Some((domain, Access::Read)),
+            Order::InOrder => Some((domain, Access::Change)),
+        }
     }
 
     /// The order that a call of that tool has to keep, and with what.

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::error::CallError;
 use crate::schema::Schema;
 use crate::summarize::Summarize;
-use crate::tool::{Annotations, Output, Tool, ToolCall, ToolResult, Usage};
+use crate::tool::{Annotations, Tool, ToolResult};
 
 /// The name of the tool that reads compacted results.
 pub(crate) const READ_RESULT: &str = "read_result";
@@ -137,18 +137,5 @@ impl Compactor {
             true => format!("{part}\n[characters {offset} to {end}: the end of the result]"),
             false => format!("{part}\n[characters {offset} to {end} of {total}]"),
         }
-    }
-}
-
-/// The result of a call of the tool.
-pub(crate) fn read(call: &ToolCall, part: Result<String, CallError>) -> ToolResult {
-    ToolResult {
-        id: call.id.clone(),
-        name: call.name.clone(),
-        outcome: part.map(Output::text),
-        usage: Usage::default(),
-        log: Vec::new(),
-        repairs: Vec::new(),
-        origin: call.origin.clone(),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::input::QuestionKinds;
+use crate::order::Client;
 use crate::tool::LogLine;
 
 /// How far a call is, in a unit of the tool's choosing.
@@ -47,6 +48,8 @@ pub(crate) struct CallContext<'c> {
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
     /// What there is somebody to ask for.
     pub(crate) can_ask: QuestionKinds,
+    /// Whose requests keep their order.
+    pub(crate) client: Client,
 }
 
 impl<'c> CallContext<'c> {
@@ -56,6 +59,7 @@ impl<'c> CallContext<'c> {
             cancel,
             watcher: None,
             can_ask: QuestionKinds::default(),
+            client: Client::new(),
         }
     }
 }

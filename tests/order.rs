@@ -205,6 +205,61 @@ async fn a_wait_is_bounded_and_names_the_call_ahead() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_does_not_refuse_its_own_edits() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut busy = slow(elsewhere.path());
+    busy.name = "busy".to_owned();
+    busy.prefix = "busy_".to_owned();
+    let mut manifest = manifest([busy, slow(folder.path()), filesystem(folder.path())]);
+    manifest.host.order_timeout = Duration::from_millis(300);
+    manifest.host.max_concurrency = 1;
+    let host = load(manifest).await;
+    // The first waits for a permit for longer than that, and together the others take longer, too.
+    let arguments = json!({"ms": 600}).to_string();
+    let mut calls = vec![ToolCall::new("busy", "busy_sleep", arguments)];
+    calls.extend((0..4).map(|number| sleep(&format!("s{number}"), 150)));
+    calls.push(write("w", "a.txt", "x"));
+    for result in host.run_all(calls).await {
+        text(&result);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_clients_call_is_not_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut manifest = manifest([slow(folder.path()), filesystem(folder.path())]);
+    manifest.host.order_timeout = Duration::from_millis(100);
+    let host = load(manifest).await;
+    let theirs = host.call(sleep("theirs", 700));
+    let late = host.call(write("late", "a.txt", "x"));
+    let (late, theirs) = tokio::join!(late, theirs);
+    text(&theirs);
+    let message = error(&late).to_string();
+    assert!(message.contains("another client"), "{message}");
+    assert!(
+        !message.contains("sleep") && !message.contains("theirs"),
+        "{message}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_results_may_call_what_waits_for_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut manifest = manifest([filesystem(folder.path())]);
+    manifest.host.max_concurrency = 2;
+    manifest.host.order_timeout = Duration::from_secs(10);
+    let host = load(manifest).await;
+    fs::write(folder.path().join("a.txt"), "x").unwrap();
+    let mut reads = host.run((0..40).map(|number| read(&number.to_string(), "a.txt")));
+    while let Some((_, result)) = reads.next().await {
+        text(&result);
+        text(&host.call(write("w", "b.txt", "x")).await);
+    }
+    let written = fs::read_to_string(folder.path().join("b.txt")).unwrap();
+    assert_eq!(written.len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_is_cancelled_as_it_waits_lets_nobody_pass() {
     let folder = tempfile::tempdir().unwrap();
     let host = load(manifest([slow(folder.path()), filesystem(folder.path())])).await;
@@ -442,6 +497,83 @@ fn what_changes_something_waits_for_the_end_of_the_stream() {
     assert_eq!(results[1]["error"]["code"], "failed");
     let message = results[1]["content"].as_str().unwrap();
     assert!(message.contains("broke off"), "{message}");
+}
+
+#[test]
+fn an_interrupt_ends_what_waited_for_the_end_of_the_stream() {
+    let folder = Folder::with(format!(
+        "[plugin.misbehave]\npath = \"{}\"\ntimeout = \"1h\"\n\
+         permissions.files = [{{ host = \"w\", guest = \"/w\", access = \"read-write\" }}]\n",
+        guest("misbehave").display()
+    ));
+    fs::create_dir(folder.path().join("w")).unwrap();
+    let function = |name: &str, arguments: serde_json::Value| json!({"name": name, "arguments": arguments.to_string()});
+    let call = |index: u64, function: serde_json::Value| json!({"index": index, "id": format!("c{index}"), "type": "function", "function": function});
+    let calls = [
+        call(
+            0,
+            function("write", json!({"path": "/w/mark", "text": "x"})),
+        ),
+        call(1, function("sleep", json!({"ms": 600_000}))),
+    ];
+    let choice = json!({"index": 0, "delta": {"tool_calls": calls}, "finish_reason": "tool_calls"});
+    let stream = format!("data: {}\n\ndata: [DONE]\n\n", json!({"choices": [choice]}));
+    let file = folder.write("stream.sse", stream);
+    let mut command = folder.command(&["run", "--sse", "--output-format", "json"]);
+    command.arg(file).stdout(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    let mark = folder.path().join("w/mark");
+    while !mark.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(interrupt(child.id()));
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130));
+    let printed = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+    assert!(printed.contains("\"c0\""), "{printed}");
+}
+
+/// SIGINT, as Ctrl-C sends it.
+fn interrupt(process: u32) -> bool {
+    let status = std::process::Command::new("kill")
+        .args(["-INT", &process.to_string()])
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn thousands_of_deferred_calls_take_time_in_proportion() {
+    let folder = Folder::with(format!(
+        "[plugin.filesystem]\npath = \"{}\"\n\
+         permissions.files = [{{ host = \"w\", guest = \"/w\", access = \"read-write\" }}]\n",
+        guest("filesystem").display()
+    ));
+    fs::create_dir(folder.path().join("w")).unwrap();
+    let took = |count: usize| {
+        let mut stream = String::new();
+        for index in 0..count {
+            let name = if index < count / 2 {
+                "fs_edit"
+            } else {
+                "fs_read"
+            };
+            let function = json!({"name": name, "arguments": "{\"path\": 5, \"x\": 1}"});
+            let call = json!({"index": index, "id": "c", "type": "function", "function": function});
+            let choice = json!({"index": 0, "delta": {"tool_calls": [call]}});
+            stream += &format!("data: {}\n\n", json!({"choices": [choice]}));
+        }
+        let choice = json!({"index": 0, "delta": {}, "finish_reason": "tool_calls"});
+        stream += &format!("data: {}\n\ndata: [DONE]\n\n", json!({"choices": [choice]}));
+        let begun = Instant::now();
+        let ended = folder.run(&["run", "--sse", "--output-format", "json"], stream);
+        assert_eq!(ended.lines().len(), count);
+        begun.elapsed()
+    };
+    took(10);
+    let (few, many) = (took(2_000), took(8_000));
+    // Four times as many; by the square it would be sixteen times.
+    assert!(many < few * 9, "{few:?}, {many:?}");
 }
 
 #[test]

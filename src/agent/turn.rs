@@ -13,7 +13,7 @@ use super::observer::{Approval, Event, Observer};
 use super::results::key;
 use super::{Agent, AgentError};
 use crate::error::CallError;
-use crate::host::{At, EarlyCalls};
+use crate::host::{Accesses, At, EarlyCalls};
 use crate::tool::{ToolCall, ToolResult};
 use crate::wire::{DecodeError, Delta, Events, Format, Received, Reply, event_data};
 use crate::{OpenBatch, Unpacked};
@@ -222,7 +222,7 @@ impl<'t> Turn<'t> {
         if may_start && self.claim(at, &call) {
             self.early.note(at.0);
         } else if !may_start || self.needs_approval(&call) {
-            self.early.defer(at, call);
+            self.early.defer(&self.agent.host, at, call);
         } else {
             self.early.note(at.0);
             self.start(at, call);
@@ -424,17 +424,22 @@ impl<'t> Turn<'t> {
     async fn start_deferred(&mut self) {
         let mut waiting = VecDeque::from(self.early.take_deferred());
         loop {
-            let mut undecided: Vec<(At, ToolCall)> = Vec::new();
-            for (at, call) in std::mem::take(&mut waiting) {
-                let is_behind = undecided.iter().any(|(_, other)| {
-                    !self.agent.config.parallel || self.agent.host.conflict(other, &call)
-                });
-                match is_behind || self.needs_approval(&call) {
-                    true => undecided.push((at, call)),
-                    false => self.start(at, call),
+            let mut undecided = VecDeque::new();
+            let mut theirs = Accesses::default();
+            for (at, call) in waiting {
+                let accesses = self.agent.host.accesses(&call);
+                let is_behind = match self.agent.config.parallel {
+                    true => theirs.conflict(&accesses),
+                    false => !undecided.is_empty(),
+                };
+                if is_behind || self.needs_approval(&call) {
+                    theirs.extend(&accesses);
+                    undecided.push_back((at, call));
+                } else {
+                    self.start(at, call);
                 }
             }
-            waiting.extend(undecided);
+            waiting = undecided;
             // The first waits for nothing but to be allowed.
             let Some((at, call)) = waiting.pop_front() else {
                 return;

@@ -105,6 +105,7 @@ impl CallOptions {
                 Some(responder) => responder.kinds(),
                 None => self.can_ask,
             },
+            client: self.client(),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::watch::CallContext;
 type Indexed = (usize, ToolResult);
 
 /// A running batch: a stream of results as they complete, each with the position of its call.
-#[must_use = "a batch runs while it is polled and ends when it is dropped"]
+#[must_use = "a batch ends when it is dropped"]
 pub struct Batch<I> {
     calls: Fuse<I>,
     /// Calls taken so far.
@@ -60,7 +60,7 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
         let (sender, results) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(host, true));
         shared.expire_in_time(&sender);
-        Batch {
+        let mut batch = Batch {
             calls: calls.fuse(),
             taken: 0,
             done: 0,
@@ -70,7 +70,12 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
             sender,
             _cancel_on_drop: shared.cancel.clone().drop_guard(),
             shared,
+        };
+        // Handed over now: two batches keep the order in which they were made, whoever is polled first.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            batch.fill();
         }
+        batch
     }
 
     /// Ends what runs and starts nothing more; what has not completed results in
@@ -236,7 +241,7 @@ impl Shared {
             .cancelled_by(Canceller(self.cancel.clone()))
             .of_client(self.client);
         let result = self.host.run_arrived(arrived, &options).await;
-        self.lanes().release(&self.host, None);
+        self.lanes().unhold();
         let _ = results.send(vec![(index, result)]);
     }
 
@@ -247,17 +252,20 @@ impl Shared {
             Some(place) => queue.in_order(place, self.begun, &self.cancel).await,
             None => Ok(()),
         };
-        match in_order {
+        let refused = match in_order {
             Ok(()) => {
                 let mut lanes = self.lanes();
-                lanes.release(&self.host, Some(waiting));
+                let released = lanes.release(&self.host, waiting);
                 self.start_under(&mut lanes, &results);
+                released.err()
             }
             Err(error) => {
-                self.lanes().release(&self.host, None);
-                let refused = self.refuse(Refused { waiting, error });
-                let _ = results.send(vec![refused]);
+                self.lanes().unhold();
+                Some(Refused { waiting, error })
             }
+        };
+        if let Some(refused) = refused {
+            let _ = results.send(vec![self.refuse(refused)]);
         }
     }
 

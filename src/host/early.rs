@@ -1,44 +1,64 @@
-//! Which calls of an answer may start before the answer is complete: an answer that breaks off is void,
-//! and what its calls changed would be unknown to the model.
+//! Which calls of an answer may start before the answer is complete: an answer that breaks off is void, and
+//! what its calls changed would be unknown to the model.
+
+use std::sync::Arc;
 
 use super::ToolHost;
-use crate::order::Access;
-use crate::provider::ProvidedTool;
-use crate::registry::Registered;
+use crate::order::{Access, Domain};
 use crate::tool::ToolCall;
+
+/// A call's position in the answer, and its place within a call that stands for several.
+pub(crate) type At = (usize, usize);
+
+/// What calls read and change, of the data that has an order.
+#[derive(Default)]
+pub(crate) struct Accesses(Vec<(Arc<Domain>, Access)>);
+
+impl Accesses {
+    pub(crate) fn extend(&mut self, more: &Accesses) {
+        for (domain, access) in &more.0 {
+            let known = self.0.iter_mut().find(|(known, _)| known.is_same(domain));
+            match known {
+                Some((_, known)) if *access == Access::Change => *known = *access,
+                Some(_) => {}
+                None => self.0.push((domain.clone(), *access)),
+            }
+        }
+    }
+
+    /// Whether one of these changes what the others read or change, or the other way round.
+    pub(crate) fn conflict(&self, others: &Accesses) -> bool {
+        self.0.iter().any(|(domain, access)| {
+            others.0.iter().any(|(other, other_access)| {
+                (*access == Access::Change || *other_access == Access::Change)
+                    && domain.is_same(other)
+            })
+        })
+    }
+}
 
 /// The calls of one answer so far, by their positions.
 #[derive(Default)]
 pub(crate) struct EarlyCalls {
     /// Whether the call of each position is known.
     known: Vec<bool>,
+    /// The positions below are all known.
+    first_unknown: usize,
     /// Calls that wait for the end.
     deferred: Vec<(At, ToolCall)>,
+    /// What those access.
+    accesses: Accesses,
 }
 
-/// A call's position in the answer, and its place within a call that stands for several.
-pub(crate) type At = (usize, usize);
-
 impl EarlyCalls {
-    /// Whether a call that has come may start now. One that reads what others may change does where all
-    /// calls before it have come and none of them is to change it.
+    /// Whether a call that has come may start now. It must be able to change nothing; if it reads what
+    /// others may change, all calls before it must have come, and none that waits may change that.
     pub(crate) fn may_start(&self, host: &ToolHost, at: At, call: &ToolCall) -> bool {
-        if let Some(Ok(unpacked)) = host.unpack(call) {
-            let mut calls = unpacked.calls().iter();
-            return calls.all(|call| self.may_start(host, at, call));
-        }
-        let Some((_, by, tool)) = host.registry.find(&call.name) else {
-            // It fails, whatever else the answer says.
-            return true;
-        };
-        if !is_harmless(by, tool) {
+        if !host.is_harmless(call) {
             return false;
         }
-        if by.order(tool).is_none() {
-            return true;
-        }
-        let mut deferred = self.deferred.iter().filter(|(other, _)| *other < at);
-        self.all_known_before(at) && !deferred.any(|(_, other)| host.conflict(other, call))
+        let accesses = host.accesses(call);
+        accesses.0.is_empty() || self.all_known_before(at) && !self.accesses.conflict(&accesses)
     }
 
     /// Whether all calls before it have come, and none of them waits.
@@ -48,8 +68,7 @@ impl EarlyCalls {
     }
 
     fn all_known_before(&self, at: At) -> bool {
-        let before = self.known.get(..at.0);
-        before.is_some_and(|before| before.iter().all(|known| *known))
+        at.0 <= self.first_unknown
     }
 
     /// A call has come, whatever becomes of it.
@@ -58,11 +77,15 @@ impl EarlyCalls {
             self.known.resize(position + 1, false);
         }
         self.known[position] = true;
+        while self.known.get(self.first_unknown) == Some(&true) {
+            self.first_unknown += 1;
+        }
     }
 
     /// Keeps a call until the end.
-    pub(crate) fn defer(&mut self, at: At, call: ToolCall) {
+    pub(crate) fn defer(&mut self, host: &ToolHost, at: At, call: ToolCall) {
         self.note(at.0);
+        self.accesses.extend(&host.accesses(&call));
         self.deferred.push((at, call));
     }
 
@@ -74,28 +97,32 @@ impl EarlyCalls {
     }
 }
 
-/// Whether a call can change nothing: its tool says so, or it can reach nothing.
-fn is_harmless(by: &Registered, tool: &ProvidedTool) -> bool {
-    let reads = tool.tool.annotations.read_only == Some(true) || by.provider.is_isolated();
-    reads && !matches!(by.order(tool), Some((_, Access::Change)))
-}
-
 impl ToolHost {
-    /// Whether one of two calls may change what the other reads or changes.
-    pub(crate) fn conflict(&self, one: &ToolCall, other: &ToolCall) -> bool {
-        for (packed, other) in [(one, other), (other, one)] {
-            if let Some(Ok(unpacked)) = self.unpack(packed) {
-                let mut calls = unpacked.calls().iter();
-                return calls.any(|call| self.conflict(call, other));
-            }
+    /// Whether a call can change nothing: its tool says so, or it can reach nothing. One that fails
+    /// whatever else the answer says is harmless, too.
+    fn is_harmless(&self, call: &ToolCall) -> bool {
+        if let Some(Ok(unpacked)) = self.unpack(call) {
+            return unpacked.calls().iter().all(|call| self.is_harmless(call));
         }
-        let order = |call: &ToolCall| {
-            let (_, by, tool) = self.registry.find(&call.name)?;
-            by.order(tool)
+        let Some((_, by, tool)) = self.registry.find(&call.name) else {
+            return true;
         };
-        let (Some((a, access)), Some((b, other_access))) = (order(one), order(other)) else {
-            return false;
-        };
-        (access == Access::Change || other_access == Access::Change) && a.is_same(b)
+        let reads = tool.tool.annotations.read_only == Some(true) || by.provider.is_isolated();
+        reads && !matches!(by.order(tool), Some((_, Access::Change)))
+    }
+
+    /// What a call reads and changes, of the data that has an order.
+    pub(crate) fn accesses(&self, call: &ToolCall) -> Accesses {
+        let mut accesses = Accesses::default();
+        if let Some(Ok(unpacked)) = self.unpack(call) {
+            for call in unpacked.calls() {
+                accesses.extend(&self.accesses(call));
+            }
+        } else if let Some((_, by, tool)) = self.registry.find(&call.name)
+            && let Some((domain, access)) = by.order(tool)
+        {
+            accesses.0.push((domain.clone(), access));
+        }
+        accesses
     }
 }

@@ -109,12 +109,21 @@ impl Lanes {
         self.held += 1;
     }
 
-    /// A call that was given back has come to its turn in order, or never will.
-    pub(super) fn release(&mut self, host: &ToolHost, waiting: Option<Waiting>) {
+    /// A call that was given back has come to its turn in order. It is refused where nothing may wait
+    /// any more.
+    pub(super) fn release(&mut self, host: &ToolHost, waiting: Waiting) -> Result<(), Refused> {
         self.held -= 1;
-        if let Some(waiting) = waiting {
-            self.add(self.number(host, &waiting.call), waiting);
+        if let Some(timeout) = host.shared.queue.timeout.filter(|_| self.expired) {
+            let error = CallError::over(Limit::QueueTime, timeout);
+            return Err(Refused { waiting, error });
         }
+        self.add(self.number(host, &waiting.call), waiting);
+        Ok(())
+    }
+
+    /// A call that waited outside of all lanes waits no more.
+    pub(super) fn unhold(&mut self) {
+        self.held -= 1;
     }
 
     fn number(&self, host: &ToolHost, call: &ToolCall) -> usize {

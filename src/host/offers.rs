@@ -10,11 +10,11 @@ use serde_json::json;
 use tracing::debug_span;
 
 use super::asking::answered;
-use super::{CallOptions, LoadedPlugin, ToolHost, serve};
+use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
-use crate::manifest::{OwnPrompt, OwnResource};
-use crate::order::{Access, Client};
+use crate::manifest::{OwnBody, OwnPrompt, OwnResource};
+use crate::order::{Access, FolderId, Place};
 use crate::plugin::{Plugin, PluginPrompt};
 use crate::prompt::{Completing, FilledPrompt, Prompt, Subject, Suggestions};
 use crate::provider::{Payload, Served, ToolProvider, Turn};
@@ -136,6 +136,13 @@ impl ToolHost {
         let context = &options.context(&never);
         let mut own = self.shared.own.resources.iter();
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
+            let place = self.place_of_file(own, context);
+            if let Some(place) = &place {
+                let queue = &self.shared.queue;
+                queue
+                    .in_order(place, Instant::now(), context.cancel)
+                    .await?;
+            }
             return own.read().await;
         }
         let loaded = self.owner(uri, context).await?;
@@ -152,6 +159,21 @@ impl ToolHost {
             CallError::InvalidArguments { .. } => not_found(uri),
             error => error,
         })
+    }
+
+    /// The place of reading a file of the manifest, where a plugin may write it.
+    fn place_of_file(&self, own: &OwnResource, context: &CallContext<'_>) -> Option<Place> {
+        let OwnBody::File(path) = &own.body else {
+            return None;
+        };
+        let folder = FolderId::of(path.parent()?).ok()?;
+        let mut plugins = self.shared.plugins.iter();
+        let (domain, _) = plugins.find_map(|loaded| {
+            let order = loaded.registered.beside_calls()?;
+            loaded.plugin.folders().overlap(&folder).then_some(order)
+        })?;
+        let label = || own.resource.uri.clone();
+        Some(domain.enter(context.client, Access::Read, label))
     }
 
     /// What changes when a resource does.
@@ -294,9 +316,9 @@ impl ToolHost {
         let LoadedPlugin { plugin, registered } = loaded;
         let queued = Instant::now();
         // It reads what calls may change.
-        let place = registered.reading().map(|domain| {
+        let place = registered.beside_calls().map(|(domain, access)| {
             let label = || request.name.clone();
-            domain.enter(Client::new(), Access::Read, label)
+            domain.enter(context.client, access, label)
         });
         let ended = self.ending(queued, request, &request.name, Some(registered), &[]);
         if let Err(error) = self.audit_ready() {
@@ -308,9 +330,16 @@ impl ToolHost {
             Ok(permits) => permits,
             Err(error) => return ended.refused(error).outcome,
         };
+        if let Some(place) = &place {
+            place.begin();
+        }
         let start = Instant::now();
         let (bound, mask) = (plugin.config.limits.max_log, self.shared.mask.clone());
         let journal = Journal::new(bound, mask, ended.audit.clone(), context);
+        let _in_order = InOrder {
+            place,
+            operations: journal.operations().clone(),
+        };
         let span = debug_span!(
             "request",
             method = request.name,

@@ -97,7 +97,7 @@ impl OpenBatch {
             self.early.note(position);
             self.add(position, call);
         } else {
-            self.early.defer((position, 0), call);
+            self.early.defer(&self.host, (position, 0), call);
         }
     }
 

@@ -4,13 +4,15 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
+use super::mounts::{self, Area};
 use super::{Domain, GrantedFolders};
 
-/// A folder, and those that it lies in, by device and inode.
+/// A folder, and those that it lies in: by device and inode, and by their places in the file systems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FolderId {
     own: Id,
     above: Vec<Id>,
+    areas: Vec<Area>,
 }
 
 #[cfg(unix)]
@@ -29,11 +31,18 @@ impl FolderId {
         Ok(FolderId {
             own: id(&path)?,
             above: above.map(id).collect::<io::Result<_>>()?,
+            areas: mounts::areas(&path),
         })
     }
 
-    fn overlaps(&self, other: &FolderId) -> bool {
-        self.own == other.own || self.above.contains(&other.own) || other.above.contains(&self.own)
+    pub(super) fn overlaps(&self, other: &FolderId) -> bool {
+        self.own == other.own
+            || self.above.contains(&other.own)
+            || other.above.contains(&self.own)
+            || self
+                .areas
+                .iter()
+                .any(|area| other.areas.iter().any(|other| area.overlaps(other)))
     }
 }
 
@@ -94,11 +103,21 @@ impl Folders {
         }
         for (plugin, domain) in granted.iter().zip(&domains) {
             let Some(domain) = domain else { continue };
-            self.0.extend(plugin.members().map(|member| Known {
-                folder: member.folder.clone(),
-                is_writable: member.is_writable,
-                domain: Arc::downgrade(domain),
-            }));
+            for member in plugin.members() {
+                let is_known = self.0.iter().any(|known| {
+                    known.is_writable == member.is_writable
+                        && known.folder == *member.folder
+                        && known.domain.as_ptr() == Arc::as_ptr(domain)
+                });
+                // Reloads come again and again.
+                if !is_known {
+                    self.0.push(Known {
+                        folder: member.folder.clone(),
+                        is_writable: member.is_writable,
+                        domain: Arc::downgrade(domain),
+                    });
+                }
+            }
         }
         domains
     }

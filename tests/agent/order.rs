@@ -132,3 +132,33 @@ async fn an_answer_that_breaks_off_has_changed_nothing() {
     assert!(!began.contains(&"fs_read"), "{began:?}");
     assert!(began.contains(&"calculate"), "{began:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_for_a_broken_answer_is_read_again_behind_a_write() {
+    let folder = folder();
+    let read = json!({"path": "a.txt"});
+    let mut torn = chat_call(0, "r", "fs_read", &read);
+    torn.extend(chat_call(1, "x", "calculate", &json!({"expression": "1"})));
+    torn.push(BREAK.to_owned());
+    let mut whole = chat_call(0, "w", "fs_write", &write("new"));
+    whole.extend(chat_call(1, "r2", "fs_read", &read));
+    whole.extend(chat_end("tool_calls"));
+    let peer = Peer::start(vec![
+        Say::Events(torn),
+        Say::Events(whole),
+        text(CHAT, "done"),
+    ]);
+    let host = host_of(folder.path()).await;
+    let mut agent = agent(&host, config(CHAT, &peer.url), true);
+    agent.ask("?", &mut Seen::default()).await.unwrap();
+    let asked = peer.asked();
+    let messages = asked.last().unwrap().body["messages"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let answer = messages
+        .iter()
+        .find(|it| it["tool_call_id"] == "r2")
+        .unwrap();
+    assert_eq!(answer["content"], "new");
+}
