@@ -136,6 +136,7 @@ impl Long {
             outcome: part.map(Output::text),
             usage: Usage::default(),
             log: Vec::new(),
+            repairs: Vec::new(),
         })
     }
 }
