@@ -257,7 +257,7 @@ impl Shared {
                 let mut lanes = self.lanes();
                 let released = lanes.release(&self.host, waiting);
                 self.start_under(&mut lanes, &results);
-                released.err()
+                released.err().map(|refused| *refused)
             }
             Err(error) => {
                 self.lanes().unhold();

@@ -111,11 +111,15 @@ impl Lanes {
 
     /// A call that was given back has come to its turn in order. It is refused where nothing may wait
     /// any more.
-    pub(super) fn release(&mut self, host: &ToolHost, waiting: Waiting) -> Result<(), Refused> {
+    pub(super) fn release(
+        &mut self,
+        host: &ToolHost,
+        waiting: Waiting,
+    ) -> Result<(), Box<Refused>> {
         self.held -= 1;
         if let Some(timeout) = host.shared.queue.timeout.filter(|_| self.expired) {
             let error = CallError::over(Limit::QueueTime, timeout);
-            return Err(Refused { waiting, error });
+            return Err(Box::new(Refused { waiting, error }));
         }
         self.add(self.number(host, &waiting.call), waiting);
         Ok(())
