@@ -78,6 +78,7 @@ impl McpProtocol {
     ];
 
     /// What is tried first: nearly all servers know `initialize`, and agree on an older version.
+    #[cfg(feature = "mcp")]
     pub(crate) const FIRST: McpProtocol = McpProtocol::V2025_11_25;
 
     /// Its name.
