@@ -25,7 +25,7 @@ use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Client, Place};
 use crate::plugin::Plugin;
-use crate::provider::{LeftOut, Payload, Pin, Provider, Served, ToolProvider, Turn};
+use crate::provider::{Payload, Pin, Provider, Served, ToolNote, ToolProvider, Turn};
 use crate::registry::{Registered, Registry};
 use crate::sandbox::{Journal, Operations};
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
@@ -72,7 +72,7 @@ struct Shared {
 }
 
 /// What a call proves to be as it is handed over: its places are taken then.
-enum Arrived {
+enum HandedOver {
     One(Arrival, ToolCall),
     /// Several calls in one.
     Several(Vec<Arrival>, Unpacked),
@@ -184,7 +184,7 @@ impl ToolHost {
     }
 
     /// What is to be said of tools of MCP servers, beside what is offered: those that are left out, and why.
-    pub fn left_out(&self) -> impl Iterator<Item = (&McpConfig, LeftOut)> {
+    pub fn left_out(&self) -> impl Iterator<Item = (&McpConfig, ToolNote)> {
         self.of_servers(|server| server.left_out())
     }
 
@@ -268,20 +268,20 @@ impl ToolHost {
     /// order now, not when the future is first polled: hold no such future without polling it, since
     /// later calls wait for it.
     pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
-        let arrived = self.arrived(call, Client::new());
-        async move { self.run_arrived(arrived, &CallOptions::new()).await }
+        let arrived = self.hand_over(call, Client::new());
+        async move { self.run_handed_over(arrived, &CallOptions::new()).await }
     }
 
     /// A call that is handed over now, by `client`.
-    fn arrived(&self, call: ToolCall, client: Client) -> Arrived {
+    fn hand_over(&self, call: ToolCall, client: Client) -> HandedOver {
         match self.unpack(&call) {
-            None => Arrived::One(self.arrival(&call, client), call),
+            None => HandedOver::One(self.arrival(&call, client), call),
             Some(Ok(unpacked)) => {
                 let calls = unpacked.calls().iter();
                 let arrivals = calls.map(|call| self.arrival(call, client)).collect();
-                Arrived::Several(arrivals, unpacked)
+                HandedOver::Several(arrivals, unpacked)
             }
-            Some(Err(error)) => Arrived::Refused(call, error),
+            Some(Err(error)) => HandedOver::Refused(call, error),
         }
     }
 

@@ -84,7 +84,7 @@ pub use host::{
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
-pub use provider::{LeftOut, Pin, Provider};
+pub use provider::{Pin, Provider, ToolNote};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
 pub use tool::{CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage};

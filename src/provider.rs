@@ -79,7 +79,7 @@ pub(crate) trait ToolProvider: Send + Sync {
     }
 
     /// What is to be said of its tools, beside what is offered.
-    fn left_out(&self) -> Vec<LeftOut> {
+    fn left_out(&self) -> Vec<ToolNote> {
         Vec::new()
     }
 
@@ -112,17 +112,17 @@ pub enum Provider<'a> {
 
 /// A tool that an MCP server lists, and that is not offered, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct ToolNote {
     /// Its name, as the server has it.
     pub tool: String,
     /// What becomes of it and why, as the end of a sentence that begins with its name.
     pub why: String,
 }
 
-impl LeftOut {
+impl ToolNote {
     #[cfg(feature = "mcp")]
     pub(crate) fn new(tool: &str, why: impl Into<String>) -> Self {
-        LeftOut {
+        ToolNote {
             tool: tool.chars().take(200).collect(),
             why: why.into(),
         }

@@ -40,7 +40,7 @@ use crate::limits::{ByteSize, Limits, seconds};
 use crate::manifest::{McpConfig, Order};
 use crate::permissions::Secret;
 use crate::provider::{
-    End, LeftOut, Meter, Pin, ProvidedTool, Provider, Served, ToolProvider, Turn, stopped, until,
+    End, Meter, Pin, ProvidedTool, Provider, Served, ToolNote, ToolProvider, Turn, stopped, until,
 };
 use crate::sandbox::Journal;
 use crate::tool::{LogSource, Output, Tool, ToolCall};
@@ -125,7 +125,7 @@ impl ToolProvider for Server {
         settings.secrets.values().chain(&settings.token).collect()
     }
 
-    fn left_out(&self) -> Vec<LeftOut> {
+    fn left_out(&self) -> Vec<ToolNote> {
         self.kept.offered().left_out.clone()
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Arrival, Arrived, Canceller, ToolHost};
+use super::{Arrival, Canceller, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
 use crate::order::{Client, Place};
@@ -120,21 +120,25 @@ impl ToolHost {
         options: &CallOptions,
     ) -> impl Future<Output = ToolResult> + Send {
         let arrived = match options.take_place() {
-            Some(place) => Arrived::One(Arrival::at(place), call),
-            None => self.arrived(call, options.client()),
+            Some(place) => HandedOver::One(Arrival::at(place), call),
+            None => self.hand_over(call, options.client()),
         };
-        self.run_arrived(arrived, options)
+        self.run_handed_over(arrived, options)
     }
 
     /// The same, for what has arrived.
-    pub(super) async fn run_arrived(&self, arrived: Arrived, options: &CallOptions) -> ToolResult {
+    pub(super) async fn run_handed_over(
+        &self,
+        arrived: HandedOver,
+        options: &CallOptions,
+    ) -> ToolResult {
         match arrived {
-            Arrived::One(arrival, call) => self.call_answered(arrival, call, options).await,
-            Arrived::Several(arrivals, unpacked) => {
+            HandedOver::One(arrival, call) => self.call_answered(arrival, call, options).await,
+            HandedOver::Several(arrivals, unpacked) => {
                 // Boxed, so that other calls do not hold room for it.
                 Box::pin(self.run_unpacked(arrivals, &unpacked, options)).await
             }
-            Arrived::Refused(call, error) => self.refuse(&call, error),
+            HandedOver::Refused(call, error) => self.refuse(&call, error),
         }
     }
 

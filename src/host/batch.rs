@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::lanes::{Lanes, Refused, Turn, Waiting};
-use super::{Arrival, Arrived, CallOptions, Canceller, ToolHost};
+use super::{Arrival, CallOptions, Canceller, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
 use crate::order::Client;
@@ -109,7 +109,7 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
             }
             let begin = self.taken;
             self.taken += calls.len();
-            let refused = self.shared.hand_over(begin, calls, &self.sender);
+            let refused = self.shared.take(begin, calls, &self.sender);
             self.refused.extend(refused);
         }
         self.shared.start(&self.sender);
@@ -129,7 +129,7 @@ pub(super) fn run_all(
     let calls: Vec<ToolCall> = calls.collect();
     let total = calls.len();
     let mut results = Vec::with_capacity(total);
-    results.extend(shared.hand_over(0, calls, &sender));
+    results.extend(shared.take(0, calls, &sender));
     async move {
         let _cancel_on_drop = cancel_on_drop;
         shared.start(&sender);
@@ -191,7 +191,7 @@ impl Shared {
     }
 
     /// Has calls wait, the first of them being number `begin`; what may not wait is refused.
-    fn hand_over(
+    fn take(
         self: &Arc<Self>,
         begin: usize,
         calls: Vec<ToolCall>,
@@ -201,8 +201,8 @@ impl Shared {
         let mut refused = Vec::new();
         let mut lanes = self.lanes();
         for (index, call) in (begin..).zip(calls) {
-            let (arrival, call) = match self.host.arrived(call, self.client) {
-                Arrived::One(arrival, call) => (arrival, call),
+            let (arrival, call) = match self.host.hand_over(call, self.client) {
+                HandedOver::One(arrival, call) => (arrival, call),
                 several => {
                     lanes.hold();
                     let run = self.clone().run_apart(index, several, results.clone());
@@ -234,13 +234,13 @@ impl Shared {
     async fn run_apart(
         self: Arc<Self>,
         index: usize,
-        arrived: Arrived,
+        arrived: HandedOver,
         results: mpsc::UnboundedSender<Vec<Indexed>>,
     ) {
         let options = CallOptions::new()
             .cancelled_by(Canceller(self.cancel.clone()))
             .of_client(self.client);
-        let result = self.host.run_arrived(arrived, &options).await;
+        let result = self.host.run_handed_over(arrived, &options).await;
         self.lanes().unhold();
         let _ = results.send(vec![(index, result)]);
     }

@@ -79,9 +79,9 @@ impl OpenBatch {
     /// Adds a call, whose result will come with this number.
     pub fn add(&mut self, number: usize, call: ToolCall) {
         let (host, options) = (self.host.clone(), self.options.clone());
-        let arrived = host.arrived(call, options.client());
+        let arrived = host.hand_over(call, options.client());
         self.running.spawn(async move {
-            let result = host.run_arrived(arrived, &options).await;
+            let result = host.run_handed_over(arrived, &options).await;
             (number, result)
         });
     }

@@ -14,7 +14,7 @@ use super::tidy::tidied;
 use super::{handed_on, pins};
 use crate::digest::sha256;
 use crate::error::{Diagnostic, similar};
-use crate::provider::{LeftOut, Pin, ProvidedTool};
+use crate::provider::{Pin, ProvidedTool, ToolNote};
 use crate::tool::{Annotations, Icon, Tool, is_tool_name};
 
 /// What a tool says of itself, without its schemas, may be no longer, in bytes.
@@ -30,7 +30,7 @@ const LONGEST_NAME: usize = 64;
 #[derive(Default)]
 pub(super) struct Offered {
     pub(super) tools: Vec<RemoteTool>,
-    pub(super) left_out: Vec<LeftOut>,
+    pub(super) left_out: Vec<ToolNote>,
 }
 
 impl Offered {
@@ -84,11 +84,11 @@ pub(super) fn offered(
                 Ok(()) => offered.tools.push(tool),
                 Err(pins::Refusal::Unpinned) if chosen.is_none() => {
                     let why = "is left out, as it is not pinned: look at it, and run `toolhost check --pin`";
-                    offered.left_out.push(LeftOut::new(&tool.pin.tool, why));
+                    offered.left_out.push(ToolNote::new(&tool.pin.tool, why));
                 }
                 Err(refusal) => {
                     let why = "is left out, as it is not what was pinned";
-                    offered.left_out.push(LeftOut::new(&tool.pin.tool, why));
+                    offered.left_out.push(ToolNote::new(&tool.pin.tool, why));
                     let message = format!("`mcp.{name}`: its tool {own_name:?} {refusal}");
                     let at = chosen.or(config.at);
                     let help = "if it is to be trusted as it is now, run `toolhost check --pin`";
@@ -99,17 +99,17 @@ pub(super) fn offered(
                 let message = format!("`mcp.{name}`: its tool {own_name:?} {why}");
                 problems.push(Diagnostic::new(manifest, Some(at), message));
                 let why = format!("is left out, as it {why}");
-                offered.left_out.push(LeftOut::new(&tool.name, why));
+                offered.left_out.push(ToolNote::new(&tool.name, why));
             }
             (Err(why), None) => {
                 let why = format!("is left out, as it {why}");
-                offered.left_out.push(LeftOut::new(&tool.name, why));
+                offered.left_out.push(ToolNote::new(&tool.name, why));
             }
         }
     }
     // Of what is an error no warning is needed.
     for left_out in offered.left_out.iter().filter(|_| problems.is_empty()) {
-        let LeftOut { tool, why } = left_out;
+        let ToolNote { tool, why } = left_out;
         tracing::warn!("mcp.{name}: its tool {tool:?} {why}");
     }
     let all: Vec<&str> = listed.iter().map(|tool| &*tool.name).collect();
@@ -140,7 +140,7 @@ fn read(
     listed: &mcp::Tool,
     names: &Names,
     settings: &Settings,
-    notes: &mut Vec<LeftOut>,
+    notes: &mut Vec<ToolNote>,
 ) -> Result<RemoteTool, String> {
     let config = &settings.config;
     let own_name = listed.name.to_string();
@@ -215,7 +215,7 @@ fn read(
             // Without it there is only less to be said of what the tool answers.
             Some(_) => with(&input, None).inspect(|_| {
                 let why = format!("is offered without its output schema: {message}");
-                notes.push(LeftOut::new(&own_name, why));
+                notes.push(ToolNote::new(&own_name, why));
             }),
             None => Err(message),
         })

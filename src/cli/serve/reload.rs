@@ -1,4 +1,4 @@
-//! Loads the manifest anew on SIGHUP, or when it or a plugin changes. What runs goes on with what it
+//! Reloads the manifest on SIGHUP, or when it or a plugin changes. What runs goes on with what it
 //! was begun with; a manifest that cannot be loaded changes nothing.
 
 use std::net::SocketAddr;
@@ -58,7 +58,7 @@ impl Seen {
     }
 }
 
-/// What is loaded anew.
+/// What is reloaded.
 pub(super) struct Watch {
     pub(super) session: Session,
     pub(super) options: HostOptions,
@@ -131,7 +131,7 @@ impl Watch {
             }
         };
         match loaded {
-            Ok(file) => eprintln!("loaded {} anew", file.display()),
+            Ok(file) => eprintln!("reloaded {}", file.display()),
             Err(error) => {
                 eprintln!("error: the manifest has changed, and what was loaded stays: {error:#}");
             }

@@ -287,7 +287,7 @@ const checks = {
     return error.message;
   },
   async 'bad-arguments'() {
-    const result = await call('test_elicitation', { message: 7 });
+    const result = await call('test_elicitation', { message: ['not text'] });
     assert.equal(result.isError, true);
     return result.content[0].text;
   },

@@ -239,7 +239,7 @@ class Checks:
         return str(error)
 
     async def bad_arguments(self):
-        result = await self.call("test_elicitation", {"message": 7})
+        result = await self.call("test_elicitation", {"message": ["not text"]})
         assert result.is_error, result
         return result.content[0].text
 
