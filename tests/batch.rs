@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use serde_json::json;
 use toolhost::{CallError, ToolCall};
 
@@ -108,8 +108,7 @@ async fn as_many_calls_start_at_once_as_the_cap_allows() {
     manifest.host.max_concurrency = 1500;
     let host = load(manifest).await;
     let (taken, calls) = counted((0..2000).map(|n| echo(n, "x")).collect());
-    let mut batch = host.run(calls);
-    assert!(batch.next().now_or_never().is_none());
+    let _batch = host.run(calls);
     assert_eq!(taken.load(Ordering::SeqCst), 1500);
 }
 
