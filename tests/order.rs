@@ -559,7 +559,7 @@ fn thousands_of_deferred_calls_take_time_in_proportion() {
                 "fs_read"
             };
             let function = json!({"name": name, "arguments": "{\"path\": 5, \"x\": 1}"});
-            let call = json!({"index": index, "id": index.to_string(), "type": "function", "function": function});
+            let call = json!({"index": index, "id": format!("c{index}"), "type": "function", "function": function});
             let choice = json!({"index": 0, "delta": {"tool_calls": [call]}});
             stream += &format!("data: {}\n\n", json!({"choices": [choice]}));
         }

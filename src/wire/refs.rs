@@ -17,6 +17,8 @@ pub(super) struct Refs<'s> {
     schemas: usize,
     /// How often a schema was written that takes more than it did.
     widened: usize,
+    /// Whether a definition takes more than it did, and with it what goes on referring to it.
+    definitions_widened: bool,
 }
 
 impl<'s> Refs<'s> {
@@ -27,13 +29,26 @@ impl<'s> Refs<'s> {
             open: Vec::new(),
             schemas: 0,
             widened: 0,
+            definitions_widened: false,
         }
+    }
+
+    /// Whether a definition that is kept takes more than it did. One that refers to another is as exact as
+    /// that, so each is looked at by itself.
+    fn widens_definitions(&self) -> bool {
+        let mut alone = Refs::new(self.root, self.all);
+        let definitions = self.root.get("$defs").and_then(Value::as_object);
+        for definition in definitions.into_iter().flat_map(Map::values) {
+            alone.schema(definition);
+        }
+        alone.widened > 0
     }
 
     pub(super) fn resolved(mut self) -> Value {
         let Some(members) = self.root.as_object() else {
             return self.root.clone();
         };
+        self.definitions_widened = !self.all && self.widens_definitions();
         let mut root = members.clone();
         // At the top stands what the schema is, wherever it is defined.
         if let Some(reference) = root.remove("$ref") {
@@ -87,6 +102,7 @@ impl<'s> Refs<'s> {
             return Value::Object(written);
         };
         if !self.all && is_definition(reference) && self.target(reference).is_some() {
+            self.widened += usize::from(self.definitions_widened);
             written.insert("$ref".to_owned(), Value::from(reference));
             return Value::Object(written);
         }

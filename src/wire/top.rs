@@ -61,6 +61,8 @@ pub(super) fn flatten(root: &mut Map<String, Value>) -> Map<String, Value> {
             let is_there = properties.contains_key(&name);
             if !is_there {
                 let what = match allowed(&choice, &name, &defs, 0) {
+                    // No choice allows it.
+                    Some(all) if all.is_empty() => continue,
                     Some(mut all) if all.len() == 1 => all.remove(0),
                     Some(all) => json!({ "anyOf": all }),
                     // Where it is not spoken of it may be anything.
