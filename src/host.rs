@@ -32,7 +32,9 @@ use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResul
 use crate::watch::CallContext;
 pub use asking::CallOptions;
 pub use batch::Batch;
-pub(crate) use early::{Accesses, At, EarlyCalls};
+pub(crate) use early::EarlyCalls;
+#[cfg(feature = "agent")]
+pub(crate) use early::{Accesses, At};
 use fit::Fit;
 pub use load::{LoadEvent, Loader};
 pub use open::{Canceller, OpenBatch};
@@ -237,6 +239,7 @@ impl ToolHost {
     }
 
     /// The same host with another provider beside its own.
+    #[cfg(feature = "agent")]
     pub(crate) fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {
         let registered = Registered::new(provider, self.shared.max_concurrency, None);
         self.with_providers([Arc::new(registered)])
