@@ -116,8 +116,8 @@ impl Compactor {
     ///
     /// The arguments are not the tool's.
     pub(crate) fn asked(&self, arguments: &str) -> Result<Asked, CallError> {
-        self.arguments.check(arguments)?;
-        serde_json::from_str(arguments)
+        let fitted = self.arguments.fit(&schema(), arguments)?;
+        serde_json::from_str(&fitted.text)
             .map_err(|error| CallError::invalid_arguments("", error.to_string()))
     }
 

@@ -14,6 +14,7 @@ use url::Url;
 use super::AgentError;
 use crate::error::causes;
 use crate::http_client::http_client;
+use crate::json_text::Scanner;
 use crate::manifest::{AgentConfig, is_in_the_clear};
 use crate::mask::Mask;
 use crate::permissions::Secret;
@@ -229,6 +230,8 @@ impl Client {
             let is_it = |stream: &&[u8]| kind.as_bytes().starts_with(stream);
             streams.iter().any(is_it)
         });
+        // Whatever its lines are called.
+        let is_events = is_events || stream && self.format == Format::Ollama;
         let mut first = None;
         if !is_events {
             // Some proxies call an event stream something else.
@@ -268,13 +271,19 @@ impl Client {
         most: usize,
     ) -> Result<String, Failure> {
         let mut bytes = first.map(Vec::from).unwrap_or_default();
-        loop {
+        // Some proxies keep the connection open behind it.
+        let mut document = Scanner::default();
+        let mut is_closed = document.push(&String::from_utf8_lossy(&bytes)).is_some();
+        while !is_closed {
             let chunk = self.in_time(response.chunk()).await?;
             match chunk.map_err(|error| self.unreachable(&error))? {
                 Some(chunk) if bytes.len() + chunk.len() > most => {
                     return Err(self.failure(format!("it has over {most} bytes")));
                 }
-                Some(chunk) => bytes.extend_from_slice(&chunk),
+                Some(chunk) => {
+                    is_closed = document.push(&String::from_utf8_lossy(&chunk)).is_some();
+                    bytes.extend_from_slice(&chunk);
+                }
                 None => break,
             }
         }

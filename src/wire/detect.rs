@@ -147,8 +147,15 @@ pub(super) fn detect(text: &str) -> Result<Format, DecodeError> {
         Err(error) => lines(text, error)?,
     };
     match fits.list()[..] {
-        [] => Err(error_event(text).unwrap_or_else(|| shape("an object of another shape"))),
+        [] => Err(error_event(text).unwrap_or_else(|| {
+            shape(match text.trim_ascii_start().starts_with('[') {
+                true => "an array whose items are not all of one format",
+                false => "an object of another shape",
+            })
+        })),
         [format] => Ok(format),
+        // Texts alone, in which there is nothing that the two could differ about.
+        [Format::Gemini, Format::Bedrock] => Ok(Format::Gemini),
         ref fits => Err(DecodeError::Ambiguous {
             fits: fits.to_vec(),
         }),
@@ -262,6 +269,12 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
         keys.code_result,
         keys.snake_code_result,
     ];
+    // A part of Gemini, a block of Bedrock.
+    let is_text = begins(keys.text, '"')
+        && kind.is_none()
+        && !is_role("assistant")
+        && keys.content.is_none()
+        && keys.tool_calls_of_sdk.is_none();
     let is_item = kind.is_some_and(|kind| RESPONSES_ITEMS.contains(&kind));
     let is_block = kind
         .is_some_and(|kind| ANTHROPIC_BLOCKS.contains(&kind) || kind.ends_with("_tool_result"))
@@ -305,17 +318,14 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
                 || parts.iter().any(Option::is_some)
                 || part
                 || bare_args
-                || begins(keys.text, '"')
-                    && kind.is_none()
-                    && !is_role("assistant")
-                    && keys.content.is_none()
-                    && keys.tool_calls_of_sdk.is_none(),
+                || is_text,
             Format::Gemini,
         )
         .when(is_ollama, Format::Ollama)
         .when(
             begins(keys.output, '{') && keys.choices.is_none() && is_converse(keys.output)
                 || keys.tool_use.is_some()
+                || is_text
                 || message && content == Content::Bedrock && keys.tool_calls.is_none()
                 || inner == Some(Content::Bedrock),
             Format::Bedrock,

@@ -228,7 +228,7 @@ fn of_kind(kind: &str, members: &[(String, &RawValue)], here: &str) -> Option<St
     let is_search = kind == "tool_search_call" && member("execution").as_deref() == Some("client");
     if CLIENT_CALLS.contains(&kind) || is_search {
         return Some(format!(
-            "{here} is a `{kind}`, which is none of a function: toolhost cannot run it"
+            "{here} is a `{kind}`, which is no function call: toolhost cannot run it"
         ));
     }
     let is_ui = kind.starts_with("tool-") && member("state").as_deref() == Some("input-available");
