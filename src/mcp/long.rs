@@ -124,7 +124,8 @@ impl Long {
         let part = compactor.asked(&call.arguments).and_then(|asked| {
             let kept = self.kept();
             let whole = kept.get(owner, &asked.id).ok_or_else(|| {
-                let message = "no result with this id: results are kept for an hour; call the tool again";
+                let message =
+                    "no result with this id: results are kept for an hour; call the tool again";
                 CallError::invalid_arguments("/id", message)
             })?;
             Ok(compactor.part(whole, &asked))

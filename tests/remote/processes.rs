@@ -80,20 +80,23 @@ async fn no_process_outlives_a_host_that_is_killed() {
 #[tokio::test]
 async fn no_watchdog_outlives_what_it_watches() {
     let stage = Stage::new(&[], "");
-    let host = stage.load().await;
+    stage.manifest();
+    // A process of its own: others of this one's tests have watchdogs, too.
+    let mut command = stage
+        .folder
+        .command(&["call", "sleep", r#"{"seconds": 2}"#]);
+    let mut host = command.spawn().unwrap();
+    stage.event("call sleep").await;
     let server = stage.event("start").await;
-    let watchdogs = || {
-        let status = std::fs::read_dir("/proc").unwrap().filter_map(|process| {
-            let process = process.ok()?.file_name().into_string().ok()?;
-            let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-            let parent = format!(") S {} ", std::process::id());
-            (status.contains("(sh)") && status.contains(&parent)).then_some(process)
-        });
-        status.collect::<Vec<_>>()
-    };
-    let watching = watchdogs();
+    let parent = format!(") S {} ", host.id());
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|process| {
+        let process = process.ok()?.file_name().into_string().ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        (status.contains("(sh)") && status.contains(&parent)).then_some(process)
+    });
+    let watching: Vec<String> = processes.collect();
     assert_eq!(watching.len(), 1, "{watching:?}");
-    drop(host);
+    host.wait().unwrap();
     wait_until_gone(&[server]);
     wait_until_gone(&watching);
 }

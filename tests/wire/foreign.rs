@@ -64,7 +64,8 @@ fn asked() -> Value {
 
 #[test]
 fn blocks_of_bedrock_may_begin_with_text() {
-    let blocks = r#"[{"text": "x"}, {"toolUse": {"toolUseId": "t", "name": "echo", "input": {"a": 1}}}]"#;
+    let blocks =
+        r#"[{"text": "x"}, {"toolUse": {"toolUseId": "t", "name": "echo", "input": {"a": 1}}}]"#;
     let (format, calls) = toolhost::wire::decode(blocks.as_bytes(), None).unwrap();
     assert_eq!((format, calls.len()), (Format::Bedrock, 1));
     let parts = r#"[{"text": "x"}, {"functionCall": {"name": "echo", "args": {"a": 1}}}]"#;
@@ -72,7 +73,8 @@ fn blocks_of_bedrock_may_begin_with_text() {
     assert_eq!((format, calls.len()), (Format::Gemini, 1));
     let (_, calls) = toolhost::wire::decode(br#"[{"text": "x"}]"#, None).unwrap();
     assert!(calls.is_empty());
-    let mixed = br#"[{"type": "new_2027"}, {"type": "tool_use", "id": "a", "name": "echo", "input": {}}]"#;
+    let mixed =
+        br#"[{"type": "new_2027"}, {"type": "tool_use", "id": "a", "name": "echo", "input": {}}]"#;
     let error = toolhost::wire::decode(mixed, None).unwrap_err().to_string();
     assert!(error.contains("an array whose items"), "{error}");
 }
