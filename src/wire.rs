@@ -364,6 +364,16 @@ pub fn reply(response: &[u8], format: Format) -> Result<Reply, DecodeError> {
     wrapping::within(text, |text, _| format.wire().reply(text), |_| true)
 }
 
+/// Whether an answer without calls has one all the same, in a shape that is not known.
+///
+/// # Errors
+///
+/// What looks like a call.
+#[cfg(feature = "agent")]
+pub(crate) fn check_reply(reply: &Reply) -> Result<(), DecodeError> {
+    leftover::check_reply(reply)
+}
+
 fn text_of(response: &[u8]) -> Result<&str, DecodeError> {
     // What a shell of Windows writes to a file.
     if response.starts_with(b"\xff\xfe") || response.starts_with(b"\xfe\xff") {

@@ -16,4 +16,5 @@ mod roundtrip;
 mod shapes;
 mod sse;
 mod stream;
+mod unread;
 mod whole;

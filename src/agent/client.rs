@@ -348,7 +348,9 @@ impl Client {
                 let lasting = ["invalid", "auth", "permission", "not_found", "quota"];
                 !lasting.iter().any(|word| kind.contains(word))
             }
-            DecodeError::Shape { .. } | DecodeError::Ambiguous { .. } => false,
+            DecodeError::Shape { .. }
+            | DecodeError::Ambiguous { .. }
+            | DecodeError::Unread { .. } => false,
             _ => true,
         };
         let error = match error {

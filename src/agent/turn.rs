@@ -15,7 +15,7 @@ use super::{Agent, AgentError};
 use crate::error::CallError;
 use crate::host::{Accesses, At, EarlyCalls};
 use crate::tool::{ToolCall, ToolResult};
-use crate::wire::{DecodeError, Delta, Events, Format, Received, Reply, event_data};
+use crate::wire::{self, DecodeError, Delta, Events, Format, Received, Reply, event_data};
 use crate::{OpenBatch, Unpacked};
 
 /// A call that is run, or was.
@@ -166,6 +166,11 @@ impl<'t> Turn<'t> {
     /// An answer that came whole: as it was asked for, or because a server does not stream.
     fn whole(&mut self, text: &str) -> Result<Received, Failure> {
         let reply = self.agent.api().reply(text);
+        // One without a word is an error of its own.
+        let reply = reply.and_then(|reply| match reply.text.is_empty() {
+            true => Ok(reply),
+            false => wire::check_reply(&reply).map(|()| reply),
+        });
         let reply = reply.map_err(|error| self.agent.client.undecoded(error))?;
         if !reply.text.is_empty() {
             self.observer.event(Event::Text(&reply.text));

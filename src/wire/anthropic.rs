@@ -383,7 +383,7 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
         Some("max_tokens" | "model_context_window_exceeded") => Stop::Length,
         Some(reason @ "refusal") => Stop::Other(reason.to_owned()),
         _ if has_calls => Stop::Calls,
-        Some("end_turn" | "stop_sequence" | "tool_use") | None => Stop::End,
+        Some("end_turn" | "stop_sequence") | None => Stop::End,
         Some(other) => Stop::Other(other.to_owned()),
     }
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::error::DecodeError;
 use super::members::members;
-use super::{array, object, string};
+use super::{Reply, Stop, array, object, string};
 
 /// Nothing that is nested deeper holds a call.
 const MAX_DEPTH: usize = 16;
@@ -107,6 +107,21 @@ pub(super) fn check(text: &str) -> Result<(), DecodeError> {
         Some(what) => Err(DecodeError::Unread { what }),
         None => Ok(()),
     }
+}
+
+/// As [`check`], of what a model answered, however it came.
+pub(super) fn check_reply(reply: &Reply) -> Result<(), DecodeError> {
+    if !reply.calls.is_empty() {
+        return Ok(());
+    }
+    if let Stop::Other(reason) = &reply.stop
+        && CALL_ENDS.contains(&&**reason)
+    {
+        let what = format!("its end says `{reason}`, and no call is there");
+        return Err(DecodeError::Unread { what });
+    }
+    let messages: Vec<&str> = reply.messages.iter().map(|message| message.get()).collect();
+    check(&format!("[{}]", messages.join(",")))
 }
 
 fn in_document(document: &RawValue) -> Option<String> {

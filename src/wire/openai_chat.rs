@@ -343,7 +343,7 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
             Some(reason),
         ) => Stop::Other(reason),
         _ if has_calls => Stop::Calls,
-        (Some("stop" | "tool_calls" | "end_turn" | "eos"), _) | (_, None) => Stop::End,
+        (Some("stop" | "end_turn" | "eos"), _) | (_, None) => Stop::End,
         (_, Some(reason)) => Stop::Other(reason),
     }
 }

@@ -120,6 +120,9 @@ impl Wire for OpenaiResponses {
             array(document)?
         } else {
             let response: Response = object(document)?;
+            if response.output.is_some() {
+                ended(&response)?;
+            }
             match (response.output, response.error) {
                 (Some(output), _) => array(output)?,
                 (None, Some(error)) => return Err(api_error(error)),
@@ -362,11 +365,13 @@ impl Api for OpenaiResponses {
 fn ended(response: &Response) -> Result<(), DecodeError> {
     match response.error {
         Some(error) => Err(api_error(error)),
-        None if string(response.status).as_deref() == Some("failed") => Err(DecodeError::Api {
-            kind: "failed".to_owned(),
-            message: "the response failed".to_owned(),
-        }),
-        None => Ok(()),
+        None => match string(response.status).as_deref() {
+            Some(status @ ("failed" | "cancelled")) => Err(DecodeError::Api {
+                kind: status.to_owned(),
+                message: format!("the response {status}"),
+            }),
+            _ => Ok(()),
+        },
     }
 }
 

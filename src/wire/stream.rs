@@ -11,7 +11,7 @@ use sse_stream::SseByteStream;
 use super::detect::detect_event;
 use super::error::DecodeError;
 pub(super) use super::open::unclosed;
-use super::{Format, Reply, StreamDecoder};
+use super::{Format, Reply, StreamDecoder, leftover};
 use crate::error::causes;
 use crate::tool::ToolCall;
 
@@ -249,6 +249,9 @@ impl Events {
             decoder.close(Close::Bytes, &mut deltas);
         }
         let received = decoder.finish(&mut deltas);
+        if received.is_complete {
+            leftover::check_reply(&received.reply)?;
+        }
         Ok((deltas, received))
     }
 }

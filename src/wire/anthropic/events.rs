@@ -86,6 +86,8 @@ pub(super) struct Stream {
     /// How often that was said.
     reasons: u8,
     is_over: bool,
+    /// A piece of a call came that could be of several: none that was open then is known to be whole.
+    lost: bool,
     tokens: Tokens,
     carried: Map<String, Value>,
 }
@@ -227,6 +229,7 @@ impl Stream {
         for at in &self.calls {
             let block = &mut self.blocks[*at];
             let is_certain = match block.given() {
+                _ if self.lost => false,
                 Given::Whole => true,
                 _ if is_early => false,
                 Given::Braces => true,
@@ -303,8 +306,8 @@ impl Stream {
 
     /// The block of an index, or the last; of several that count alike the last that takes such a piece.
     fn block(&self, index: Option<u64>, takes: impl Fn(&Block) -> bool) -> Option<usize> {
-        let by_index = index.and_then(|index| self.by_index.get(&index).copied());
-        let at = by_index.or(self.blocks.len().checked_sub(1));
+        let by_index = index.map(|index| self.by_index.get(&index).copied());
+        let at = by_index.unwrap_or(self.blocks.len().checked_sub(1));
         at.filter(|at| takes(&self.blocks[*at]))
     }
 
@@ -339,10 +342,16 @@ impl Stream {
                 self.push(index, Block::plain(kind, began))
             }
             (None, "input_json_delta") => {
-                let last = self.calls.last().copied();
-                match last.filter(|at| !self.blocks[*at].has_ended) {
-                    Some(at) => at,
-                    None => return,
+                // An index that is no call's: which it is can be told only where one alone is open.
+                let calls = self.calls.iter().copied();
+                let mut open = calls.filter(|at| !self.blocks[*at].has_ended);
+                match (open.next(), open.next()) {
+                    (Some(only), None) => only,
+                    (None, _) => return,
+                    (Some(_), Some(_)) => {
+                        self.lost = true;
+                        return;
+                    }
                 }
             }
             (None, _) => return,
@@ -402,7 +411,7 @@ impl Stream {
         let block = &mut self.blocks[at];
         block.has_ended = true;
         // One that has nothing yet may have been cut off before it had.
-        if block.given() != Given::Nothing {
+        if block.given() != Given::Nothing && !self.lost {
             self.open -= usize::from(block.complete(deltas));
         }
     }
