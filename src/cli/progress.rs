@@ -10,7 +10,7 @@ use toolhost::LoadEvent;
 static DRAWN: Mutex<Vec<WeakProgressBar>> = Mutex::new(Vec::new());
 
 /// Whoever prints between bars may block on a pipe for ever.
-const CLEARING: Duration = Duration::from_millis(100);
+const CLEARING: Duration = Duration::from_secs(1);
 
 /// Has a bar cleared by [`clear`].
 pub(super) fn register(bar: &ProgressBar) {
