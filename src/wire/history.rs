@@ -57,32 +57,34 @@ pub(super) fn is_history(items: &[&RawValue]) -> bool {
 ///
 /// # Errors
 ///
-/// That of `calls`; or the last message is not the model's, and an earlier call waits for its result.
+/// That of `calls`; or more was said after a call that has no result.
 pub(super) fn open_calls(
     messages: &[&RawValue],
     calls: impl Fn(&RawValue) -> Result<Vec<ToolCall>, DecodeError>,
     answered: impl Fn(&RawValue) -> Vec<Option<String>>,
 ) -> Result<Vec<ToolCall>, DecodeError> {
-    let Some(last) = messages.last() else {
+    let Some((last, earlier)) = messages.split_last() else {
         return Ok(Vec::new());
     };
-    if is_models(last) {
-        return calls(last);
-    }
+    // The model may have said more before anybody answered.
+    let (own, messages) = match is_models(last) {
+        true => (calls(last)?, earlier),
+        false => (Vec::new(), messages),
+    };
     let mut results = Vec::new();
     for message in messages.iter().rev() {
         if is_models(message) {
             let calls = calls(message)?;
             if !calls.is_empty() {
                 return match without_results(calls, results).first() {
-                    None => Ok(Vec::new()),
+                    None => Ok(own),
                     Some(open) => Err(waits(open)),
                 };
             }
         }
         results.extend(answered(message));
     }
-    Ok(Vec::new())
+    Ok(own)
 }
 
 /// The calls for which there is no result: one with an id by that, one without by their number.
@@ -105,8 +107,8 @@ pub(super) fn waits(call: &ToolCall) -> DecodeError {
     let id = call.id.as_ref().map(|id| format!(" (`{id}`)"));
     DecodeError::Unread {
         what: format!(
-            "it is a conversation in which a call of `{}`{} has no result, and the last message is not the \
-             model's: pass the message with the call alone",
+            "it is a conversation in which a call of `{}`{} has no result, and more was said after it: pass \
+             the message with the call alone",
             call.name,
             id.unwrap_or_default()
         ),

@@ -100,3 +100,25 @@ fn a_piece_that_could_be_of_several_blocks_runs_none_of_them() {
     let ended = folder.run(&["run", "--sse", "--output-format", "json"], sse(&events));
     assert_eq!(ended.lines()[0]["content"], "x");
 }
+
+#[test]
+fn of_a_conversation_no_call_is_forgotten() {
+    let call = |id: &str| {
+        let function = json!({"name": "echo", "arguments": "{\"text\":\"x\"}"});
+        json!([{"id": id, "type": "function", "function": function}])
+    };
+    let called = json!({"role": "assistant", "tool_calls": call("a")});
+    let folder = Folder::of(&["echo"]);
+    for last in [
+        json!({"role": "assistant", "content": "hm"}),
+        json!({"role": "assistant", "tool_calls": call("b")}),
+    ] {
+        let ended = folder.run(&["run"], json!([called, last]).to_string());
+        assert_eq!(ended.status, 1, "{ended:?}");
+        assert!(ended.stderr.contains("no result"), "{ended:?}");
+        let result = json!({"role": "tool", "tool_call_id": "a", "content": "x"});
+        folder
+            .run(&["run"], json!([called, result, last]).to_string())
+            .answered();
+    }
+}
