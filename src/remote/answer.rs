@@ -62,9 +62,7 @@ pub(super) fn output(
         return Err(no_result());
     }
     let structured = result.get("structuredContent").map(|json| json.get());
-    let content = result
-        .get("content")
-        .map_or(Vec::new(), |it| contents(value(it)));
+    let content = result.get("content").map_or(Vec::new(), |it| contents(it));
     let meta = result.get("_meta").map(|it| value(it));
     let is_error = result.get("isError").map(|it| value(it));
     let size: usize = content.iter().map(Content::len).sum();
@@ -136,8 +134,10 @@ fn value(json: &RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
 }
 
-fn contents(content: Value) -> Vec<Content> {
-    match content {
+fn contents(content: &RawValue) -> Vec<Content> {
+    // What cannot be read is shown as it is written: it is never taken for nothing.
+    let written = || content.get().into();
+    match serde_json::from_str(content.get()).unwrap_or_else(|_| written()) {
         Value::Array(blocks) => blocks.into_iter().map(any_content).collect(),
         Value::Null => Vec::new(),
         block => vec![any_content(block)],

@@ -12,6 +12,8 @@ use rmcp::model::{
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::mend::whole_characters;
+
 /// Where the `_meta` of a listed tool has the tool as the server wrote it.
 pub(super) const RAW_TOOL: &str = "toolhost/raw";
 
@@ -80,7 +82,8 @@ impl Reader {
     /// the request `of`, or else to the only one that waits.
     pub(super) fn read(&self, text: &[u8], of: Option<&RequestId>) -> Vec<ServerJsonRpcMessage> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        let text = text.trim_ascii();
+        let text = whole_characters(text.trim_ascii());
+        let text = &*text;
         let texts: Vec<&RawValue> = match text.first() {
             Some(b'[') => serde_json::from_slice(text).unwrap_or_default(),
             Some(b'{') => serde_json::from_slice(text).into_iter().collect(),
@@ -180,7 +183,8 @@ fn request_id(id: &RawValue) -> Option<RequestId> {
 
 /// The least that an error is: words. Codes that are no numbers are said in front.
 fn error_data(error: &RawValue) -> ErrorData {
-    let value = serde_json::from_str(error.get()).unwrap_or_default();
+    // What cannot be read is shown as it is written.
+    let value = serde_json::from_str(error.get()).unwrap_or_else(|_| error.get().into());
     let Value::Object(mut error) = value else {
         let text = match value {
             Value::String(text) => text,

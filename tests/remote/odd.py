@@ -73,6 +73,8 @@ def tools():
         return [tool("a.b"), tool("a_b_" + DIGEST), tool("a/b"), tool("ok")]
     if mode == "task-required":
         return [tool("t", execution={"taskSupport": "required"}), tool("plain", execution={"taskSupport": "optional"})]
+    if mode == "half-character-listed":
+        return [tool("t", description="Reads b\udce9.")]
     if mode == "output-schema":
         return [tool("t", outputSchema={"type": "object", "required": ["n"]})]
     if mode in ("list-changed", "list-storm", "list-poisoned", "modern-changes") and changed:
@@ -81,6 +83,14 @@ def tools():
 
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+
+# What a call is answered with, written by hand; `ID` is the id of its request.
+WRITTEN = {
+    "half-character": rb'''{"id":ID,"result":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b\udce9 \\ud800 \ud83d\ude00"}],"_meta":{"x":"\ud800"}}}''',
+    "half-character-error": rb'''{"id":ID,"error":{"code":-1,"message":"no file b\udce9"}}''',
+    "half-character-listed": rb'''{"id":ID,"result":{"content":[{"type":"text","text":"fine"}]}}''',
+    "too-deep": b'''{"id":ID,"result":{"content":''' + b"[" * 200 + b"]" * 200 + b"}}",
+}
 
 # Of `a.b`, by SHA-256.
 DIGEST = "2e7336dc"
@@ -217,5 +227,8 @@ for line in sys.stdin:
         subscription = message["id"]
         notify("notifications/subscriptions/acknowledged", notifications=message["params"]["notifications"],
                _meta={SUBSCRIPTION: subscription})
+    elif message.get("method") == "tools/call" and mode in WRITTEN:
+        out.buffer.write(WRITTEN[mode].replace(b"ID", str(message["id"]).encode()) + b"\n")
+        out.flush()
     elif "id" in message and "method" in message:
         write({"jsonrpc": "2.0", "id": message["id"], **answer(message)})

@@ -231,6 +231,24 @@ async fn errors_of_every_shape_say_what_they_said() {
 }
 
 #[tokio::test]
+async fn half_a_character_costs_nothing_but_itself() {
+    let output = called("half-character").await.outcome.unwrap();
+    let texts = ["a", "b\u{fffd} \\ud800 😀"];
+    let texts = texts.map(|text| Content::Text(text.to_owned()));
+    assert_eq!(output.content, texts);
+    assert_eq!(output.meta.unwrap()["x"], "\u{fffd}");
+    let result = called("half-character-error").await;
+    let message = "no file b\u{fffd}".to_owned();
+    assert_eq!(error(&result), &CallError::Failed { message });
+    let host = Odd::new("half-character-listed", "").load().await;
+    let tool = host.tools().next().unwrap();
+    assert_eq!(tool.description, "Reads b\u{fffd}.");
+    // Whatever else cannot be read is not taken for nothing.
+    let shown = text(&called("too-deep").await);
+    assert!(shown.starts_with("[[["), "{shown}");
+}
+
+#[tokio::test]
 async fn one_bad_tool_never_costs_another() {
     let host = Odd::new("schemas", "").load().await;
     let names: Vec<&str> = host.tools().map(|tool| &*tool.name).collect();
