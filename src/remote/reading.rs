@@ -103,10 +103,10 @@ impl Reader {
             return asked(text, &members);
         }
         let id = members.get("id").and_then(|id| request_id(id));
-        if let Some(error) = members
-            .get("error")
-            .filter(|_| !members.contains_key("result"))
-        {
+        // Beside a result an error is one only if it says something.
+        let has_result = members.contains_key("result");
+        let error = members.get("error").copied();
+        if let Some(error) = error.filter(|error| !has_result || is_real_error(error)) {
             let id = id.or_else(|| of.cloned()).or_else(|| self.only());
             self.forget(id.as_ref());
             return Some(ServerJsonRpcMessage::error(error_data(error), id));
@@ -181,6 +181,27 @@ fn request_id(id: &RawValue) -> Option<RequestId> {
     })
 }
 
+/// Whether it is an object with anything in it: some servers have an empty one beside each result.
+fn is_real_error(error: &RawValue) -> bool {
+    let error: Option<Map<String, Value>> = serde_json::from_str(error.get()).ok();
+    error.is_some_and(|error| error.values().any(is_truthy))
+}
+
+/// Whether it says yes, in any of the ways in which servers do.
+pub(super) fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(it) => *it,
+        Value::Number(it) => it.as_f64() != Some(0.0),
+        Value::String(it) => {
+            let no = ["", "0", "false", "no", "none", "null"];
+            !no.contains(&&*it.trim().to_ascii_lowercase())
+        }
+        Value::Array(it) => !it.is_empty(),
+        Value::Object(it) => !it.is_empty(),
+    }
+}
+
 /// The least that an error is: words. Codes that are no numbers are said in front.
 fn error_data(error: &RawValue) -> ErrorData {
     // What cannot be read is shown as it is written.
@@ -192,12 +213,17 @@ fn error_data(error: &RawValue) -> ErrorData {
         };
         return ErrorData::new(ErrorCode::INTERNAL_ERROR, text, None);
     };
-    let data = error.remove("data");
-    let message = match error.remove("message") {
-        Some(Value::String(message)) => message,
-        Some(message) => message.to_string(),
-        None => "an error without a message".to_owned(),
+    let data = error.remove("data").filter(|data| !data.is_null());
+    let in_words = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
     };
+    let message = error.remove("message").filter(|it| !it.is_null());
+    let message = message.map(|message| in_words(&message));
+    let message = message.filter(|message| !message.trim().is_empty());
+    // Some say all that they say in the data.
+    let message = message.or_else(|| data.as_ref().map(in_words));
+    let message = message.unwrap_or_else(|| "an error without a message".to_owned());
     let (code, message) = match error.remove("code") {
         Some(Value::Number(code)) => (code.as_i64(), message),
         Some(Value::String(code)) => match code.parse() {

@@ -117,6 +117,11 @@ def call(id, params):
         "null-members": {"content": [{"type": "text", "text": "fine", "annotations": None}], "structuredContent": None, "isError": None, "_meta": None},
         "list-structured": {"content": [], "structuredContent": [1, 2]},
         "only-error": {"isError": True, "structuredContent": {"why": "full"}},
+        "error-as-text": text("disk full", isError="true"),
+        "error-as-number": text("disk full", isError=1),
+        "error-in-snake-case": text("disk full", is_error=True),
+        "no-error-as-text": text("fine", isError="False", is_error=0),
+        "task-without-id": {"resultType": "task", "status": "working"},
         "output-schema": text("all in words"),
         "big-number": {"content": [], "structuredContent": 12345678901234567890123},
     }
@@ -124,6 +129,14 @@ def call(id, params):
         return {"result": shapes[mode]}
     if mode == "meta":
         return {"result": text(json.dumps(meta), _meta={"trace": "t1"})}
+    if mode == "error-beside-result":
+        return {"result": text("half of it"), "error": {"code": 1, "message": "disk full"}}
+    if mode == "empty-error-beside-result":
+        return {"result": text("fine"), "error": {"code": 0, "message": ""}}
+    if mode == "error-in-data":
+        return {"error": {"code": -32000, "message": "", "data": {"detail": "quota"}}}
+    if mode == "null-message":
+        return {"error": {"code": -32000, "message": None, "data": "quota"}}
     if mode == "text-error":
         return {"error": "no paper"}
     if mode == "text-code":

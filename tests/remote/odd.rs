@@ -223,11 +223,32 @@ async fn errors_of_every_shape_say_what_they_said() {
         ("text-code", "E_PAPER: no paper"),
         ("error-without-id", "no paper"),
         ("only-error", "{\"why\": \"full\"}"),
+        ("error-in-data", "{\"detail\":\"quota\"}"),
+        ("null-message", "quota"),
     ] {
         let message = expected.to_owned();
         let result = called(mode).await;
         assert_eq!(error(&result), &CallError::Failed { message }, "{mode}");
     }
+}
+
+#[tokio::test]
+async fn a_failure_is_none_the_less_one_for_how_it_is_marked() {
+    for mode in [
+        "error-as-text",
+        "error-as-number",
+        "error-in-snake-case",
+        "error-beside-result",
+    ] {
+        let message = "disk full".to_owned();
+        let result = called(mode).await;
+        assert_eq!(error(&result), &CallError::Failed { message }, "{mode}");
+    }
+    for mode in ["no-error-as-text", "empty-error-beside-result"] {
+        assert_eq!(text(&called(mode).await), "fine", "{mode}");
+    }
+    let lost = error(&called("task-without-id").await).to_string();
+    assert!(lost.contains("has no id"), "{lost}");
 }
 
 #[tokio::test]
