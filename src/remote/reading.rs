@@ -12,7 +12,8 @@ use rmcp::model::{
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::mend::whole_characters;
+use super::mend::{whole_characters, without_nan};
+use super::stdio::IdFinder;
 
 /// Where the `_meta` of a listed tool has the tool as the server wrote it.
 pub(super) const RAW_TOOL: &str = "toolhost/raw";
@@ -83,14 +84,40 @@ impl Reader {
     pub(super) fn read(&self, text: &[u8], of: Option<&RequestId>) -> Vec<ServerJsonRpcMessage> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let text = whole_characters(text.trim_ascii());
-        let text = &*text;
-        let texts: Vec<&RawValue> = match text.first() {
-            Some(b'[') => serde_json::from_slice(text).unwrap_or_default(),
-            Some(b'{') => serde_json::from_slice(text).into_iter().collect(),
-            _ => Vec::new(),
-        };
+        let (mut texts, mut unread) = documents(&text);
+        let mended = without_nan(unread);
+        if let Some(mended) = &mended {
+            let (more, still_unread) = documents(mended);
+            texts.extend(more);
+            unread = still_unread;
+        }
         let texts = texts.into_iter().take(MAX_BATCH);
-        texts.filter_map(|text| self.one(text, of)).collect()
+        let read = texts.filter_map(|text| self.one(text, of));
+        let mut read: Vec<_> = read.collect();
+        read.extend(self.unreadable(unread));
+        read
+    }
+
+    /// An error for the request that was answered with what is no JSON: nobody has to wait for more.
+    fn unreadable(&self, text: &[u8]) -> Option<ServerJsonRpcMessage> {
+        if !text.starts_with(b"{") {
+            return None;
+        }
+        let problem = serde_json::from_slice::<&RawValue>(text).err()?;
+        // The rest of it may be on other lines.
+        if problem.is_eof() {
+            return None;
+        }
+        let id = IdFinder::answered(text).map(RequestId::Number)?;
+        self.unread_answer(id, &problem.to_string())
+    }
+
+    /// An error for a request, if that waits.
+    fn unread_answer(&self, id: RequestId, problem: &str) -> Option<ServerJsonRpcMessage> {
+        self.forget(Some(&id))?;
+        let message = format!("its MCP server answered with what cannot be read: {problem}");
+        let error = ErrorData::new(ErrorCode::PARSE_ERROR, message, None);
+        Some(ServerJsonRpcMessage::error(error, Some(id)))
     }
 
     fn one(&self, text: &RawValue, of: Option<&RequestId>) -> Option<ServerJsonRpcMessage> {
@@ -98,20 +125,28 @@ impl Reader {
         // Of a member that is null nothing is said.
         let is_null = |value: &RawValue| value.get() == "null";
         let result = members.get("result").copied();
+        let is_answer = members.contains_key("jsonrpc") || members.contains_key("error");
         members.retain(|_, value| !is_null(value));
-        if members.contains_key("method") {
-            return asked(text, &members);
-        }
         let id = members.get("id").and_then(|id| request_id(id));
-        // Beside a result an error is one only if it says something.
         let has_result = members.contains_key("result");
         let error = members.get("error").copied();
+        // Some name the method in the answer, too.
+        let answers = has_result || error.is_some();
+        if members.contains_key("method") && !(answers && self.awaits(id.as_ref())) {
+            return asked(text, &members);
+        }
+        // Beside a result an error is one only if it says something.
         if let Some(error) = error.filter(|error| !has_result || is_real_error(error)) {
             let id = id.or_else(|| of.cloned()).or_else(|| self.only());
             self.forget(id.as_ref());
             return Some(ServerJsonRpcMessage::error(error_data(error), id));
         }
-        let (id, result) = (id?, result?);
+        let id = id?;
+        let Some(result) = result else {
+            // Lines of a log may have an id, too.
+            let problem = "it has neither a result nor an error";
+            return is_answer.then(|| self.unread_answer(id, problem))?;
+        };
         let kind = self.forget(Some(&id)).unwrap_or(Kind::Raw);
         Some(ServerJsonRpcMessage::response(kind.result(result), id))
     }
@@ -131,9 +166,36 @@ impl Reader {
         self.forget(Some(id));
     }
 
+    fn awaits(&self, id: Option<&RequestId>) -> bool {
+        id.is_some_and(|id| self.pending().contains_key(id))
+    }
+
     fn forget(&self, id: Option<&RequestId>) -> Option<Kind> {
         self.pending().remove(id?)
     }
+}
+
+/// The documents that a text begins with, those of a batch each by itself, and what follows them.
+fn documents(text: &[u8]) -> (Vec<&RawValue>, &[u8]) {
+    let mut texts = Vec::new();
+    if !matches!(text.first(), Some(b'{' | b'[')) {
+        return (texts, text);
+    }
+    let mut documents = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
+    while texts.len() < MAX_BATCH
+        && let Some(Ok(document)) = documents.next()
+    {
+        match document.get().starts_with('[') {
+            true => texts.extend(batch(document)),
+            false => texts.push(document),
+        }
+    }
+    let unread = text.get(documents.byte_offset()..).unwrap_or_default();
+    (texts, unread.trim_ascii_start())
+}
+
+fn batch(document: &RawValue) -> Vec<&RawValue> {
+    serde_json::from_str(document.get()).unwrap_or_default()
 }
 
 impl Kind {

@@ -89,6 +89,14 @@ WRITTEN = {
     "half-character": rb'''{"id":ID,"result":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b\udce9 \\ud800 \ud83d\ude00"}],"_meta":{"x":"\ud800"}}}''',
     "half-character-error": rb'''{"id":ID,"error":{"code":-1,"message":"no file b\udce9"}}''',
     "half-character-listed": rb'''{"id":ID,"result":{"content":[{"type":"text","text":"fine"}]}}''',
+    "nan": b'''{"id":ID,"result":{"content":[{"type":"text","text":"NaN"}],"_meta":{"x":NaN,"y":-Infinity}}}''',
+    "two-on-a-line": b'''{"method":"notifications/message","params":{"level":"info","data":"beside"}} {"id":ID,"result":{"content":"fine"}}{"method":"x"}''',
+    "method-beside-result": b'''{"method":"tools/call","id":ID,"result":{"content":"fine"}}''',
+    "bad-utf-8": b'''{"id":ID,"result":{"content":"\xff\xfe"}}''',
+    "bad-control": b'''{"result":{"content":"a\x01","id":7},"id":"ID"}''',
+    "bad-json": b'''{"method":"x"} {"id":ID,"result":{"content":"a",}}''',
+    "null-error": b'''{"id":ID,"error":null}''',
+    "banners": b'''{"id":ID,"level":info}\n{"id":ID,"level":"info"}\n{"id":99,"result":x}\n{"error":x}\n{"id":ID,"method":"ping","params":x}\nloss: NaN\n{"id":ID,"result":{"content":"fine"}}''',
     "too-deep": b'''{"id":ID,"result":{"content":''' + b"[" * 200 + b"]" * 200 + b"}}",
 }
 

@@ -252,6 +252,32 @@ async fn a_failure_is_none_the_less_one_for_how_it_is_marked() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_read_ends_its_call_at_once() {
+    let cannot = "its MCP server answered with what cannot be read: ";
+    for (mode, why) in [
+        ("bad-utf-8", "invalid unicode code point"),
+        ("bad-control", "control character"),
+        ("bad-json", "key must be a string"),
+        ("null-error", "it has neither a result nor an error"),
+    ] {
+        let host = Odd::new(mode, "timeout = '20s'").load().await;
+        let result = host.call(call("t", json!({}))).await;
+        let problem = error(&result).to_string();
+        let said = problem.strip_prefix(cannot);
+        assert!(said.is_some_and(|it| it.starts_with(why)), "{problem}");
+    }
+    for mode in ["method-beside-result", "banners"] {
+        assert_eq!(text(&called(mode).await), "fine", "{mode}");
+    }
+    let output = called("nan").await.outcome.unwrap();
+    assert_eq!(output.content, [Content::Text("NaN".to_owned())]);
+    assert_eq!(output.meta.unwrap()["x"], Value::Null);
+    let result = called("two-on-a-line").await;
+    assert_eq!(text(&result), "fine");
+    assert_eq!(result.log[0].text, "beside");
+}
+
+#[tokio::test]
 async fn half_a_character_costs_nothing_but_itself() {
     let output = called("half-character").await.outcome.unwrap();
     let texts = ["a", "b\u{fffd} \\ud800 😀"];
