@@ -12,6 +12,7 @@ mod http;
 mod kept;
 mod listing;
 mod memory;
+mod mend;
 mod pins;
 mod process;
 mod reading;

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::handed_on;
+use super::reading::is_truthy;
 use crate::error::CallError;
 use crate::limits::Limits;
 use crate::provider::{checked_output, output_limit};
@@ -49,12 +50,19 @@ pub(super) fn output(
                 "it asks for input, which is not passed on from MCP servers",
             ));
         }
+        // Those that can be asked for are not taken for results.
+        Some(Value::String(kind)) if kind == "task" && !result.contains_key("content") => {
+            return Err(failed(
+                "its server runs it as a task that cannot be asked for: it has no id, or no status",
+            ));
+        }
         _ => {}
     }
     let known = [
         "content",
         "structuredContent",
         "isError",
+        "is_error",
         "_meta",
         "resultType",
     ];
@@ -62,18 +70,18 @@ pub(super) fn output(
         return Err(no_result());
     }
     let structured = result.get("structuredContent").map(|json| json.get());
-    let content = result
-        .get("content")
-        .map_or(Vec::new(), |it| contents(value(it)));
+    let content = result.get("content").map_or(Vec::new(), |it| contents(it));
     let meta = result.get("_meta").map(|it| value(it));
-    let is_error = result.get("isError").map(|it| value(it));
+    // What is marked in another spelling or type is no success either.
+    let mut markers = ["isError", "is_error"].into_iter();
+    let is_error = markers.any(|name| result.get(name).is_some_and(|it| is_truthy(&value(it))));
     let size: usize = content.iter().map(Content::len).sum();
     let size = size + structured.map_or(0, str::len);
     // Before it is held against a schema, which takes longer.
     if size as u64 > limits.max_output.as_u64() {
         return Err(output_limit(limits));
     }
-    if matches!(is_error, Some(Value::Bool(true))) {
+    if is_error {
         let texts: Vec<String> = content.iter().map(Content::to_text).collect();
         let message = match texts.join("\n") {
             text if !text.trim().is_empty() => text,
@@ -136,8 +144,10 @@ fn value(json: &RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
 }
 
-fn contents(content: Value) -> Vec<Content> {
-    match content {
+fn contents(content: &RawValue) -> Vec<Content> {
+    // What cannot be read is shown as it is written: it is never taken for nothing.
+    let written = || content.get().into();
+    match serde_json::from_str(content.get()).unwrap_or_else(|_| written()) {
         Value::Array(blocks) => blocks.into_iter().map(any_content).collect(),
         Value::Null => Vec::new(),
         block => vec![any_content(block)],

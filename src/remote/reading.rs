@@ -12,6 +12,9 @@ use rmcp::model::{
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::mend::{whole_characters, without_nan};
+use super::stdio::IdFinder;
+
 /// Where the `_meta` of a listed tool has the tool as the server wrote it.
 pub(super) const RAW_TOOL: &str = "toolhost/raw";
 
@@ -80,14 +83,41 @@ impl Reader {
     /// the request `of`, or else to the only one that waits.
     pub(super) fn read(&self, text: &[u8], of: Option<&RequestId>) -> Vec<ServerJsonRpcMessage> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        let text = text.trim_ascii();
-        let texts: Vec<&RawValue> = match text.first() {
-            Some(b'[') => serde_json::from_slice(text).unwrap_or_default(),
-            Some(b'{') => serde_json::from_slice(text).into_iter().collect(),
-            _ => Vec::new(),
-        };
+        let text = whole_characters(text.trim_ascii());
+        let (mut texts, mut unread) = documents(&text);
+        let mended = without_nan(unread);
+        if let Some(mended) = &mended {
+            let (more, still_unread) = documents(mended);
+            texts.extend(more);
+            unread = still_unread;
+        }
         let texts = texts.into_iter().take(MAX_BATCH);
-        texts.filter_map(|text| self.one(text, of)).collect()
+        let read = texts.filter_map(|text| self.one(text, of));
+        let mut read: Vec<_> = read.collect();
+        read.extend(self.unreadable(unread));
+        read
+    }
+
+    /// An error for the request that was answered with what is no JSON: nobody has to wait for more.
+    fn unreadable(&self, text: &[u8]) -> Option<ServerJsonRpcMessage> {
+        if !text.starts_with(b"{") {
+            return None;
+        }
+        let problem = serde_json::from_slice::<&RawValue>(text).err()?;
+        // The rest of it may be on other lines.
+        if problem.is_eof() {
+            return None;
+        }
+        let id = IdFinder::answered(text).map(RequestId::Number)?;
+        self.unread_answer(id, &problem.to_string())
+    }
+
+    /// An error for a request, if that waits.
+    fn unread_answer(&self, id: RequestId, problem: &str) -> Option<ServerJsonRpcMessage> {
+        self.forget(Some(&id))?;
+        let message = format!("its MCP server answered with what cannot be read: {problem}");
+        let error = ErrorData::new(ErrorCode::PARSE_ERROR, message, None);
+        Some(ServerJsonRpcMessage::error(error, Some(id)))
     }
 
     fn one(&self, text: &RawValue, of: Option<&RequestId>) -> Option<ServerJsonRpcMessage> {
@@ -95,20 +125,28 @@ impl Reader {
         // Of a member that is null nothing is said.
         let is_null = |value: &RawValue| value.get() == "null";
         let result = members.get("result").copied();
+        let is_answer = members.contains_key("jsonrpc") || members.contains_key("error");
         members.retain(|_, value| !is_null(value));
-        if members.contains_key("method") {
+        let id = members.get("id").and_then(|id| request_id(id));
+        let has_result = members.contains_key("result");
+        let error = members.get("error").copied();
+        // Some name the method in the answer, too.
+        let answers = has_result || error.is_some();
+        if members.contains_key("method") && !(answers && self.awaits(id.as_ref())) {
             return asked(text, &members);
         }
-        let id = members.get("id").and_then(|id| request_id(id));
-        if let Some(error) = members
-            .get("error")
-            .filter(|_| !members.contains_key("result"))
-        {
+        // Beside a result an error is one only if it says something.
+        if let Some(error) = error.filter(|error| !has_result || is_real_error(error)) {
             let id = id.or_else(|| of.cloned()).or_else(|| self.only());
             self.forget(id.as_ref());
             return Some(ServerJsonRpcMessage::error(error_data(error), id));
         }
-        let (id, result) = (id?, result?);
+        let id = id?;
+        let Some(result) = result else {
+            // Lines of a log may have an id, too.
+            let problem = "it has neither a result nor an error";
+            return is_answer.then(|| self.unread_answer(id, problem))?;
+        };
         let kind = self.forget(Some(&id)).unwrap_or(Kind::Raw);
         Some(ServerJsonRpcMessage::response(kind.result(result), id))
     }
@@ -128,9 +166,36 @@ impl Reader {
         self.forget(Some(id));
     }
 
+    fn awaits(&self, id: Option<&RequestId>) -> bool {
+        id.is_some_and(|id| self.pending().contains_key(id))
+    }
+
     fn forget(&self, id: Option<&RequestId>) -> Option<Kind> {
         self.pending().remove(id?)
     }
+}
+
+/// The documents that a text begins with, those of a batch each by itself, and what follows them.
+fn documents(text: &[u8]) -> (Vec<&RawValue>, &[u8]) {
+    let mut texts = Vec::new();
+    if !matches!(text.first(), Some(b'{' | b'[')) {
+        return (texts, text);
+    }
+    let mut documents = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
+    while texts.len() < MAX_BATCH
+        && let Some(Ok(document)) = documents.next()
+    {
+        match document.get().starts_with('[') {
+            true => texts.extend(batch(document)),
+            false => texts.push(document),
+        }
+    }
+    let unread = text.get(documents.byte_offset()..).unwrap_or_default();
+    (texts, unread.trim_ascii_start())
+}
+
+fn batch(document: &RawValue) -> Vec<&RawValue> {
+    serde_json::from_str(document.get()).unwrap_or_default()
 }
 
 impl Kind {
@@ -178,9 +243,31 @@ fn request_id(id: &RawValue) -> Option<RequestId> {
     })
 }
 
+/// Whether it is an object with anything in it: some servers have an empty one beside each result.
+fn is_real_error(error: &RawValue) -> bool {
+    let error: Option<Map<String, Value>> = serde_json::from_str(error.get()).ok();
+    error.is_some_and(|error| error.values().any(is_truthy))
+}
+
+/// Whether it says yes, in any of the ways in which servers do.
+pub(super) fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(it) => *it,
+        Value::Number(it) => it.as_f64() != Some(0.0),
+        Value::String(it) => {
+            let no = ["", "0", "false", "no", "none", "null"];
+            !no.contains(&&*it.trim().to_ascii_lowercase())
+        }
+        Value::Array(it) => !it.is_empty(),
+        Value::Object(it) => !it.is_empty(),
+    }
+}
+
 /// The least that an error is: words. Codes that are no numbers are said in front.
 fn error_data(error: &RawValue) -> ErrorData {
-    let value = serde_json::from_str(error.get()).unwrap_or_default();
+    // What cannot be read is shown as it is written.
+    let value = serde_json::from_str(error.get()).unwrap_or_else(|_| error.get().into());
     let Value::Object(mut error) = value else {
         let text = match value {
             Value::String(text) => text,
@@ -188,12 +275,17 @@ fn error_data(error: &RawValue) -> ErrorData {
         };
         return ErrorData::new(ErrorCode::INTERNAL_ERROR, text, None);
     };
-    let data = error.remove("data");
-    let message = match error.remove("message") {
-        Some(Value::String(message)) => message,
-        Some(message) => message.to_string(),
-        None => "an error without a message".to_owned(),
+    let data = error.remove("data").filter(|data| !data.is_null());
+    let in_words = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
     };
+    let message = error.remove("message").filter(|it| !it.is_null());
+    let message = message.map(|message| in_words(&message));
+    let message = message.filter(|message| !message.trim().is_empty());
+    // Some say all that they say in the data.
+    let message = message.or_else(|| data.as_ref().map(in_words));
+    let message = message.unwrap_or_else(|| "an error without a message".to_owned());
     let (code, message) = match error.remove("code") {
         Some(Value::Number(code)) => (code.as_i64(), message),
         Some(Value::String(code)) => match code.parse() {

@@ -167,19 +167,33 @@ impl Transport<RoleClient> for Lines {
     }
 }
 
-/// Looks for the `id` of a message that is too long to be held.
+/// Looks for the `id` of a message that is too long to be held, or that cannot be read.
 #[derive(Default)]
-struct IdFinder {
+pub(super) struct IdFinder {
     depth: usize,
     in_string: bool,
     escaped: bool,
     /// The string or number of the outermost object that is being read.
     token: Vec<u8>,
     is_id: bool,
+    /// It has a result or an error.
+    is_answer: bool,
     found: Option<i64>,
 }
 
 impl IdFinder {
+    /// The id of the request that the object answers which the text begins with.
+    pub(super) fn answered(text: &[u8]) -> Option<i64> {
+        let mut finder = IdFinder::default();
+        for byte in text {
+            finder.step(*byte);
+            if finder.depth == 0 {
+                break;
+            }
+        }
+        finder.found.filter(|_| finder.is_answer)
+    }
+
     fn feed(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.step(*byte);
@@ -212,6 +226,7 @@ impl IdFinder {
             }
             b':' if self.depth == 1 => {
                 self.is_id = self.token == b"id";
+                self.is_answer |= self.token == b"result" || self.token == b"error";
                 self.token.clear();
             }
             b',' if self.depth == 1 => self.value_ends(),

@@ -73,6 +73,8 @@ def tools():
         return [tool("a.b"), tool("a_b_" + DIGEST), tool("a/b"), tool("ok")]
     if mode == "task-required":
         return [tool("t", execution={"taskSupport": "required"}), tool("plain", execution={"taskSupport": "optional"})]
+    if mode == "half-character-listed":
+        return [tool("t", description="Reads b\udce9.")]
     if mode == "output-schema":
         return [tool("t", outputSchema={"type": "object", "required": ["n"]})]
     if mode in ("list-changed", "list-storm", "list-poisoned", "modern-changes") and changed:
@@ -81,6 +83,22 @@ def tools():
 
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+
+# What a call is answered with, written by hand; `ID` is the id of its request.
+WRITTEN = {
+    "half-character": rb'''{"id":ID,"result":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b\udce9 \\ud800 \ud83d\ude00"}],"_meta":{"x":"\ud800"}}}''',
+    "half-character-error": rb'''{"id":ID,"error":{"code":-1,"message":"no file b\udce9"}}''',
+    "half-character-listed": rb'''{"id":ID,"result":{"content":[{"type":"text","text":"fine"}]}}''',
+    "nan": b'''{"id":ID,"result":{"content":[{"type":"text","text":"NaN"}],"_meta":{"x":NaN,"y":-Infinity}}}''',
+    "two-on-a-line": b'''{"method":"notifications/message","params":{"level":"info","data":"beside"}} {"id":ID,"result":{"content":"fine"}}{"method":"x"}''',
+    "method-beside-result": b'''{"method":"tools/call","id":ID,"result":{"content":"fine"}}''',
+    "bad-utf-8": b'''{"id":ID,"result":{"content":"\xff\xfe"}}''',
+    "bad-control": b'''{"result":{"content":"a\x01","id":7},"id":"ID"}''',
+    "bad-json": b'''{"method":"x"} {"id":ID,"result":{"content":"a",}}''',
+    "null-error": b'''{"id":ID,"error":null}''',
+    "banners": b'''{"id":ID,"level":info}\n{"id":ID,"level":"info"}\n{"id":99,"result":x}\n{"error":x}\n{"id":ID,"method":"ping","params":x}\nloss: NaN\n{"id":ID,"result":{"content":"fine"}}''',
+    "too-deep": b'''{"id":ID,"result":{"content":''' + b"[" * 200 + b"]" * 200 + b"}}",
+}
 
 # Of `a.b`, by SHA-256.
 DIGEST = "2e7336dc"
@@ -107,6 +125,11 @@ def call(id, params):
         "null-members": {"content": [{"type": "text", "text": "fine", "annotations": None}], "structuredContent": None, "isError": None, "_meta": None},
         "list-structured": {"content": [], "structuredContent": [1, 2]},
         "only-error": {"isError": True, "structuredContent": {"why": "full"}},
+        "error-as-text": text("disk full", isError="true"),
+        "error-as-number": text("disk full", isError=1),
+        "error-in-snake-case": text("disk full", is_error=True),
+        "no-error-as-text": text("fine", isError="False", is_error=0),
+        "task-without-id": {"resultType": "task", "status": "working"},
         "output-schema": text("all in words"),
         "big-number": {"content": [], "structuredContent": 12345678901234567890123},
     }
@@ -114,6 +137,14 @@ def call(id, params):
         return {"result": shapes[mode]}
     if mode == "meta":
         return {"result": text(json.dumps(meta), _meta={"trace": "t1"})}
+    if mode == "error-beside-result":
+        return {"result": text("half of it"), "error": {"code": 1, "message": "disk full"}}
+    if mode == "empty-error-beside-result":
+        return {"result": text("fine"), "error": {"code": 0, "message": ""}}
+    if mode == "error-in-data":
+        return {"error": {"code": -32000, "message": "", "data": {"detail": "quota"}}}
+    if mode == "null-message":
+        return {"error": {"code": -32000, "message": None, "data": "quota"}}
     if mode == "text-error":
         return {"error": "no paper"}
     if mode == "text-code":
@@ -217,5 +248,8 @@ for line in sys.stdin:
         subscription = message["id"]
         notify("notifications/subscriptions/acknowledged", notifications=message["params"]["notifications"],
                _meta={SUBSCRIPTION: subscription})
+    elif message.get("method") == "tools/call" and mode in WRITTEN:
+        out.buffer.write(WRITTEN[mode].replace(b"ID", str(message["id"]).encode()) + b"\n")
+        out.flush()
     elif "id" in message and "method" in message:
         write({"jsonrpc": "2.0", "id": message["id"], **answer(message)})

@@ -223,11 +223,76 @@ async fn errors_of_every_shape_say_what_they_said() {
         ("text-code", "E_PAPER: no paper"),
         ("error-without-id", "no paper"),
         ("only-error", "{\"why\": \"full\"}"),
+        ("error-in-data", "{\"detail\":\"quota\"}"),
+        ("null-message", "quota"),
     ] {
         let message = expected.to_owned();
         let result = called(mode).await;
         assert_eq!(error(&result), &CallError::Failed { message }, "{mode}");
     }
+}
+
+#[tokio::test]
+async fn a_failure_is_none_the_less_one_for_how_it_is_marked() {
+    for mode in [
+        "error-as-text",
+        "error-as-number",
+        "error-in-snake-case",
+        "error-beside-result",
+    ] {
+        let message = "disk full".to_owned();
+        let result = called(mode).await;
+        assert_eq!(error(&result), &CallError::Failed { message }, "{mode}");
+    }
+    for mode in ["no-error-as-text", "empty-error-beside-result"] {
+        assert_eq!(text(&called(mode).await), "fine", "{mode}");
+    }
+    let lost = error(&called("task-without-id").await).to_string();
+    assert!(lost.contains("has no id"), "{lost}");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_ends_its_call_at_once() {
+    let cannot = "its MCP server answered with what cannot be read: ";
+    for (mode, why) in [
+        ("bad-utf-8", "invalid unicode code point"),
+        ("bad-control", "control character"),
+        ("bad-json", "key must be a string"),
+        ("null-error", "it has neither a result nor an error"),
+    ] {
+        let host = Odd::new(mode, "timeout = '20s'").load().await;
+        let result = host.call(call("t", json!({}))).await;
+        let problem = error(&result).to_string();
+        let said = problem.strip_prefix(cannot);
+        assert!(said.is_some_and(|it| it.starts_with(why)), "{problem}");
+    }
+    for mode in ["method-beside-result", "banners"] {
+        assert_eq!(text(&called(mode).await), "fine", "{mode}");
+    }
+    let output = called("nan").await.outcome.unwrap();
+    assert_eq!(output.content, [Content::Text("NaN".to_owned())]);
+    assert_eq!(output.meta.unwrap()["x"], Value::Null);
+    let result = called("two-on-a-line").await;
+    assert_eq!(text(&result), "fine");
+    assert_eq!(result.log[0].text, "beside");
+}
+
+#[tokio::test]
+async fn half_a_character_costs_nothing_but_itself() {
+    let output = called("half-character").await.outcome.unwrap();
+    let texts = ["a", "b\u{fffd} \\ud800 😀"];
+    let texts = texts.map(|text| Content::Text(text.to_owned()));
+    assert_eq!(output.content, texts);
+    assert_eq!(output.meta.unwrap()["x"], "\u{fffd}");
+    let result = called("half-character-error").await;
+    let message = "no file b\u{fffd}".to_owned();
+    assert_eq!(error(&result), &CallError::Failed { message });
+    let host = Odd::new("half-character-listed", "").load().await;
+    let tool = host.tools().next().unwrap();
+    assert_eq!(tool.description, "Reads b\u{fffd}.");
+    // Whatever else cannot be read is not taken for nothing.
+    let shown = text(&called("too-deep").await);
+    assert!(shown.starts_with("[[["), "{shown}");
 }
 
 #[tokio::test]
