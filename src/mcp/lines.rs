@@ -85,7 +85,7 @@ where
     }
 
     /// Its message, or what is to be said of it.
-    fn read(&self, line: Line) -> Result<ClientJsonRpcMessage, Option<ServerJsonRpcMessage>> {
+    fn read(&self, line: Line) -> Result<ClientJsonRpcMessage, Option<Box<ServerJsonRpcMessage>>> {
         let line = match line {
             Line::Whole(line) => line,
             Line::TooLong(passed) => {
@@ -94,18 +94,18 @@ where
                 let text = format!("the message has over {longest} bytes");
                 let error = ErrorData::invalid_request(text, None);
                 let id = passed.of_request();
-                return Err(id.map(|id| JsonRpcMessage::error(error, Some(id))));
+                return Err(id.map(|id| Box::new(JsonRpcMessage::error(error, Some(id)))));
             }
         };
         let line = line.strip_prefix(BOM).unwrap_or(&line);
         if line.trim_ascii().is_empty() {
             return Err(None);
         }
-        let mut message = message(line).map_err(|error| refusal(line, &error))?;
+        let mut message = message(line).map_err(|error| refusal(line, &error).map(Box::new))?;
         match &mut message {
             JsonRpcMessage::Request(request) => match self.running.begin(&request.id) {
                 Some(runs) => drop(request.request.extensions_mut().insert(runs)),
-                None => return Err(Some(in_use(request.id.clone()))),
+                None => return Err(Some(Box::new(in_use(request.id.clone())))),
             },
             JsonRpcMessage::Notification(notification) => {
                 if let ClientNotification::CancelledNotification(_) = notification.notification {
@@ -191,7 +191,7 @@ where
                 Err(None) => {}
                 Err(Some(refusal)) => {
                     // In a task of its own: this future may be dropped, and what it sends, too.
-                    let sent = self.writer.send(refusal);
+                    let sent = self.writer.send(*refusal);
                     self.refusing = Some(tokio::spawn(async move { drop(sent.await) }));
                 }
             }
