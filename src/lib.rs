@@ -60,6 +60,8 @@ mod host;
 mod http_client;
 #[cfg(feature = "mcp")]
 mod kept;
+#[cfg(feature = "mcp")]
+mod lines;
 mod mask;
 mod order;
 mod plugin;

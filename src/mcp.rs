@@ -17,6 +17,7 @@ mod http;
 mod hub;
 mod initializing;
 mod jobs;
+mod lines;
 mod long;
 mod pages;
 mod reading;

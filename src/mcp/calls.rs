@@ -1,5 +1,6 @@
 //! Calls of tools, however they came: by rmcp's dispatch, or past it, from the client of a session.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -13,6 +14,7 @@ use super::arriving::Arrived;
 use super::handler::{Context, Session};
 use super::hub::Offer;
 use super::jobs::Job;
+use super::reading::Written;
 use super::requests::{self, Binding, Caller};
 use crate::error::CallError;
 use crate::host::CallOptions;
@@ -29,11 +31,12 @@ impl Session {
     ) -> Result<CallToolResponse, ErrorData> {
         let (offer, caller) = (self.hub.offer(), self.caller(&context));
         let tool = tool_for(&offer, &caller, &request.name)?;
-        let arguments = text(request.arguments)?;
+        let arguments = written(request.arguments, &context)?;
         let mut call = ToolCall::new(context.id.to_string(), tool, arguments);
         call.meta.clone_from(&caller.meta);
         let (state, responses) = (request.request_state, request.input_responses);
-        let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
+        let usual = usual(&call.arguments);
+        let binding = Binding::new(caller.principal, "tools/call", &call.name, &usual);
         if let Some(reader) = offer.reader(&call.name) {
             return Ok(self.hub.long.read(reader, &call, &caller.owner).into());
         }
@@ -84,7 +87,7 @@ impl Session {
         request: CallToolRequestParams,
         context: Context,
     ) -> impl Future<Output = Result<ServerResult, ErrorData>> {
-        let arguments = text(request.arguments);
+        let arguments = written(request.arguments, &context);
         let (id, name) = (context.id.clone(), request.name.into_owned());
         let place = context.extensions.get().and_then(Arrived::take);
         async move {
@@ -143,10 +146,24 @@ pub(super) fn for_session(result: &mut ServerResult) {
     result.strip_non_object_output_for_legacy_peer();
 }
 
-/// Arguments as a tool gets them.
-fn text(arguments: Option<JsonObject>) -> Result<String, ErrorData> {
+/// Arguments as a tool gets them: as the client wrote them, where that is known.
+fn written(arguments: Option<JsonObject>, context: &Context) -> Result<String, ErrorData> {
+    let over_http = || {
+        let parts = context.extensions.get::<http::request::Parts>()?;
+        parts.extensions.get()
+    };
+    if let Some(Written(text)) = context.extensions.get().or_else(over_http) {
+        return Ok(text.to_string());
+    }
     serde_json::to_string(&arguments.unwrap_or_default())
         .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
+}
+
+/// Arguments without what a client may write differently when it sends them again, as spaces.
+fn usual(arguments: &str) -> Cow<'_, str> {
+    let read: Result<JsonObject, _> = serde_json::from_str(arguments);
+    let usual = read.and_then(|read| serde_json::to_string(&read));
+    usual.map_or(Cow::Borrowed(arguments), Cow::Owned)
 }
 
 /// The tool that a call of that name is for, if this client may call it. The error names only what it

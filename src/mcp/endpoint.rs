@@ -23,7 +23,7 @@ use super::gather::gathered;
 use super::handler::Session;
 use super::hub::Hub;
 use super::initializing;
-use super::reading::{self, Call};
+use super::reading::{self, Call, Written};
 use super::requests::Owner;
 use super::sessions::{Called, Sessions};
 use super::streams::JsonOnly;
@@ -168,8 +168,12 @@ impl Endpoint {
     }
 
     /// What rmcp does with it.
-    async fn handle(&self, request: Request<Bytes>) -> Response {
+    async fn handle(&self, mut request: Request<Bytes>) -> Response {
         let deletes = request.method() == Method::DELETE;
+        let written = reading::arguments(request.body()).map(|text| Written(text.into()));
+        if let Some(written) = written {
+            request.extensions_mut().insert(written);
+        }
         let request = request.map(Full::new);
         // Boxed: it is large, and what it is in is moved about.
         let mut response = Box::pin(self.service.handle(request)).await.map(Body::new);

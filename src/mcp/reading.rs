@@ -1,6 +1,9 @@
 //! Calls of tools, read once, by what they are. rmcp reads a message by trying one kind after the other
 //! on a copy, and its arguments into numbers of 64 bits.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use rmcp::model::{JsonObject, ProgressToken, RequestId, RequestMetaObject};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -61,6 +64,38 @@ pub(super) fn call(message: &[u8]) -> Option<Call> {
         token: meta.get_progress_token(),
         meta: requests::meta(&meta),
     })
+}
+
+/// The arguments of a call as the client wrote them: rmcp knows no number of more than 64 bits, and of
+/// two members with one name the last.
+#[derive(Clone)]
+pub(super) struct Written(pub(super) Arc<str>);
+
+/// A message and its parameters, whatever else they have.
+#[derive(Deserialize)]
+struct Outline<'a> {
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    params: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct ParamsOutline<'a> {
+    #[serde(borrow)]
+    arguments: &'a RawValue,
+}
+
+/// Where the arguments of a call are in its message, if they are an object. Inside they need be no JSON
+/// that can be read: how a call fails that has such arguments, its tool's result says.
+pub(super) fn arguments(message: &[u8]) -> Option<&str> {
+    let message: Outline = object(str::from_utf8(message).ok()?)?;
+    if message.method != "tools/call" {
+        return None;
+    }
+    let params: ParamsOutline = object(message.params.get())?;
+    let arguments = params.arguments.get();
+    arguments.starts_with('{').then_some(arguments)
 }
 
 /// What an object has. Arrays of the same in order would be taken as well.

@@ -473,7 +473,7 @@ async fn answered(
 }
 
 /// Two answers to one id: neither could be told from the other.
-fn in_use(id: RequestId) -> ServerJsonRpcMessage {
+pub(super) fn in_use(id: RequestId) -> ServerJsonRpcMessage {
     let text = format!("a request with the id {id} runs already");
     let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
     JsonRpcMessage::error(error, Some(id))

@@ -11,7 +11,6 @@ use rmcp::model::{ClientNotification, ClientRequest, ProtocolVersion, ServerConf
 use rmcp::service::{
     NotificationContext, RequestContext, ServerInitializeError, serve_server_with_ct,
 };
-use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::io::stdio_pipes;
 use rmcp::{ErrorData, RoleServer, Service};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::Server;
 use super::arriving::Arriving;
 use super::handler::Session;
+use super::lines::Lines;
 
 /// Running calls get so long after the end of input, and are cancelled then: rmcp sends what is answered
 /// within 5 seconds.
@@ -63,8 +63,7 @@ impl Server {
             reader,
             end: end.clone(),
         };
-        let transport = AsyncRwTransport::new_server(reader, writer)
-            .with_max_line_length(self.hub.offer().info.max_message);
+        let transport = Lines::new(reader, writer, self.hub.offer().info.max_message);
         let client = Client(self.session());
         let transport = Arriving {
             transport,

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::mend::{whole_characters, without_nan};
-use super::stdio::IdFinder;
+use crate::lines::IdFinder;
 
 /// Where the `_meta` of a listed tool has the tool as the server wrote it.
 pub(super) const RAW_TOOL: &str = "toolhost/raw";

@@ -268,3 +268,120 @@ fn check_says_what_clients_cut() {
         assert!(checked.stdout.contains(warning), "{checked:?}");
     }
 }
+
+/// A call as its client wrote it, with an id that no other has.
+fn call(id: u64, tool: &str, arguments: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+    ) + "\n"
+}
+
+#[test]
+fn a_request_over_stdio_that_cannot_be_read_is_answered_by_its_id() {
+    let folder = Folder::with(listed("echo"));
+    let mut client = Client::stdio(&folder, Old, json!({}));
+    let deep = format!("{{\"text\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    let bad = [r#"{"text":"a\ud83dz"}"#, r#"{"text":1e999}"#, &deep];
+    for (id, arguments) in (100..).zip(bad) {
+        client.write(call(id, "echo", arguments));
+        let answer = client.answer(id);
+        let result = &answer["result"];
+        assert_eq!(result["isError"], true, "{answer}");
+        let code = &result["_meta"]["error"]["code"];
+        assert_eq!(code, "invalid-arguments", "{answer}");
+    }
+    let request = |id: u64, rest: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{rest}"#);
+    let no_json = [
+        r#""tools/list","params":{"cursor":"\ud83dz"}}"#,
+        r#""ping","params":{"a":1e999}}"#,
+        r#""ping","params":{]}}"#,
+        r#""ping""#,
+        r#""ping"}}"#,
+    ];
+    for (id, rest) in (200..).zip(no_json) {
+        client.write(request(id, rest) + "\n");
+        let answer = client.answer(id);
+        assert_eq!(answer["error"]["code"], -32700, "{answer}");
+    }
+    client.write("{\"jsonrpc\":\"1.0\",\"id\":300,\"method\":\"ping\"}\n");
+    assert_eq!(client.answer(300)["error"]["code"], -32600);
+    client.write("{\"jsonrpc\":\"2.0\",\"id\":\"a-b\",\"method\":\"ping\",,}\n");
+    let answer = client.take("answer to a-b", |message| message["id"] == "a-b");
+    assert_eq!(answer["error"]["code"], -32700, "{answer}");
+    // What has no id, or is an answer, may be anything.
+    for silent in ["hello", "{", r#"{"method":"#, r#"{"id":5,"result":{]}"#, ""] {
+        client.write(format!("{silent}\n"));
+    }
+    assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+    let more = client.try_take(std::time::Duration::from_millis(100), |_| true);
+    assert_eq!(more, None);
+}
+
+#[test]
+fn a_message_over_stdio_that_is_too_long_is_answered_by_its_id() {
+    let folder = Folder::with(format!("[serve]\nmax-body = \"64KiB\"\n{}", listed("echo")));
+    let mut client = Client::stdio(&folder, Old, json!({}));
+    let long = json!({ "text": "x".repeat(100_000) });
+    client.write(call(100, "echo", &long.to_string()));
+    assert_eq!(client.answer(100)["error"]["code"], -32600);
+    assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+}
+
+#[test]
+fn an_id_that_is_in_use_over_stdio_is_refused_and_free_again_later() {
+    let folder = Folder::with([listed("misbehave"), listed("echo")].concat());
+    let mut client = Client::stdio(&folder, Old, json!({}));
+    let hi = call(100, "echo", r#"{"text":"hi"}"#);
+    client.write(call(100, "spin", "{}") + &hi);
+    let answer = client.answer(100);
+    assert_eq!(answer["error"]["code"], -32600, "{answer}");
+    client.notify("notifications/cancelled", json!({ "requestId": 100 }));
+    // Until the call has ended.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    for _ in 0..2 {
+        client.write(&hi);
+        let answer = client.answer(100);
+        assert_eq!(answer["result"]["content"][0]["text"], "hi", "{answer}");
+    }
+}
+
+#[test]
+fn arguments_with_a_name_twice_are_refused_however_they_come() {
+    let twice = r#"{"text":"a","text":"b"}"#;
+    let refused = |answer: Value| {
+        let result = &answer["result"];
+        assert_eq!(result["isError"], true, "{answer}");
+        let text = result["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains("`text` is there twice"), "{answer}");
+    };
+    // A client by hand writes no name twice: it is put in where the name is another.
+    let put_in = |message: Value| message.to_string().replace("TWICE", "text") + "\n";
+    let arguments = json!({ "TWICE": "a", "text": "b" });
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let stateless = put_in(json!({
+        "jsonrpc": "2.0", "id": 100, "method": "tools/call",
+        "params": { "name": "echo", "arguments": arguments, "_meta": meta },
+    }));
+    let folder = Folder::with(listed("echo"));
+    let mut old = Client::stdio(&folder, Old, json!({}));
+    old.write(call(100, "echo", twice));
+    refused(old.answer(100));
+    let mut new = Client::stdio(&folder, New, json!({}));
+    new.write(&stateless);
+    refused(new.answer(100));
+    let server = Http::start();
+    let head = [
+        &HEAD[..],
+        &[
+            ("MCP-Protocol-Version", "2026-07-28"),
+            ("Mcp-Method", "tools/call"),
+            ("Mcp-Name", "echo"),
+        ],
+    ];
+    let reply = http::ask(server.address(), "POST /mcp", &head.concat(), &stateless);
+    refused(serde_json::from_str(&reply.body).unwrap_or_else(|_| panic!("{reply:?}")));
+}

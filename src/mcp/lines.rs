@@ -1,0 +1,204 @@
+//! A client's messages, a line each. Every request is answered whose id can be read: rmcp's own
+//! transport lets those go that it cannot read.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rmcp::RoleServer;
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetExtensions,
+    JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+};
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
+use tokio::task::JoinHandle;
+
+use super::reading::{self, Written};
+use super::sessions::in_use;
+use crate::lines::{self, IdFinder, Line};
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+pub(super) struct Lines<R, W: AsyncWrite> {
+    lines: lines::Lines<R>,
+    writer: AsyncRwTransport<RoleServer, Empty, W>,
+    /// What is being sent to say that a message was no good: the next one is read after it.
+    refusing: Option<JoinHandle<()>>,
+    running: Running,
+}
+
+/// The requests that are not answered yet. One that is cancelled is not answered, and in use for as long
+/// as it runs: rmcp would take its end for the end of another with its id.
+#[derive(Clone, Default)]
+struct Running(Arc<Mutex<HashMap<RequestId, Weak<()>>>>);
+
+/// Is with a request while it runs.
+#[derive(Clone)]
+struct Runs {
+    _request: Arc<()>,
+}
+
+impl Running {
+    fn requests(&self) -> MutexGuard<'_, HashMap<RequestId, Weak<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing where the id is in use.
+    fn begin(&self, id: &RequestId) -> Option<Runs> {
+        let mut requests = self.requests();
+        let used = requests.get(id);
+        if used.is_some_and(|request| request.strong_count() > 0) {
+            return None;
+        }
+        let request = Arc::new(());
+        requests.insert(id.clone(), Arc::downgrade(&request));
+        Some(Runs { _request: request })
+    }
+
+    fn answered(&self, id: &RequestId) {
+        self.requests().remove(id);
+    }
+
+    /// Forgets those that were cancelled and are over.
+    fn tidy(&self) {
+        self.requests()
+            .retain(|_, request| request.strong_count() > 0);
+    }
+}
+
+impl<R, W> Lines<R, W>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    pub(super) fn new(reader: R, writer: W, longest: usize) -> Self {
+        Lines {
+            lines: lines::Lines::new(reader, longest),
+            writer: AsyncRwTransport::new_server(empty(), writer),
+            refusing: None,
+            running: Running::default(),
+        }
+    }
+
+    /// Its message, or what is to be said of it.
+    fn read(&self, line: Line) -> Result<ClientJsonRpcMessage, Option<Box<ServerJsonRpcMessage>>> {
+        let line = match line {
+            Line::Whole(line) => line,
+            Line::TooLong(passed) => {
+                let longest = self.lines.longest();
+                tracing::error!("a message of over {longest} bytes was left out");
+                let text = format!("the message has over {longest} bytes");
+                let error = ErrorData::invalid_request(text, None);
+                let id = passed.of_request();
+                return Err(id.map(|id| Box::new(JsonRpcMessage::error(error, Some(id)))));
+            }
+        };
+        let line = line.strip_prefix(BOM).unwrap_or(&line);
+        if line.trim_ascii().is_empty() {
+            return Err(None);
+        }
+        let mut message = message(line).map_err(|error| refusal(line, &error).map(Box::new))?;
+        match &mut message {
+            JsonRpcMessage::Request(request) => match self.running.begin(&request.id) {
+                Some(runs) => drop(request.request.extensions_mut().insert(runs)),
+                None => return Err(Some(Box::new(in_use(request.id.clone())))),
+            },
+            JsonRpcMessage::Notification(notification) => {
+                if let ClientNotification::CancelledNotification(_) = notification.notification {
+                    self.running.tidy();
+                }
+            }
+            _ => {}
+        }
+        Ok(message)
+    }
+}
+
+/// The message of a line. The arguments of a call are kept as they are written, and not read here.
+fn message(line: &[u8]) -> serde_json::Result<ClientJsonRpcMessage> {
+    let Some(arguments) = reading::arguments(line) else {
+        return serde_json::from_slice(line);
+    };
+    let start = arguments.as_ptr().addr() - line.as_ptr().addr();
+    let end = start + arguments.len();
+    let rest = [&line[..start], &b"{}"[..], &line[end..]].concat();
+    let mut message = serde_json::from_slice(&rest)?;
+    if let JsonRpcMessage::Request(request) = &mut message
+        && let ClientRequest::CallToolRequest(call) = &mut request.request
+    {
+        call.extensions.insert(Written(arguments.into()));
+    }
+    Ok(message)
+}
+
+/// What is said of a line that is no message: nothing of one that is no JSON and has no id, and may be
+/// anything.
+fn refusal(line: &[u8], error: &serde_json::Error) -> Option<ServerJsonRpcMessage> {
+    tracing::debug!("a line that is no message was left out: {error}");
+    let id = IdFinder::of(line).of_request();
+    let error = match error.is_data() {
+        true if is_notification(line) => return None,
+        true => ErrorData::invalid_request("Invalid request", None),
+        false => {
+            id.as_ref()?;
+            ErrorData::new(ErrorCode::PARSE_ERROR, format!("no JSON: {error}"), None)
+        }
+    };
+    Some(JsonRpcMessage::error(error, id))
+}
+
+fn is_notification(line: &[u8]) -> bool {
+    let read: Result<Value, _> = serde_json::from_slice(line);
+    read.is_ok_and(|message| message.get("id").is_none() && message.get("method").is_some())
+}
+
+impl<R, W> Transport<RoleServer> for Lines<R, W>
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    type Error = io::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
+        let answered = match &message {
+            JsonRpcMessage::Response(response) => Some(&response.id),
+            JsonRpcMessage::Error(error) => error.id.as_ref(),
+            _ => None,
+        };
+        if let Some(id) = answered {
+            self.running.answered(id);
+        }
+        self.writer.send(message)
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            // Whoever sends one bad line after the other and reads nothing is not read either.
+            if let Some(refusing) = &mut self.refusing {
+                let _ = refusing.await;
+                self.refusing = None;
+            }
+            let line = self.lines.next().await?;
+            match self.read(line) {
+                Ok(message) => return Some(message),
+                Err(None) => {}
+                Err(Some(refusal)) => {
+                    // In a task of its own: this future may be dropped, and what it sends, too.
+                    let sent = self.writer.send(*refusal);
+                    self.refusing = Some(tokio::spawn(async move { drop(sent.await) }));
+                }
+            }
+        }
+    }
+
+    fn close(&mut self) -> impl Future<Output = Result<(), io::Error>> + Send {
+        self.writer.close()
+    }
+}
