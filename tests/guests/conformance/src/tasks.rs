@@ -86,7 +86,10 @@ pub(crate) fn confirm_delete(args: Deleted) -> Result<String, Error> {
 #[tool]
 pub(crate) fn multi_input() -> Result<String, Error> {
     sleep(WHILE);
-    let (first, second) = ask::all((confirmation("first", "One?"), confirmation("second", "Two?")))?;
+    let (first, second) = ask::all((
+        confirmation("first", "One?"),
+        confirmation("second", "Two?"),
+    ))?;
     Ok(format!("{} and {}", first.confirm, second.confirm))
 }
 
