@@ -1,6 +1,6 @@
 //! Which format a response is in, by its shape alone. What fits two is not guessed at.
 
-mod content;
+pub(super) mod content;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::detect::content::{ANTHROPIC_BLOCKS, RESPONSES_ITEMS};
 use super::error::DecodeError;
 use super::members::members;
 use super::{Reply, Stop, array, object, string};
@@ -247,7 +248,13 @@ fn of_kind(kind: &str, members: &[(String, &RawValue)], here: &str) -> Option<St
         ));
     }
     let is_ui = kind.starts_with("tool-") && member("state").as_deref() == Some("input-available");
-    let is_call = CALL_KINDS.contains(&&*plain(kind));
+    // Of a kind that nobody knows yet, with all that a call has.
+    let is_known = RESPONSES_ITEMS.contains(&kind)
+        || ANTHROPIC_BLOCKS.contains(&kind)
+        || members.iter().any(|(key, _)| key == "output");
+    let has = |names: &[&str]| members.iter().any(|(key, _)| names.contains(&&**key));
+    let is_like_one = has(&["name"]) && has(&["arguments", "input"]) && has(&["call_id", "id"]);
+    let is_call = CALL_KINDS.contains(&&*plain(kind)) || is_like_one && !is_known;
     (is_call || is_ui).then(|| format!("{here} is a `{kind}` of a shape that is not known"))
 }
 

@@ -122,3 +122,21 @@ fn of_a_conversation_no_call_is_forgotten() {
             .answered();
     }
 }
+
+#[test]
+fn a_call_of_a_kind_that_is_not_known_is_an_error() {
+    let folder = Folder::of(&["echo"]);
+    for response in [
+        json!({"output": [{"type": "new_fancy_call", "call_id": "a", "name": "echo", "arguments": "{}"}]}),
+        json!({"role": "assistant", "type": "message", "content": [
+            {"type": "new_tool_use", "id": "a", "name": "echo", "input": {}},
+        ]}),
+    ] {
+        let ended = folder.run(&["run"], response.to_string());
+        assert_eq!(ended.status, 1, "{ended:?}");
+        assert!(ended.stderr.contains("new_"), "{ended:?}");
+    }
+    // What the API has run by itself is none.
+    let search = json!({"output": [{"type": "mcp_call", "id": "m", "name": "x", "arguments": "{}", "output": "y"}]});
+    folder.run(&["run"], search.to_string()).answered();
+}

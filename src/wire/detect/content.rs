@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::wire::{array, frameworks, object, string};
 
 /// Items of OpenAI Responses, beside messages.
-pub(super) const RESPONSES_ITEMS: &[&str] = &[
+pub(in crate::wire) const RESPONSES_ITEMS: &[&str] = &[
     "additional_tools",
     "apply_patch_call",
     "apply_patch_call_output",
@@ -39,7 +39,7 @@ pub(super) const RESPONSES_ITEMS: &[&str] = &[
 ];
 
 /// Blocks of Anthropic, beside results of the tools that it runs by itself, which end in `_tool_result`.
-pub(super) const ANTHROPIC_BLOCKS: &[&str] = &[
+pub(in crate::wire) const ANTHROPIC_BLOCKS: &[&str] = &[
     "compaction",
     "container_upload",
     "document",
