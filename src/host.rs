@@ -358,6 +358,7 @@ impl ToolHost {
             start,
             cancel,
             journal: journal.clone(),
+            client: context.client,
         };
         let served = serve(span, provider.call(tool, call, turn)).await;
         ended

@@ -16,6 +16,7 @@ use crate::error::CallError;
 use crate::limits::{Limit, Limits};
 use crate::manifest::{McpConfig, Order, PluginConfig};
 use crate::mask::Mask;
+use crate::order::Client;
 use crate::permissions::Secret;
 use crate::sandbox::Journal;
 use crate::schema::Schema;
@@ -96,6 +97,11 @@ pub(crate) trait ToolProvider: Send + Sync {
         call: &'c ToolCall,
         turn: Turn<'c>,
     ) -> BoxFuture<'c, Served>;
+
+    /// A call that asked does not go on; `state` is what it was to come back with.
+    fn abandon(&self, state: &[u8]) {
+        let _ = state;
+    }
 }
 
 /// Where a tool comes from, with the limits of its calls.
@@ -188,6 +194,8 @@ pub(crate) struct Turn<'t> {
     pub(crate) start: Instant,
     pub(crate) cancel: &'t CancellationToken,
     pub(crate) journal: Journal,
+    /// Whose call it is.
+    pub(crate) client: Client,
 }
 
 /// What is answered to a call, or to any other request.

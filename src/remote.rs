@@ -6,17 +6,23 @@
 
 mod answer;
 mod bodies;
+mod call;
 mod client;
 mod connection;
+mod encode;
 mod http;
 mod kept;
 mod listing;
 mod memory;
 mod mend;
+mod parked;
 mod pins;
 mod process;
+mod questions;
 mod reading;
 mod request;
+mod room;
+mod running;
 mod settings;
 mod stdio;
 #[expect(
@@ -32,29 +38,31 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
 use crate::error::{CallError, Diagnostic};
-use crate::limits::{ByteSize, Limits, seconds};
+use crate::limits::{ByteSize, Limits};
 use crate::manifest::{McpConfig, Order};
 use crate::permissions::Secret;
 use crate::provider::{
     End, Meter, Pin, ProvidedTool, Provider, Served, ToolNote, ToolProvider, Turn, stopped, until,
 };
 use crate::sandbox::Journal;
-use crate::tool::{LogSource, Output, Tool, ToolCall};
+use crate::tool::{Tool, ToolCall};
 use answer::failed;
+use call::{Flight, Step};
 use kept::Kept;
+use parked::Parked;
 pub use process::kill_mcp_servers;
-use request::Asking;
 use settings::Settings;
-use tap::Running;
 
 /// A server whose tools are known.
 struct Server {
     kept: Arc<Kept>,
+    /// Calls that wait for answers.
+    parked: Parked,
     _closing: DropGuard,
 }
 
@@ -72,6 +80,7 @@ pub(crate) async fn load(
     let kept = Kept::start(settings, manifest).await?;
     Ok(Arc::new(Server {
         _closing: kept.closing.clone().drop_guard(),
+        parked: Parked::default(),
         kept,
     }))
 }
@@ -143,18 +152,27 @@ impl ToolProvider for Server {
     ) -> BoxFuture<'c, Served> {
         Box::pin(self.serve(tool, call, turn))
     }
+
+    fn abandon(&self, state: &[u8]) {
+        self.parked.forget(state);
+    }
 }
 
 impl Server {
     async fn serve(&self, tool: &ProvidedTool, call: &ToolCall, turn: Turn<'_>) -> Served {
-        let config = &self.kept.settings.config;
-        let limits = &config.limits;
+        let limits = &self.kept.settings.config.limits;
         let deadline = limits.deadline(turn.start);
         let journal = turn.journal;
         let mut meter = Meter::new(None);
-        let asked = self.ask(tool, call, &journal);
-        let outcome = match until(deadline, turn.cancel, &journal, &mut meter, asked).await {
-            End::Itself(outcome) => outcome,
+        let mut flight = match self.flight(tool, call, &journal) {
+            Ok(flight) => flight,
+            Err(error) => return Served::refused(error),
+        };
+        let step = until(deadline, turn.cancel, &journal, &mut meter, flight.step()).await;
+        let log = flight.log(&journal);
+        let outcome = match step {
+            End::Itself(Step::Done(outcome)) => outcome,
+            End::Itself(Step::Asks(asked)) => Err(self.parked.park(flight, asked, turn.client)),
             End::Stopped(stop) => Err(stopped(stop, limits)),
             End::Cancelled => Err(CallError::Cancelled),
         };
@@ -162,50 +180,27 @@ impl Server {
             outcome,
             cpu: meter.spent,
             peak_memory: 0,
-            log: journal.take_lines(),
+            log,
         }
     }
 
-    async fn ask(
+    /// A call that begins, or the one that asked and is answered with this one.
+    fn flight(
         &self,
         tool: &ProvidedTool,
         call: &ToolCall,
         journal: &Journal,
-    ) -> Result<Output, CallError> {
-        let settings = &self.kept.settings;
-        let connection = self.kept.connection().await.map_err(failed)?;
-        let as_task = self.kept.is_offered(tool)?;
-        let arguments = call.arguments_text();
-        let arguments: Value = serde_json::from_str(arguments).map_err(CallError::internal)?;
-        let mut params = json!({ "name": tool.own_name, "arguments": arguments });
-        if let Some(meta) = call.meta.as_deref().and_then(handed_on) {
-            params["_meta"] = Value::Object(meta);
-        }
-        if as_task {
-            params["task"] = json!({});
-        }
-        let asking = Asking {
-            settings: settings.clone(),
-            connection,
+    ) -> Result<Flight, CallError> {
+        let resumed = call.resumed.as_deref();
+        let Some(resumed) = resumed.filter(|resumed| !resumed.state.is_empty()) else {
+            return Ok(Flight::start(&self.kept, tool, call, journal.clone()));
         };
-        let running = Running::new(journal.clone());
-        let limits = &settings.config.limits;
-        let answered = async {
-            let answered = asking.request("tools/call", params, &running).await?;
-            let result = task::result(answered, &asking, &running, limits).await?;
-            answer::output(&result, tool.output.as_ref(), limits)
-        };
-        let Some(idle) = settings.config.idle_timeout else {
-            return answered.await;
-        };
-        tokio::select! {
-            outcome = answered => outcome,
-            () = running.silent_for(idle) => {
-                let line = format!("said nothing for {}, its `idle-timeout`", seconds(idle));
-                journal.log(LogSource::Warning, line);
-                Err(CallError::Timeout { after: idle })
-            }
-        }
+        let flight = self.parked.take(&resumed.state, resumed.replies.clone());
+        let mut flight = flight.ok_or_else(|| {
+            failed("the call that asked has ended: its server does not wait any more; call it anew")
+        })?;
+        flight.turn(journal.clone());
+        Ok(flight)
     }
 }
 

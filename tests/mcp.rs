@@ -11,6 +11,8 @@ mod accept;
 mod access;
 #[path = "mcp/asking.rs"]
 mod asking;
+#[path = "mcp/behind.rs"]
+mod behind;
 #[path = "mcp/bursts.rs"]
 mod bursts;
 #[path = "mcp/cancel.rs"]

@@ -1,6 +1,8 @@
 //! Other MCP servers, whose tools are offered beside those of the plugins. `tests/remote/server.py` is
 //! one, well behaved and otherwise.
 
+#[path = "remote/asks.rs"]
+mod asks;
 #[path = "remote/calls.rs"]
 mod calls;
 #[path = "remote/command.rs"]

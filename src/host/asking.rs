@@ -10,6 +10,7 @@ use super::{Arrival, Canceller, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
 use crate::order::{Client, Place};
+use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
 use crate::watch::{CallContext, Watcher};
 
@@ -126,6 +127,15 @@ impl ToolHost {
         self.run_handed_over(arrived, options)
     }
 
+    /// Holds a call of that tool which asked, with the state that it is to come back with.
+    pub(crate) fn asked(&self, tool: &str, state: &[u8]) -> Option<AskedCall> {
+        let (_, registered, _) = self.registry.find(tool)?;
+        Some(AskedCall {
+            provider: registered.provider.clone(),
+            state: state.to_owned(),
+        })
+    }
+
     /// The same, for what has arrived.
     pub(super) async fn run_handed_over(
         &self,
@@ -154,11 +164,13 @@ impl ToolHost {
         let Some(responder) = options.responder.as_deref() else {
             return self.run_call(&call, &context, arrival).await;
         };
+        let mut _asked = None;
         for _ in 0..MAX_ROUNDS {
             let mut result = self.run_call(&call, &context, arrival).await;
             let Err(CallError::InputRequired(input)) = &result.outcome else {
                 return result;
             };
+            _asked = self.asked(&call.name, &input.state);
             let replies = context
                 .cancel
                 .run_until_cancelled(replies(&call.name, input, responder));
@@ -178,6 +190,18 @@ impl ToolHost {
             }
         }
         self.refuse(&call, asked_too_often())
+    }
+}
+
+/// A call that asked. Unless it has gone on by the time that this is dropped, it does not any more.
+pub(crate) struct AskedCall {
+    provider: Arc<dyn ToolProvider>,
+    state: Vec<u8>,
+}
+
+impl Drop for AskedCall {
+    fn drop(&mut self) {
+        self.provider.abandon(&self.state);
     }
 }
 

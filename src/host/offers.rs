@@ -349,6 +349,7 @@ impl ToolHost {
             start,
             cancel: context.cancel,
             journal: journal.clone(),
+            client: context.client,
         };
         let served = serve(span, Box::pin(run(turn))).await;
         ended

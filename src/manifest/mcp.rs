@@ -14,6 +14,7 @@ use super::grants::{is_variable, read_env, read_http_header, read_secret, read_s
 use super::reader::{Source, Table, expect_string, expect_table};
 use super::{HostConfig, MAX_CONCURRENCY, Order, is_name, read_naming, read_order};
 use crate::error::Location;
+use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::Limits;
 use crate::permissions::{HttpHeader, SecretSource};
 
@@ -47,6 +48,8 @@ pub struct McpConfig {
     pub idle_timeout: Option<Duration>,
     /// The version of the protocol that it speaks; it is found out when `None`.
     pub protocol: Option<McpProtocol>,
+    /// What it may ask whoever makes a call, in the middle of it.
+    pub may_ask: QuestionKinds,
     /// Digests of its tools, by the server's own names; a tool that is another is refused.
     pub pins: Option<BTreeMap<String, String>>,
 }
@@ -141,6 +144,7 @@ impl McpConfig {
             start_timeout: Duration::from_secs(30),
             idle_timeout: None,
             protocol: None,
+            may_ask: BY_DEFAULT.iter().copied().flat_map(kinds).collect(),
             pins: None,
         }
     }
@@ -255,6 +259,7 @@ fn read_server(
     let versions = McpProtocol::ALL.map(|version| format!("\"{}\"", version.as_str()));
     let version = format!("a version of the protocol: {}", versions.join(", "));
     let protocol = table.parsed("protocol", &version, McpProtocol::parse, source);
+    let may_ask = read_may_ask(&mut table, source);
     let pins = read_pins(&mut table, source);
     table.finish(source);
     let mut server = McpConfig::new(name, command.or(url)?);
@@ -269,8 +274,41 @@ fn read_server(
     server.start_timeout = start_timeout.unwrap_or(server.start_timeout);
     server.idle_timeout = idle_timeout;
     server.protocol = protocol;
+    server.may_ask = may_ask.unwrap_or(server.may_ask);
     server.pins = pins;
     Some(server)
+}
+
+/// What servers may ask that the manifest says nothing of. Roots are not among it: servers take them for the
+/// folders that they may touch, for all their clients.
+const BY_DEFAULT: [&str; 2] = ["elicitation", "sampling"];
+
+fn kinds(name: &str) -> Vec<QuestionKind> {
+    match name {
+        "elicitation" => vec![QuestionKind::Form, QuestionKind::Page],
+        "sampling" => vec![QuestionKind::Prompt],
+        "roots" => vec![QuestionKind::Roots],
+        _ => Vec::new(),
+    }
+}
+
+fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds> {
+    let path = table.path("may-ask");
+    let mut all = QuestionKinds::default();
+    for value in table.array("may-ask", source)? {
+        let Some(name) = expect_string(value, &path, source) else {
+            continue;
+        };
+        let kinds = kinds(name);
+        if kinds.is_empty() {
+            let message = format!(
+                "`{path}`: {name:?} is nothing that a server asks: there are \"elicitation\", \"sampling\" and \"roots\""
+            );
+            source.problem(value.span(), message);
+        }
+        all = kinds.into_iter().fold(all, QuestionKinds::with);
+    }
+    Some(all)
 }
 
 /// `[mcp.NAME.pins]`, which `toolhost check --pin` writes.

@@ -119,6 +119,7 @@ impl Job {
     }
 
     async fn run(mut self, task: Arc<Task>) -> Answer {
+        let mut _asked = None;
         for _ in 0..MAX_ROUNDS {
             let place = self.place.take();
             let mut result = self.call_once(&task, place).await?;
@@ -130,6 +131,7 @@ impl Job {
                         requests::input_required(*input, self.can_ask, seal, &self.binding)?;
                     return Ok(asked.into());
                 }
+                _asked = self.offer.host.asked(&self.call.name, &input.state);
                 result.outcome = match answers(&task, *input).await {
                     Ok(resumption) => {
                         self.call.resumed = Some(Box::new(resumption));

@@ -47,7 +47,7 @@ pub(super) fn output(
     match result.get("resultType").map(|it| value(it)) {
         Some(Value::String(kind)) if kind == "input_required" => {
             return Err(failed(
-                "it asks for input, which is not passed on from MCP servers",
+                "its server asks for input once more, in the result of a task",
             ));
         }
         // Those that can be asked for are not taken for results.
@@ -144,7 +144,8 @@ fn value(json: &RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
 }
 
-fn contents(content: &RawValue) -> Vec<Content> {
+/// Content as it is written: a list of blocks, or what is none.
+pub(super) fn contents(content: &RawValue) -> Vec<Content> {
     // What cannot be read is shown as it is written: it is never taken for nothing.
     let written = || content.get().into();
     match serde_json::from_str(content.get()).unwrap_or_else(|_| written()) {

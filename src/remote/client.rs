@@ -1,39 +1,87 @@
-//! What we are to a server: who we say that we are, what we answer to its requests, and how we hear of its
-//! changes.
+//! What we are to a server: who we say that we are, how what it asks reaches whoever made the call, and how
+//! we hear of its changes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction,
-    Implementation, ProtocolVersion, SubscriptionFilter,
+    ClientConfig, CustomRequest, CustomResult, ErrorCode, Implementation, ProtocolVersion,
+    SubscriptionFilter,
 };
-use rmcp::service::{NotificationContext, RequestContext};
+use rmcp::service::{InboundStreamOrigin, NotificationContext, RequestContext};
 use rmcp::{ClientHandler, ErrorData, Peer, RoleClient};
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::questions::{self, OURS};
 use super::tap::Calls;
+use crate::input::{Question, QuestionKinds};
 use crate::manifest::McpProtocol;
 use crate::tool::LogSource;
 
-/// The longest text of a question that is logged, in characters.
-const MAX_QUESTION: usize = 1000;
+/// That nobody answered a server, as the protocol has it.
+const REJECTED: ErrorCode = ErrorCode(-1);
 
-/// A client that can be asked nothing.
 pub(super) struct Client {
+    /// The server's, in the manifest.
+    pub(super) name: String,
     pub(super) protocol: McpProtocol,
+    /// What the server is told that it may ask.
+    pub(super) may_ask: QuestionKinds,
     pub(super) calls: Calls,
     pub(super) changed: Arc<Notify>,
+    /// Whether it was said that the server asks for no call.
+    pub(super) warned: Once,
+}
+
+impl Client {
+    /// What is answered to a question of the server's.
+    async fn answer(&self, method: &str, params: &str, context: &Context) -> Answer {
+        let question = questions::question(method, params);
+        let question = question.map_err(|why| ErrorData::invalid_params(why, None))?;
+        let task = questions::related_task(params);
+        let origin = context.extensions.get::<InboundStreamOrigin>();
+        let Some(running) = self.calls.asking(task.as_deref(), origin) else {
+            // It may do so without end.
+            if !matches!(question, Question::Roots) {
+                let name = &self.name;
+                self.warned.call_once(|| {
+                    tracing::warn!(
+                        "mcp.{name} asks by `{method}` for no call that is known: refused"
+                    );
+                });
+            }
+            return questions::refused(&question).map_err(rejected);
+        };
+        let key = "question";
+        let asked = vec![(key.to_owned(), question)];
+        let answered = context.ct.run_until_cancelled(running.responses(asked));
+        let answered = answered
+            .await
+            .unwrap_or_else(|| Err("it was cancelled".to_owned()));
+        if let Err(why) = &answered {
+            let line = format!("`{method}` is not answered: {why}");
+            running.log(LogSource::Warning, line);
+        }
+        let response = answered.map(|mut responses| responses.remove(key));
+        response
+            .map_err(rejected)?
+            .ok_or_else(|| rejected("there is no answer".to_owned()))
+    }
+}
+
+type Context = RequestContext<RoleClient>;
+
+type Answer = Result<Box<RawValue>, ErrorData>;
+
+fn rejected(why: String) -> ErrorData {
+    ErrorData::new(REJECTED, why, None)
 }
 
 impl ClientHandler for Client {
     fn get_info(&self) -> ClientConfig {
         let toolhost = Implementation::new("toolhost", env!("CARGO_PKG_VERSION"));
-        // Where tasks are an extension, servers make them only for clients that say they know it.
-        let capabilities = match self.protocol {
-            McpProtocol::V2026_07_28 => ClientCapabilities::builder().enable_tasks().build(),
-            _ => ClientCapabilities::default(),
-        };
+        let capabilities = questions::capabilities(self.protocol, self.may_ask);
         let mut config = ClientConfig::new(capabilities, toolhost);
         let mut known = ProtocolVersion::KNOWN_VERSIONS.iter();
         let version = known.find(|known| known.as_str() == self.protocol.as_str());
@@ -41,21 +89,24 @@ impl ClientHandler for Client {
         config
     }
 
-    /// The answer is quick and clear, and the call's log says of it.
-    async fn create_elicitation(
+    /// The [`Reader`](super::reading::Reader) makes such requests of those that ask something.
+    async fn on_custom_request(
         &self,
-        request: ElicitRequestParams,
-        _: RequestContext<RoleClient>,
-    ) -> Result<ElicitResult, ErrorData> {
-        let asked = serde_json::to_value(&request).unwrap_or_default();
-        let asked = asked
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let asked: String = asked.chars().take(MAX_QUESTION).collect();
-        let line = format!("declined what it asks of the user, as nobody can be asked: {asked}");
-        self.calls.say(LogSource::Warning, line);
-        Ok(ElicitResult::new(ElicitationAction::Decline))
+        request: CustomRequest,
+        context: Context,
+    ) -> Result<CustomResult, ErrorData> {
+        let params = request.params.as_ref().and_then(|it| it.get("params"));
+        match (request.method.strip_prefix(OURS), params) {
+            (Some(method), Some(Value::String(params))) => {
+                let answer = self.answer(method, params, &context).await?;
+                Ok(CustomResult(json!(answer.get())))
+            }
+            _ => Err(ErrorData::new(
+                ErrorCode::METHOD_NOT_FOUND,
+                request.method,
+                None,
+            )),
+        }
     }
 
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {

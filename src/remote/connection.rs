@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use reqwest::redirect::{Attempt, Policy};
-use rmcp::model::{ErrorCode, PaginatedRequestParams, ProtocolVersion, Tool};
+use rmcp::model::{ClientCapabilities, ErrorCode, PaginatedRequestParams, ProtocolVersion, Tool};
 use rmcp::service::{
     ClientCacheConfig, ClientInitializeError, ClientLifecycleMode, RunningService,
     serve_client_with_lifecycle_and_ct,
@@ -22,18 +22,25 @@ use url::Url;
 
 use super::client::{Client, listen};
 use super::http::{Http, Trouble};
+use super::parked::MAX_PARKED;
 use super::process::Process;
+use super::questions;
+use super::reading::written;
 use super::settings::Settings;
 use super::stdio::Lines;
 use super::tap::{Calls, Tap};
 use crate::error::causes;
 use crate::http_client::http_client;
+use crate::input::QuestionKinds;
 use crate::limits::{Limits, seconds};
 use crate::manifest::{MAX_CONCURRENCY, McpProtocol, McpTransport};
 use crate::plugin::MAX_TOOLS;
 
 /// A server may list its tools in so many pages.
 const MAX_PAGES: usize = 100;
+
+/// What a server says of its tools may be no longer, in bytes.
+const MAX_LISTED: usize = 32 << 20;
 
 /// The longest text of an error that is shown, in characters.
 const MAX_ERROR: usize = 1000;
@@ -49,6 +56,8 @@ const MAX_ATTEMPTS: usize = 3;
 
 pub(super) struct Connection {
     service: RunningService<RoleClient, Client>,
+    protocol: McpProtocol,
+    is_http: bool,
     process: Option<Process>,
     trouble: Trouble,
     _listening: Option<AbortOnDropHandle<()>>,
@@ -153,6 +162,17 @@ impl Connection {
         self.service.peer()
     }
 
+    /// Whether arguments may have to be repeated in HTTP headers.
+    pub(super) fn has_headers_of_arguments(&self) -> bool {
+        self.is_http && self.protocol == McpProtocol::V2026_07_28
+    }
+
+    /// What a request says of who can be asked, where each says it.
+    pub(super) fn capabilities(&self, kinds: QuestionKinds) -> Option<ClientCapabilities> {
+        let says = self.protocol == McpProtocol::V2026_07_28;
+        says.then(|| questions::capabilities(self.protocol, kinds))
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !self.service.is_closed() && !self.service.peer().is_transport_closed()
     }
@@ -190,6 +210,7 @@ impl Connection {
     async fn pages(&self) -> Result<Vec<Tool>, String> {
         let mut tools = Vec::new();
         let mut cursor = None;
+        let mut listed = 0;
         for _ in 0..MAX_PAGES {
             let page = PaginatedRequestParams::default().with_cursor(cursor);
             let page = self.peer().list_tools(Some(page)).await;
@@ -197,6 +218,10 @@ impl Connection {
                 Some(trouble) => trouble,
                 None => format!("does not list its tools: {}", shown(&error)),
             })?;
+            listed += page.tools.iter().map(written).map(str::len).sum::<usize>();
+            if listed > MAX_LISTED {
+                return Err(format!("describes its tools in over {MAX_LISTED} bytes"));
+            }
             tools.extend(page.tools);
             if tools.len() > MAX_TOOLS {
                 return Err(format!("offers over {MAX_TOOLS} tools, which is too many"));
@@ -231,9 +256,12 @@ impl Start<'_> {
         let cap = config.max_concurrency.unwrap_or(MAX_CONCURRENCY);
         let tap = Tap::new(transport, self.calls.clone(), 2 * cap + 64, end.clone());
         let client = Client {
+            name: config.name.clone(),
             protocol: self.protocol,
+            may_ask: config.may_ask,
             calls: self.calls,
             changed: self.changed.clone(),
+            warned: Once::new(),
         };
         let lifecycle = match self.protocol {
             McpProtocol::V2026_07_28 => ClientLifecycleMode::Discover {
@@ -254,6 +282,8 @@ impl Start<'_> {
                 });
                 return Ok(Connection {
                     service,
+                    protocol: self.protocol,
+                    is_http: process.is_none(),
                     process,
                     trouble,
                     _listening: listening,
@@ -338,7 +368,8 @@ fn http_config(url: &Url, settings: &Settings) -> StreamableHttpClientTransportC
     let cap = settings.config.max_concurrency.unwrap_or(MAX_CONCURRENCY);
     let headers: HashMap<_, _> = settings.headers.iter().cloned().collect();
     let config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
-        .max_concurrent_requests(cap)
+        // Those that wait for an answer in the middle keep nobody else out.
+        .max_concurrent_requests(cap + MAX_PARKED)
         .max_sse_event_size(longest)
         .max_json_response_size(longest)
         .max_error_response_size(MAX_HTTP_ERROR)

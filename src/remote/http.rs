@@ -20,6 +20,7 @@ use super::bodies::{
     EVENT_STREAM, JSON, bounded, event, is_event_stream, mentions_session, plainly, read,
     read_whole, too_long,
 };
+use super::encode::encode;
 use super::reading::Reader;
 
 const SESSION: &str = "mcp-session-id";
@@ -137,18 +138,28 @@ impl Http {
         if let Some(session) = &session {
             request = request.header(SESSION, &**session);
         }
-        let response = self.send(request.json(&message), &uri).await?;
+        let request = request.header(header::CONTENT_TYPE, JSON);
+        let request = request.body(encode(&message)?);
+        let response = self.send(request, &uri).await?;
         let status = response.status();
         let given = response.headers().get(SESSION);
         let given = given.and_then(|it| it.to_str().ok()).map(str::to_owned);
         let Some(id) = id else {
-            // Nothing that could come back concerns us.
-            return match status.is_success() {
-                true => Ok(StreamableHttpPostResponse::Accepted),
-                false if session.is_some() && status == StatusCode::NOT_FOUND => {
+            // Nothing that could come back concerns us: not even that what we said is not taken, as some
+            // servers and proxies have it of a session that they serve all the same.
+            return match status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                    Err(self.refused(&uri, status, b""))
+                }
+                StatusCode::NOT_FOUND if session.is_some() => {
                     Err(StreamableHttpError::SessionExpired)
                 }
-                false => Err(self.refused(&uri, status, b"")),
+                _ => {
+                    if !status.is_success() {
+                        tracing::debug!("an MCP server answers a notification with HTTP {status}");
+                    }
+                    Ok(StreamableHttpPostResponse::Accepted)
+                }
             };
         };
         if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {

@@ -99,18 +99,18 @@ impl Kept {
         offered.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether a tool is still the one that was offered, and whether it has to be run as a task.
+    /// A tool as it is offered now, by the server's own name, and whether it has to be run as a task.
     ///
     /// # Errors
     ///
-    /// It is not.
-    pub(super) fn is_offered(&self, tool: &ProvidedTool) -> Result<bool, CallError> {
+    /// It is offered no more.
+    pub(super) fn offers(&self, tool: &str) -> Result<(Arc<ProvidedTool>, bool), CallError> {
         let offered = self.offered();
         let mut tools = offered.tools.iter();
-        match tools.find(|it| it.tool.own_name == tool.own_name) {
-            Some(found) => Ok(found.as_task),
+        match tools.find(|it| it.tool.own_name == tool) {
+            Some(found) => Ok((found.tool.clone(), found.as_task)),
             None => {
-                let left_out = offered.left_out.iter().find(|it| it.tool == tool.own_name);
+                let left_out = offered.left_out.iter().find(|it| it.tool == tool);
                 let why = left_out
                     .map(|it| format!(": it {}", it.why))
                     .unwrap_or_default();

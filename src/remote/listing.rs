@@ -8,7 +8,8 @@ use rmcp::model as mcp;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::reading::RAW_TOOL;
+use super::reading::written;
+use super::room::Room;
 use super::settings::Settings;
 use super::tidy::tidied;
 use super::{handed_on, pins};
@@ -66,6 +67,7 @@ pub(super) fn offered(
     let mut problems = Vec::new();
     let mut offered = Offered::default();
     let mut taken = HashSet::new();
+    let mut room = Room::new();
     for tool in listed {
         let chosen = match &config.tools {
             None => None,
@@ -75,7 +77,7 @@ pub(super) fn offered(
             },
         };
         let read = match taken.insert(&*tool.name) {
-            true => read(tool, &names, settings, &mut offered.left_out),
+            true => read(tool, &names, settings, &mut room, &mut offered.left_out),
             false => Err("is listed twice".to_owned()),
         };
         let own_name = shown(&tool.name);
@@ -140,6 +142,7 @@ fn read(
     listed: &mcp::Tool,
     names: &Names,
     settings: &Settings,
+    room: &mut Room,
     notes: &mut Vec<ToolNote>,
 ) -> Result<RemoteTool, String> {
     let config = &settings.config;
@@ -147,8 +150,7 @@ fn read(
     if own_name.is_empty() {
         return Err("has no name".to_owned());
     }
-    let raw = listed.meta.as_ref().and_then(|meta| meta.get(RAW_TOOL));
-    let raw = raw.and_then(Value::as_str).unwrap_or_default();
+    let raw = written(listed);
     let no_object = |_| "is no object".to_owned();
     let rest: Map<String, Value> = serde_json::from_str(raw).map_err(no_object)?;
     let rest = &rest;
@@ -205,6 +207,7 @@ fn read(
         schema("inputSchema").unwrap_or("{}"),
         schema("outputSchema"),
     );
+    room.take(&[input, output.unwrap_or_default()])?;
     let with = |input: &str, output: Option<&str>| {
         ProvidedTool::new(own_name.clone(), declared.clone(), input, output)
     };

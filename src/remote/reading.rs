@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, CustomResult, ErrorCode, ErrorData,
-    JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerResult,
+    JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerResult, Tool,
 };
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::mend::{whole_characters, without_nan};
+use super::questions::{METHODS, OURS};
 use crate::lines::IdFinder;
 
 /// Where the `_meta` of a listed tool has the tool as the server wrote it.
-pub(super) const RAW_TOOL: &str = "toolhost/raw";
+const RAW_TOOL: &str = "toolhost/raw";
 
 /// Messages of one batch that are read.
 const MAX_BATCH: usize = 10_000;
@@ -214,6 +215,9 @@ impl Kind {
 
 /// A request or notification.
 fn asked(text: &RawValue, members: &BTreeMap<String, &RawValue>) -> Option<ServerJsonRpcMessage> {
+    if let Some(question) = question(members) {
+        return serde_json::from_value(question).ok();
+    }
     if let Ok(message) = serde_json::from_str(text.get()) {
         return Some(message);
     }
@@ -227,6 +231,22 @@ fn asked(text: &RawValue, members: &BTreeMap<String, &RawValue>) -> Option<Serve
     message
         .inspect_err(|error| tracing::debug!("a message was left out: {error}"))
         .ok()
+}
+
+/// A request that asks something, with its parameters as text: what rmcp cannot read of them would be lost, and
+/// the server left without an answer.
+fn question(members: &BTreeMap<String, &RawValue>) -> Option<Value> {
+    let id: Value = serde_json::from_str(members.get("id")?.get()).ok()?;
+    let method: String = serde_json::from_str(members.get("method")?.get()).ok()?;
+    let params = members.get("params").map_or("{}", |it| it.get());
+    METHODS.contains(&&*method).then(|| {
+        json!({
+            "jsonrpc": "2.0",
+            "id": id,
+            "method": format!("{OURS}{method}"),
+            "params": { "params": params },
+        })
+    })
 }
 
 /// Our ids are numbers. Some servers answer with them as text, or as `1.0`.
@@ -345,7 +365,12 @@ fn listed(text: &RawValue) -> Option<Value> {
     let tools = page.tools.into_iter().map(|text| {
         let tool: Value = serde_json::from_str(text.get()).unwrap_or_default();
         let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
-        let schema = tool.get("inputSchema").filter(|it| it.is_object()).cloned();
+        // All that rmcp looks for in it, and it may be long.
+        let has_headers = text.get().contains("x-mcp-header");
+        let schema = tool
+            .get("inputSchema")
+            .filter(|it| has_headers && it.is_object());
+        let schema = schema.cloned();
         json!({
             "name": name,
             "inputSchema": schema.unwrap_or_else(|| json!({})),
@@ -363,6 +388,12 @@ fn listed(text: &RawValue) -> Option<Value> {
         result["nextCursor"] = cursor.into();
     }
     Some(result)
+}
+
+/// A listed tool, as the server wrote it.
+pub(super) fn written(tool: &Tool) -> &str {
+    let raw = tool.meta.as_ref().and_then(|meta| meta.get(RAW_TOOL));
+    raw.and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The text of a result that is ours to read.

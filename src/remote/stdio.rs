@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdout;
 use tokio::sync::Mutex;
 
+use super::encode::encode;
 use super::process::Stdin;
 use super::reading::Reader;
 use crate::lines::{self, IdFinder, Line};
@@ -105,7 +106,7 @@ impl Transport<RoleClient> for Lines {
         self.reader.sent(&message);
         let stdin = self.stdin.clone();
         async move {
-            let mut line = serde_json::to_vec(&message)?;
+            let mut line = encode(&message)?;
             line.push(b'\n');
             let mut stdin = stdin.lock().await;
             stdin.write_all(&line).await?;

@@ -2,22 +2,20 @@
 //! which the server said it, and ahead of the call's answer. A request of a call has its [`Running`] with
 //! it.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use rmcp::RoleClient;
 use rmcp::model::{
-    ClientJsonRpcMessage, GetExtensions, GetMeta, JsonRpcMessage, LoggingLevel,
+    ClientJsonRpcMessage, ClientRequest, GetExtensions, GetMeta, JsonRpcMessage, LoggingLevel,
     LoggingMessageNotificationParam, NumberOrString, ProgressNotificationParam, ProgressToken,
-    ServerJsonRpcMessage, ServerNotification,
+    RequestId, ServerJsonRpcMessage, ServerNotification,
 };
+use rmcp::service::InboundStreamOrigin;
 use rmcp::transport::Transport;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::sandbox::Journal;
+use super::running::{Heard, Running};
 use crate::tool::LogSource;
 use crate::watch::Progress;
 
@@ -31,57 +29,16 @@ pub(super) struct Tap<T> {
     end: CancellationToken,
 }
 
-/// A call that runs: where its server is heard.
-#[derive(Clone)]
-pub(super) struct Running(Arc<Heard>);
-
-struct Heard {
-    journal: Journal,
-    /// When the server last said something of the call.
-    last: Mutex<Instant>,
-}
-
-/// The calls that run on a connection, by their progress tokens.
+/// The calls that run on a connection.
 #[derive(Clone, Default)]
-pub(super) struct Calls(Arc<Mutex<HashMap<String, Weak<Heard>>>>);
+pub(super) struct Calls(Arc<Mutex<Vec<Known>>>);
 
-impl Running {
-    pub(super) fn new(journal: Journal) -> Self {
-        let last = Mutex::new(Instant::now());
-        Running(Arc::new(Heard { journal, last }))
-    }
-
-    /// The server said something of the call.
-    pub(super) fn heard(&self) {
-        *self.0.last() = Instant::now();
-    }
-
-    pub(super) fn progress(&self, progress: Progress) {
-        self.heard();
-        self.0.journal.progress(progress);
-    }
-
-    fn log(&self, source: LogSource, text: String) {
-        self.heard();
-        self.0.journal.log(source, text);
-    }
-
-    /// Ends once the server has said nothing of the call for so long.
-    pub(super) async fn silent_for(&self, bound: Duration) {
-        loop {
-            let until = *self.0.last() + bound;
-            if until <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(until).await;
-        }
-    }
-}
-
-impl Heard {
-    fn last(&self) -> MutexGuard<'_, Instant> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A request of a call: a task has several.
+struct Known {
+    id: RequestId,
+    /// Its progress token.
+    token: String,
+    call: Weak<Heard>,
 }
 
 impl<T> Tap<T> {
@@ -153,7 +110,7 @@ impl Drop for Unsent {
 }
 
 impl Calls {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Weak<Heard>>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -162,12 +119,20 @@ impl Calls {
             return;
         };
         let inner = &request.request;
-        if let Some(Running(heard)) = inner.extensions().get::<Running>()
+        // Of these a task has many, and none of them is what something is said of.
+        if matches!(inner, ClientRequest::CustomRequest(it) if it.method == "tasks/get") {
+            return;
+        }
+        if let Some(running) = inner.extensions().get::<Running>()
             && let Some(token) = inner.get_meta().get_progress_token()
         {
             let mut all = self.all();
-            all.retain(|_, heard| heard.strong_count() > 0);
-            all.insert(key(&token), Arc::downgrade(heard));
+            all.retain(|known| known.call.strong_count() > 0);
+            all.push(Known {
+                id: request.id.clone(),
+                token: key(&token),
+                call: Arc::downgrade(running.heard_by()),
+            });
         }
     }
 
@@ -189,10 +154,44 @@ impl Calls {
         Some(message)
     }
 
+    fn find(&self, is_it: impl Fn(&Known, &Heard) -> bool) -> Option<Running> {
+        let all = self.all();
+        let mut found = all.iter().filter_map(|known| {
+            let call = known.call.upgrade()?;
+            is_it(known, &call).then_some(call)
+        });
+        found.next().map(Running::of)
+    }
+
+    /// The only call that runs. One that waits for an answer runs, too.
+    fn only(&self) -> Option<Running> {
+        let all = self.all();
+        let mut calls = all.iter().filter_map(|known| known.call.upgrade());
+        let first = calls.next()?;
+        let is_only = calls.all(|call| Arc::ptr_eq(&call, &first));
+        is_only.then(|| Running::of(first))
+    }
+
+    /// The call for which a server asks something: of the task that it names, else of the request on whose
+    /// stream it came, else the only one that runs.
+    pub(super) fn asking(
+        &self,
+        task: Option<&str>,
+        origin: Option<&InboundStreamOrigin>,
+    ) -> Option<Running> {
+        if let Some(task) = task {
+            return self.find(|_, call| call.has_task(task));
+        }
+        match origin {
+            Some(InboundStreamOrigin::OutboundRequest(id)) => self.find(|known, _| known.id == *id),
+            _ => self.only(),
+        }
+    }
+
     fn progress(&self, progress: &ProgressNotificationParam) {
-        let heard = self.all().get(&key(&progress.progress_token)).cloned();
-        if let Some(heard) = heard.and_then(|heard| heard.upgrade()) {
-            Running(heard).progress(Progress {
+        let token = key(&progress.progress_token);
+        if let Some(running) = self.find(|known, _| known.token == token) {
+            running.progress(Progress {
                 done: progress.progress,
                 total: progress.total,
                 message: progress.message.clone(),
@@ -206,17 +205,9 @@ impl Calls {
             serde_json::Value::String(text) => text.clone(),
             data => data.to_string(),
         };
-        self.say(source(line.level), text);
-    }
-
-    /// Adds a line to the log of the only call that runs, or else to our own.
-    pub(super) fn say(&self, source: LogSource, text: String) {
-        let running: Vec<_> = self.all().values().filter_map(Weak::upgrade).collect();
-        match running.first() {
-            Some(first) if running.iter().all(|it| Arc::ptr_eq(it, first)) => {
-                Running(first.clone()).log(source, text);
-            }
-            _ => tracing::debug!("an MCP server logs: {text}"),
+        match self.only() {
+            Some(running) => running.log(source(line.level), text),
+            None => tracing::debug!("an MCP server logs: {text}"),
         }
     }
 }

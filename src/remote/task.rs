@@ -1,13 +1,18 @@
 //! Calls that a server runs as tasks: it answers at once, and is asked for the result from time to time. Both
 //! forms are known, that of the extension `io.modelcontextprotocol/tasks` and that of 2025-11-25.
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 
 use super::answer::{bounded_failure, failed};
+use super::encode::Written;
+use super::questions::{self, Responses};
 use super::request::Asking;
-use super::tap::Running;
+use super::running::Running;
 use crate::error::CallError;
 use crate::limits::Limits;
 use crate::watch::Progress;
@@ -28,31 +33,33 @@ struct Task {
     message: Option<String>,
     interval: Duration,
     /// All that was said of it.
-    said: Map<String, Value>,
+    said: BTreeMap<String, Box<RawValue>>,
 }
 
 impl Task {
     /// Of a result, if that is one.
     fn read(result: &str) -> Option<Task> {
-        let Ok(Value::Object(mut result)) = serde_json::from_str(result) else {
-            return None;
-        };
+        let mut result: BTreeMap<String, Box<RawValue>> = serde_json::from_str(result).ok()?;
         if result.contains_key("content") {
             return None;
         }
         // In 2025-11-25 it has a member of its own.
         if !result.contains_key("taskId")
-            && let Some(Value::Object(task)) = result.remove("task")
+            && let Some(task) = result.remove("task")
         {
-            result = task;
+            result = serde_json::from_str(task.get()).ok()?;
         }
-        let text = |member: &str| result.get(member).and_then(Value::as_str);
-        let (id, status) = (text("taskId")?.to_owned(), text("status")?.to_owned());
-        let message = text("statusMessage").map(str::to_owned);
+        let text = |member: &str| match value(result.get(member)?) {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
+        let (id, status) = (text("taskId")?, text("status")?);
+        let message = text("statusMessage");
         let interval = result
             .get("pollIntervalMs")
             .or_else(|| result.get("pollInterval"));
-        let interval = interval.and_then(Value::as_f64).filter(|it| *it >= 0.0);
+        let interval = interval.and_then(|it| value(it).as_f64());
+        let interval = interval.filter(|it| *it >= 0.0);
         let interval = interval.map(|it| Duration::from_millis(it.min(1e9) as u64));
         Some(Task {
             id,
@@ -66,19 +73,26 @@ impl Task {
     }
 }
 
+fn value(json: &RawValue) -> Value {
+    serde_json::from_str(json.get()).unwrap_or_default()
+}
+
 /// The result of a call, when it is there: what was answered, or what the task comes to that was answered
 /// with. If this is dropped before, the server is told.
 pub(super) async fn result(
-    answered: String,
+    result: String,
     asking: &Asking,
     running: &Running,
     limits: &Limits,
 ) -> Result<String, CallError> {
-    let Some(mut task) = Task::read(&answered) else {
-        return Ok(answered);
+    let Some(mut task) = Task::read(&result) else {
+        return Ok(result);
     };
+    running.is_task(&task.id);
     let mut unfinished = Unfinished(Some((asking.clone(), task.id.clone())));
     let params = json!({ "taskId": task.id });
+    let request = |method, written| asking.request(method, params.clone(), written, running);
+    let mut answered = HashSet::new();
     let (mut told, mut messages) = (None, 0.0);
     loop {
         running.heard();
@@ -96,21 +110,19 @@ pub(super) async fn result(
             "completed" => {
                 unfinished.0 = None;
                 return match task.said.remove("result") {
-                    Some(result) => Ok(result.to_string()),
-                    None => asking.request("tasks/result", params, running).await,
+                    Some(result) => Ok(Box::<str>::from(result).into()),
+                    None => request("tasks/result", Written::default()).await,
                 };
             }
             "failed" => {
                 unfinished.0 = None;
-                let error = task
-                    .said
-                    .get("error")
-                    .and_then(|error| error.get("message"));
-                let error = error.and_then(Value::as_str).map(str::to_owned);
+                let error = task.said.get("error").map(|error| value(error));
+                let error =
+                    error.and_then(|error| Some(error.get("message")?.as_str()?.to_owned()));
                 let why = match error.or(told) {
                     Some(why) => why,
                     // It may still say what it failed with.
-                    None => return asking.request("tasks/result", params, running).await,
+                    None => return request("tasks/result", Written::default()).await,
                 };
                 return Err(bounded_failure(why, limits));
             }
@@ -119,14 +131,27 @@ pub(super) async fn result(
                 let why = told.map(|why| format!(": {why}")).unwrap_or_default();
                 return Err(failed(format!("its server cancelled the task{why}")));
             }
-            "input_required" => {
-                let why = "it asks for input, which is not passed on from MCP servers";
-                return Err(failed(why));
-            }
+            "input_required" => match task.said.get("inputRequests") {
+                Some(requests) => {
+                    let mut asked = questions::requests(requests).map_err(failed)?;
+                    // It may not have seen the answers yet.
+                    asked.retain(|(key, _)| answered.insert(key.clone()));
+                    if !asked.is_empty() {
+                        let responses = running.responses(asked).await.map_err(failed)?;
+                        request("tasks/update", input_responses(&responses)?).await?;
+                    }
+                }
+                // In 2025-11-25 it asks by requests, once its result is waited for.
+                None => {
+                    let result = request("tasks/result", Written::default()).await;
+                    unfinished.0 = None;
+                    return result;
+                }
+            },
             _ => {}
         }
         tokio::time::sleep(task.interval).await;
-        let state = asking.request("tasks/get", params.clone(), running).await;
+        let state = request("tasks/get", Written::default()).await;
         let state = state.map_err(|error| match error {
             CallError::Failed { message } => failed(format!(
                 "it runs as a task, which cannot be asked for: {message}"
@@ -136,6 +161,12 @@ pub(super) async fn result(
         task = Task::read(&state)
             .ok_or_else(|| failed("its server answers `tasks/get` with what is no task"))?;
     }
+}
+
+fn input_responses(responses: &Responses) -> Result<Written, CallError> {
+    let responses = to_raw_value(responses).map_err(CallError::internal)?;
+    let members = BTreeMap::from([("inputResponses".to_owned(), responses)]);
+    Ok(Written(Arc::new(members)))
 }
 
 /// A task that a server works on. If it is dropped, the server is told.

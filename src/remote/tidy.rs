@@ -1,5 +1,6 @@
 //! Mends schemas that say by an invalid value what they mean by none: `"required": null`, as serializers write
-//! an empty list, and `"properties": []`, as PHP writes an empty object.
+//! an empty list, and `"properties": []`, as PHP writes an empty object; and types by the names that programming
+//! languages have for them.
 
 use serde_json::Value;
 
@@ -43,6 +44,19 @@ pub(super) fn tidied(schema: &str) -> Option<String> {
     Some(value.to_string())
 }
 
+/// What a type is called in JSON Schema that has its name in a programming language.
+fn json_type(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "str" | "String" | "text" => "string",
+        "int" | "Integer" | "long" => "integer",
+        "float" | "double" | "decimal" => "number",
+        "bool" | "Boolean" => "boolean",
+        "list" | "tuple" => "array",
+        "dict" | "map" => "object",
+        _ => return None,
+    })
+}
+
 fn tidy(schema: &mut Value, depth: usize) {
     let Value::Object(members) = schema else {
         return;
@@ -56,9 +70,16 @@ fn tidy(schema: &mut Value, depth: usize) {
         name => !value.is_null() || VALUES.contains(&name),
     });
     for (name, value) in members.iter_mut() {
-        if MAPS.contains(&name.as_str()) {
+        if name == "type" {
+            let named = value.as_str().and_then(json_type);
+            *value = named.map_or_else(|| value.take(), Value::from);
+        } else if MAPS.contains(&name.as_str()) {
             if value.as_array().is_some_and(Vec::is_empty) {
                 *value = Value::Object(Default::default());
+            }
+            if let Some(schemas) = value.as_object_mut() {
+                // Such as a `required` that slipped in among the `properties`.
+                schemas.retain(|_, schema| schema.is_object() || schema.is_boolean());
             }
             let schemas = value.as_object_mut().into_iter().flatten();
             schemas.for_each(|(_, schema)| tidy(schema, depth + 1));

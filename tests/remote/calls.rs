@@ -324,8 +324,8 @@ async fn a_log_over_its_limit_ends_the_call() {
 }
 
 #[tokio::test]
-async fn a_server_can_ask_for_nothing_but_a_sign_of_life() {
-    let stage = Stage::new(&[], "");
+async fn a_server_that_may_ask_nothing_can_ask_for_a_sign_of_life() {
+    let stage = Stage::new(&[], "may-ask = []");
     let host = stage.load().await;
     let result = host.call(call("ask", json!({}))).await;
     let asked: Value = serde_json::from_str(&text(&result)).unwrap();

@@ -198,6 +198,9 @@ async fn bodies_and_statuses_are_taken_as_servers_send_them() {
         "string-ids",
         "null-for-notifications",
         "events-for-notifications",
+        "refuses-notifications",
+        "empty-for-notifications",
+        "error-for-notifications",
         "get-400",
         "get-404",
     ] {

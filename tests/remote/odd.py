@@ -62,12 +62,20 @@ def tools():
             tool("bad_output", outputSchema={"type": 5}),
             tool("text_schema", inputSchema="object"),
             tool("takes_list", inputSchema={"type": "array"}),
-            tool("bad_type", inputSchema={"type": "object", "properties": {"a": {"type": "str"}}}),
+            tool("bad_type", inputSchema={"type": "object", "properties": {"a": {"type": "strange"}}}),
+            tool("python_types", inputSchema={"type": "dict", "properties": {"a": {"type": "int"}, "b": {"type": "list", "items": {"type": "str"}}}}),
+            tool("required_inside", inputSchema={"type": "object", "properties": {"a": {"type": "string"}, "required": ["a"]}}),
             tool(""),
             None,
             "a text",
             tool("ok", title=None, annotations=None, icons=None, outputSchema=None, _meta=None),
         ]
+    if mode == "long-schemas":
+        long = {"type": "object", "properties": {"a": {"enum": [f"value {n}" for n in range(16000)]}}}
+        return [tool(f"t{n}", inputSchema=long) for n in range(25)] + [tool("ok")]
+    if mode == "many-schemas":
+        many = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(7000)}}
+        return [tool(f"t{n}", inputSchema=many) for n in range(20)] + [tool("ok")]
     if mode == "collide":
         # The second is what the first would be called.
         return [tool("a.b"), tool("a_b_" + DIGEST), tool("a/b"), tool("ok")]
@@ -192,7 +200,7 @@ def get_task():
     if mode == "task-cancelled":
         return task("cancelled", statusMessage="it was too late")
     if mode == "task-asks":
-        return task("input_required", inputRequests={"a": {"method": "elicitation/create"}})
+        return task("input_required", inputRequests={"a": {"method": "elicitation/create", "params": {"mode": "?"}}})
     if polls < 3:
         return task("working", statusMessage=f"step {polls}", pollIntervalMs=50)
     if mode == "task-required":

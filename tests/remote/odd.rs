@@ -309,6 +309,8 @@ async fn one_bad_tool_never_costs_another() {
             "null_schema",
             "empty_schema",
             "bad_output",
+            "python_types",
+            "required_inside",
             "ok"
         ]
     );
@@ -316,6 +318,11 @@ async fn one_bad_tool_never_costs_another() {
         let result = host.call(call(name, json!({}))).await;
         assert_eq!(text(&result), "fine", "{name}");
     }
+    // A type by another name is still that type.
+    let wrong = host
+        .call(call("python_types", json!({ "a": "many" })))
+        .await;
+    assert!(matches!(error(&wrong), CallError::InvalidArguments { .. }));
     let said: BTreeMap<String, String> = host.left_out().map(|(_, it)| (it.tool, it.why)).collect();
     let expected = [
         ("bad_output", "is offered without its output schema"),
@@ -327,6 +334,40 @@ async fn one_bad_tool_never_costs_another() {
         assert!(said[tool].starts_with(why), "{tool}: {said:?}");
     }
     assert!(said.contains_key(""), "{said:?}");
+}
+
+#[tokio::test]
+async fn the_schemas_of_a_server_are_bounded_in_all() {
+    for (mode, bound) in [
+        ("long-schemas", "of the 4194304 for all tools of a server"),
+        ("many-schemas", "of the 100000 for all tools of a server"),
+    ] {
+        let host = Odd::new(mode, "max-output = '3MiB'").load().await;
+        let names: Vec<String> = host.tools().map(|tool| tool.name.clone()).collect();
+        assert_eq!(names.last().unwrap(), "ok", "{mode}");
+        let left_out: Vec<_> = host.left_out().collect();
+        assert!(
+            !left_out.is_empty() && names.len() > 10,
+            "{mode}: {names:?}"
+        );
+        for (server, note) in left_out {
+            assert_eq!(server.name, "x");
+            assert!(note.why.contains(bound), "{}: {}", note.tool, note.why);
+        }
+        assert_eq!(text(&host.call(call("ok", json!({}))).await), "fine");
+    }
+    // One that is asked for is an error, which names it.
+    let wanted = "max-output = '3MiB'\ntools = ['t0', 't19']";
+    let host = Odd::new("many-schemas", wanted).load().await;
+    assert_eq!(host.tools().count(), 2);
+    let all: Vec<String> = (0..20).map(|n| format!("t{n}")).collect();
+    let wanted = format!("max-output = '3MiB'\ntools = {all:?}");
+    let problem = Odd::new("many-schemas", &wanted).try_load().await;
+    let problem = problem.unwrap_err().to_string();
+    assert!(
+        problem.contains("`mcp.x`: its tool \"t14\" has schemas with"),
+        "{problem}"
+    );
 }
 
 #[tokio::test]
@@ -393,7 +434,7 @@ async fn a_task_that_comes_to_nothing_says_why() {
         ),
         (
             "task-asks",
-            "it asks for input, which is not passed on from MCP servers",
+            "what its server asks as \"a\" cannot be asked: there is no elicitation of mode \"?\"",
         ),
     ] {
         let message = expected.to_owned();

@@ -38,6 +38,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "id" not in message:
             if mode == "null-for-notifications":
                 return self.send(200, "null")
+            if mode == "refuses-notifications":
+                return self.send(400, "", None)
+            if mode == "empty-for-notifications":
+                return self.send(200, "", None)
+            if mode == "error-for-notifications":
+                return self.send(200, json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no"}}))
             if mode == "events-for-notifications":
                 return self.send(200, ": nothing\n\n", "text/event-stream")
             return self.send(202)

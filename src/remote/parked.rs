@@ -1,0 +1,126 @@
+//! Calls that asked, until they are answered: their servers wait in the middle of them, and nothing of the
+//! host does. A call cannot be ended and made again, as a plugin's is: the server's half of it would be lost.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::call::Flight;
+use super::running::{Asked, Replies};
+use crate::error::CallError;
+use crate::input::InputRequired;
+use crate::kept::unguessable;
+use crate::order::Client;
+
+/// A person has so long to answer.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// Calls of one server that wait for answers. One more is at the cost of the client that has most.
+pub(super) const MAX_PARKED: usize = 64;
+
+#[derive(Default)]
+pub(super) struct Parked(Arc<Calls>);
+
+#[derive(Default)]
+struct Calls(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    calls: HashMap<String, Call>,
+    /// How many there ever were.
+    count: u64,
+}
+
+struct Call {
+    flight: Flight,
+    replies: oneshot::Sender<Replies>,
+    client: Client,
+    number: u64,
+    _ends: AbortOnDropHandle<()>,
+}
+
+impl Parked {
+    /// Keeps a call of `client` until it is answered.
+    pub(super) fn park(&self, flight: Flight, asked: Asked, client: Client) -> CallError {
+        let Some(key) = unguessable() else {
+            return CallError::internal("there is no randomness");
+        };
+        let input = InputRequired {
+            state: key.clone().into_bytes(),
+            ..asked.questions
+        };
+        let ends = ended_later(Arc::downgrade(&self.0), key.clone());
+        let mut state = self.0.state();
+        state.count += 1;
+        let call = Call {
+            flight,
+            replies: asked.replies,
+            client,
+            number: state.count,
+            _ends: AbortOnDropHandle::new(tokio::spawn(ends)),
+        };
+        state.calls.insert(key, call);
+        let over = state.over();
+        drop(state);
+        if over.is_some() {
+            tracing::warn!(
+                "over {MAX_PARKED} calls of an MCP server wait for answers: one is ended"
+            );
+        }
+        CallError::InputRequired(Box::new(input))
+    }
+
+    /// The call that asked, with its replies on their way to it.
+    pub(super) fn take(&self, state: &[u8], replies: Replies) -> Option<Flight> {
+        let call = self.remove(state)?;
+        // The server may have given up the question, and goes on as it likes.
+        let _ = call.replies.send(replies);
+        Some(call.flight)
+    }
+
+    /// Ends a call that nobody will answer.
+    pub(super) fn forget(&self, state: &[u8]) {
+        drop(self.remove(state));
+    }
+
+    fn remove(&self, state: &[u8]) -> Option<Call> {
+        let key = std::str::from_utf8(state).ok()?;
+        self.0.state().calls.remove(key)
+    }
+}
+
+impl Calls {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The call that is one too many: the oldest one of the client that has most.
+    fn over(&mut self) -> Option<Call> {
+        if self.calls.len() <= MAX_PARKED {
+            return None;
+        }
+        let mut counts: HashMap<Client, usize> = HashMap::new();
+        for call in self.calls.values() {
+            *counts.entry(call.client).or_default() += 1;
+        }
+        let oldest = self.calls.iter().max_by_key(|(_, call)| {
+            let count = counts.get(&call.client).copied();
+            (count, std::cmp::Reverse(call.number))
+        });
+        let key = oldest.map(|(key, _)| key.clone())?;
+        self.calls.remove(&key)
+    }
+}
+
+async fn ended_later(calls: Weak<Calls>, key: String) {
+    tokio::time::sleep(PATIENCE).await;
+    if let Some(calls) = calls.upgrade() {
+        let ended = calls.state().calls.remove(&key);
+        drop(ended);
+    }
+}
