@@ -159,6 +159,10 @@ def call(id, params):
         return {"error": {"code": "E_PAPER", "message": "no paper"}}
     if mode == "error-without-id":
         return {"id": None, "error": {"code": -32603, "message": "no paper"}}
+    if mode == "foreign-token":
+        # One that nobody gave it.
+        notify("notifications/progress", progressToken="tool-call-1", progress=1)
+        return {"result": text("fine")}
     if mode == "text-token":
         notify("notifications/progress", progressToken=str(meta["progressToken"]), progress=1)
         return {"result": text("done")}

@@ -95,6 +95,7 @@ async fn messages_are_read_however_they_are_written() {
         "byte-order-mark",
         "bare-initialize",
         "empty-cursor",
+        "foreign-token",
     ] {
         assert_eq!(text(&called(mode).await), "fine", "{mode}");
     }
