@@ -12,6 +12,7 @@ mod parallel;
 mod queue;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -81,16 +82,9 @@ enum HandedOver {
     Refused(ToolCall, CallError),
 }
 
-impl Arrival {
-    /// Of a call whose place was taken as it came.
-    fn at(place: Place) -> Arrival {
-        Arrival {
-            queued: Instant::now(),
-            ticket: None,
-            place: Some(place),
-        }
-    }
-}
+/// The places that were taken for a call ahead of its run: its own, or those of the calls inside.
+#[derive(Default)]
+pub(crate) struct Places(std::vec::IntoIter<Option<Place>>);
 
 /// A call that runs in its place. The place is left once all that the call began with files has
 /// returned: a call that is ended or dropped in the middle of a write does not stop the write.
@@ -168,6 +162,21 @@ impl ToolHost {
         Some(&tool.tool)
     }
 
+    /// The same, for a client that may call these tools alone, and those of the host itself.
+    ///
+    /// # Errors
+    ///
+    /// There is none for it.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn tool_for(
+        &self,
+        name: &str,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Result<&Tool, CallError> {
+        let (_, _, tool) = self.registry.find_allowed(name, allowed)?;
+        Ok(&tool.tool)
+    }
+
     /// The plugins, in the order of their names.
     pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
         self.shared
@@ -223,7 +232,7 @@ impl ToolHost {
     ///
     /// There is no such tool, or the arguments are not what it asks for: what the call would fail with.
     pub fn plan(&self, call: &ToolCall) -> Result<Plan<'_>, CallError> {
-        let fit = self.fit(call);
+        let fit = self.fit(call, None);
         let (registered, tool) = fit.served_by?;
         Ok(Plan {
             arguments: fit.call.arguments_text().to_owned(),
@@ -239,7 +248,7 @@ impl ToolHost {
     }
 
     /// The same host with another provider beside its own.
-    #[cfg(feature = "agent")]
+    #[cfg(any(feature = "agent", feature = "mcp"))]
     pub(crate) fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {
         let registered = Registered::new(provider, self.shared.max_concurrency, None);
         self.with_providers([Arc::new(registered)])
@@ -271,35 +280,59 @@ impl ToolHost {
     /// order now, not when the future is first polled: hold no such future without polling it, since
     /// later calls wait for it.
     pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
-        let arrived = self.hand_over(call, Client::new());
-        async move { self.run_handed_over(arrived, &CallOptions::new()).await }
+        let options = CallOptions::new();
+        let arrived = self.hand_over(call, &options);
+        async move { self.run_handed_over(arrived, &options).await }
     }
 
-    /// A call that is handed over now, by `client`.
-    fn hand_over(&self, call: ToolCall, client: Client) -> HandedOver {
+    /// A call that is handed over now, unless its places were taken before.
+    fn hand_over(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
+        let (client, allowed) = (options.client(), options.allowed.as_deref());
+        let mut taken = options.take_places();
+        let mut arrival = |call: &ToolCall| Arrival {
+            queued: Instant::now(),
+            ticket: None,
+            place: taken
+                .0
+                .next()
+                .flatten()
+                .or_else(|| self.place(call, client, allowed)),
+        };
         match self.unpack(&call) {
-            None => HandedOver::One(self.arrival(&call, client), call),
+            None => HandedOver::One(arrival(&call), call),
             Some(Ok(unpacked)) => {
-                let calls = unpacked.calls().iter();
-                let arrivals = calls.map(|call| self.arrival(call, client)).collect();
+                let arrivals = unpacked.calls().iter().map(arrival).collect();
                 HandedOver::Several(arrivals, unpacked)
             }
             Some(Err(error)) => HandedOver::Refused(call, error),
         }
     }
 
-    /// A call that is none of several.
-    fn arrival(&self, call: &ToolCall, client: Client) -> Arrival {
-        Arrival {
-            queued: Instant::now(),
-            ticket: None,
-            place: self.place(call, client),
-        }
+    /// Takes the places that a call has to keep, behind the calls that `client` made before.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn places(
+        &self,
+        call: &ToolCall,
+        client: Client,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Places {
+        let place = |call: &ToolCall| self.place(call, client, allowed);
+        let places: Vec<_> = match self.unpack(call) {
+            None => vec![place(call)],
+            Some(Ok(unpacked)) => unpacked.calls().iter().map(place).collect(),
+            Some(Err(_)) => Vec::new(),
+        };
+        Places(places.into_iter())
     }
 
-    /// The place that a call has to keep, behind the calls that `client` made before.
-    pub(crate) fn place(&self, call: &ToolCall, client: Client) -> Option<Place> {
-        let (_, registered, tool) = self.registry.find(&call.name)?;
+    /// The place of a call that is none of several.
+    fn place(
+        &self,
+        call: &ToolCall,
+        client: Client,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Option<Place> {
+        let (_, registered, tool) = self.registry.find_allowed(&call.name, allowed).ok()?;
         let (domain, access) = registered.order(tool)?;
         Some(domain.enter(client, access, || label(call)))
     }
@@ -316,7 +349,7 @@ impl ToolHost {
             ticket,
             place,
         } = arrival;
-        let fit = self.fit(call);
+        let fit = self.fit(call, context.allowed.as_deref());
         let ended = self.ending_of(queued, &fit);
         let (call, (registered, tool)) = match fit.served_by {
             Ok(found) => (&*fit.call, found),
@@ -357,6 +390,7 @@ impl ToolHost {
         let turn = Turn {
             start,
             cancel,
+            owner: &context.owner,
             journal: journal.clone(),
             client: context.client,
         };
@@ -368,7 +402,7 @@ impl ToolHost {
 
     /// Answers a call that is not run.
     fn refuse_since(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
-        self.ending_of(queued, &self.fit(call))
+        self.ending_of(queued, &self.fit(call, None))
             .refused::<Output>(error)
             .into()
     }

@@ -113,6 +113,13 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
         is_there.then_some(&item.value)
     }
 
+    /// The ids of an owner's, oldest first.
+    pub(crate) fn ids(&self, owner: &O) -> impl Iterator<Item = &str> {
+        let own = self.owners.get(owner);
+        own.into_iter()
+            .flat_map(|own| own.ids.iter().map(String::as_str))
+    }
+
     /// Drops everything of an owner.
     pub(crate) fn end(&mut self, owner: &O) {
         while self.owners.contains_key(owner) {

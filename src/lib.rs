@@ -58,7 +58,7 @@ mod engine;
 mod host;
 #[cfg(any(feature = "agent", feature = "mcp"))]
 mod http_client;
-#[cfg(feature = "mcp")]
+#[cfg(any(feature = "agent", feature = "mcp"))]
 mod kept;
 #[cfg(feature = "mcp")]
 mod lines;

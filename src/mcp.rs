@@ -21,6 +21,7 @@ mod lines;
 mod long;
 mod pages;
 mod reading;
+mod refusing;
 mod requests;
 mod running;
 mod seal;
@@ -129,7 +130,7 @@ impl Server {
 
     /// The host that is served now.
     pub fn host(&self) -> ToolHost {
-        self.hub.offer().host.clone()
+        self.hub.offer().loaded().clone()
     }
 
     /// Starts nothing more; waits so long for what runs, then cancels it. Returns how many requests had

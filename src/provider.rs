@@ -21,6 +21,7 @@ use crate::permissions::Secret;
 use crate::sandbox::Journal;
 use crate::schema::Schema;
 use crate::tool::{LogLine, Output, Tool, ToolCall};
+use crate::watch::Owner;
 pub(crate) use output::checked_output;
 pub(crate) use running::{End, Meter, stopped, until};
 
@@ -193,6 +194,9 @@ pub(crate) struct Turn<'t> {
     /// What its deadline counts from.
     pub(crate) start: Instant,
     pub(crate) cancel: &'t CancellationToken,
+    /// Who calls.
+    #[cfg_attr(not(any(feature = "agent", feature = "mcp")), expect(dead_code))]
+    pub(crate) owner: &'t Owner,
     pub(crate) journal: Journal,
     /// Whose call it is.
     pub(crate) client: Client,

@@ -1,12 +1,12 @@
 //! From a tool's name to the provider that offers it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::error::{Diagnostic, similar};
+use crate::error::{CallError, Diagnostic, similar};
 use crate::manifest::Order;
 use crate::order::{Access, Domain};
 use crate::provider::{ProvidedTool, Provider, ToolProvider};
@@ -159,9 +159,32 @@ impl Registry {
         Some((provider, &self.providers[provider], &self.tools[tool]))
     }
 
-    /// The names most like `name`.
-    pub(crate) fn similar(&self, name: &str) -> Vec<String> {
-        similar(name, self.by_name.keys().map(String::as_str))
+    /// The same, for a client that may call these tools alone.
+    ///
+    /// # Errors
+    ///
+    /// There is none for it: the names most like `name` of those that there are.
+    pub(crate) fn find_allowed(
+        &self,
+        name: &str,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Result<(usize, &Arc<Registered>, &Arc<ProvidedTool>), CallError> {
+        let is_allowed = |index: usize, name: &str| {
+            let is_own = || {
+                let provider = &self.providers[index].provider;
+                matches!(provider.provenance(), Provider::Host)
+            };
+            allowed.is_none_or(|allowed| allowed.contains(name) || is_own())
+        };
+        let found = self.find(name);
+        let found = found.filter(|(index, _, tool)| is_allowed(*index, &tool.tool.name));
+        found.ok_or_else(|| {
+            let named = self.by_name.iter();
+            let named = named.filter(|(name, (index, _))| is_allowed(*index, name));
+            CallError::UnknownTool {
+                similar: similar(name, named.map(|(name, _)| name.as_str())),
+            }
+        })
     }
 }
 

@@ -1,24 +1,320 @@
-//! Results that are too long to be shown whole: they are compacted, and a tool reads on in them.
+//! Results that are too long to be shown whole: they are compacted and kept for the client that they are
+//! for, which reads on in them by a tool of the host's own.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::CallError;
-use crate::schema::Schema;
+use crate::kept::{Bounds, Kept};
+use crate::limits::Limits;
+use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn};
 use crate::summarize::Summarize;
-use crate::tool::{Annotations, Tool, ToolResult};
+use crate::tool::{Annotations, Output, Tool, ToolCall, ToolResult};
+use crate::watch::Owner;
+use crate::wire::leaks;
 
-/// The name of the tool that reads compacted results.
+/// The name of the tool that reads compacted results, where no other tool has it.
 pub(crate) const READ_RESULT: &str = "read_result";
 
+/// Whole results, of one client or of many.
+pub(crate) struct ResultStore {
+    ids: Ids,
+    kept: Mutex<Kept<Owner, String>>,
+}
+
+/// How results are named.
+enum Ids {
+    /// One after the other, and everybody may know which there are.
+    Numbered,
+    /// So that nobody else guesses them.
+    #[cfg(feature = "mcp")]
+    Unguessable,
+}
+
+impl ResultStore {
+    /// That of the only client, for as long as it is there.
+    #[cfg(feature = "agent")]
+    pub(crate) fn of_one() -> ResultStore {
+        ResultStore {
+            ids: Ids::Numbered,
+            kept: Mutex::new(Kept::new(Bounds {
+                time: Duration::MAX,
+                items: usize::MAX,
+                bytes: usize::MAX,
+                all_items: usize::MAX,
+                all_bytes: usize::MAX,
+            })),
+        }
+    }
+
+    /// That of many clients, which is bounded.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn of_many() -> ResultStore {
+        ResultStore {
+            ids: Ids::Unguessable,
+            kept: Mutex::new(Kept::new(Bounds {
+                time: Duration::from_secs(60 * 60),
+                items: 1_000,
+                bytes: 64 << 20,
+                all_items: 10_000,
+                all_bytes: 256 << 20,
+            })),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept<Owner, String>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a result; gives its id, or none where it cannot be kept.
+    fn add(&self, owner: &Owner, whole: String) -> Option<String> {
+        let mut kept = self.kept();
+        let bytes = whole.len();
+        let id = match self.ids {
+            Ids::Numbered => {
+                let free = |id: &String| kept.get(owner, id).is_none();
+                let first = kept.ids(owner).count() + 1;
+                (first..).map(|number| format!("r{number}")).find(free)?
+            }
+            #[cfg(feature = "mcp")]
+            Ids::Unguessable => crate::kept::unguessable()?,
+        };
+        if !kept.fits(bytes) {
+            return None;
+        }
+        kept.add(owner, id.clone(), whole, bytes);
+        Some(id)
+    }
+
+    /// Drops the results of a client that will not come back.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn end_owner(&self, owner: &Owner) {
+        self.kept().end(owner);
+    }
+
+    fn unknown(&self, owner: &Owner, id: &str) -> CallError {
+        let message = match self.ids {
+            Ids::Numbered => {
+                let kept = self.kept();
+                let known: Vec<&str> = kept.ids(owner).collect();
+                let known = match known.is_empty() {
+                    true => "no result was compacted".to_owned(),
+                    false => format!("there are {}", known.join(", ")),
+                };
+                format!("no result has the id {id:?}; {known}")
+            }
+            #[cfg(feature = "mcp")]
+            Ids::Unguessable => {
+                "no result with this id: results are kept for an hour; call the tool again"
+                    .to_owned()
+            }
+        };
+        CallError::invalid_arguments("/id", message)
+    }
+}
+
+/// Compacts results, and offers the tool that reads on in them.
+pub(crate) struct LongResults {
+    /// Whose tool it is, as the audit log names it.
+    name: &'static str,
+    max_chars: usize,
+    store: Arc<ResultStore>,
+    /// The one tool.
+    tools: Arc<[Arc<ProvidedTool>]>,
+    limits: Limits,
+}
+
+/// What is read.
+#[derive(Deserialize)]
+struct Asked {
+    /// Of which result.
+    id: String,
+    #[serde(default)]
+    offset: f64,
+    limit: Option<f64>,
+}
+
+/// What is shown of a result that is too long.
+pub(crate) struct Compacted {
+    pub(crate) text: String,
+    /// What it is read by, where it is kept.
+    #[cfg_attr(not(feature = "agent"), expect(dead_code))]
+    pub(crate) id: Option<String>,
+}
+
+impl LongResults {
+    /// Those of more characters, with a tool of that name. `name` is who has the tool.
+    pub(crate) fn new(
+        name: &'static str,
+        max_chars: usize,
+        tool: &str,
+        store: Arc<ResultStore>,
+    ) -> LongResults {
+        let provided = ProvidedTool::new(
+            tool.to_owned(),
+            read_result(tool),
+            &schema().to_string(),
+            None,
+        );
+        LongResults {
+            name,
+            max_chars,
+            store,
+            tools: [Arc::new(provided.expect("the schema is valid"))].into(),
+            // The characters of a result are bounded as it is.
+            limits: Limits {
+                max_output: ByteSize::b(u64::MAX),
+                ..Limits::default()
+            },
+        }
+    }
+
+    /// The name of its tool.
+    pub(crate) fn tool(&self) -> &str {
+        &self.tools[0].tool.name
+    }
+
+    #[cfg(feature = "mcp")]
+    pub(crate) fn max_chars(&self) -> usize {
+        self.max_chars
+    }
+
+    /// Whether a call of that name reads on in a result.
+    pub(crate) fn is_read_by(&self, name: &str) -> bool {
+        leaks::find(name, |name| name == self.tool()).is_some()
+    }
+
+    /// Whether a result's text is too long to be shown whole.
+    pub(crate) fn is_long(&self, whole: &str) -> bool {
+        // Most are short: no character has less than a byte.
+        whole.len() > self.max_chars && whole.chars().nth(self.max_chars).is_some()
+    }
+
+    /// Keeps a result whose text is too long, and says what is shown of it.
+    pub(crate) fn compact(&self, result: &ToolResult, whole: String, owner: &Owner) -> Compacted {
+        let summary = Summarize {
+            chars: Summarize::default().chars.min(self.max_chars),
+            ..Summarize::default()
+        };
+        let mut text = summary.text(result);
+        // A few items may be as long as many.
+        if let Some((end, _)) = text.char_indices().nth(self.max_chars) {
+            text.truncate(end);
+            text.push_str("\n[cut]");
+        }
+        let total = whole.chars().count();
+        let id = self.store.add(owner, whole);
+        let more = match &id {
+            Some(id) => format!(
+                "{} with the id \"{id}\" reads it from any offset",
+                self.tool()
+            ),
+            None => "it is too long to be kept: ask for less".to_owned(),
+        };
+        text.push_str(&format!(
+            "\n[compacted: the whole result has {total} characters; {more}]"
+        ));
+        Compacted { text, id }
+    }
+
+    /// Keeps a result that was kept before, under its id of then.
+    #[cfg(feature = "agent")]
+    pub(crate) fn restore(&self, id: String, whole: String, owner: &Owner) {
+        let bytes = whole.len();
+        self.store.kept().add(owner, id, whole, bytes);
+    }
+
+    /// # Errors
+    ///
+    /// The client has no such result.
+    fn read(&self, arguments: &str, owner: &Owner) -> Result<Output, CallError> {
+        let asked: Asked = serde_json::from_str(arguments)
+            .map_err(|error| CallError::invalid_arguments("", error.to_string()))?;
+        let kept = self.store.kept();
+        let part = kept
+            .get(owner, &asked.id)
+            .map(|whole| self.part(whole, &asked));
+        drop(kept);
+        match part {
+            Some(part) => Ok(Output::text(part)),
+            None => Err(self.store.unknown(owner, &asked.id)),
+        }
+    }
+
+    fn part(&self, whole: &str, asked: &Asked) -> String {
+        let total = whole.chars().count();
+        // Whole numbers by the schema; a cast takes what is too large for the largest.
+        let offset = (asked.offset as usize).min(total);
+        let limit = asked.limit.map_or(self.max_chars, |limit| limit as usize);
+        let part: String = whole
+            .chars()
+            .skip(offset)
+            .take(limit.clamp(1, self.max_chars))
+            .collect();
+        let end = offset + part.chars().count();
+        match end == total {
+            true => format!("{part}\n[characters {offset} to {end}: the end of the result]"),
+            false => format!("{part}\n[characters {offset} to {end} of {total}]"),
+        }
+    }
+}
+
+impl ToolProvider for LongResults {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn title(&self) -> String {
+        format!("the {}", self.name)
+    }
+
+    fn provenance(&self) -> Provider<'_> {
+        Provider::Host
+    }
+
+    fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
+        self.tools.clone()
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn memory(&self) -> ByteSize {
+        ByteSize::b(0)
+    }
+
+    fn may_change(&self, _: &Tool) -> bool {
+        false
+    }
+
+    fn is_isolated(&self) -> bool {
+        true
+    }
+
+    fn call<'c>(
+        &'c self,
+        _: &'c ProvidedTool,
+        call: &'c ToolCall,
+        turn: Turn<'c>,
+    ) -> BoxFuture<'c, Served> {
+        let part = self.read(call.arguments_text(), turn.owner);
+        Box::pin(std::future::ready(Served::of(part)))
+    }
+}
+
 /// The tool that reads compacted results, under a name.
-pub(crate) fn read_result(name: &str) -> Tool {
+fn read_result(name: &str) -> Tool {
     Tool {
         name: name.to_owned(),
         description:
             "Reads on in a result that was too long to be shown whole. The result says its id."
                 .to_owned(),
-        input_schema: schema(),
         annotations: Annotations {
             read_only: Some(true),
             open_world: Some(false),
@@ -48,94 +344,4 @@ fn schema() -> serde_json::Value {
         "required": ["id"],
         "additionalProperties": false,
     })
-}
-
-/// Compacts results, and reads on in them.
-pub(crate) struct Compactor {
-    pub(crate) max_chars: usize,
-    /// The tool that reads.
-    pub(crate) tool: String,
-    arguments: Schema,
-}
-
-/// What is read.
-#[derive(Deserialize)]
-pub(crate) struct Asked {
-    /// Of which result.
-    pub(crate) id: String,
-    #[serde(default)]
-    offset: f64,
-    limit: Option<f64>,
-}
-
-impl Compactor {
-    pub(crate) fn new(max_chars: usize, tool: impl Into<String>) -> Self {
-        let (_, arguments) = Schema::parse(&schema().to_string()).expect("the schema is valid");
-        Compactor {
-            max_chars,
-            tool: tool.into(),
-            arguments,
-        }
-    }
-
-    /// Whether a result's text is too long to be shown whole.
-    pub(crate) fn is_long(&self, whole: &str) -> bool {
-        // Most are short: no character has less than a byte.
-        whole.len() > self.max_chars && whole.chars().nth(self.max_chars).is_some()
-    }
-
-    /// What is shown of a result whose text is too long. Where it is kept, `id` is what it is read by.
-    pub(crate) fn compact(&self, result: &ToolResult, whole: &str, id: Option<&str>) -> String {
-        let summary = Summarize {
-            chars: Summarize::default().chars.min(self.max_chars),
-            ..Summarize::default()
-        };
-        let mut text = summary.text(result);
-        // A few items may be as long as many.
-        if let Some((end, _)) = text.char_indices().nth(self.max_chars) {
-            text.truncate(end);
-            text.push_str("\n[cut]");
-        }
-        let total = whole.chars().count();
-        let more = match id {
-            Some(id) => format!(
-                "{} with the id \"{id}\" reads it from any offset",
-                self.tool
-            ),
-            None => "it is too long to be kept: ask for less".to_owned(),
-        };
-        text.push_str(&format!(
-            "\n[compacted: the whole result has {total} characters; {more}]"
-        ));
-        text
-    }
-
-    /// What a call of the tool asks for.
-    ///
-    /// # Errors
-    ///
-    /// The arguments are not the tool's.
-    pub(crate) fn asked(&self, arguments: &str) -> Result<Asked, CallError> {
-        let fitted = self.arguments.fit(&schema(), arguments)?;
-        serde_json::from_str(&fitted.text)
-            .map_err(|error| CallError::invalid_arguments("", error.to_string()))
-    }
-
-    /// The part of a result that is asked for.
-    pub(crate) fn part(&self, whole: &str, asked: &Asked) -> String {
-        let total = whole.chars().count();
-        // Whole numbers by the schema; a cast takes what is too large for the largest.
-        let offset = (asked.offset as usize).min(total);
-        let limit = asked.limit.map_or(self.max_chars, |limit| limit as usize);
-        let part: String = whole
-            .chars()
-            .skip(offset)
-            .take(limit.clamp(1, self.max_chars))
-            .collect();
-        let end = offset + part.chars().count();
-        match end == total {
-            true => format!("{part}\n[characters {offset} to {end}: the end of the result]"),
-            false => format!("{part}\n[characters {offset} to {end} of {total}]"),
-        }
-    }
 }

@@ -47,6 +47,12 @@ pub(crate) struct Fitted<'t> {
     pub(crate) repairs: Vec<Repair>,
 }
 
+/// The object in arguments that a model wrote as a string, or put something around.
+#[cfg(feature = "mcp")]
+pub(crate) fn unwrapped(arguments: &str) -> Option<String> {
+    repair::unwrapped(arguments).map(|mended| mended.text)
+}
+
 impl Schema {
     /// Parses and compiles a schema of objects. It never leaves the process: a `$ref` to anywhere
     /// but the schema itself is an error.

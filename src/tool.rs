@@ -3,6 +3,7 @@
 //! The shapes follow MCP's tool model. How they look on a wire is [`crate::wire`]'s.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -249,6 +250,9 @@ pub struct Output {
     pub structured: Option<Box<serde_json::value::RawValue>>,
     /// MCP's `_meta`, of a tool of an MCP server: for programs.
     pub meta: Option<Map<String, Value>>,
+    /// What an MCP server says of pieces of `content`, by their index: members of MCP's content blocks that
+    /// [`Content`] has no place for, such as `annotations` and `_meta`.
+    pub content_meta: BTreeMap<usize, Map<String, Value>>,
 }
 
 /// In [`Output::meta`]: what is wrong with the structured output of an MCP server's tool, which was left out
@@ -268,11 +272,9 @@ impl Output {
     pub fn len(&self) -> u64 {
         let content: usize = self.content.iter().map(Content::len).sum();
         let structured = self.structured.as_ref().map_or(0, |json| json.get().len());
-        let meta = self
-            .meta
-            .as_ref()
-            .map_or(0, |meta| Value::Object(meta.clone()).to_string().len());
-        (content + structured + meta) as u64
+        let meta = self.meta.iter().chain(self.content_meta.values());
+        let meta = meta.map(|meta| Value::Object(meta.clone()).to_string().len());
+        (content + structured + meta.sum::<usize>()) as u64
     }
 
     /// Whether it holds nothing at all.

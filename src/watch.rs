@@ -1,5 +1,6 @@
 //! What goes on while a call runs, for whoever wants to be told: [`Watcher`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,23 @@ pub trait Watcher: Send + Sync {
     fn resources_changed(&self) {}
 }
 
+/// Whose results they are that a tool of the host's own reads on in: no other client reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    /// The only client there is.
+    #[default]
+    Only,
+    /// A session of the server's.
+    #[cfg(feature = "mcp")]
+    Session(u64),
+    /// A token of the server's, where there is no session.
+    #[cfg(feature = "mcp")]
+    Principal(Arc<str>),
+}
+
+/// The tools that a client may call, beside those of the host itself; all when `None`.
+pub(crate) type AllowedTools = Option<Arc<BTreeSet<String>>>;
+
 /// What a call is run with beside its arguments.
 #[derive(Clone)]
 pub(crate) struct CallContext<'c> {
@@ -50,6 +68,8 @@ pub(crate) struct CallContext<'c> {
     pub(crate) can_ask: QuestionKinds,
     /// Whose requests keep their order.
     pub(crate) client: Client,
+    pub(crate) owner: Owner,
+    pub(crate) allowed: AllowedTools,
 }
 
 impl<'c> CallContext<'c> {
@@ -60,6 +80,8 @@ impl<'c> CallContext<'c> {
             watcher: None,
             can_ask: QuestionKinds::default(),
             client: Client::new(),
+            owner: Owner::default(),
+            allowed: None,
         }
     }
 }

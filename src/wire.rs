@@ -26,7 +26,7 @@ mod leftover;
 mod lenient;
 mod lines;
 mod looks;
-mod mcp;
+pub(crate) mod mcp;
 mod members;
 mod names;
 mod ollama;

@@ -51,6 +51,8 @@ mod tasks;
 mod watching;
 #[path = "mcp/wild.rs"]
 mod wild;
+#[path = "mcp/written.rs"]
+mod written;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -383,7 +383,6 @@ fn a_server_finds_the_tool_as_well() {
         json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string(),
         request(2, "tools/call", call("functions.calculate")),
         request(3, "tools/call", call("fs.calculate")),
-        request(4, "tools/call", call("multi_tool_use.parallel")),
     ];
     let ended = folder.run(&["serve"], lines.join("\n") + "\n");
     let answers: Vec<Value> = ended
@@ -397,7 +396,5 @@ fn a_server_finds_the_tool_as_well() {
         "42",
         "{answers:?}"
     );
-    for id in [3, 4] {
-        assert_eq!(answer(id)["error"]["data"]["code"], "unknown-tool");
-    }
+    assert_eq!(answer(3)["error"]["data"]["code"], "unknown-tool");
 }

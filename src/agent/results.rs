@@ -1,31 +1,22 @@
 //! Results as the model sees them: long ones compacted, to be read on by a tool of the agent's own;
 //! those that fail again and again with a word on it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use bytesize::ByteSize;
-use futures_util::future::BoxFuture;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::error::CallError;
-use crate::limits::Limits;
-use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn};
+use crate::provider::ToolProvider;
 pub(super) use crate::results::READ_RESULT;
-use crate::results::{Compactor, read_result};
-use crate::tool::{Output, Tool, ToolCall, ToolResult};
-use crate::wire::leaks;
-
-/// Whether a call of that name reads a compacted result.
-fn is_read_result(name: &str) -> bool {
-    leaks::find(name, |name| name == READ_RESULT).is_some()
-}
+use crate::results::{LongResults, ResultStore};
+use crate::tool::{Output, ToolCall, ToolResult};
+use crate::watch::Owner;
 
 /// Failures of one call, the same to the letter, from which on the model is told.
 const REPEATED: usize = 3;
 
 /// The results of a conversation that are not shown whole, and the calls that failed.
 pub(super) struct Results {
-    kept: Arc<Kept>,
+    long: Arc<LongResults>,
     /// Those that the transcript does not have yet.
     new: Vec<(String, String)>,
     failures: HashMap<(String, String), usize>,
@@ -33,8 +24,9 @@ pub(super) struct Results {
 
 impl Results {
     pub(super) fn new(max_chars: usize) -> Self {
+        let store = Arc::new(ResultStore::of_one());
         Results {
-            kept: Arc::new(Kept::new(max_chars)),
+            long: Arc::new(LongResults::new("agent", max_chars, READ_RESULT, store)),
             new: Vec::new(),
             failures: HashMap::new(),
         }
@@ -42,12 +34,14 @@ impl Results {
 
     /// What offers the tool that reads them.
     pub(super) fn provider(&self) -> Arc<dyn ToolProvider> {
-        self.kept.clone()
+        self.long.clone()
     }
 
     /// Results that were stored before.
     pub(super) fn restore(&mut self, stored: Vec<(String, String)>) {
-        self.kept.whole().extend(stored);
+        for (id, whole) in stored {
+            self.long.restore(id, whole, &Owner::Only);
+        }
     }
 
     /// Results that were stored since this was asked for last.
@@ -57,7 +51,7 @@ impl Results {
 
     /// The text that the model gets instead of the result's own, if it is another.
     pub(super) fn text(&mut self, call: &ToolCall, result: &ToolResult) -> Option<String> {
-        if is_read_result(&call.name) && result.outcome.is_ok() {
+        if self.long.is_read_by(&call.name) && result.outcome.is_ok() {
             return None;
         }
         let key = key(call);
@@ -84,106 +78,12 @@ impl Results {
 
     fn compacted(&mut self, result: &ToolResult, output: &Output) -> Option<String> {
         let whole = output.to_text();
-        let compactor = &self.kept.compactor;
-        if !compactor.is_long(&whole) {
+        if !self.long.is_long(&whole) {
             return None;
         }
-        let mut kept = self.kept.whole();
-        let id = format!("r{}", kept.len() + 1);
-        let text = compactor.compact(result, &whole, Some(&id));
-        kept.insert(id.clone(), whole.clone());
-        drop(kept);
-        self.new.push((id, whole));
-        Some(text)
-    }
-}
-
-/// The results that are not shown whole, and the tool that reads on in them.
-struct Kept {
-    compactor: Compactor,
-    whole: Mutex<BTreeMap<String, String>>,
-    tools: Arc<[Arc<ProvidedTool>]>,
-    limits: Limits,
-}
-
-impl Kept {
-    fn new(max_chars: usize) -> Kept {
-        let tool = read_result(READ_RESULT);
-        let schema = tool.input_schema.to_string();
-        let tool = ProvidedTool::new(READ_RESULT.to_owned(), tool, &schema, None);
-        Kept {
-            compactor: Compactor::new(max_chars, READ_RESULT),
-            whole: Mutex::default(),
-            tools: [Arc::new(tool.expect("the schema is valid"))].into(),
-            // The characters of a result are bounded as it is.
-            limits: Limits {
-                max_output: ByteSize::b(u64::MAX),
-                ..Limits::default()
-            },
-        }
-    }
-
-    fn whole(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn slice(&self, arguments: &str) -> Result<String, CallError> {
-        let asked = self.compactor.asked(arguments)?;
-        let kept = self.whole();
-        let Some(whole) = kept.get(&asked.id) else {
-            let known: Vec<&str> = kept.keys().map(String::as_str).collect();
-            let known = match known.is_empty() {
-                true => "no result was compacted".to_owned(),
-                false => format!("there are {}", known.join(", ")),
-            };
-            let message = format!("no result has the id {:?}; {known}", asked.id);
-            return Err(CallError::invalid_arguments("/id", message));
-        };
-        Ok(self.compactor.part(whole, &asked))
-    }
-}
-
-impl ToolProvider for Kept {
-    fn name(&self) -> &str {
-        "agent"
-    }
-
-    fn title(&self) -> String {
-        "the agent".to_owned()
-    }
-
-    fn provenance(&self) -> Provider<'_> {
-        Provider::Host
-    }
-
-    fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
-        self.tools.clone()
-    }
-
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    fn memory(&self) -> ByteSize {
-        ByteSize::b(0)
-    }
-
-    fn may_change(&self, _: &Tool) -> bool {
-        false
-    }
-
-    fn is_isolated(&self) -> bool {
-        true
-    }
-
-    fn call<'c>(
-        &'c self,
-        _: &'c ProvidedTool,
-        call: &'c ToolCall,
-        _: Turn<'c>,
-    ) -> BoxFuture<'c, Served> {
-        let part = self.slice(call.arguments_text());
-        Box::pin(std::future::ready(Served::of(part.map(Output::text))))
+        let compacted = self.long.compact(result, whole.clone(), &Owner::Only);
+        self.new.extend(compacted.id.map(|id| (id, whole)));
+        Some(compacted.text)
     }
 }
 

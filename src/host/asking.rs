@@ -2,17 +2,18 @@
 //! instance and in its turn.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Arrival, Canceller, HandedOver, ToolHost};
+use super::{Arrival, Canceller, HandedOver, Places, ToolHost};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
-use crate::order::{Client, Place};
+use crate::order::Client;
 use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
-use crate::watch::{CallContext, Watcher};
+use crate::watch::{AllowedTools, CallContext, Owner, Watcher};
 
 /// A tool may ask so often for one call.
 const MAX_ROUNDS: usize = 16;
@@ -32,8 +33,12 @@ pub struct CallOptions {
     pub canceller: Option<Canceller>,
     /// Whose calls run in the order that they are made; a client of its own when `None`.
     pub(crate) client: Option<Client>,
-    /// The place in order of the first call with these options.
-    place: Option<Arc<Mutex<Option<Place>>>>,
+    /// Whose results the call may read on in.
+    pub(crate) owner: Owner,
+    /// The tools that the call may be of, beside those of the host itself.
+    pub(crate) allowed: AllowedTools,
+    /// The places in order of the first call with these options.
+    places: Option<Arc<Mutex<Places>>>,
 }
 
 impl CallOptions {
@@ -77,17 +82,34 @@ impl CallOptions {
         self
     }
 
-    /// Has the call keep a place that was taken for it.
+    /// Has the call read on in results of `owner`.
     #[cfg(feature = "mcp")]
-    pub(crate) fn placed(mut self, place: Option<Place>) -> Self {
-        self.place = place.map(|place| Arc::new(Mutex::new(Some(place))));
+    pub(crate) fn owned_by(mut self, owner: Owner) -> Self {
+        self.owner = owner;
         self
     }
 
-    /// The place that was taken for a call, if one was.
-    pub(super) fn take_place(&self) -> Option<Place> {
-        let place = self.place.as_ref()?.lock();
-        place.unwrap_or_else(PoisonError::into_inner).take()
+    /// Has the call find these tools alone, and those of the host itself.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn allowed(mut self, tools: AllowedTools) -> Self {
+        self.allowed = tools;
+        self
+    }
+
+    /// Has the call keep places that were taken for it.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn placed(mut self, places: Option<Places>) -> Self {
+        self.places = places.map(|places| Arc::new(Mutex::new(places)));
+        self
+    }
+
+    /// The places that were taken for a call, if any were.
+    pub(super) fn take_places(&self) -> Places {
+        let Some(places) = &self.places else {
+            return Places::default();
+        };
+        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *places)
     }
 
     pub(super) fn client(&self) -> Client {
@@ -107,6 +129,8 @@ impl CallOptions {
                 None => self.can_ask,
             },
             client: self.client(),
+            owner: self.owner.clone(),
+            allowed: self.allowed.clone(),
         }
     }
 }
@@ -120,10 +144,7 @@ impl ToolHost {
         call: ToolCall,
         options: &CallOptions,
     ) -> impl Future<Output = ToolResult> + Send {
-        let arrived = match options.take_place() {
-            Some(place) => HandedOver::One(Arrival::at(place), call),
-            None => self.hand_over(call, options.client()),
-        };
+        let arrived = self.hand_over(call, options);
         self.run_handed_over(arrived, options)
     }
 
@@ -176,7 +197,11 @@ impl ToolHost {
                 .run_until_cancelled(replies(&call.name, input, responder));
             let replies = replies.await;
             // Others of the same folder ran meanwhile: it takes its place behind them.
-            arrival = self.arrival(&call, options.client());
+            arrival = Arrival {
+                queued: Instant::now(),
+                ticket: None,
+                place: self.place(&call, options.client(), options.allowed.as_deref()),
+            };
             match replies {
                 Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),
                 Some(Err(message)) => {

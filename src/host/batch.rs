@@ -46,8 +46,8 @@ pub struct Batch<I> {
 /// What a batch and its workers share.
 struct Shared {
     host: ToolHost,
-    /// Itself, to what keeps calls in order.
-    client: Client,
+    /// Those of every call.
+    options: CallOptions,
     begun: Instant,
     cancel: CancellationToken,
     /// Whether somebody waits for each result, or for all of them.
@@ -176,10 +176,13 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
 
 impl Shared {
     fn new(host: ToolHost, stream: bool) -> Self {
+        let cancel = CancellationToken::new();
         Shared {
-            client: Client::new(),
+            options: CallOptions::new()
+                .cancelled_by(Canceller(cancel.clone()))
+                .of_client(Client::new()),
             begun: Instant::now(),
-            cancel: CancellationToken::new(),
+            cancel,
             stream,
             lanes: Mutex::new(Lanes::new(&host)),
             host,
@@ -201,7 +204,7 @@ impl Shared {
         let mut refused = Vec::new();
         let mut lanes = self.lanes();
         for (index, call) in (begin..).zip(calls) {
-            let (arrival, call) = match self.host.hand_over(call, self.client) {
+            let (arrival, call) = match self.host.hand_over(call, &self.options) {
                 HandedOver::One(arrival, call) => (arrival, call),
                 several => {
                     lanes.hold();
@@ -237,10 +240,7 @@ impl Shared {
         arrived: HandedOver,
         results: mpsc::UnboundedSender<Vec<Indexed>>,
     ) {
-        let options = CallOptions::new()
-            .cancelled_by(Canceller(self.cancel.clone()))
-            .of_client(self.client);
-        let result = self.host.run_handed_over(arrived, &options).await;
+        let result = self.host.run_handed_over(arrived, &self.options).await;
         self.lanes().unhold();
         let _ = results.send(vec![(index, result)]);
     }

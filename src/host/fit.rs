@@ -2,6 +2,7 @@
 //! approved, run and written down is this call.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::ToolHost;
 use crate::error::CallError;
@@ -30,17 +31,23 @@ impl Fit<'_, '_> {
 }
 
 impl ToolHost {
-    /// Holds a call against the schema of its tool.
-    pub(super) fn fit<'h, 'c>(&'h self, call: &'c ToolCall) -> Fit<'h, 'c> {
+    /// Holds a call against the schema of its tool, if its client may call that.
+    pub(super) fn fit<'h, 'c>(
+        &'h self,
+        call: &'c ToolCall,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Fit<'h, 'c> {
         let mut fitting = Cow::Borrowed(call);
-        let Some((_, by, tool)) = self.registry.find(&call.name) else {
-            let similar = self.registry.similar(&call.name);
-            return Fit {
-                call: fitting,
-                repairs: Vec::new(),
-                found: None,
-                served_by: Err(CallError::UnknownTool { similar }),
-            };
+        let (_, by, tool) = match self.registry.find_allowed(&call.name, allowed) {
+            Ok(found) => found,
+            Err(unknown) => {
+                return Fit {
+                    call: fitting,
+                    repairs: Vec::new(),
+                    found: None,
+                    served_by: Err(unknown),
+                };
+            }
         };
         let source = self.shared.repairs.then_some(&tool.tool.input_schema);
         let limits = by.provider.limits();

@@ -348,6 +348,7 @@ impl ToolHost {
         let turn = Turn {
             start,
             cancel: context.cancel,
+            owner: &context.owner,
             journal: journal.clone(),
             client: context.client,
         };

@@ -79,7 +79,7 @@ impl OpenBatch {
     /// Adds a call, whose result will come with this number.
     pub fn add(&mut self, number: usize, call: ToolCall) {
         let (host, options) = (self.host.clone(), self.options.clone());
-        let arrived = host.hand_over(call, options.client());
+        let arrived = host.hand_over(call, &options);
         self.running.spawn(async move {
             let result = host.run_handed_over(arrived, &options).await;
             (number, result)

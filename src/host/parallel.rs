@@ -2,6 +2,7 @@
 //! which OpenAI's models call though nobody declares it. The calls inside are calls like any other, run
 //! side by side; their results are one.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::{Arrival, CallOptions, ToolHost, fit};
 use crate::error::CallError;
+use crate::input::QuestionKinds;
 use crate::limits::Limits;
 use crate::schema::Schema;
 use crate::tool::{Content, Output, Repair, ToolCall, ToolResult, Usage};
@@ -108,6 +110,8 @@ impl ToolHost {
         options: &CallOptions,
     ) -> ToolResult {
         let mut running = JoinSet::new();
+        // What one of them asks, nobody takes out of the one result.
+        let options = &options.clone().asking(QuestionKinds::default());
         let calls = unpacked.calls().iter().cloned().enumerate();
         for ((number, call), arrival) in calls.zip(arrivals) {
             let (host, options) = (self.clone(), options.clone());
@@ -143,6 +147,7 @@ fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
             None | Some("null") => String::new(),
             Some(parameters) => parameters.to_owned(),
         },
+        meta: call.meta.clone(),
         ..ToolCall::default()
     });
     Ok(Unpacked {
@@ -237,13 +242,16 @@ impl Unpacked {
 
     fn output(&self, results: &[ToolResult], texts: &[String]) -> Output {
         let mut content = Vec::new();
+        let mut content_meta = BTreeMap::new();
         let mut inside = Vec::new();
         for (number, (result, text)) in results.iter().zip(texts).enumerate() {
             content.push(Content::Text(self.heading(number)));
             let output = result.outcome.as_ref().ok();
             match output {
                 Some(output) if !output.content.is_empty() => {
-                    content.extend_from_slice(&output.content)
+                    let meta = output.content_meta.iter();
+                    content_meta.extend(meta.map(|(at, it)| (content.len() + at, it.clone())));
+                    content.extend_from_slice(&output.content);
                 }
                 _ => content.push(Content::Text(text.clone())),
             }
@@ -258,6 +266,7 @@ impl Unpacked {
         Output {
             content,
             structured: to_raw_value(&Results { results: inside }).ok(),
+            content_meta,
             ..Output::default()
         }
     }

@@ -137,7 +137,7 @@ pub(super) fn is_events(response: &Response) -> bool {
     is_of_kind(response, EVENTS)
 }
 
-fn is_of_kind(response: &Response, kind: &str) -> bool {
+pub(super) fn is_of_kind(response: &Response, kind: &str) -> bool {
     let found = response.headers().get(header::CONTENT_TYPE);
     found.is_some_and(|found| found.as_bytes().starts_with(kind.as_bytes()))
 }

@@ -1,31 +1,67 @@
-//! Stands between a transport and rmcp, which begins each request in a task of its own: a call takes its
-//! place in order here, as its message is read, and an `initialize` gets what it lacks.
+//! Places in order that calls take as their message is read, ahead of rmcp, which begins each request in a
+//! task of its own. Over stdio that is between the transport and rmcp, where an `initialize` gets what it
+//! lacks, too.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::RoleServer;
-use rmcp::model::{ClientRequest, JsonRpcMessage};
+use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 
 use super::handler::Session;
-use super::initializing;
-use crate::order::Place;
+use super::{calls, initializing};
+use crate::host::Places;
+use crate::tool::ToolCall;
 
-/// The place of a call, for whoever takes it first.
+/// The places of a call, for whoever takes them first.
 #[derive(Clone)]
-pub(super) struct Arrived(Arc<Mutex<Option<Place>>>);
+pub(super) struct Arrived(Arc<Mutex<Option<Places>>>);
 
 impl Arrived {
-    pub(super) fn take(&self) -> Option<Place> {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        place.take()
+    pub(super) fn new(places: Places) -> Arrived {
+        Arrived(Arc::new(Mutex::new(Some(places))))
+    }
+
+    pub(super) fn take(&self) -> Option<Places> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.take()
     }
 }
 
 pub(super) struct Arriving<T> {
-    pub(super) transport: T,
-    pub(super) session: Session,
+    transport: T,
+    session: Session,
+    has_begun: bool,
+}
+
+impl<T> Arriving<T> {
+    pub(super) fn new(transport: T, session: Session) -> Arriving<T> {
+        Arriving {
+            transport,
+            session,
+            has_begun: false,
+        }
+    }
+}
+
+/// Whether a message begins what its client wants of the server. One that asks which versions there are, and
+/// gives up or goes on as it likes, has not begun.
+fn begins(message: &RxJsonRpcMessage<RoleServer>) -> bool {
+    let JsonRpcMessage::Request(request) = message else {
+        return false;
+    };
+    match &request.request {
+        ClientRequest::InitializeRequest(_) => true,
+        ClientRequest::DiscoverRequest(_) => false,
+        request => {
+            let meta = request.get_meta();
+            let missing = meta.missing_required_keys(&ProtocolVersion::V_2026_07_28);
+            let version = meta.protocol_version();
+            let is_known = |version| ProtocolVersion::KNOWN_VERSIONS.contains(&version);
+            missing.is_empty() && version.is_some_and(is_known)
+        }
+    }
 }
 
 impl<T: Transport<RoleServer>> Transport<RoleServer> for Arriving<T> {
@@ -39,7 +75,15 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Arriving<T> {
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        let mut message = self.transport.receive().await?;
+        let mut message = loop {
+            let message = self.transport.receive().await?;
+            self.has_begun |= begins(&message);
+            // rmcp takes anything but a request for the end of a client that has not begun.
+            if self.has_begun || matches!(message, JsonRpcMessage::Request(_)) {
+                break message;
+            }
+            tracing::debug!("a message ahead of the first request was left out");
+        };
         if let JsonRpcMessage::Request(request) = &mut message
             && let Some(filled) = initializing::filled(&request.request)
         {
@@ -47,10 +91,11 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Arriving<T> {
         }
         if let JsonRpcMessage::Request(request) = &mut message
             && let ClientRequest::CallToolRequest(call) = &mut request.request
-            && let Some(place) = self.session.place(&request.id, &call.params.name)
         {
-            let arrived = Arrived(Arc::new(Mutex::new(Some(place))));
-            call.extensions.insert(arrived);
+            let arguments = calls::written(&call.params.arguments, &call.extensions);
+            let asked = ToolCall::new(request.id.to_string(), &*call.params.name, arguments);
+            let places = self.session.places(&asked, None);
+            call.extensions.insert(Arrived::new(places));
         }
         Some(message)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ClientCapabilities, JsonObject, RequestId,
+    CallToolRequestParams, CallToolResponse, ClientCapabilities, Extensions, JsonObject, RequestId,
     ServerResult,
 };
 
@@ -14,13 +14,12 @@ use super::arriving::Arrived;
 use super::handler::{Context, Session};
 use super::hub::Offer;
 use super::jobs::Job;
+use super::long;
 use super::reading::Written;
 use super::requests::{self, Binding, Caller};
 use crate::error::CallError;
-use crate::host::CallOptions;
-use crate::order::Place;
-use crate::serve::Principal;
-use crate::tool::{ToolCall, ToolResult};
+use crate::host::{CallOptions, Places};
+use crate::tool::{Tool, ToolCall, ToolResult};
 
 impl Session {
     /// Answers a call that came by rmcp's dispatch, which has the result fit the protocol's revision.
@@ -30,32 +29,27 @@ impl Session {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         let (offer, caller) = (self.hub.offer(), self.caller(&context));
-        let tool = tool_for(&offer, &caller, &request.name)?;
-        let arguments = written(request.arguments, &context)?;
-        let mut call = ToolCall::new(context.id.to_string(), tool, arguments);
-        call.meta.clone_from(&caller.meta);
+        let arguments = written(&request.arguments, &context.extensions);
+        let mut call = call_of(&offer, &caller, &context.id, &request.name, arguments)?;
         let (state, responses) = (request.request_state, request.input_responses);
         let usual = usual(&call.arguments);
         let binding = Binding::new(caller.principal, "tools/call", &call.name, &usual);
-        if let Some(reader) = offer.reader(&call.name) {
-            return Ok(self.hub.long.read(reader, &call, &caller.owner).into());
-        }
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         call.resumed = resumed.map(Box::new);
-        let place = context.extensions.get().and_then(Arrived::take);
+        let places = arrived(&context.extensions);
         if caller.takes_tasks {
-            let place = place.or_else(|| self.place(&context.id, &call.name));
+            let places = places.unwrap_or_else(|| self.places(&call, caller.principal));
             return Job::new(self.hub.clone(), offer, call, binding, &caller)
-                .placed(place)
+                .placed(places)
                 .answer(&caller)
                 .await;
         }
-        let result = self.call(&offer, call, &caller, place).await?;
+        let result = self.call(&offer, call, &caller, places).await?;
         match result.outcome {
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
                 Ok(self.ask(*input, &caller, &binding)?.into())
             }
-            _ => Ok(self.hub.long.shown(&offer, result, &caller.owner).into()),
+            _ => Ok(long::shown(&offer, result, &caller.owner).into()),
         }
     }
 
@@ -64,11 +58,11 @@ impl Session {
         offer: &Offer,
         call: ToolCall,
         caller: &Caller<'_>,
-        place: Option<Place>,
+        places: Option<Places>,
     ) -> Result<ToolResult, ErrorData> {
         let (host, logger) = (&offer.host, call.name.clone());
         let run = |options: CallOptions| {
-            let options = options.placed(place);
+            let options = options.placed(places);
             async move { host.call_with(call, &options).await }.boxed()
         };
         self.hub.run(&logger, caller, run).await
@@ -87,12 +81,12 @@ impl Session {
         request: CallToolRequestParams,
         context: Context,
     ) -> impl Future<Output = Result<ServerResult, ErrorData>> {
-        let arguments = written(request.arguments, &context);
+        let arguments = written(&request.arguments, &context.extensions);
         let (id, name) = (context.id.clone(), request.name.into_owned());
-        let place = context.extensions.get().and_then(Arrived::take);
+        let places = arrived(&context.extensions);
         async move {
             let caller = self.caller(&context);
-            self.answer_call(id, name, arguments?, &caller, place).await
+            self.answer_call(id, name, arguments, &caller, places).await
         }
     }
 
@@ -103,23 +97,16 @@ impl Session {
         name: String,
         arguments: String,
         caller: &Caller<'_>,
-        place: Option<Place>,
+        places: Option<Places>,
     ) -> Result<ServerResult, ErrorData> {
         let offer = self.hub.offer();
-        let tool = tool_for(&offer, caller, &name)?;
-        let mut call = ToolCall::new(id.to_string(), tool, arguments);
-        call.meta.clone_from(&caller.meta);
-        let result = match offer.reader(&call.name) {
-            Some(reader) => self.hub.long.read(reader, &call, &caller.owner),
-            None if caller.takes_tasks => {
-                let place = place.or_else(|| self.place(&id, &call.name));
-                return self.answer_job(offer, call, caller, place).boxed().await;
-            }
-            None => {
-                let result = self.call(&offer, call, caller, place).await?;
-                self.hub.long.shown(&offer, result, &caller.owner)
-            }
-        };
+        let call = call_of(&offer, caller, &id, &name, arguments)?;
+        if caller.takes_tasks {
+            let places = places.unwrap_or_else(|| self.places(&call, caller.principal));
+            return self.answer_job(offer, call, caller, places).boxed().await;
+        }
+        let result = self.call(&offer, call, caller, places).await?;
+        let result = long::shown(&offer, result, &caller.owner);
         let mut result = ServerResult::CallToolResult(result);
         for_session(&mut result);
         Ok(result)
@@ -130,10 +117,10 @@ impl Session {
         offer: Arc<Offer>,
         call: ToolCall,
         caller: &Caller<'_>,
-        place: Option<Place>,
+        places: Places,
     ) -> Result<ServerResult, ErrorData> {
         let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
-        let job = Job::new(self.hub.clone(), offer, call, binding, caller).placed(place);
+        let job = Job::new(self.hub.clone(), offer, call, binding, caller).placed(places);
         let mut result = ServerResult::from(job.answer(caller).await?);
         for_session(&mut result);
         Ok(result)
@@ -146,17 +133,29 @@ pub(super) fn for_session(result: &mut ServerResult) {
     result.strip_non_object_output_for_legacy_peer();
 }
 
-/// Arguments as a tool gets them: as the client wrote them, where that is known.
-fn written(arguments: Option<JsonObject>, context: &Context) -> Result<String, ErrorData> {
+/// What was found of a call when its message came, wherever that is kept.
+fn kept<T: Clone + Send + Sync + 'static>(extensions: &Extensions) -> Option<T> {
     let over_http = || {
-        let parts = context.extensions.get::<http::request::Parts>()?;
+        let parts = extensions.get::<http::request::Parts>()?;
         parts.extensions.get()
     };
-    if let Some(Written(text)) = context.extensions.get().or_else(over_http) {
-        return Ok(text.to_string());
+    extensions.get().or_else(over_http).cloned()
+}
+
+/// The places that a call took when its message came.
+fn arrived(extensions: &Extensions) -> Option<Places> {
+    kept::<Arrived>(extensions)?.take()
+}
+
+/// Arguments as a tool gets them: as the client wrote them, where that is known.
+pub(super) fn written(arguments: &Option<JsonObject>, extensions: &Extensions) -> String {
+    if let Some(Written(text)) = kept(extensions) {
+        return text.to_string();
     }
-    serde_json::to_string(&arguments.unwrap_or_default())
-        .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
+    match arguments {
+        Some(arguments) => serde_json::Value::from(arguments.clone()).to_string(),
+        None => String::new(),
+    }
 }
 
 /// Arguments without what a client may write differently when it sends them again, as spaces.
@@ -166,28 +165,52 @@ fn usual(arguments: &str) -> Cow<'_, str> {
     usual.map_or(Cow::Borrowed(arguments), Cow::Owned)
 }
 
-/// The tool that a call of that name is for, if this client may call it. The error names only what it
-/// may call.
-fn tool_for<'o>(offer: &'o Offer, caller: &Caller<'_>, name: &str) -> Result<&'o str, ErrorData> {
-    let principal = caller.principal;
-    let name = offer.host.tool(name).map_or(name, |tool| &*tool.name);
-    let tool = offer.tool(name).map(|tool| &*tool.name);
-    let Some(tool) = tool.filter(|tool| offer.may_call(principal, tool)) else {
-        return Err(unknown_tool(offer, principal, name));
-    };
-    if offer.info.task_only.contains(tool) && !caller.takes_tasks {
+/// A call of a client, by the name of its tool. What it may call of the calls inside of one, the host
+/// sees to.
+///
+/// # Errors
+///
+/// There is no such tool for the client, or it is for clients that take tasks.
+fn call_of(
+    offer: &Offer,
+    caller: &Caller<'_>,
+    id: &RequestId,
+    name: &str,
+    arguments: String,
+) -> Result<ToolCall, ErrorData> {
+    let mut call = ToolCall::new(id.to_string(), name, arguments);
+    call.meta.clone_from(&caller.meta);
+    let allowed = requests::allowed(caller.principal);
+    let tool = |name: &str| offer.host.tool_for(name, allowed.as_deref());
+    match offer.host.unpack(&call) {
+        None => {
+            let tool = tool(name).map_err(|error| unknown_tool(&error, name))?;
+            check_tasks(offer, caller, tool)?;
+            call.name.clone_from(&tool.name);
+        }
+        Some(Ok(unpacked)) => {
+            let tools = unpacked.calls().iter();
+            let mut tools = tools.filter_map(|call| tool(&call.name).ok());
+            tools.try_for_each(|tool| check_tasks(offer, caller, tool))?;
+        }
+        // What is wrong with its arguments is its result.
+        Some(Err(_)) => {}
+    }
+    Ok(call)
+}
+
+/// # Errors
+///
+/// The tool is for clients that take tasks, and this one does not.
+fn check_tasks(offer: &Offer, caller: &Caller<'_>, tool: &Tool) -> Result<(), ErrorData> {
+    if offer.info.task_only.contains(&tool.name) && !caller.takes_tasks {
         let needed = ClientCapabilities::builder().enable_tasks().build();
         return Err(ErrorData::missing_required_client_capability(needed));
     }
-    Ok(tool)
+    Ok(())
 }
 
-fn unknown_tool(offer: &Offer, principal: Option<&Principal>, name: &str) -> ErrorData {
-    let names = offer.tools.iter().map(|tool| &*tool.name);
-    let allowed = names.filter(|name| offer.may_call(principal, name));
-    let error = CallError::UnknownTool {
-        similar: crate::error::similar(name, allowed),
-    };
+fn unknown_tool(error: &CallError, name: &str) -> ErrorData {
     let text = error.to_model_text(name);
     let text = text.strip_prefix("Error: ").unwrap_or(&text).to_owned();
     let code = serde_json::json!({ "code": error.code() });

@@ -12,17 +12,16 @@ use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::tool::{
     Content, EmbeddedResource, Icon, OUTPUT_MISMATCH, Output, ResourceBody, Tool, ToolResult,
 };
+use crate::wire;
 
 pub(super) fn tool(tool: &Tool) -> mcp::Tool {
     let mut declared = mcp::Tool::default();
     declared.name = tool.name.clone().into();
     declared.title = tool.title.clone();
     declared.description = Some(tool.description.clone().into());
-    declared.input_schema = object(&tool.input_schema).into();
-    declared.output_schema = tool
-        .output_schema
-        .as_ref()
-        .map(|schema| object(schema).into());
+    declared.input_schema = arguments(&tool.input_schema).into();
+    let output = tool.output_schema.as_ref();
+    declared.output_schema = output.map(|schema| object(schema).into());
     let hints = &tool.annotations;
     let said = [
         hints.read_only,
@@ -44,9 +43,30 @@ pub(super) fn tool(tool: &Tool) -> mcp::Tool {
     declared
 }
 
-/// Schemas are objects; those of arguments are told so where they leave it open.
+/// A schema of arguments, which are an object. Clients leave out a tool whose schema does not say so, or has
+/// no properties.
+fn arguments(schema: &Value) -> Map<String, Value> {
+    let mut schema = object(schema);
+    if schema.get("type").is_none_or(|kind| kind != "object") {
+        schema.insert("type".to_owned(), "object".into());
+    }
+    schema.entry("properties").or_insert_with(|| json!({}));
+    schema
+}
+
+/// A schema whose properties have objects for schemas: of a list with another, clients take no tool.
 fn object(schema: &Value) -> Map<String, Value> {
-    schema.as_object().cloned().unwrap_or_default()
+    let mut schema = schema.as_object().cloned().unwrap_or_default();
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        for property in properties.values_mut() {
+            match property {
+                Value::Bool(true) => *property = json!({}),
+                Value::Bool(false) => *property = json!({ "not": {} }),
+                _ => {}
+            }
+        }
+    }
+    schema
 }
 
 fn icons(icons: &[Icon]) -> Option<Vec<mcp::Icon>> {
@@ -157,6 +177,16 @@ pub(super) fn content(content: Content) -> mcp::ContentBlock {
     }
 }
 
+/// A block with what an MCP server said of it beside its content.
+fn with_meta(block: mcp::ContentBlock, meta: Option<&Map<String, Value>>) -> mcp::ContentBlock {
+    if meta.is_none() {
+        return block;
+    }
+    let written = serde_json::to_value(&block);
+    let said = written.map(|written| wire::mcp::with_meta(written, meta));
+    said.and_then(serde_json::from_value).unwrap_or(block)
+}
+
 /// The result of a call that was made.
 pub(super) fn result(result: ToolResult) -> mcp::CallToolResult {
     match result.outcome {
@@ -170,7 +200,12 @@ fn answered(output: Output) -> Result<mcp::CallToolResult, String> {
     // Programs that know no structured content read it as text.
     let content = match (&output.content[..], &output.structured) {
         ([], Some(json)) => vec![mcp::ContentBlock::text(json.get())],
-        _ => output.content.into_iter().map(content).collect(),
+        _ => {
+            let blocks = output.content.into_iter().enumerate();
+            blocks
+                .map(|(at, it)| with_meta(content(it), output.content_meta.get(&at)))
+                .collect()
+        }
     };
     let mut result = mcp::CallToolResult::success(content);
     if let Some(json) = output.structured {

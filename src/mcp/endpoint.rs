@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
 use rmcp::model::{ProtocolVersion, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -18,23 +18,24 @@ use tokio_util::task::TaskTracker;
 
 use super::Server;
 use super::accept::{self, Accepted, EVENTS, JSON, is_events, of_kind};
+use super::arriving::Arrived;
 use super::events::{Reader, event_text, message_text};
 use super::gather::gathered;
 use super::handler::Session;
-use super::hub::Hub;
 use super::initializing;
-use super::reading::{self, Call, Written};
-use super::requests::Owner;
-use super::sessions::{Called, Sessions};
+use super::reading::{self, Call, Outline};
+use super::refusing::{self, is_json};
+use super::sessions::{Begun, Called, Sessions};
 use super::streams::JsonOnly;
 use super::task_streams::TaskSubscription;
 use crate::manifest::ServeConfig;
 use crate::serve::{self, Principal};
+use crate::watch::Owner;
 
 pub(super) struct Endpoint {
     service: StreamableHttpService<Session, Sessions>,
     sessions: Arc<Sessions>,
-    hub: Arc<Hub>,
+    server: Server,
     max_sessions: usize,
     /// Responses to messages that are on their way.
     answers: TaskTracker,
@@ -60,12 +61,14 @@ impl Endpoint {
             // Which sessions have a first event without data is known here.
             .with_sse_retry(None)
             .with_max_request_body_bytes(usize::MAX);
-        let (server, hub) = (server.clone(), server.hub.clone());
-        let factory = move || Ok(server.session());
+        let factory = {
+            let server = server.clone();
+            move || Ok(server.session())
+        };
         Endpoint {
             service: StreamableHttpService::new(factory, sessions.clone(), config),
             sessions,
-            hub,
+            server: server.clone(),
             max_sessions,
             answers,
         }
@@ -74,13 +77,16 @@ impl Endpoint {
     pub(super) async fn respond(&self, request: Request<Bytes>) -> Response {
         let answer = (request.method() == Method::POST).then(|| self.answers.token());
         let accepted = Accepted::of(request.headers());
+        let message = request.body().clone();
         let mut response = match lacks(&request, accepted) {
             Some(needed) => accept::not_acceptable(needed),
-            None if request.method() == Method::POST => {
-                accept::fitted(self.pass(request, accepted).await, accepted).await
-            }
+            None if request.method() == Method::POST => match refusing::refused(&request) {
+                Some(refusal) => refusal,
+                None => accept::fitted(self.pass(request, accepted).await, accepted).await,
+            },
             None => self.pass(request, accepted).await,
         };
+        response = refusing::explained(response, &message).await;
         if is_events(&response) {
             response = gathered(response).await;
         }
@@ -117,6 +123,7 @@ impl Endpoint {
                 request.headers_mut().remove("mcp-session-id");
                 return self.pass_alone(request, principal).await;
             }
+            self.keep_order(&mut request, None, &principal);
             // rmcp ends what is not there as well.
             let deletes = request.method() == Method::DELETE;
             return match deletes && is_of_session(request.headers()) {
@@ -127,9 +134,11 @@ impl Endpoint {
         let Some(begun) = open.answerer().begun().cloned() else {
             let answerer = open.answerer().clone();
             request.extensions_mut().insert(answerer);
+            self.keep_order(&mut request, None, &principal);
             return self.handle(request).await;
         };
         let Some(call) = call(&request) else {
+            self.keep_order(&mut request, Some(&begun), &principal);
             return self.handle(request).await;
         };
         match open.call(begun, call, principal, is_json_only).await {
@@ -153,6 +162,7 @@ impl Endpoint {
         if let Some(refusal) = subscription.as_ref().and_then(TaskSubscription::refusal) {
             return refusal;
         }
+        self.keep_order(&mut request, None, &principal);
         let response = self.handle(request).await;
         if let Some(session) = session(response.headers()) {
             self.sessions.own(session, principal.name);
@@ -161,18 +171,38 @@ impl Endpoint {
         match subscription {
             Some(subscription) if is_events(&response) => {
                 let owner = Owner::Principal(principal.name);
-                subscription.join(self.hub.clone(), owner, response)
+                subscription.join(self.server.hub.clone(), owner, response)
             }
             _ => response,
         }
     }
 
+    /// Has a call take its places in order before rmcp begins it in a task of its own.
+    fn keep_order(&self, request: &mut Request<Bytes>, begun: Option<&Begun>, by: &Principal) {
+        let message = request.body().clone();
+        let Some(outline) = Outline::of(&message) else {
+            return;
+        };
+        let (call, by) = (outline.call(), Some(by));
+        let places = match begun {
+            Some(begun) => begun.session.places(&call, by),
+            // Each request is a client of its own, and so is one of a session that has not begun.
+            None => self.server.session().places(&call, by),
+        };
+        request.extensions_mut().insert(Arrived::new(places));
+    }
+
     /// What rmcp does with it.
     async fn handle(&self, mut request: Request<Bytes>) -> Response {
         let deletes = request.method() == Method::DELETE;
-        let written = reading::arguments(request.body()).map(|text| Written(text.into()));
-        if let Some(written) = written {
-            request.extensions_mut().insert(written);
+        let message = request.body().clone();
+        if let Some(outline) = Outline::of(&message) {
+            if let Some(written) = outline.written() {
+                request.extensions_mut().insert(written);
+            }
+            if let Some(message) = outline.with_object() {
+                *request.body_mut() = message.into();
+            }
         }
         let request = request.map(Full::new);
         // Boxed: it is large, and what it is in is moved about.
@@ -204,13 +234,7 @@ fn lacks(request: &Request<Bytes>, accepted: Accepted) -> Option<&'static str> {
 /// A call of a tool, in a request that has nothing for rmcp to look at.
 fn call(request: &Request<Bytes>) -> Option<Call> {
     let headers = request.headers();
-    let is = |name: HeaderName, value: &str| {
-        let mut values = headers.get_all(name).iter();
-        values.next().is_some_and(|only| only == value) && values.next().is_none()
-    };
-    let is_usual = request.method() == Method::POST
-        && is(header::CONTENT_TYPE, JSON)
-        && is_of_session(headers);
+    let is_usual = request.method() == Method::POST && is_json(headers) && is_of_session(headers);
     match is_usual {
         true => reading::call(request.body()),
         false => None,

@@ -18,17 +18,19 @@ use tokio_util::sync::CancellationToken;
 use super::asking;
 use super::hub::{Change, Hub, SessionPermit};
 use super::pages::page;
-use super::requests::{self, Binding, Caller, Known, Owner};
+use super::requests::{self, Binding, Caller, Known};
 use super::sessions::{Answerer, Begun};
 use super::streams::Origin;
 use super::subscriptions::{self, Subscriptions};
 use super::{Server, convert, tasks};
 use crate::error::CallError;
+use crate::host::Places;
 use crate::input::{InputRequired, QuestionKinds};
-use crate::order::{self, Place};
+use crate::order;
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
 use crate::tool::ToolCall;
+use crate::watch::Owner;
 
 /// How long a client may go by a list without asking again; it is told of changes before.
 const LIST_TTL_MS: u64 = 60_000;
@@ -182,10 +184,11 @@ impl Session {
         level.unwrap_or(LoggingLevel::Info)
     }
 
-    /// The place in order of a call that comes now, where it has to keep one.
-    pub(super) fn place(&self, id: &RequestId, tool: &str) -> Option<Place> {
-        let call = ToolCall::new(id.to_string(), tool, "");
-        self.hub.offer().host.place(&call, self.client.order)
+    /// Takes the places in order of a call that comes now.
+    pub(super) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
+        let allowed = requests::allowed(principal);
+        let host = &self.hub.offer().host;
+        host.places(call, self.client.order, allowed.as_deref())
     }
 
     /// What a client of the stateless protocol is told that it is asked.

@@ -16,17 +16,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::long::{self, Long};
-use super::requests::{self, Owner};
+use super::long;
+use super::requests;
 use super::seal::Seal;
 use super::subscriptions::Polls;
 use super::tasks::Tasks;
 use super::{ServerInfo, convert};
 use crate::host::ToolHost;
-use crate::results::Compactor;
+use crate::results::{LongResults, ResultStore};
 use crate::serve::Principal;
-use crate::watch::Watcher;
-use crate::wire::leaks;
+use crate::watch::{Owner, Watcher};
 
 /// Changes that a session may be behind.
 const CHANGES: usize = 256;
@@ -37,7 +36,8 @@ pub(super) struct Hub {
     pub(super) polls: Mutex<Polls>,
     pub(super) teller: Arc<Teller>,
     pub(super) tasks: Tasks,
-    pub(super) long: Long,
+    /// The results that are not shown whole.
+    results: Arc<ResultStore>,
     /// Counts the offers.
     version: watch::Sender<u64>,
     /// The number of the session that begins next.
@@ -54,11 +54,14 @@ pub(super) struct Hub {
 
 /// What a host offers, in the protocol's types.
 pub(super) struct Offer {
+    /// As it was loaded.
+    loaded: ToolHost,
+    /// The same with the server's own tools.
     pub(super) host: ToolHost,
     pub(super) info: ServerInfo,
     pub(super) tools: Vec<Tool>,
     /// Where long results are compacted.
-    pub(super) compactor: Option<Compactor>,
+    pub(super) long: Option<Arc<LongResults>>,
     by_name: HashMap<String, usize>,
     pub(super) prompts: Vec<Prompt>,
     pub(super) templates: Vec<ResourceTemplate>,
@@ -115,27 +118,34 @@ impl Drop for SessionPermit {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
             hub.tasks.end_owner(&self.owner());
-            hub.long.end_owner(&self.owner());
+            hub.results.end_owner(&self.owner());
         }
     }
 }
 
 impl Offer {
-    fn new(host: ToolHost, info: ServerInfo) -> Offer {
-        let mut tools: Vec<Tool> = host.tools().map(convert::tool).collect();
-        let compactor = info.max_result_chars.map(|max_chars| {
-            let names = tools.iter().map(|tool| &*tool.name);
-            let compactor = long::compactor(max_chars, names);
-            long::declare(&mut tools, &compactor);
-            compactor
+    fn new(loaded: ToolHost, info: ServerInfo, results: &Arc<ResultStore>) -> Offer {
+        let long = info.max_result_chars.map(|max_chars| {
+            let names = loaded.tools().map(|tool| &*tool.name);
+            let names: Vec<&str> = names.collect();
+            Arc::new(long::results(max_chars, names.into_iter(), results.clone()))
         });
+        let host = match &long {
+            Some(long) => loaded.with_provider(long.clone()),
+            None => loaded.clone(),
+        };
+        let mut tools: Vec<Tool> = host.tools().map(convert::tool).collect();
+        if let Some(long) = &long {
+            long::declare(&mut tools, long);
+        }
         let names = tools.iter().map(|tool| tool.name.to_string());
         Offer {
             by_name: names.enumerate().map(|(at, name)| (name, at)).collect(),
             prompts: host.prompts().map(convert::prompt).collect(),
             templates: host.resource_templates().map(convert::template).collect(),
             tools,
-            compactor,
+            long,
+            loaded,
             host,
             info,
         }
@@ -145,30 +155,31 @@ impl Offer {
         Some(&self.tools[*self.by_name.get(name)?])
     }
 
-    /// What reads on in results, if a tool is the one that does.
-    pub(super) fn reader(&self, tool: &str) -> Option<&Compactor> {
-        let is_it = |it: &&Compactor| leaks::find(tool, |name| name == it.tool).is_some();
-        self.compactor.as_ref().filter(is_it)
+    /// The host as it was loaded.
+    pub(super) fn loaded(&self) -> &ToolHost {
+        &self.loaded
     }
 
     /// Whether a tool is there for a client. Everyone may read on in results of its own.
     pub(super) fn may_call(&self, principal: Option<&Principal>, tool: &str) -> bool {
-        requests::may_call(principal, tool) || self.reader(tool).is_some()
+        let is_own = |long: &Arc<LongResults>| long.tool() == tool;
+        requests::may_call(principal, tool) || self.long.as_ref().is_some_and(is_own)
     }
 }
 
 impl Hub {
     pub(super) fn new(host: ToolHost, info: ServerInfo) -> Hub {
+        let results = Arc::new(ResultStore::of_many());
         Hub {
             places: Arc::new(Semaphore::new(
                 info.max_sessions.min(Semaphore::MAX_PERMITS),
             )),
-            offer: RwLock::new(Arc::new(Offer::new(host, info))),
+            offer: RwLock::new(Arc::new(Offer::new(host, info, &results))),
             seal: Seal::new(),
             polls: Mutex::default(),
             teller: Arc::new(Teller(broadcast::channel(CHANGES).0)),
             tasks: Tasks::new(),
-            long: Long::new(),
+            results,
             version: watch::Sender::new(0),
             next_session: AtomicU64::new(0),
             running: TaskTracker::new(),
@@ -183,7 +194,7 @@ impl Hub {
     }
 
     pub(super) fn replace(&self, host: ToolHost, info: ServerInfo) {
-        let new = Arc::new(Offer::new(host, info));
+        let new = Arc::new(Offer::new(host, info, &self.results));
         let old = {
             let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *offer, new.clone())
@@ -200,7 +211,8 @@ impl Hub {
                 _ = versions.changed() => continue,
                 () = old.host.tools_changed() => {}
             }
-            let new = Arc::new(Offer::new(old.host.renewed(), old.info.clone()));
+            let renewed = old.loaded.renewed();
+            let new = Arc::new(Offer::new(renewed, old.info.clone(), &self.results));
             {
                 let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
                 if !Arc::ptr_eq(&offer, &old) {

@@ -16,15 +16,17 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::calls::for_session;
 use super::hub::{Hub, Offer};
-use super::requests::{self, Binding, Caller, Owner};
+use super::long;
+use super::requests::{self, Binding, Caller};
 use super::streams::Origin;
 use super::task::{Task, Unanswered, answers};
 use crate::error::CallError;
-use crate::host::CallOptions;
+use crate::host::{CallOptions, Places};
 use crate::input::QuestionKinds;
-use crate::order::{self, Place};
+use crate::order;
 use crate::serve::Principal;
 use crate::tool::{ToolCall, ToolResult};
+use crate::watch::Owner;
 
 /// A tool may ask so often for one call.
 const MAX_ROUNDS: usize = 16;
@@ -38,7 +40,7 @@ pub(super) struct Job {
     principal: Option<Principal>,
     owner: Owner,
     order: order::Client,
-    place: Option<Place>,
+    places: Option<Places>,
     is_stateless: bool,
     can_ask: QuestionKinds,
     token: Option<ProgressToken>,
@@ -65,7 +67,7 @@ impl Job {
             principal: caller.principal.cloned(),
             owner: caller.owner.clone(),
             order: caller.order,
-            place: None,
+            places: None,
             is_stateless: caller.is_stateless,
             can_ask: caller.can_ask,
             token: caller.token.clone(),
@@ -75,9 +77,9 @@ impl Job {
         }
     }
 
-    /// Has the call keep a place in order that was taken for it.
-    pub(super) fn placed(mut self, place: Option<Place>) -> Job {
-        self.place = place;
+    /// Has the call keep the places in order that were taken for it.
+    pub(super) fn placed(mut self, places: Places) -> Job {
+        self.places = Some(places);
         self
     }
 
@@ -121,8 +123,8 @@ impl Job {
     async fn run(mut self, task: Arc<Task>) -> Answer {
         let mut _asked = None;
         for _ in 0..MAX_ROUNDS {
-            let place = self.place.take();
-            let mut result = self.call_once(&task, place).await?;
+            let places = self.places.take();
+            let mut result = self.call_once(&task, places).await?;
             if let Err(CallError::InputRequired(input)) = result.outcome {
                 requests::check_can_ask(&input, self.can_ask)?;
                 if task.answer() {
@@ -157,14 +159,13 @@ impl Job {
     }
 
     fn shown(&self, result: ToolResult) -> CallToolResponse {
-        let long = &self.hub.long;
-        long.shown(&self.offer, result, &self.owner).into()
+        long::shown(&self.offer, result, &self.owner).into()
     }
 
     async fn call_once(
         &self,
         task: &Arc<Task>,
-        place: Option<Place>,
+        places: Option<Places>,
     ) -> Result<ToolResult, ErrorData> {
         let caller = Caller {
             principal: self.principal.as_ref(),
@@ -183,7 +184,7 @@ impl Job {
         };
         let (host, call) = (&self.offer.host, self.call.clone());
         let run = |options: CallOptions| {
-            let options = options.placed(place);
+            let options = options.placed(places);
             async move { host.call_with(call, &options).await }.boxed()
         };
         self.hub.run(&self.call.name, &caller, run).await

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetExtensions,
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, GetExtensions,
     JsonRpcMessage, RequestId, ServerJsonRpcMessage,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
@@ -17,7 +17,8 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
 use tokio::task::JoinHandle;
 
-use super::reading::{self, Written};
+use super::reading::Outline;
+use super::refusing::unreadable;
 use super::sessions::in_use;
 use crate::lines::{self, IdFinder, Line};
 
@@ -120,17 +121,15 @@ where
 
 /// The message of a line. The arguments of a call are kept as they are written, and not read here.
 fn message(line: &[u8]) -> serde_json::Result<ClientJsonRpcMessage> {
-    let Some(arguments) = reading::arguments(line) else {
-        return serde_json::from_slice(line);
-    };
-    let start = arguments.as_ptr().addr() - line.as_ptr().addr();
-    let end = start + arguments.len();
-    let rest = [&line[..start], &b"{}"[..], &line[end..]].concat();
-    let mut message = serde_json::from_slice(&rest)?;
+    let outline = Outline::of(line);
+    let written = outline.as_ref().and_then(Outline::written);
+    let rest = outline.and_then(|outline| outline.with_arguments("{}"));
+    let mut message = serde_json::from_slice(rest.as_deref().unwrap_or(line))?;
     if let JsonRpcMessage::Request(request) = &mut message
         && let ClientRequest::CallToolRequest(call) = &mut request.request
+        && let Some(written) = written
     {
-        call.extensions.insert(Written(arguments.into()));
+        call.extensions.insert(written);
     }
     Ok(message)
 }
@@ -140,15 +139,12 @@ fn message(line: &[u8]) -> serde_json::Result<ClientJsonRpcMessage> {
 fn refusal(line: &[u8], error: &serde_json::Error) -> Option<ServerJsonRpcMessage> {
     tracing::debug!("a line that is no message was left out: {error}");
     let id = IdFinder::of(line).of_request();
-    let error = match error.is_data() {
+    match error.is_data() {
         true if is_notification(line) => return None,
-        true => ErrorData::invalid_request("Invalid request", None),
-        false => {
-            id.as_ref()?;
-            ErrorData::new(ErrorCode::PARSE_ERROR, format!("no JSON: {error}"), None)
-        }
-    };
-    Some(JsonRpcMessage::error(error, id))
+        true => {}
+        false => drop(id.as_ref()?),
+    }
+    Some(JsonRpcMessage::error(unreadable(line, error), id))
 }
 
 fn is_notification(line: &[u8]) -> bool {

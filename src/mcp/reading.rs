@@ -9,12 +9,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::requests;
+use crate::schema;
+use crate::tool::ToolCall;
 
 /// A request to call a tool.
 pub(super) struct Call {
     pub(super) id: RequestId,
     pub(super) name: String,
-    /// A JSON object, as the client wrote it.
+    /// A JSON object, or a string that should hold one, as the client wrote it.
     pub(super) arguments: String,
     /// What its progress is told by.
     pub(super) token: Option<ProgressToken>,
@@ -54,7 +56,7 @@ pub(super) fn call(message: &[u8]) -> Option<Call> {
     let meta = params.meta.unwrap_or_default();
     // Those are the stateless protocol's.
     let is_of_session = meta.protocol_version().is_none() && meta.client_capabilities().is_none();
-    if !is_of_session || !arguments.starts_with('{') {
+    if !is_of_session || !are_arguments(arguments) {
         return None;
     }
     Some(Call {
@@ -66,16 +68,25 @@ pub(super) fn call(message: &[u8]) -> Option<Call> {
     })
 }
 
-/// The arguments of a call as the client wrote them: rmcp knows no number of more than 64 bits, and of
-/// two members with one name the last.
+/// The arguments of a call as the client wrote them: rmcp knows no number of more than 64 bits, of two
+/// members with one name the last, and no object that was written as a string.
 #[derive(Clone)]
 pub(super) struct Written(pub(super) Arc<str>);
 
-/// A message and its parameters, whatever else they have.
+/// A call, whatever else is in its message.
+pub(super) struct Outline<'a> {
+    message: &'a str,
+    id: Option<&'a RawValue>,
+    pub(super) name: Cow<'a, str>,
+    arguments: Option<&'a str>,
+}
+
 #[derive(Deserialize)]
-struct Outline<'a> {
+struct MessageOutline<'a> {
     #[serde(borrow)]
     method: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
     #[serde(borrow)]
     params: &'a RawValue,
 }
@@ -83,19 +94,68 @@ struct Outline<'a> {
 #[derive(Deserialize)]
 struct ParamsOutline<'a> {
     #[serde(borrow)]
-    arguments: &'a RawValue,
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
 }
 
-/// Where the arguments of a call are in its message, if they are an object. Inside they need be no JSON
-/// that can be read: how a call fails that has such arguments, its tool's result says.
-pub(super) fn arguments(message: &[u8]) -> Option<&str> {
-    let message: Outline = object(str::from_utf8(message).ok()?)?;
-    if message.method != "tools/call" {
-        return None;
+impl<'a> Outline<'a> {
+    /// Arguments of another kind than a tool could be meant to get are rmcp's to refuse. Inside they need
+    /// be no JSON that can be read: how a call fails that has such arguments, its tool's result says.
+    pub(super) fn of(message: &'a [u8]) -> Option<Outline<'a>> {
+        let message = str::from_utf8(message).ok()?;
+        let outline: MessageOutline = object(message)?;
+        if outline.method != "tools/call" {
+            return None;
+        }
+        let params: ParamsOutline = object(outline.params.get())?;
+        let arguments = params.arguments.map(RawValue::get);
+        if arguments.is_some_and(|arguments| !are_arguments(arguments)) {
+            return None;
+        }
+        Some(Outline {
+            message,
+            id: outline.id,
+            name: params.name,
+            arguments,
+        })
     }
-    let params: ParamsOutline = object(message.params.get())?;
-    let arguments = params.arguments.get();
-    arguments.starts_with('{').then_some(arguments)
+
+    /// The arguments as they are written, if there are any.
+    pub(super) fn written(&self) -> Option<Written> {
+        Some(Written(self.arguments?.into()))
+    }
+
+    /// The call, as the host runs it.
+    pub(super) fn call(&self) -> ToolCall {
+        let id = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
+        let id = id.map(|id: RequestId| id.to_string());
+        let arguments = self.arguments.unwrap_or_default();
+        ToolCall::new(id.unwrap_or_default(), &*self.name, arguments)
+    }
+
+    /// The message with other arguments, if it has any.
+    pub(super) fn with_arguments(&self, arguments: &str) -> Option<Vec<u8>> {
+        let written = self.arguments?;
+        let start = written.as_ptr().addr() - self.message.as_ptr().addr();
+        let (before, rest) = self.message.split_at(start);
+        let after = &rest[written.len()..];
+        Some([before, arguments, after].concat().into_bytes())
+    }
+
+    /// The message as rmcp reads it, where the arguments are an object written as a string: with that
+    /// object, which headers are held against.
+    pub(super) fn with_object(&self) -> Option<Vec<u8>> {
+        let arguments = self.arguments.filter(|it| it.starts_with('"'))?;
+        let object = schema::unwrapped(arguments);
+        let object = object.filter(|it| serde_json::from_str::<JsonObject>(it).is_ok());
+        self.with_arguments(object.as_deref().unwrap_or("{}"))
+    }
+}
+
+/// Whether a tool could be meant to get that: an object, or one that a model wrote as a string.
+fn are_arguments(json: &str) -> bool {
+    json.starts_with(['{', '"'])
 }
 
 /// What an object has. Arrays of the same in order would be taken as well.
@@ -125,6 +185,8 @@ mod tests {
             read.token,
             Some(ProgressToken(RequestId::String("p".into())))
         );
+        let in_string = call(params(r#"{"name":"add","arguments":"{\"a\": 1}"}"#).as_bytes());
+        assert_eq!(in_string.unwrap().arguments, r#""{\"a\": 1}""#);
         for without in [r#"{"name":"add"}"#, r#"{"name":"add","arguments":null}"#] {
             let read = call(params(without).as_bytes()).unwrap();
             assert_eq!((&*read.arguments, read.token), ("{}", None));

@@ -19,22 +19,17 @@ use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Resumption};
 use crate::order;
 use crate::serve::Principal;
+use crate::watch::{AllowedTools, Owner};
 
 use super::asking;
 use super::seal::Seal;
 use super::streams::Origin;
 use super::task::Task;
 
-/// Whose the tasks and the results are that are kept: a session's, or a token's where there is none.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Owner {
-    Session(u64),
-    Principal(Arc<str>),
-}
-
 /// Who makes a request, what it wants to be told of it, and what it can be asked.
 pub(super) struct Caller<'c> {
     pub(super) principal: Option<&'c Principal>,
+    /// Whose its tasks are, and the results that are kept.
     pub(super) owner: Owner,
     /// Itself, to what keeps calls in order.
     pub(super) order: order::Client,
@@ -90,6 +85,11 @@ pub(super) struct Known {
 pub(super) fn principal(context: &RequestContext<RoleServer>) -> Option<&Principal> {
     let parts = context.extensions.get::<http::request::Parts>()?;
     parts.extensions.get()
+}
+
+/// The tools that whoever makes it may call.
+pub(super) fn allowed(principal: Option<&Principal>) -> AllowedTools {
+    principal.and_then(|principal| principal.tools.clone())
 }
 
 pub(super) fn may_call(principal: Option<&Principal>, tool: &str) -> bool {

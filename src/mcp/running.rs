@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::asking::Asked;
 use super::hub::Hub;
-use super::requests::Caller;
+use super::requests::{self, Caller};
 use super::task::InTask;
 use super::watching::{Notes, Wanted};
 use crate::host::{CallOptions, Canceller};
@@ -30,7 +30,9 @@ impl Hub {
         let _running = self.enter()?;
         let options = CallOptions::new()
             .cancelled_by(Canceller::of(caller.cancel.clone()))
-            .of_client(caller.order);
+            .of_client(caller.order)
+            .owned_by(caller.owner.clone())
+            .allowed(requests::allowed(caller.principal));
         let options = match caller.is_stateless {
             true => options.asking(caller.can_ask),
             false => options.answered_by(responder(caller)),

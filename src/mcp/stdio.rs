@@ -65,10 +65,7 @@ impl Server {
         };
         let transport = Lines::new(reader, writer, self.hub.offer().info.max_message);
         let client = Client(self.session());
-        let transport = Arriving {
-            transport,
-            session: client.0.clone(),
-        };
+        let transport = Arriving::new(transport, client.0.clone());
         let stop = stop.child_token();
         let session = match serve_server_with_ct(client, transport, stop.clone()).await {
             Ok(session) => session,

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::asking::{self, Asked};
-use super::requests::Owner;
 use crate::input::{InputRequired, Question, QuestionKinds, Reply, Responder, Resumption};
+use crate::watch::Owner;
 
 /// What becomes of a task is kept for so long once it has ended; a client has as long to answer what it
 /// is asked.

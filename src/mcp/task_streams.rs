@@ -22,7 +22,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::accept::{JSON, event_data, of_kind};
 use super::events::message_text;
 use super::hub::Hub;
-use super::requests::Owner;
+use crate::watch::Owner;
 
 /// Tasks that one stream tells of.
 const MAX_TASKS: usize = 1_000;

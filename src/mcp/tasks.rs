@@ -8,9 +8,9 @@ use rmcp::ErrorData;
 use rmcp::model::{self as mcp, DetailedTask, JsonObject};
 use tokio::sync::broadcast;
 
-use super::requests::Owner;
 use super::task::{KEEP, Task, failed};
 use crate::kept::{Bounds, Kept, unguessable};
+use crate::watch::Owner;
 
 const BOUNDS: Bounds = Bounds {
     time: KEEP,

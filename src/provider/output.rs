@@ -42,7 +42,7 @@ pub(crate) fn checked_output(
     Ok(Output {
         content,
         structured,
-        meta: None,
+        ..Output::default()
     })
 }
 

@@ -1,6 +1,7 @@
 //! What providers answer, as the limits and the mask of secrets take it.
 
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::Payload;
 use crate::input::{InputRequired, Message, Question};
@@ -25,11 +26,16 @@ impl Payload for Output {
                 .or_else(|_| RawValue::from_string("\"***\"".to_owned()))
                 .ok();
         }
-        if let Some(meta) = self.meta.take() {
-            let mut text = serde_json::Value::Object(meta).to_string();
+        let masked = |meta: Map<String, Value>| {
+            let mut text = Value::Object(meta).to_string();
             mask.text(&mut text);
-            self.meta = serde_json::from_str(&text).ok();
-        }
+            serde_json::from_str(&text).ok()
+        };
+        self.meta = self.meta.take().and_then(masked);
+        let meta = std::mem::take(&mut self.content_meta).into_iter();
+        self.content_meta = meta
+            .filter_map(|(index, meta)| Some((index, masked(meta)?)))
+            .collect();
     }
 }
 

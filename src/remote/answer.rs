@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use rmcp::model::{ContentBlock, ResourceContents};
+use rmcp::model::{Annotations, ContentBlock, Icon, ResourceContents};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -70,7 +70,8 @@ pub(super) fn output(
         return Err(no_result());
     }
     let structured = result.get("structuredContent").map(|json| json.get());
-    let content = result.get("content").map_or(Vec::new(), |it| contents(it));
+    let blocks = result.get("content").map_or(Vec::new(), |it| contents(it));
+    let (content, content_meta): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
     let meta = result.get("_meta").map(|it| value(it));
     // What is marked in another spelling or type is no success either.
     let mut markers = ["isError", "is_error"].into_iter();
@@ -90,6 +91,8 @@ pub(super) fn output(
         return Err(bounded_failure(message, limits));
     }
     let mut output = fitted(content, structured, schema);
+    let content_meta = content_meta.into_iter().enumerate();
+    output.content_meta = content_meta.filter(|(_, meta)| !meta.is_empty()).collect();
     if let Some(Value::Object(meta)) = meta
         && let Some(mut meta) = handed_on(&meta)
     {
@@ -144,8 +147,8 @@ fn value(json: &RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
 }
 
-/// Content as it is written: a list of blocks, or what is none.
-pub(super) fn contents(content: &RawValue) -> Vec<Content> {
+/// Content as it is written, a list of blocks or what is none; each with what else is said of it.
+pub(super) fn contents(content: &RawValue) -> Vec<(Content, Map<String, Value>)> {
     // What cannot be read is shown as it is written: it is never taken for nothing.
     let written = || content.get().into();
     match serde_json::from_str(content.get()).unwrap_or_else(|_| written()) {
@@ -156,13 +159,69 @@ pub(super) fn contents(content: &RawValue) -> Vec<Content> {
 }
 
 /// A block of content; as JSON where it is of no kind that is known here.
-fn any_content(block: Value) -> Content {
-    if let Value::String(text) = block {
-        return Content::Text(text);
+fn any_content(block: Value) -> (Content, Map<String, Value>) {
+    let of_block = |content| (content, Map::new());
+    match block {
+        Value::String(text) => of_block(Content::Text(text)),
+        Value::Object(mut members) => {
+            let written = members.clone();
+            let beside = said_of(&mut members);
+            let known = serde_json::from_value(Value::Object(members)).ok();
+            match known.and_then(content) {
+                Some(content) => (content, beside),
+                None => of_block(Content::Text(Value::Object(written).to_string())),
+            }
+        }
+        other => of_block(Content::Text(other.to_string())),
     }
-    let known = serde_json::from_value(block.clone()).ok();
-    let known = known.and_then(content);
-    known.unwrap_or_else(|| Content::Text(block.to_string()))
+}
+
+/// Takes out of a block what is said of its content. What is none of the protocol's is lost, and the content
+/// is not.
+fn said_of(block: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut said = Map::new();
+    let annotations = block.remove("annotations");
+    let annotations =
+        annotations.filter(|it| serde_json::from_value::<Annotations>(it.clone()).is_ok());
+    if let Some(annotations) = annotations {
+        said.insert("annotations".to_owned(), annotations);
+    }
+    said.extend(meta_of(block));
+    if let Some(Value::Object(resource)) = block.get_mut("resource") {
+        let meta: Map<String, Value> = meta_of(resource).into_iter().collect();
+        if !meta.is_empty() {
+            said.insert("resource".to_owned(), Value::Object(meta));
+        }
+    }
+    if block
+        .get("type")
+        .is_some_and(|kind| kind == "resource_link")
+    {
+        said.extend(link_of(block));
+    }
+    said
+}
+
+/// What a link says beside where it leads.
+fn link_of(block: &mut Map<String, Value>) -> Map<String, Value> {
+    let are_icons = |it: &Value| serde_json::from_value::<Vec<Icon>>(it.clone()).is_ok();
+    let mut take = |name: &str, is_fit: &dyn Fn(&Value) -> bool| {
+        let value = block.remove(name).filter(is_fit)?;
+        Some((name.to_owned(), value))
+    };
+    let said = [
+        take("title", &Value::is_string),
+        take("size", &Value::is_u64),
+        take("icons", &are_icons),
+    ];
+    said.into_iter().flatten().collect()
+}
+
+fn meta_of(members: &mut Map<String, Value>) -> Option<(String, Value)> {
+    let Some(Value::Object(meta)) = members.remove("_meta") else {
+        return None;
+    };
+    Some(("_meta".to_owned(), Value::Object(handed_on(&meta)?)))
 }
 
 fn content(block: ContentBlock) -> Option<Content> {

@@ -158,7 +158,7 @@ fn sampling(asked: Sampling) -> Result<Question, String> {
             role => return Err(format!("there is no role {role:?} in sampling")),
         };
         let contents = contents(message.content).into_iter();
-        messages.extend(contents.map(|content| Message { role, content }));
+        messages.extend(contents.map(|(content, _)| Message { role, content }));
     }
     let max_tokens = asked.max_tokens.filter(|it| *it >= 1.0);
     Ok(Question::Prompt(Conversation {

@@ -119,7 +119,10 @@ impl Wire for Mcp {
         let output = answer.result.outcome.as_ref().ok();
         let content = match output {
             Some(output) if answer.text.is_none() && !output.content.is_empty() => {
-                output.content.iter().map(block).collect()
+                let blocks = output.content.iter().enumerate();
+                blocks
+                    .map(|(at, it)| with_meta(block(it), output.content_meta.get(&at)))
+                    .collect()
             }
             _ => vec![json!({ "type": "text", "text": answer.to_text() })],
         };
@@ -193,6 +196,25 @@ fn annotations(hints: &Annotations) -> Option<Map<String, Value>> {
         .filter_map(|(key, hint)| Some((key.to_owned(), hint?.into())));
     let said: Map<String, Value> = said.collect();
     (!said.is_empty()).then_some(said)
+}
+
+/// A block with what an MCP server said of it beside its content.
+pub(crate) fn with_meta(mut block: Value, meta: Option<&Map<String, Value>>) -> Value {
+    let Value::Object(members) = &mut block else {
+        return block;
+    };
+    for (name, value) in meta.into_iter().flatten() {
+        match (members.get_mut(name), value) {
+            (None, value) => drop(members.insert(name.clone(), value.clone())),
+            (Some(Value::Object(own)), Value::Object(more)) => {
+                for (name, value) in more {
+                    own.entry(name).or_insert_with(|| value.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    block
 }
 
 fn block(content: &Content) -> Value {

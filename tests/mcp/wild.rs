@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, New, Old};
 use crate::common::binary::{Folder, listed};
 use crate::http::{self, Reply};
-use crate::server::Http;
+use crate::server::{Http, folder};
 
 const HEAD: [(&str, &str); 2] = [
     ("Content-Type", "application/json"),
@@ -384,4 +384,190 @@ fn arguments_with_a_name_twice_are_refused_however_they_come() {
     ];
     let reply = http::ask(server.address(), "POST /mcp", &head.concat(), &stateless);
     refused(serde_json::from_str(&reply.body).unwrap_or_else(|_| panic!("{reply:?}")));
+}
+
+/// What is in the way of a client that asks which versions there are, gives up waiting, and goes on by the old
+/// protocol on the same pipes; and what comes without any beginning.
+#[test]
+fn what_comes_ahead_of_the_first_request_ends_no_session_over_stdio() {
+    let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
+    let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let answer = json!({ "jsonrpc": "2.0", "id": 5, "result": {} });
+    let early = json!({ "jsonrpc": "2.0", "id": "early", "method": "tools/list" });
+    let future = json!({ "jsonrpc": "2.0", "id": "future", "method": "server/discover", "params": { "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2099-01-01",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    } } });
+    let mut client = Client::stdio_raw(&folder(), Old, json!({}));
+    for message in [
+        &cancelled,
+        &initialized,
+        &answer,
+        &early,
+        &future,
+        &cancelled,
+    ] {
+        client.send(message);
+    }
+    for id in ["early", "future"] {
+        let answer = client.take(id, |message| message["id"] == id);
+        assert!(answer.get("error").is_some(), "{answer}");
+    }
+    client.send(&json!({ "jsonrpc": "2.0", "id": "i", "method": "initialize", "params": whole() }));
+    let begun = client.take("initialize", |message| message["id"] == "i");
+    assert!(begun.get("result").is_some(), "{begun}");
+    // A client need not say that it has begun.
+    assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+    assert!(client.so_far("garbage").is_empty());
+}
+
+#[test]
+fn a_session_over_http_need_not_be_said_to_have_begun() {
+    let server = Http::start();
+    let begun = post(&server, &[], &initialize(whole()));
+    let session = begun.header("mcp-session-id").unwrap().to_owned();
+    let call = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params":
+        { "name": "echo", "arguments": { "text": "hi" } } });
+    let reply = post(&server, &[("Mcp-Session-Id", &session)], &call);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(reply.body.contains(r#""text":"hi""#), "{reply:?}");
+}
+
+/// Whoever correlates errors with requests by their ids reads none that says `null`, or something else.
+#[test]
+fn what_is_refused_over_http_is_an_error_of_the_request_that_it_answers() {
+    let server = Http::start();
+    let client = Client::http(&server, Old, json!({}));
+    let call = r#"{"jsonrpc":"2.0","id":"seven","method":"tools/call","params":{"name":"echo","arguments":{"text":"hi"}}}"#;
+    let json = "application/json";
+    let both = "application/json, text/event-stream";
+    let now = ("MCP-Protocol-Version", "2025-11-25");
+    let session = ("Mcp-Session-Id", client.session());
+    let gone = ("Mcp-Session-Id", "gone");
+    type Head<'h> = Vec<(&'h str, &'h str)>;
+    let kind = |kind: &'static str| vec![("Accept", both), ("Content-Type", kind), session, now];
+    let cases: Vec<(Head, &str, u16, i64, &str, bool)> = vec![
+        (kind("text/plain"), call, 415, -32600, json, true),
+        (
+            kind("application/x-www-form-urlencoded"),
+            call,
+            415,
+            -32600,
+            json,
+            true,
+        ),
+        (
+            vec![("Accept", both), session, now],
+            call,
+            415,
+            -32600,
+            json,
+            true,
+        ),
+        (
+            vec![
+                ("Accept", "text/html"),
+                ("Content-Type", json),
+                session,
+                now,
+            ],
+            call,
+            406,
+            -32600,
+            "Accept",
+            true,
+        ),
+        (
+            vec![("Accept", both), ("Content-Type", json), gone, now],
+            call,
+            404,
+            -32600,
+            "ession",
+            true,
+        ),
+        (
+            vec![("Accept", both), ("Content-Type", json), now],
+            call,
+            400,
+            -32600,
+            "ession",
+            true,
+        ),
+        (
+            kind(json),
+            r#"{"jsonrpc":"2.0","id":"seven","method":"tools/call","params":{"#,
+            400,
+            -32700,
+            "no JSON",
+            true,
+        ),
+        (kind(json), "", 400, -32700, "no JSON", false),
+        (kind(json), "hi", 400, -32700, "no JSON", false),
+        (
+            kind(json),
+            r#"{"jsonrpc":"1.0","id":"seven","method":"ping"}"#,
+            400,
+            -32600,
+            "Invalid",
+            true,
+        ),
+        (
+            kind(json),
+            r#"{"id":"seven"}"#,
+            400,
+            -32600,
+            "Invalid",
+            true,
+        ),
+        (kind(json), "[]", 400, -32600, "by itself", false),
+        (kind(json), " [1]", 400, -32600, "by itself", false),
+        (
+            kind(json),
+            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+            400,
+            -32600,
+            "by itself",
+            false,
+        ),
+        (
+            kind(json),
+            r#"[{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}}},{"jsonrpc":"2.0","id":2,"method":"completion/complete","params":{}}]"#,
+            400,
+            -32600,
+            "by itself",
+            false,
+        ),
+    ];
+    for (head, body, status, code, says, has_id) in cases {
+        let reply = http::ask(server.address(), "POST /mcp", &head, body);
+        let case = format!("{head:?} {body}: {reply:?}");
+        assert_eq!(reply.status, status, "{case}");
+        assert_eq!(reply.header("content-type"), Some(json), "{case}");
+        let message: Value = serde_json::from_str(&reply.body).expect(&case);
+        assert_eq!(message["jsonrpc"], "2.0", "{case}");
+        assert_eq!(message["error"]["code"], code, "{case}");
+        let text = message["error"]["message"].as_str().unwrap();
+        assert!(text.contains(says), "{case}");
+        let id = has_id.then_some("seven");
+        assert_eq!(message["id"].as_str(), id, "{case}");
+    }
+    // The session is as good as before.
+    let reply = http::ask(
+        server.address(),
+        "POST /mcp",
+        &kind("application/json;charset=UTF-8"),
+        call,
+    );
+    assert_eq!(reply.status, 200, "{reply:?}");
+}
+
+#[test]
+fn an_array_over_stdio_is_refused_and_says_why() {
+    let mut client = Client::alone(Old, json!({}));
+    client.write(b"[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"},{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}]\n");
+    let refused = client.take("refusal", |message| message.get("error").is_some());
+    assert_eq!(refused["error"]["code"], -32600, "{refused}");
+    let text = refused["error"]["message"].as_str().unwrap();
+    assert!(text.contains("by itself"), "{refused}");
+    assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
 }

@@ -59,6 +59,7 @@ def tools():
             {"name": "no_schema"},
             tool("null_schema", inputSchema=None),
             tool("empty_schema", inputSchema={}),
+            tool("boolean_schemas", inputSchema={"properties": {"a": True, "b": False}}),
             tool("bad_output", outputSchema={"type": 5}),
             tool("text_schema", inputSchema="object"),
             tool("takes_list", inputSchema={"type": "array"}),
@@ -139,6 +140,15 @@ def call(id, params):
         "no-error-as-text": text("fine", isError="False", is_error=0),
         "task-without-id": {"resultType": "task", "status": "working"},
         "output-schema": text("all in words"),
+        "annotated": {"content": [
+            {"type": "text", "text": "a", "annotations": {"audience": ["user"], "priority": 0.9, "lastModified": "2026-01-01T00:00:00Z"}, "_meta": {"x/k": [1], "io.modelcontextprotocol/y": 2}},
+            {"type": "image", "data": "aGk=", "mimeType": "image/png", "annotations": {"audience": ["assistant", "user"]}},
+            {"type": "audio", "data": "aGk=", "mimeType": "audio/wav", "_meta": {"x/k": 3}},
+            {"type": "resource_link", "uri": "file:///a", "name": "a", "title": "A", "size": 3, "icons": [{"src": "https://example.com/a.png"}], "annotations": {"priority": 0.1}},
+            {"type": "resource", "resource": {"uri": "ui://x", "text": "t", "_meta": {"ui": {"w": 1}}}, "annotations": {"priority": 1.0}, "_meta": {"x/k": 4}},
+            {"type": "text", "text": "b", "annotations": {"priority": "high", "audience": "user"}, "_meta": None},
+            {"type": "resource_link", "uri": "file:///b", "name": "b", "title": 5, "size": -1, "icons": "none"},
+        ]},
         "big-number": {"content": [], "structuredContent": 12345678901234567890123},
     }
     if mode in shapes:

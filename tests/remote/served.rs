@@ -78,3 +78,72 @@ fn an_output_that_misses_its_schema_reaches_strict_clients() {
         "{result}"
     );
 }
+
+/// What `odd.py annotated` says that is the protocol's, and not between a client and its own server.
+fn annotated() -> Value {
+    json!([
+        { "type": "text", "text": "a", "_meta": { "x/k": [1] },
+          "annotations": { "audience": ["user"], "priority": 0.9, "lastModified": "2026-01-01T00:00:00Z" } },
+        { "type": "image", "data": "aGk=", "mimeType": "image/png",
+          "annotations": { "audience": ["assistant", "user"] } },
+        { "type": "audio", "data": "aGk=", "mimeType": "audio/wav", "_meta": { "x/k": 3 } },
+        { "type": "resource_link", "uri": "file:///a", "name": "a", "title": "A", "size": 3,
+          "icons": [{ "src": "https://example.com/a.png" }], "annotations": { "priority": 0.1 } },
+        { "type": "resource", "resource": { "uri": "ui://x", "text": "t", "_meta": { "ui": { "w": 1 } } },
+          "annotations": { "priority": 1.0 }, "_meta": { "x/k": 4 } },
+        { "type": "text", "text": "b" },
+        { "type": "resource_link", "uri": "file:///b", "name": "b" },
+    ])
+}
+
+#[test]
+fn what_a_server_says_of_its_content_passes_through() {
+    let call = request(1, "tools/call", json!({ "name": "t" }));
+    let [result] = &answers(&["odd.py", "STATE", "annotated"], &[call])[..] else {
+        panic!();
+    };
+    assert_eq!(result["result"]["content"], annotated(), "{result:#}");
+    // Inside of another call each piece keeps its own.
+    let twice = json!({ "tool_uses": [{ "recipient_name": "t" }, { "recipient_name": "t" }] });
+    let call = json!({ "name": "multi_tool_use.parallel", "arguments": twice });
+    let call = request(1, "tools/call", call);
+    let [result] = &answers(&["odd.py", "STATE", "annotated"], &[call])[..] else {
+        panic!();
+    };
+    let content = result["result"]["content"].as_array().unwrap();
+    let expected = annotated();
+    let expected = expected.as_array().unwrap();
+    assert_eq!(content.len(), 2 * (expected.len() + 1), "{result:#}");
+    for inside in content.chunks(expected.len() + 1) {
+        assert_eq!(&inside[1..], &expected[..], "{result:#}");
+    }
+}
+
+#[test]
+fn it_is_in_an_answer_of_the_wire_format_too() {
+    let folder = Folder::empty();
+    let script = root().join("tests/remote/odd.py");
+    let state = folder.path().join("state").display().to_string();
+    let args = [script.to_str().unwrap(), &state, "annotated"];
+    let manifest = format!("[mcp.x]\ncommand = 'python3'\nargs = {args:?}\n");
+    folder.write("toolhost.toml", manifest);
+    let call = request(1, "tools/call", json!({ "name": "t", "arguments": {} }));
+    let answer = folder.run(&["run"], call.to_string()).answered().json();
+    assert_eq!(answer["result"]["content"], annotated(), "{answer:#}");
+}
+
+#[test]
+fn schemas_are_of_objects_with_properties_that_strict_clients_read() {
+    let calls = [request(1, "tools/list", json!({}))];
+    let [listed] = &answers(&["odd.py", "STATE", "schemas"], &calls)[..] else {
+        panic!();
+    };
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    assert!(tools.len() > 5, "{listed:#}");
+    for tool in tools {
+        let schema = &tool["inputSchema"];
+        assert_eq!(schema["type"], "object", "{tool}");
+        let properties = schema["properties"].as_object().unwrap();
+        assert!(properties.values().all(Value::is_object), "{tool}");
+    }
+}

@@ -1,0 +1,110 @@
+//! What is said of messages that cannot be read, and of requests over HTTP that are refused: a JSON-RPC error
+//! in either case, so that whatever reads it finds out what to send instead.
+
+use axum::body::{Body, to_bytes};
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData, JsonRpcMessage, RequestId};
+
+use super::accept::{JSON, is_of_kind};
+use super::events::message_text;
+use crate::lines::IdFinder;
+
+/// The longest text of rmcp's that says why a request is refused.
+const MAX_TEXT: usize = 64 << 10;
+
+/// Why a message cannot be read.
+pub(super) fn unreadable(message: &[u8], error: &serde_json::Error) -> ErrorData {
+    if is_batch(message) {
+        return batch();
+    }
+    match error.is_data() {
+        true => ErrorData::invalid_request("Invalid request", None),
+        false => ErrorData::new(ErrorCode::PARSE_ERROR, format!("no JSON: {error}"), None),
+    }
+}
+
+fn batch() -> ErrorData {
+    let text = "arrays of messages (batches) are not taken: send each message by itself";
+    ErrorData::invalid_request(text, None)
+}
+
+fn is_batch(message: &[u8]) -> bool {
+    message.trim_ascii_start().starts_with(b"[")
+}
+
+/// Whether a request says that its body is JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let only = kinds.next().filter(|_| kinds.next().is_none());
+    let only = only.and_then(|kind| kind.to_str().ok());
+    only.is_some_and(|kind| {
+        let kind = kind.split_once(';').map_or(kind, |(kind, _)| kind);
+        kind.trim().eq_ignore_ascii_case(JSON)
+    })
+}
+
+/// Refuses a message for what it is, whatever it says.
+pub(super) fn refused<B: AsRef<[u8]>>(request: &Request<B>) -> Option<Response> {
+    if !is_json(request.headers()) {
+        let kinds = request.headers().get_all(header::CONTENT_TYPE).iter();
+        let kinds: Vec<_> = kinds
+            .map(|kind| String::from_utf8_lossy(kind.as_bytes()))
+            .collect();
+        let found = match kinds.is_empty() {
+            true => "missing".to_owned(),
+            false => format!(
+                "{:?}",
+                kinds.join(", ").chars().take(100).collect::<String>()
+            ),
+        };
+        let text = format!(
+            "the Content-Type is {found}: send one JSON-RPC message with `Content-Type: {JSON}`"
+        );
+        let error = ErrorData::invalid_request(text, None);
+        let id = id(request.body().as_ref());
+        return Some(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, error, id));
+    }
+    is_batch(request.body().as_ref()).then(|| refuse(StatusCode::BAD_REQUEST, batch(), None))
+}
+
+/// The id of the request that is refused: clients take an error for another's that has none.
+fn id(message: &[u8]) -> Option<RequestId> {
+    IdFinder::of(message).of_request()
+}
+
+pub(super) fn refuse(status: StatusCode, error: ErrorData, id: Option<RequestId>) -> Response {
+    let mut response = Response::new(Body::from(message_text(&JsonRpcMessage::error(error, id))));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static(JSON);
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// A refusal of a request whose content type is right. rmcp says in plain text why, and takes a message that
+/// it cannot read for one of another type.
+pub(super) async fn explained(response: Response, message: &[u8]) -> Response {
+    let status = response.status();
+    let is_refusal = status.is_client_error() || status.is_server_error();
+    if !is_refusal || is_of_kind(&response, JSON) {
+        return response;
+    }
+    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE
+        && let Err(error) = serde_json::from_slice::<ClientJsonRpcMessage>(message)
+    {
+        let error = unreadable(message, &error);
+        return refuse(StatusCode::BAD_REQUEST, error, id(message));
+    }
+    let (mut head, body) = response.into_parts();
+    let text = to_bytes(body, MAX_TEXT).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).trim_end().to_owned();
+    let code = match status.is_server_error() {
+        true => ErrorCode::INTERNAL_ERROR,
+        false => ErrorCode::INVALID_REQUEST,
+    };
+    let explained = refuse(status, ErrorData::new(code, text, None), id(message));
+    head.headers.remove(header::CONTENT_LENGTH);
+    let json = HeaderValue::from_static(JSON);
+    head.headers.insert(header::CONTENT_TYPE, json);
+    Response::from_parts(head, explained.into_body())
+}
