@@ -62,7 +62,7 @@ pub(super) fn call(message: &[u8]) -> Option<Call> {
     Some(Call {
         id: message.id,
         name: params.name,
-        arguments: arguments.to_owned(),
+        arguments: meant(arguments).to_owned(),
         token: meta.get_progress_token(),
         meta: requests::meta(&meta),
     })
@@ -123,14 +123,14 @@ impl<'a> Outline<'a> {
 
     /// The arguments as they are written, if there are any.
     pub(super) fn written(&self) -> Option<Written> {
-        Some(Written(self.arguments?.into()))
+        Some(Written(meant(self.arguments?).into()))
     }
 
     /// The call, as the host runs it.
     pub(super) fn call(&self) -> ToolCall {
         let id = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
         let id = id.map(|id: RequestId| id.to_string());
-        let arguments = self.arguments.unwrap_or_default();
+        let arguments = self.arguments.map_or("", meant);
         ToolCall::new(id.unwrap_or_default(), &*self.name, arguments)
     }
 
@@ -156,6 +156,18 @@ impl<'a> Outline<'a> {
 /// Whether a tool could be meant to get that: an object, or one that a model wrote as a string.
 fn are_arguments(json: &str) -> bool {
     json.starts_with(['{', '"'])
+}
+
+/// Arguments as they are written; text that is blank stands for none.
+fn meant(arguments: &str) -> &str {
+    let text = match arguments.starts_with('"') {
+        true => serde_json::from_str::<Cow<str>>(arguments).ok(),
+        false => None,
+    };
+    match text {
+        Some(text) if text.trim_ascii().is_empty() => "{}",
+        _ => arguments,
+    }
 }
 
 /// What an object has. Arrays of the same in order would be taken as well.

@@ -132,7 +132,6 @@ fn an_unknown_method_is_told_from_wrong_parameters_of_a_known_one() {
             ("tools/call", json!({})),
             ("tools/call", json!({ "name": 1 })),
             ("tools/call", json!({ "name": "echo", "arguments": [1] })),
-            ("tools/call", json!({ "name": "echo", "arguments": "{}" })),
             ("resources/read", json!({ "url": "test://static-text" })),
             ("prompts/get", json!({ "name": ["test_simple_prompt"] })),
             (

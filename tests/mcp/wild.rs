@@ -398,7 +398,8 @@ fn what_comes_ahead_of_the_first_request_ends_no_session_over_stdio() {
         "io.modelcontextprotocol/protocolVersion": "2099-01-01",
         "io.modelcontextprotocol/clientCapabilities": {},
     } } });
-    let mut client = Client::stdio_raw(&folder(), Old, json!({}));
+    let folder = folder();
+    let mut client = Client::stdio_raw(&folder, Old, json!({}));
     for message in [
         &cancelled,
         &initialized,
