@@ -309,6 +309,7 @@ async fn one_bad_tool_never_costs_another() {
             "no_schema",
             "null_schema",
             "empty_schema",
+            "boolean_schemas",
             "bad_output",
             "python_types",
             "required_inside",
