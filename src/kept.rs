@@ -5,9 +5,6 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -47,7 +44,10 @@ struct Account {
 }
 
 /// An id of 128 random bits; none where the system has no randomness.
+#[cfg(feature = "mcp")]
 pub(crate) fn unguessable() -> Option<String> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let mut random = [0; 16];
     getrandom::fill(&mut random).ok()?;
     Some(URL_SAFE_NO_PAD.encode(random))
@@ -69,6 +69,7 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
     }
 
     /// Whether an owner may keep so many more without others having to go.
+    #[cfg(feature = "mcp")]
     pub(crate) fn has_room(&mut self, owner: &O, more: usize) -> bool {
         self.forget_old();
         let own = self.owners.get(owner).map_or(0, |it| it.ids.len());
@@ -114,6 +115,7 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
     }
 
     /// The ids of an owner's, oldest first.
+    #[cfg(feature = "agent")]
     pub(crate) fn ids(&self, owner: &O) -> impl Iterator<Item = &str> {
         let own = self.owners.get(owner);
         own.into_iter()
@@ -121,6 +123,7 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
     }
 
     /// Drops everything of an owner.
+    #[cfg(feature = "mcp")]
     pub(crate) fn end(&mut self, owner: &O) {
         while self.owners.contains_key(owner) {
             self.drop_oldest(owner);

@@ -30,6 +30,7 @@ pub(crate) struct ResultStore {
 /// How results are named.
 enum Ids {
     /// One after the other, and everybody may know which there are.
+    #[cfg(feature = "agent")]
     Numbered,
     /// So that nobody else guesses them.
     #[cfg(feature = "mcp")]
@@ -76,6 +77,7 @@ impl ResultStore {
         let mut kept = self.kept();
         let bytes = whole.len();
         let id = match self.ids {
+            #[cfg(feature = "agent")]
             Ids::Numbered => {
                 let free = |id: &String| kept.get(owner, id).is_none();
                 let first = kept.ids(owner).count() + 1;
@@ -97,8 +99,13 @@ impl ResultStore {
         self.kept().end(owner);
     }
 
-    fn unknown(&self, owner: &Owner, id: &str) -> CallError {
+    fn unknown(
+        &self,
+        #[cfg_attr(not(feature = "agent"), expect(unused_variables))] owner: &Owner,
+        id: &str,
+    ) -> CallError {
         let message = match self.ids {
+            #[cfg(feature = "agent")]
             Ids::Numbered => {
                 let kept = self.kept();
                 let known: Vec<&str> = kept.ids(owner).collect();
@@ -110,8 +117,9 @@ impl ResultStore {
             }
             #[cfg(feature = "mcp")]
             Ids::Unguessable => {
-                "no result with this id: results are kept for an hour; call the tool again"
-                    .to_owned()
+                format!(
+                    "no result has the id {id:?}: results are kept for an hour; call the tool again"
+                )
             }
         };
         CallError::invalid_arguments("/id", message)
