@@ -117,6 +117,31 @@ impl AuditLog {
         })
     }
 
+    /// Whether it could be opened, as far as that can be told without making it.
+    ///
+    /// # Errors
+    ///
+    /// It is something else, may not be written, or has no folder to be made in.
+    pub(crate) fn check(config: &AuditConfig) -> io::Result<()> {
+        let path = &config.path;
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            Ok(metadata) if metadata.is_file() => {
+                OpenOptions::new().append(true).open(path).map(drop)
+            }
+            #[cfg(unix)]
+            Ok(it) if std::os::unix::fs::FileTypeExt::is_fifo(&it.file_type()) => {
+                Err(io::Error::other("it is a pipe"))
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Err(_) => match path.parent() {
+                Some(folder) if folder.as_os_str().is_empty() || folder.is_dir() => Ok(()),
+                _ => Err(io::ErrorKind::NotFound.into()),
+            },
+        }
+    }
+
     /// Whether a call may run.
     ///
     /// # Errors

@@ -18,11 +18,12 @@ mod serve;
 mod terminal;
 mod timeline;
 mod token;
+mod trust;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -30,15 +31,25 @@ use clap::{Args, Parser, Subcommand};
 use interrupt::Interrupts;
 use serde::Serialize;
 use toolhost::limits::MAX_TIMEOUT;
-use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest};
+use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest, Use};
 use toolhost::wire::Format;
-use toolhost::{CodeCache, Loader, Mask, ToolHost};
+use toolhost::{CodeCache, Loader, Mask, NotStarted, Servers, ToolHost};
 use tracing_subscriber::EnvFilter;
+use trust::{Found, Untrusted};
 
 /// What the process exits with.
 pub(crate) type Status = u8;
 
+/// What it exits with when that has gone wrong.
+pub(crate) fn status_of(error: &anyhow::Error) -> Status {
+    match error.is::<Untrusted>() {
+        true => USAGE,
+        false => FAILED,
+    }
+}
+
 pub(crate) const ANSWERED: Status = 0;
+const FAILED: Status = 1;
 pub(crate) const USAGE: Status = 2;
 pub(crate) const ERROR_RESULT: Status = 3;
 pub(crate) const MAX_ITERATIONS: Status = 4;
@@ -108,6 +119,8 @@ enum Command {
     Inspect(inspect::InspectOptions),
     /// Check the manifest and load every plugin, without calling any tool
     Check(check::CheckOptions),
+    /// Trust the manifest that is found here with what it executes and is granted
+    Trust(trust::TrustOptions),
     /// Make tokens for clients of the server
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -123,6 +136,56 @@ struct HostOptions {
     /// Each call's deadline, such as 10s, instead of the manifest's
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     timeout: Option<Duration>,
+}
+
+impl HostOptions {
+    fn apply(&self, manifest: &mut Manifest) {
+        if let Some(count) = self.max_concurrency {
+            manifest.host.max_concurrency = count.into();
+        }
+        if let Some(timeout) = self.timeout {
+            manifest.override_timeout(timeout);
+        }
+    }
+}
+
+/// Of the commands that look at what there is.
+#[derive(Args)]
+struct StartServers {
+    /// Start the MCP servers and ask them, instead of going by what they last listed
+    #[arg(long)]
+    start_servers: bool,
+}
+
+impl StartServers {
+    /// The manifest to look at; to start its servers it has to be trusted.
+    fn manifest_of(&self, session: &Session) -> anyhow::Result<Found> {
+        let found = session.find_manifest()?;
+        match self.start_servers {
+            true => found.require(Use::Tools),
+            false => Ok(found),
+        }
+    }
+}
+
+/// Says which MCP servers were not asked.
+fn warn_of_unasked(host: &ToolHost) {
+    for (server, NotStarted { tools_from }) in host.not_started() {
+        let name = &server.name;
+        match tools_from {
+            Some(when) => eprintln!(
+                "note: mcp.{name} is not started, and has the tools that it had {}: --start-servers asks it",
+                at(when)
+            ),
+            None => eprintln!(
+                "warning: mcp.{name} is not started, and its tools are not known: --start-servers asks it"
+            ),
+        }
+    }
+}
+
+fn at(when: SystemTime) -> impl std::fmt::Display {
+    humantime::format_rfc3339_seconds(when)
 }
 
 /// Takes the name of a wire format.
@@ -210,6 +273,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Command::List(options) => list::run(options, context).await,
             Command::Inspect(options) => inspect::run(options, context).await,
             Command::Check(options) => check::run(options, context).await,
+            Command::Trust(options) => trust::run(&options, &context),
             Command::Token(command) => token::run(&command),
         }
     });
@@ -258,35 +322,60 @@ impl Write for MaskedStderr {
 }
 
 impl Session {
-    fn read_manifest(&self) -> anyhow::Result<Manifest> {
-        let file = match &self.manifest {
-            Some(file) => file.clone(),
-            None => find_manifest(&std::env::current_dir()?)?,
-        };
-        Ok(Manifest::read(file)?)
+    /// The manifest's file: the one that is named, or what is found in the folder.
+    fn manifest_file(&self) -> anyhow::Result<PathBuf> {
+        match &self.manifest {
+            Some(file) => Ok(file.clone()),
+            None => find_manifest(&std::env::current_dir()?),
+        }
     }
 
-    /// The manifest, as the options have it.
-    fn effective_manifest(&self, options: &HostOptions) -> anyhow::Result<Manifest> {
-        let mut manifest = self.read_manifest()?;
-        if let Some(count) = options.max_concurrency {
-            manifest.host.max_concurrency = count.into();
+    /// The manifest, whoever wrote it, to be looked at.
+    fn find_manifest(&self) -> anyhow::Result<Found> {
+        Found::read(&self.manifest_file()?, self.manifest.is_some())
+    }
+
+    /// Where it is kept what the manifest is trusted with, if that is asked.
+    fn trust_file(&self) -> Option<PathBuf> {
+        match self.manifest {
+            Some(_) => None,
+            None => trust::file_of(&self.manifest_file().ok()?),
         }
-        if let Some(timeout) = options.timeout {
-            manifest.override_timeout(timeout);
-        }
+    }
+
+    /// The manifest as the options have it, if it is trusted with what it asks for.
+    fn effective_manifest(
+        &self,
+        options: &HostOptions,
+        needed_for: Use,
+    ) -> anyhow::Result<Manifest> {
+        let mut manifest = self.find_manifest()?.trusted_for(needed_for)?;
+        options.apply(&mut manifest);
         Ok(manifest)
     }
 
     async fn load(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
-        let manifest = self.effective_manifest(options)?;
+        let manifest = self.effective_manifest(options, Use::Tools)?;
         let host = self.load_manifest(manifest.clone()).await?;
         Ok((host, manifest))
     }
 
     async fn load_manifest(&self, manifest: Manifest) -> anyhow::Result<ToolHost> {
+        self.load_by(Loader::new(manifest)).await
+    }
+
+    /// A host that is only looked at.
+    async fn survey(&self, manifest: Manifest, start: &StartServers) -> anyhow::Result<ToolHost> {
+        let servers = match start.start_servers {
+            true => Servers::Start,
+            false => Servers::Recall,
+        };
+        self.load_by(Loader::new(manifest).survey(servers)).await
+    }
+
+    async fn load_by(&self, loader: Loader) -> anyhow::Result<ToolHost> {
         let bar = progress::loading();
-        let loader = Loader::new(manifest).code_cache(self.code_cache.clone());
+        let loader = loader.code_cache(self.code_cache.clone());
         let host = loader
             .on_progress(move |event| bar.event(event))
             .load()

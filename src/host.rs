@@ -26,7 +26,7 @@ use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Client, Place};
 use crate::plugin::Plugin;
-use crate::provider::{Payload, Pin, Provider, Served, ToolNote, ToolProvider, Turn};
+use crate::provider::{NotStarted, Payload, Pin, Provider, Served, ToolNote, ToolProvider, Turn};
 use crate::registry::{Registered, Registry};
 use crate::sandbox::{Journal, Operations};
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
@@ -37,7 +37,7 @@ pub(crate) use early::EarlyCalls;
 #[cfg(feature = "agent")]
 pub(crate) use early::{Accesses, At};
 use fit::Fit;
-pub use load::{LoadEvent, Loader};
+pub use load::{LoadEvent, Loader, Servers};
 pub use open::{Canceller, OpenBatch};
 pub use parallel::Unpacked;
 use queue::{Queue, Ticket};
@@ -72,6 +72,8 @@ struct Shared {
     audit: Option<Arc<AuditLog>>,
     /// Whether arguments are repaired.
     repairs: bool,
+    /// Whether it is only there to be looked at.
+    is_survey: bool,
 }
 
 /// What a call proves to be as it is handed over: its places are taken then.
@@ -202,6 +204,11 @@ impl ToolHost {
     /// What the tools of MCP servers say of themselves.
     pub fn pins(&self) -> impl Iterator<Item = (&McpConfig, Pin)> {
         self.of_servers(|server| server.pins())
+    }
+
+    /// The MCP servers that were not started: see [`Loader::survey`].
+    pub fn not_started(&self) -> impl Iterator<Item = (&McpConfig, NotStarted)> {
+        self.of_servers(|server| server.not_started().into_iter().collect())
     }
 
     fn of_servers<T>(
@@ -355,7 +362,7 @@ impl ToolHost {
             Ok(found) => (&*fit.call, found),
             Err(error) => return ended.refused::<Output>(error).into(),
         };
-        if let Err(error) = self.audit_ready() {
+        if let Err(error) = self.may_run() {
             return ended.refused::<Output>(error).into();
         }
         let cancel = context.cancel;
@@ -441,7 +448,11 @@ impl ToolHost {
         }
     }
 
-    fn audit_ready(&self) -> Result<(), CallError> {
+    fn may_run(&self) -> Result<(), CallError> {
+        if self.shared.is_survey {
+            let message = "not run, as its host was loaded to be looked at only".to_owned();
+            return Err(CallError::Failed { message });
+        }
         match &self.shared.audit {
             Some(log) => log.ready().map_err(CallError::internal),
             None => Ok(()),

@@ -53,6 +53,7 @@ pub mod wire;
 
 mod audit;
 mod bindings;
+mod bounded;
 mod digest;
 mod engine;
 mod host;
@@ -81,12 +82,12 @@ mod watch;
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
 pub use host::{
-    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, ToolHost, Unpacked,
+    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, Servers, ToolHost, Unpacked,
 };
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
-pub use provider::{Pin, Provider, ToolNote};
+pub use provider::{NotStarted, Pin, Provider, ToolNote};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
 pub use tool::{CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage};

@@ -7,19 +7,22 @@ mod agent;
 mod audit;
 mod bounds;
 mod callers;
+mod demands;
 mod grants;
+mod guard;
 mod mcp;
 mod own;
 mod reader;
 mod serve;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use toml::de::DeTable;
 
+use crate::bounded;
 use crate::error::{LoadError, Location};
 use crate::limits::Limits;
 use crate::permissions::{Permissions, SecretSource};
@@ -33,7 +36,9 @@ pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
 pub use callers::AllowedCallers;
 use callers::read_allowed_callers;
+pub use demands::{Demand, Use};
 use grants::read_permissions;
+pub use guard::lowers_guard;
 use mcp::read_servers;
 pub use mcp::{McpConfig, McpProtocol, McpTransport, lock_file};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
@@ -49,6 +54,9 @@ pub const FILE_NAME: &str = "toolhost.toml";
 
 /// The most that calls may use together: a pebibyte, so that sums do not overflow.
 const MOST_MEMORY: ByteSize = ByteSize::pib(1);
+
+/// A manifest may be no longer, in bytes.
+const MAX_MANIFEST: u64 = 1 << 20;
 
 /// The most calls that a host runs at once.
 pub(crate) const MAX_CONCURRENCY: usize = 10_000;
@@ -77,6 +85,8 @@ pub struct Manifest {
     pub resources: Vec<OwnResource>,
     /// Prompts that the manifest itself offers to clients.
     pub prompts: Vec<OwnPrompt>,
+    /// The keys that it has, such as `serve.tls`.
+    keys: BTreeSet<String>,
 }
 
 /// `[host]`
@@ -184,7 +194,7 @@ impl Manifest {
     /// that is wrong.
     pub fn read(file: impl AsRef<Path>) -> Result<Manifest, LoadError> {
         let file = file.as_ref();
-        let text = std::fs::read_to_string(file).map_err(|source| LoadError::Read {
+        let text = bounded::read_text(file, MAX_MANIFEST).map_err(|source| LoadError::Read {
             path: file.to_owned(),
             source,
         })?;
@@ -199,11 +209,7 @@ impl Manifest {
     /// [`LoadError::Invalid`] with everything that is wrong.
     pub fn parse(text: &str, file: impl AsRef<Path>) -> Result<Manifest, LoadError> {
         let file = file.as_ref();
-        let mut source = Source {
-            file,
-            text,
-            problems: Vec::new(),
-        };
+        let mut source = Source::new(file, text);
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         for error in &syntax_errors {
             let span = error.span().unwrap_or(0..0);
@@ -377,6 +383,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         mcp,
         resources: resources.unwrap_or_default(),
         prompts: prompts.unwrap_or_default(),
+        keys: guard::keys_of(document),
     }
 }
 

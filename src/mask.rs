@@ -5,18 +5,24 @@
 //! guest that means harm can spell what it knows in ways that nobody looks for; a secret in
 //! `http-headers` it never knows.
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::digest::hex;
+use crate::limits::{ByteSize, size};
 use crate::permissions::Secret;
 
 const MASKED: &str = "***";
 
 /// Shorter ones are looked for as they are and not in other spellings: too much looks like them.
 const LEAST_SPELLED: usize = 6;
+
+/// All secrets of a host together may have no more bytes: they are held in some ten spellings each.
+const MAX_TOGETHER: usize = 256 << 10;
 
 /// What `encodeURIComponent` leaves, and what most encoders of URLs do.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -43,9 +49,16 @@ impl Mask {
     ///
     /// They are too many or too long to look for.
     pub(crate) fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Result<Mask, String> {
+        let mut secrets: Vec<&str> = secrets.into_iter().map(Secret::reveal).collect();
+        secrets.sort_unstable();
+        secrets.dedup();
+        if secrets.iter().map(|secret| secret.len()).sum::<usize>() > MAX_TOGETHER {
+            let most = size(ByteSize::b(MAX_TOGETHER as u64));
+            return Err(format!("the secrets have more than {most} together"));
+        }
         let mut spellings: Vec<Vec<u8>> = Vec::new();
         for secret in secrets {
-            add_spellings(secret.reveal(), &mut spellings);
+            add_spellings(secret, &mut spellings);
         }
         spellings.retain(|spelling| !spelling.is_empty());
         spellings.sort_unstable();
@@ -53,8 +66,9 @@ impl Mask {
         if spellings.is_empty() {
             return Ok(Mask::default());
         }
-        let finder = AhoCorasickBuilder::new()
-            .match_kind(MatchKind::LeftmostLongest)
+        let finder = AhoCorasick::builder()
+            // To build a DFA takes time by the square of a secret that repeats itself.
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(&spellings)
             .map_err(|error| format!("the secrets cannot be looked for: {error}"))?;
         Ok(Mask {
@@ -69,31 +83,51 @@ impl Mask {
 
     /// Puts `***` where a secret is, as it is or in base64, hexadecimal, or escaped for a URL or JSON.
     pub fn text(&self, text: &mut String) {
-        if let Some(finder) = &self.finder
-            && finder.is_match(text.as_bytes())
-        {
-            let mut masked = String::with_capacity(text.len());
+        let mut masked = String::new();
+        let mut end = 0;
+        for found in self.find(text.as_bytes()) {
             // Spellings are whole characters, so that matches begin and end with characters.
-            finder.replace_all_with(text, &mut masked, |_, _, masked| {
-                masked.push_str(MASKED);
-                true
-            });
+            masked.push_str(&text[end..found.start]);
+            masked.push_str(MASKED);
+            end = found.end;
+        }
+        if end > 0 {
+            masked.push_str(&text[end..]);
             *text = masked;
         }
     }
 
     /// As [`text`](Mask::text), for what need not be UTF-8.
     pub fn bytes(&self, bytes: &mut Vec<u8>) {
-        if let Some(finder) = &self.finder
-            && finder.is_match(bytes.as_slice())
-        {
-            let mut masked = Vec::with_capacity(bytes.len());
-            finder.replace_all_with_bytes(bytes, &mut masked, |_, _, masked| {
-                masked.extend_from_slice(MASKED.as_bytes());
-                true
-            });
+        let mut masked = Vec::new();
+        let mut end = 0;
+        for found in self.find(bytes) {
+            masked.extend_from_slice(&bytes[end..found.start]);
+            masked.extend_from_slice(MASKED.as_bytes());
+            end = found.end;
+        }
+        if end > 0 {
+            masked.extend_from_slice(&bytes[end..]);
             *bytes = masked;
         }
+    }
+
+    /// Where secrets are: those that overlap as one, so that nothing is left of either. One pass finds
+    /// all of them, however they repeat and contain each other.
+    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        let Some(finder) = self.finder.as_ref().filter(|it| it.is_match(text)) else {
+            return found;
+        };
+        // In the order of their ends.
+        for secret in finder.find_overlapping_iter(text) {
+            let mut all = secret.range();
+            while let Some(last) = found.pop_if(|last| last.end > all.start) {
+                all.start = all.start.min(last.start);
+            }
+            found.push(all);
+        }
+        found
     }
 }
 
@@ -212,6 +246,61 @@ mod tests {
         let key = "-----BEGIN KEY-----\nMIIabcdef\nghijklmno\n-----END KEY-----\n";
         assert_eq!(masked(key, &format!("a{key}b")), "a***b");
         assert_eq!(masked(key, "1: MIIabcdef\n2: ghijklmno"), "1: ***\n2: ***");
+    }
+
+    #[test]
+    fn nothing_is_left_of_secrets_that_overlap() {
+        let secrets = ["abcdef", "efghij", "cd"].map(|it| Secret::new(it.to_owned()));
+        let mask = Mask::new(&secrets).unwrap();
+        for (text, masked) in [
+            ("1abcdefghij2", "1***2"),
+            ("efghijabcdef", "******"),
+            ("abcd cdefghi", "ab*** ***efghi"),
+            ("abcdefcd", "******"),
+        ] {
+            let mut found = text.to_owned();
+            mask.text(&mut found);
+            assert_eq!(found, masked, "{text}");
+            let mut found = text.as_bytes().to_vec();
+            mask.bytes(&mut found);
+            assert_eq!(found, masked.as_bytes(), "{text}");
+        }
+        assert_eq!(masked("aaaaaaaa", &"a".repeat(1000)), MASKED);
+    }
+
+    /// Twice as much may take about twice as long: the best of a few tries.
+    fn time_of(length: usize) -> std::time::Duration {
+        let lines: Vec<String> = (0..40).map(|line| "a".repeat(line + 6)).collect();
+        let secrets = ["a".repeat(length), lines.join("\n"), "aaaaaab".to_owned()];
+        let secrets = secrets.map(Secret::new);
+        let tries = (0..5).map(|_| {
+            let start = std::time::Instant::now();
+            let mask = Mask::new(&secrets).unwrap();
+            let mut text = "a".repeat(length * 4 - 1) + "c";
+            mask.text(&mut text);
+            assert_eq!(text, "***c");
+            start.elapsed()
+        });
+        tries.min().unwrap()
+    }
+
+    #[test]
+    fn a_secret_that_repeats_itself_takes_no_longer_than_another() {
+        let (short, long) = (time_of(4 << 10), time_of(32 << 10));
+        // By the square it would be 64 times as long.
+        assert!(long < short * 24, "{short:?}, then {long:?}");
+    }
+
+    #[test]
+    fn secrets_that_are_too_much_to_look_for_are_refused() {
+        let secrets: Vec<Secret> = (0..5)
+            .map(|it| Secret::new(it.to_string().repeat(60 << 10)))
+            .collect();
+        Mask::new(&secrets[..4]).unwrap();
+        // The same again is none more.
+        Mask::new(secrets[..4].iter().chain(&secrets[..4])).unwrap();
+        let why = Mask::new(&secrets).unwrap_err();
+        assert_eq!(why, "the secrets have more than 256 KiB together");
     }
 
     #[test]

@@ -17,6 +17,12 @@ pub use header::HttpHeader;
 pub use host::{HostPattern, SocketRule};
 pub use http::HttpRule;
 
+use crate::bounded;
+use crate::limits::{ByteSize, size};
+
+/// A secret may be no longer, in bytes: all that is printed is searched for it.
+const MAX_SECRET: u64 = 64 << 10;
+
 /// Everything that a manifest grants one plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
@@ -120,7 +126,7 @@ impl SecretSource {
                 Some(Err(_)) => return Err(format!(": {self} is not UTF-8")),
                 None => return Err(format!(": {self} is not set")),
             },
-            SecretSource::File(path) => match std::fs::read_to_string(path) {
+            SecretSource::File(path) => match bounded::read_text(path, MAX_SECRET) {
                 Ok(text) => {
                     let text = text.strip_suffix('\n').unwrap_or(&text);
                     text.strip_suffix('\r').unwrap_or(text).to_owned()
@@ -128,11 +134,33 @@ impl SecretSource {
                 Err(error) => return Err(format!(": {self}: {error}")),
             },
         };
+        if value.len() as u64 > MAX_SECRET {
+            let most = size(ByteSize::b(MAX_SECRET));
+            return Err(format!(": {self}: it has more than {most}"));
+        }
         // There would be nothing to mask, and most likely somebody forgot it.
         match value.trim().is_empty() {
             true => Err(" is empty".to_owned()),
             false => Ok(Secret::new(value)),
         }
+    }
+}
+
+impl SecretSource {
+    /// Why it cannot be had, as far as that can be told without reading it.
+    pub fn problem(&self) -> Option<String> {
+        let problem = match self {
+            SecretSource::Env(name) => match std::env::var_os(name) {
+                Some(_) => return None,
+                None => "is not set".to_owned(),
+            },
+            SecretSource::File(path) => match std::fs::metadata(path) {
+                Ok(metadata) if metadata.is_file() => return None,
+                Ok(_) => "is not a file".to_owned(),
+                Err(error) => error.to_string(),
+            },
+        };
+        Some(format!("{self}: {problem}"))
     }
 }
 

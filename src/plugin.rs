@@ -64,14 +64,16 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
-    /// Reads, checks and compiles a plugin: seconds of computing when it is not in the cache.
+    /// Reads, checks and compiles a plugin: seconds of computing when it is not in the cache. Without its secrets
+    /// it is not to be called.
     pub(crate) fn new(
         config: PluginConfig,
         manifest: &Path,
         engine: &Engine,
+        with_secrets: bool,
     ) -> Result<Compiled, Vec<Diagnostic>> {
         let mut problems = Vec::new();
-        let grants = resolve(&config, manifest, &mut problems);
+        let grants = resolve(&config, manifest, with_secrets, &mut problems);
         let compiled = component::read(&config.path, config.limits.max_component)
             .map_err(|message| match config.at {
                 // Most often it is the path that is wrong, and that is written there.
@@ -375,12 +377,20 @@ fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), 
 }
 
 /// What a manifest grants, with the values of secrets.
-fn resolve(config: &PluginConfig, manifest: &Path, problems: &mut Vec<Diagnostic>) -> Grants {
+fn resolve(
+    config: &PluginConfig,
+    manifest: &Path,
+    with_secrets: bool,
+    problems: &mut Vec<Diagnostic>,
+) -> Grants {
     let before = problems.len();
-    let secrets = resolve_secrets(config, manifest, problems);
+    let mut secrets = BTreeMap::new();
+    if with_secrets {
+        secrets = resolve_secrets(config, manifest, problems);
+    }
     let mut headers = Vec::new();
     // Those that lack a secret would only be told of twice.
-    if problems.len() == before {
+    if with_secrets && problems.len() == before {
         for header in &config.permissions.http_headers {
             match header.value(|name| secrets.get(name).map(Secret::reveal)) {
                 Ok(value) => headers.push((header.clone(), value)),

@@ -6,7 +6,7 @@ mod payload;
 mod running;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytesize::ByteSize;
 use futures_util::future::BoxFuture;
@@ -90,6 +90,11 @@ pub(crate) trait ToolProvider: Send + Sync {
         Vec::new()
     }
 
+    /// Says so if it was not started, and is only there to be looked at.
+    fn not_started(&self) -> Option<NotStarted> {
+        None
+    }
+
     /// Serves one call, whose arguments are as the tool asks for them. It ends at its deadline, and soon
     /// after its turn is cancelled.
     fn call<'c>(
@@ -134,6 +139,13 @@ impl ToolNote {
             why: why.into(),
         }
     }
+}
+
+/// An MCP server that was not started; see [`Loader::survey`](crate::Loader::survey).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotStarted {
+    /// When it listed the tools that it is said to have, which nobody remembers if `None`: then it has none.
+    pub tools_from: Option<SystemTime>,
 }
 
 /// What a tool of an MCP server says of itself, to be pinned.

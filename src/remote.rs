@@ -20,6 +20,7 @@ mod pins;
 mod process;
 mod questions;
 mod reading;
+mod recalled;
 mod request;
 mod room;
 mod running;
@@ -57,6 +58,8 @@ use kept::Kept;
 use parked::Parked;
 pub use process::kill_mcp_servers;
 use settings::Settings;
+
+pub(crate) use recalled::recall;
 
 /// A server whose tools are known.
 struct Server {

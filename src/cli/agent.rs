@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
 use toolhost::agent::{Agent, AgentError, Answer, Approving, Event, Observer};
-use toolhost::manifest::AgentConfig;
+use toolhost::manifest::{AgentConfig, Use};
 use toolhost::wire::{Format, Stop, ToolChoice};
 use toolhost::{Tool, ToolCall, ToolResult};
 
@@ -176,9 +176,10 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         None => Some(piped_question()?),
     };
     let (interrupts, masks) = (session.interrupts.clone(), session.masks.clone());
-    let mut config = session.read_manifest()?.agent;
+    let manifest = session.effective_manifest(&options.host, Use::Agent)?;
+    let mut config = manifest.agent.clone();
     options.model.apply(&mut config)?;
-    let (host, _) = session.load(&options.host).await?;
+    let host = session.load_manifest(manifest).await?;
     let stdout_is_terminal = io::stdout().is_terminal();
     let stream = !options.no_stream && (options.stream || options.json || stdout_is_terminal);
     let mut agent = Agent::new(host, config)?

@@ -1,13 +1,13 @@
 //! `toolhost check`: is everything there that calls will need?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use super::grants::{denied, granted};
 use super::result::names;
-use super::{ANSWERED, Session, Status, pin, printable};
-use toolhost::manifest::{AgentConfig, AuthConfig, Order, PluginConfig};
-use toolhost::permissions::Access;
+use super::{ANSWERED, Found, Session, StartServers, Status, at, pin, printable};
+use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig};
+use toolhost::permissions::{Access, SecretSource};
 use toolhost::wire::{Format, LeftOut};
 use toolhost::{Tool, ToolHost};
 
@@ -16,16 +16,24 @@ pub(super) struct CheckOptions {
     /// Pin the tools of MCP servers: from now on they are refused if they change
     #[arg(long)]
     pin: bool,
+
+    #[command(flatten)]
+    servers: StartServers,
 }
 
-pub(super) async fn run(options: CheckOptions, session: Session) -> anyhow::Result<Status> {
-    let mut manifest = session.read_manifest()?;
+pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::Result<Status> {
+    // They are pinned as they are now.
+    options.servers.start_servers |= options.pin;
+    let Found {
+        mut manifest,
+        untrusted,
+    } = options.servers.manifest_of(&session)?;
     let file = manifest.file.clone();
     let own = manifest.own_files();
     let agent = manifest.agent.clone();
     let serve = manifest.serve.clone();
     let pins = options.pin.then(|| pin::take(&mut manifest));
-    let host = session.load_manifest(manifest).await?;
+    let host = session.survey(manifest, &options.servers).await?;
     let mut out = std::io::stdout().lock();
     if let Some(pins) = pins {
         pin::write(&mut out, &host, &pins, &file)?;
@@ -49,10 +57,25 @@ pub(super) async fn run(options: CheckOptions, session: Session) -> anyhow::Resu
         for warning in plugin.permissions.warnings(&own) {
             writeln!(out, "  warning: {warning}")?;
         }
+        secret_lines(&mut out, &plugin.permissions.secrets)?;
     }
     for server in host.servers() {
         writeln!(out, "{} ({})", server.name, printable(&server.address()))?;
-        writeln!(out, "  tools: {}", tools_of(&host, &server.name))?;
+        let not_started = host.not_started().find(|(of, _)| of.name == server.name);
+        match not_started.map(|(_, it)| it.tools_from) {
+            None => writeln!(out, "  tools: {}", tools_of(&host, &server.name))?,
+            Some(Some(when)) => writeln!(
+                out,
+                "  tools {}, not started now: {}",
+                at(when),
+                tools_of(&host, &server.name)
+            )?,
+            Some(None) => writeln!(
+                out,
+                "  tools: not known, as it is not started: --start-servers asks it"
+            )?,
+        }
+        secret_lines(&mut out, &server.secrets)?;
         writeln!(
             out,
             "  warning: an MCP server is not sandboxed: it may do whatever its own machine lets it"
@@ -86,8 +109,31 @@ pub(super) async fn run(options: CheckOptions, session: Session) -> anyhow::Resu
         servers => counts.push(counted(servers, "MCP server")),
     }
     counts.push(counted(host.tools().count(), "tool"));
+    for Demand { what, .. } in &untrusted {
+        writeln!(out, "not trusted: {what}")?;
+    }
     writeln!(out, "{} is good: {}", file.display(), counts.join(", "))?;
+    if !untrusted.is_empty() {
+        writeln!(
+            out,
+            "what is not trusted takes `toolhost trust`, or --manifest with its name"
+        )?;
+    }
     Ok(ANSWERED)
+}
+
+/// Secrets that calls would not have.
+fn secret_lines(out: &mut impl Write, secrets: &BTreeMap<String, SecretSource>) -> io::Result<()> {
+    for (name, source) in secrets {
+        if let Some(problem) = source.problem() {
+            let (name, problem) = (printable(name), printable(&problem));
+            writeln!(
+                out,
+                "  warning: the secret `{name}` cannot be had: {problem}"
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// Who may use the server, and which tools they are named that are not there.
@@ -110,7 +156,9 @@ fn serve_lines(out: &mut impl Write, auth: &AuthConfig, host: &ToolHost) -> io::
         .flatten();
     let of_scopes =
         of_scopes.map(|(scope, tools)| (format!("serve.auth.oauth.scopes.{scope}"), tools));
-    for (key, tools) in of_tokens.chain(of_scopes) {
+    // What a server offers that is not known, it may.
+    let is_known = host.not_started().all(|(_, it)| it.tools_from.is_some());
+    for (key, tools) in of_tokens.chain(of_scopes).filter(|_| is_known) {
         for tool in tools
             .iter()
             .filter(|tool| host.tools().all(|it| it.name != **tool))

@@ -6,7 +6,9 @@ use toolhost::wire::json::ErrorDetail;
 use toolhost::{CallError, Plan, Provider, Repair, ToolCall, ToolHost};
 
 use super::grants::granted;
-use super::{ANSWERED, ERROR_RESULT, Status, print_json};
+use super::{
+    ANSWERED, ERROR_RESULT, HostOptions, Session, StartServers, Status, print_json, warn_of_unasked,
+};
 
 /// One call: either what would serve it or why it would fail.
 #[derive(Serialize)]
@@ -84,6 +86,19 @@ impl<'a> From<Plan<'a>> for Served<'a> {
             },
         }
     }
+}
+
+/// The host to look at, whoever wrote its manifest.
+pub(super) async fn load(
+    servers: &StartServers,
+    options: &HostOptions,
+    session: &Session,
+) -> anyhow::Result<ToolHost> {
+    let mut manifest = servers.manifest_of(session)?.manifest;
+    options.apply(&mut manifest);
+    let host = session.survey(manifest, servers).await?;
+    warn_of_unasked(&host);
+    Ok(host)
 }
 
 pub(super) fn run(

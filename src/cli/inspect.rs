@@ -5,11 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use toolhost::inspect::{Inspection, inspect};
-use toolhost::manifest::PluginConfig;
+use toolhost::manifest::{Demand, PluginConfig};
 
 use super::grants::{denied, granted};
 use super::list::first_line;
-use super::{ANSWERED, Session, Status};
+use super::{ANSWERED, Found, Session, Status};
 
 #[derive(clap::Args)]
 pub(super) struct InspectOptions {
@@ -24,12 +24,11 @@ const NOT_A_PLUGIN: Status = 1;
 pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Result<Status> {
     let listed = find(&options.plugin, &session)?;
     let path = match &listed {
-        Some((plugin, _)) => &plugin.path,
+        Some(listed) => &listed.plugin.path,
         None => &options.plugin,
     };
     let inspection = inspect(path, session.code_cache).await?;
-    let (listed, own) = listed.unwrap_or_default();
-    print(&inspection, &listed, &own)?;
+    print(&inspection, &listed.unwrap_or_default())?;
     match inspection.tools {
         Ok(_) => Ok(ANSWERED),
         Err(problems) => {
@@ -41,12 +40,25 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
     }
 }
 
+/// A plugin as the manifest has it.
+#[derive(Default)]
+struct Listed {
+    plugin: PluginConfig,
+    /// The files that decide what it is granted.
+    own: Vec<PathBuf>,
+    /// What nobody has allowed of its grants.
+    untrusted: Vec<Demand>,
+}
+
 /// The plugin of that path or name in the manifest. A component that is a file needs no manifest.
-fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<(PluginConfig, Vec<PathBuf>)>> {
+fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
     let is_file = plugin.exists();
     let is_name = plugin.extension().is_none() && plugin.components().count() == 1;
-    let manifest = match session.read_manifest() {
-        Ok(manifest) => manifest,
+    let Found {
+        manifest,
+        mut untrusted,
+    } = match session.find_manifest() {
+        Ok(found) => found,
         Err(_) if session.manifest.is_none() && (is_file || !is_name) => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -60,10 +72,23 @@ fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<(PluginConfig
         true => same_file(&listed.path),
         false => Path::new(&listed.name) == plugin,
     });
-    Ok(found.map(|plugin| (plugin, own)))
+    Ok(found.map(|plugin| {
+        let prefix = format!("plugin.{}: ", plugin.name);
+        untrusted.retain(|demand| demand.what.starts_with(&prefix));
+        Listed {
+            plugin,
+            own,
+            untrusted,
+        }
+    }))
 }
 
-fn print(inspection: &Inspection, listed: &PluginConfig, own: &[PathBuf]) -> std::io::Result<()> {
+fn print(inspection: &Inspection, listed: &Listed) -> std::io::Result<()> {
+    let Listed {
+        plugin: listed,
+        own,
+        untrusted,
+    } = listed;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -90,6 +115,9 @@ fn print(inspection: &Inspection, listed: &PluginConfig, own: &[PathBuf]) -> std
     writeln!(out, "permissions it can use: {permissions}")?;
     for grant in granted(&listed.permissions) {
         writeln!(out, "granted: {grant}")?;
+    }
+    for Demand { what, .. } in untrusted {
+        writeln!(out, "not trusted: {what}")?;
     }
     match &denied(&listed.permissions, &inspection.permissions)[..] {
         [] => writeln!(out, "denied: nothing that it can use")?,

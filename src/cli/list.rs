@@ -8,7 +8,7 @@ use toolhost::wire::{Format, LeftOut};
 use toolhost::{Tool, ToolHost};
 
 use super::result::{names, print_document};
-use super::{ANSWERED, Session, Status, format_parser, printable};
+use super::{ANSWERED, Session, StartServers, Status, format_parser, printable, warn_of_unasked};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
@@ -16,11 +16,20 @@ pub(super) struct ListOptions {
     /// table on a terminal, else a line per tool, its fields set off by tabs]
     #[arg(long, value_parser = format_parser())]
     format: Option<Format>,
+
+    #[command(flatten)]
+    servers: StartServers,
 }
 
 pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Result<Status> {
-    let manifest = session.read_manifest()?;
-    let host = session.load_manifest(manifest).await?;
+    let found = options.servers.manifest_of(&session)?;
+    let host = session.survey(found.manifest, &options.servers).await?;
+    warn_of_unasked(&host);
+    if !found.untrusted.is_empty() {
+        eprintln!(
+            "warning: the manifest is not trusted with all that it asks for: see `toolhost trust --show`"
+        );
+    }
     let mut out = std::io::stdout().lock();
     match options.format {
         Some(format) => {

@@ -103,7 +103,11 @@ fn enter(document: &mut DocumentMut, server: &str, pins: &[Pin]) -> anyhow::Resu
 }
 
 fn read_lock(lock: &Path) -> Map<String, Value> {
-    let text = std::fs::read_to_string(lock).unwrap_or_default();
+    // Nothing else is opened: that could wait for ever.
+    let text = match lock.is_file() {
+        true => std::fs::read_to_string(lock).unwrap_or_default(),
+        false => String::new(),
+    };
     serde_json::from_str(&text).unwrap_or_default()
 }
 

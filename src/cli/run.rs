@@ -13,7 +13,9 @@ use toolhost::{CallError, OpenBatch, ToolCall, ToolHost, ToolResult};
 
 use super::interrupt::Interrupts;
 use super::result::{Printer, ResultOptions, names};
-use super::{ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, USAGE};
+use super::{
+    ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, StartServers, Status, USAGE,
+};
 use super::{dry_run, format_parser, progress, timeline};
 
 #[derive(clap::Args)]
@@ -53,6 +55,10 @@ pub(super) struct RunOptions {
     #[arg(long, conflicts_with_all = ["stream", "timeline", "sse", "with_message"])]
     dry_run: bool,
 
+    /// With --dry-run: start the MCP servers and ask them, instead of going by what they last listed
+    #[arg(long, requires = "dry_run")]
+    start_servers: bool,
+
     #[command(flatten)]
     result: ResultOptions,
 
@@ -87,12 +93,17 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         (true, None) => bail!("--with-message needs the response of an API, whole as it was sent"),
     };
     let cut = reply.map(|reply| reply.cut).unwrap_or_default();
+    if options.dry_run {
+        let servers = StartServers {
+            start_servers: options.start_servers,
+        };
+        let host = dry_run::load(&servers, &options.host, &session).await?;
+        names(format, &host).restore(&mut calls);
+        return dry_run::run(&host, &calls, options.result.fail_on_error);
+    }
     let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load(&options.host).await?;
     names(format, &host).restore(&mut calls);
-    if options.dry_run {
-        return dry_run::run(&host, &calls, options.result.fail_on_error);
-    }
     let printer = options.result.printer(&manifest);
     let encoder = printer.encoder(options.output_format.unwrap_or(format), &host);
     let told = |result: &ToolResult| {

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use toolhost::Manifest;
+use toolhost::manifest::Use;
 use toolhost::mcp::{Server, ServerInfo};
 
 use super::clients::{self, Client};
@@ -47,10 +48,12 @@ pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Resu
 
 async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
     let interrupts = session.interrupts.clone();
-    let manifest = session.effective_manifest(&options.host)?;
     if let Some(client) = options.print_config {
-        return print_config(client, &manifest, options.http);
+        // The client will name it.
+        let found = session.find_manifest()?;
+        return print_config(client, &found.manifest, options.http);
     }
+    let manifest = session.effective_manifest(&options.host, Use::Serve)?;
     // Whoever comes while plugins are loaded waits to be accepted, and an address that is taken is told
     // of before.
     let listener = match options.http {
@@ -60,7 +63,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         }
         None => None,
     };
-    let loaded = Seen::of(&manifest);
+    let loaded = Seen::of(&manifest, session.trust_file());
     let host = session.load_manifest(manifest.clone()).await?;
     let server = Server::new(host, ServerInfo::of(&manifest.serve));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
@@ -70,7 +73,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         options: options.host,
         server: server.clone(),
         http: None,
-        has_tls: manifest.serve.tls.is_some(),
+        manifest: manifest.clone(),
         loaded,
     };
     match listener {

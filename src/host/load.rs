@@ -30,7 +30,18 @@ const PARALLEL_LOADS: usize = 4;
 pub struct Loader {
     manifest: Manifest,
     cache: CodeCache,
+    survey: Option<Servers>,
     progress: Arc<dyn Fn(LoadEvent) + Send + Sync>,
+}
+
+/// What becomes of MCP servers in a [survey](Loader::survey).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// They are started, with their secrets, and asked for their tools.
+    Start,
+    /// They are not started. Their tools are those that they had when they last were, as the folder
+    /// beside the code cache has it.
+    Recall,
 }
 
 /// How far loading is.
@@ -60,6 +71,7 @@ impl Loader {
         Loader {
             manifest,
             cache: CodeCache::default(),
+            survey: None,
             progress: Arc::new(|_| {}),
         }
     }
@@ -68,6 +80,14 @@ impl Loader {
     #[must_use]
     pub fn code_cache(mut self, cache: CodeCache) -> Self {
         self.cache = cache;
+        self
+    }
+
+    /// Loads what is there to be looked at, and nothing that calls would need: no plugin's secret is read, and no
+    /// audit log made. Calls of such a host fail.
+    #[must_use]
+    pub fn survey(mut self, servers: Servers) -> Self {
+        self.survey = Some(servers);
         self
     }
 
@@ -96,16 +116,20 @@ impl Loader {
             ..
         } = self.manifest;
         check_caps(&file, &host, &plugins, &mcp)?;
-        let audit = match audit {
-            Some(config) => Some(Arc::new(AuditLog::open(&config).map_err(|error| {
+        let survey = self.survey;
+        let audit = audit.and_then(|config| {
+            let opened = match survey {
+                Some(_) => AuditLog::check(&config).map(|()| None),
+                None => AuditLog::open(&config).map(|log| Some(Arc::new(log))),
+            };
+            let failed = |error| {
                 let path = config.path.display();
-                LoadError::invalid(
-                    &file,
-                    format!("the audit log {path} cannot be opened: {error}"),
-                )
-            })?)),
-            None => None,
-        };
+                let message = format!("the audit log {path} cannot be opened: {error}");
+                LoadError::invalid(&file, message)
+            };
+            opened.map_err(failed).transpose()
+        });
+        let audit = audit.transpose()?;
         (self.progress)(LoadEvent::Started {
             plugins: plugins.len() + mcp.len(),
         });
@@ -127,7 +151,7 @@ impl Loader {
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
-                let loaded = load_plugin(plugin, file, engine).await;
+                let loaded = load_plugin(plugin, file, engine, survey.is_none()).await;
                 progress(LoadEvent::Done { plugin: name });
                 (index, loaded.map(|plugin| Loaded::Plugin(Arc::new(plugin))))
             });
@@ -141,7 +165,10 @@ impl Loader {
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
-                let loaded = load_server(server, &file, memory.as_deref()).await;
+                let loaded = match survey {
+                    Some(Servers::Recall) => recall_server(server, &file, memory.as_deref()).await,
+                    _ => load_server(server, &file, memory.as_deref()).await,
+                };
                 progress(LoadEvent::Done { plugin: name });
                 (first_server + index, loaded.map(Loaded::Other))
             });
@@ -181,6 +208,7 @@ impl Loader {
                 mask: Arc::new(mask),
                 audit,
                 repairs: host.repair_arguments,
+                is_survey: survey.is_some(),
             }),
             registry: Arc::new(Registry::new(providers, &file).map_err(LoadError::Invalid)?),
         })
@@ -297,6 +325,18 @@ async fn load_server(
     crate::remote::load(server, manifest, memory).await
 }
 
+#[cfg(feature = "mcp")]
+async fn recall_server(
+    server: McpConfig,
+    manifest: &Path,
+    memory: Option<&Path>,
+) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
+    Ok(crate::remote::recall(server, manifest, memory))
+}
+
+#[cfg(not(feature = "mcp"))]
+use load_server as recall_server;
+
 #[cfg(not(feature = "mcp"))]
 async fn load_server(
     server: McpConfig,
@@ -316,12 +356,15 @@ async fn load_plugin(
     plugin: PluginConfig,
     manifest: Arc<PathBuf>,
     engine: Arc<Engine>,
+    with_secrets: bool,
 ) -> Result<Plugin, Vec<Diagnostic>> {
     let path = plugin.path.clone();
     let file = manifest.clone();
     let bound = plugin.limits.max_compile;
     let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
-    let compiled = component::compiling(bound, move || Compiled::new(plugin, &file, &engine));
+    let compiled = component::compiling(bound, move || {
+        Compiled::new(plugin, &file, &engine, with_secrets)
+    });
     let compiled = compiled.await.map_err(failed)??;
     let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();
     let panicked = |_| {

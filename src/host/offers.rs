@@ -321,7 +321,7 @@ impl ToolHost {
             domain.enter(context.client, access, label)
         });
         let ended = self.ending(queued, request, &request.name, Some(registered), &[]);
-        if let Err(error) = self.audit_ready() {
+        if let Err(error) = self.may_run() {
             return ended.refused(error).outcome;
         }
         let queue = &self.shared.queue;

@@ -1,12 +1,11 @@
 //! `[resource.NAME]` and `[prompt.NAME]`: what the manifest itself offers to clients.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::is_name;
 use super::reader::{Source, Table, Value, expect_string, expect_table, mismatch};
+use crate::bounded;
 use crate::error::CallError;
 use crate::input::{Message, Role};
 use crate::prompt::{FilledPrompt, Prompt, PromptArgument};
@@ -53,7 +52,8 @@ impl OwnResource {
             OwnBody::Text(text) => ResourceBody::Text(text.clone()),
             OwnBody::File(path) => {
                 let path = path.clone();
-                let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+                let read =
+                    tokio::task::spawn_blocking(move || bounded::read_file(&path, MAX_FILE)).await;
                 let bytes = read.map_err(CallError::internal)?;
                 let bytes = bytes.map_err(|error| CallError::Failed {
                     message: format!("it cannot be read: {error}"),
@@ -85,21 +85,6 @@ impl OwnResource {
         let changed = tokio::task::spawn_blocking(changed).await;
         changed.ok().flatten().unwrap_or_default()
     }
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let text = |error: std::io::Error| error.to_string();
-    // Opening a pipe would wait for whoever writes it.
-    if !std::fs::metadata(path).map_err(text)?.is_file() {
-        return Err("it is not a file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(text)?;
-    let read = file.take(MAX_FILE + 1).read_to_end(&mut bytes);
-    if read.map_err(text)? as u64 > MAX_FILE {
-        return Err(format!("it has more than {} MiB", MAX_FILE >> 20));
-    }
-    Ok(bytes)
 }
 
 impl OwnPrompt {

@@ -17,15 +17,28 @@ pub(super) struct Source<'s> {
     pub(super) file: &'s Path,
     pub(super) text: &'s str,
     pub(super) problems: Vec<Diagnostic>,
+    /// Where each line but the first starts.
+    lines: Vec<usize>,
 }
 
-impl Source<'_> {
+impl<'s> Source<'s> {
+    pub(super) fn new(file: &'s Path, text: &'s str) -> Self {
+        let lines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Source {
+            file,
+            text,
+            problems: Vec::new(),
+            lines: lines.collect(),
+        }
+    }
+
     pub(super) fn location(&self, span: Range<usize>) -> Location {
-        let before = &self.text[..self.text.floor_char_boundary(span.start)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let at = self.text.floor_char_boundary(span.start);
+        let line = self.lines.partition_point(|start| *start <= at);
+        let start = line.checked_sub(1).map_or(0, |line| self.lines[line]);
         Location {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line: line + 1,
+            column: self.text[start..at].chars().count() + 1,
         }
     }
 

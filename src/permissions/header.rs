@@ -101,6 +101,15 @@ impl HttpHeader {
         })
     }
 
+    /// Its value, as the manifest has it.
+    pub(crate) fn template(&self) -> String {
+        let parts = self.value.iter().map(|part| match part {
+            Part::Text(text) => text.replace('$', "$$"),
+            Part::Secret(name) => format!("${{{name}}}"),
+        });
+        parts.collect()
+    }
+
     /// Its value, with the secrets put in.
     ///
     /// # Errors

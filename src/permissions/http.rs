@@ -57,6 +57,15 @@ impl HttpRule {
         self.host.is_address() || (self.host.is_exact() && self.has_port)
     }
 
+    /// What it is of, without the methods.
+    pub(crate) fn url(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn takes_all_methods(&self) -> bool {
+        self.methods.is_empty()
+    }
+
     pub(super) fn host(&self) -> &HostPattern {
         &self.host
     }

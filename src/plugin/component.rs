@@ -1,7 +1,6 @@
 //! From a file to a component that can be instantiated, or a sentence that says why not.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::PluginPre;
+use crate::bounded;
 use crate::engine::Engine;
 use crate::limits::{seconds, size};
 use crate::sandbox::Sandbox;
@@ -34,26 +34,16 @@ const OFFERED: [(&str, &str); 8] = [
 /// The bytes of a component's file.
 pub(crate) fn read(path: &Path, bound: ByteSize) -> Result<Vec<u8>, String> {
     let error = |error: std::io::Error| format!("cannot be read: {error}");
-    let metadata = std::fs::metadata(path).map_err(error)?;
-    if !metadata.is_file() {
-        return Err("is not a file".to_owned());
-    }
-    let over = |found: u64| {
-        let (found, bound) = (size(ByteSize::b(found)), size(bound));
-        format!("has {found}, over the `max-component` limit of {bound}")
-    };
-    if metadata.len() > bound.as_u64() {
-        return Err(over(metadata.len()));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    // The file may grow while it is read.
-    File::open(path)
-        .and_then(|file| file.take(bound.as_u64() + 1).read_to_end(&mut bytes))
-        .map_err(error)?;
-    if bytes.len() as u64 > bound.as_u64() {
-        return Err(over(bytes.len() as u64));
-    }
-    Ok(bytes)
+    let file = bounded::open(path).map_err(error)?;
+    let length = file.metadata().map_err(error)?.len();
+    bounded::read(file, bound.as_u64()).map_err(|it| match it.kind() {
+        ErrorKind::FileTooLarge => {
+            let found = size(ByteSize::b(length.max(bound.as_u64() + 1)));
+            let bound = size(bound);
+            format!("has {found}, over the `max-component` limit of {bound}")
+        }
+        _ => error(it),
+    })
 }
 
 /// Compiles on a thread of its own, for so long: it computes for seconds, so not on the threads that

@@ -71,6 +71,7 @@ impl Kept {
         let connection = Connection::open(&settings, &changed).await;
         let connection = connection.map_err(failed)?;
         let listed = connection.list_tools(&settings).await.map_err(failed)?;
+        settings.memory.keep_tools(&listed, &settings.mask);
         let (offered, problems) = listing::offered(&listed, &settings, manifest);
         if !problems.is_empty() {
             return Err(problems);
@@ -125,6 +126,9 @@ impl Kept {
     /// Asks for the tools, and publishes them.
     async fn list(&self, connection: &Connection) -> Result<(), String> {
         let listed = connection.list_tools(&self.settings).await?;
+        self.settings
+            .memory
+            .keep_tools(&listed, &self.settings.mask);
         let (offered, problems) = listing::offered(&listed, &self.settings, &self.manifest);
         // What is wrong with some is no reason to be without the others, now that calls run.
         for problem in problems {

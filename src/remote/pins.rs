@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::bounded;
 use crate::digest::sha256;
 use crate::manifest::{McpConfig, lock_file};
 use crate::provider::Pin;
@@ -148,13 +149,7 @@ fn cut(value: &Value) -> String {
 
 /// The texts by server and tool; none where there is no such file, or it is something else.
 fn read_lock(lock: &Path) -> Map<String, Value> {
-    let is_read = lock
-        .metadata()
-        .is_ok_and(|it| it.is_file() && it.len() <= MAX_LOCK);
-    let text = match is_read {
-        true => std::fs::read_to_string(lock).unwrap_or_default(),
-        false => String::new(),
-    };
+    let text = bounded::read_text(lock, MAX_LOCK).unwrap_or_default();
     match serde_json::from_str(&text) {
         Ok(Value::Object(texts)) => texts,
         _ => Map::new(),

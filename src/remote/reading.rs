@@ -362,21 +362,7 @@ fn listed(text: &RawValue) -> Option<Value> {
         next_cursor: Option<Value>,
     }
     let page: Page = serde_json::from_str(text.get()).ok()?;
-    let tools = page.tools.into_iter().map(|text| {
-        let tool: Value = serde_json::from_str(text.get()).unwrap_or_default();
-        let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
-        // All that rmcp looks for in it, and it may be long.
-        let has_headers = text.get().contains("x-mcp-header");
-        let schema = tool
-            .get("inputSchema")
-            .filter(|it| has_headers && it.is_object());
-        let schema = schema.cloned();
-        json!({
-            "name": name,
-            "inputSchema": schema.unwrap_or_else(|| json!({})),
-            "_meta": { RAW_TOOL: text.get() },
-        })
-    });
+    let tools = page.tools.into_iter().map(listed_tool);
     let mut result = json!({ "tools": tools.collect::<Vec<_>>() });
     let cursor = match page.next_cursor {
         Some(Value::String(cursor)) => Some(cursor),
@@ -394,6 +380,23 @@ fn listed(text: &RawValue) -> Option<Value> {
 pub(super) fn written(tool: &Tool) -> &str {
     let raw = tool.meta.as_ref().and_then(|meta| meta.get(RAW_TOOL));
     raw.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A tool as rmcp takes it, with what the server wrote of it beside.
+pub(super) fn listed_tool(text: &RawValue) -> Value {
+    let tool: Value = serde_json::from_str(text.get()).unwrap_or_default();
+    let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
+    // All that rmcp looks for in it, and it may be long.
+    let has_headers = text.get().contains("x-mcp-header");
+    let schema = tool
+        .get("inputSchema")
+        .filter(|it| has_headers && it.is_object());
+    let schema = schema.cloned();
+    json!({
+        "name": name,
+        "inputSchema": schema.unwrap_or_else(|| json!({})),
+        "_meta": { RAW_TOOL: text.get() },
+    })
 }
 
 /// The text of a result that is ours to read.

@@ -25,6 +25,23 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Without any secret: for who only looks.
+    pub(super) fn to_look_at(
+        config: McpConfig,
+        manifest: &Path,
+        memory: Option<&Path>,
+    ) -> Settings {
+        Settings {
+            secrets: BTreeMap::new(),
+            token: None,
+            headers: Vec::new(),
+            mask: Mask::default(),
+            memory: Memory::new(memory, &config),
+            pins: Pins::new(&config, manifest),
+            config,
+        }
+    }
+
     /// # Errors
     ///
     /// Every secret that cannot be had, and every header that it makes none.

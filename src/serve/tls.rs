@@ -9,7 +9,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::FrontError;
+use crate::bounded;
 use crate::manifest::TlsConfig;
+
+/// A certificate's or key's file may be no longer, in bytes.
+const MAX_PEM: u64 = 1 << 20;
 
 /// Reads the files.
 ///
@@ -22,14 +26,15 @@ pub(super) fn acceptor(files: &TlsConfig) -> Result<TlsAcceptor, FrontError> {
         why: why.to_string(),
     };
     let TlsConfig { certificate, key } = files;
-    let text = std::fs::read(certificate).map_err(|error| wrong(certificate, &error))?;
+    let text =
+        bounded::read_file(certificate, MAX_PEM).map_err(|error| wrong(certificate, &error))?;
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| wrong(certificate, &error))?;
     if chain.is_empty() {
         return Err(wrong(certificate, &"no certificate is in it"));
     }
-    let text = std::fs::read(key).map_err(|error| wrong(key, &error))?;
+    let text = bounded::read_file(key, MAX_PEM).map_err(|error| wrong(key, &error))?;
     let private = PrivateKeyDer::from_pem_slice(&text)
         // Not the error's own words, which might quote the file.
         .map_err(|_| wrong(key, &"no private key is in it"))?;

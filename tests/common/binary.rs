@@ -42,8 +42,17 @@ impl Folder {
         path
     }
 
-    /// The binary with these arguments, to be run here.
+    /// The binary with these arguments, to be run here, with the manifest that is here by its name.
     pub fn command<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = self.command_that_finds(arguments);
+        if self.path().join("toolhost.toml").exists() {
+            command.env("TOOLHOST_MANIFEST", "toolhost.toml");
+        }
+        command
+    }
+
+    /// As [`command`](Folder::command), but the manifest is there to be found: it may be a stranger's.
+    pub fn command_that_finds<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = toolhost();
         command.current_dir(self.path()).args(arguments);
         command

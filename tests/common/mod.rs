@@ -92,11 +92,12 @@ pub fn error(result: &ToolResult) -> &CallError {
     }
 }
 
-/// The binary, with the tests' code cache and no manifest from outside.
+/// The binary, with the tests' code cache, no manifest from outside and none that is trusted.
 pub fn toolhost() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_toolhost"));
     command
         .env("TOOLHOST_CODE_CACHE", code_cache())
+        .env("XDG_CONFIG_HOME", root().join("target/no-config"))
         .env_remove("TOOLHOST_MANIFEST")
         .env_remove("TOOLHOST_LOG");
     command

@@ -321,3 +321,95 @@ fn a_reload_takes_no_protection_away() {
     // The old one still: it had this tool.
     client.call("test_simple_text", json!({}));
 }
+
+#[test]
+fn no_half_of_a_manifest_lets_anybody_in() {
+    let digest = |token: &str| -> String {
+        let digest = Sha256::digest(token);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let auth = format!(
+        "[audit]\npath = 'audit.jsonl'\n[serve]\nrate-limit = 100000\n[serve.auth.tokens.one]\nsha256 = '{}'\ntools = ['test_simple_text']\n",
+        digest("th_one")
+    );
+    let whole = manifest(&["conformance", "echo"], &auth);
+    let server = Http::start_in(Folder::with(&whole));
+    let status = || {
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+        ];
+        let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }).to_string();
+        http::ask(server.address(), "POST /mcp", &headers, &ping).status
+    };
+    let refusals = || server.said().matches("which takes a restart").count();
+    assert_eq!(status(), 401);
+    let mut client = Client::http_as(&server, Old, json!({}), Some("th_one"));
+    let ends = whole.match_indices('\n').map(|(at, _)| at + 1);
+    let ends: Vec<usize> = ends
+        .filter(|at| *at >= whole.find("[serve]").unwrap())
+        .collect();
+    // Each breaks off after another line: without the server's table, its clients, and the tools of one.
+    let mut refused = 0;
+    for end in [&[0][..], &ends[..ends.len() - 1]].concat() {
+        let part = &whole[..end];
+        server.folder.write("toolhost.toml", part);
+        server.signal("HUP");
+        let start = Instant::now();
+        let complaints = || {
+            server
+                .said()
+                .matches("error: the manifest has changed")
+                .count()
+        };
+        while complaints() == refused {
+            assert!(start.elapsed() < PATIENCE, "{part}: {}", server.said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        refused = complaints();
+        assert_eq!(status(), 401, "{part}");
+        assert_eq!(names(&mut client), ["test_simple_text"], "{part}");
+    }
+    assert!(refusals() >= 3, "{}", server.said());
+    // A client more, for one tool, is taken.
+    let more = format!(
+        "{whole}[serve.auth.tokens.two]\nsha256 = '{}'\ntools = ['echo']\n",
+        digest("th_two")
+    );
+    server.folder.write("toolhost.toml", more);
+    server.signal("HUP");
+    let start = Instant::now();
+    while !server.said().contains("reloaded") {
+        assert!(start.elapsed() < PATIENCE, "{}", server.said());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut two = Client::http_as(&server, Old, json!({}), Some("th_two"));
+    assert_eq!(names(&mut two), ["echo"]);
+}
+
+/// Whenever it is told to look, it reads no part of a file that is being written.
+#[test]
+fn a_manifest_that_is_being_written_is_read_when_it_is_whole() {
+    let server = Http::start_in(served(""));
+    let path = server.folder.path().join("toolhost.toml");
+    let mut client = Client::http(&server, Old, json!({}));
+    listen(&mut client);
+    for plugin in ["calculator", "conformance"].iter().cycle() {
+        let complaints = || server.said().matches("error:").count();
+        let before = complaints();
+        let whole = manifest(&[plugin, "echo"], "");
+        let (half, rest) = whole.split_at(whole.len() / 2);
+        let mut file = std::fs::File::create(&path).unwrap();
+        let start = Instant::now();
+        file.write_all(half.as_bytes()).unwrap();
+        server.signal("HUP");
+        file.write_all(rest.as_bytes()).unwrap();
+        let took = start.elapsed();
+        client.told(CHANGED);
+        // Who writes with long breaks is taken to be done.
+        if took < Duration::from_millis(100) {
+            assert_eq!(complaints(), before, "{}", server.said());
+            break;
+        }
+    }
+}

@@ -8,15 +8,17 @@ use super::Stage;
 fn list_check_and_dry_run_mark_what_is_not_sandboxed() {
     let stage = Stage::new(&[], "tools = ['echo']");
     stage.manifest();
-    let listed = stage.folder.run(&["list"], "");
+    let listed = stage.folder.run(&["list", "--start-servers"], "");
     assert_eq!(
         listed.stdout, "echo\ttest\tDoes echo.\tnot sandboxed\n",
         "{listed:?}"
     );
-    let listed = stage.folder.run(&["list", "--format", "json"], "");
+    let listed = stage
+        .folder
+        .run(&["list", "--start-servers", "--format", "json"], "");
     let tools: Value = serde_json::from_str(&listed.stdout).unwrap();
     assert_eq!(tools[0]["sandboxed"], false, "{tools}");
-    let checked = stage.folder.run(&["check"], "");
+    let checked = stage.folder.run(&["check", "--start-servers"], "");
     assert!(checked.stdout.contains("test (python3 "), "{checked:?}");
     assert!(checked.stdout.contains("not sandboxed"), "{checked:?}");
     assert!(
@@ -26,7 +28,9 @@ fn list_check_and_dry_run_mark_what_is_not_sandboxed() {
         "{checked:?}"
     );
     let call = r#"[{"id": "1", "name": "echo", "arguments": {"text": "a"}}]"#;
-    let planned = stage.folder.run(&["run", "--dry-run"], call);
+    let planned = stage
+        .folder
+        .run(&["run", "--dry-run", "--start-servers"], call);
     let planned: Value = serde_json::from_str(&planned.stdout).unwrap();
     assert_eq!(planned[0]["server"], "test", "{planned}");
     assert_eq!(planned[0]["sandboxed"], false, "{planned}");

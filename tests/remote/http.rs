@@ -243,7 +243,7 @@ async fn an_error_by_status_is_the_calls_whatever_id_it_names() {
 fn a_server_that_is_down_is_named_on_one_line_with_its_address() {
     let folder = Folder::with("[mcp.gone]\nurl = 'http://127.0.0.1:1/mcp'\n");
     let failed = folder
-        .run(&["list"], "")
+        .run(&["list", "--start-servers"], "")
         .failed("`mcp.gone` cannot be reached");
     let expected = "error: toolhost.toml:1:6: `mcp.gone` cannot be reached at http://127.0.0.1:1/mcp: connection refused; is it running, and is its `url` right?\n";
     assert_eq!(failed.stderr, expected);
@@ -253,6 +253,8 @@ fn a_server_that_is_down_is_named_on_one_line_with_its_address() {
         server.port
     ));
     drop(server);
-    let failed = folder.run(&["list"], "").failed("connection refused");
+    let failed = folder
+        .run(&["list", "--start-servers"], "")
+        .failed("connection refused");
     assert_eq!(failed.stderr.lines().count(), 1, "{failed:?}");
 }

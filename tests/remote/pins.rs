@@ -51,7 +51,11 @@ fn a_tool_that_is_not_what_was_pinned_is_refused_with_both_texts() {
     assert_eq!(lock["x"]["t"]["description"], "Adds numbers.");
 
     // The stub says something else at each start but the first.
-    for command in [&["check"][..], &["list"], &["call", "t", "{}"]] {
+    for command in [
+        &["check", "--start-servers"][..],
+        &["list", "--start-servers"],
+        &["call", "t", "{}"],
+    ] {
         let refused = folder
             .run(command, "")
             .failed("its tool \"t\" is not what was pinned");
@@ -67,7 +71,9 @@ fn a_tool_that_is_not_what_was_pinned_is_refused_with_both_texts() {
     // A text that is not what was pinned is not shown as if it were.
     let forged = read(&folder, "toolhost.lock").replace("Adds numbers.", "Harmless.");
     folder.write("toolhost.lock", forged);
-    let refused = folder.run(&["check"], "").failed("whose text is not in");
+    let refused = folder
+        .run(&["check", "--start-servers"], "")
+        .failed("whose text is not in");
     assert!(!refused.stderr.contains("Harmless"), "{refused:?}");
 
     let again = folder.run(&["check", "--pin"], "");
@@ -91,7 +97,7 @@ fn pins_go_where_the_server_is_written() {
         "{manifest}"
     );
     assert_eq!(manifest.lines().count(), 1, "{manifest}");
-    folder.run(&["check"], "").answered();
+    folder.run(&["check", "--start-servers"], "").answered();
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ fn no_process_outlives_a_runtime_that_ends_with_calls_in_it() {
 async fn an_interrupt_while_servers_start_leaves_none() {
     let stage = Stage::new(&["stubborn-hang-at-start"], "");
     stage.manifest();
-    let mut command = stage.folder.command(&["list"]);
+    let mut command = stage.folder.command(&["list", "--start-servers"]);
     let mut child = command.spawn().unwrap();
     let process = stage.event("start").await;
     let interrupt = format!("kill -INT {}", child.id());

@@ -423,7 +423,7 @@ for line in sys.stdin:
 fn what_is_left_out_is_named_by_check_and_list() {
     let folder = Folder::with("[mcp.s]\ncommand = 'python3'\nargs = ['server.py']\n");
     folder.write("server.py", SERVER);
-    let check = folder.run(&["check"], "");
+    let check = folder.run(&["check", "--start-servers"], "");
     assert_eq!(check.status, 0, "{check:?}");
     // No API has it: nothing could call it.
     let line = check
@@ -440,7 +440,7 @@ fn what_is_left_out_is_named_by_check_and_list() {
         line.starts_with("warning: `odd_key` is left out for anthropic"),
         "{line}"
     );
-    let list = folder.run(&["list", "--format", "anthropic"], "");
+    let list = folder.run(&["list", "--start-servers", "--format", "anthropic"], "");
     assert_eq!(list.status, 0, "{list:?}");
     assert!(
         list.stderr.contains("`odd_key`") && !list.stdout.contains("a b"),
@@ -481,7 +481,9 @@ fn any_value() -> impl Strategy<Value = Value> {
 fn a_call_reaches_its_tool_with_the_tools_own_names() {
     let folder = Folder::with("[mcp.s]\ncommand = 'python3'\nargs = ['server.py']\n");
     folder.write("server.py", SERVER);
-    let list = folder.run(&["list", "--format", "anthropic"], "").results();
+    let list = folder
+        .run(&["list", "--start-servers", "--format", "anthropic"], "")
+        .results();
     let name = list[1]["input_schema"]["required"][0]
         .as_str()
         .unwrap()

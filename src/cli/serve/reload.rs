@@ -1,13 +1,14 @@
 //! Reloads the manifest on SIGHUP, or when it or a plugin changes. What runs goes on with what it
-//! was begun with; a manifest that cannot be loaded changes nothing.
+//! was begun with; a manifest that cannot be loaded, or guards less, changes nothing.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use tokio_util::task::AbortOnDropHandle;
 use toolhost::Manifest;
+use toolhost::manifest::{Use, lowers_guard};
 use toolhost::mcp::{HttpServer, Server, ServerInfo};
 
 use super::super::{HostOptions, Session};
@@ -16,20 +17,30 @@ use super::check_exposure;
 /// How often files are looked at. What is being written has to stay as it is for as long.
 const INTERVAL: Duration = Duration::from_millis(300);
 
+/// How long files have to stay as they are before they are read, when that is asked for.
+const SETTLED: Duration = Duration::from_millis(150);
+
+/// What is written for longer than this is not waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Watches until it is dropped.
 pub(super) struct Reload {
     _task: AbortOnDropHandle<()>,
 }
 
-/// What files looked like from outside: when each was changed, and its size.
+/// What files looked like from outside.
 #[derive(Clone, PartialEq)]
-pub(super) struct Seen(Vec<(PathBuf, Option<(SystemTime, u64)>)>);
+pub(super) struct Seen(Vec<(PathBuf, Option<Look>)>);
+
+/// When a file was changed, its size, and which file it is.
+type Look = (SystemTime, u64, u64);
 
 impl Seen {
     /// The files that decide what is served, and the folder where plugins may be dropped.
-    pub(super) fn of(manifest: &Manifest) -> Seen {
+    pub(super) fn of(manifest: &Manifest, trust: Option<PathBuf>) -> Seen {
         let mut files = manifest.own_files();
         files.extend(manifest.plugin_dir.clone());
+        files.extend(trust);
         // The audit log changes with every call.
         if let Some(audit) = &manifest.audit {
             files.retain(|file| *file != audit.path);
@@ -41,7 +52,11 @@ impl Seen {
     fn again(&self) -> Seen {
         let look = |file: &PathBuf| {
             let metadata = file.metadata().ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
+            Some((
+                metadata.modified().ok()?,
+                metadata.len(),
+                file_id(&metadata),
+            ))
         };
         let files = self.0.iter();
         Seen(files.map(|(file, _)| (file.clone(), look(file))).collect())
@@ -58,6 +73,17 @@ impl Seen {
     }
 }
 
+/// Another file under the same name need not differ in anything else.
+#[cfg(unix)]
+fn file_id(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn file_id(_: &std::fs::Metadata) -> u64 {
+    0
+}
+
 /// What is reloaded.
 pub(super) struct Watch {
     pub(super) session: Session,
@@ -65,8 +91,8 @@ pub(super) struct Watch {
     pub(super) server: Server,
     /// Over HTTP, and where it listens.
     pub(super) http: Option<(HttpServer, SocketAddr)>,
-    /// Whether it speaks TLS.
-    pub(super) has_tls: bool,
+    /// What is served.
+    pub(super) manifest: Manifest,
     /// The files as they were when they were loaded.
     pub(super) loaded: Seen,
 }
@@ -115,15 +141,40 @@ impl Watch {
         }
     }
 
+    /// The manifest as it is when it is whole, and the files as they were then.
+    async fn settled(&self) -> (Seen, anyhow::Result<Manifest>) {
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        let mut seen = self.loaded.again();
+        loop {
+            tokio::time::sleep(SETTLED).await;
+            let mut now = self.loaded.again();
+            if now == seen {
+                let manifest = self.session.effective_manifest(&self.options, Use::Serve);
+                now = self.loaded.again();
+                if now == seen {
+                    return (seen, manifest);
+                }
+            }
+            if tokio::time::Instant::now() > patience {
+                let error = anyhow!("its files are still being written");
+                return (self.loaded.clone(), Err(error));
+            }
+            seen = now;
+        }
+    }
+
     async fn load(&mut self) {
-        // Of before anything is read: what changes from here on is another change.
-        let before = self.loaded.again();
-        let manifest = self.session.effective_manifest(&self.options);
+        let (before, manifest) = self.settled().await;
         let loaded = match manifest {
             Ok(manifest) => {
-                self.loaded = Seen::of(&manifest).where_known_from(&before);
+                let seen = Seen::of(&manifest, self.session.trust_file());
+                self.loaded = seen.where_known_from(&before);
                 let file = manifest.file.clone();
-                self.take(manifest).await.map(|()| file)
+                let taken = self.take(&manifest).await;
+                taken.map(|()| {
+                    self.manifest = manifest;
+                    file
+                })
             }
             Err(error) => {
                 self.loaded = before;
@@ -138,11 +189,15 @@ impl Watch {
         }
     }
 
-    async fn take(&self, manifest: Manifest) -> anyhow::Result<()> {
+    async fn take(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        // A file that is not whole mostly lacks something.
+        if let Some(why) = lowers_guard(&self.manifest, manifest) {
+            bail!("{why}, which takes a restart if it is meant");
+        }
         if let Some((_, address)) = &self.http {
-            check_exposure(&manifest, *address)?;
-            if manifest.serve.tls.is_some() != self.has_tls {
-                bail!("[serve.tls] has come or gone, which takes a restart");
+            check_exposure(manifest, *address)?;
+            if manifest.serve.tls.is_some() != self.manifest.serve.tls.is_some() {
+                bail!("[serve.tls] is new, which takes a restart");
             }
         }
         let host = self.session.load_manifest(manifest.clone()).await?;

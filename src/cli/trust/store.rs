@@ -1,0 +1,133 @@
+//! The manifests that a user trusts: a file each in the user's configuration, with the digests of what was allowed.
+//! What a manifest asks for less or anew is seen by that; limits and all else are no part of it.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use toolhost::manifest::Demand;
+
+/// A file here may be no longer, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+pub(super) struct Store(PathBuf);
+
+/// What is kept of a manifest.
+#[derive(Serialize, Deserialize)]
+struct Trusted {
+    manifest: PathBuf,
+    /// Of each thing that was allowed, the SHA-256 digest.
+    allowed: BTreeSet<String>,
+}
+
+impl Store {
+    /// The user's; none without a home.
+    pub(super) fn of_user() -> Option<Store> {
+        Some(Store(config_folder()?.join("toolhost/trust")))
+    }
+
+    /// The digests of what a manifest may ask for.
+    pub(super) fn recall(&self, manifest: &Path) -> BTreeSet<String> {
+        let kept = self.read(&self.file_of(manifest));
+        let kept = kept.filter(|it| it.manifest == real(manifest));
+        kept.map(|it| it.allowed).unwrap_or_default()
+    }
+
+    /// Allows a manifest that, and nothing else that it was allowed before.
+    pub(super) fn keep(&self, manifest: &Path, demands: &[Demand]) -> anyhow::Result<()> {
+        let file = self.file_of(manifest);
+        let trusted = Trusted {
+            manifest: real(manifest),
+            allowed: demands.iter().map(Demand::digest).collect(),
+        };
+        let text = serde_json::to_string_pretty(&trusted)? + "\n";
+        let kept = self.write(&file, &text);
+        kept.with_context(|| format!("{} cannot be written", file.display()))
+    }
+
+    /// Allows it nothing any more; whether it was allowed anything.
+    pub(super) fn forget(&self, manifest: &Path) -> anyhow::Result<bool> {
+        let file = self.file_of(manifest);
+        match std::fs::remove_file(&file) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => {
+                Err(error).with_context(|| format!("{} cannot be removed", file.display()))
+            }
+        }
+    }
+
+    /// All manifests that are allowed something, in the order of their names.
+    pub(super) fn all(&self) -> anyhow::Result<BTreeSet<PathBuf>> {
+        let files = match std::fs::read_dir(&self.0) {
+            Ok(files) => files,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(error) => Err(error).with_context(|| self.0.display().to_string())?,
+        };
+        let mut all = BTreeSet::new();
+        for file in files {
+            all.extend(self.read(&file?.path()).map(|it| it.manifest));
+        }
+        Ok(all)
+    }
+
+    /// Where that is kept of a manifest.
+    pub(super) fn file_of(&self, manifest: &Path) -> PathBuf {
+        let digest = Sha256::digest(real(manifest).as_os_str().as_encoded_bytes());
+        let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.0.join(format!("{name}.json"))
+    }
+
+    fn read(&self, file: &Path) -> Option<Trusted> {
+        let mut text = String::new();
+        let file = file.metadata().ok()?.is_file().then_some(file)?;
+        let file = std::fs::File::open(file).ok()?;
+        file.take(MAX_FILE).read_to_string(&mut text).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Whole or not at all.
+    fn write(&self, file: &Path, text: &str) -> io::Result<()> {
+        let mut folders = std::fs::DirBuilder::new();
+        folders.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folders, 0o700);
+        folders.create(&self.0)?;
+        let beside = file.with_extension(std::process::id().to_string());
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut new = options.open(&beside)?;
+        new.write_all(text.as_bytes())?;
+        new.sync_all()?;
+        std::fs::rename(&beside, file)
+    }
+}
+
+/// The manifest by the one name that it has: paths in it go from the folder that it is found in.
+fn real(manifest: &Path) -> PathBuf {
+    let absolute = std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned());
+    match (absolute.parent(), absolute.file_name()) {
+        (Some(folder), Some(name)) => {
+            let folder = folder.canonicalize();
+            folder.map_or(absolute.clone(), |folder| folder.join(name))
+        }
+        _ => absolute,
+    }
+}
+
+/// Where the user's programs keep what they are told.
+fn config_folder() -> Option<PathBuf> {
+    let named = |variable: &str| {
+        let folder = PathBuf::from(std::env::var_os(variable)?);
+        folder.is_absolute().then_some(folder)
+    };
+    if cfg!(windows) {
+        return named("APPDATA");
+    }
+    named("XDG_CONFIG_HOME").or_else(|| Some(std::env::home_dir()?.join(".config")))
+}

@@ -1,0 +1,347 @@
+//! What a manifest asks for beyond its own folder: what is started, read, reached and written for it. Somebody
+//! else may have written the manifest that is found in a folder; what it asks for here is for the user to allow.
+//!
+//! What is not here needs nobody's word: plugins without grants, folders below the manifest's own, limits.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{Manifest, McpConfig, McpTransport, OwnBody, PluginConfig};
+use crate::digest::sha256;
+use crate::permissions::{Access, Permissions, SecretSource};
+
+/// The folders in which version control keeps what it runs: hooks, and programs that its configuration names.
+const VERSION_CONTROL: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
+
+/// One thing that a manifest asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Demand {
+    /// All of it, in one line: `mcp.files: runs "npx" "-y" "server" in "/home/me/project"`.
+    pub what: String,
+    /// What it is for.
+    pub needed_for: Use,
+}
+
+/// What a [`Demand`] is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Use {
+    /// Calling tools.
+    Tools,
+    /// Asking a model.
+    Agent,
+    /// Serving clients.
+    Serve,
+}
+
+impl Demand {
+    /// The SHA-256 digest of all that it says: that of another demand is another.
+    pub fn digest(&self) -> String {
+        sha256(&self.what)
+    }
+}
+
+impl Manifest {
+    /// What it asks for beyond plugins that are granted nothing outside of its folder.
+    ///
+    /// Of a plugin that asks for something all grants are among it. Links are followed: a demand names what is
+    /// there now.
+    pub fn demands(&self) -> Vec<Demand> {
+        let mut demands = Demands {
+            own: Own::of(&self.file),
+            found: Vec::new(),
+        };
+        if let Some(audit) = &self.audit
+            && !demands.own.holds(&audit.path, Access::ReadWrite)
+        {
+            let path = real(&audit.path);
+            demands.add(Use::Tools, format!("audit: writes {path:?}"));
+        }
+        for plugin in &self.plugins {
+            demands.plugin(plugin);
+        }
+        for server in &self.mcp {
+            demands.server(server);
+        }
+        demands.agent(self);
+        demands.serve(self);
+        for resource in &self.resources {
+            if let OwnBody::File(path) = &resource.body
+                && !demands.own.holds(path, Access::ReadOnly)
+            {
+                let (name, path) = (&resource.resource.name, real(path));
+                demands.add(Use::Serve, format!("resource.{name:?}: offers {path:?}"));
+            }
+        }
+        demands.found
+    }
+}
+
+struct Demands {
+    own: Own,
+    found: Vec<Demand>,
+}
+
+impl Demands {
+    fn add(&mut self, needed_for: Use, what: String) {
+        self.found.push(Demand { what, needed_for });
+    }
+
+    fn plugin(&mut self, plugin: &PluginConfig) {
+        let name = &plugin.name;
+        let permissions = &plugin.permissions;
+        // Literal variables are the manifest's own text; everything else leaves the sandbox.
+        let outside = Permissions {
+            env: Default::default(),
+            files: (permissions.files.iter())
+                .filter(|grant| !self.own.holds(&grant.host, grant.access))
+                .cloned()
+                .collect(),
+            ..permissions.clone()
+        };
+        if outside.is_nothing() {
+            return;
+        }
+        let mut add = |what: String| self.add(Use::Tools, format!("plugin.{name}: {what}"));
+        let file = real(&plugin.path);
+        match &plugin.sha256 {
+            Some(digest) => add(format!("is {file:?} with the digest {digest}")),
+            None => add(format!("is {file:?}")),
+        }
+        for grant in &permissions.files {
+            let (host, access, guest) = (real(&grant.host), grant.access, &grant.guest);
+            add(format!("files {host:?}, {access}, as {guest:?}"));
+        }
+        for rule in &permissions.http {
+            add(format!("http {:?}", rule.to_string()));
+        }
+        for header in &permissions.http_headers {
+            add(format!("http-headers {header}: {:?}", header.template()));
+        }
+        for rule in &permissions.sockets {
+            add(format!("sockets {rule}"));
+        }
+        for (secret, source) in &permissions.secrets {
+            let only = match permissions.is_for_headers(secret) {
+                true => ", for headers only",
+                false => "",
+            };
+            add(format!(
+                "reads the secret {secret:?} from {}{only}",
+                from(source)
+            ));
+        }
+    }
+
+    fn server(&mut self, server: &McpConfig) {
+        let mut what = format!("mcp.{}: ", server.name);
+        match &server.transport {
+            McpTransport::Command {
+                program,
+                args,
+                env,
+                cwd,
+            } => {
+                let program = match program.components().count() {
+                    // A name to be looked for.
+                    1 => program.clone(),
+                    _ => absolute(program),
+                };
+                what += &format!("runs {program:?}");
+                args.iter().for_each(|arg| what += &format!(" {arg:?}"));
+                what += &format!(" in {:?}", real(cwd));
+                for (name, value) in env {
+                    what += &format!(", with {name}={value:?}");
+                }
+            }
+            McpTransport::Url {
+                url,
+                headers,
+                token,
+            } => {
+                what += &format!("talks to {url}");
+                for header in headers {
+                    what += &format!(", with {}: {:?}", header.name(), header.template());
+                }
+                if let Some(token) = token {
+                    what += &format!(", with a token from {}", from(token));
+                }
+            }
+        }
+        for (name, source) in &server.secrets {
+            what += &format!(", with the secret {name:?} from {}", from(source));
+        }
+        self.add(Use::Tools, what);
+    }
+
+    fn agent(&mut self, manifest: &Manifest) {
+        let agent = &manifest.agent;
+        let api = match (&agent.base_url, agent.provider) {
+            (Some(url), _) => {
+                self.add(Use::Agent, format!("agent: asks the model at {url}"));
+                url.to_string()
+            }
+            (None, Some(provider)) => provider.to_string(),
+            (None, None) => "whichever API is named".to_owned(),
+        };
+        if let Some(key) = &agent.key {
+            let key = from(key);
+            self.add(
+                Use::Agent,
+                format!("agent: sends the key from {key} to {api}"),
+            );
+        }
+        for (name, value) in &agent.request {
+            // Such as tools of the API itself, which may be a server of anybody's.
+            if reaches_out(value) {
+                self.add(Use::Agent, format!("agent: asks with {name:?}: {value}"));
+            }
+        }
+    }
+
+    fn serve(&mut self, manifest: &Manifest) {
+        let serve = &manifest.serve;
+        let mut add = |what: String| self.add(Use::Serve, format!("serve: {what}"));
+        for host in &serve.hosts {
+            add(format!("is called {host}"));
+        }
+        for origin in &serve.origins {
+            add(format!("answers pages of {origin}"));
+        }
+        for proxy in &serve.proxies {
+            add(format!("believes the proxy {proxy}"));
+        }
+        if let Some(tls) = &serve.tls {
+            let (certificate, key) = (absolute(&tls.certificate), absolute(&tls.key));
+            add(format!("is {certificate:?} with the key {key:?}"));
+        }
+        for token in &serve.auth.tokens {
+            let tools = match &token.tools {
+                Some(tools) => format!("{tools:?}"),
+                None => "all tools".to_owned(),
+            };
+            let (name, digest) = (&token.name, token.digest);
+            add(format!("lets {name} call {tools}, by the token {digest}"));
+        }
+        if let Some(oauth) = &serve.auth.oauth {
+            let tools = match &oauth.scopes {
+                Some(scopes) => format!("{scopes:?}"),
+                None => "all tools".to_owned(),
+            };
+            let keys = match &oauth.jwks {
+                Some(jwks) => format!(", by the keys at {jwks}"),
+                None => String::new(),
+            };
+            let (issuer, audience) = (&oauth.issuer_text, &oauth.audience_text);
+            add(format!(
+                "lets whom {issuer:?} sends to {audience:?} call {tools}{keys}"
+            ));
+        }
+    }
+}
+
+/// What a manifest may reach unasked: what is below its own folder.
+struct Own {
+    /// Without links. None if everything is there: a home, or what homes are in.
+    folder: Option<PathBuf>,
+    /// Whether the user made both the manifest and the folder.
+    is_ours: bool,
+}
+
+impl Own {
+    fn of(manifest: &Path) -> Own {
+        let folder = match manifest.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let is_ours = is_ours(folder) && is_ours(manifest);
+        let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
+        let is_home = |folder: &PathBuf| home.as_ref().is_some_and(|it| it.starts_with(folder));
+        let is_everything = |folder: &PathBuf| folder.parent().is_none() || is_home(folder);
+        Own {
+            folder: folder.canonicalize().ok().filter(|it| !is_everything(it)),
+            is_ours,
+        }
+    }
+
+    /// Whether that is below the folder. What may be written is so only where nobody runs it.
+    fn holds(&self, path: &Path, access: Access) -> bool {
+        let path = real(path);
+        let Some(below) = self
+            .folder
+            .as_ref()
+            .and_then(|it| path.strip_prefix(it).ok())
+        else {
+            return false;
+        };
+        let is_plain = |part: Component| matches!(part, Component::Normal(_));
+        if !below.components().all(is_plain) {
+            return false;
+        }
+        match access {
+            Access::ReadOnly => true,
+            Access::ReadWrite => {
+                let parts = below.components();
+                let mut parts = parts.map(|part| part.as_os_str().to_ascii_lowercase());
+                let is_within = parts.any(|part| VERSION_CONTROL.iter().any(|it| part == *it));
+                let mut folders = VERSION_CONTROL.iter().map(|it| path.join(it));
+                let has_one = folders.any(|it| it.symlink_metadata().is_ok());
+                self.is_ours && !is_within && !has_one
+            }
+        }
+    }
+}
+
+/// Whether the user who runs this has made it.
+#[cfg(unix)]
+fn is_ours(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let user = rustix::process::geteuid().as_raw();
+    path.metadata().is_ok_and(|it| it.uid() == user)
+}
+
+#[cfg(not(unix))]
+fn is_ours(_: &Path) -> bool {
+    true
+}
+
+/// Where a path leads, through all links. Of what is not there yet, where it would be made.
+fn real(path: &Path) -> PathBuf {
+    real_in(path, 40)
+}
+
+/// `links` that lead to nothing may still be followed.
+fn real_in(path: &Path, links: usize) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let path = absolute(path);
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return path;
+    };
+    match std::fs::read_link(&path) {
+        Ok(target) if links > 0 => real_in(&folder.join(target), links - 1),
+        _ => real_in(folder, links).join(name),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn from(source: &SecretSource) -> String {
+    match source {
+        SecretSource::Env(variable) => format!("the environment variable {variable:?}"),
+        SecretSource::File(path) => format!("{:?}", absolute(path)),
+    }
+}
+
+/// Whether a parameter can be more than a setting: it names a place, or lists something.
+fn reaches_out(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::String(text) => text.contains("://"),
+        serde_json::Value::Array(_) => true,
+        serde_json::Value::Object(members) => members.values().any(reaches_out),
+        _ => false,
+    }
+}

@@ -1,0 +1,351 @@
+//! What a manifest guards that another in its place would not. A file that is half written, or was edited in
+//! haste, mostly lacks something; where that is a restriction, a running server must not go on without it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{AuthConfig, Manifest, McpConfig, McpTransport, PluginConfig};
+use crate::input::QuestionKind;
+use crate::limits::Limits;
+use crate::permissions::{Ambient, Permissions};
+
+/// What `now` guards less than `before` because something is gone, the first of it; `None` if it guards as much.
+///
+/// Lower is: clients need no token any more; a client or scope may call tools that it had to name, or some
+/// client all tools where none could; TLS, the audit log or the arguments in it, a rate or any other bound
+/// of `[host]`, `[serve]`, a plugin or a server is gone; a plugin or server that stays offers tools that were
+/// not listed, loses its digest, pins or prefix, sees a secret that was for headers only, has a clock or
+/// randomness, sends by other methods, or may ask of more kinds, is started without an argument, variable, folder or header.
+///
+/// What is added or changed by hand is what its author wants, and whatever is taken away beside these narrows.
+pub fn lowers_guard(before: &Manifest, now: &Manifest) -> Option<String> {
+    let mut lowered = Lowered {
+        before,
+        now,
+        found: None,
+    };
+    lowered.auth(&before.serve.auth, &now.serve.auth);
+    lowered.when(
+        before.serve.tls.is_some() && now.serve.tls.is_none(),
+        || "`serve.tls` is gone".to_owned(),
+    );
+    match (&before.audit, &now.audit) {
+        (Some(_), None) => lowered.when(true, || "`audit` is gone".to_owned()),
+        (Some(before), Some(now)) => {
+            lowered.flag("audit.arguments", before.arguments, now.arguments)
+        }
+        (None, _) => {}
+    }
+    lowered.bounds("serve", &serve_bounds(before), &serve_bounds(now));
+    lowered.bounds("host", &host_bounds(before), &host_bounds(now));
+    let repairs = |manifest: &Manifest| !manifest.host.repair_arguments;
+    lowered.flag("host.repair-arguments", repairs(before), repairs(now));
+    for after in &now.plugins {
+        if let Some(plugin) = before.plugins.iter().find(|it| it.name == after.name) {
+            lowered.plugin(plugin, after);
+        }
+    }
+    for after in &now.mcp {
+        if let Some(server) = before.mcp.iter().find(|it| it.name == after.name) {
+            lowered.server(server, after);
+        }
+    }
+    lowered.found
+}
+
+struct Lowered<'m> {
+    before: &'m Manifest,
+    now: &'m Manifest,
+    found: Option<String>,
+}
+
+/// A key, and its value: the more, the less it restricts. Without a bound it is the most there is.
+type Bound = (&'static str, u128);
+
+const UNBOUNDED: u128 = u128::MAX;
+
+impl Lowered<'_> {
+    fn when(&mut self, is_lower: bool, why: impl FnOnce() -> String) {
+        if is_lower && self.found.is_none() {
+            self.found = Some(why());
+        }
+    }
+
+    /// Whether the manifest had this key, and has it no more.
+    fn is_gone(&self, key: &str) -> bool {
+        self.before.keys.contains(key) && !self.now.keys.contains(key)
+    }
+
+    /// Something that is on, and is no more since its key is gone.
+    fn flag(&mut self, key: &str, before: bool, now: bool) {
+        let is_lower = before && !now && self.is_gone(key);
+        self.when(is_lower, || format!("`{key}` is gone"));
+    }
+
+    fn bounds(&mut self, table: &str, before: &[Bound], now: &[Bound]) {
+        for ((key, before), (_, now)) in before.iter().zip(now) {
+            let key = format!("{table}.{key}");
+            let is_lower = now > before && self.is_gone(&key);
+            self.when(is_lower, || format!("the bound `{key}` is gone"));
+        }
+    }
+
+    fn auth(&mut self, before: &AuthConfig, now: &AuthConfig) {
+        if !before.is_required() {
+            return;
+        }
+        self.when(!now.is_required(), || {
+            "`serve.auth` is gone: clients would need no token".to_owned()
+        });
+        for token in &now.tokens {
+            let same =
+                |it: &&super::TokenConfig| it.name == token.name || it.digest == token.digest;
+            let mut known = before.tokens.iter().filter(same);
+            let is_lower = token.tools.is_none() && known.any(|it| it.tools.is_some());
+            self.when(is_lower, || {
+                format!("`serve.auth.tokens.{}.tools` is gone", token.name)
+            });
+        }
+        if let (Some(before), Some(now)) = (&before.oauth, &now.oauth) {
+            let is_lower = before.scopes.is_some() && now.scopes.is_none();
+            self.when(is_lower, || "`serve.auth.oauth.scopes` is gone".to_owned());
+            let is_lower = before.jwks.is_some() && now.jwks.is_none();
+            self.when(is_lower, || "`serve.auth.oauth.jwks` is gone".to_owned());
+        }
+        // A token that is new may be half of what is being written.
+        self.when(!lets_call_all(before) && lets_call_all(now), || {
+            "a client of `serve.auth` could call all tools, which none could".to_owned()
+        });
+    }
+
+    fn plugin(&mut self, before: &PluginConfig, now: &PluginConfig) {
+        let table = format!("plugin.{}", now.name);
+        let gone = |key: &str| format!("`{table}.{key}` is gone");
+        self.when(before.sha256.is_some() && now.sha256.is_none(), || {
+            gone("sha256")
+        });
+        self.when(before.tools.is_some() && now.tools.is_none(), || {
+            gone("tools")
+        });
+        self.when(!before.prefix.is_empty() && now.prefix.is_empty(), || {
+            gone("prefix")
+        });
+        self.permissions(&table, &before.permissions, &now.permissions);
+        let bounds = |plugin: &PluginConfig| {
+            let mut bounds = limit_bounds(&plugin.limits).to_vec();
+            bounds.push(("max-concurrency", count(plugin.max_concurrency)));
+            bounds
+        };
+        self.bounds(&table, &bounds(before), &bounds(now));
+    }
+
+    fn permissions(&mut self, plugin: &str, before: &Permissions, now: &Permissions) {
+        for secret in now.secrets.keys() {
+            let is_lower = before.is_for_headers(secret) && !now.is_for_headers(secret);
+            self.when(is_lower, || {
+                format!("`{plugin}` would see the secret `{secret}`, which was for headers only")
+            });
+        }
+        for rule in now.http.iter().filter(|rule| rule.takes_all_methods()) {
+            let mut same = before.http.iter().filter(|it| it.url() == rule.url());
+            let had_methods =
+                same.clone().next().is_some() && same.all(|it| !it.takes_all_methods());
+            self.when(had_methods, || {
+                format!("the methods of `{plugin}.permissions.http` {rule} are gone")
+            });
+        }
+        for (key, before, now) in [
+            ("clock", before.clock, now.clock),
+            ("random", before.random, now.random),
+        ] {
+            let is_lower = before == Ambient::None && now == Ambient::Real;
+            let key = format!("{plugin}.permissions.{key}");
+            let is_lower = is_lower && self.is_gone(&key);
+            self.when(is_lower, || format!("`{key}` is gone"));
+        }
+    }
+
+    fn server(&mut self, before: &McpConfig, now: &McpConfig) {
+        let table = format!("mcp.{}", now.name);
+        let gone = |key: &str| format!("`{table}.{key}` is gone");
+        self.when(before.tools.is_some() && now.tools.is_none(), || {
+            gone("tools")
+        });
+        self.when(before.pins.is_some() && now.pins.is_none(), || gone("pins"));
+        let [asked, asks] = [before.may_ask, now.may_ask];
+        let mut kinds = [
+            QuestionKind::Form,
+            QuestionKind::Page,
+            QuestionKind::Prompt,
+            QuestionKind::Roots,
+        ]
+        .into_iter();
+        let asks_more = kinds.any(|kind| asks.contains(kind) && !asked.contains(kind));
+        let is_lower = asks_more && self.is_gone(&format!("{table}.may-ask"));
+        self.when(is_lower, || gone("may-ask"));
+        self.when(!before.prefix.is_empty() && now.prefix.is_empty(), || {
+            gone("prefix")
+        });
+        match (&before.transport, &now.transport) {
+            // What a command may do is what it is started with: a sandbox to start it in, a switch to read only.
+            (
+                McpTransport::Command { args, env, cwd, .. },
+                McpTransport::Command {
+                    args: args_now,
+                    env: env_now,
+                    cwd: cwd_now,
+                    ..
+                },
+            ) => {
+                self.when(!args.is_empty() && args_now.is_empty(), || gone("args"));
+                let variable = env.keys().find(|name| !env_now.contains_key(*name));
+                self.when(variable.is_some(), || {
+                    gone(&format!("env.{}", variable.expect("there is one")))
+                });
+                let is_lower = cwd != cwd_now && self.is_gone(&format!("{table}.cwd"));
+                self.when(is_lower, || gone("cwd"));
+            }
+            (
+                McpTransport::Url { headers, .. },
+                McpTransport::Url {
+                    headers: headers_now,
+                    ..
+                },
+            ) => {
+                let is_there = |name| headers_now.iter().any(|it| it.name() == name);
+                let header = headers.iter().find(|it| !is_there(it.name()));
+                self.when(header.is_some(), || {
+                    format!(
+                        "the header {} of `{table}` is gone",
+                        header.expect("there is one").name()
+                    )
+                });
+            }
+            _ => {}
+        }
+        let bounds = |server: &McpConfig| {
+            let mut bounds = limit_bounds(&server.limits).to_vec();
+            bounds.extend([
+                ("max-concurrency", count(server.max_concurrency)),
+                ("start-timeout", server.start_timeout.as_nanos()),
+                ("idle-timeout", time(server.idle_timeout)),
+            ]);
+            bounds
+        };
+        self.bounds(&table, &bounds(before), &bounds(now));
+    }
+}
+
+/// Whether some client may call every tool.
+fn lets_call_all(auth: &AuthConfig) -> bool {
+    let by_token = auth.tokens.iter().any(|token| token.tools.is_none());
+    let by_oauth = auth.oauth.as_ref().is_some_and(|it| it.scopes.is_none());
+    by_token || by_oauth
+}
+
+fn time(bound: Option<Duration>) -> u128 {
+    bound.map_or(UNBOUNDED, |bound| bound.as_nanos())
+}
+
+fn count(bound: Option<usize>) -> u128 {
+    bound.map_or(UNBOUNDED, |bound| bound as u128)
+}
+
+fn serve_bounds(manifest: &Manifest) -> [Bound; 11] {
+    let serve = &manifest.serve;
+    let a_second =
+        |rate: Option<std::num::NonZeroU32>| rate.map_or(UNBOUNDED, |it| it.get().into());
+    [
+        ("max-body", serve.max_body.as_u64().into()),
+        ("header-timeout", serve.header_timeout.as_nanos()),
+        ("idle-timeout", serve.idle_timeout.as_nanos()),
+        ("body-timeout", serve.body_timeout.as_nanos()),
+        ("max-connections", serve.max_connections as u128),
+        ("max-sessions", serve.max_sessions as u128),
+        ("session-timeout", serve.session_timeout.as_nanos()),
+        ("max-result-chars", count(serve.max_result_chars)),
+        ("rate-limit", a_second(serve.rate_limit)),
+        (
+            "rate-burst",
+            a_second(serve.rate_burst.or(serve.rate_limit)),
+        ),
+        ("grace", serve.grace.as_nanos()),
+    ]
+}
+
+fn host_bounds(manifest: &Manifest) -> Vec<Bound> {
+    let host = &manifest.host;
+    let mut bounds = limit_bounds(&host.limits).to_vec();
+    bounds.extend([
+        ("max-concurrency", host.max_concurrency as u128),
+        ("max-queue", count(host.max_queue)),
+        ("queue-timeout", time(host.queue_timeout)),
+        ("order-timeout", host.order_timeout.as_nanos()),
+        (
+            "total-memory",
+            host.total_memory.map_or(UNBOUNDED, |it| it.as_u64().into()),
+        ),
+    ]);
+    bounds
+}
+
+fn limit_bounds(limits: &Limits) -> [Bound; 15] {
+    // Whoever adds a limit adds it here.
+    let Limits {
+        timeout,
+        cpu,
+        memory,
+        max_stack,
+        max_resources,
+        max_transfer: _,
+        max_input,
+        max_output,
+        max_log,
+        max_requests,
+        max_open_requests,
+        max_response,
+        max_headers,
+        max_component,
+        max_compile,
+    } = limits;
+    [
+        ("timeout", timeout.as_nanos()),
+        ("cpu", time(*cpu)),
+        ("memory", memory.as_u64().into()),
+        ("max-stack", max_stack.as_u64().into()),
+        ("max-resources", (*max_resources).into()),
+        ("max-transfer", limits.transfer().as_u64().into()),
+        ("max-input", max_input.as_u64().into()),
+        ("max-output", max_output.as_u64().into()),
+        ("max-log", max_log.as_u64().into()),
+        ("max-requests", (*max_requests).into()),
+        ("max-open-requests", (*max_open_requests).into()),
+        ("max-response", max_response.as_u64().into()),
+        ("max-headers", max_headers.as_u64().into()),
+        ("max-component", max_component.as_u64().into()),
+        ("max-compile", max_compile.as_nanos()),
+    ]
+}
+
+/// The keys of a document, with those of its tables: `serve.auth.tokens.ci.tools`.
+pub(super) fn keys_of(table: &toml::de::DeTable) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    collect(table, "", &mut keys);
+    keys
+}
+
+fn collect(table: &toml::de::DeTable, path: &str, keys: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        let key = match path {
+            "" => key.get_ref().to_string(),
+            path => format!("{path}.{}", key.get_ref()),
+        };
+        // What is deeper restricts nothing, and names could grow with the square of a document.
+        if let Some(inner) = value.get_ref().as_table()
+            && key.matches('.').count() < 4
+        {
+            collect(inner, &key, keys);
+        }
+        keys.insert(key);
+    }
+}
