@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
+use tokio::sync::oneshot;
 use tracing::{Instrument, debug_span};
 
 use crate::audit::{AuditLog, CallAudit};
@@ -26,12 +27,16 @@ use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Client, Place};
 use crate::plugin::Plugin;
-use crate::provider::{NotStarted, Payload, Pin, Provider, Served, ToolNote, ToolProvider, Turn};
+use crate::provider::{
+    NotStarted, Payload, Pin, ProvidedTool, Provider, Served, ToolNote, ToolProvider, Turn,
+};
 use crate::registry::{Registered, Registry};
 use crate::sandbox::{Journal, Operations};
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::CallContext;
 pub use asking::CallOptions;
+#[cfg(feature = "mcp")]
+pub(crate) use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;
 pub(crate) use early::EarlyCalls;
 #[cfg(feature = "agent")]
@@ -124,6 +129,8 @@ struct Arrival {
     queued: Instant,
     /// Its place among the calls that wait, where those are bounded.
     ticket: Option<Ticket>,
+    /// Dropped once it runs or is among those that wait, for the one behind it.
+    entering: Option<oneshot::Sender<()>>,
     /// Its place in order, where it has to keep one.
     place: Option<Place>,
 }
@@ -299,6 +306,7 @@ impl ToolHost {
         let mut arrival = |call: &ToolCall| Arrival {
             queued: Instant::now(),
             ticket: None,
+            entering: None,
             place: taken
                 .0
                 .next()
@@ -339,9 +347,19 @@ impl ToolHost {
         client: Client,
         allowed: Option<&BTreeSet<String>>,
     ) -> Option<Place> {
+        if call.void().is_some() {
+            return None;
+        }
         let (_, registered, tool) = self.registry.find_allowed(&call.name, allowed).ok()?;
         let (domain, access) = registered.order(tool)?;
         Some(domain.enter(client, access, || label(call)))
+    }
+
+    /// What would serve a call, whatever its arguments are; nothing serves one that must not be run.
+    fn serving(&self, call: &ToolCall) -> Option<(&Registered, &ProvidedTool)> {
+        let found = self.registry.find(&call.name);
+        let (_, by, tool) = found.filter(|_| call.void().is_none())?;
+        Some((by, tool))
     }
 
     /// As [`call`](ToolHost::call), for a call that has arrived and may be cancelled.
@@ -354,6 +372,7 @@ impl ToolHost {
         let Arrival {
             queued,
             ticket,
+            entering,
             place,
         } = arrival;
         let fit = self.fit(call, context.allowed.as_deref());
@@ -367,7 +386,13 @@ impl ToolHost {
         }
         let cancel = context.cancel;
         let queue = &self.shared.queue;
-        let permits = queue.wait(registered, queued, cancel, ticket, place.as_ref());
+        let permits = queue.wait(
+            registered,
+            queued,
+            cancel,
+            (ticket, entering),
+            place.as_ref(),
+        );
         let _permits = match permits.await {
             Ok(permits) => permits,
             Err(error) => return ended.refused::<Output>(error).into(),

@@ -90,5 +90,7 @@ pub use mask::Mask;
 pub use provider::{NotStarted, Pin, Provider, ToolNote};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
-pub use tool::{CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage};
+pub use tool::{
+    CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,
+};
 pub use watch::{Progress, Watcher};

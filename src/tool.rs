@@ -119,6 +119,34 @@ pub struct CallOrigin {
     pub is_undeclared: bool,
     /// Members of the call that its answer repeats, with their values as JSON.
     pub echo: Vec<(&'static str, String)>,
+    /// Why it must not be run, whatever its tool is.
+    pub void: Option<Void>,
+}
+
+/// Why a call must not be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Void {
+    /// Its arguments did not come to their end, though what there is of them may be whole JSON.
+    Cut,
+    /// It is no call of a function, but of this kind, which is not known.
+    Kind(String),
+}
+
+impl Void {
+    /// What answers the call.
+    fn error(&self) -> CallError {
+        match self {
+            Void::Cut => CallError::cut_off(),
+            // It is the API's, and of any length.
+            Void::Kind(kind) => CallError::Failed {
+                message: format!(
+                    "it is a `{}`, which is no function call: toolhost cannot run it",
+                    &kind[..kind.floor_char_boundary(100)]
+                ),
+            },
+        }
+    }
 }
 
 /// The sorts of calls that are not answered alike.
@@ -167,6 +195,16 @@ impl ToolCall {
             .as_ref()
             .map(|origin| origin.kind)
             .unwrap_or_default()
+    }
+
+    /// Why it must not be run, if it must not.
+    pub fn void(&self) -> Option<&Void> {
+        self.origin.as_ref()?.void.as_ref()
+    }
+
+    /// The error that answers it, if it must not be run.
+    pub(crate) fn refusal(&self) -> Option<CallError> {
+        self.void().map(Void::error)
     }
 
     /// Its arguments as JSON for a tool with that input schema: free text becomes the tool's one

@@ -14,6 +14,7 @@ mod answer;
 mod anthropic;
 mod back;
 mod bedrock;
+mod copies;
 mod detect;
 mod error;
 mod fit;
@@ -150,8 +151,8 @@ pub struct Reply {
     pub text: String,
     /// What it calls, in order, by the names on the wire.
     pub calls: Vec<ToolCall>,
-    /// The positions of the calls whose arguments did not come to their end, or may not have: they
-    /// must not be run.
+    /// The positions of the calls whose arguments did not come to their end, or may not have, or that the API
+    /// itself calls malformed: they must not be run. Of a stream, some of them may have been handed on.
     pub cut: Vec<usize>,
     /// Why it ended.
     pub stop: Stop,
@@ -187,6 +188,27 @@ impl Stop {
     fn is_early(&self) -> bool {
         matches!(self, Stop::Length | Stop::Other(_))
     }
+
+    /// Whether the API says that the calls are not what the model meant.
+    fn is_malformed(&self) -> bool {
+        matches!(self, Stop::Other(reason) if is_malformed(reason))
+    }
+}
+
+/// Whether that is why an answer ended: in the words of Gemini, of what speaks for it, and of Bedrock.
+fn is_malformed(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    let words = ["malformed", "unexpected_tool_call", "function_call_filter"];
+    words.iter().any(|word| reason.contains(word))
+}
+
+impl Reply {
+    /// Has none of its calls run if the API says that they are not what the model meant.
+    fn cut_malformed(&mut self) {
+        if self.stop.is_malformed() {
+            self.cut = (0..self.calls.len()).collect();
+        }
+    }
 }
 
 impl std::ops::AddAssign for Tokens {
@@ -208,6 +230,11 @@ pub trait StreamDecoder: Send {
     /// How far the message has come.
     fn end(&self) -> End {
         End::Open
+    }
+
+    /// What came of a call that itself never came, nor what would answer it.
+    fn unread(&self) -> Option<String> {
+        None
     }
 
     /// Takes that no more events come, for a reason that is none of theirs.
@@ -342,8 +369,9 @@ pub fn decode(
             return Err(shape("an object of another shape"));
         }
         let calls = format.wire().decode(text)?;
-        if calls.is_empty() {
+        if calls.iter().all(|call| leftover::kind(call).is_some()) {
             leftover::check(text)?;
+            leftover::check_kinds(&calls)?;
             // Who is told the format may read nothing in what is of none.
             if let Err(error @ DecodeError::Shape { .. }) = detect::detect(text) {
                 return Err(error);
@@ -361,7 +389,9 @@ pub fn decode(
 /// It is not of that format, or it is the API's own error, or no model answers in that format.
 pub fn reply(response: &[u8], format: Format) -> Result<Reply, DecodeError> {
     let text = text_of(response)?;
-    wrapping::within(text, |text, _| format.wire().reply(text), |_| true)
+    let mut reply = wrapping::within(text, |text, _| format.wire().reply(text), |_| true)?;
+    reply.cut_malformed();
+    Ok(reply)
 }
 
 /// Whether an answer without calls has one all the same, in a shape that is not known.
@@ -375,23 +405,22 @@ pub(crate) fn check_reply(reply: &Reply) -> Result<(), DecodeError> {
 }
 
 fn text_of(response: &[u8]) -> Result<&str, DecodeError> {
-    // What a shell of Windows writes to a file.
-    if response.starts_with(b"\xff\xfe") || response.starts_with(b"\xfe\xff") {
-        let (like, advice) = ("text in UTF-16", "save it as UTF-8");
-        return Err(DecodeError::LooksLike { like, advice });
+    if let Some(error) = looks::bytes_look_like(response) {
+        return Err(error);
     }
-    if response.starts_with(b"\x1f\x8b") {
-        let (like, advice) = ("gzip", "decompress it first (`curl --compressed`)");
-        return Err(DecodeError::LooksLike { like, advice });
-    }
-    let text = std::str::from_utf8(response).map_err(|error| DecodeError::NotUtf8 {
-        offset: error.valid_up_to(),
-    })?;
+    let text =
+        std::str::from_utf8(response).map_err(|error| not_utf8(response, error.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.trim_ascii().is_empty() {
         true => Err(DecodeError::Empty),
         false => Ok(text),
     }
+}
+
+/// Why bytes are no response that have a broken character at `offset`: if they are an API's error, what that says.
+pub(crate) fn not_utf8(response: &[u8], offset: usize) -> DecodeError {
+    let said = stream::error_event(&String::from_utf8_lossy(response));
+    said.unwrap_or(DecodeError::NotUtf8 { offset })
 }
 
 /// The JSON text of arguments that are given as an object, or as a string that holds one.

@@ -14,6 +14,8 @@ mod asking;
 mod bfcl;
 #[path = "agent/command.rs"]
 mod command;
+#[path = "agent/copies.rs"]
+mod copies;
 #[path = "agent/faults.rs"]
 mod faults;
 #[path = "agent/loops.rs"]

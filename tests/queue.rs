@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use toolhost::error::Limit;
 use toolhost::limits::{Bound, ByteSize};
 use toolhost::{CallError, Manifest, ToolCall, ToolHost, ToolResult};
@@ -54,6 +54,25 @@ async fn a_call_that_finds_the_queue_full_is_refused_at_once() {
     assert_eq!(first, [5, 6, 7, 8, 9, 10, 11]);
     let rest = stream.collect_in_order().await;
     assert!(rest.len() == 5 && rest.iter().all(|result| result.outcome.is_ok()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_calls_in_one_the_last_find_the_queue_full() {
+    let host = host(|manifest| manifest.host.max_queue = Some(2)).await;
+    let inside =
+        |ms: u64| json!({ "recipient_name": "functions.sleep", "parameters": { "ms": ms } });
+    for _ in 0..5 {
+        let arguments = json!({ "tool_uses": (0..12).map(|_| inside(100)).collect::<Vec<_>>() });
+        let call = ToolCall::new("p", "multi_tool_use.parallel", arguments.to_string());
+        let output = host.call(call).await.outcome.unwrap();
+        let document: Value = serde_json::from_str(output.structured.unwrap().get()).unwrap();
+        let results = document["results"].as_array().unwrap();
+        let refused: Vec<bool> = results
+            .iter()
+            .map(|it| it["error"]["code"] == "limit")
+            .collect();
+        assert_eq!(refused, [vec![false; 4], vec![true; 8]].concat());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -56,7 +56,7 @@ pub(super) enum Begun<S> {
     /// As an event stream.
     Events(S),
     /// Whole.
-    Whole(String),
+    Whole(Vec<u8>),
 }
 
 /// What the providers' own SDKs do, where a manifest says nothing.
@@ -232,15 +232,17 @@ impl Client {
         });
         // Whatever its lines are called.
         let is_events = is_events || stream && self.format == Format::Ollama;
-        let mut first = None;
-        if !is_events {
-            // Some proxies call an event stream something else.
-            let chunk = self.in_time(response.chunk()).await?;
-            first = chunk.map_err(|error| self.unreachable(&error))?;
-            if !first.as_ref().is_some_and(|chunk| begins_events(chunk)) {
-                let text = self.whole(first, response, MAX_RESPONSE).await?;
-                return Ok(Begun::Whole(text));
-            }
+        let chunk = self.in_time(response.chunk()).await?;
+        let first = chunk.map_err(|error| self.unreachable(&error))?;
+        let begin = first.as_deref().unwrap_or_default().trim_ascii_start();
+        // Some proxies call an event stream something else, and others call so what is none.
+        let is_whole = match is_events {
+            true => self.format != Format::Ollama && begin.starts_with(b"{"),
+            false => !begins_events(begin),
+        };
+        if is_whole {
+            let body = self.whole(first, response, MAX_RESPONSE).await?;
+            return Ok(Begun::Whole(body));
         }
         let timeout = self.timeout;
         let chunks = response
@@ -269,7 +271,7 @@ impl Client {
         first: Option<Bytes>,
         mut response: Response,
         most: usize,
-    ) -> Result<String, Failure> {
+    ) -> Result<Vec<u8>, Failure> {
         let mut bytes = first.map(Vec::from).unwrap_or_default();
         // Some proxies keep the connection open behind it.
         let mut document = Scanner::default();
@@ -287,11 +289,7 @@ impl Client {
                 None => break,
             }
         }
-        String::from_utf8(bytes).map_err(|error| {
-            self.undecoded(DecodeError::NotUtf8 {
-                offset: error.utf8_error().valid_up_to(),
-            })
-        })
+        Ok(bytes)
     }
 
     /// An answer that says no: some of them are worth another try.
@@ -303,8 +301,9 @@ impl Client {
             StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
         ) || status.is_server_error();
         let body = self.whole(None, response, 1 << 20).await;
-        let body = body.unwrap_or_default();
-        let message = self.shown(error_message(&body));
+        // A broken byte of it is no reason to be silent about the rest.
+        let body = body.map(|body| String::from_utf8_lossy(&body).into_owned());
+        let message = self.shown(error_message(&body.unwrap_or_default()));
         let url = self.shown_url();
         match asked.filter(|wait| may_retry && *wait > MAX_WAIT) {
             Some(wait) => Failure {

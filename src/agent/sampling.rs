@@ -70,9 +70,9 @@ impl Sampler {
             extra: &self.config.request,
         });
         let mut tries = 0;
-        let text = loop {
+        let answer = loop {
             let failure = match self.client.send(&body, false).await {
-                Ok(Begun::Whole(text)) => break text,
+                Ok(Begun::Whole(answer)) => break answer,
                 // It was asked for whole.
                 Ok(Begun::Events(_)) => {
                     return Err("the model's API streamed what it was to send whole".to_owned());
@@ -88,7 +88,7 @@ impl Sampler {
                 .unwrap_or(Duration::from_millis(500 << tries.min(5)));
             tokio::time::sleep(wait).await;
         };
-        let reply = api.reply(&text);
+        let reply = crate::wire::reply(&answer, format);
         let reply = reply.map_err(|error| format!("the model's answer cannot be read: {error}"))?;
         let mut text = reply.text;
         let stops = conversation.stop_sequences.iter();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
+use futures_util::future::OptionFuture;
 use serde_json::value::RawValue;
 
 use super::client::{Begun, Failure};
@@ -115,19 +116,22 @@ impl<'t> Turn<'t> {
         let begun = self.agent.client.send(body, self.agent.stream).await?;
         let events = match begun {
             Begun::Events(events) => events,
-            Begun::Whole(text) => return self.whole(&text),
+            Begun::Whole(body) => return self.whole(&body),
         };
         let mut decoder =
             Events::new(Some(self.agent.format)).expect("a provider's format streams");
         let mut data = Box::pin(event_data(events));
-        // When it has said why it ended, and some time has passed.
-        let mut until: Option<tokio::time::Instant> = None;
         while !decoder.is_over() {
             let is_running = self.batch.running() > 0;
+            // When it has said why it ended, and some time has passed.
+            let until = decoder
+                .until()
+                .map(|until| tokio::time::sleep_until(until.into()));
+            let until = OptionFuture::from(until);
             let event = tokio::select! {
                 biased;
                 event = data.next() => event,
-                () = passed(until) => {
+                Some(()) = until => {
                     decoder.fell_silent();
                     break;
                 }
@@ -142,10 +146,6 @@ impl<'t> Turn<'t> {
                 Some(Err(error)) => decoder.broke(error).map(|()| Vec::new()),
             };
             let deltas = deltas.map_err(|error| self.agent.client.undecoded(error))?;
-            if !deltas.is_empty() || until.is_none() {
-                let patience = decoder.patience();
-                until = patience.map(|patience| tokio::time::Instant::now() + patience);
-            }
             self.take(deltas);
         }
         // The connection can serve the next request if its last bytes are read; nobody waits for them.
@@ -164,13 +164,15 @@ impl<'t> Turn<'t> {
     }
 
     /// An answer that came whole: as it was asked for, or because a server does not stream.
-    fn whole(&mut self, text: &str) -> Result<Received, Failure> {
-        let reply = self.agent.api().reply(text);
+    fn whole(&mut self, body: &[u8]) -> Result<Received, Failure> {
+        let reply = wire::reply(body, self.agent.format);
         // One without a word is an error of its own.
-        let reply = reply.and_then(|reply| match reply.text.is_empty() {
-            true => Ok(reply),
-            false => wire::check_reply(&reply).map(|()| reply),
-        });
+        let reply = reply.and_then(
+            |reply| match reply.text.is_empty() && reply.calls.is_empty() {
+                true => Ok(reply),
+                false => wire::check_reply(&reply).map(|()| reply),
+            },
+        );
         let reply = reply.map_err(|error| self.agent.client.undecoded(error))?;
         if !reply.text.is_empty() {
             self.observer.event(Event::Text(&reply.text));
@@ -281,6 +283,7 @@ impl<'t> Turn<'t> {
         // What is no tool fails by itself.
         let tool = agent.host.tool(&call.name);
         agent.asks_first
+            && call.void().is_none()
             && tool.is_some_and(|tool| {
                 tool.annotations.read_only != Some(true) && !agent.always.contains(&tool.name)
             })
@@ -368,6 +371,9 @@ impl<'t> Turn<'t> {
     /// A result for each call of the answer, in their order.
     async fn results(&mut self, received: &Received) -> Vec<Ended> {
         for position in &received.reply.cut {
+            // One that waits has been cut off all the same where the API calls it malformed.
+            self.early.forget(*position);
+            *self.answering(*position) = Answering::default();
             let mut call = received.reply.calls[*position].clone();
             self.agent.names.restore(std::slice::from_mut(&mut call));
             self.refuse((*position, 0), call, CallError::cut_off());
@@ -508,14 +514,6 @@ fn folded(unpacked: &Unpacked, ends: Vec<Ended>) -> Ended {
     Ended {
         result: unpacked.fold(results.collect()),
         text,
-    }
-}
-
-/// Waits for that moment; for ever, if there is none.
-async fn passed(until: Option<tokio::time::Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
-        None => std::future::pending().await,
     }
 }
 

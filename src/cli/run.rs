@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use futures_util::{Stream, StreamExt};
 use indicatif::ProgressBar;
 use toolhost::wire::{self, DecodeError, Delta, Events, Format, Names, Received, event_data};
@@ -240,11 +241,13 @@ async fn run_events(
     let mut data = std::pin::pin!(event_data(chunks));
     let mut failure: Option<DecodeError> = None;
     let mut is_reading = true;
-    // When the response has said why it ended, and some time has passed.
-    let mut until: Option<tokio::time::Instant> = None;
     let mut interrupted = false;
     interrupts.batch_begins();
     while is_reading {
+        // When the response has said why it ended, and some time has passed.
+        let until = reading.events.until();
+        let until = until.map(|until| tokio::time::sleep_until(until.into()));
+        let until = OptionFuture::from(until);
         tokio::select! {
             biased;
             () = interrupts.asked() => {
@@ -254,7 +257,7 @@ async fn run_events(
             }
             event = data.next() => {
                 let taken = match event {
-                    Some(Ok(data)) => reading.event(&data, &mut until),
+                    Some(Ok(data)) => reading.event(&data),
                     Some(Err(error)) => {
                         is_reading = false;
                         reading.events.broke(error)
@@ -270,7 +273,7 @@ async fn run_events(
                 }
                 is_reading &= !reading.events.is_over();
             }
-            () = passed(until) => {
+            Some(()) = until => {
                 is_reading = false;
                 reading.events.fell_silent();
             }
@@ -298,14 +301,6 @@ async fn run_events(
     reading.end(received, failure, interrupted)
 }
 
-/// Waits for that moment; for ever, if there is none.
-async fn passed(until: Option<tokio::time::Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// An event stream that is being read, and the calls that have begun.
 struct Reading<'r> {
     options: &'r RunOptions,
@@ -324,17 +319,8 @@ struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    /// Takes an event, and until when to wait for more.
-    fn event(
-        &mut self,
-        data: &str,
-        until: &mut Option<tokio::time::Instant>,
-    ) -> Result<(), DecodeError> {
+    fn event(&mut self, data: &str) -> Result<(), DecodeError> {
         let deltas = self.events.event(data)?;
-        if !deltas.is_empty() || until.is_none() {
-            let patience = self.events.patience();
-            *until = patience.map(|patience| tokio::time::Instant::now() + patience);
-        }
         self.begin(deltas);
         Ok(())
     }
@@ -391,6 +377,9 @@ impl Reading<'_> {
             Ok(finished) => finished,
             Err(error) => {
                 failure.get_or_insert(error);
+                if !interrupted {
+                    self.refuse_void()?;
+                }
                 return Ok(None);
             }
         };
@@ -399,6 +388,9 @@ impl Reading<'_> {
         }
         self.begin(deltas);
         if received.is_complete {
+            for position in &received.reply.cut {
+                self.batch.forget(*position);
+            }
             self.batch.complete();
         } else {
             self.refuse_void()?;
@@ -462,6 +454,10 @@ impl Reading<'_> {
     /// Calls whose arguments never came to their end are answered, and not run.
     fn refuse_cut(&mut self, received: &Received) -> anyhow::Result<()> {
         for position in &received.reply.cut {
+            // What may start at once has done so before the API called it malformed.
+            if self.results.get(*position).is_some_and(Option::is_some) {
+                continue;
+            }
             let call = self.restored(received.reply.calls[*position].clone());
             let result = self.host.refuse(&call, CallError::cut_off());
             self.place(*position);

@@ -16,7 +16,7 @@ use crate::tool::{ToolCall, ToolResult};
 use crate::watch::{AllowedTools, CallContext, Owner, Watcher};
 
 /// A tool may ask so often for one call.
-const MAX_ROUNDS: usize = 16;
+pub(crate) const MAX_ROUNDS: usize = 16;
 
 /// What a call is run with beside its arguments; see [`ToolHost::call_with`].
 #[derive(Clone, Default)]
@@ -256,7 +256,8 @@ pub(super) async fn answered<'r, T>(
     Err(asked_too_often())
 }
 
-fn asked_too_often() -> CallError {
+/// What answers a call that still asks after that.
+pub(crate) fn asked_too_often() -> CallError {
     let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
     CallError::Failed { message }
 }

@@ -89,6 +89,11 @@ impl EarlyCalls {
         self.deferred.push((at, call));
     }
 
+    /// Forgets a call that was kept, which must not be run after all.
+    pub(crate) fn forget(&mut self, position: usize) {
+        self.deferred.retain(|(at, _)| at.0 != position);
+    }
+
     /// The answer is complete: the calls that were kept, in their order.
     pub(crate) fn take_deferred(&mut self) -> Vec<(At, ToolCall)> {
         let mut deferred = std::mem::take(&mut self.deferred);
@@ -104,7 +109,7 @@ impl ToolHost {
         if let Some(Ok(unpacked)) = self.unpack(call) {
             return unpacked.calls().iter().all(|call| self.is_harmless(call));
         }
-        let Some((_, by, tool)) = self.registry.find(&call.name) else {
+        let Some((by, tool)) = self.serving(call) else {
             return true;
         };
         let reads = tool.tool.annotations.read_only == Some(true) || by.provider.is_isolated();
@@ -118,7 +123,7 @@ impl ToolHost {
             for call in unpacked.calls() {
                 accesses.extend(&self.accesses(call));
             }
-        } else if let Some((_, by, tool)) = self.registry.find(&call.name)
+        } else if let Some((by, tool)) = self.serving(call)
             && let Some((domain, access)) = by.order(tool)
         {
             accesses.0.push((domain.clone(), access));

@@ -38,7 +38,16 @@ impl ToolHost {
         allowed: Option<&BTreeSet<String>>,
     ) -> Fit<'h, 'c> {
         let mut fitting = Cow::Borrowed(call);
-        let (_, by, tool) = match self.registry.find_allowed(&call.name, allowed) {
+        let found = self.registry.find_allowed(&call.name, allowed);
+        if let Some(error) = call.refusal() {
+            return Fit {
+                call: fitting,
+                repairs: Vec::new(),
+                found: found.ok().map(|(_, by, tool)| (&**by, &**tool)),
+                served_by: Err(error),
+            };
+        }
+        let (_, by, tool) = match found {
             Ok(found) => found,
             Err(unknown) => {
                 return Fit {

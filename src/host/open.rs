@@ -101,6 +101,11 @@ impl OpenBatch {
         }
     }
 
+    /// Forgets a call that waits for the answer's end, as the answer says that it must not be run.
+    pub fn forget(&mut self, position: usize) {
+        self.early.forget(position);
+    }
+
     /// The answer is complete: starts the calls that waited for its end.
     pub fn complete(&mut self) {
         for (position, call) in self.abandon() {

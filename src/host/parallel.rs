@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::{Arrival, CallOptions, ToolHost, fit};
@@ -97,6 +98,7 @@ impl ToolHost {
     /// Its arguments are not `{"tool_uses": [{"recipient_name", "parameters"}, …]}`.
     pub fn unpack(&self, call: &ToolCall) -> Option<Result<Unpacked, CallError>> {
         let is_one = call.name.contains("parallel")
+            && call.void().is_none()
             && self.registry.find(&call.name).is_none()
             && leaks::find(&call.name, |name| NAMES.contains(&name)).is_some();
         is_one.then(|| unpacked(call, self.shared.repairs))
@@ -113,12 +115,19 @@ impl ToolHost {
         // What one of them asks, nobody takes out of the one result.
         let options = &options.clone().asking(QuestionKinds::default());
         let calls = unpacked.calls().iter().cloned().enumerate();
-        for ((number, call), arrival) in calls.zip(arrivals) {
+        let bounded = self.shared.queue.is_bounded();
+        for ((number, call), mut arrival) in calls.zip(arrivals) {
+            let (entering, entered) = oneshot::channel();
+            arrival.entering = bounded.then_some(entering);
             let (host, options) = (self.clone(), options.clone());
             running.spawn(async move {
                 let result = host.call_answered(arrival, call, &options).await;
                 (number, result)
             });
+            // Which of them wait, and which find the queue full, is decided by their order.
+            if bounded {
+                let _ = entered.await;
+            }
         }
         let mut results = Vec::new();
         // What is lost is so only when the runtime shuts down: there is nobody to tell.

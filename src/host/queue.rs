@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
@@ -86,7 +86,7 @@ impl Queue {
     }
 
     /// Waits for a call's turn: first in order, holding nothing, then for its permits. It may have a
-    /// place among those that wait already.
+    /// place among those that wait already, and somebody may be told, by a drop, once it needs none or has one.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl Queue {
         by: &'a Registered,
         queued: Instant,
         cancel: &CancellationToken,
-        ticket: Option<Ticket>,
+        (ticket, entering): (Option<Ticket>, Option<oneshot::Sender<()>>),
         place: Option<&Place>,
     ) -> Result<Permits<'a>, CallError> {
         if cancel.is_cancelled() {
@@ -112,6 +112,7 @@ impl Queue {
             Some(ticket) => Some(ticket),
             None => self.enter()?,
         };
+        drop(entering);
         if let Some(place) = behind {
             self.in_order(place, queued, cancel).await?;
         }

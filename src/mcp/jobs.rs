@@ -21,15 +21,12 @@ use super::requests::{self, Binding, Caller};
 use super::streams::Origin;
 use super::task::{Task, Unanswered, answers};
 use crate::error::CallError;
-use crate::host::{CallOptions, Places};
+use crate::host::{CallOptions, MAX_ROUNDS, Places, asked_too_often};
 use crate::input::QuestionKinds;
 use crate::order;
 use crate::serve::Principal;
 use crate::tool::{ToolCall, ToolResult};
 use crate::watch::Owner;
-
-/// A tool may ask so often for one call.
-const MAX_ROUNDS: usize = 16;
 
 /// A call, with everything of its client that it needs once the request is over.
 pub(super) struct Job {
@@ -150,11 +147,7 @@ impl Job {
             return Ok(self.shown(result));
         }
         task.answer();
-        let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
-        let refused = self
-            .offer
-            .host
-            .refuse(&self.call, CallError::Failed { message });
+        let refused = self.offer.host.refuse(&self.call, asked_too_often());
         Ok(self.shown(refused))
     }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::json::Detail;
 use crate::summarize::Summarize;
-use crate::tool::{CallKind, Content, Media, ResourceBody, ToolResult};
+use crate::tool::{CallKind, Content, Media, ResourceBody, ToolResult, Void};
 
 /// A result as a model is to see it: whole, or as a text that stands for it.
 #[derive(Clone, Debug)]
@@ -89,6 +89,11 @@ impl<'a> Answer<'a> {
     pub(super) fn kind(&self) -> CallKind {
         let origin = self.result.origin.as_ref();
         origin.map(|origin| origin.kind).unwrap_or_default()
+    }
+
+    /// Why the call must not have been run.
+    pub(super) fn void(&self) -> Option<&'a Void> {
+        self.result.origin.as_ref()?.void.as_ref()
     }
 
     /// The members of the call that the answer repeats.

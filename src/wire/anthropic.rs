@@ -11,9 +11,11 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Echo, Piece, Takes, base64};
 use super::back::without_nulls;
+use super::copies::{items_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
 use super::json::Detail;
+use super::leftover;
 use super::request::Body;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
@@ -135,7 +137,8 @@ impl Wire for Anthropic {
         let Some(content) = message.content else {
             return Err(shape("an object without `content`"));
         };
-        let blocks = array(content)?;
+        let content = items_without_copies(content, |block| call(&object(block).ok()?));
+        let blocks = array(&content)?;
         let mut text = String::new();
         let mut ends_in_call = false;
         for raw in &blocks {
@@ -145,7 +148,7 @@ impl Wire for Anthropic {
             }
             ends_in_call = call(&block).is_some();
         }
-        let calls = calls(content)?;
+        let calls = calls(&content)?;
         let stop = stop(string(message.stop_reason), !calls.is_empty());
         let blocks: Vec<_> = blocks.into_iter().filter_map(back).collect();
         Ok(Reply {
@@ -154,7 +157,7 @@ impl Wire for Anthropic {
             text,
             // Its input is an object even where some of it is missing.
             cut: match stop.is_early() && ends_in_call {
-                true => vec![calls.len() - 1],
+                true => leftover::last_known(&calls).into_iter().collect(),
                 false => Vec::new(),
             },
             stop,
@@ -290,11 +293,12 @@ pub(super) fn carried(container: Option<&RawValue>) -> Map<String, Value> {
 }
 
 fn calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
+    let blocks = array(content)?;
     let mut calls = Vec::new();
-    for block in array(content)? {
+    for block in &blocks {
         calls.extend(call(&object(block)?));
     }
-    Ok(calls)
+    leftover::with_unknown(without_copies(calls), &blocks)
 }
 
 /// The call that a block is, if it is one.

@@ -10,12 +10,14 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Piece, Takes, base64, file_name};
 use super::back::{edited, edited_items, kept, without_nulls};
+use super::copies::{items_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
 use super::json::Detail;
+use super::leftover;
 use super::{
-    Answer, Names, Reply, Stop, Tokens, Wire, api_error, arguments, array, count, document, label,
-    object, raw, string,
+    Answer, Names, Reply, Stop, Tokens, Wire, api_error, arguments, array, count, document,
+    is_malformed, label, object, raw, string,
 };
 use crate::tool::{Tool, ToolCall};
 
@@ -153,7 +155,7 @@ impl Wire for Bedrock {
             text,
             // Its input is an object even where some of it is missing.
             cut: match stop.is_early() && ends_in_call {
-                true => vec![calls.len() - 1],
+                true => leftover::last_known(&calls).into_iter().collect(),
                 false => Vec::new(),
             },
             stop,
@@ -262,11 +264,12 @@ fn calls(document: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
 }
 
 fn content_calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
+    let blocks = array(content)?;
     let mut calls = Vec::new();
-    for raw in array(content)? {
+    for raw in &blocks {
         calls.extend(call(&object(raw)?)?);
     }
-    Ok(calls)
+    leftover::with_unknown(without_copies(calls), &blocks)
 }
 
 fn call(block: &Block) -> Result<Option<ToolCall>, DecodeError> {
@@ -301,22 +304,28 @@ fn answered(raw: &RawValue) -> Vec<Option<String>> {
 /// The message as it goes back: the API refuses `null` for what is not set, and texts without any.
 fn back(message: &RawValue) -> Box<RawValue> {
     let message = edited(message, |key, value| match key {
-        "content" => Some(edited_items(value, |block| {
-            let read: Option<Block> = object(block).ok();
-            let text = read.and_then(|block| string(block.text));
-            (text.as_deref() != Some("")).then(|| without_nulls(block, &[], &[]))
-        })),
+        "content" => {
+            let once = items_without_copies(value, |block| call(&object(block).ok()?).ok()?);
+            Some(Cow::Owned(edited_items(&once, block_back).into_owned()))
+        }
         _ => kept(key, value, &[], &[]).then_some(Cow::Borrowed(value)),
     });
     message.into_owned()
 }
 
+fn block_back(block: &RawValue) -> Option<Cow<'_, RawValue>> {
+    let read: Option<Block> = object(block).ok();
+    let text = read.and_then(|block| string(block.text));
+    (text.as_deref() != Some("")).then(|| without_nulls(block, &[], &[]))
+}
+
 fn stop(reason: Option<String>, has_calls: bool) -> Stop {
     match reason.as_deref() {
         Some("max_tokens" | "model_context_window_exceeded") => Stop::Length,
-        Some(reason @ ("guardrail_intervened" | "content_filtered" | "malformed_tool_use")) => {
+        Some(reason @ ("guardrail_intervened" | "content_filtered")) => {
             Stop::Other(reason.to_owned())
         }
+        Some(reason) if is_malformed(reason) => Stop::Other(reason.to_owned()),
         _ if has_calls => Stop::Calls,
         Some("end_turn" | "stop_sequence" | "tool_use") | None => Stop::End,
         Some(other) => Stop::Other(other.to_owned()),

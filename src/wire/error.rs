@@ -10,7 +10,9 @@ pub enum DecodeError {
     #[error("the input is empty")]
     Empty,
     /// It is not text.
-    #[error("the input is not UTF-8: byte {offset} begins no character")]
+    #[error(
+        "the input is not UTF-8: byte {offset} begins no character; pass it as the API sent it"
+    )]
     NotUtf8 {
         /// Where, from 0.
         offset: usize,

@@ -14,14 +14,16 @@ use serde_json::{Value, json};
 use self::events::Stream;
 use super::answer::{Piece, Takes, base64};
 use super::back::{edited, kept, without_nulls};
+use super::copies::without_copies;
 use super::error::DecodeError;
 use super::history::{is_history, open_calls};
 use super::json::Detail;
+use super::leftover;
 use super::openai_chat::only;
 use super::request::Body;
 use super::{
-    Answer, Api, NameRule, Names, Reply, Request, Stop, StreamDecoder, ToolChoice, Wire, api_error,
-    arguments, array, document, label, object, raw,
+    Answer, Api, Format, NameRule, Names, Reply, Request, StreamDecoder, ToolChoice, Wire,
+    api_error, arguments, array, document, label, object, raw,
 };
 use crate::tool::{Tool, ToolCall};
 
@@ -132,7 +134,7 @@ impl Wire for Gemini {
         for item in items {
             all.extend(calls(item)?);
         }
-        Ok(all)
+        Ok(without_copies(all))
     }
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
@@ -148,10 +150,9 @@ impl Wire for Gemini {
             false => stream.response(document, &mut deltas)?,
         }
         let mut reply = stream.into_reply();
-        // The API itself says that they are not what the model meant.
-        if reply.stop == Stop::Other("MALFORMED_FUNCTION_CALL".to_owned()) {
-            reply.cut = (0..reply.calls.len()).collect();
-        }
+        reply
+            .calls
+            .extend(leftover::unknown_in(&reply, Format::Gemini)?);
         Ok(reply)
     }
 
@@ -246,7 +247,8 @@ fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
         return Ok(vec![function_call(call)?]);
     }
     if let Some(calls) = response.function_calls {
-        return array(calls)?.into_iter().map(function_call).collect();
+        let calls: Result<_, _> = array(calls)?.into_iter().map(function_call).collect();
+        return calls.map(without_copies);
     }
     if response.name.is_some() && response.args.is_some() {
         return Ok(vec![function_call(raw)?]);
@@ -281,14 +283,15 @@ fn back(part: &RawValue) -> Option<Box<RawValue>> {
 }
 
 fn part_calls(parts: Option<&RawValue>) -> Result<Vec<ToolCall>, DecodeError> {
+    let parts = parts.map(array).transpose()?.unwrap_or_default();
     let mut calls = Vec::new();
-    for part in parts.map(array).transpose()?.unwrap_or_default() {
+    for part in &parts {
         let part: Part = object(part)?;
         if let Some(call) = part.function_call {
             calls.push(function_call(call)?);
         }
     }
-    Ok(calls)
+    leftover::with_unknown(without_copies(calls), &parts)
 }
 
 fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {

@@ -1,5 +1,8 @@
 //! Whether a response of which no call was read has one all the same: in a member or of a shape that
-//! is not known, or said by its end. An answer in text has none, and must not be taken for one that has.
+//! is not known, or said by its end. An answer in text has none, and must not be taken for one that has. And
+//! the calls of kinds that are not known beside others that are.
+
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -7,7 +10,8 @@ use serde_json::value::RawValue;
 use super::detect::content::{ANTHROPIC_BLOCKS, RESPONSES_ITEMS};
 use super::error::DecodeError;
 use super::members::members;
-use super::{Reply, Stop, array, object, string};
+use super::{Format, Reply, Stop, arguments, array, is_malformed, label, object, origin, string};
+use crate::tool::{CallOrigin, ToolCall, Void};
 
 /// Nothing that is nested deeper holds a call.
 const MAX_DEPTH: usize = 16;
@@ -50,6 +54,21 @@ const CLIENT_CALLS: &[&str] = &[
     "mcp_approval_request",
 ];
 
+/// Parts without a kind that are no calls of a kind that is new: those that are read, and what an API runs by
+/// itself.
+const KNOWN_PARTS: &[&str] = &[
+    "functionCall",
+    "function_call",
+    "functionResponse",
+    "function_response",
+    "toolCall",
+    "tool_call",
+    "toolResponse",
+    "tool_response",
+    "toolUse",
+    "toolResult",
+];
+
 /// Why an answer ended that has calls.
 const CALL_ENDS: &[&str] = &[
     "tool_calls",
@@ -57,9 +76,6 @@ const CALL_ENDS: &[&str] = &[
     "tool_use",
     "tool-calls",
     "TOOL_CALL",
-    "malformed_tool_use",
-    "MALFORMED_FUNCTION_CALL",
-    "UNEXPECTED_TOOL_CALL",
 ];
 
 /// How models write calls that their server should have read.
@@ -112,17 +128,176 @@ pub(super) fn check(text: &str) -> Result<(), DecodeError> {
 
 /// As [`check`], of what a model answered, however it came.
 pub(super) fn check_reply(reply: &Reply) -> Result<(), DecodeError> {
-    if !reply.calls.is_empty() {
+    if reply.calls.iter().any(|call| kind(call).is_none()) {
         return Ok(());
     }
-    if let Stop::Other(reason) = &reply.stop
-        && CALL_ENDS.contains(&&**reason)
-    {
+    if let Stop::Other(reason) = &reply.stop {
         let what = format!("its end says `{reason}`, and no call is there");
-        return Err(DecodeError::Unread { what });
+        // The model made it wrong, and may make it right when it is asked again.
+        if reply.stop.is_malformed() {
+            return Err(DecodeError::Api {
+                kind: reason.clone(),
+                message: what,
+            });
+        }
+        if CALL_ENDS.contains(&&**reason) {
+            return Err(DecodeError::Unread { what });
+        }
     }
     let messages: Vec<&str> = reply.messages.iter().map(|message| message.get()).collect();
-    check(&format!("[{}]", messages.join(",")))
+    check(&format!("[{}]", messages.join(",")))?;
+    check_kinds(&reply.calls)
+}
+
+/// # Errors
+///
+/// There are calls, and all of them are of kinds that are not known.
+pub(super) fn check_kinds(calls: &[ToolCall]) -> Result<(), DecodeError> {
+    let kinds: Option<Vec<&str>> = calls.iter().map(kind).collect();
+    match kinds.as_deref() {
+        None | Some([]) => Ok(()),
+        Some([first, ..]) => Err(DecodeError::Unread {
+            what: format!("a `{first}` in it is no function call: toolhost cannot run it"),
+        }),
+    }
+}
+
+/// The kind of a call, if it is one that is not known.
+pub(super) fn kind(call: &ToolCall) -> Option<&str> {
+    match call.void() {
+        Some(Void::Kind(kind)) => Some(kind),
+        _ => None,
+    }
+}
+
+/// The position of the last call that is not of an unknown kind.
+pub(super) fn last_known(calls: &[ToolCall]) -> Option<usize> {
+    calls.iter().rposition(|call| kind(call).is_none())
+}
+
+/// The calls of an answer, and after them those of kinds that are not known among its items, blocks or parts: of
+/// what has the members of a call, an id that none of the others has, and no result. They cannot be run, and what
+/// answers them says so.
+///
+/// # Errors
+///
+/// One of them has no id, so that nothing could answer it.
+pub(super) fn with_unknown(
+    mut calls: Vec<ToolCall>,
+    items: &[&RawValue],
+) -> Result<Vec<ToolCall>, DecodeError> {
+    let mut found = Vec::new();
+    for item in items {
+        found.extend(unknown(item)?);
+    }
+    if found.is_empty() {
+        return Ok(calls);
+    }
+    let answered: HashSet<String> = items.iter().filter_map(|item| result_id(item)).collect();
+    let mut ids: HashSet<String> = calls.iter().filter_map(|call| call.id.clone()).collect();
+    for call in found {
+        let id = call.id.clone().unwrap_or_default();
+        if !answered.contains(&id) && ids.insert(id) {
+            calls.push(call);
+        }
+    }
+    Ok(calls)
+}
+
+/// The calls of kinds that are not known in what a model answered in pieces.
+///
+/// # Errors
+///
+/// As [`with_unknown`].
+pub(super) fn unknown_in(reply: &Reply, format: Format) -> Result<Vec<ToolCall>, DecodeError> {
+    let messages: Vec<&str> = reply.messages.iter().map(|message| message.get()).collect();
+    match format.wire().decode(&format!("[{}]", messages.join(","))) {
+        Ok(calls) => Ok(calls
+            .into_iter()
+            .filter(|call| kind(call).is_some())
+            .collect()),
+        Err(error @ DecodeError::Unread { .. }) => Err(error),
+        // What is put together is read as it came.
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// The call that an item is whose kind is not known, if it has what a call has.
+fn unknown(item: &RawValue) -> Result<Option<ToolCall>, DecodeError> {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow)]
+        r#type: Option<&'a RawValue>,
+    }
+    let Ok(read) = object::<Kind>(item) else {
+        return Ok(None);
+    };
+    let Some(kind) = string(read.r#type) else {
+        return unknown_part(item);
+    };
+    let is_client_call = CLIENT_CALLS.contains(&&*kind) || kind == "tool_search_call";
+    if is_known(&kind) && !is_client_call {
+        return Ok(None);
+    }
+    let members = members(item).unwrap_or_default();
+    let has = |name: &str| members.iter().any(|(key, _)| key == name);
+    // What a client of another kind may run, the request for an approval not being such a call.
+    let is_call = match is_client_call {
+        true => of_kind(&kind, &members, "").is_some() && has("call_id"),
+        false => is_like_one(&kind, &members),
+    };
+    let is_settled = has("output") || is_settled(item, &[]);
+    match is_call && !is_settled {
+        true => called(kind, &members).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Of a part whose one member is what it is.
+fn unknown_part(part: &RawValue) -> Result<Option<ToolCall>, DecodeError> {
+    for (key, value) in members(part).unwrap_or_default() {
+        let inner = match value.get().starts_with('{') {
+            true => members(value).unwrap_or_default(),
+            false => continue,
+        };
+        let has = |names: &[&str]| inner.iter().any(|(key, _)| names.contains(&&**key));
+        let is_call = has(&["name"]) && has(&["args", "arguments", "input"]);
+        if is_call && !KNOWN_PARTS.contains(&&*key) {
+            return called(key, &inner).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// A call of such a kind, with those members.
+pub(super) fn called(
+    kind: String,
+    members: &[(String, &RawValue)],
+) -> Result<ToolCall, DecodeError> {
+    let member = |names: &[&str]| {
+        let mut found = names
+            .iter()
+            .filter_map(|name| members.iter().find(|(key, _)| key == name));
+        found.next().map(|(_, value)| *value)
+    };
+    let id = member(&["call_id", "tool_use_id", "toolUseId", "toolCallId", "id"]);
+    let Some(id) = label(id).filter(|id| !id.is_empty()) else {
+        return Err(DecodeError::Unread {
+            what: format!(
+                "it has a `{kind}` without an id, which is no function call: toolhost cannot run it"
+            ),
+        });
+    };
+    Ok(ToolCall {
+        id: Some(id),
+        name: string(member(&["name"])).unwrap_or_else(|| kind.clone()),
+        arguments: arguments(member(&["arguments", "args", "input"])),
+        origin: origin(CallOrigin {
+            void: Some(Void::Kind(kind)),
+            ..CallOrigin::default()
+        }),
+        ..ToolCall::default()
+    })
 }
 
 fn in_document(document: &RawValue) -> Option<String> {
@@ -248,25 +423,33 @@ fn of_kind(kind: &str, members: &[(String, &RawValue)], here: &str) -> Option<St
         ));
     }
     let is_ui = kind.starts_with("tool-") && member("state").as_deref() == Some("input-available");
-    // Of a kind that nobody knows yet, with all that a call has.
-    let is_known = RESPONSES_ITEMS.contains(&kind)
-        || ANTHROPIC_BLOCKS.contains(&kind)
-        || members.iter().any(|(key, _)| key == "output");
-    let has = |names: &[&str]| members.iter().any(|(key, _)| names.contains(&&**key));
-    let is_like_one = has(&["name"]) && has(&["arguments", "input"]) && has(&["call_id", "id"]);
-    let is_call = CALL_KINDS.contains(&&*plain(kind)) || is_like_one && !is_known;
+    let has_output = members.iter().any(|(key, _)| key == "output");
+    let is_call = CALL_KINDS.contains(&&*plain(kind))
+        || !is_known(kind) && !has_output && is_like_one(kind, members);
     (is_call || is_ui).then(|| format!("{here} is a `{kind}` of a shape that is not known"))
+}
+
+/// Whether a kind is one that is read, or that an API runs by itself.
+fn is_known(kind: &str) -> bool {
+    let is_listed = RESPONSES_ITEMS.contains(&kind) || ANTHROPIC_BLOCKS.contains(&kind);
+    (is_listed || kind.ends_with("_tool_result")) && !CALL_KINDS.contains(&&*plain(kind))
+}
+
+/// Whether an object has all that a call has, or is of a kind that is one in other places.
+fn is_like_one(kind: &str, members: &[(String, &RawValue)]) -> bool {
+    let has = |names: &[&str]| members.iter().any(|(key, _)| names.contains(&&**key));
+    CALL_KINDS.contains(&&*plain(kind))
+        || has(&["name"]) && has(&["arguments", "input"]) && has(&["call_id", "id"])
 }
 
 /// What an end says of calls.
 fn by_end(key: &str, value: &RawValue) -> Option<String> {
     let is_end = matches!(
         plain(key).as_str(),
-        "finishreason" | "stopreason" | "donereason"
+        "finishreason" | "stopreason" | "donereason" | "nativefinishreason"
     );
     let reason = string(Some(value)).filter(|_| is_end)?;
-    CALL_ENDS
-        .contains(&&*reason)
+    (CALL_ENDS.contains(&&*reason) || is_malformed(&reason))
         .then(|| format!("says `{reason}`, and no call is there"))
 }
 

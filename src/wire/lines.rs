@@ -10,9 +10,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::DecodeError;
+use super::looks::{bytes_look_like, looks_like};
 use super::object;
-use super::stream::{MAX_STREAM, sse_data};
+use super::stream::{MAX_STREAM, error_event, sse_data};
 use crate::error::causes;
+use crate::json_text::Scanner;
 
 /// No line of Ollama's is longer that begins a response.
 const MAX_FIRST_LINE: usize = 1 << 20;
@@ -47,10 +49,59 @@ where
             break;
         }
     }
-    let all = stream::iter(ahead).chain(bytes);
-    match is_ollama(&first) {
-        true => json_lines(all).boxed(),
-        false => sse_data(all).boxed(),
+    let mut all = stream::iter(ahead).chain(bytes);
+    if is_ollama(&first) {
+        return json_lines(all).boxed();
+    }
+    if first.trim_ascii_start().starts_with(b"{") || first.trim_ascii_start().starts_with(b"[") {
+        let error = no_events(&whole(&mut all).await);
+        return stream::iter([Err(error)]).boxed();
+    }
+    match unlike(&first) {
+        Some(error) => stream::iter([Err(error)]).boxed(),
+        None => sse_data(all).boxed(),
+    }
+}
+
+/// A document that is no stream: up to its end, as the connection may stay open.
+async fn whole<S>(bytes: &mut S) -> Vec<u8>
+where
+    S: Stream<Item = io::Result<Bytes>> + Unpin,
+{
+    let mut document = Vec::new();
+    let mut scanner = Scanner::default();
+    while let Some(Ok(chunk)) = bytes.next().await {
+        document.extend_from_slice(&chunk);
+        let is_closed = scanner.push(&String::from_utf8_lossy(&chunk)).is_some();
+        if is_closed || document.len() > MAX_STREAM {
+            break;
+        }
+    }
+    document
+}
+
+/// Why JSON is no stream: it is an API's error, or a response that came whole.
+fn no_events(document: &[u8]) -> DecodeError {
+    let text = String::from_utf8_lossy(document);
+    // A stream of Gemini's that was asked for without `alt=sse` is an array, and so is its error.
+    let items: Vec<&RawValue> = serde_json::from_str(&text).unwrap_or_default();
+    let one = items.first().map_or(&*text, |first| first.get());
+    error_event(one).unwrap_or_else(|| DecodeError::NotEvents {
+        why: "it has no events, and is JSON: a whole response is read without --sse".to_owned(),
+    })
+}
+
+/// Why bytes are no stream that cannot be one.
+fn unlike(bytes: &[u8]) -> Option<DecodeError> {
+    let error = bytes_look_like(bytes).or_else(|| {
+        let text = String::from_utf8_lossy(bytes);
+        looks_like(&text).filter(|_| text.trim_ascii_start().starts_with('<'))
+    })?;
+    match error {
+        DecodeError::LooksLike { like, advice } => Some(DecodeError::NotEvents {
+            why: format!("it has no events, and looks like {like}: {advice}"),
+        }),
+        _ => None,
     }
 }
 

@@ -8,6 +8,24 @@ use super::error::DecodeError;
 /// How much of a text is looked at.
 const LOOKED_AT: usize = 4096;
 
+/// What bytes that are no text look like.
+pub(super) fn bytes_look_like(bytes: &[u8]) -> Option<DecodeError> {
+    let begins = |with: &[&[u8]]| with.iter().any(|with| bytes.starts_with(with));
+    let (like, advice) = if begins(&[b"\xff\xfe", b"\xfe\xff"]) {
+        // What a shell of Windows writes to a file.
+        ("text in UTF-16", "save it as UTF-8")
+    } else if begins(&[b"\x1f\x8b"]) {
+        ("gzip", "decompress it first (`curl --compressed`)")
+    } else if begins(&[b"\x28\xb5\x2f\xfd"]) {
+        ("zstd", "decompress it first (`curl --compressed`)")
+    } else if begins(&[b"PK\x03\x04"]) {
+        ("a ZIP archive", "unpack it first")
+    } else {
+        return None;
+    };
+    Some(DecodeError::LooksLike { like, advice })
+}
+
 /// What the text looks like, if that is one of the things that people pass for a response.
 pub(super) fn looks_like(text: &str) -> Option<DecodeError> {
     let text = text.trim_ascii();

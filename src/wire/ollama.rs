@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::back::{edited, kept};
+use super::copies::{Copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
 use super::json::Detail;
@@ -114,7 +115,7 @@ impl Wire for Ollama {
             let items = array(document)?;
             return match is_history(&items) {
                 true => open_calls(&items, calls, answered),
-                false => items.into_iter().map(call).collect(),
+                false => listed(&items),
             };
         }
         let response: Response = object(document)?;
@@ -171,7 +172,12 @@ impl Wire for Ollama {
 fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     let message: Message = object(raw)?;
     let calls = message.tool_calls.map(array).transpose()?;
-    calls.unwrap_or_default().into_iter().map(call).collect()
+    listed(&calls.unwrap_or_default())
+}
+
+fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
+    let calls: Result<_, _> = items.iter().map(|item| call(item)).collect();
+    calls.map(without_copies)
 }
 
 fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
@@ -273,6 +279,7 @@ struct Stream {
     /// As they came.
     tool_calls: Vec<Box<RawValue>>,
     calls: Vec<ToolCall>,
+    copies: Copies,
     /// What else there is in the message.
     rest: Vec<(String, Box<RawValue>)>,
     done_reason: Option<String>,
@@ -319,6 +326,9 @@ impl Stream {
             .unwrap_or_default()
         {
             let call = call(raw)?;
+            if self.copies.is_copy(&call) {
+                continue;
+            }
             deltas.push(Delta::Call {
                 position: self.calls.len(),
                 call: call.clone(),

@@ -1,7 +1,6 @@
 //! A call whose arguments come in pieces, and how much of them there is.
 
 use super::Wire;
-use super::stream::Delta;
 use crate::json_text::Scanner;
 use crate::tool::ToolCall;
 
@@ -64,7 +63,11 @@ pub(super) struct Open {
     /// Arguments that came with its beginning; what comes in pieces takes their place.
     first: Arguments,
     pieces: Arguments,
-    is_complete: bool,
+    /// Its place among the calls of the answer: see [`Places`](super::copies::Places).
+    pub(super) place: Option<usize>,
+    pub(super) is_complete: bool,
+    /// Whether it is a second copy of another.
+    pub(super) is_copy: bool,
 }
 
 impl Open {
@@ -82,7 +85,7 @@ impl Open {
         }
     }
 
-    /// Whether it has been handed on.
+    /// Whether it has been handed on, or need not be.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -152,13 +155,6 @@ impl Open {
     /// Whether its arguments are an object that is not closed yet.
     pub(super) fn is_within(&self) -> bool {
         self.best().scanner.is_open()
-    }
-
-    /// Hands it on, once, as that call.
-    pub(super) fn complete(&mut self, position: usize, call: ToolCall, deltas: &mut Vec<Delta>) {
-        if !std::mem::replace(&mut self.is_complete, true) {
-            deltas.push(Delta::Call { position, call });
-        }
     }
 
     /// The call that an item of a response is, read as it would be if it had come whole.

@@ -11,15 +11,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::copies::without_copies;
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls, role};
 use super::json::Detail;
+use super::lenient::{is_blank, reason};
 use super::request::Body;
 use super::stream::unclosed;
 use super::strict::is_strict;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
-    array, count, document, frameworks, object, raw, string,
+    array, count, document, frameworks, is_malformed, object, raw, string,
 };
 use crate::tool::{CallKind, Tool, ToolCall};
 use messages::{Call, Message, answered, back, call, listed, message_calls};
@@ -84,10 +86,48 @@ struct Choice<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<&'a RawValue>,
+    /// In the words of the API behind a gateway.
+    #[serde(borrow)]
+    native_finish_reason: Option<&'a RawValue>,
     /// What a gateway says of a server that failed it.
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
+
+impl Choice<'_> {
+    /// Why the answer ended. That a call is malformed, a gateway may have no word of its own for.
+    fn reason(&self) -> Option<String> {
+        let native = reason(self.native_finish_reason);
+        native
+            .filter(|native| is_malformed(native))
+            .or_else(|| reason(self.finish_reason))
+    }
+
+    /// What became of the answer, if that is an error: it is void then, as one that breaks off is.
+    fn failure(&self) -> Option<DecodeError> {
+        if let Some(error) = self.error.filter(|error| !is_blank(error)) {
+            return Some(api_error(error));
+        }
+        let reason = self
+            .reason()
+            .filter(|reason| FAILURES.contains(&&*reason.to_lowercase()))?;
+        Some(DecodeError::Api {
+            message: format!("the answer ended with `{reason}` as its `finish_reason`"),
+            kind: reason,
+        })
+    }
+}
+
+/// Why an answer ended that did not come to its end, whatever there is of it: what serves the model failed.
+const FAILURES: [&str; 7] = [
+    "error",
+    "abort",
+    "aborted",
+    "cancelled",
+    "network_error",
+    "timeout",
+    "insufficient_system_resource",
+];
 
 #[derive(Deserialize)]
 struct Usage<'a> {
@@ -104,12 +144,15 @@ impl Wire for OpenaiChat {
             let items = array(document)?;
             return match is_history(&items) {
                 true => open_calls(&items, message_calls, answered),
-                false => listed(&items),
+                false => listed(&items).map(without_copies),
             };
         }
         let completion: Completion = object(document)?;
         if let Some(choices) = completion.choices {
-            return chosen(choices);
+            return match completion.error.filter(|error| !is_blank(error)) {
+                Some(error) => Err(api_error(error)),
+                None => chosen(choices),
+            };
         }
         let one: Call = object(document)?;
         if one.function.is_some() || one.custom.is_some() {
@@ -136,7 +179,7 @@ impl Wire for OpenaiChat {
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
         let completion: Completion = object(document(text)?)?;
-        if let Some(error) = completion.error {
+        if let Some(error) = completion.error.filter(|error| !is_blank(error)) {
             return Err(api_error(error));
         }
         let choices = match completion.choices {
@@ -146,8 +189,8 @@ impl Wire for OpenaiChat {
         let Some(choice) = answering(&choices)? else {
             return Err(shape("a completion without a choice"));
         };
-        if let Some(error) = choice.error {
-            return Err(api_error(error));
+        if let Some(error) = choice.failure() {
+            return Err(error);
         }
         let Some(message_raw) = choice.message else {
             return Err(shape("a choice without a message"));
@@ -155,7 +198,7 @@ impl Wire for OpenaiChat {
         let message: Message = object(message_raw)?;
         let calls = message_calls(message_raw)?;
         let text = content_text(message.content).or_else(|| string(message.refusal));
-        let stop = stop(string(choice.finish_reason), !calls.is_empty());
+        let stop = stop(choice.reason(), !calls.is_empty());
         Ok(Reply {
             messages: vec![back(message_raw)],
             carried: Map::new(),
@@ -254,14 +297,16 @@ fn chosen(choices: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     let mut error = None;
     for choice in array(choices)? {
         let choice: Choice = object(choice)?;
-        error = error.or(choice.error);
-        if let Some(message) = choice.message {
+        let failure = choice.failure();
+        // What an answer calls that ended in an error is void with it.
+        if let Some(message) = choice.message.filter(|_| failure.is_none()) {
             chosen.push(message_calls(message)?);
         }
+        error = error.or(failure);
     }
     chosen.retain(|calls| !calls.is_empty());
     match (chosen.is_empty(), error) {
-        (true, Some(error)) => Err(api_error(error)),
+        (true, Some(error)) => Err(error),
         _ => only(chosen, "completion", "choices"),
     }
 }
@@ -325,23 +370,12 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
         (Some("length" | "max_tokens" | "max_output_tokens" | "model_length"), _) => Stop::Length,
         (
             Some(
-                "content_filter"
-                | "content-filter"
-                | "error"
-                | "abort"
-                | "aborted"
-                | "cancelled"
-                | "safety"
-                | "recitation"
-                | "sensitive"
-                | "network_error"
-                | "timeout"
-                | "insufficient_system_resource"
-                | "malformed_function_call"
+                "content_filter" | "content-filter" | "safety" | "recitation" | "sensitive"
                 | "repetition",
             ),
             Some(reason),
         ) => Stop::Other(reason),
+        (Some(known), Some(reason)) if is_malformed(known) => Stop::Other(reason),
         _ if has_calls => Stop::Calls,
         (Some("stop" | "end_turn" | "eos"), _) | (_, None) => Stop::End,
         (_, Some(reason)) => Stop::Other(reason),

@@ -11,9 +11,11 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Echo, Piece, Takes, data_url, file_name};
 use super::back::{edited, edited_items, kept, without_nulls};
+use super::copies::{Copies, items_without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_models, role, without_results};
 use super::json::Detail;
+use super::leftover;
 use super::members::members;
 use super::openai_chat::Function;
 use super::request::Body;
@@ -22,7 +24,7 @@ use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
     arguments, array, count, document, label, object, origin, raw, string,
 };
-use crate::tool::{CallKind, CallOrigin, Tool, ToolCall};
+use crate::tool::{CallKind, CallOrigin, Tool, ToolCall, Void};
 
 pub(super) struct OpenaiResponses;
 
@@ -46,7 +48,7 @@ struct Declaration<'a> {
 
 #[derive(Serialize)]
 struct CallOutput<'a> {
-    r#type: &'static str,
+    r#type: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call_id: Option<&'a str>,
     /// There is no flag for errors: the text says it.
@@ -90,6 +92,8 @@ struct Item<'a> {
     /// Of a custom tool: free text.
     #[serde(borrow)]
     input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
     #[serde(borrow)]
     namespace: Option<&'a RawValue>,
     /// The program that calls.
@@ -139,7 +143,8 @@ impl Wire for OpenaiResponses {
         let Some(output) = response.output else {
             return Err(shape("an object without `output`"));
         };
-        let items = array(output)?;
+        let output = items_without_copies(output, |item| call(&object(item).ok()?));
+        let items = array(&output)?;
         let mut reply = Reply {
             messages: items.iter().map(|item| back(item)).collect(),
             carried: Map::new(),
@@ -153,11 +158,17 @@ impl Wire for OpenaiResponses {
             reply.text.push_str(&item_text(&object(item)?));
         }
         reply.stop = stop(&response, !reply.calls.is_empty());
+        let calls = &reply.calls;
+        let is_void = |at: &usize| calls[*at].void() == Some(&Void::Cut);
+        reply.cut = (0..calls.len()).filter(is_void).collect();
         if reply.stop.is_early() {
             // Free text that others follow came to its end.
-            let last = reply.calls.len().saturating_sub(1);
-            let is_cut = |at: &usize| *at == last || reply.calls[*at].kind() != CallKind::FreeText;
-            reply.cut = unclosed(&reply.calls).into_iter().filter(is_cut).collect();
+            let last = leftover::last_known(calls).unwrap_or_default();
+            let is_cut = |at: &usize| *at == last || calls[*at].kind() != CallKind::FreeText;
+            let unclosed = unclosed(calls).into_iter().filter(is_cut);
+            reply.cut.extend(unclosed);
+            reply.cut.sort_unstable();
+            reply.cut.dedup();
         }
         Ok(reply)
     }
@@ -180,15 +191,24 @@ impl Wire for OpenaiResponses {
             pieces => pieces.iter().map(part).collect(),
         };
         raw(&CallOutput {
-            r#type: match answer.kind() {
-                CallKind::FreeText => "custom_tool_call_output",
-                _ => "function_call_output",
+            r#type: match (answer.void(), answer.kind()) {
+                (Some(Void::Kind(kind)), _) => Cow::Owned(output_kind(kind)),
+                (_, CallKind::FreeText) => Cow::Borrowed("custom_tool_call_output"),
+                _ => Cow::Borrowed("function_call_output"),
             },
             call_id: answer.id(),
             output,
             echo: answer.echo(),
             detail: answer.detail(),
         })
+    }
+}
+
+/// The kind of what answers a call of a kind that is not known, as the API names them.
+fn output_kind(kind: &str) -> String {
+    match kind {
+        "tool_search_call" => "tool_search_output".to_owned(),
+        kind => format!("{kind}_output"),
     }
 }
 
@@ -219,6 +239,8 @@ fn allowed_callers(tool: &Tool) -> Vec<&'static str> {
 fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     let mut calls = Vec::new();
     let mut results = Vec::new();
+    // Of the answer that is read: another one may have the same ids.
+    let mut copies = Copies::default();
     // How many of the calls others have spoken after.
     let mut past = 0;
     for raw in items {
@@ -226,14 +248,18 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
         let kind = item.kind();
         let kind = kind.as_deref();
         if let Some(call) = call(&item) {
-            calls.push(call);
+            if !copies.is_copy(&call) {
+                calls.push(call);
+            }
         } else if matches!(
             kind,
             Some("function_call_output" | "custom_tool_call_output")
         ) {
             results.push(label(item.call_id));
+            copies = Copies::default();
         } else if role(raw).is_some() && !is_models(raw) {
             past = calls.len();
+            copies = Copies::default();
         }
     }
     let later = calls.split_off(past);
@@ -241,8 +267,15 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     let later = without_results(later, results);
     match (earlier.first(), later.is_empty()) {
         (Some(open), true) => Err(super::history::waits(open)),
-        _ => Ok(later),
+        _ => leftover::with_unknown(later, after_others(items)),
     }
+}
+
+/// The items after which nobody but the model said anything.
+fn after_others<'i, 'a>(items: &'i [&'a RawValue]) -> &'i [&'a RawValue] {
+    let is_others = |item: &&RawValue| role(item).is_some() && !is_models(item);
+    let last = items.iter().rposition(is_others);
+    &items[last.map_or(0, |last| last + 1)..]
 }
 
 /// The call that an item is, if it is one.
@@ -264,6 +297,7 @@ fn call(item: &Item) -> Option<ToolCall> {
             namespace: string(item.namespace),
             by_program: super::is_program(item.caller),
             echo: caller.into_iter().collect(),
+            void: (string(item.status).as_deref() == Some("incomplete")).then_some(Void::Cut),
             ..CallOrigin::default()
         }),
         ..ToolCall::default()

@@ -1,7 +1,7 @@
 //! A response that comes as an event stream: what each event brings, as soon as it does.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt, stream};
@@ -82,13 +82,15 @@ pub enum Close {
 /// Reads the events of one response, whose format shows itself unless it is told.
 ///
 /// Calls come out as soon as their arguments are complete, before the response has ended. Whoever
-/// reads waits for the next event as long as [`patience`](Events::patience) says, and says with
+/// reads waits for the next event [until](Events::until) it is too late for one, and says with
 /// [`fell_silent`](Events::fell_silent) that none came, and with [`broke`](Events::broke) that the bytes
 /// cannot be read.
 pub struct Events {
     format: Option<Format>,
     decoder: Option<Box<dyn StreamDecoder>>,
     seen: usize,
+    /// Until when to wait for the next.
+    until: Option<Instant>,
     is_over: bool,
     /// Whether the events ended for another reason than that there are no more.
     is_broken: bool,
@@ -107,6 +109,7 @@ impl Events {
             format: None,
             decoder: None,
             seen: 0,
+            until: None,
             is_over: false,
             is_broken: false,
             late: Vec::new(),
@@ -156,6 +159,11 @@ impl Events {
         }
     }
 
+    /// When it is too late for another event, by [`patience`](Events::patience) and when the last came.
+    pub fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
     /// Takes the data of the next event, and returns what it brings. Once the message is over, that is
     /// nothing, whatever the event is.
     ///
@@ -164,6 +172,14 @@ impl Events {
     /// It is not what the API sends, or it is the API's own error. The stream has then ended;
     /// [`finish`](Events::finish) has what came before.
     pub fn event(&mut self, data: &str) -> Result<Vec<Delta>, DecodeError> {
+        let deltas = self.take(data)?;
+        if !deltas.is_empty() || self.until.is_none() {
+            self.until = self.patience().map(|patience| Instant::now() + patience);
+        }
+        Ok(deltas)
+    }
+
+    fn take(&mut self, data: &str) -> Result<Vec<Delta>, DecodeError> {
         let mut deltas = Vec::new();
         if self.is_over {
             return Ok(deltas);
@@ -171,7 +187,9 @@ impl Events {
         self.seen += 1;
         let number = self.seen;
         let within = |error| match error {
-            error @ (DecodeError::Api { .. } | DecodeError::Ambiguous { .. }) => error,
+            error @ (DecodeError::Api { .. }
+            | DecodeError::Ambiguous { .. }
+            | DecodeError::Unread { .. }) => error,
             error => DecodeError::Event {
                 number,
                 error: Box::new(error),
@@ -209,7 +227,7 @@ impl Events {
         Ok(deltas)
     }
 
-    /// Takes that nothing came for as long as [`patience`](Events::patience) says.
+    /// Takes that nothing came [until](Events::until) it was too late.
     pub fn fell_silent(&mut self) {
         self.is_broken = true;
     }
@@ -248,9 +266,23 @@ impl Events {
         if !self.is_broken && !self.is_over {
             decoder.close(Close::Bytes, &mut deltas);
         }
-        let received = decoder.finish(&mut deltas);
+        let unread = decoder.unread();
+        let mut received = decoder.finish(&mut deltas);
+        received.reply.cut_malformed();
         if received.is_complete {
-            leftover::check_reply(&received.reply)?;
+            if let Some(what) = unread {
+                return Err(DecodeError::Unread { what });
+            }
+            let Received { reply, .. } = &mut received;
+            for call in self
+                .format
+                .map_or(Ok(Vec::new()), |format| leftover::unknown_in(reply, format))?
+            {
+                let position = reply.calls.len();
+                reply.calls.push(call.clone());
+                deltas.push(Delta::Call { position, call });
+            }
+            leftover::check_reply(reply)?;
         }
         Ok((deltas, received))
     }
@@ -307,6 +339,9 @@ where
             let why = "it ended within a character".to_owned();
             Some(Err(DecodeError::Broken { why }))
         }
+        Err(sse_stream::Error::Utf8Parse(error)) => Some(Err(DecodeError::Broken {
+            why: format!("a line of it is not UTF-8 ({error})"),
+        })),
         Err(error) => Some(Err(DecodeError::NotEvents {
             why: error.to_string(),
         })),

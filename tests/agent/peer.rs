@@ -13,6 +13,8 @@ use toolhost::wire::Format;
 pub enum Say {
     /// A whole answer, with headers beside its type and length.
     Whole(u16, &'static str, String),
+    /// A whole answer that is no text.
+    Broken(u16, Vec<u8>),
     /// Events, then the connection's end: in order, or where it breaks off.
     Events(Vec<String>),
     /// Lines of JSON, as Ollama streams.
@@ -115,6 +117,14 @@ fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
                 "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n\
                  {headers}content-length: {length}\r\n\r\n{body}"
             );
+        }
+        Say::Broken(status, body) => {
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n\
+                 content-length: {length}\r\n\r\n"
+            );
+            return stream.write_all(&[head.as_bytes(), &body].concat());
         }
         Say::Events(events) => (events, Duration::ZERO),
         Say::Lines(lines) => {

@@ -7,21 +7,63 @@ use toolhost::tool::CallKind;
 use toolhost::wire::{self, DecodeError, Format};
 
 use crate::common::binary::Folder;
+use crate::common::forms::{read, streamed};
 
 fn decoded(document: &Value) -> Result<(Format, Vec<ToolCall>), DecodeError> {
     wire::decode(document.to_string().as_bytes(), None)
 }
 
-/// Id, name and arguments of each call.
+/// Id, name and arguments of a call.
+fn parts(call: ToolCall) -> (Option<String>, String, Value) {
+    let arguments = serde_json::from_str(&call.arguments).unwrap_or(json!(call.arguments));
+    (call.id, call.name, arguments)
+}
+
+/// Those of each call: the same however the document comes. Where it is an answer of its API, the agent reads it
+/// too, whole and as the stream that the API would have made of it.
 #[track_caller]
 fn calls(document: &Value, format: Format) -> Vec<(Option<String>, String, Value)> {
     let (found, calls) = decoded(document).unwrap_or_else(|error| panic!("{error}: {document}"));
     assert_eq!(found, format, "{document}");
-    let calls = calls.into_iter().map(|call| {
-        let arguments = serde_json::from_str(&call.arguments).unwrap_or(json!(call.arguments));
-        (call.id, call.name, arguments)
-    });
-    calls.collect()
+    let calls: Vec<_> = calls.into_iter().map(parts).collect();
+    if let Some(events) = streamed(format, document) {
+        let reply = wire::reply(document.to_string().as_bytes(), format);
+        let reply = reply.unwrap_or_else(|error| panic!("{error}: {document}"));
+        let whole: Vec<_> = reply.calls.into_iter().map(parts).collect();
+        assert_eq!(whole, calls, "{document}");
+        let taken = read(format, &events);
+        let received = taken
+            .received
+            .unwrap_or_else(|error| panic!("{error}: {events:?}"));
+        assert!(
+            received.is_complete && received.reply.cut.is_empty(),
+            "{events:?}"
+        );
+        let handed: Vec<_> = taken
+            .calls
+            .into_iter()
+            .map(|(_, call)| parts(call))
+            .collect();
+        assert_eq!(handed, calls, "{events:?}");
+    }
+    calls
+}
+
+#[test]
+fn an_answer_of_each_api_has_the_form_of_its_stream() {
+    let message = json!({ "role": "assistant", "content": [] });
+    for (format, answer) in [
+        (
+            Format::OpenaiChat,
+            json!({ "choices": [{ "message": message }] }),
+        ),
+        (Format::OpenaiResponses, json!({ "output": [] })),
+        (Format::Anthropic, message.clone()),
+        (Format::Gemini, json!({ "candidates": [] })),
+        (Format::Ollama, json!({ "message": message, "done": true })),
+    ] {
+        assert!(streamed(format, &answer).is_some(), "{format}");
+    }
 }
 
 /// The one call `f({"x": 1})` with the id `a`.
@@ -40,6 +82,13 @@ fn is_f_without_id(document: Value, format: Format) {
 
 #[track_caller]
 fn has_none(document: Value) {
+    let (format, _) = decoded(&document).unwrap_or_else(|error| panic!("{error}: {document}"));
+    assert_eq!(calls(&document, format), [], "{document}");
+}
+
+/// As a document that comes whole: of a stream the call is known first.
+#[track_caller]
+fn has_none_whole(document: Value) {
     let (_, calls) = decoded(&document).unwrap_or_else(|error| panic!("{error}: {document}"));
     assert_eq!(calls, [], "{document}");
 }
@@ -330,7 +379,7 @@ fn a_conversation_in_which_a_call_waits_and_others_have_spoken_is_refused() {
 
 #[test]
 fn a_call_that_has_its_result_beside_it_is_not_run_again() {
-    has_none(json!({ "output": [
+    has_none_whole(json!({ "output": [
         { "type": "function_call", "call_id": "a", "name": "f", "arguments": "{}" },
         { "type": "function_call_output", "call_id": "a", "output": "1" },
     ] }));

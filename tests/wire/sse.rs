@@ -438,8 +438,21 @@ fn what_is_no_event_stream_exits_1_and_runs_nothing() {
     for (input, why) in [
         (&b""[..], "no events"),
         (b"\n\n", "no events"),
-        (b"<html>502 Bad Gateway</html>", "no events"),
-        (response.as_bytes(), "no events"),
+        (b"<html>502 Bad Gateway</html>", "an HTML page"),
+        (b"\x1f\x8b\x08\0\0", "gzip: decompress it first"),
+        (b"\x28\xb5\x2f\xfd\0", "zstd: decompress it first"),
+        (b"\xff\xfe{\0}\0", "UTF-16: save it as UTF-8"),
+        (response.as_bytes(), "without --sse"),
+        (b"{\n  \"choices\": []\n}\n", "without --sse"),
+        (b"[{\"candidates\": []}]", "without --sse"),
+        (
+            b"{\n  \"error\": { \"message\": \"Slow down.\", \"type\": \"rate_limit_error\" }\n}",
+            "rate_limit_error: Slow down.",
+        ),
+        (
+            b"[{\n  \"error\": { \"message\": \"Slow down.\", \"code\": 429 }\n}]",
+            "429: Slow down.",
+        ),
         (b"data: hello\n\n", "not JSON"),
         (b"data: {\"hello\":1}\n\n", "of no format that is known"),
         (b"data: [1]\n\n", "event 1"),
@@ -456,6 +469,21 @@ fn what_is_no_event_stream_exits_1_and_runs_nothing() {
         ),
     ] {
         folder.run(&["run", "--sse"], input).failed(why);
+    }
+    // So in every format, told or not.
+    for format in [Format::Bedrock, Format::Mcp, Format::Json]
+        .into_iter()
+        .chain(APIS)
+    {
+        let response = whole(format, &[calls()[0].call.clone()], Around::Response);
+        let response = response.replacen('{', "{\n", 1);
+        folder
+            .run(&["run", "--sse"], &response)
+            .failed("without --sse");
+        if format.api().is_some() {
+            let told = ["run", "--sse", "--format", format.name()];
+            folder.run(&told, &response).failed("without --sse");
+        }
     }
     folder
         .run(&["run", "--sse", "nowhere.sse"], "")

@@ -82,6 +82,27 @@ fn an_error_of_the_api_is_told_as_it_says_it() {
     }
 }
 
+/// A broken character in what an API says is no reason to hide the rest of it.
+#[test]
+fn an_error_of_the_api_with_a_broken_byte_is_told() {
+    let folder = Folder::of(&["echo"]);
+    let broken =
+        b"{\"error\":{\"message\":\"Bad \xff request.\",\"type\":\"invalid_request_error\"}}";
+    for arguments in [&["run"][..], &["run", "--sse"]] {
+        let ended = folder
+            .run(arguments, broken)
+            .failed("invalid_request_error: Bad ");
+        assert!(ended.stderr.contains(" request."), "{ended:?}");
+    }
+    // What is no error stays what it is.
+    folder
+        .run(
+            &["run"],
+            b"{\"choices\":[{\"message\":{\"content\":\"\xff\"}}]}",
+        )
+        .failed("byte 35 begins no character");
+}
+
 #[test]
 fn an_event_stream_that_is_not_said_to_be_one_is_told_from_no_json() {
     let folder = Folder::of(&["echo"]);

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Anthropic;
 use crate::tool::ToolCall;
+use crate::wire::copies::Places;
 use crate::wire::open::{Given, Open};
 use crate::wire::{Delta, raw};
 
@@ -15,8 +16,7 @@ pub(super) struct Block {
     pub(super) began: Map<String, Value>,
     /// What it calls, or the API does by itself.
     pub(super) input: Option<Open>,
-    /// Its place among the calls, if it is one.
-    pub(super) position: Option<usize>,
+    pub(super) is_call: bool,
     pub(super) has_ended: bool,
     /// Whether it has had a piece.
     pub(super) has_more: bool,
@@ -28,7 +28,7 @@ impl Block {
             kind: kind.to_owned(),
             began,
             input: None,
-            position: None,
+            is_call: false,
             has_ended: false,
             has_more: false,
         }
@@ -39,7 +39,7 @@ impl Block {
     }
 
     pub(super) fn call(&self) -> Option<ToolCall> {
-        let input = self.input.as_ref().filter(|_| self.position.is_some())?;
+        let input = self.input.as_ref().filter(|_| self.is_call)?;
         let mut call = input.call(&Anthropic, self.whole().get());
         // What is no object goes back as another.
         call.arguments = input.arguments().to_owned();
@@ -50,18 +50,21 @@ impl Block {
         self.input.as_ref().is_some_and(Open::is_complete)
     }
 
+    /// Whether it is a call that was there before.
+    pub(super) fn is_copy(&self) -> bool {
+        self.input.as_ref().is_some_and(|input| input.is_copy)
+    }
+
     /// Hands it on, if it is a call that was not yet; whether it was.
-    pub(super) fn complete(&mut self, deltas: &mut Vec<Delta>) -> bool {
+    pub(super) fn complete(&mut self, places: &mut Places, deltas: &mut Vec<Delta>) -> bool {
         if self.is_complete() {
             return false;
         }
-        let (Some(call), Some(position)) = (self.call(), self.position) else {
+        let Some(call) = self.call() else {
             return false;
         };
-        if let Some(input) = &mut self.input {
-            input.complete(position, call, deltas);
-        }
-        true
+        let input = self.input.as_mut();
+        input.is_some_and(|input| places.complete(input, call, deltas))
     }
 
     /// As it would have come whole.

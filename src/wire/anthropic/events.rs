@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::block::{Block, append};
 use super::{assistant, back, carried, stop, tokens};
+use crate::wire::copies::{Places, by_place};
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::lenient::{given, is_blank, name, number, reason};
 use crate::wire::members::Members;
@@ -80,6 +81,7 @@ pub(super) struct Stream {
     by_index: HashMap<u64, usize>,
     /// The blocks that are calls.
     calls: Vec<usize>,
+    places: Places,
     /// How many of them were not handed on.
     open: usize,
     stop_reason: Option<String>,
@@ -165,11 +167,17 @@ impl StreamDecoder for Stream {
         if self.stop_reason.is_some() {
             self.over(deltas);
         }
-        let blocks: Vec<_> = self.blocks.iter().map(Block::whole).collect();
+        for at in &self.calls {
+            if let Some(input) = &mut self.blocks[*at].input {
+                self.places.end(input);
+            }
+        }
+        let blocks = self.blocks.iter().filter(|block| !block.is_copy());
+        let blocks: Vec<_> = blocks.map(Block::whole).collect();
         let blocks: Vec<_> = blocks.iter().filter_map(|block| back(block)).collect();
-        let calls = self.calls.iter().filter_map(|at| self.blocks[*at].call());
-        let calls: Vec<_> = calls.collect();
-        let cut = self.cut();
+        let calls = self.calls.iter().map(|at| &self.blocks[*at]);
+        let (calls, cut) =
+            by_place(calls.filter_map(|block| Some((block.input.as_ref()?, block.call()?))));
         Received {
             reply: Reply {
                 messages: assistant(&blocks),
@@ -188,13 +196,6 @@ impl StreamDecoder for Stream {
 impl Stream {
     fn is_early(&self) -> bool {
         stop(self.stop_reason.clone(), true).is_early()
-    }
-
-    /// The positions of calls that were not handed on.
-    fn cut(&self) -> Vec<usize> {
-        let calls = self.calls.iter().enumerate();
-        let cut = calls.filter(|(_, at)| !self.blocks[**at].is_complete());
-        cut.map(|(position, _)| position).collect()
     }
 
     fn message(&mut self, message: Start, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
@@ -239,13 +240,14 @@ impl Stream {
                 Given::Part => has_reason && (is_over || block.has_ended),
             };
             if is_certain {
-                self.open -= usize::from(block.complete(deltas));
+                self.open -= usize::from(block.complete(&mut self.places, deltas));
             }
         }
     }
 
     fn over(&mut self, deltas: &mut Vec<Delta>) {
         self.is_over = true;
+        self.places.over();
         self.complete(deltas);
     }
 
@@ -284,7 +286,7 @@ impl Stream {
                 kind,
                 began: object(began)?,
                 input,
-                position: is_call.then_some(self.calls.len()),
+                is_call,
                 has_ended: false,
                 has_more: false,
             },
@@ -292,9 +294,10 @@ impl Stream {
         Ok(())
     }
 
-    fn push(&mut self, index: Option<u64>, block: Block) -> usize {
+    fn push(&mut self, index: Option<u64>, mut block: Block) -> usize {
         let at = self.blocks.len();
-        if block.position.is_some() {
+        if let Some(input) = block.input.as_mut().filter(|_| block.is_call) {
+            input.place = self.places.begin(input.id.as_deref(), &input.name);
             self.calls.push(at);
             self.open += 1;
         }
@@ -412,7 +415,7 @@ impl Stream {
         block.has_ended = true;
         // One that has nothing yet may have been cut off before it had.
         if block.given() != Given::Nothing && !self.lost {
-            self.open -= usize::from(block.complete(deltas));
+            self.open -= usize::from(block.complete(&mut self.places, deltas));
         }
     }
 }

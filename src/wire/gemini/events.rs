@@ -1,7 +1,7 @@
 //! The responses that come one after the other: a call comes whole, or in pieces that are values at
 //! paths (see [`super::partial`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -10,6 +10,7 @@ use serde_json::{Map, json};
 use super::partial::Arguments;
 use super::{Gemini, back, content};
 use crate::tool::ToolCall;
+use crate::wire::copies::{Places, by_place};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number, reason};
 use crate::wire::members::{Members, Merged};
@@ -118,6 +119,7 @@ pub(super) struct Stream {
     /// Unchanged, signatures and all: the API wants them back so.
     parts: Vec<Box<RawValue>>,
     calls: Vec<Call>,
+    places: Places,
     by_id: HashMap<String, usize>,
     finish_reason: Option<String>,
     /// Whether something of the answer came after a reason for its end.
@@ -251,12 +253,11 @@ impl Stream {
         if let Some(id) = id {
             self.by_id.insert(id.clone(), at);
         }
+        let name = name.unwrap_or_default();
+        let mut open = Open::new(id.clone(), name.to_owned(), String::new());
+        open.place = self.places.begin(id.as_deref(), name);
         self.calls.push(Call {
-            open: Open::new(
-                id.clone(),
-                name.unwrap_or_default().to_owned(),
-                String::new(),
-            ),
+            open,
             part: self.parts.len(),
             others: Merged::default(),
             pieces: Arguments::default(),
@@ -273,7 +274,7 @@ impl Stream {
         if !self.calls[at].open.is_complete() {
             self.put_together(at);
             let call = self.tool_call(&self.calls[at]);
-            self.calls[at].open.complete(at, call, deltas);
+            self.places.complete(&mut self.calls[at].open, call, deltas);
         }
     }
 
@@ -316,6 +317,7 @@ impl Stream {
 
     fn over(&mut self, deltas: &mut Vec<Delta>) {
         self.is_over = true;
+        self.places.over();
         let is_well = self.finish_reason.is_some() && !self.is_early();
         for at in 0..self.calls.len() {
             let call = &self.calls[at];
@@ -341,19 +343,24 @@ impl Stream {
                 self.put_together(at);
             }
         }
-        let calls = self.calls.iter().map(|call| self.tool_call(call));
-        let calls: Vec<ToolCall> = calls.collect();
-        let cut = self.calls.iter().enumerate();
-        let cut = cut.filter(|(_, call)| !call.open.is_complete());
+        for call in &mut self.calls {
+            self.places.end(&mut call.open);
+        }
+        let calls = self.calls.iter();
+        let (calls, cut) = by_place(calls.map(|call| (&call.open, self.tool_call(call))));
         let stop = match self.finish_reason.as_deref() {
             Some("MAX_TOKENS") => Stop::Length,
             Some("STOP" | "FUNCTION_CALL") | None if !calls.is_empty() => Stop::Calls,
             Some("STOP") | None => Stop::End,
             Some(other) => Stop::Other(other.to_owned()),
         };
-        let parts: Vec<_> = self.parts.iter().filter_map(|part| back(part)).collect();
+        let copies = self.calls.iter().filter(|call| call.open.is_copy);
+        let copies: HashSet<usize> = copies.map(|call| call.part).collect();
+        let parts = self.parts.iter().enumerate();
+        let parts = parts.filter(|(at, _)| !copies.contains(at));
+        let parts: Vec<_> = parts.filter_map(|(_, part)| back(part)).collect();
         Reply {
-            cut: cut.map(|(position, _)| position).collect(),
+            cut,
             messages: match parts.is_empty() {
                 true => Vec::new(),
                 false => vec![content("model", parts)],

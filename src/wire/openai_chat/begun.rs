@@ -14,12 +14,20 @@ use crate::wire::raw;
 pub(super) struct Piece<'a> {
     pub(super) index: Option<u64>,
     pub(super) id: Option<String>,
+    pub(super) kind: Option<String>,
     pub(super) name: Option<String>,
     pub(super) arguments: String,
     pub(super) sort: Sort,
     /// The other members of the call, and of what is in it.
     pub(super) others: Vec<(String, &'a RawValue)>,
     pub(super) inner: Vec<(String, &'a RawValue)>,
+}
+
+impl Piece<'_> {
+    /// Whether it begins a call of a kind that is not known.
+    pub(super) fn is_other(&self) -> bool {
+        self.name.is_none() && self.kind.as_deref().is_some_and(is_other)
+    }
 }
 
 /// How a message has a call.
@@ -42,9 +50,17 @@ pub(super) struct Begun {
     pub(super) inner: Merged,
     /// Whether what followed may have been its arguments.
     pub(super) is_doubtful: bool,
+    /// What it is called where it is neither a function nor a custom tool.
+    other_kind: Option<String>,
 }
 
 impl Begun {
+    /// Whether it is a call of a kind that is not known, and that has none of what is.
+    pub(super) fn is_unknown(&self) -> bool {
+        let open = &self.open;
+        self.other_kind.is_some() && open.name.is_empty() && open.given() == Given::Nothing
+    }
+
     pub(super) fn is_unfinished(&self) -> bool {
         self.open.given() != Given::Whole && !self.open.is_complete()
     }
@@ -55,6 +71,9 @@ impl Begun {
         }
         for (key, value) in piece.inner {
             self.inner.set(&key, value);
+        }
+        if let Some(kind) = piece.kind.filter(|kind| is_other(kind)) {
+            self.other_kind = Some(kind);
         }
         let open = &mut self.open;
         if open.is_complete() {
@@ -88,6 +107,13 @@ impl Begun {
 
     /// As a message has it.
     pub(super) fn item(&self) -> Box<RawValue> {
+        if let Some(kind) = self.other_kind.as_ref().filter(|_| self.is_unknown()) {
+            let mut item = Merged::default();
+            item.set("id", &raw(&self.open.id));
+            item.set("type", &text(kind));
+            item.set_all(&self.others);
+            return item.to_raw();
+        }
         let kind = match self.sort {
             Sort::Custom => "custom",
             Sort::Function | Sort::Legacy => "function",
@@ -112,6 +138,11 @@ impl Begun {
         };
         self.open.call(&OpenaiChat, item.get())
     }
+}
+
+/// Whether a kind of call is none of those that are read.
+fn is_other(kind: &str) -> bool {
+    !matches!(kind, "function" | "custom" | "tool_call" | "tool_use")
 }
 
 fn text(text: &str) -> Box<RawValue> {

@@ -7,9 +7,9 @@ use serde_json::{Map, json};
 use super::begun::{Piece, Sort};
 use super::messages::back;
 use super::pieces::{Calls, Ended, Items};
-use super::{only, stop, tokens};
+use super::{Choice, only, stop, tokens};
 use crate::wire::error::DecodeError;
-use crate::wire::lenient::{given, is_blank, name, number, reason};
+use crate::wire::lenient::{given, is_blank, name, number};
 use crate::wire::members::{Members, Merged};
 use crate::wire::{
     Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
@@ -66,11 +66,6 @@ struct ChunkChoice<'a> {
     index: Option<&'a RawValue>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
-    /// What a server sends that does not stream, or once more at the end.
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
 }
 
 #[derive(Default)]
@@ -120,17 +115,22 @@ impl StreamDecoder for Stream {
         self.took_last = false;
         self.calls.next_chunk();
         for choice in choices {
-            let choice: ChunkChoice = object(choice)?;
-            let delta = match (given(choice.delta), given(choice.message)) {
+            let chunk: ChunkChoice = object(choice)?;
+            // `message` is of a server that does not stream, or there once more at the end.
+            let choice: Choice = object(choice)?;
+            let delta = match (given(chunk.delta), given(choice.message)) {
                 (None, Some(message)) if !self.has_content() => Some(message),
                 (delta, _) => delta,
             };
             if let Some(delta) = delta {
                 let Members(members) = object(delta)?;
-                let index = number(choice.index).unwrap_or_default();
+                let index = number(chunk.index).unwrap_or_default();
                 self.delta(index, members, deltas)?;
             }
-            if let Some(reason) = reason(choice.finish_reason) {
+            if let Some(error) = choice.failure() {
+                return Err(error);
+            }
+            if let Some(reason) = choice.reason() {
                 self.finish_reason = Some(reason);
                 self.calls.ended(deltas);
             }
@@ -338,7 +338,7 @@ fn read_piece(raw: &RawValue) -> Result<Piece<'_>, DecodeError> {
         match &*key {
             "index" => piece.index = number(Some(value)),
             "id" => piece.id = name(Some(value)),
-            "type" => {}
+            "type" => piece.kind = name(Some(value)),
             "function" => read_inner(&mut piece, value)?,
             "custom" if !is_blank(value) => {
                 piece.sort = Sort::Custom;

@@ -8,9 +8,11 @@ use serde_json::value::RawValue;
 
 use crate::tool::{CallKind, CallOrigin, ToolCall};
 use crate::wire::back::{edited, edited_items, kept, without_nulls};
+use crate::wire::copies::{items_without_copies, without_copies};
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::history::{role, without_results};
-use crate::wire::{arguments, array, first_given, frameworks, label, object, origin};
+use crate::wire::members::members;
+use crate::wire::{arguments, array, first_given, frameworks, label, leftover, object, origin};
 
 #[derive(Deserialize)]
 pub(super) struct Message<'a> {
@@ -96,10 +98,12 @@ pub(super) fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError
     if calls.is_empty() {
         calls = frameworks::content_calls(message.content);
     }
-    Ok(without_results(
-        calls,
+    let calls = without_results(
+        without_copies(calls),
         frameworks::answered(message.tool_results),
-    ))
+    );
+    let parts = message.content.and_then(|content| array(content).ok());
+    leftover::with_unknown(calls, &parts.unwrap_or_default())
 }
 
 /// The ids of the results in a message.
@@ -116,11 +120,33 @@ pub(super) fn answered(raw: &RawValue) -> Vec<Option<String>> {
 }
 
 pub(super) fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
-    let calls = items.iter().map(|item| match is_run_elsewhere(item) {
-        true => Ok(None),
-        false => call(item).map(Some),
-    });
+    let calls = items
+        .iter()
+        .map(|item| match (is_run_elsewhere(item), other_kind(item)) {
+            (true, _) => Ok(None),
+            (false, Some(kind)) => {
+                leftover::called(kind, &members(item).unwrap_or_default()).map(Some)
+            }
+            (false, None) => call(item).map(Some),
+        });
     calls.filter_map(Result::transpose).collect()
+}
+
+/// The kind of a call that is of no function, if it is one that nobody knows.
+fn other_kind(item: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        r#type: Option<&'a RawValue>,
+        #[serde(borrow)]
+        function: Option<&'a RawValue>,
+        #[serde(borrow)]
+        custom: Option<&'a RawValue>,
+    }
+    let call: Call = object(item).ok()?;
+    let is_known = call.function.is_some() || call.custom.is_some();
+    let kind = label(call.r#type).filter(|kind| !is_known && kind != "function")?;
+    frameworks::call(item).is_none().then_some(kind)
 }
 
 /// Whether a provider ran a call by itself.
@@ -195,7 +221,12 @@ fn legacy(raw: &RawValue) -> Result<ToolCall, DecodeError> {
 pub(in crate::wire) fn back(message: &RawValue) -> Box<RawValue> {
     let message = edited(message, |key, value| {
         if key == "tool_calls" {
-            let calls = edited_items(value, |call| Some(call_back(call)));
+            let calls = match items_without_copies(value, |item| call(item).ok()) {
+                Cow::Borrowed(calls) => edited_items(calls, |call| Some(call_back(call))),
+                Cow::Owned(calls) => {
+                    Cow::Owned(edited_items(&calls, |call| Some(call_back(call))).into_owned())
+                }
+            };
             return (calls.get() != "[]" && calls.get() != "null").then_some(calls);
         }
         kept(key, value, &["content"], &["parsed"]).then_some(Cow::Borrowed(value))

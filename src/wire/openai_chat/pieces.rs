@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::begun::{Begun, Piece, Sort, is_same};
 use crate::tool::ToolCall;
+use crate::wire::copies::{Places, by_place};
 use crate::wire::open::Given;
 use crate::wire::stream::Delta;
 
@@ -32,6 +33,7 @@ pub(super) enum Ended {
 #[derive(Default)]
 pub(super) struct Calls {
     begun: Vec<Begun>,
+    places: Places,
     /// The last call of each index, and of each id.
     by_index: HashMap<u64, usize>,
     by_id: HashMap<String, usize>,
@@ -80,8 +82,10 @@ impl Calls {
     }
 
     pub(super) fn piece(&mut self, piece: Piece, deltas: &mut Vec<Delta>) {
-        let has_nothing =
-            piece.id.is_none() && piece.name.is_none() && piece.arguments.trim_ascii().is_empty();
+        let has_nothing = piece.id.is_none()
+            && piece.name.is_none()
+            && piece.arguments.trim_ascii().is_empty()
+            && !piece.is_other();
         match self.place(&piece) {
             Place::New if has_nothing => {}
             Place::New => {
@@ -96,6 +100,7 @@ impl Calls {
                 }
                 let mut begun = Begun::default();
                 begun.add(piece);
+                // It has a place once it proves to be none.
                 self.copy = Some((at, index, begun));
                 self.look_at_copy(deltas);
             }
@@ -130,7 +135,7 @@ impl Calls {
                 let is_bare = piece.name.is_none() && piece.id.is_none();
                 let of_last =
                     |at: &usize| piece.index.is_none() || is_bare && given(*at) != Given::Whole;
-                match last.filter(of_last) {
+                match last.filter(of_last).filter(|_| !piece.is_other()) {
                     Some(at) => at,
                     None => return Place::New,
                 }
@@ -187,7 +192,13 @@ impl Calls {
                 && former.open.given() == Given::Nothing
                 && piece.name.as_ref() == Some(&former.open.name);
         }
-        self.push(Begun::default());
+        let mut begun = Begun::default();
+        // What is of another kind may prove to be no call of ours.
+        if !piece.is_other() {
+            let name = piece.name.as_deref().unwrap_or_default();
+            begun.open.place = self.places.begin(piece.id.as_deref(), name);
+        }
+        self.push(begun);
     }
 
     fn push(&mut self, begun: Begun) {
@@ -230,8 +241,9 @@ impl Calls {
         self.unfinished -= usize::from(begun.is_unfinished());
         if !begun.open.is_complete() {
             let call = begun.call();
-            begun.open.complete(at, call, deltas);
+            self.places.complete(&mut begun.open, call, deltas);
         }
+        self.unfinished += usize::from(begun.is_unfinished());
     }
 
     /// Whether what may be a copy is one, once it is whole.
@@ -276,6 +288,7 @@ impl Calls {
     /// The answer is over.
     pub(super) fn close(&mut self, ended: Ended, deltas: &mut Vec<Delta>) {
         self.settle(deltas);
+        self.places.over();
         for at in 0..self.begun.len() {
             let begun = &self.begun[at];
             let is_certain = match begun.open.given() {
@@ -284,14 +297,20 @@ impl Calls {
                 // What cut the answer off there has cut off the arguments too.
                 Given::Nothing | Given::Part => ended == Ended::Well,
             };
-            if is_certain && !begun.is_doubtful {
+            if is_certain && !begun.is_doubtful && !begun.is_unknown() {
                 self.complete(at, deltas);
             }
         }
     }
 
     /// The calls as a message has them, as calls, and the positions of those that were cut off.
-    pub(super) fn into_parts(self) -> (Items, Vec<ToolCall>, Vec<usize>) {
+    pub(super) fn into_parts(mut self) -> (Items, Vec<ToolCall>, Vec<usize>) {
+        for begun in &mut self.begun {
+            if !begun.is_unknown() {
+                self.places.end(&mut begun.open);
+            }
+        }
+        self.begun.retain(|begun| !begun.open.is_copy);
         let is_legacy = |begun: &Begun| begun.sort == Sort::Legacy;
         let items = match self.begun.first() {
             Some(begun) if self.begun.len() == 1 && is_legacy(begun) => {
@@ -299,10 +318,8 @@ impl Calls {
             }
             _ => Items::Calls(self.begun.iter().map(Begun::item).collect()),
         };
-        let calls = self.begun.iter().map(Begun::call).collect();
-        let cut = self.begun.iter().enumerate();
-        let cut = cut.filter(|(_, begun)| !begun.open.is_complete());
-        let cut = cut.map(|(position, _)| position).collect();
+        let calls = self.begun.iter().filter(|begun| !begun.is_unknown());
+        let (calls, cut) = by_place(calls.map(|begun| (&begun.open, begun.call())));
         (items, calls, cut)
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, json};
 use super::items::{Call, Item, Slot};
 use super::{OpenaiResponses, Response, back, ended, item_text, stop, tokens};
 use crate::tool::ToolCall;
+use crate::wire::copies::{Places, by_place};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number};
 use crate::wire::open::{Given, Open};
@@ -32,6 +33,9 @@ struct Event<'a> {
     call_id: Option<&'a RawValue>,
     #[serde(borrow)]
     item: Option<&'a RawValue>,
+    /// What newer servers say at the end of a call's arguments.
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -53,6 +57,7 @@ pub(super) struct Stream {
     text: String,
     slots: Vec<Slot>,
     calls: Vec<Call>,
+    places: Places,
     by_id: HashMap<String, usize>,
     /// Ids of calls may repeat.
     by_call_id: HashMap<String, Vec<usize>>,
@@ -75,14 +80,14 @@ impl StreamDecoder for Stream {
             Some(
                 "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta",
             ) => {
-                if let Some(at) = self.call(&event) {
+                if let Some(at) = self.call(&event)? {
                     self.calls[at].open.push(&arguments(event.delta));
                 }
             }
             Some(
                 "response.function_call_arguments.done" | "response.custom_tool_call_input.done",
             ) => {
-                if let Some(at) = self.call(&event) {
+                if let Some(at) = self.call(&event)? {
                     let open = &mut self.calls[at].open;
                     open.set(arguments(given(event.arguments).or(event.input)));
                     // It is sent of a response that was cut off as well, and ahead of arguments that
@@ -103,9 +108,13 @@ impl StreamDecoder for Stream {
                 self.say(piece, deltas);
             }
             Some(
-                "response.completed" | "response.done" | "response.incomplete" | "response.failed",
+                "response.completed"
+                | "response.done"
+                | "response.incomplete"
+                | "response.failed"
+                | "response.cancelled",
             ) => self.ended(kind.as_deref(), given(event.response), deltas)?,
-            Some("error") => {
+            Some("error" | "response.error") => {
                 return Err(match given(event.error) {
                     Some(error) => api_error(error),
                     None => DecodeError::Api {
@@ -139,14 +148,27 @@ impl StreamDecoder for Stream {
         }
     }
 
-    fn finish(self: Box<Self>, _: &mut Vec<Delta>) -> Received {
-        let calls = self.calls.iter().map(|call| self.tool_call(call)).collect();
-        let cut = self.calls.iter().enumerate();
-        let cut = cut.filter(|(_, call)| !call.open.is_complete());
+    fn unread(&self) -> Option<String> {
+        let mut lost = self.calls.iter().filter(|call| call.is_orphan);
+        let lost = lost.find(|call| call.open.id.is_none())?;
+        let item: Option<Item> = object(&self.slots[lost.slot].began).ok();
+        let id = item.and_then(|item| name(item.id)).unwrap_or_default();
+        Some(format!(
+            "the arguments of a call came (item `{id}`), and neither the call itself nor its `call_id`"
+        ))
+    }
+
+    fn finish(mut self: Box<Self>, _: &mut Vec<Delta>) -> Received {
+        for call in &mut self.calls {
+            self.places.end(&mut call.open);
+        }
+        let calls = self.calls.iter();
+        let (calls, cut) = by_place(calls.map(|call| (&call.open, self.tool_call(call))));
         let slots = self.slots.iter();
         let mut messages: Vec<_> = slots
-            .filter_map(|slot| match slot.position {
-                Some(position) => Some(self.calls[position].item(slot)),
+            .filter_map(|slot| match slot.call {
+                Some(at) if self.calls[at].open.is_copy => None,
+                Some(at) => Some(self.calls[at].item(slot)),
                 None => slot.done.clone(),
             })
             .collect();
@@ -157,7 +179,7 @@ impl StreamDecoder for Stream {
             let message = json!({ "type": "message", "role": "assistant", "content": content });
             messages.insert(0, raw(&message));
         }
-        let has_calls = !self.calls.is_empty();
+        let has_calls = !calls.is_empty();
         let stop = self.stop.clone().unwrap_or(match has_calls {
             true => Stop::Calls,
             false => Stop::End,
@@ -167,7 +189,7 @@ impl StreamDecoder for Stream {
                 messages: messages.iter().map(|item| back(item)).collect(),
                 carried: Map::new(),
                 calls,
-                cut: cut.map(|(position, _)| position).collect(),
+                cut,
                 stop,
                 text: self.text.clone(),
                 tokens: self.tokens,
@@ -185,18 +207,42 @@ impl Stream {
         }
     }
 
-    /// The call that an event is about.
-    fn call(&self, event: &Event) -> Option<usize> {
-        let by_id = name(event.item_id).and_then(|id| self.by_id.get(&id).copied());
-        let by_call_id =
-            name(event.call_id).and_then(|id| self.by_call_id.get(&id)?.last().copied());
-        let by_index = number(event.output_index).and_then(|at| self.by_index.get(&at).copied());
+    /// The call that the pieces of an event are of. If that has not been told of it begins with them.
+    fn call(&mut self, event: &Event) -> Result<Option<usize>, DecodeError> {
+        let (id, call_id) = (name(event.item_id), name(event.call_id));
+        let index = number(event.output_index);
+        let by_id = id.as_ref().and_then(|id| self.by_id.get(id).copied());
+        let by_call_id = call_id
+            .as_ref()
+            .and_then(|id| self.by_call_id.get(id)?.last().copied());
+        let by_index = index.and_then(|at| self.by_index.get(&at).copied());
         let places = [by_id, by_call_id, by_index];
-        let mut calls = places.into_iter().flatten();
-        let call = calls.find_map(|at| self.slots[at].position);
-        // What says neither is about the last.
-        call.or(self.calls.len().checked_sub(1))
-            .filter(|at| !self.calls[*at].has_ended || call.is_some())
+        let known: Vec<usize> = places.into_iter().flatten().collect();
+        if !known.is_empty() {
+            return Ok(known.into_iter().find_map(|at| self.slots[at].call));
+        }
+        // What says nothing of its place is about the last.
+        let last = self.calls.last();
+        let is_elsewhere = |call: &Call| index.is_some() && self.slots[call.slot].has_place;
+        if last.is_some_and(|call| !call.has_ended && !is_elsewhere(call)) {
+            return Ok(Some(self.calls.len() - 1));
+        }
+        if last.is_some() && id.is_none() && call_id.is_none() && index.is_none() {
+            return Ok(None);
+        }
+        let is_text = string(event.r#type).is_some_and(|kind| kind.contains("custom_tool_call"));
+        let kind = match is_text {
+            true => "custom_tool_call",
+            false => "function_call",
+        };
+        let called = name(event.name);
+        let item = json!({ "type": kind, "id": id, "call_id": call_id, "name": called });
+        let at = self.item(index, &raw(&item))?;
+        let call = self.slots[at].call;
+        if let Some(call) = call {
+            self.calls[call].is_orphan = true;
+        }
+        Ok(call)
     }
 
     /// The item that this is, if it has been told of.
@@ -208,7 +254,7 @@ impl Stream {
         };
         let fits = |at: &usize| {
             let slot = &self.slots[*at];
-            let open = slot.position.map(|position| &self.calls[position].open);
+            let open = slot.call.map(|call| &self.calls[call].open);
             let known = open.map(|open| &open.name).filter(|name| !name.is_empty());
             (slot.kind == kind || kind.is_empty())
                 && !differs(slot.call_id.as_ref(), call_id.as_ref())
@@ -243,21 +289,57 @@ impl Stream {
             self.by_index.insert(index, at);
             self.slots[at].has_place = true;
         }
+        if let Some(call) = self.slots[at].call {
+            self.told(call, &item, raw);
+        }
         Ok(at)
+    }
+
+    /// A call is told of whose arguments came ahead of it.
+    fn told(&mut self, at: usize, item: &Item, raw: &RawValue) {
+        let call = &mut self.calls[at];
+        if !call.is_orphan {
+            return;
+        }
+        let slot = &mut self.slots[call.slot];
+        slot.began = raw.to_owned();
+        if call.open.name.is_empty() {
+            call.open.name = name(item.name).unwrap_or_default();
+        }
+        if let Some(call_id) = name(item.call_id).filter(|_| call.open.id.is_none()) {
+            call.open.id = Some(call_id.clone());
+            slot.call_id = Some(call_id.clone());
+            self.by_call_id.entry(call_id).or_default().push(call.slot);
+        }
+        call.is_orphan = call.open.id.is_none();
+    }
+
+    /// The item, of those whose arguments came without them, that this one of the output is.
+    fn orphan(&self, place: usize, item: &Item) -> Option<usize> {
+        let by_id = name(item.id).and_then(|id| self.by_id.get(&id).copied());
+        let by_index = self.by_index.get(&(place as u64)).copied();
+        let is_orphan = |at: &usize| {
+            self.slots[*at]
+                .call
+                .is_some_and(|call| self.calls[call].is_orphan)
+        };
+        by_id.filter(is_orphan).or(by_index.filter(is_orphan))
     }
 
     fn begin(&mut self, item: &Item, began: &RawValue) -> usize {
         let kind = item.kind();
         let call_id = name(item.call_id);
         let at = self.slots.len();
-        let position = item.is_call().then_some(self.calls.len());
-        if position.is_some() {
+        let call = item.is_call().then_some(self.calls.len());
+        if call.is_some() {
             let called = name(item.name).unwrap_or_default();
             let mut open = Open::new(call_id.clone(), called, item.given());
             open.is_text = kind == "custom_tool_call";
+            open.place = self.places.begin(call_id.as_deref(), &open.name);
             self.calls.push(Call {
                 open,
                 slot: at,
+                is_orphan: false,
                 has_ended: false,
                 is_incomplete: false,
             });
@@ -271,7 +353,7 @@ impl Stream {
             has_place: false,
             began: began.to_owned(),
             done: None,
-            position,
+            call,
         });
         at
     }
@@ -288,7 +370,7 @@ impl Stream {
         if slot.done.is_none() {
             slot.done = Some(raw.to_owned());
         }
-        let Some(position) = slot.position else {
+        let Some(position) = slot.call else {
             if self.text.is_empty() {
                 // Whoever sends no deltas says it here.
                 let text = object(raw).map(|item| item_text(&item)).unwrap_or_default();
@@ -323,10 +405,11 @@ impl Stream {
             ended(response)?;
             self.tokens = tokens(response.usage);
         }
-        if kind == Some("response.failed") {
+        let failed = kind.and_then(|kind| kind.strip_prefix("response."));
+        if let Some(failed @ ("failed" | "cancelled")) = failed {
             return Err(DecodeError::Api {
-                kind: "failed".to_owned(),
-                message: "the response failed".to_owned(),
+                kind: failed.to_owned(),
+                message: format!("the response {failed}"),
             });
         }
         let output = read.as_ref().and_then(|response| response.output);
@@ -363,6 +446,7 @@ impl Stream {
                 same.and_then(|same| same.get(*nth - 1))
                     .copied()
                     .filter(|at| *at < told)
+                    .or_else(|| self.orphan(number, &item))
             } else {
                 let in_place = self.slots.get(number).filter(|_| output.len() == told);
                 let in_place = in_place.filter(|slot| slot.kind == item.kind());
@@ -371,7 +455,12 @@ impl Stream {
             };
             let at = match at {
                 Some(at) if self.slots[at].done.is_some() => continue,
-                Some(at) => at,
+                Some(at) => {
+                    if let Some(call) = self.slots[at].call {
+                        self.told(call, &item, raw);
+                    }
+                    at
+                }
                 None => {
                     let text = object(raw).map(|item| item_text(&item)).unwrap_or_default();
                     // What was said is there already, if under another id.
@@ -388,6 +477,7 @@ impl Stream {
 
     fn over(&mut self, is_well: bool, deltas: &mut Vec<Delta>) {
         self.is_over = true;
+        self.places.over();
         for position in 0..self.calls.len() {
             let call = &self.calls[position];
             let is_certain = match call.open.given() {
@@ -406,10 +496,13 @@ impl Stream {
 
     fn complete(&mut self, position: usize, deltas: &mut Vec<Delta>) {
         let call = &self.calls[position];
-        if !call.open.is_complete() {
+        // Of what is not known yet, the rest may come.
+        let is_known = !call.is_orphan
+            || call.open.id.is_some() && (self.is_over || !call.open.name.is_empty());
+        if !call.open.is_complete() && is_known {
             let tool_call = self.tool_call(call);
             let open = &mut self.calls[position].open;
-            open.complete(position, tool_call, deltas);
+            self.places.complete(open, tool_call, deltas);
         }
     }
 

@@ -53,14 +53,16 @@ pub(super) struct Slot {
     pub(super) began: Box<RawValue>,
     /// As it was at its end.
     pub(super) done: Option<Box<RawValue>>,
-    /// Its place among the calls.
-    pub(super) position: Option<usize>,
+    /// The call that it is, of those that have begun.
+    pub(super) call: Option<usize>,
 }
 
 /// A call, and the item that it is.
 pub(super) struct Call {
     pub(super) open: Open,
     pub(super) slot: usize,
+    /// Whether its arguments came without it.
+    pub(super) is_orphan: bool,
     pub(super) has_ended: bool,
     pub(super) is_incomplete: bool,
 }
