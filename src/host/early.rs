@@ -54,10 +54,9 @@ impl EarlyCalls {
     /// Whether a call that has come may start now. It must be able to change nothing; if it reads what
     /// others may change, all calls before it must have come, and none that waits may change that.
     pub(crate) fn may_start(&self, host: &ToolHost, at: At, call: &ToolCall) -> bool {
-        if !host.is_harmless(call) {
+        let Some(accesses) = host.reads(call) else {
             return false;
-        }
-        let accesses = host.accesses(call);
+        };
         accesses.0.is_empty() || self.all_known_before(at) && !self.accesses.conflict(&accesses)
     }
 
@@ -103,17 +102,26 @@ impl EarlyCalls {
 }
 
 impl ToolHost {
-    /// Whether a call can change nothing: its tool says so, or it can reach nothing. One that fails
-    /// whatever else the answer says is harmless, too.
-    fn is_harmless(&self, call: &ToolCall) -> bool {
+    /// What a call reads of the data that has an order, if it can change nothing: its tool says so, or it can
+    /// reach nothing. One that fails whatever else the answer says is harmless, too.
+    fn reads(&self, call: &ToolCall) -> Option<Accesses> {
+        let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {
-            return unpacked.calls().iter().all(|call| self.is_harmless(call));
+            for call in unpacked.calls() {
+                accesses.extend(&self.reads(call)?);
+            }
+        } else if let Some((by, tool)) = self.serving(call) {
+            let is_harmless =
+                tool.tool.annotations.read_only == Some(true) || by.provider.is_isolated();
+            match by.order(tool) {
+                Some((domain, Access::Read)) if is_harmless => {
+                    accesses.0.push((domain.clone(), Access::Read));
+                }
+                None if is_harmless => {}
+                _ => return None,
+            }
         }
-        let Some((by, tool)) = self.serving(call) else {
-            return true;
-        };
-        let reads = tool.tool.annotations.read_only == Some(true) || by.provider.is_isolated();
-        reads && !matches!(by.order(tool), Some((_, Access::Change)))
+        Some(accesses)
     }
 
     /// What a call reads and changes, of the data that has an order.
