@@ -304,10 +304,12 @@ fn answered(raw: &RawValue) -> Vec<Option<String>> {
 /// The message as it goes back: the API refuses `null` for what is not set, and texts without any.
 fn back(message: &RawValue) -> Box<RawValue> {
     let message = edited(message, |key, value| match key {
-        "content" => {
-            let once = items_without_copies(value, |block| call(&object(block).ok()?).ok()?);
-            Some(Cow::Owned(edited_items(&once, block_back).into_owned()))
-        }
+        "content" => Some(
+            match items_without_copies(value, |block| call(&object(block).ok()?).ok()?) {
+                Cow::Borrowed(blocks) => edited_items(blocks, block_back),
+                Cow::Owned(blocks) => Cow::Owned(edited_items(&blocks, block_back).into_owned()),
+            },
+        ),
         _ => kept(key, value, &[], &[]).then_some(Cow::Borrowed(value)),
     });
     message.into_owned()

@@ -11,7 +11,12 @@ pub fn streamed(format: Format, answer: &Value) -> Option<Vec<String>> {
         Format::OpenaiResponses => responses(answer)?,
         Format::Anthropic => anthropic(answer)?,
         Format::Gemini => vec![answer.get("candidates").map(|_| answer.clone())?],
-        Format::Ollama => vec![answer.get("done").map(|_| answer.clone())?],
+        Format::Ollama => vec![
+            answer
+                .get("message")
+                .and(answer.get("done"))
+                .map(|_| answer.clone())?,
+        ],
         _ => return None,
     };
     let end = match format {
