@@ -298,7 +298,7 @@ fn calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     for block in &blocks {
         calls.extend(call(&object(block)?));
     }
-    leftover::with_unknown(without_copies(calls), &blocks)
+    leftover::with_unknown(without_copies(calls), &blocks, &["tool_use"])
 }
 
 /// The call that a block is, if it is one.

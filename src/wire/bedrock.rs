@@ -269,7 +269,7 @@ fn content_calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     for raw in &blocks {
         calls.extend(call(&object(raw)?)?);
     }
-    leftover::with_unknown(without_copies(calls), &blocks)
+    leftover::with_unknown(without_copies(calls), &blocks, &[])
 }
 
 fn call(block: &Block) -> Result<Option<ToolCall>, DecodeError> {

@@ -29,17 +29,13 @@ fn id(call: &ToolCall) -> Option<&String> {
     call.id.as_ref().filter(|id| !id.is_empty())
 }
 
-/// What arguments mean, however they are spaced, in whatever order, and be they a text that holds them.
+/// What arguments mean, however they are spaced and in whatever order.
 fn meaning(arguments: &str) -> Value {
     let text = arguments.trim_ascii();
     if text.is_empty() {
         return Value::Object(Map::new());
     }
-    match serde_json::from_str(text) {
-        Ok(Value::String(inner)) => serde_json::from_str(&inner).unwrap_or(Value::String(inner)),
-        Ok(value) => value,
-        Err(_) => Value::String(text.to_owned()),
-    }
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 impl Copies {
@@ -63,17 +59,6 @@ impl Copies {
         match said {
             Said::Once(..) => false,
             Said::Often(calls) => !calls.insert((call.name.clone(), meaning(&call.arguments))),
-        }
-    }
-
-    /// Whether what came of a call that has no end begins a copy.
-    fn begins_copy(&self, call: &Open) -> bool {
-        let said = call.id.as_ref().and_then(|id| self.0.get(id));
-        match said {
-            Some(Said::Once(name, arguments)) => {
-                *name == call.name && arguments.starts_with(call.arguments().trim_ascii())
-            }
-            _ => false,
         }
     }
 }
@@ -177,15 +162,12 @@ impl Places {
         true
     }
 
-    /// No more comes of a call.
+    /// No more comes of a call: one that did not come to its end is no copy that anybody could tell.
     pub(super) fn end(&mut self, open: &mut Open) {
         if open.is_complete || open.place.is_some() {
             return;
         }
-        open.is_copy = self.copies.begins_copy(open);
-        if !open.is_copy {
-            open.place = Some(self.next());
-        }
+        open.place = Some(self.next());
     }
 }
 

@@ -291,7 +291,7 @@ fn part_calls(parts: Option<&RawValue>) -> Result<Vec<ToolCall>, DecodeError> {
             calls.push(function_call(call)?);
         }
     }
-    leftover::with_unknown(without_copies(calls), &parts)
+    leftover::with_unknown(without_copies(calls), &parts, &[])
 }
 
 fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {

@@ -177,7 +177,7 @@ pub(super) fn last_known(calls: &[ToolCall]) -> Option<usize> {
 
 /// The calls of an answer, and after them those of kinds that are not known among its items, blocks or parts: of
 /// what has the members of a call, an id that none of the others has, and no result. They cannot be run, and what
-/// answers them says so.
+/// answers them says so. The kinds in `read` are those that have been read.
 ///
 /// # Errors
 ///
@@ -185,10 +185,11 @@ pub(super) fn last_known(calls: &[ToolCall]) -> Option<usize> {
 pub(super) fn with_unknown(
     mut calls: Vec<ToolCall>,
     items: &[&RawValue],
+    read: &[&str],
 ) -> Result<Vec<ToolCall>, DecodeError> {
     let mut found = Vec::new();
     for item in items {
-        found.extend(unknown(item)?);
+        found.extend(unknown(item, read)?);
     }
     if found.is_empty() {
         return Ok(calls);
@@ -223,7 +224,7 @@ pub(super) fn unknown_in(reply: &Reply, format: Format) -> Result<Vec<ToolCall>,
 }
 
 /// The call that an item is whose kind is not known, if it has what a call has.
-fn unknown(item: &RawValue) -> Result<Option<ToolCall>, DecodeError> {
+fn unknown(item: &RawValue, read: &[&str]) -> Result<Option<ToolCall>, DecodeError> {
     #[derive(Deserialize)]
     struct Kind<'a> {
         #[serde(borrow)]
@@ -236,7 +237,7 @@ fn unknown(item: &RawValue) -> Result<Option<ToolCall>, DecodeError> {
         return unknown_part(item);
     };
     let is_client_call = CLIENT_CALLS.contains(&&*kind) || kind == "tool_search_call";
-    if is_known(&kind) && !is_client_call {
+    if read.contains(&&*kind) || is_known(&kind) && !is_client_call {
         return Ok(None);
     }
     let members = members(item).unwrap_or_default();
@@ -244,7 +245,7 @@ fn unknown(item: &RawValue) -> Result<Option<ToolCall>, DecodeError> {
     // What a client of another kind may run, the request for an approval not being such a call.
     let is_call = match is_client_call {
         true => of_kind(&kind, &members, "").is_some() && has("call_id"),
-        false => is_like_one(&kind, &members),
+        false => is_called(&kind, &members),
     };
     let is_settled = has("output") || is_settled(item, &[]);
     match is_call && !is_settled {
@@ -435,11 +436,16 @@ fn is_known(kind: &str) -> bool {
     (is_listed || kind.ends_with("_tool_result")) && !CALL_KINDS.contains(&&*plain(kind))
 }
 
-/// Whether an object has all that a call has, or is of a kind that is one in other places.
+/// Whether an object has all that a call has.
 fn is_like_one(kind: &str, members: &[(String, &RawValue)]) -> bool {
+    let mut members_of_ids = members.iter().map(|(key, _)| &**key);
+    is_called(kind, members) && members_of_ids.any(|key| matches!(key, "call_id" | "id"))
+}
+
+/// The same, with an id or without.
+fn is_called(kind: &str, members: &[(String, &RawValue)]) -> bool {
     let has = |names: &[&str]| members.iter().any(|(key, _)| names.contains(&&**key));
-    CALL_KINDS.contains(&&*plain(kind))
-        || has(&["name"]) && has(&["arguments", "input"]) && has(&["call_id", "id"])
+    CALL_KINDS.contains(&&*plain(kind)) || has(&["name"]) && has(&["arguments", "input"])
 }
 
 /// What an end says of calls.

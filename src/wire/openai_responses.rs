@@ -267,7 +267,11 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     let later = without_results(later, results);
     match (earlier.first(), later.is_empty()) {
         (Some(open), true) => Err(super::history::waits(open)),
-        _ => leftover::with_unknown(later, after_others(items)),
+        _ => leftover::with_unknown(
+            later,
+            after_others(items),
+            &["function_call", "custom_tool_call"],
+        ),
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError
         frameworks::answered(message.tool_results),
     );
     let parts = message.content.and_then(|content| array(content).ok());
-    leftover::with_unknown(calls, &parts.unwrap_or_default())
+    leftover::with_unknown(calls, &parts.unwrap_or_default(), frameworks::CALL_KINDS)
 }
 
 /// The ids of the results in a message.
