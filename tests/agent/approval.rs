@@ -44,7 +44,7 @@ async fn tools_that_are_not_read_only_ask_first() {
     let unknown = ("c", "no_such_tool", json!({}));
     let (seen, texts) = answered(
         vec![Approval::Yes, Approval::No],
-        &[&[optional.clone(), calculate, unknown, optional]],
+        &[&[optional, calculate, unknown, ("d", "optional", json!({}))]],
     )
     .await;
     assert_eq!(seen.asked, ["optional", "optional"]);
@@ -65,7 +65,10 @@ async fn always_is_for_all_further_calls_of_that_tool() {
     let id = ("b", "id", json!({}));
     let (seen, texts) = answered(
         vec![Approval::Always, Approval::No],
-        &[&[optional.clone(), optional.clone()], &[optional, id]],
+        &[
+            &[optional.clone(), ("c", "optional", json!({}))],
+            &[optional, id],
+        ],
     )
     .await;
     assert_eq!(seen.asked, ["optional", "id"]);
