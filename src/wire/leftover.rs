@@ -230,10 +230,10 @@ fn unknown(item: &RawValue, read: &[&str]) -> Result<Option<ToolCall>, DecodeErr
         #[serde(borrow)]
         r#type: Option<&'a RawValue>,
     }
-    let Ok(read) = object::<Kind>(item) else {
+    let Ok(typed) = object::<Kind>(item) else {
         return Ok(None);
     };
-    let Some(kind) = string(read.r#type) else {
+    let Some(kind) = string(typed.r#type) else {
         return unknown_part(item);
     };
     let is_client_call = CLIENT_CALLS.contains(&&*kind) || kind == "tool_search_call";
