@@ -200,6 +200,7 @@ impl ToolHost {
             arrival = Arrival {
                 queued: Instant::now(),
                 ticket: None,
+                entering: None,
                 place: self.place(&call, options.client(), options.allowed.as_deref()),
             };
             match replies {
