@@ -52,6 +52,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+use crate::error::CallError;
 use crate::tool::{CallOrigin, Tool, ToolCall};
 pub use answer::Answer;
 pub use error::DecodeError;
@@ -207,6 +208,18 @@ impl Reply {
     fn cut_malformed(&mut self) {
         if self.stop.is_malformed() {
             self.cut = (0..self.calls.len()).collect();
+        }
+    }
+
+    /// What answers the calls of [`Reply::cut`].
+    pub fn cut_error(&self) -> CallError {
+        match &self.stop {
+            Stop::Other(reason) if is_malformed(reason) => {
+                let reason = &reason[..reason.floor_char_boundary(100)];
+                let message = format!("the API could not read the call: it ended with `{reason}`");
+                CallError::invalid_arguments("", message)
+            }
+            _ => CallError::cut_off(),
         }
     }
 }

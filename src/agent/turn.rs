@@ -376,7 +376,7 @@ impl<'t> Turn<'t> {
             *self.answering(*position) = Answering::default();
             let mut call = received.reply.calls[*position].clone();
             self.agent.names.restore(std::slice::from_mut(&mut call));
-            self.refuse((*position, 0), call, CallError::cut_off());
+            self.refuse((*position, 0), call, received.reply.cut_error());
         }
         self.start_deferred().await;
         // Not for what only a try that failed asked for.

@@ -93,7 +93,10 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         (true, Some(reply)) => reply.messages.clone(),
         (true, None) => bail!("--with-message needs the response of an API, whole as it was sent"),
     };
-    let cut = reply.map(|reply| reply.cut).unwrap_or_default();
+    let (cut, cut_error) = match &reply {
+        Some(reply) => (reply.cut.clone(), reply.cut_error()),
+        None => (Vec::new(), CallError::cut_off()),
+    };
     if options.dry_run {
         let servers = StartServers {
             start_servers: options.start_servers,
@@ -121,7 +124,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         .collect();
     let mut done = run_batch(&host, calls, &interrupts, told).await?;
     for (at, call) in cut.into_iter().rev() {
-        let result = host.refuse(&call, CallError::cut_off());
+        let result = host.refuse(&call, cut_error.clone());
         told(&result)?;
         done.results.insert(at.min(done.results.len()), result);
     }
@@ -459,7 +462,7 @@ impl Reading<'_> {
                 continue;
             }
             let call = self.restored(received.reply.calls[*position].clone());
-            let result = self.host.refuse(&call, CallError::cut_off());
+            let result = self.host.refuse(&call, received.reply.cut_error());
             self.place(*position);
             self.result(*position, result)?;
         }

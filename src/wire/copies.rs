@@ -1,65 +1,104 @@
 //! Calls that an answer has twice, as servers and proxies send them: an id is unique in an answer, so that what has
 //! the id, the name and the arguments of another call is a second copy of it. Without an id it is a call of its own:
-//! a model may want two that are alike.
+//! a model may want two that are alike. So it is where ids are not unique: where one is the tool's name, or different
+//! calls have it.
 
 use std::borrow::Cow;
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::stream::Delta;
 use super::{array, open::Open};
 use crate::tool::ToolCall;
 
-/// What calls there were of one answer, by their ids.
+/// A number of fewer digits is told from every other by its value.
+const EXACT_DIGITS: usize = 16;
+
+/// What calls there are of one answer, by their ids.
 #[derive(Default)]
-pub(super) struct Copies(HashMap<String, Said>);
+pub(super) struct Copies(HashMap<String, Calls>);
 
 /// The calls of one id.
-enum Said {
-    /// The only one so far: its name, and its arguments.
-    Once(String, String),
-    /// Several, by names and what their arguments mean.
-    Often(HashSet<(String, Value)>),
+struct Calls {
+    name: String,
+    arguments: String,
+    /// Whether another call of the id has another name or other arguments.
+    differ: bool,
+    /// Whether one of them is taken for a call.
+    is_taken: bool,
 }
 
-fn id(call: &ToolCall) -> Option<&String> {
-    call.id.as_ref().filter(|id| !id.is_empty())
+/// The id of a call, if it may be told from others by it.
+fn id<'c>(id: Option<&'c str>, name: &str) -> Option<&'c str> {
+    id.filter(|id| !id.is_empty() && *id != name)
 }
 
-/// What arguments mean, however they are spaced and in whatever order.
-fn meaning(arguments: &str) -> Value {
-    let text = arguments.trim_ascii();
-    if text.is_empty() {
-        return Value::Object(Map::new());
+fn id_of(call: &ToolCall) -> Option<&str> {
+    id(call.id.as_deref(), &call.name)
+}
+
+/// Whether arguments mean the same, however they are spaced and in whatever order.
+fn mean_the_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.trim_ascii(), other.trim_ascii());
+    if one == other {
+        return true;
     }
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    // As values, two long numbers may be one.
+    if has_long_number(one) || has_long_number(other) {
+        return false;
+    }
+    let read = |text: &str| match text {
+        "" => Some(Value::Object(Default::default())),
+        text => serde_json::from_str::<Value>(text).ok(),
+    };
+    read(one).is_some_and(|one| read(other) == Some(one))
+}
+
+fn has_long_number(text: &str) -> bool {
+    let mut runs = text
+        .as_bytes()
+        .chunk_by(|a, b| is_digit(*a) == is_digit(*b));
+    runs.any(|run| run.len() >= EXACT_DIGITS && is_digit(run[0]))
+}
+
+/// The point is one, so that all of a number's digits are counted.
+fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_digit() || byte == b'.'
 }
 
 impl Copies {
-    /// Takes a call, and tells whether it is a copy of one that was taken before.
-    pub(super) fn is_copy(&mut self, call: &ToolCall) -> bool {
-        let Some(id) = id(call) else {
-            return false;
+    /// Takes note of a call, which may be one that is known.
+    pub(super) fn note(&mut self, call: &ToolCall) {
+        let Some(id) = id_of(call) else {
+            return;
         };
-        let Some(said) = self.0.get_mut(id) else {
-            let once = Said::Once(call.name.clone(), call.arguments.clone());
-            self.0.insert(id.clone(), once);
-            return false;
-        };
-        if let Said::Once(name, arguments) = said {
-            if *name == call.name && *arguments == call.arguments {
-                return true;
+        match self.0.get_mut(id) {
+            Some(calls) => {
+                calls.differ |=
+                    calls.name != call.name || !mean_the_same(&calls.arguments, &call.arguments);
             }
-            let first = (std::mem::take(name), meaning(arguments));
-            *said = Said::Often(HashSet::from([first]));
+            None => {
+                let calls = Calls {
+                    name: call.name.clone(),
+                    arguments: call.arguments.clone(),
+                    differ: false,
+                    is_taken: false,
+                };
+                self.0.insert(id.to_owned(), calls);
+            }
         }
-        match said {
-            Said::Once(..) => false,
-            Said::Often(calls) => !calls.insert((call.name.clone(), meaning(&call.arguments))),
-        }
+    }
+
+    /// Whether a call that was noted is a copy of one that is taken; if not, it is taken.
+    pub(super) fn is_copy(&mut self, call: &ToolCall) -> bool {
+        let Some(calls) = id_of(call).and_then(|id| self.0.get_mut(id)) else {
+            return false;
+        };
+        let is_copy = calls.is_taken && !calls.differ;
+        calls.is_taken = true;
+        is_copy
     }
 }
 
@@ -67,10 +106,11 @@ impl Copies {
 pub(super) fn without_copies(mut calls: Vec<ToolCall>) -> Vec<ToolCall> {
     // Mostly there is nothing to compare.
     let mut ids = HashSet::new();
-    if calls.iter().filter_map(id).all(|id| ids.insert(id)) {
+    if calls.iter().filter_map(id_of).all(|id| ids.insert(id)) {
         return calls;
     }
     let mut copies = Copies::default();
+    calls.iter().for_each(|call| copies.note(call));
     calls.retain(|call| !copies.is_copy(call));
     calls
 }
@@ -84,20 +124,16 @@ pub(super) fn items_without_copies(
         return Cow::Borrowed(items);
     };
     let mut copies = Copies::default();
-    let is_copy = |item: &RawValue| call(item).is_some_and(|call| copies.is_copy(&call));
-    let kept = kept(&all, is_copy);
-    match kept.len() == all.len() {
-        true => Cow::Borrowed(items),
-        false => Cow::Owned(super::raw(&kept)),
+    let calls: Vec<Option<ToolCall>> = all.iter().map(|item| call(item)).collect();
+    calls.iter().flatten().for_each(|call| copies.note(call));
+    let is_copy = |call: &Option<ToolCall>| call.as_ref().is_some_and(|it| copies.is_copy(it));
+    let copied: Vec<bool> = calls.iter().map(is_copy).collect();
+    if !copied.contains(&true) {
+        return Cow::Borrowed(items);
     }
-}
-
-fn kept<'a>(
-    items: &[&'a RawValue],
-    mut is_copy: impl FnMut(&RawValue) -> bool,
-) -> Vec<&'a RawValue> {
-    let items = items.iter().copied();
-    items.filter(|item| !is_copy(item)).collect()
+    let kept = all.iter().zip(copied).filter(|(_, is_copy)| !is_copy);
+    let kept: Vec<&RawValue> = kept.map(|(item, _)| *item).collect();
+    Cow::Owned(super::raw(&kept))
 }
 
 /// The places of the calls of a stream among those of its answer. What may be a copy of another has none until
@@ -105,22 +141,19 @@ fn kept<'a>(
 #[derive(Default)]
 pub(super) struct Places {
     taken: usize,
-    /// The ids and names of the calls that have begun, and whether the first of each is open.
-    begun: HashMap<(String, String), bool>,
+    /// The ids and names of the calls that have begun.
+    begun: HashSet<(String, String)>,
     copies: Copies,
     is_over: bool,
 }
 
 impl Places {
     /// A call has begun: its place, unless one of its id and name had begun before.
-    pub(super) fn begin(&mut self, id: Option<&str>, name: &str) -> Option<usize> {
-        if let Some(id) = id {
-            match self.begun.entry((id.to_owned(), name.to_owned())) {
-                Entry::Occupied(_) => return None,
-                Entry::Vacant(first) => first.insert(true),
-            };
+    pub(super) fn begin(&mut self, its_id: Option<&str>, name: &str) -> Option<usize> {
+        match id(its_id, name) {
+            Some(id) if !self.begun.insert((id.to_owned(), name.to_owned())) => None,
+            _ => Some(self.next()),
         }
-        Some(self.next())
     }
 
     /// The answer is over: nothing waits any more for what another call may prove to be.
@@ -134,7 +167,7 @@ impl Places {
     }
 
     /// Hands a call on that is whole, unless it is a copy. Whether it was open and is no more: what may be a copy
-    /// waits for the first call of its id and name.
+    /// waits for the end of the answer, which shows whether ids are unique in it.
     pub(super) fn complete(
         &mut self,
         open: &mut Open,
@@ -144,14 +177,9 @@ impl Places {
         if open.is_complete {
             return false;
         }
-        let first = open
-            .id
-            .clone()
-            .and_then(|id| self.begun.get_mut(&(id, open.name.clone())));
-        match (first, open.place) {
-            (Some(is_open), Some(_)) => *is_open = false,
-            (Some(true), None) if !self.is_over => return false,
-            _ => {}
+        self.copies.note(&call);
+        if open.place.is_none() && !self.is_over {
+            return false;
         }
         open.is_complete = true;
         open.is_copy = self.copies.is_copy(&call) && open.place.is_none();

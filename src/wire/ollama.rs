@@ -319,13 +319,12 @@ impl Stream {
             self.text.push_str(&text);
             deltas.push(Delta::Text(text));
         }
-        for raw in message
-            .tool_calls
-            .map(array)
-            .transpose()?
-            .unwrap_or_default()
-        {
-            let call = call(raw)?;
+        let items = message.tool_calls.map(array).transpose()?;
+        let items = items.unwrap_or_default();
+        let calls = items.iter().map(|raw| call(raw));
+        let calls = calls.collect::<Result<Vec<_>, _>>()?;
+        calls.iter().for_each(|call| self.copies.note(call));
+        for (raw, call) in items.into_iter().zip(calls) {
             if self.copies.is_copy(&call) {
                 continue;
             }

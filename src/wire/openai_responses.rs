@@ -235,12 +235,38 @@ fn allowed_callers(tool: &Tool) -> Vec<&'static str> {
         .collect()
 }
 
+/// The calls of each answer among items, up to a result or to what somebody else said: another answer may have the
+/// same ids.
+fn answers(items: &[&RawValue]) -> Result<Vec<Copies>, DecodeError> {
+    let mut answers = vec![Copies::default()];
+    for raw in items {
+        let item: Item = object(raw)?;
+        if let Some(call) = call(&item) {
+            answers.last_mut().expect("there is one").note(&call);
+        } else if ends_answer(raw, item.kind().as_deref()) {
+            answers.push(Copies::default());
+        }
+    }
+    Ok(answers)
+}
+
+fn is_result(kind: Option<&str>) -> bool {
+    matches!(
+        kind,
+        Some("function_call_output" | "custom_tool_call_output")
+    )
+}
+
+fn ends_answer(raw: &RawValue, kind: Option<&str>) -> bool {
+    is_result(kind) || role(raw).is_some() && !is_models(raw)
+}
+
 /// The calls among items that have no result there, and after which nobody but the model said anything.
 fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     let mut calls = Vec::new();
     let mut results = Vec::new();
-    // Of the answer that is read: another one may have the same ids.
-    let mut copies = Copies::default();
+    let mut answers = answers(items)?.into_iter();
+    let mut copies = answers.next().unwrap_or_default();
     // How many of the calls others have spoken after.
     let mut past = 0;
     for raw in items {
@@ -251,15 +277,12 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
             if !copies.is_copy(&call) {
                 calls.push(call);
             }
-        } else if matches!(
-            kind,
-            Some("function_call_output" | "custom_tool_call_output")
-        ) {
+        } else if is_result(kind) {
             results.push(label(item.call_id));
-            copies = Copies::default();
+            copies = answers.next().unwrap_or_default();
         } else if role(raw).is_some() && !is_models(raw) {
             past = calls.len();
-            copies = Copies::default();
+            copies = answers.next().unwrap_or_default();
         }
     }
     let later = calls.split_off(past);

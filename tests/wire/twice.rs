@@ -231,3 +231,30 @@ fn a_copy_is_run_and_answered_once() {
         }
     }
 }
+
+/// What is handed on of a stream of these calls, and the calls of a whole answer.
+fn counted(format: Format, given: &[ToolCall]) -> (usize, Option<usize>) {
+    let text = whole(format, given, Around::Response);
+    let (_, calls) = wire::decode(text.as_bytes(), Some(format)).unwrap();
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    let handed = streamed(format, &answer).map(|events| read(format, &events).calls.len());
+    (calls.len(), handed)
+}
+
+/// As of servers that give the tool's name for an id, or the same one to every call.
+#[test]
+fn where_ids_are_not_unique_no_call_is_a_copy() {
+    let named = calls(&[("echo", "echo", X), ("echo", "echo", X)]);
+    let same = calls(&[("0", "echo", X), ("0", "echo", X), ("0", "echo", Y)]);
+    let digits = calls(&[
+        ("a", "echo", r#"{"n":123456789012345678901}"#),
+        ("a", "echo", r#"{"n":123456789012345678902}"#),
+    ]);
+    for format in MODELS {
+        for given in [&named, &same, &digits] {
+            let (whole, handed) = counted(format, given);
+            assert_eq!(whole, given.len(), "{format} {given:?}");
+            assert_eq!(handed.unwrap_or(whole), given.len(), "{format} {given:?}");
+        }
+    }
+}

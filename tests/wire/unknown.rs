@@ -280,3 +280,47 @@ fn arguments_without_their_item_are_a_call_or_an_error_and_never_nothing() {
         .collect();
     assert_eq!(contents, ["own", "hi"]);
 }
+
+/// What began as a call is one, whatever kind it is said to be of later: the others keep their places.
+#[test]
+fn a_call_keeps_its_place_when_its_kind_is_said_late() {
+    let piece = |call: Value| {
+        let chunk = json!({ "choices": [{ "delta": { "tool_calls": [call] } }] });
+        format!("data: {chunk}\n\n")
+    };
+    let whole = r#"{"text":"hi"}"#;
+    let begun = [
+        piece(json!({ "index": 0, "id": "a" })),
+        piece(json!({ "index": 0, "type": "weird" })),
+    ]
+    .concat();
+    let second = |arguments: &str| {
+        let function = json!({ "name": "echo", "arguments": arguments });
+        piece(json!({ "index": 1, "id": "b", "function": function }))
+    };
+    let folder = Folder::of(&["echo"]);
+    let arguments = [
+        "run",
+        "--sse",
+        "--format",
+        "openai-chat",
+        "--output-format",
+        "json",
+    ];
+    for (stream, last) in [
+        (second(whole) + "data: [DONE]\n\n", None),
+        (
+            second(&whole[..5]) + "data: [DONE]\n\n",
+            Some("invalid-arguments"),
+        ),
+    ] {
+        let lines = folder
+            .run(&arguments, begun.clone() + &stream)
+            .answered()
+            .lines();
+        let ids: Vec<&Value> = lines.iter().map(|line| &line["id"]).collect();
+        assert_eq!(ids, ["a", "b"], "{stream}");
+        assert_eq!(lines[0]["error"]["code"], "invalid-arguments");
+        assert_eq!(lines[1]["error"]["code"].as_str(), last, "{stream}");
+    }
+}

@@ -58,7 +58,11 @@ impl Begun {
     /// Whether it is a call of a kind that is not known, and that has none of what is.
     pub(super) fn is_unknown(&self) -> bool {
         let open = &self.open;
-        self.other_kind.is_some() && open.name.is_empty() && open.given() == Given::Nothing
+        // What has a place is a call, whatever is said of it later.
+        open.place.is_none()
+            && self.other_kind.is_some()
+            && open.name.is_empty()
+            && open.given() == Given::Nothing
     }
 
     pub(super) fn is_unfinished(&self) -> bool {
