@@ -45,6 +45,7 @@ pub mod manifest;
 #[cfg(feature = "mcp")]
 pub mod mcp;
 pub mod permissions;
+pub mod printable;
 pub mod prompt;
 pub mod resource;
 pub mod summarize;

@@ -11,6 +11,7 @@ use toolhost::Manifest;
 use toolhost::manifest::{Use, lowers_guard};
 use toolhost::mcp::{HttpServer, Server, ServerInfo};
 
+use super::super::out::{Out, say};
 use super::super::{HostOptions, Session};
 use super::check_exposure;
 
@@ -182,9 +183,10 @@ impl Watch {
             }
         };
         match loaded {
-            Ok(file) => eprintln!("reloaded {}", file.display()),
+            Ok(file) => say!("reloaded {}", file.display()),
             Err(error) => {
-                eprintln!("error: the manifest has changed, and what was loaded stays: {error:#}");
+                let error = error.context("the manifest has changed, and what was loaded stays");
+                let _ = Out::stderr().error(&error);
             }
         }
     }
