@@ -260,16 +260,17 @@ impl CallAudit {
         plugin: Option<(&str, Option<&str>)>,
         mask: &Mask,
     ) -> CallAudit {
-        let arguments = log.config.arguments.then(|| {
-            let mut arguments = call.arguments.clone();
-            mask.text(&mut arguments);
-            arguments
-        });
+        let masked = |text: &str| {
+            let mut text = text.to_owned();
+            mask.text(&mut text);
+            text
+        };
+        let arguments = log.config.arguments.then(|| masked(&call.arguments));
         CallAudit {
             log: log.clone(),
             subject: Subject {
-                id: call.id.clone(),
-                tool: tool.to_owned(),
+                id: call.id.as_deref().map(masked),
+                tool: masked(tool),
                 plugin: plugin.map(|(name, _)| name.to_owned()),
                 plugin_sha256: plugin.and_then(|(_, digest)| digest).map(str::to_owned),
                 arguments_sha256: sha256(&call.arguments),

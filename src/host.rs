@@ -341,7 +341,7 @@ impl ToolHost {
     ) -> Option<Place> {
         let (_, registered, tool) = self.registry.find_allowed(&call.name, allowed).ok()?;
         let (domain, access) = registered.order(tool)?;
-        Some(domain.enter(client, access, || label(call)))
+        Some(domain.enter(client, access, || label(call, &self.shared.mask)))
     }
 
     /// As [`call`](ToolHost::call), for a call that has arrived and may be cancelled.
@@ -484,9 +484,9 @@ impl ToolHost {
 }
 
 /// As calls behind it name it.
-fn label(call: &ToolCall) -> String {
+fn label(call: &ToolCall, mask: &Mask) -> String {
     // Both are the model's, and of any length.
-    let shown = |text: &str| text.chars().take(100).collect::<String>();
+    let shown = |text: &str| mask.beginning(text.to_owned(), 100);
     match &call.id {
         Some(id) => format!("{} ({})", shown(&call.name), shown(id)),
         None => shown(&call.name),

@@ -227,7 +227,11 @@ fn kind(value: &Value) -> &'static str {
 
 fn shorten(message: String) -> String {
     match message.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}…", &message[..end]),
+        // A name that is cut in two might be a secret, which nobody would find in its part.
+        Some((end, _)) => {
+            let whole = message[..end].rfind([' ', '\'', '"']).unwrap_or_default();
+            format!("{}…", &message[..whole])
+        }
         None => message,
     }
 }

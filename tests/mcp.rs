@@ -37,6 +37,8 @@ mod long;
 mod pages;
 #[path = "mcp/resources.rs"]
 mod resources;
+#[path = "mcp/secrets.rs"]
+mod secrets;
 #[path = "mcp/server.rs"]
 mod server;
 #[path = "mcp/sessions.rs"]

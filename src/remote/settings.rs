@@ -94,7 +94,7 @@ impl Settings {
         match problems[..] {
             [] => Ok(Settings {
                 memory: Memory::new(memory, &config),
-                pins: Pins::new(&config, manifest),
+                pins: Pins::new(&config, manifest, mask.clone()),
                 config,
                 secrets,
                 token,
