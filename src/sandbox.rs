@@ -11,6 +11,7 @@ mod http;
 mod journal;
 mod limiter;
 mod offered;
+mod opening;
 mod operations;
 mod send;
 mod sockets;

@@ -1,10 +1,8 @@
-//! Names the file accesses that are refused, and keeps guests from what is no file: opening a pipe
-//! or a device can wait for ever, or do things.
+//! Names the file accesses that are refused.
 
 use std::fs::File;
 use std::sync::Arc;
 
-use tokio::sync::RwLock;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::ResourceTableError;
@@ -17,14 +15,10 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::{DynOutputStream, FsResult, ReaddirIterator};
 
 use super::temporary::{self, Temporary};
-use super::{Sandbox, Stop};
+use super::{Sandbox, Stop, opening};
 use crate::limits::Limit;
 
-type Fd = Resource<Descriptor>;
-
-/// Guests cannot make pipes and devices, but they can move them. So nothing is moved while something
-/// is looked at and then opened, by no call of this process.
-static MOVES: RwLock<()> = RwLock::const_new(());
+pub(super) type Fd = Resource<Descriptor>;
 
 /// Has `$name` call WASI's own `$method`, and notes what it refuses; `$what` says, of the arguments,
 /// what it was.
@@ -41,7 +35,7 @@ macro_rules! noted {
                     let what = format!($($what)*);
                     let sandbox = store.data_mut();
                     let _moving = match $moves {
-                        true => Some(MOVES.write().await),
+                        true => opening::moving().await,
                         false => None,
                     };
                     let done = sandbox.filesystem().$method(fd, $($argument),*).await;
@@ -184,7 +178,7 @@ async fn list(
     Ok(sandbox.filesystem().read_directory(fd).await)
 }
 
-/// Opens a file or a folder; what is looked at here is what is opened, for all that guests can do.
+/// Opens a file or a folder.
 async fn open(
     sandbox: &mut Sandbox,
     fd: Fd,
@@ -193,22 +187,12 @@ async fn open(
     how: OpenFlags,
     flags: DescriptorFlags,
 ) -> FsResult<Fd> {
-    let _still = MOVES.read().await;
     let makes_temporary =
         how.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE) && temporary::is_name(&path);
     if makes_temporary && sandbox.temporaries.is_full() {
         return Err(ErrorCode::Quota.into());
     }
-    let mut files = sandbox.filesystem();
-    if let Ok(found) = files.stat_at(borrowed(&fd), at, path.clone()).await {
-        match found.type_ {
-            DescriptorType::RegularFile
-            | DescriptorType::Directory
-            | DescriptorType::SymbolicLink => {}
-            _ => return Err(ErrorCode::NotPermitted.into()),
-        }
-    }
-    let opened = files.open_at(fd, at, path.clone(), how, flags).await?;
+    let opened = opening::open(sandbox, fd, at, path.clone(), how, flags).await?;
     watch(sandbox, &opened)?;
     if makes_temporary && let Descriptor::File(file) = sandbox.table.get(&opened)? {
         let file = file.file.clone();
@@ -224,11 +208,11 @@ async fn open(
 }
 
 async fn rename(sandbox: &mut Sandbox, fd: Fd, old: String, to: Fd, new: String) -> FsResult<()> {
-    let _moving = MOVES.write().await;
     if let Some(temporary) = sandbox.temporaries.find(&old).cloned() {
         let replaced = open_to_write(sandbox, &to, &new).await?;
         blocking(move || temporary.finish(replaced.as_deref())).await?;
     }
+    let _moving = opening::moving().await;
     let mut files = sandbox.filesystem();
     files.rename_at(fd, old.clone(), to, new).await?;
     sandbox.temporaries.remove(&old);
@@ -243,11 +227,11 @@ async fn link(
     to: Fd,
     new: String,
 ) -> FsResult<()> {
-    let _moving = MOVES.write().await;
     // It is about to have a name of its own, in whose place nothing is.
     if let Some(temporary) = sandbox.temporaries.find(&old).cloned() {
         blocking(move || temporary.finish(None)).await?;
     }
+    let _moving = opening::moving().await;
     let mut files = sandbox.filesystem();
     files.link_at(fd, flags, old, to, new).await
 }
@@ -256,9 +240,7 @@ async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
     // Held until it is removed.
     let mut _locked = None;
     if temporary::is_name(&path) && sandbox.temporaries.find(&path).is_none() {
-        let still = MOVES.read().await;
         let opened = open_to_write(sandbox, &fd, &path).await?;
-        drop(still);
         if let Some(file) = opened {
             let (file, is_abandoned) = blocking(move || {
                 let is_abandoned = temporary::is_abandoned(&file);
@@ -277,8 +259,7 @@ async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
     Ok(())
 }
 
-/// The regular file at the path, no link followed, if it is one; it must be one that may be written to. Whoever calls it
-/// holds [`MOVES`].
+/// The regular file at the path, no link followed, if it is one; it must be one that may be written to.
 async fn open_to_write(sandbox: &mut Sandbox, fd: &Fd, path: &str) -> FsResult<Option<Arc<File>>> {
     let at = PathFlags::empty();
     let mut files = sandbox.filesystem();
@@ -289,8 +270,7 @@ async fn open_to_write(sandbox: &mut Sandbox, fd: &Fd, path: &str) -> FsResult<O
         Err(error) => return Err(error),
     }
     let (how, flags) = (OpenFlags::empty(), DescriptorFlags::WRITE);
-    let opened = files.open_at(borrowed(fd), at, path.to_owned(), how, flags);
-    let opened = opened.await?;
+    let opened = opening::open(sandbox, borrowed(fd), at, path.to_owned(), how, flags).await?;
     watch(sandbox, &opened)?;
     Ok(match sandbox.table.delete(opened)? {
         Descriptor::File(file) => Some(file.file),
@@ -298,7 +278,7 @@ async fn open_to_write(sandbox: &mut Sandbox, fd: &Fd, path: &str) -> FsResult<O
     })
 }
 
-fn borrowed(fd: &Fd) -> Fd {
+pub(super) fn borrowed(fd: &Fd) -> Fd {
     Resource::new_borrow(fd.rep())
 }
 
