@@ -64,6 +64,7 @@ pub(crate) struct Options {
         global = true,
         value_name = "FILE",
         env = "TOOLHOST_MANIFEST",
+        hide_env_values = true,
         help_heading = GLOBAL
     )]
     manifest: Option<PathBuf>,
@@ -74,6 +75,7 @@ pub(crate) struct Options {
         global = true,
         value_name = "FOLDER",
         env = "TOOLHOST_CODE_CACHE",
+        hide_env_values = true,
         help_heading = GLOBAL
     )]
     code_cache: Option<PathBuf>,

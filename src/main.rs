@@ -20,9 +20,10 @@ fn main() -> ExitCode {
     let options = match cli::Options::try_parse() {
         Ok(options) => options,
         Err(error) => {
+            let status = u8::try_from(error.exit_code()).unwrap_or(cli::USAGE);
             // Nobody can be told of what cannot be said.
-            let _ = out::usage(&error);
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(cli::USAGE));
+            let _ = out::usage(error);
+            return ExitCode::from(status);
         }
     };
     match cli::run(options) {

@@ -308,15 +308,17 @@ fn without_address_space_for_the_pool_calls_run_all_the_same() {
 #[test]
 fn a_file_over_the_size_that_the_process_may_write_is_the_calls_error_and_not_the_hosts_end() {
     let folder = Folder::with(format!(
-        "{}permissions.files = [{{ host = 'files', guest = '/files', access = 'read-write' }}]\n",
+        "{}limits = {{ max-input = '8MiB', max-transfer = '64MiB', memory = '128MiB' }}\n\
+         permissions.files = [{{ host = 'files', guest = '/files', access = 'read-write' }}]\n",
         listed("misbehave")
     ));
     std::fs::create_dir(folder.path().join("files")).unwrap();
-    let arguments = json!({ "path": "/files/large", "text": "x".repeat(100_000) });
+    let arguments = json!({ "path": "/files/large", "text": "x".repeat(5 << 20) });
     folder.write("arguments", arguments.to_string());
     let toolhost = env!("CARGO_BIN_EXE_toolhost");
-    // 8 KiB, in blocks of 512 bytes.
-    let limited = format!("ulimit -f 16; exec {toolhost} call write - --code-cache off <arguments");
+    // 4 MiB, in blocks of 512 bytes: the images of memories are files too.
+    let limited =
+        format!("ulimit -f 8192; exec {toolhost} call write - --code-cache off <arguments");
     let output = Command::new("sh")
         .args(["-c", &limited])
         .current_dir(folder.path())

@@ -83,7 +83,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         )?;
         for (_, left_out) in host.left_out().filter(|(of, _)| of.name == server.name) {
             let (tool, why) = (left_out.tool, left_out.why);
-            line!(out, "  warning: the tool `{tool}` {why}")?;
+            line!(out, "  warning: the tool {tool:?} {why}")?;
         }
     }
     let prompts: Vec<&str> = host.prompts().map(|prompt| &*prompt.name).collect();

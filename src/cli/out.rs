@@ -7,10 +7,11 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use clap::Parser;
 use serde::Serialize;
 use toolhost::{LoadError, Mask, printable};
 
-use super::Untrusted;
+use super::{Options, Untrusted};
 
 /// What must not be shown, as it comes to be known.
 static MASKS: RwLock<Vec<Arc<Mask>>> = RwLock::new(Vec::new());
@@ -181,31 +182,12 @@ pub(crate) fn watch_panics() {
     }));
 }
 
-/// Says what clap does; it quotes the command line and the environment.
-pub(crate) fn usage(error: &clap::Error) -> io::Result<()> {
-    let plain = error.render().to_string();
-    let named = std::env::vars_os().filter(|(name, _)| {
-        name.to_str()
-            .is_some_and(|name| name.starts_with("TOOLHOST_"))
+/// Says what is wrong with the command line, in clap's words: of the arguments as they are shown, since it quotes them.
+pub(crate) fn usage(error: clap::Error) -> io::Result<()> {
+    let shown = std::env::args_os().map(|argument| {
+        let argument = argument.to_string_lossy();
+        printable::line(&argument).into_owned()
     });
-    let quoted = std::env::args_os().chain(named.map(|(_, value)| value));
-    let mut shown = plain.clone();
-    for text in quoted {
-        let text = text.to_string_lossy();
-        let value = text.split_once('=').map_or("", |(_, value)| value);
-        let whole = [&*text, value].into_iter();
-        for text in whole.filter(|text| !text.trim().is_empty()) {
-            shown = shown.replace(text, &printable::line(text));
-        }
-    }
-    let shown = printable::text(&shown);
-    if *shown == plain {
-        // With its own colours.
-        return error.print();
-    }
-    let mut out = match error.use_stderr() {
-        true => Out::stderr(),
-        false => Out::stdout(),
-    };
-    out.write(&shown)
+    let error = Options::try_parse_from(shown).err().unwrap_or(error);
+    error.print()
 }

@@ -63,8 +63,11 @@ impl Kept {
         let config = &settings.config;
         let failed = |mut why: String| {
             settings.mask.text(&mut why);
-            let message = format!("`mcp.{}` {why}", config.name);
-            vec![Diagnostic::new(manifest, config.at, message)]
+            let mut lines = why.lines();
+            let message = format!("`mcp.{}` {}", config.name, lines.next().unwrap_or_default());
+            // The end of its stderr.
+            let rest = lines.map(|line| line.trim_start().to_owned());
+            vec![Diagnostic::new(manifest, config.at, message).lines(rest)]
         };
         let started = Instant::now();
         let changed = Arc::new(Notify::new());
