@@ -128,7 +128,7 @@ fn names_of_a_manifest_are_shown_and_not_obeyed() {
 #[test]
 fn names_of_a_component_are_shown_and_not_obeyed() {
     let folder = Folder::empty();
-    let url = SLY.replace('\n', " ").replace('\r', " ");
+    let url = SLY.replace(['\n', '\r'], " ");
     let import = format!(
         "(component (import \"url=<{}>\" (func)))",
         url.bytes()
