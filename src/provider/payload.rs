@@ -16,7 +16,7 @@ impl Payload for Output {
         self.content.iter_mut().for_each(|part| content(part, mask));
         self.structured = self.structured.take().map(|json| mask.json(json));
         self.meta = self.meta.take().map(|meta| mask.members(meta));
-        for meta in self.content_meta.iter_mut().map(|(_, meta)| meta) {
+        for meta in self.content_meta.values_mut() {
             *meta = mask.members(std::mem::take(meta));
         }
     }
