@@ -211,6 +211,7 @@ pub(crate) struct Turn<'t> {
     pub(crate) owner: &'t Owner,
     pub(crate) journal: Journal,
     /// Whose call it is.
+    #[cfg_attr(not(feature = "mcp"), expect(dead_code))]
     pub(crate) client: Client,
 }
 
