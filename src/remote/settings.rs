@@ -37,7 +37,7 @@ impl Settings {
             headers: Vec::new(),
             mask: Mask::default(),
             memory: Memory::new(memory, &config),
-            pins: Pins::new(&config, manifest),
+            pins: Pins::new(&config, manifest, Mask::default()),
             config,
         }
     }
