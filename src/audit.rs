@@ -14,6 +14,7 @@ use crate::digest::sha256;
 use crate::error::CallError;
 use crate::manifest::{AuditConfig, OnAuditError};
 use crate::mask::Mask;
+use crate::paths::{HostFile, Paths, Purpose};
 use crate::tool::{Repair, ToolCall, Usage};
 
 pub(crate) struct AuditLog {
@@ -87,12 +88,8 @@ struct Dropped {
 
 impl AuditLog {
     /// Opens the log to append to it.
-    pub(crate) fn open(config: &AuditConfig) -> io::Result<AuditLog> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true).read(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&config.path)?;
+    pub(crate) fn open(config: &AuditConfig, paths: &Paths) -> io::Result<AuditLog> {
+        let mut file = paths.open_to_append(&config.path)?;
         let mut unwritten = Vec::new();
         // What a crash left unended stays a line of its own.
         // Writing to a pipe waits for whoever reads it, and with it would every call.
@@ -122,8 +119,9 @@ impl AuditLog {
     /// # Errors
     ///
     /// It is something else, may not be written, or has no folder to be made in.
-    pub(crate) fn check(config: &AuditConfig) -> io::Result<()> {
+    pub(crate) fn check(config: &AuditConfig, paths: &Paths) -> io::Result<()> {
         let path = &config.path;
+        paths.check_way(&HostFile::new(path, Purpose::AuditLog))?;
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Ok(metadata) if metadata.is_file() => {

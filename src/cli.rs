@@ -341,6 +341,15 @@ impl Session {
         self.load_by(Loader::new(manifest).survey(servers)).await
     }
 
+    /// In the place of a host that is there.
+    async fn reload_manifest(
+        &self,
+        manifest: Manifest,
+        before: &ToolHost,
+    ) -> anyhow::Result<ToolHost> {
+        self.load_by(Loader::new(manifest).replacing(before)).await
+    }
+
     async fn load_by(&self, loader: Loader) -> anyhow::Result<ToolHost> {
         let bar = progress::loading();
         let loader = loader.code_cache(self.code_cache.clone());

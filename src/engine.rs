@@ -25,6 +25,9 @@ const HOST_STACK: usize = 1536 << 10;
 /// paged in again.
 const KEEP_RESIDENT: usize = 2 << 20;
 
+/// What is kept beside compiled code: see [`CodeCache::folder`].
+pub(crate) const BESIDE: &str = "mcp";
+
 /// What the engine must provide for.
 pub(crate) struct EngineConfig {
     /// Instances alive at once.
@@ -50,6 +53,20 @@ pub enum CodeCache {
 }
 
 impl CodeCache {
+    /// The folders that it and what lies beside it are in.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let own = match self {
+            CodeCache::Off => return Vec::new(),
+            CodeCache::User => match Cache::new(CacheConfig::new()) {
+                Ok(cache) => cache.directory().clone(),
+                Err(_) => return Vec::new(),
+            },
+            CodeCache::Folder(folder) => folder.clone(),
+        };
+        let beside = self.folder(BESIDE);
+        std::iter::once(own).chain(beside).collect()
+    }
+
     /// A folder beside it for what else is kept between starts. It need not exist.
     pub(crate) fn folder(&self, name: &str) -> Option<PathBuf> {
         match self {

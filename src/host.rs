@@ -25,6 +25,9 @@ use crate::error::{CallError, LoadError};
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Client, Place};
+use crate::paths::Paths;
+#[cfg(feature = "agent")]
+use crate::permissions::HostFile;
 use crate::plugin::Plugin;
 use crate::provider::{NotStarted, Payload, Pin, Provider, Served, ToolNote, ToolProvider, Turn};
 use crate::registry::{Registered, Registry};
@@ -74,6 +77,8 @@ struct Shared {
     repairs: bool,
     /// Whether it is only there to be looked at.
     is_survey: bool,
+    /// Where guests may write, and where they may not.
+    paths: Arc<Paths>,
 }
 
 /// What a call proves to be as it is handed over: its places are taken then.
@@ -142,6 +147,12 @@ pub struct Plan<'a> {
 }
 
 impl ToolHost {
+    /// Keeps plugins from a file; whether it may be used by its name is what is returned.
+    #[cfg(feature = "agent")]
+    pub(crate) fn protect(&self, file: &HostFile) -> std::io::Result<()> {
+        self.shared.paths.check_way(file)
+    }
+
     /// Loads the plugins of a manifest with default options; see [`Loader`] for others.
     ///
     /// # Errors

@@ -66,6 +66,7 @@ mod kept;
 mod lines;
 mod mask;
 mod order;
+mod paths;
 mod plugin;
 mod provider;
 mod registry;

@@ -26,6 +26,7 @@ use crate::error::{Diagnostic, similar};
 use crate::limits::Limits;
 use crate::manifest::{Order, PluginConfig};
 use crate::order::GrantedFolders;
+use crate::paths::Paths;
 use crate::permissions::{Access, Secret};
 use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn};
 use crate::resource::ResourceTemplate;
@@ -69,12 +70,13 @@ impl Compiled {
     pub(crate) fn new(
         config: PluginConfig,
         manifest: &Path,
+        paths: &Arc<Paths>,
         engine: &Engine,
         with_secrets: bool,
     ) -> Result<Compiled, Vec<Diagnostic>> {
         let mut problems = Vec::new();
-        let grants = resolve(&config, manifest, with_secrets, &mut problems);
-        let compiled = component::read(&config.path, config.limits.max_component)
+        let grants = resolve(&config, manifest, paths, with_secrets, &mut problems);
+        let compiled = component::read(&config.path, config.limits.max_component, paths)
             .map_err(|message| match config.at {
                 // Most often it is the path that is wrong, and that is written there.
                 Some(at) => {
@@ -380,13 +382,14 @@ fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), 
 fn resolve(
     config: &PluginConfig,
     manifest: &Path,
+    paths: &Arc<Paths>,
     with_secrets: bool,
     problems: &mut Vec<Diagnostic>,
 ) -> Grants {
     let before = problems.len();
     let mut secrets = BTreeMap::new();
     if with_secrets {
-        secrets = resolve_secrets(config, manifest, problems);
+        secrets = resolve_secrets(config, manifest, paths, problems);
     }
     let mut headers = Vec::new();
     // Those that lack a secret would only be told of twice.
@@ -403,7 +406,7 @@ fn resolve(
     }
     let mut folders = Vec::new();
     for grant in &config.permissions.files {
-        match Folder::open(grant) {
+        match Folder::open(grant, paths) {
             Ok(folder) => folders.push(folder),
             Err(error) => {
                 let (name, host) = (&config.name, grant.host.display());
@@ -415,6 +418,7 @@ fn resolve(
     }
     Grants {
         folders,
+        paths: paths.clone(),
         limits: config.limits.clone(),
         permissions: config.permissions.clone(),
         headers,
@@ -426,11 +430,12 @@ fn resolve(
 fn resolve_secrets(
     config: &PluginConfig,
     manifest: &Path,
+    paths: &Paths,
     problems: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, Secret> {
     let mut secrets = BTreeMap::new();
     for (name, source) in &config.permissions.secrets {
-        match source.read() {
+        match source.read(paths) {
             Ok(secret) => {
                 secrets.insert(name.clone(), secret);
             }

@@ -46,6 +46,7 @@ use tokio_util::sync::DropGuard;
 use crate::error::{CallError, Diagnostic};
 use crate::limits::{ByteSize, Limits};
 use crate::manifest::{McpConfig, Order};
+use crate::paths::Paths;
 use crate::permissions::Secret;
 use crate::provider::{
     End, Meter, Pin, ProvidedTool, Provider, Served, ToolNote, ToolProvider, Turn, stopped, until,
@@ -77,9 +78,10 @@ struct Server {
 pub(crate) async fn load(
     config: McpConfig,
     manifest: &Path,
+    paths: &Arc<Paths>,
     memory: Option<&Path>,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
-    let settings = Arc::new(Settings::new(config, manifest, memory)?);
+    let settings = Arc::new(Settings::new(config, manifest, paths, memory)?);
     let kept = Kept::start(settings, manifest).await?;
     Ok(Arc::new(Server {
         _closing: kept.closing.clone().drop_guard(),

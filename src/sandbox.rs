@@ -7,6 +7,7 @@ mod clocks;
 mod connect;
 mod files;
 mod folder;
+mod guarded;
 mod http;
 mod journal;
 mod limiter;
@@ -32,10 +33,12 @@ use wasmtime_wasi_http::{FieldMap, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::bindings::toolhost::plugin::{host, types};
 use crate::input::QuestionKind;
 use crate::limits::{Bound, Limit, Limits};
+use crate::paths::{Guard, Paths};
 use crate::permissions::{Access, HttpHeader, Permissions, Secret};
 use crate::tool::LogSource;
 use crate::watch::Progress;
 pub(crate) use folder::Folder;
+use guarded::Refused;
 use http::HttpGate;
 use journal::GuestStream;
 pub(crate) use journal::Journal;
@@ -67,6 +70,8 @@ pub(crate) struct Grants {
     pub(crate) permissions: Permissions,
     /// Its `files`.
     pub(crate) folders: Vec<Folder>,
+    /// What is the host's in them.
+    pub(crate) paths: Arc<Paths>,
     /// The values of `http-headers`, which print as `Sensitive`.
     pub(crate) headers: Vec<(HttpHeader, HeaderValue)>,
     pub(crate) secrets: BTreeMap<String, Secret>,
@@ -74,6 +79,17 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
+    /// What its guest is kept from in its folders; `None` where they hold nothing of the host's.
+    fn guard(&self) -> Option<Guard> {
+        let folders = self.folders.iter();
+        let folders: Vec<_> = folders
+            .map(|folder| (&folder.id, folder.access == Access::ReadWrite))
+            .collect();
+        let kernel = self.folders.iter().flat_map(|folder| &folder.kernel);
+        let kernel: Vec<u64> = kernel.copied().collect();
+        self.paths.guard(&folders, &kernel)
+    }
+
     /// Limits and nothing that is granted; what is taken away stays so.
     pub(crate) fn none(limits: &Limits, permissions: &Permissions) -> Arc<Grants> {
         Arc::new(Grants {
@@ -97,6 +113,8 @@ pub(crate) struct Sandbox {
     wasi: Option<WasiCtx>,
     lookups: Lookups,
     temporaries: Temporaries,
+    /// What was refused last, and not by WASI.
+    refused: Option<Refused>,
     /// The most that the host has held for one listing of a folder.
     listing: usize,
     http: WasiHttpCtx,
@@ -124,6 +142,7 @@ impl Sandbox {
             wasi: None,
             lookups: Lookups::default(),
             temporaries: Temporaries::default(),
+            refused: None,
             listing: 0,
             http,
             http_gate: None,

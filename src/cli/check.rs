@@ -7,8 +7,8 @@ use super::grants::{denied, granted};
 use super::out::{Out, line};
 use super::result::names;
 use super::{ANSWERED, Found, Session, StartServers, Status, at, pin};
-use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig};
-use toolhost::permissions::{Access, SecretSource};
+use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
+use toolhost::permissions::{Access, HostFile, Purpose, SecretSource};
 use toolhost::wire::{Format, LeftOut};
 use toolhost::{Tool, ToolHost};
 
@@ -30,10 +30,15 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         untrusted,
     } = options.servers.manifest_of(&session)?;
     let file = manifest.file.clone();
-    let own = manifest.own_files();
+    let mut own = manifest.host_files();
+    let cache = session.code_cache.folders().into_iter();
+    own.extend(cache.map(|it| HostFile::new(it, Purpose::CodeCache)));
     let agent = manifest.agent.clone();
     let serve = manifest.serve.clone();
     let pins = options.pin.then(|| pin::take(&mut manifest));
+    if options.pin {
+        manifest.check_way(&HostFile::new(lock_file(&file), Purpose::LockFile))?;
+    }
     let host = session.survey(manifest, &options.servers).await?;
     let mut out = Out::stdout();
     if let Some(pins) = pins {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toolhost::inspect::{Inspection, inspect};
 use toolhost::manifest::{Demand, PluginConfig};
+use toolhost::permissions::HostFile;
 
 use super::grants::{denied, granted};
 use super::list::first_line;
@@ -44,8 +45,8 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
 #[derive(Default)]
 struct Listed {
     plugin: PluginConfig,
-    /// The files that decide what it is granted.
-    own: Vec<PathBuf>,
+    /// The files of the host.
+    own: Vec<HostFile>,
     /// What nobody has allowed of its grants.
     untrusted: Vec<Demand>,
 }
@@ -66,7 +67,7 @@ fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
         let real = |path: &Path| path.canonicalize().ok();
         is_file && real(other).is_some() && real(other) == real(plugin)
     };
-    let own = manifest.own_files();
+    let own = manifest.host_files();
     let mut plugins = manifest.plugins.into_iter();
     let found = plugins.find(|listed| match is_file {
         true => same_file(&listed.path),

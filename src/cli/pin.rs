@@ -2,12 +2,14 @@
 //! digests, and into the lock file beside it, as texts.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, value};
-use toolhost::manifest::{Manifest, lock_file};
+use toolhost::manifest::{Manifest, beside, lock_file};
 use toolhost::{Pin, ToolHost};
 
 use super::out::Out;
@@ -116,10 +118,15 @@ fn read_lock(lock: &Path) -> Map<String, Value> {
 /// Writes a file whole, through a link to where it is.
 fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let beside = file.with_file_name(name);
-    let written = std::fs::write(&beside, text).and_then(|()| {
+    let beside = beside(&file);
+    // What is there may be a link, which is not to be written through.
+    let removed = match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let new = removed.and_then(|()| File::create_new(&beside));
+    let written = new.and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = written.and_then(|()| {
         if let Ok(old) = file.metadata() {
             std::fs::set_permissions(&beside, old.permissions())?;
         }

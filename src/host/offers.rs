@@ -14,7 +14,8 @@ use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
 use crate::manifest::{OwnBody, OwnPrompt, OwnResource};
-use crate::order::{Access, FolderId, Place};
+use crate::order::{Access, Place};
+use crate::paths::FolderId;
 use crate::plugin::{Plugin, PluginPrompt};
 use crate::prompt::{Completing, FilledPrompt, Prompt, Subject, Suggestions};
 use crate::provider::{Payload, Served, ToolProvider, Turn};
@@ -143,7 +144,7 @@ impl ToolHost {
                     .in_order(place, Instant::now(), context.cancel)
                     .await?;
             }
-            return own.read().await;
+            return own.read(&self.shared.paths).await;
         }
         let loaded = self.owner(uri, context).await?;
         let request = request("resources/read", &json!({ "uri": uri }));
@@ -166,7 +167,7 @@ impl ToolHost {
         let OwnBody::File(path) = &own.body else {
             return None;
         };
-        let folder = FolderId::of(path.parent()?).ok()?;
+        let folder = FolderId::now(path.parent()?).ok()?;
         let mut plugins = self.shared.plugins.iter();
         let (domain, _) = plugins.find_map(|loaded| {
             let order = loaded.registered.beside_calls()?;
@@ -190,7 +191,7 @@ impl ToolHost {
         let context = &options.context(&never);
         let mut own = self.shared.own.resources.iter();
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
-            return Ok(own.version().await);
+            return Ok(own.version(&self.shared.paths).await);
         }
         let loaded = self.owner(uri, context).await?;
         let request = request("resources/subscribe", &json!({ "uri": uri }));

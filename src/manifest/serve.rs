@@ -14,6 +14,7 @@ use bytesize::ByteSize;
 use super::bounds::{read_duration, read_size};
 use super::reader::{Source, Table, expect_parsed, expect_string, expect_table};
 use crate::limits::MAX_TIMEOUT;
+use crate::paths::SharedPaths;
 use crate::tool::Tool;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
@@ -77,6 +78,8 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// Its private key, as PEM.
     pub key: PathBuf,
+    /// The way to them.
+    pub(crate) paths: SharedPaths,
 }
 
 impl TlsConfig {
@@ -85,6 +88,7 @@ impl TlsConfig {
         TlsConfig {
             certificate: certificate.into(),
             key: key.into(),
+            paths: SharedPaths::default(),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::bounded;
 use crate::digest::sha256;
 use crate::manifest::{McpConfig, lock_file};
 use crate::mask::Mask;
+use crate::paths::Paths;
 use crate::provider::Pin;
 
 /// The members of a tool that are pinned: what a model is told, and what is decided by.
@@ -75,10 +75,10 @@ pub(super) enum Refusal {
 }
 
 impl Pins {
-    pub(super) fn new(config: &McpConfig, manifest: &Path, mask: Mask) -> Pins {
+    pub(super) fn new(config: &McpConfig, manifest: &Path, paths: &Paths, mask: Mask) -> Pins {
         let lock = lock_file(manifest);
         let texts = match config.pins {
-            Some(_) => read_lock(&lock).remove(&config.name),
+            Some(_) => read_lock(&lock, paths).remove(&config.name),
             None => None,
         };
         let texts = match texts {
@@ -158,8 +158,8 @@ fn cut(value: &Value, mask: &Mask) -> String {
 }
 
 /// The texts by server and tool; none where there is no such file, or it is something else.
-fn read_lock(lock: &Path) -> Map<String, Value> {
-    let text = bounded::read_text(lock, MAX_LOCK).unwrap_or_default();
+fn read_lock(lock: &Path, paths: &Paths) -> Map<String, Value> {
+    let text = paths.read_text(lock, MAX_LOCK).unwrap_or_default();
     match serde_json::from_str(&text) {
         Ok(Value::Object(texts)) => texts,
         _ => Map::new(),

@@ -152,6 +152,10 @@ fn command(settings: &Settings) -> Result<Command, String> {
     else {
         return Err("it has no command".to_owned());
     };
+    for file in settings.config.host_files() {
+        let found = settings.paths.check_way(&file);
+        found.map_err(|error| format!("does not start: {error}"))?;
+    }
     // A path is ours to look up and not that of the folder that it runs in.
     let program = match program.components().count() {
         1 => program.clone(),

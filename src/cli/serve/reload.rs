@@ -202,7 +202,11 @@ impl Watch {
                 bail!("[serve.tls] is new, which takes a restart");
             }
         }
-        let host = self.session.load_manifest(manifest.clone()).await?;
+        let before = self.server.host();
+        let host = self
+            .session
+            .reload_manifest(manifest.clone(), &before)
+            .await?;
         if let Some((http, _)) = &self.http {
             http.reload(&manifest.serve)?;
         }
