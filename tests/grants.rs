@@ -181,6 +181,7 @@ fn what_lies_in_a_writable_folder_is_told_of_with_what_protects_it() {
     );
     folder.write("work/sub/a.txt", "a");
     folder.write("work/readme.md", "read me");
+    folder.write("work/audit.jsonl", "");
     let stub = crate::common::root().join("tests/remote/mcp_stub.py");
     folder.write("work/server/stub.py", std::fs::read(stub).unwrap());
     let manifest = folder.write(
