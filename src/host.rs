@@ -31,6 +31,7 @@ use crate::permissions::HostFile;
 use crate::plugin::Plugin;
 use crate::provider::{NotStarted, Payload, Pin, Provider, Served, ToolNote, ToolProvider, Turn};
 use crate::registry::{Registered, Registry};
+use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::CallContext;
@@ -68,6 +69,7 @@ struct Shared {
     /// Those of the providers that offer more than tools.
     plugins: Vec<LoadedPlugin>,
     own: offers::Own,
+    owners: Arc<ResourceOwners>,
     queue: Queue,
     max_concurrency: usize,
     /// The secrets of all providers.
@@ -283,6 +285,14 @@ impl ToolHost {
     /// [renewal](ToolHost::renewed) has; for ever where none can.
     pub async fn tools_changed(&self) {
         self.registry.outdated().await;
+    }
+
+    /// The longest that a result may be, of whichever tool, in bytes.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn longest_output(&self) -> u64 {
+        let providers = self.registry.providers.iter();
+        let limits = providers.map(|registered| registered.provider.limits());
+        limits.map(|it| it.max_output.as_u64()).max().unwrap_or(0)
     }
 
     /// What finds the secrets of the manifest, as it is done to every result and log: for what a

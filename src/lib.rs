@@ -68,6 +68,7 @@ mod mask;
 mod order;
 mod paths;
 mod plugin;
+mod private;
 mod provider;
 mod registry;
 #[cfg(feature = "mcp")]

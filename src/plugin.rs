@@ -424,6 +424,7 @@ fn resolve(
         headers,
         secrets,
         config: config.config.clone(),
+        resources: Default::default(),
     }
 }
 

@@ -19,7 +19,7 @@ mod sockets;
 mod temporary;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ::http::HeaderValue;
 use wasmtime::component::ResourceTable;
@@ -35,6 +35,7 @@ use crate::input::QuestionKind;
 use crate::limits::{Bound, Limit, Limits};
 use crate::paths::{Guard, Paths};
 use crate::permissions::{Access, HttpHeader, Permissions, Secret};
+use crate::resource::ResourceOwners;
 use crate::tool::LogSource;
 use crate::watch::Progress;
 pub(crate) use folder::Folder;
@@ -76,6 +77,8 @@ pub(crate) struct Grants {
     pub(crate) headers: Vec<(HttpHeader, HeaderValue)>,
     pub(crate) secrets: BTreeMap<String, Secret>,
     pub(crate) config: BTreeMap<String, String>,
+    /// Which resources are its own: set once all plugins are known.
+    pub(crate) resources: OnceLock<(Arc<ResourceOwners>, usize)>,
 }
 
 impl Grants {
@@ -288,12 +291,19 @@ impl host::Host for Sandbox {
     }
 
     fn resource_updated(&mut self, uri: String) -> wasmtime::Result<()> {
-        self.journal.resource_updated(uri);
+        // It has nothing to say of what others have.
+        let own = self.grants.resources.get();
+        if own.is_some_and(|(owners, plugin)| owners.is_of(*plugin, &uri)) {
+            self.journal.resource_updated(uri);
+        }
         Ok(())
     }
 
     fn resources_changed(&mut self) -> wasmtime::Result<()> {
-        self.journal.resources_changed();
+        let own = self.grants.resources.get();
+        if own.is_some_and(|(owners, plugin)| owners.has_any(*plugin)) {
+            self.journal.resources_changed();
+        }
         Ok(())
     }
 

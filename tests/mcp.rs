@@ -5,6 +5,10 @@
 #[allow(dead_code)] // the other tests use more of it
 mod common;
 
+#[allow(dead_code)] // the benchmarks use the rest of it
+#[path = "common/resident.rs"]
+mod resident;
+
 #[path = "mcp/accept.rs"]
 mod accept;
 #[path = "mcp/access.rs"]
@@ -51,6 +55,8 @@ mod summary;
 mod tasks;
 #[path = "mcp/watching.rs"]
 mod watching;
+#[path = "mcp/weights.rs"]
+mod weights;
 #[path = "mcp/wild.rs"]
 mod wild;
 #[path = "mcp/written.rs"]

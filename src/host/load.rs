@@ -25,6 +25,7 @@ use crate::permissions::Access as FileAccess;
 use crate::plugin::{Compiled, Plugin, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
+use crate::resource::ResourceOwners;
 
 /// Plugins that load at once. Compiling takes all cores by itself.
 const PARALLEL_LOADS: usize = 4;
@@ -210,6 +211,15 @@ impl Loader {
         let own = Own { resources, prompts };
         own.check(&file, &plugins).map_err(LoadError::Invalid)?;
         let plugins = in_order(plugins, host.max_concurrency);
+        let owners = Arc::new(ResourceOwners {
+            own: (own.resources.iter())
+                .map(|own| own.resource.uri.clone())
+                .collect(),
+            plugins: plugins.iter().map(|it| it.plugin.owner()).collect(),
+        });
+        for (number, loaded) in plugins.iter().enumerate() {
+            loaded.plugin.set_owners(owners.clone(), number);
+        }
         let providers = plugins.iter().map(|loaded| loaded.registered.clone());
         let others = others.into_iter().map(|provider| {
             let domain = domain_of(&*provider);
@@ -223,6 +233,7 @@ impl Loader {
                 plugins,
                 queue: Queue::new(&host, &providers),
                 own,
+                owners,
                 max_concurrency: host.max_concurrency,
                 mask: Arc::new(mask),
                 audit,

@@ -97,11 +97,11 @@ impl ToolHost {
         let context = &options.context(&never);
         let own = self.shared.own.resources.iter();
         let mut all: Vec<Resource> = own.map(|own| own.resource.clone()).collect();
-        for loaded in &self.shared.plugins {
+        for (number, loaded) in self.shared.plugins.iter().enumerate() {
             if !loaded.plugin.has_resources() {
                 continue;
             }
-            match self.listed_by(loaded, context).await {
+            match self.listed_by(number, loaded, context).await {
                 Ok(listed) => all.extend(listed),
                 Err(error) => {
                     let plugin = &loaded.plugin.config.name;
@@ -114,12 +114,15 @@ impl ToolHost {
 
     async fn listed_by(
         &self,
+        number: usize,
         loaded: &LoadedPlugin,
         context: &CallContext<'_>,
     ) -> Result<Vec<Resource>, CallError> {
         let request = request("resources/list", &json!({}));
         let run = async |turn: Turn<'_>| loaded.plugin.list_resources(turn).await;
-        self.exchange(loaded, &request, context, run).await
+        let listed = self.exchange(loaded, &request, context, run).await?;
+        self.shared.owners.list(number, &listed);
+        Ok(listed)
     }
 
     /// Reads a resource.
@@ -215,9 +218,10 @@ impl ToolHost {
         }
         let with_resources = plugins
             .iter()
-            .filter(|loaded| loaded.plugin.has_resources());
-        for loaded in with_resources {
-            let listed = self.listed_by(loaded, context).await;
+            .enumerate()
+            .filter(|(_, loaded)| loaded.plugin.has_resources());
+        for (number, loaded) in with_resources {
+            let listed = self.listed_by(number, loaded, context).await;
             if listed.is_ok_and(|listed| listed.iter().any(|resource| resource.uri == uri)) {
                 return Ok(loaded.clone());
             }

@@ -14,6 +14,7 @@ use rmcp::model::GetExtensions;
 use rmcp::service::Peer;
 use serde_json::Value;
 
+use super::asks::Asks;
 use super::convert;
 use super::streams::Origin;
 use crate::input::{
@@ -21,9 +22,7 @@ use crate::input::{
 };
 use crate::schema::Schema;
 use crate::tool::{Content, Media};
-
-/// A person has so long to answer.
-const PATIENCE: Duration = Duration::from_secs(60 * 60);
+use crate::watch::Owner;
 
 /// What a client said that it can be asked.
 pub(super) fn kinds(capabilities: &mcp::ClientCapabilities) -> QuestionKinds {
@@ -205,6 +204,10 @@ pub(super) struct Asked {
     pub(super) origin: Option<Origin>,
     pub(super) peer: Arc<Peer<RoleServer>>,
     pub(super) kinds: QuestionKinds,
+    pub(super) asks: Arc<Asks>,
+    pub(super) owner: Owner,
+    /// Whose session it is.
+    pub(super) client: Option<Arc<str>>,
 }
 
 impl Responder for Asked {
@@ -227,13 +230,19 @@ impl Responder for Asked {
             if let Some(origin) = self.origin {
                 request.extensions_mut().insert(origin);
             }
-            let options = rmcp::service::PeerRequestOptions::with_timeout(PATIENCE);
-            let asked = self.peer.send_request_with_option(request, options).await;
             let failed = |error: rmcp::ServiceError| format!("the client did not answer: {error}");
-            let result = match asked {
-                Ok(handle) => handle.await_response().await.map_err(failed)?,
-                Err(error) => return Err(failed(error)),
+            // The client is told a little before nobody waits any more.
+            let patience = self
+                .asks
+                .patience()
+                .saturating_sub(Duration::from_millis(50));
+            let options = rmcp::service::PeerRequestOptions::with_timeout(patience);
+            let asked = async {
+                let handle = self.peer.send_request_with_option(request, options).await?;
+                handle.await_response().await
             };
+            let result = self.asks.wait(&self.owner, self.client.as_ref(), asked);
+            let result = result.await?.map_err(failed)?;
             let reply = match (question, result) {
                 (
                     Question::Form { .. } | Question::Page { .. },

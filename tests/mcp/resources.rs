@@ -216,7 +216,8 @@ fn subscribe(client: &mut Client, uris: &[&str]) -> Option<u64> {
             let id = client.request("subscriptions/listen", json!({ "notifications": filter }));
             let told = client.told("notifications/subscriptions/acknowledged");
             let accepted = &told["params"]["notifications"]["resourceSubscriptions"];
-            assert_eq!(*accepted, json!(uris), "{told}");
+            // So many, and no more.
+            assert_eq!(*accepted, json!(uris[..uris.len().min(1000)]));
             Some(id)
         }
     }
