@@ -393,7 +393,8 @@ fn a_resource_in_a_writable_folder_is_not_read_nor_watched_through_a_link() {
     for revision in [Old, New] {
         let grants = "permissions.files = [{ host = 'work', guest = '/w', access = 'read-write' }]\n\
              [resource.r]\nuri = 'docs://r'\npath = 'work/r.md'\nwritable = true\n";
-        let folder = Folder::with(listed("conformance") + &listed("hostile") + grants);
+        let hostile = listed("hostile") + "tools = ['replace_by_link']\n";
+        let folder = Folder::with(listed("conformance") + &hostile + grants);
         folder.write("work/r.md", "mine");
         folder.write("work/other.md", "other");
         let outside = folder.write("outside/id_rsa", "a private key");
