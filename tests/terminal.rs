@@ -332,8 +332,5 @@ fn a_file_over_the_size_that_the_process_may_write_is_the_calls_error_and_not_th
         output.status
     );
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        said.starts_with("Error: write failed - File too large"),
-        "{said}"
-    );
+    assert!(said.starts_with("Error: write failed - "), "{said}");
 }
