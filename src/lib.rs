@@ -78,6 +78,7 @@ mod sandbox;
 mod schema;
 #[cfg(feature = "mcp")]
 mod serve;
+mod thread_time;
 mod tls;
 mod watch;
 

@@ -25,6 +25,8 @@ mod clients;
 mod conformance;
 #[path = "mcp/contents.rs"]
 mod contents;
+#[path = "mcp/dear.rs"]
+mod dear;
 #[path = "mcp/http.rs"]
 mod http;
 #[path = "mcp/inspector.rs"]
