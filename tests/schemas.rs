@@ -271,7 +271,7 @@ fn through_the_binary_dear_checks_cost_their_own_calls_only() {
 #[test]
 fn check_names_each_pattern_that_is_not_enforced() {
     let folder = folder();
-    let checked = folder.run(&["check"], "").answered();
+    let checked = folder.run(&["check", "--start-servers"], "").answered();
     let said = checked.stdout;
     let line = said
         .lines()
