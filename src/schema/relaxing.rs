@@ -151,9 +151,13 @@ proptest! {
         };
         // With an engine that knows all of these patterns.
         let whole = jsonschema::options().offline().build(&schema).unwrap();
+        let whole = std::panic::AssertUnwindSafe(whole);
         let watch = Watch::steps(u64::MAX);
         for value in values {
-            let is_whole = whole.is_valid(&value);
+            // It panics where some references go in circles.
+            let Ok(is_whole) = std::panic::catch_unwind(|| whole.is_valid(&value)) else {
+                continue;
+            };
             let taken = ours.check_json(&value.to_string(), &watch).unwrap();
             if is_whole {
                 prop_assert_eq!(taken, Ok(()), "{} under {}", value, schema);

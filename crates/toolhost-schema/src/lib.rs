@@ -13,6 +13,7 @@ mod unique;
 mod watch;
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -73,7 +74,7 @@ impl Validator {
     /// Where in the schema what is wrong.
     pub fn compile(schema: &Value, patterns: &Patterns, size: u64) -> Result<Validator, Problem> {
         let known = patterns.clone();
-        let inner = jsonschema::options_for::<Counted>()
+        let options = jsonschema::options_for::<Counted>()
             .offline()
             .with_pattern_options(
                 jsonschema::PatternOptions::regex()
@@ -82,12 +83,15 @@ impl Validator {
             )
             .with_keyword("pattern", move |_, pattern, _| {
                 pattern::keyword(&known, pattern)
-            })
-            .build(schema)
-            .map_err(|error| Problem {
-                pointer: error.instance_path().to_string(),
-                message: error.masked().to_string(),
-            })?;
+            });
+        let built = guarded(|| options.build(schema)).ok_or_else(|| Problem {
+            pointer: String::new(),
+            message: "the compiler of schemas panicked".to_owned(),
+        })?;
+        let inner = built.map_err(|error| Problem {
+            pointer: error.instance_path().to_string(),
+            message: error.masked().to_string(),
+        })?;
         let quoted = quoted(schema);
         Ok(Validator {
             inner,
@@ -102,14 +106,16 @@ impl Validator {
         self.name_states.saturating_mul(bytes as u64) <= MAX_NAME
     }
 
-    /// Whether a value is valid.
+    /// Whether a value is valid; it is taken for valid where the validator fails.
     ///
     /// # Errors
     ///
     /// It was stopped before this was known.
     pub fn is_valid(&self, value: &Value, watch: &Watch) -> Result<bool, Stopped> {
         let run = self.run(watch, usize::MAX);
-        let is_valid = self.inner.is_valid(Node::new(value, &run));
+        let is_valid = guarded(|| self.inner.is_valid(Node::new(value, &run)));
+        // What cannot be told is not enforced.
+        let is_valid = is_valid.unwrap_or(true);
         match run.is_over() {
             true => Err(Stopped),
             false => Ok(is_valid),
@@ -134,7 +140,10 @@ impl Validator {
         }
         let each = ERROR.saturating_add(self.quoted).saturating_add(size);
         let run = self.run(watch, MAX_ERRORS / each + 1);
-        let errors = self.inner.iter_errors(Node::new(value, &run));
+        let errors = guarded(|| self.inner.iter_errors(Node::new(value, &run)));
+        let Some(errors) = errors else {
+            return Ok(Invalid::Unexplained);
+        };
         // What was found after the end was found in a document that is not there.
         let errors = errors.filter(|error| !std::ptr::eq(&**error.instance(), &STOPPED));
         let problems: Vec<Problem> = errors
@@ -160,6 +169,11 @@ impl Validator {
             name_rate: 1 + self.name_states / 64,
         }
     }
+}
+
+/// `jsonschema` panics where some references go in circles below `unevaluatedProperties`: strangers write schemas.
+fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
 /// The bytes of the longest part of a schema that an error of its own quotes.
@@ -273,6 +287,21 @@ mod tests {
                     .collect();
                 assert_eq!(found, expected, "{value} under {schema}");
             }
+        }
+    }
+
+    /// As `jsonschema` 0.61.2 does with this one.
+    #[test]
+    fn a_validator_that_panics_takes_what_it_was_given() {
+        let schema = json!({
+            "unevaluatedProperties": {"pattern": "^a+$"},
+            "$ref": "#/$defs/x",
+            "$defs": {"x": {"patternProperties": {"^a+$": {"oneOf": [{"$ref": "#"}]}}}},
+        });
+        let schema = compile(&schema);
+        let watch = Watch::steps(1 << 30);
+        for value in [json!({"a": ""}), json!({"a": {"a": ""}}), json!(1)] {
+            assert_eq!(schema.is_valid(&value, &watch), Ok(true), "{value}");
         }
     }
 
