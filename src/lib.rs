@@ -79,6 +79,7 @@ mod sandbox;
 mod schema;
 #[cfg(feature = "mcp")]
 mod serve;
+mod thread_time;
 mod tls;
 mod watch;
 

@@ -29,6 +29,8 @@ mod clients;
 mod conformance;
 #[path = "mcp/contents.rs"]
 mod contents;
+#[path = "mcp/dear.rs"]
+mod dear;
 #[path = "mcp/http.rs"]
 mod http;
 #[path = "mcp/inspector.rs"]

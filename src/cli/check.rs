@@ -54,6 +54,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         for what in denied(&plugin.permissions, usable) {
             line!(out, "  denied: {what}")?;
         }
+        unenforced_lines(&mut out, &host, &plugin.name)?;
         if let Some(names) = unmarked_in_order(&host, plugin) {
             line!(
                 out,
@@ -86,6 +87,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
             out,
             "  warning: an MCP server is not sandboxed: it may do whatever its own machine lets it"
         )?;
+        unenforced_lines(&mut out, &host, &server.name)?;
         for (_, left_out) in host.left_out().filter(|(of, _)| of.name == server.name) {
             let (tool, why) = (left_out.tool, left_out.why);
             line!(out, "  warning: the tool {tool:?} {why}")?;
@@ -137,6 +139,14 @@ fn secret_lines(out: &mut Out, secrets: &BTreeMap<String, SecretSource>) -> io::
                 "  warning: the secret `{name}` cannot be had: {problem}"
             )?;
         }
+    }
+    Ok(())
+}
+
+/// What the schemas of a plugin's or server's tools ask for that nobody holds calls to.
+fn unenforced_lines(out: &mut Out, host: &ToolHost, plugin: &str) -> io::Result<()> {
+    for (tool, why) in host.unenforced().filter(|(tool, _)| tool.plugin == plugin) {
+        line!(out, "  warning: `{}` {why}", tool.name)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tracing::debug_span;
@@ -352,6 +352,7 @@ impl ToolHost {
         );
         let turn = Turn {
             start,
+            spent: Duration::ZERO,
             cancel: context.cancel,
             owner: &context.owner,
             journal: journal.clone(),

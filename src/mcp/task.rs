@@ -296,7 +296,7 @@ impl Responder for InTask {
                 Ok(replies) => {
                     let reply = replies.into_iter().next().map(|(_, reply)| reply);
                     let reply = reply.ok_or("the client did not answer")?;
-                    asking::check(question, &reply)?;
+                    asking::check(question, &reply).await?;
                     Ok(reply)
                 }
                 Err(Unanswered::Cancelled) => Err("the task was cancelled".to_owned()),

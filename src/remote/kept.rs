@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use rmcp::model::Tool;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use super::settings::Settings;
 use crate::error::{CallError, Diagnostic};
 use crate::limits::seconds;
 use crate::provider::ProvidedTool;
+use crate::schema::checking::computed;
 
 /// A server that ends sooner after its start is not started again at once.
 const STEADY: Duration = Duration::from_secs(10);
@@ -75,7 +77,7 @@ impl Kept {
         let connection = connection.map_err(failed)?;
         let listed = connection.list_tools(&settings).await.map_err(failed)?;
         settings.memory.keep_tools(&listed, &settings.mask);
-        let (offered, problems) = listing::offered(&listed, &settings, manifest);
+        let (offered, problems) = read(listed, &settings, manifest).await;
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -132,7 +134,7 @@ impl Kept {
         self.settings
             .memory
             .keep_tools(&listed, &self.settings.mask);
-        let (offered, problems) = listing::offered(&listed, &self.settings, &self.manifest);
+        let (offered, problems) = read(listed, &self.settings, &self.manifest).await;
         // What is wrong with some is no reason to be without the others, now that calls run.
         for problem in problems {
             let mut problem = problem.to_string();
@@ -246,4 +248,14 @@ fn backoff(failures: u32) -> Duration {
         0 | 1 => Duration::ZERO,
         failures => Duration::from_secs(1 << (failures - 2).min(6)).min(MOST_BACKOFF),
     }
+}
+
+/// Reads the tools that a server lists: their schemas are compiled, which no deadline ends.
+async fn read(
+    listed: Vec<Tool>,
+    settings: &Arc<Settings>,
+    manifest: &Path,
+) -> (Offered, Vec<Diagnostic>) {
+    let (settings, manifest) = (settings.clone(), manifest.to_owned());
+    computed(move || listing::offered(&listed, &settings, &manifest)).await
 }

@@ -2,6 +2,7 @@
 
 pub mod arbitrary;
 pub mod binary;
+pub mod dear;
 pub mod responses;
 
 use std::path::{Path, PathBuf};
