@@ -117,11 +117,10 @@ fn order() -> f64 {
             let mut manifest = echo_manifest(16);
             let plugin = &mut manifest.plugins[0];
             plugin.order = order;
-            plugin.permissions.files.push(FileGrant {
-                host: folder.path().to_owned(),
-                guest: "/w".to_owned(),
-                access: Access::ReadWrite,
-            });
+            plugin
+                .permissions
+                .files
+                .push(FileGrant::new(folder.path(), "/w").with_access(Access::ReadWrite));
             hosts.push(load(manifest).await);
         }
         let mut ratios = Vec::new();

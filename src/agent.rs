@@ -34,6 +34,7 @@ use serde_json::value::RawValue;
 
 use crate::manifest::AgentConfig;
 use crate::mask::Mask;
+use crate::permissions::{HostFile, Purpose};
 use crate::tool::{Tool, ToolCall, ToolResult};
 use crate::wire::{self, Api, Format, LeftOut, Names, Reply, Request, Stop, Tokens, ToolChoice};
 use crate::{CallOptions, Canceller, Responder, ToolHost};
@@ -199,6 +200,7 @@ impl Agent {
     ///
     /// It cannot be read, or was made with another provider.
     pub fn resume(&mut self, file: &Path) -> Result<(), AgentError> {
+        self.protect(file)?;
         let (conversation, stored) = Conversation::resume(self.format, file)?;
         self.conversation = conversation;
         self.results.restore(stored);
@@ -221,7 +223,18 @@ impl Agent {
     ///
     /// The file exists, or cannot be made.
     pub fn keep_transcript(&mut self, file: &Path) -> Result<(), AgentError> {
+        self.protect(file)?;
         self.conversation.keep(file)
+    }
+
+    /// Keeps plugins from a transcript, and us from one that they could have led elsewhere.
+    fn protect(&self, transcript: &Path) -> Result<(), AgentError> {
+        let purpose = Purpose::Transcript;
+        let protected = self.host.protect(&HostFile::new(transcript, purpose));
+        protected.map_err(|error| AgentError::Transcript {
+            path: transcript.to_owned(),
+            message: error.to_string(),
+        })
     }
 
     /// What ends running calls from elsewhere.

@@ -14,6 +14,7 @@ use crate::digest::sha256;
 use crate::error::CallError;
 use crate::manifest::{AuditConfig, OnAuditError};
 use crate::mask::Mask;
+use crate::paths::{HostFile, Paths, Purpose};
 use crate::tool::{Repair, ToolCall, Usage};
 
 pub(crate) struct AuditLog {
@@ -87,18 +88,17 @@ struct Dropped {
 
 impl AuditLog {
     /// Opens the log to append to it.
-    pub(crate) fn open(config: &AuditConfig) -> io::Result<AuditLog> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true).read(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&config.path)?;
+    pub(crate) fn open(config: &AuditConfig, paths: &Paths) -> io::Result<AuditLog> {
+        let mut file = paths.open_to_append(&config.path)?;
         let mut unwritten = Vec::new();
         // What a crash left unended stays a line of its own.
         // Writing to a pipe waits for whoever reads it, and with it would every call.
         #[cfg(unix)]
         if std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type()) {
             return Err(io::Error::other("it is a pipe"));
+        }
+        if let Err(why) = crate::private::check_file(&file, &config.path) {
+            tracing::warn!("the audit log proves nothing: {why}");
         }
         if file.metadata()?.is_file() && file.seek(SeekFrom::End(-1)).is_ok() {
             let mut last = [0];
@@ -122,8 +122,9 @@ impl AuditLog {
     /// # Errors
     ///
     /// It is something else, may not be written, or has no folder to be made in.
-    pub(crate) fn check(config: &AuditConfig) -> io::Result<()> {
+    pub(crate) fn check(config: &AuditConfig, paths: &Paths) -> io::Result<()> {
         let path = &config.path;
+        paths.check_way(&HostFile::new(path, Purpose::AuditLog))?;
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Ok(metadata) if metadata.is_file() => {
@@ -260,16 +261,17 @@ impl CallAudit {
         plugin: Option<(&str, Option<&str>)>,
         mask: &Mask,
     ) -> CallAudit {
-        let arguments = log.config.arguments.then(|| {
-            let mut arguments = call.arguments.clone();
-            mask.text(&mut arguments);
-            arguments
-        });
+        let masked = |text: &str| {
+            let mut text = text.to_owned();
+            mask.text(&mut text);
+            text
+        };
+        let arguments = log.config.arguments.then(|| masked(&call.arguments));
         CallAudit {
             log: log.clone(),
             subject: Subject {
-                id: call.id.clone(),
-                tool: tool.to_owned(),
+                id: call.id.as_deref().map(masked),
+                tool: masked(tool),
                 plugin: plugin.map(|(name, _)| name.to_owned()),
                 plugin_sha256: plugin.and_then(|(_, digest)| digest).map(str::to_owned),
                 arguments_sha256: sha256(&call.arguments),

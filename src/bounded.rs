@@ -29,7 +29,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 ///
 /// [`ErrorKind::FileTooLarge`] if it has more than `most` bytes.
-pub(crate) fn read(file: File, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     let too_large = || {
         let most = size(ByteSize::b(most));
@@ -47,27 +47,21 @@ pub(crate) fn read(file: File, most: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// All of a regular file.
+/// As [`read`], of a text.
 ///
 /// # Errors
 ///
-/// As of [`open`] and [`read`].
-pub(crate) fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    read(open(path)?, most)
-}
-
-/// As [`read_file`], of a text.
-///
-/// # Errors
-///
-/// As of [`read_file`], or it is not UTF-8.
-pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    let text = String::from_utf8(read_file(path, most)?);
+/// As of [`read`], or it is not UTF-8.
+pub(crate) fn text(file: &File, most: u64) -> io::Result<String> {
+    let text = String::from_utf8(read(file, most)?);
     // Not the error's own, which has the bytes.
     text.map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-fn expect_file(metadata: &Metadata) -> io::Result<()> {
+/// # Errors
+///
+/// It is something else.
+pub(crate) fn expect_file(metadata: &Metadata) -> io::Result<()> {
     match metadata.is_file() {
         true => Ok(()),
         false => Err(io::Error::other("it is not a file")),
@@ -77,6 +71,14 @@ fn expect_file(metadata: &Metadata) -> io::Result<()> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        read(&open(path)?, most)
+    }
+
+    fn read_text(path: &Path, most: u64) -> io::Result<String> {
+        text(&open(path)?, most)
+    }
 
     #[test]
     fn what_is_no_file_is_neither_opened_nor_waited_for() {

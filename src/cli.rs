@@ -10,6 +10,7 @@ mod grants;
 mod inspect;
 mod interrupt;
 mod list;
+pub(crate) mod out;
 mod pin;
 mod progress;
 mod result;
@@ -20,20 +21,18 @@ mod timeline;
 mod token;
 mod trust;
 
-use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use interrupt::Interrupts;
-use serde::Serialize;
+use out::say;
 use toolhost::limits::MAX_TIMEOUT;
 use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest, Use};
 use toolhost::wire::Format;
-use toolhost::{CodeCache, Loader, Mask, NotStarted, Servers, ToolHost};
+use toolhost::{CodeCache, Loader, NotStarted, Servers, ToolHost};
 use tracing_subscriber::EnvFilter;
 use trust::{Found, Untrusted};
 
@@ -65,6 +64,7 @@ pub(crate) struct Options {
         global = true,
         value_name = "FILE",
         env = "TOOLHOST_MANIFEST",
+        hide_env_values = true,
         help_heading = GLOBAL
     )]
     manifest: Option<PathBuf>,
@@ -75,6 +75,7 @@ pub(crate) struct Options {
         global = true,
         value_name = "FOLDER",
         env = "TOOLHOST_CODE_CACHE",
+        hide_env_values = true,
         help_heading = GLOBAL
     )]
     code_cache: Option<PathBuf>,
@@ -173,11 +174,11 @@ fn warn_of_unasked(host: &ToolHost) {
     for (server, NotStarted { tools_from }) in host.not_started() {
         let name = &server.name;
         match tools_from {
-            Some(when) => eprintln!(
+            Some(when) => say!(
                 "note: mcp.{name} is not started, and has the tools that it had {}: --start-servers asks it",
                 at(when)
             ),
-            None => eprintln!(
+            None => say!(
                 "warning: mcp.{name} is not started, and its tools are not known: --start-servers asks it"
             ),
         }
@@ -206,13 +207,6 @@ fn parser_of(formats: impl IntoIterator<Item = Format>) -> impl TypedValueParser
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Format>())
 }
 
-/// Text that a terminal shows and does not obey.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration.is_zero() || duration > MAX_TIMEOUT => {
@@ -228,31 +222,15 @@ pub(crate) struct Session {
     manifest: Option<PathBuf>,
     code_cache: CodeCache,
     interrupts: Interrupts,
-    masks: Masks,
-}
-
-/// What the log must not show, as it comes to be known.
-#[derive(Clone, Default)]
-struct Masks(Arc<RwLock<Vec<Arc<Mask>>>>);
-
-impl Masks {
-    fn add(&self, mask: Arc<Mask>) {
-        let mut masks = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        masks.push(mask);
-    }
-
-    fn hide(&self, bytes: &mut Vec<u8>) {
-        let masks = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        masks.iter().for_each(|mask| mask.bytes(bytes));
-    }
 }
 
 pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
-    let masks = Masks::default();
-    start_log(options.verbose, &masks);
+    start_log(options.verbose);
     let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
     let in_runtime = runtime.enter();
     let interrupts = Interrupts::listen().context("cannot listen for interrupts")?;
+    #[cfg(unix)]
+    outlive_file_size_limit().context("cannot handle SIGXFSZ")?;
     drop(in_runtime);
     let context = Session {
         manifest: options.manifest,
@@ -262,7 +240,6 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Some(folder) => CodeCache::Folder(std::path::absolute(folder)?),
         },
         interrupts,
-        masks,
     };
     let status = runtime.block_on(async {
         match options.command {
@@ -282,7 +259,16 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     status
 }
 
-fn start_log(verbose: u8, masks: &Masks) {
+/// Where no file may grow over a size (`ulimit -f`), a write that is about to fails, and does not end the process. The
+/// signal is handled and not ignored, which the commands of MCP servers would inherit.
+#[cfg(unix)]
+fn outlive_file_size_limit() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Handled from now on, whether or not somebody listens.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
+fn start_log(verbose: u8) {
     let level = match verbose {
         // What rmcp says of its peers quotes them, and a client's mistake is nobody else's concern. An
         // answer that its client does not wait for any more is an error to rmcp::service, and none.
@@ -296,29 +282,11 @@ fn start_log(verbose: u8, masks: &Masks) {
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer({
-            let masks = masks.clone();
-            move || MaskedStderr(masks.clone())
-        })
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| out::Log)
+        // It has colours of its own.
+        .with_ansi(false)
         .without_time()
         .init();
-}
-
-/// Stderr for events: each is written whole, so that secrets are found in it.
-struct MaskedStderr(Masks);
-
-impl Write for MaskedStderr {
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let mut masked = event.to_vec();
-        self.0.hide(&mut masked);
-        io::stderr().write_all(&masked)?;
-        Ok(event.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
 }
 
 impl Session {
@@ -373,6 +341,15 @@ impl Session {
         self.load_by(Loader::new(manifest).survey(servers)).await
     }
 
+    /// In the place of a host that is there.
+    async fn reload_manifest(
+        &self,
+        manifest: Manifest,
+        before: &ToolHost,
+    ) -> anyhow::Result<ToolHost> {
+        self.load_by(Loader::new(manifest).replacing(before)).await
+    }
+
     async fn load_by(&self, loader: Loader) -> anyhow::Result<ToolHost> {
         let bar = progress::loading();
         let loader = loader.code_cache(self.code_cache.clone());
@@ -381,16 +358,9 @@ impl Session {
             .load()
             .await?;
         // Only now does a guest run that could have them.
-        self.masks.add(host.mask());
+        out::hide(host.mask());
         Ok(host)
     }
-}
-
-/// Prints a document to stdout, indented, and ends its line.
-fn print_json(value: &impl Serialize) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)
 }
 
 fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {

@@ -1,6 +1,6 @@
 //! wasmtime, configured once: what it allocates, how it interrupts, what guests may import.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -11,6 +11,7 @@ use wasmtime::{
 };
 
 use crate::error::LoadError;
+use crate::private;
 use crate::sandbox::{
     CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, Sandbox, TABLES_PER_INSTANCE, link,
 };
@@ -25,6 +26,9 @@ const HOST_STACK: usize = 1536 << 10;
 /// paged in again.
 const KEEP_RESIDENT: usize = 2 << 20;
 
+/// What is kept beside compiled code: see [`CodeCache::folder`].
+pub(crate) const BESIDE: &str = "mcp";
+
 /// What the engine must provide for.
 pub(crate) struct EngineConfig {
     /// Instances alive at once.
@@ -37,7 +41,7 @@ pub(crate) struct EngineConfig {
 
 /// Where compiled code is kept between starts.
 ///
-/// What is read from there is run as native code: the folder must belong to the user alone.
+/// What is read from there is run as native code: a folder that others own or may write to is not used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CodeCache {
     /// wasmtime's folder in the user's cache folder.
@@ -50,21 +54,37 @@ pub enum CodeCache {
 }
 
 impl CodeCache {
+    /// The folders that it and what lies beside it are in.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let own = match self {
+            CodeCache::Off => return Vec::new(),
+            CodeCache::User => match Cache::new(CacheConfig::new()) {
+                Ok(cache) => cache.directory().clone(),
+                Err(_) => return Vec::new(),
+            },
+            CodeCache::Folder(folder) => folder.clone(),
+        };
+        let beside = self.folder(BESIDE);
+        std::iter::once(own).chain(beside).collect()
+    }
+
     /// A folder beside it for what else is kept between starts. It need not exist.
     pub(crate) fn folder(&self, name: &str) -> Option<PathBuf> {
-        match self {
-            CodeCache::Off => None,
+        let folder = match self {
+            CodeCache::Off => return None,
             // wasmtime removes from its own folder what it does not know.
             CodeCache::User => {
                 let cache = Cache::new(CacheConfig::new()).ok()?;
-                Some(cache.directory().parent()?.join("toolhost").join(name))
+                cache.directory().parent()?.join("toolhost").join(name)
             }
             CodeCache::Folder(folder) => {
                 let mut beside = folder.file_name()?.to_owned();
                 beside.push(format!("-{name}"));
-                Some(folder.with_file_name(beside))
+                folder.with_file_name(beside)
             }
-        }
+        };
+        // What others write there is not gone by.
+        private::check_folder(&folder).ok().map(|()| folder)
     }
 }
 
@@ -154,13 +174,31 @@ fn open_cache(cache: &CodeCache) -> Option<Cache> {
             config.with_directory(folder);
         }
     }
+    if let CodeCache::Folder(folder) = cache {
+        // Before anything is made in it.
+        believed(folder)?;
+    }
     match Cache::new(config) {
-        Ok(cache) => Some(cache),
+        Ok(cache) => believed(cache.directory()).map(|()| cache),
         Err(error) => {
             warn!("compiled plugins will not be kept for the next start: {error:#}");
             None
         }
     }
+}
+
+/// What is in a folder that others may write is not run.
+fn believed(folder: &Path) -> Option<()> {
+    let checked = private::check_folder(folder);
+    checked
+        .inspect_err(|why| {
+            warn!(
+                "the code cache {} is not used, and plugins are compiled at every start: {why}; let the folder be \
+                 yours alone, or name another by TOOLHOST_CODE_CACHE",
+                folder.display()
+            );
+        })
+        .ok()
 }
 
 /// Advances the epoch for as long as the engine is in use.

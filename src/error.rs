@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::input::InputRequired;
 use crate::limits::seconds;
 pub use crate::limits::{Bound, Limit};
+use crate::printable;
 
 /// Why a call has no output. Every kind has a stable [`code`](CallError::code).
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -193,7 +194,7 @@ impl fmt::Display for ArgumentProblem {
 #[non_exhaustive]
 pub enum LoadError {
     /// The manifest cannot be read.
-    #[error("cannot read {}", .path.display())]
+    #[error("cannot read {}", printable::line(&.path.display().to_string()))]
     Read {
         /// The file.
         path: PathBuf,
@@ -236,36 +237,29 @@ impl Diagnostic {
         Diagnostic {
             file: file.to_owned(),
             at,
-            message: printable(message.into()),
+            message: printable::line(&message.into()).into_owned(),
             help: None,
         }
     }
 
+    /// Adds lines to the message.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        for line in lines {
+            self.message += &format!("\n    {}", printable::line(&line));
+        }
+        self
+    }
+
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(printable(help.into()));
+        self.help = Some(printable::line(&help.into()).into_owned());
         self
     }
 }
 
-/// Text with its control characters escaped: messages quote manifests, and terminals obey.
-fn printable(text: String) -> String {
-    let is_obeyed = |c: char| c.is_control() && c != '\n';
-    if !text.contains(is_obeyed) {
-        return text;
-    }
-    let mut printable = String::new();
-    for c in text.chars() {
-        match is_obeyed(c) {
-            true => printable.extend(c.escape_default()),
-            false => printable.push(c),
-        }
-    }
-    printable
-}
-
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable(self.file.display().to_string()))?;
+        f.write_str(&printable::line(&self.file.display().to_string()))?;
         if let Some(Location { line, column }) = self.at {
             write!(f, ":{line}:{column}")?;
         }

@@ -15,7 +15,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -26,12 +26,19 @@ use crate::error::{CallError, LoadError};
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Client, Place};
+use crate::paths::Paths;
+#[cfg(feature = "agent")]
+use crate::permissions::HostFile;
 use crate::plugin::Plugin;
 use crate::provider::{
-    NotStarted, Payload, Pin, ProvidedTool, Provider, Served, ToolNote, ToolProvider, Turn,
+    NotStarted, Payload, Pin, ProvidedTool, Provider, SchemaOf, Served, ToolNote, ToolProvider,
+    Turn,
 };
 use crate::registry::{Registered, Registry};
+use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
+use crate::schema::Unenforced;
+use crate::schema::checking::Allowed;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::CallContext;
 pub use asking::CallOptions;
@@ -70,6 +77,7 @@ struct Shared {
     /// Those of the providers that offer more than tools.
     plugins: Vec<LoadedPlugin>,
     own: offers::Own,
+    owners: Arc<ResourceOwners>,
     queue: Queue,
     max_concurrency: usize,
     /// The secrets of all providers.
@@ -79,6 +87,8 @@ struct Shared {
     repairs: bool,
     /// Whether it is only there to be looked at.
     is_survey: bool,
+    /// Where guests may write, and where they may not.
+    paths: Arc<Paths>,
 }
 
 /// What a call proves to be as it is handed over: its places are taken then.
@@ -149,6 +159,12 @@ pub struct Plan<'a> {
 }
 
 impl ToolHost {
+    /// Keeps plugins from a file; whether it may be used by its name is what is returned.
+    #[cfg(feature = "agent")]
+    pub(crate) fn protect(&self, file: &HostFile) -> std::io::Result<()> {
+        self.shared.paths.check_way(file)
+    }
+
     /// Loads the plugins of a manifest with default options; see [`Loader`] for others.
     ///
     /// # Errors
@@ -233,6 +249,27 @@ impl ToolHost {
         })
     }
 
+    /// What of the tools' schemas is shown to models and not held against values: patterns that cannot be
+    /// matched in one pass over a text, with look-around or a backreference. Each is the end of a sentence that begins
+    /// with the tool's name.
+    pub fn unenforced(&self) -> impl Iterator<Item = (&Tool, String)> {
+        self.registry.tools.iter().flat_map(|tool| {
+            let unenforced = tool.unenforced();
+            unenforced.map(|(of, it)| {
+                let of = match of {
+                    SchemaOf::Input => "input",
+                    SchemaOf::Output => "output",
+                };
+                let Unenforced { place, what } = it;
+                let why = format!(
+                    "is not held to what its {of} schema has at {place}: {what}; look-around, backreferences and \
+                     patterns that are too large are shown to the model only"
+                );
+                (&tool.tool, why)
+            })
+        })
+    }
+
     /// What each plugin imports, in the order of [`plugins`](ToolHost::plugins), and which
     /// permissions it can make use of, as the manifest has them.
     pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
@@ -240,13 +277,14 @@ impl ToolHost {
         plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
     }
 
-    /// What a call would run, without running it.
+    /// What a call would run, without running it. Arguments that take long to check are checked on the thread at
+    /// hand, for as long as a call of the tool may take.
     ///
     /// # Errors
     ///
     /// There is no such tool, or the arguments are not what it asks for: what the call would fail with.
     pub fn plan(&self, call: &ToolCall) -> Result<Plan<'_>, CallError> {
-        let fit = self.fit(call, None);
+        let fit = self.fit_here(call);
         let (registered, tool) = fit.served_by?;
         Ok(Plan {
             arguments: fit.call.arguments_text().to_owned(),
@@ -279,6 +317,14 @@ impl ToolHost {
     /// [renewal](ToolHost::renewed) has; for ever where none can.
     pub async fn tools_changed(&self) {
         self.registry.outdated().await;
+    }
+
+    /// The longest that a result may be, of whichever tool, in bytes.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn longest_output(&self) -> u64 {
+        let providers = self.registry.providers.iter();
+        let limits = providers.map(|registered| registered.provider.limits());
+        limits.map(|it| it.max_output.as_u64()).max().unwrap_or(0)
     }
 
     /// What finds the secrets of the manifest, as it is done to every result and log: for what a
@@ -352,7 +398,7 @@ impl ToolHost {
         }
         let (_, registered, tool) = self.registry.find_allowed(&call.name, allowed).ok()?;
         let (domain, access) = registered.order(tool)?;
-        Some(domain.enter(client, access, || label(call)))
+        Some(domain.enter(client, access, || label(call, &self.shared.mask)))
     }
 
     /// What would serve a call, whatever its arguments are; nothing serves one that must not be run.
@@ -375,10 +421,10 @@ impl ToolHost {
             entering,
             place,
         } = arrival;
-        let fit = self.fit(call, context.allowed.as_deref());
-        let ended = self.ending_of(queued, &fit);
-        let (call, (registered, tool)) = match fit.served_by {
-            Ok(found) => (&*fit.call, found),
+        let mut fit = self.fit(call, context.allowed.as_deref());
+        let mut ended = self.ending_of(queued, &fit);
+        let (registered, tool) = match fit.served_by.clone() {
+            Ok(found) => found,
             Err(error) => return ended.refused::<Output>(error).into(),
         };
         if let Err(error) = self.may_run() {
@@ -400,6 +446,32 @@ impl ToolHost {
         let provider = &registered.provider;
         let limits = provider.limits();
         let start = Instant::now();
+        let mut spent = Duration::ZERO;
+        if fit.is_unchecked {
+            let allowed = Allowed {
+                limits,
+                start,
+                spent,
+                cancel,
+            };
+            // Boxed, so that other calls do not hold room for it.
+            let checked = AssertUnwindSafe(Box::pin(self.fit_apart(call, tool, allowed)));
+            let checked = checked.catch_unwind().await;
+            let checked = checked.unwrap_or_else(|panic| (Err(panicked(&*panic)), Duration::ZERO));
+            spent = checked.1;
+            match checked.0 {
+                Ok(changes) => fit.change(changes),
+                Err(error) => {
+                    let mut served = Served::<Output>::refused(error);
+                    served.cpu = spent;
+                    return ended.at(start, Instant::now(), served, 0).into();
+                }
+            }
+            // What is written down is the call as it runs.
+            ended.audit = None;
+            ended = self.ending_of(queued, &fit);
+        }
+        let call = &*fit.call;
         let journal = Journal::new(
             limits.max_log,
             self.shared.mask.clone(),
@@ -421,6 +493,7 @@ impl ToolHost {
         );
         let turn = Turn {
             start,
+            spent,
             cancel,
             owner: &context.owner,
             journal: journal.clone(),
@@ -509,9 +582,9 @@ impl ToolHost {
 }
 
 /// As calls behind it name it.
-fn label(call: &ToolCall) -> String {
+fn label(call: &ToolCall, mask: &Mask) -> String {
     // Both are the model's, and of any length.
-    let shown = |text: &str| text.chars().take(100).collect::<String>();
+    let shown = |text: &str| mask.beginning(text.to_owned(), 100);
     match &call.id {
         Some(id) => format!("{} ({})", shown(&call.name), shown(id)),
         None => shown(&call.name),

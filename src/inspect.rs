@@ -10,6 +10,7 @@ use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
 use crate::limits::Limits;
 use crate::manifest::PluginConfig;
+use crate::paths::Paths;
 use crate::plugin::{Compiled, component};
 use crate::sandbox::Sandbox;
 use crate::tool::Tool;
@@ -82,7 +83,7 @@ fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
         cache,
     })?;
     let invalid = |message| LoadError::invalid(path, message);
-    let bytes = component::read(path, limits.max_component).map_err(invalid)?;
+    let bytes = component::read(path, limits.max_component, &Paths::default()).map_err(invalid)?;
     let component = component::compile(&bytes, &engine.engine).map_err(invalid)?;
     let pre = component::link(&component, &engine);
     Ok(Prepared {

@@ -45,6 +45,7 @@ pub mod manifest;
 #[cfg(feature = "mcp")]
 pub mod mcp;
 pub mod permissions;
+pub mod printable;
 pub mod prompt;
 pub mod resource;
 pub mod summarize;
@@ -65,7 +66,9 @@ mod kept;
 mod lines;
 mod mask;
 mod order;
+mod paths;
 mod plugin;
+mod private;
 mod provider;
 mod registry;
 #[cfg(feature = "mcp")]
@@ -76,6 +79,7 @@ mod sandbox;
 mod schema;
 #[cfg(feature = "mcp")]
 mod serve;
+mod thread_time;
 mod tls;
 mod watch;
 

@@ -2,23 +2,35 @@
 //!
 //! Results go to stdout, everything else to stderr.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use cli::out;
 
 /// Calls move between threads, and so does what they allocate.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let options = cli::Options::parse();
+    out::watch_panics();
+    let options = match cli::Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let status = u8::try_from(error.exit_code()).unwrap_or(cli::USAGE);
+            // Nobody can be told of what cannot be said.
+            let _ = out::usage(error);
+            return ExitCode::from(status);
+        }
+    };
     match cli::run(options) {
         Ok(status) => ExitCode::from(status),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let _ = out::Out::stderr().error(&error);
             ExitCode::from(cli::status_of(&error))
         }
     }

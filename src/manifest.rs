@@ -25,7 +25,8 @@ use toml::de::DeTable;
 use crate::bounded;
 use crate::error::{LoadError, Location};
 use crate::limits::Limits;
-use crate::permissions::{Permissions, SecretSource};
+use crate::paths::{HostFile, Paths, Purpose, SharedPaths};
+use crate::permissions::{Access, Permissions, SecretSource};
 use crate::summarize::Summarize;
 pub use agent::AgentConfig;
 use agent::read_agent;
@@ -87,6 +88,8 @@ pub struct Manifest {
     pub prompts: Vec<OwnPrompt>,
     /// The keys that it has, such as `serve.tls`.
     keys: BTreeSet<String>,
+    /// The way to its files.
+    paths: SharedPaths,
 }
 
 /// `[host]`
@@ -194,11 +197,16 @@ impl Manifest {
     /// that is wrong.
     pub fn read(file: impl AsRef<Path>) -> Result<Manifest, LoadError> {
         let file = file.as_ref();
-        let text = bounded::read_text(file, MAX_MANIFEST).map_err(|source| LoadError::Read {
+        let failed = |source| LoadError::Read {
             path: file.to_owned(),
             source,
-        })?;
-        Manifest::parse(&text, file)
+        };
+        let opened = bounded::open(file).map_err(failed)?;
+        let text = bounded::text(&opened, MAX_MANIFEST).map_err(failed)?;
+        let manifest = Manifest::parse(&text, file)?;
+        // It was opened by its name: whether a guest could have put a link there, it says only itself.
+        manifest.paths.check(file, &opened).map_err(failed)?;
+        Ok(manifest)
     }
 
     /// As [`read`](Manifest::read), with the text at hand; `file` is what relative paths and
@@ -257,6 +265,68 @@ impl Manifest {
         files
     }
 
+    /// What plugins have nothing to do with, wherever they may write: see [`HostFile`].
+    pub fn host_files(&self) -> Vec<HostFile> {
+        let mut files = Vec::new();
+        let mut add = |path: &Path, purpose| files.push(HostFile::new(path, purpose));
+        if !self.file.as_os_str().is_empty() {
+            add(&self.file, Purpose::Manifest);
+            add(&lock_file(&self.file), Purpose::LockFile);
+            // What takes their places.
+            add(&beside(&self.file), Purpose::Manifest);
+            add(&beside(&lock_file(&self.file)), Purpose::LockFile);
+        }
+        if let Some(audit) = &self.audit {
+            add(&audit.path, Purpose::AuditLog);
+        }
+        if let Some(tls) = &self.serve.tls {
+            add(&tls.certificate, Purpose::Certificate);
+            add(&tls.key, Purpose::Key);
+        }
+        if let Some(dir) = &self.plugin_dir {
+            add(dir, Purpose::PluginDir);
+        }
+        let secrets = self.plugins.iter().flat_map(|plugin| {
+            let secrets = &plugin.permissions.secrets;
+            secrets.values()
+        });
+        let secrets = secrets.chain(self.mcp.iter().flat_map(McpConfig::secret_sources));
+        for secret in secrets.chain(&self.agent.key) {
+            if let SecretSource::File(path) = secret {
+                add(path, Purpose::Secret);
+            }
+        }
+        for plugin in &self.plugins {
+            add(&plugin.path, Purpose::Plugin);
+            for grant in &plugin.permissions.files {
+                add(&grant.host, Purpose::Folder);
+            }
+        }
+        for resource in &self.resources {
+            match &resource.body {
+                OwnBody::File(path) if !resource.is_writable => add(path, Purpose::Resource),
+                OwnBody::File(_) | OwnBody::Text(_) => {}
+            }
+        }
+        files.extend(self.mcp.iter().flat_map(McpConfig::host_files));
+        files
+    }
+
+    /// Whether a file may be used by its name: not if a plugin may have put a link on the way to it.
+    ///
+    /// # Errors
+    ///
+    /// There is such a link.
+    pub fn check_way(&self, file: &HostFile) -> std::io::Result<()> {
+        self.paths.check_way(file)
+    }
+
+    /// Its granted folders, and whether they are writable.
+    pub(crate) fn granted(&self) -> impl Iterator<Item = (&Path, bool)> {
+        let grants = self.plugins.iter().flat_map(|it| &it.permissions.files);
+        grants.map(|grant| (&*grant.host, grant.access == Access::ReadWrite))
+    }
+
     /// Gives every call this deadline, whatever the manifest says.
     pub fn override_timeout(&mut self, timeout: Duration) {
         self.host.limits.timeout = timeout;
@@ -267,6 +337,13 @@ impl Manifest {
             server.limits.timeout = timeout;
         }
     }
+}
+
+/// Where a file is written before it takes the place of another.
+pub fn beside(file: &Path) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    file.with_file_name(name)
 }
 
 fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
@@ -372,7 +449,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         }
     }
     root.finish(source);
-    Manifest {
+    let mut manifest = Manifest {
         file: source.file.to_owned(),
         host,
         audit,
@@ -384,7 +461,15 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         resources: resources.unwrap_or_default(),
         prompts: prompts.unwrap_or_default(),
         keys: guard::keys_of(document),
+        paths: SharedPaths::default(),
+    };
+    let paths = SharedPaths::new(Paths::new(manifest.granted(), None));
+    manifest.agent.paths = paths.clone();
+    if let Some(tls) = &mut manifest.serve.tls {
+        tls.paths = paths.clone();
     }
+    manifest.paths = paths;
+    manifest
 }
 
 fn read_host(mut table: Table, source: &mut Source) -> HostConfig {

@@ -1,9 +1,12 @@
 //! Finds the values of secrets, in the spellings that headers, URLs and JSON give them, and puts
-//! `***` in their place.
+//! `***` in their place. Here are the spellings of a secret as a whole; `mask/escaped.rs` finds those of
+//! which any characters are escaped.
 //!
 //! It is for accidents: an error message that quotes a request, a server that echoes a header. A
 //! guest that means harm can spell what it knows in ways that nobody looks for; a secret in
 //! `http-headers` it never knows.
+
+mod escaped;
 
 use std::ops::Range;
 
@@ -11,6 +14,8 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::digest::hex;
 use crate::limits::{ByteSize, size};
@@ -32,7 +37,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// The secrets of a host, to be found in what it prints.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Mask {
     /// None where there are no secrets.
     finder: Option<AhoCorasick>,
@@ -81,15 +86,15 @@ impl Mask {
         self.finder.is_none()
     }
 
-    /// Puts `***` where a secret is, as it is or in base64, hexadecimal, or escaped for a URL or JSON.
+    /// Puts `***` where a secret is, as it is or in base64, hexadecimal, or escaped for a URL, JSON or HTML.
     pub fn text(&self, text: &mut String) {
         let mut masked = String::new();
         let mut end = 0;
         for found in self.find(text.as_bytes()) {
-            // Spellings are whole characters, so that matches begin and end with characters.
-            masked.push_str(&text[end..found.start]);
+            // What is found begins and ends with characters: secrets and escapes are whole ones.
+            masked.push_str(&text[end..text.floor_char_boundary(found.start)]);
             masked.push_str(MASKED);
-            end = found.end;
+            end = text.ceil_char_boundary(found.end);
         }
         if end > 0 {
             masked.push_str(&text[end..]);
@@ -112,23 +117,77 @@ impl Mask {
         }
     }
 
-    /// Where secrets are: those that overlap as one, so that nothing is left of either. One pass finds
-    /// all of them, however they repeat and contain each other.
-    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
-        let mut found: Vec<Range<usize>> = Vec::new();
-        let Some(finder) = self.finder.as_ref().filter(|it| it.is_match(text)) else {
-            return found;
-        };
-        // In the order of their ends.
-        for secret in finder.find_overlapping_iter(text) {
-            let mut all = secret.range();
-            while let Some(last) = found.pop_if(|last| last.end > all.start) {
-                all.start = all.start.min(last.start);
-            }
-            found.push(all);
+    /// As [`text`](Mask::text), for a JSON document, which stays one: `"***"` where a secret was more than
+    /// a part of its strings.
+    pub(crate) fn json(&self, document: Box<RawValue>) -> Box<RawValue> {
+        if self.is_empty() {
+            return document;
         }
+        let mut text = String::from(Box::<str>::from(document));
+        // Keys and values, in whatever way their characters are escaped.
+        self.text(&mut text);
+        RawValue::from_string(text).unwrap_or_else(|_| {
+            let masked = format!("\"{MASKED}\"");
+            RawValue::from_string(masked).expect("a string is JSON")
+        })
+    }
+
+    /// The beginning of a text that may be of any length, of so many bytes at most; it is masked first, so
+    /// that no part of a secret is left.
+    pub(crate) fn beginning(&self, mut text: String, most: usize) -> String {
+        self.text(&mut text);
+        text.truncate(text.floor_char_boundary(most));
+        text
+    }
+
+    /// The members of an object, keys and values.
+    pub(crate) fn members(&self, members: Map<String, Value>) -> Map<String, Value> {
+        if self.is_empty() {
+            return members;
+        }
+        let mut text = Value::Object(members).to_string();
+        self.text(&mut text);
+        // Of which nothing is known any more where a secret was more than a part of its strings.
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Where secrets are, in order, as they are and in escapes; those that overlap are one, so that nothing is
+    /// left of either.
+    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let Some(finder) = &self.finder else {
+            return Vec::new();
+        };
+        let spelled = |text: &[u8]| spelled(finder, text);
+        let mut found = spelled(text);
+        found.extend(escaped::find(text, &spelled));
+        found.sort_unstable_by_key(|found| (found.start, found.end));
+        found.dedup_by(|next, last| {
+            let overlap = next.start < last.end;
+            if overlap {
+                last.end = last.end.max(next.end);
+            }
+            overlap
+        });
         found
     }
+}
+
+/// Where spellings are: those that overlap as one. One pass finds all of them, however they repeat and contain each
+/// other.
+fn spelled(finder: &AhoCorasick, text: &[u8]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    if !finder.is_match(text) {
+        return found;
+    }
+    // In the order of their ends.
+    for secret in finder.find_overlapping_iter(text) {
+        let mut all = secret.range();
+        while let Some(last) = found.pop_if(|last| last.end > all.start) {
+            all.start = all.start.min(last.start);
+        }
+        found.push(all);
+    }
+    found
 }
 
 fn add_spellings(secret: &str, spellings: &mut Vec<Vec<u8>>) {
@@ -238,6 +297,84 @@ mod tests {
                     assert!(left <= (before.len() + after.len()) * 4 / 3 + 4, "{masked}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_whichever_of_its_characters_are_escaped_and_how() {
+        let secret = "p@ss/ö 🔑 wörd+";
+        for text in [
+            r"\u0070@ss\/\u00f6 \ud83d\uDD11 w\u00F6rd+",
+            r"\\u0070@ss/ö \\ud83d\\udd11 wörd\\u002b",
+            r"p\x40ss/\xc3\xb6 \u{1F511} w\303\266rd+",
+            "p%40ss%2fö%20%f0%9F%94%91+w%c3%B6rd%2b",
+            "%2570%2540ss/ö 🔑 wörd+",
+            "p@ss/&#246; &#x1F511; w&#XF6;rd&plus;",
+            "p&amp;#64;ss&sol;ö 🔑 wörd+",
+            "p%40ss&#47;ö 🔑 w%C3%B6rd+",
+        ] {
+            assert_eq!(masked(secret, text), MASKED, "{text}");
+            let around = masked(secret, &format!("é%41{text}\\é&lt;"));
+            assert_eq!(around, "é%41***\\é&lt;", "{text}");
+        }
+        // Of what is short there is too much like it.
+        assert_eq!(masked("abc", "%61bc"), "%61bc");
+    }
+
+    #[test]
+    fn escapes_that_are_none_stay() {
+        for text in [
+            "%",
+            "%4",
+            "%zz",
+            "%+1",
+            "\\",
+            "\\u12",
+            "\\ud800",
+            "\\ud800\\u0041",
+            "\\u{110000}",
+            "\\777",
+            "&;",
+            "&#;",
+            "&#x;",
+            "&#1114112;",
+            "&nothing;",
+            "\\é",
+            "+",
+        ] {
+            for around in [text.to_owned(), format!("é{text}é{text}")] {
+                assert_eq!(masked("hunter22", &around), around);
+                let beside = format!("{around}hunter22{around}");
+                assert_eq!(masked("hunter22", &beside), format!("{around}***{around}"));
+            }
+        }
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let mask = |secret: &str, json: &str| {
+            let secret = Secret::new(secret.to_owned());
+            let mask = Mask::new([&secret]).unwrap();
+            let json = RawValue::from_string(json.to_owned()).unwrap();
+            mask.json(json).get().to_owned()
+        };
+        let json = r#"{"\u0068unter2\u0032": ["a\\hunter22", 1.0]}"#;
+        assert_eq!(mask("hunter22", json), r#"{"***": ["a\\***", 1.0]}"#);
+        assert_eq!(mask("1234567", "[12345678]"), r#""***""#);
+        assert_eq!(mask("{\"a\":1}", r#"{"a":1}"#), r#""***""#);
+    }
+
+    #[test]
+    fn a_beginning_has_no_part_of_a_secret() {
+        let secret = Secret::new("hunter22".to_owned());
+        let mask = Mask::new([&secret]).unwrap();
+        for before in 0..12 {
+            let text = format!("{}hunter22é", "x".repeat(before));
+            let beginning = mask.beginning(text, 10);
+            assert!(
+                beginning.len() <= 10 && !beginning.contains('h'),
+                "{beginning}"
+            );
         }
     }
 

@@ -7,6 +7,7 @@
 mod accept;
 mod arriving;
 mod asking;
+mod asks;
 mod calls;
 mod convert;
 mod endpoint;
@@ -20,6 +21,7 @@ mod jobs;
 mod lines;
 mod long;
 mod pages;
+mod polls;
 mod reading;
 mod refusing;
 mod requests;
@@ -32,6 +34,7 @@ mod subscriptions;
 mod task;
 mod task_streams;
 mod tasks;
+mod teller;
 mod watching;
 
 use std::collections::BTreeSet;
@@ -68,6 +71,8 @@ pub struct ServerInfo {
     pub max_message: usize,
     /// Sessions that are open at once.
     pub max_sessions: usize,
+    /// How long a client may take to answer what a tool asks.
+    pub ask_timeout: Duration,
     /// A client that takes tasks waits so long for a call before it becomes one.
     pub task_after: Duration,
     /// The tools that only clients that take tasks may call.
@@ -85,6 +90,7 @@ impl Default for ServerInfo {
             page_size: 1000,
             max_message: 4 << 20,
             max_sessions: 1000,
+            ask_timeout: Duration::from_secs(10 * 60),
             task_after: Duration::from_secs(20),
             task_only: BTreeSet::new(),
             max_result_chars: None,
@@ -100,6 +106,7 @@ impl ServerInfo {
             page_size: config.page_size,
             max_message: usize::try_from(config.max_body.as_u64()).unwrap_or(usize::MAX),
             max_sessions: config.max_sessions,
+            ask_timeout: config.ask_timeout,
             task_after: config.task_after,
             task_only: config.task_only.clone(),
             max_result_chars: config.max_result_chars,

@@ -6,7 +6,6 @@
 
 mod folders;
 mod line;
-mod mounts;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -16,9 +15,10 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Instant;
 
-pub(crate) use folders::FolderId;
 use folders::{Folders, Member};
 use line::{Line, Waiter};
+
+use crate::paths::FolderId;
 
 /// What a call does to its domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

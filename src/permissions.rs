@@ -17,8 +17,9 @@ pub use header::HttpHeader;
 pub use host::{HostPattern, SocketRule};
 pub use http::HttpRule;
 
-use crate::bounded;
 use crate::limits::{ByteSize, size};
+use crate::paths::Paths;
+pub use crate::paths::{HostFile, Purpose};
 
 /// A secret may be no longer, in bytes: all that is printed is searched for it.
 const MAX_SECRET: u64 = 64 << 10;
@@ -83,6 +84,27 @@ pub struct FileGrant {
     pub guest: String,
     /// What may be done below it.
     pub access: Access,
+    /// Whether it may lie in a folder that another plugin may write, which then decides what is in it.
+    pub allow_nested: bool,
+}
+
+impl FileGrant {
+    /// A folder, to be read only.
+    pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
+        FileGrant {
+            host: host.into(),
+            guest: guest.into(),
+            access: Access::ReadOnly,
+            allow_nested: false,
+        }
+    }
+
+    /// With that access.
+    #[must_use]
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
 }
 
 /// What may be done below a [`FileGrant`].
@@ -118,7 +140,7 @@ impl SecretSource {
     /// # Errors
     ///
     /// Why it cannot be had, to be said after what it is a secret for: ` is empty`, or `: ` and more.
-    pub(crate) fn read(&self) -> Result<Secret, String> {
+    pub(crate) fn read(&self, paths: &Paths) -> Result<Secret, String> {
         let value = match self {
             // Not the error's own text: it quotes the value.
             SecretSource::Env(name) => match std::env::var_os(name).map(OsString::into_string) {
@@ -126,7 +148,7 @@ impl SecretSource {
                 Some(Err(_)) => return Err(format!(": {self} is not UTF-8")),
                 None => return Err(format!(": {self} is not set")),
             },
-            SecretSource::File(path) => match bounded::read_text(path, MAX_SECRET) {
+            SecretSource::File(path) => match paths.read_text(path, MAX_SECRET) {
                 Ok(text) => {
                     let text = text.strip_suffix('\n').unwrap_or(&text);
                     text.strip_suffix('\r').unwrap_or(text).to_owned()

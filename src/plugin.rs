@@ -10,7 +10,7 @@ mod questions;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +23,15 @@ use crate::bindings::toolhost::plugin::types as wit;
 use crate::digest::sha256;
 use crate::engine::Engine;
 use crate::error::{Diagnostic, similar};
-use crate::limits::Limits;
+use crate::limits::{ByteSize, Limits, size};
 use crate::manifest::{Order, PluginConfig};
 use crate::order::GrantedFolders;
+use crate::paths::Paths;
 use crate::permissions::{Access, Secret};
-use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn};
+use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn, held};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
+use crate::schema::checking::{Allowed, computed};
 use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::CallContext;
 use call::Ended;
@@ -39,6 +41,9 @@ use offers::{Exported, Listed};
 
 /// A plugin may offer no more tools: a model could not choose among them.
 pub(crate) const MAX_TOOLS: usize = 1000;
+
+/// What the schemas of a plugin may take together when they are compiled.
+const MAX_SCHEMAS: ByteSize = ByteSize::mib(256);
 
 pub(crate) struct Plugin {
     pub(crate) config: PluginConfig,
@@ -69,12 +74,13 @@ impl Compiled {
     pub(crate) fn new(
         config: PluginConfig,
         manifest: &Path,
+        paths: &Arc<Paths>,
         engine: &Engine,
         with_secrets: bool,
     ) -> Result<Compiled, Vec<Diagnostic>> {
         let mut problems = Vec::new();
-        let grants = resolve(&config, manifest, with_secrets, &mut problems);
-        let compiled = component::read(&config.path, config.limits.max_component)
+        let grants = resolve(&config, manifest, paths, with_secrets, &mut problems);
+        let compiled = component::read(&config.path, config.limits.max_component, paths)
             .map_err(|message| match config.at {
                 // Most often it is the path that is wrong, and that is written there.
                 Some(at) => {
@@ -135,7 +141,10 @@ impl Compiled {
             let plugin = self.pre.instantiate_async(&mut *store).await?;
             plugin.toolhost_plugin_tools().call_list_tools(store).await
         });
-        let tools = offered(tools.await?, !exported.is_empty(), &self.config, manifest)?;
+        // Their schemas are compiled, which no deadline ends.
+        let (listed_tools, something_else) = (tools.await?, !exported.is_empty());
+        let (config, file) = (self.config.clone(), manifest.to_owned());
+        let tools = computed(move || offered(listed_tools, something_else, &config, &file)).await?;
         let mut listed = Listed::default();
         if let Some(pre) = &exported.resources {
             let templates = self.list("list-templates", async |store| {
@@ -182,7 +191,10 @@ impl Compiled {
             self.pre.engine(),
             &grants,
             Journal::new(limits.max_log, Arc::default(), None, &context),
-            limits.deadline(Instant::now()),
+            call::Time {
+                deadline: limits.deadline(Instant::now()),
+                spent: Duration::ZERO,
+            },
             &never,
             run,
         );
@@ -270,7 +282,10 @@ impl Plugin {
             self.call_tool.engine(),
             &self.grants,
             turn.journal,
-            self.config.limits.deadline(turn.start),
+            call::Time {
+                deadline: self.config.limits.deadline(turn.start),
+                spent: turn.spent,
+            },
             turn.cancel,
             run,
         )
@@ -278,11 +293,22 @@ impl Plugin {
     }
 
     async fn serve(&self, tool: &ProvidedTool, request: wit::Call, turn: Turn<'_>) -> Served {
+        let limits = &self.config.limits;
+        let (start, cancel) = (turn.start, turn.cancel);
         let run = async |store: &mut Store<Sandbox>| self.call_tool.call(store, &request).await;
         let ended = self.run(turn, run).await;
-        ended.into_served(&self.config.limits, |output| {
-            convert::output(output, tool.output.as_ref())
-        })
+        let served = ended.into_served(limits, convert::output);
+        if tool.output.is_none() {
+            return served;
+        }
+        let allowed = Allowed {
+            limits,
+            start,
+            spent: served.cpu,
+            cancel,
+        };
+        // Boxed, so that other calls do not hold room for it.
+        Box::pin(held(served, tool.output.as_ref(), allowed)).await
     }
 }
 
@@ -380,13 +406,14 @@ fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), 
 fn resolve(
     config: &PluginConfig,
     manifest: &Path,
+    paths: &Arc<Paths>,
     with_secrets: bool,
     problems: &mut Vec<Diagnostic>,
 ) -> Grants {
     let before = problems.len();
     let mut secrets = BTreeMap::new();
     if with_secrets {
-        secrets = resolve_secrets(config, manifest, problems);
+        secrets = resolve_secrets(config, manifest, paths, problems);
     }
     let mut headers = Vec::new();
     // Those that lack a secret would only be told of twice.
@@ -403,7 +430,7 @@ fn resolve(
     }
     let mut folders = Vec::new();
     for grant in &config.permissions.files {
-        match Folder::open(grant) {
+        match Folder::open(grant, paths) {
             Ok(folder) => folders.push(folder),
             Err(error) => {
                 let (name, host) = (&config.name, grant.host.display());
@@ -415,22 +442,25 @@ fn resolve(
     }
     Grants {
         folders,
+        paths: paths.clone(),
         limits: config.limits.clone(),
         permissions: config.permissions.clone(),
         headers,
         secrets,
         config: config.config.clone(),
+        resources: Default::default(),
     }
 }
 
 fn resolve_secrets(
     config: &PluginConfig,
     manifest: &Path,
+    paths: &Paths,
     problems: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, Secret> {
     let mut secrets = BTreeMap::new();
     for (name, source) in &config.permissions.secrets {
-        match source.read() {
+        match source.read(paths) {
             Ok(secret) => {
                 secrets.insert(name.clone(), secret);
             }
@@ -463,6 +493,7 @@ fn offered(
     }
     let mut problems = Vec::new();
     let mut tools: Vec<ProvidedTool> = Vec::new();
+    let mut schemas = 0;
     let names: Vec<String> = listed.iter().map(|tool| tool.name.clone()).collect();
     for (index, tool) in listed.into_iter().enumerate() {
         let name = format!("{}{}", config.prefix, tool.name);
@@ -483,8 +514,16 @@ fn offered(
             continue;
         }
         match convert::tool(tool, name, &config.name) {
-            Ok(tool) => tools.push(tool),
+            Ok(tool) => {
+                schemas += tool.schema_bytes();
+                tools.push(tool);
+            }
             Err(message) => problems.push(problem(message)),
+        }
+        if schemas > MAX_SCHEMAS.as_u64() {
+            let most = size(MAX_SCHEMAS);
+            let message = format!("the schemas of its tools would take more than {most} of memory");
+            return Err(vec![problem(message)]);
         }
     }
     name_callers(&mut tools, config);

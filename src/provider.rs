@@ -19,10 +19,12 @@ use crate::mask::Mask;
 use crate::order::Client;
 use crate::permissions::Secret;
 use crate::sandbox::Journal;
-use crate::schema::Schema;
+use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, Output, Tool, ToolCall};
 use crate::watch::Owner;
-pub(crate) use output::checked_output;
+#[cfg(feature = "mcp")]
+pub(crate) use output::mismatch;
+pub(crate) use output::{held, output};
 pub(crate) use running::{End, Meter, stopped, until};
 
 /// Offers tools, and serves their calls.
@@ -168,7 +170,7 @@ pub(crate) struct ProvidedTool {
     /// Of its arguments.
     pub(crate) schema: Schema,
     /// Of its structured output.
-    pub(crate) output: Option<Schema>,
+    pub(crate) output: Option<Arc<Schema>>,
 }
 
 impl ProvidedTool {
@@ -196,15 +198,38 @@ impl ProvidedTool {
             tool,
             own_name,
             schema,
-            output,
+            output: output.map(Arc::new),
         })
     }
+
+    /// About as many bytes as its schemas take in memory.
+    pub(crate) fn schema_bytes(&self) -> u64 {
+        self.schema.bytes() + self.output.as_ref().map_or(0, |schema| schema.bytes())
+    }
+
+    /// What of its schemas is shown to the model and not held against values.
+    pub(crate) fn unenforced(&self) -> impl Iterator<Item = (SchemaOf, &Unenforced)> {
+        let of_input = self.schema.unenforced.iter();
+        let of_output = self.output.iter().flat_map(|schema| &schema.unenforced);
+        of_input
+            .map(|it| (SchemaOf::Input, it))
+            .chain(of_output.map(|it| (SchemaOf::Output, it)))
+    }
+}
+
+/// Which schema of a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SchemaOf {
+    Input,
+    Output,
 }
 
 /// A call's turn to run.
 pub(crate) struct Turn<'t> {
     /// What its deadline counts from.
     pub(crate) start: Instant,
+    /// What it has computed so far.
+    pub(crate) spent: Duration,
     pub(crate) cancel: &'t CancellationToken,
     /// Who calls.
     #[cfg_attr(not(any(feature = "agent", feature = "mcp")), expect(dead_code))]

@@ -46,11 +46,13 @@ use tokio_util::sync::DropGuard;
 use crate::error::{CallError, Diagnostic};
 use crate::limits::{ByteSize, Limits};
 use crate::manifest::{McpConfig, Order};
+use crate::paths::Paths;
 use crate::permissions::Secret;
 use crate::provider::{
     End, Meter, Pin, ProvidedTool, Provider, Served, ToolNote, ToolProvider, Turn, stopped, until,
 };
 use crate::sandbox::Journal;
+use crate::schema::checking::Allowed;
 use crate::tool::{Tool, ToolCall};
 use answer::failed;
 use call::{Flight, Step};
@@ -77,9 +79,10 @@ struct Server {
 pub(crate) async fn load(
     config: McpConfig,
     manifest: &Path,
+    paths: &Arc<Paths>,
     memory: Option<&Path>,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
-    let settings = Arc::new(Settings::new(config, manifest, memory)?);
+    let settings = Arc::new(Settings::new(config, manifest, paths, memory)?);
     let kept = Kept::start(settings, manifest).await?;
     Ok(Arc::new(Server {
         _closing: kept.closing.clone().drop_guard(),
@@ -166,7 +169,13 @@ impl Server {
         let limits = &self.kept.settings.config.limits;
         let deadline = limits.deadline(turn.start);
         let journal = turn.journal;
-        let mut meter = Meter::new(None);
+        let allowed = Allowed {
+            limits,
+            start: turn.start,
+            spent: turn.spent,
+            cancel: turn.cancel,
+        };
+        let mut meter = Meter::new(None, turn.spent);
         let mut flight = match self.flight(tool, call, &journal) {
             Ok(flight) => flight,
             Err(error) => return Served::refused(error),
@@ -174,7 +183,10 @@ impl Server {
         let step = until(deadline, turn.cancel, &journal, &mut meter, flight.step()).await;
         let log = flight.log(&journal);
         let outcome = match step {
-            End::Itself(Step::Done(outcome)) => outcome,
+            End::Itself(Step::Done(Ok(output))) => {
+                answer::held(output, tool.output.as_ref(), allowed).await
+            }
+            End::Itself(Step::Done(Err(error))) => Err(error),
             End::Itself(Step::Asks(asked)) => Err(self.parked.park(flight, asked, turn.client)),
             End::Stopped(stop) => Err(stopped(stop, limits)),
             End::Cancelled => Err(CallError::Cancelled),

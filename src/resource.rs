@@ -2,6 +2,9 @@
 //!
 //! The shapes follow MCP's resources.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use serde::Serialize;
 
 use crate::tool::{EmbeddedResource, Icon};
@@ -57,6 +60,74 @@ pub struct ResourceTemplate {
     /// Pictures that stand for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub icons: Vec<Icon>,
+}
+
+/// Whose resources are, among the plugins of a host and its manifest: as they are read, the manifest's come first,
+/// then those of the first plugin with a template that fits, then those of the first that lists them.
+#[derive(Debug, Default)]
+pub(crate) struct ResourceOwners {
+    /// The manifest's.
+    pub(crate) own: HashSet<String>,
+    /// The plugins, in their order.
+    pub(crate) plugins: Vec<ResourceOwner>,
+}
+
+/// What is known of the resources of one plugin.
+#[derive(Debug, Default)]
+pub(crate) struct ResourceOwner {
+    has_resources: bool,
+    templates: Vec<ResourceTemplate>,
+    /// As it last listed them.
+    listed: Mutex<HashSet<String>>,
+}
+
+impl ResourceOwner {
+    pub(crate) fn new(has_resources: bool, templates: &[ResourceTemplate]) -> ResourceOwner {
+        ResourceOwner {
+            has_resources,
+            templates: templates.to_vec(),
+            listed: Mutex::default(),
+        }
+    }
+
+    fn listed(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fits(&self, uri: &str) -> bool {
+        self.templates.iter().any(|template| template.matches(uri))
+    }
+}
+
+impl ResourceOwners {
+    /// A plugin has listed what it has.
+    pub(crate) fn list(&self, plugin: usize, resources: &[Resource]) {
+        if let Some(owner) = self.plugins.get(plugin) {
+            let uris = resources.iter().map(|resource| resource.uri.clone());
+            *owner.listed() = uris.collect();
+        }
+    }
+
+    /// Whether a resource is a plugin's, as far as is known: what no plugin has listed yet may be.
+    pub(crate) fn is_of(&self, plugin: usize, uri: &str) -> bool {
+        if self.own.contains(uri) {
+            return false;
+        }
+        let plugins = || self.plugins.iter();
+        let owner = plugins()
+            .position(|owner| owner.fits(uri))
+            .or_else(|| plugins().position(|owner| owner.listed().contains(uri)));
+        match owner {
+            Some(owner) => owner == plugin,
+            None => self.has_any(plugin),
+        }
+    }
+
+    /// Whether a plugin has any.
+    pub(crate) fn has_any(&self, plugin: usize) -> bool {
+        let owner = self.plugins.get(plugin);
+        owner.is_some_and(|owner| owner.has_resources)
+    }
 }
 
 /// Contents of a resource.

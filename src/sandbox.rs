@@ -7,17 +7,19 @@ mod clocks;
 mod connect;
 mod files;
 mod folder;
+mod guarded;
 mod http;
 mod journal;
 mod limiter;
 mod offered;
+mod opening;
 mod operations;
 mod send;
 mod sockets;
 mod temporary;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ::http::HeaderValue;
 use wasmtime::component::ResourceTable;
@@ -31,10 +33,13 @@ use wasmtime_wasi_http::{FieldMap, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::bindings::toolhost::plugin::{host, types};
 use crate::input::QuestionKind;
 use crate::limits::{Bound, Limit, Limits};
+use crate::paths::{Guard, Paths};
 use crate::permissions::{Access, HttpHeader, Permissions, Secret};
+use crate::resource::ResourceOwners;
 use crate::tool::LogSource;
 use crate::watch::Progress;
 pub(crate) use folder::Folder;
+use guarded::Refused;
 use http::HttpGate;
 use journal::GuestStream;
 pub(crate) use journal::Journal;
@@ -66,13 +71,28 @@ pub(crate) struct Grants {
     pub(crate) permissions: Permissions,
     /// Its `files`.
     pub(crate) folders: Vec<Folder>,
+    /// What is the host's in them.
+    pub(crate) paths: Arc<Paths>,
     /// The values of `http-headers`, which print as `Sensitive`.
     pub(crate) headers: Vec<(HttpHeader, HeaderValue)>,
     pub(crate) secrets: BTreeMap<String, Secret>,
     pub(crate) config: BTreeMap<String, String>,
+    /// Which resources are its own: set once all plugins are known.
+    pub(crate) resources: OnceLock<(Arc<ResourceOwners>, usize)>,
 }
 
 impl Grants {
+    /// What its guest is kept from in its folders; `None` where they hold nothing of the host's.
+    fn guard(&self) -> Option<Guard> {
+        let folders = self.folders.iter();
+        let folders: Vec<_> = folders
+            .map(|folder| (&folder.id, folder.access == Access::ReadWrite))
+            .collect();
+        let kernel = self.folders.iter().flat_map(|folder| &folder.kernel);
+        let kernel: Vec<u64> = kernel.copied().collect();
+        self.paths.guard(&folders, &kernel)
+    }
+
     /// Limits and nothing that is granted; what is taken away stays so.
     pub(crate) fn none(limits: &Limits, permissions: &Permissions) -> Arc<Grants> {
         Arc::new(Grants {
@@ -96,6 +116,8 @@ pub(crate) struct Sandbox {
     wasi: Option<WasiCtx>,
     lookups: Lookups,
     temporaries: Temporaries,
+    /// What was refused last, and not by WASI.
+    refused: Option<Refused>,
     /// The most that the host has held for one listing of a folder.
     listing: usize,
     http: WasiHttpCtx,
@@ -123,6 +145,7 @@ impl Sandbox {
             wasi: None,
             lookups: Lookups::default(),
             temporaries: Temporaries::default(),
+            refused: None,
             listing: 0,
             http,
             http_gate: None,
@@ -268,12 +291,19 @@ impl host::Host for Sandbox {
     }
 
     fn resource_updated(&mut self, uri: String) -> wasmtime::Result<()> {
-        self.journal.resource_updated(uri);
+        // It has nothing to say of what others have.
+        let own = self.grants.resources.get();
+        if own.is_some_and(|(owners, plugin)| owners.is_of(*plugin, &uri)) {
+            self.journal.resource_updated(uri);
+        }
         Ok(())
     }
 
     fn resources_changed(&mut self) -> wasmtime::Result<()> {
-        self.journal.resources_changed();
+        let own = self.grants.resources.get();
+        if own.is_some_and(|(owners, plugin)| owners.has_any(*plugin)) {
+            self.journal.resources_changed();
+        }
         Ok(())
     }
 

@@ -2,12 +2,14 @@
 //! and lets through to `/mcp` whom the manifest's `[serve]` names.
 //!
 //! A request passes, in this order: what it calls the server and where its page is from ([`names`]),
-//! whether the server takes any, who sent it ([`auth`]), how often ([`rate`]), and its body ([`body`]).
+//! whether the server takes any, who sent it ([`auth`]), how often ([`rate`]), and its body ([`body`]), once there is
+//! room for it ([`bodies`]). What a client does not take of its answers is counted ([`sending`], [`unsent`]).
 //! What answers it behind all that is somebody else's router.
 
 mod accept;
 mod activity;
 mod auth;
+mod bodies;
 mod body;
 mod connection;
 mod cors;
@@ -21,15 +23,19 @@ mod metadata;
 mod names;
 mod rate;
 mod refuse;
+mod sending;
 mod signature;
 mod slots;
 mod tls;
 mod token;
+mod unsent;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use activity::Response;
 pub(crate) use auth::Principal;
+pub(crate) use bodies::Room;
 pub(crate) use front::{Front, FrontError};
 pub(crate) use lifecycle::Lifecycle;
+pub(crate) use unsent::Unsent;

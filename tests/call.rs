@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use toolhost::error::ArgumentProblem;
-use toolhost::permissions::{Access, FileGrant, SecretSource};
+use toolhost::permissions::{FileGrant, SecretSource};
 use toolhost::tool::{Content, LogLine, LogSource, ResourceBody};
 use toolhost::{CallError, ToolCall};
 
@@ -252,11 +252,10 @@ async fn what_was_not_granted_is_denied_by_name() {
 async fn a_fault_of_the_host_is_internal() {
     let folder = tempfile::tempdir().unwrap();
     let mut plugin = plugin("misbehave");
-    plugin.permissions.files.push(FileGrant {
-        host: folder.path().to_owned(),
-        guest: "/data".to_owned(),
-        access: Access::ReadOnly,
-    });
+    plugin
+        .permissions
+        .files
+        .push(FileGrant::new(folder.path(), "/data"));
     let host = load(manifest([plugin])).await;
     // Granted, there at load, and gone when the call wants it.
     folder.close().unwrap();
@@ -277,11 +276,10 @@ async fn config_env_secrets_and_files_reach_the_plugin_they_are_granted_to() {
         .permissions
         .secrets
         .insert("PASSWORD".to_owned(), file);
-    plugin.permissions.files.push(FileGrant {
-        host: folder.path().to_owned(),
-        guest: "/data".to_owned(),
-        access: Access::ReadOnly,
-    });
+    plugin
+        .permissions
+        .files
+        .push(FileGrant::new(folder.path(), "/data"));
     let host = load(manifest([plugin])).await;
     let answer = async |name: &str, arguments| text(&host.call(call(name, arguments)).await);
     assert_eq!(answer("config", json!({"key": "color"})).await, "red");
@@ -330,11 +328,10 @@ async fn a_granted_folder_is_the_one_that_was_there_at_load() {
     std::fs::write(at("granted/a.txt"), "granted").unwrap();
     std::fs::write(at("other/a.txt"), "other").unwrap();
     let mut plugin = plugin("misbehave");
-    plugin.permissions.files.push(FileGrant {
-        host: at("granted"),
-        guest: "/data".to_owned(),
-        access: Access::ReadOnly,
-    });
+    plugin
+        .permissions
+        .files
+        .push(FileGrant::new(at("granted"), "/data"));
     let host = load(manifest([plugin])).await;
     let read = async || {
         host.call(call("read", json!({"path": "/data/a.txt"})))
@@ -352,11 +349,10 @@ async fn a_granted_folder_is_the_one_that_was_there_at_load() {
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_a_load_error() {
     let mut plugin = plugin("misbehave");
-    plugin.permissions.files.push(FileGrant {
-        host: "/nowhere/at/all".into(),
-        guest: "/data".to_owned(),
-        access: Access::ReadOnly,
-    });
+    plugin
+        .permissions
+        .files
+        .push(FileGrant::new("/nowhere/at/all", "/data"));
     let Err(error) = common::try_load(manifest([plugin])).await else {
         panic!("it loads");
     };

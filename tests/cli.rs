@@ -484,6 +484,22 @@ fn code_cache_off_or_elsewhere_changes_nothing_but_where_code_is_kept() {
     assert!(folder.path().join("kept").is_dir());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_code_cache_that_others_may_write_to_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::of(&["echo"]);
+    let cache = folder.path().join("open");
+    std::fs::create_dir(&cache).unwrap();
+    std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let ended = folder.run(&run_to_chat(&["--code-cache", "open"]), HELLO);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert_eq!(ended.json(), json!([hello()]));
+    assert!(ended.stderr.contains("others may write to"), "{ended:?}");
+    assert!(ended.stderr.contains("TOOLHOST_CODE_CACHE"), "{ended:?}");
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 0);
+}
+
 // Exit status 2
 
 #[test]

@@ -163,9 +163,81 @@ fn a_folder_with_the_files_that_decide_on_grants_is_warned_of() {
         warnings[0],
         "files /etc is a folder of the system, read-only"
     );
-    for (warning, file) in warnings[1..].iter().zip(["toolhost.toml", "token.txt"]) {
+    for (warning, why) in warnings[1..].iter().zip([
+        "toolhost.toml in it, the manifest: no plugin can change it while toolhost runs",
+        "token.txt in it, the file of a secret: no plugin can read or change it",
+    ]) {
         assert!(warning.starts_with("files /here has "), "{warning}");
-        let why = format!("{file} in it: who writes that decides what is granted");
-        assert!(warning.ends_with(&why), "{warning}");
+        assert!(warning.ends_with(why), "{warning}");
     }
+}
+
+#[test]
+fn what_lies_in_a_writable_folder_is_told_of_with_what_protects_it() {
+    let folder = Folder::empty();
+    folder.write(
+        "work/plugins/echo.wasm",
+        std::fs::read(guest("echo")).unwrap(),
+    );
+    folder.write("work/sub/a.txt", "a");
+    folder.write("work/readme.md", "read me");
+    folder.write("work/audit.jsonl", "");
+    let stub = crate::common::root().join("tests/remote/mcp_stub.py");
+    folder.write("work/server/stub.py", std::fs::read(stub).unwrap());
+    let manifest = folder.write(
+        "toolhost.toml",
+        format!(
+            "plugin-dir = 'work/plugins'\n{}{}\
+             [audit]\npath = 'work/audit.jsonl'\n\
+             [resource.readme]\nuri = 'docs://readme'\npath = 'work/readme.md'\n\
+             [mcp.x]\ncommand = 'python3'\nargs = ['stub.py', 'names']\ncwd = 'work/server'\n",
+            listed("misbehave")
+                + "permissions.files = [{ host = 'work', guest = '/w', access = 'read-write' }]\n",
+            listed("calculator")
+                + "permissions.files = [{ host = 'work/sub', guest = '/s', allow-nested = true }]\n",
+        ),
+    );
+    let mut command = folder.command(&["--manifest", manifest.to_str().unwrap(), "check"]);
+    command.env("TOOLHOST_CODE_CACHE", folder.path().join("work/cache"));
+    let ended = crate::common::binary::run(command, "");
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let warnings = said(&ended.stdout, "warning").join("\n");
+    let kept = "no plugin can change it while toolhost runs";
+    for (what, why) in [
+        ("audit.jsonl in it, the audit log", kept),
+        (
+            "plugins in it, the folder of plugins",
+            "no plugin can add, change or remove one",
+        ),
+        ("echo.wasm in it, a plugin", kept),
+        (
+            "sub in it, a granted folder",
+            "the plugin can change what is in it",
+        ),
+        ("readme.md in it, a resource", kept),
+        (
+            "server in it, the working folder of an MCP server",
+            "the plugin can change what the server finds there, and may run",
+        ),
+        ("stub.py in it, what an MCP server is started with", kept),
+        ("cache in it, the code cache", kept),
+    ] {
+        let line = format!("{what}: {why}");
+        let found = warnings.lines().filter(|it| it.ends_with(&line));
+        assert_eq!(found.count(), 1, "{line} in\n{warnings}");
+    }
+    assert!(warnings.lines().all(|it| !it.contains("/s ")), "{warnings}");
+}
+
+#[test]
+fn a_grant_of_what_the_kernel_shows_is_warned_of() {
+    let folder = granted("files = [{ host = '/proc/sys', guest = '/sys' }]");
+    let ended = folder.run(&["check"], "").answered();
+    assert_eq!(
+        said(&ended.stdout, "warning"),
+        [
+            "files /sys is a file system of the kernel (proc), where processes and devices show \
+          themselves and keys may be, read-only"
+        ]
+    );
 }

@@ -4,6 +4,7 @@
 mod attack;
 mod components;
 mod loads;
+mod planted;
 mod process;
 mod secrets;
 mod server;

@@ -20,6 +20,7 @@ mod plugins;
 mod queue;
 mod remote;
 mod repairs;
+mod schemas;
 mod terminal;
 mod trust;
 mod wire;

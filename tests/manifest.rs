@@ -151,7 +151,11 @@ header-timeout = "1s"
 idle-timeout = "2s"
 body-timeout = "3s"
 max-connections = 10
+max-in-flight = "7MiB"
+max-unsent = "8MiB"
 max-sessions = 20
+max-sessions-per-client = 5
+ask-timeout = "7s"
 session-timeout = "4s"
 rate-limit = 100
 rate-burst = 5
@@ -327,6 +331,10 @@ fn everything_of_serve(serve: &ServeConfig, home: &Path) {
     ];
     assert_eq!(times, [1, 2, 3, 4, 6].map(Duration::from_secs));
     assert_eq!((serve.max_connections, serve.max_sessions), (10, 20));
+    let held = [serve.max_in_flight, serve.max_unsent];
+    assert_eq!(held, [7, 8].map(ByteSize::mib));
+    assert_eq!(serve.sessions_of_one(), 5);
+    assert_eq!(serve.ask_timeout, Duration::from_secs(7));
     let rates = [serve.rate_limit, serve.rate_burst].map(|it| it.unwrap().get());
     assert_eq!(rates, [100, 5]);
     let tls = TlsConfig::new(home.join("tls/cert.pem"), home.join("tls/key.pem"));

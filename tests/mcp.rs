@@ -5,6 +5,10 @@
 #[allow(dead_code)] // the other tests use more of it
 mod common;
 
+#[allow(dead_code)] // the benchmarks use the rest of it
+#[path = "common/resident.rs"]
+mod resident;
+
 #[path = "mcp/accept.rs"]
 mod accept;
 #[path = "mcp/access.rs"]
@@ -25,6 +29,8 @@ mod clients;
 mod conformance;
 #[path = "mcp/contents.rs"]
 mod contents;
+#[path = "mcp/dear.rs"]
+mod dear;
 #[path = "mcp/http.rs"]
 mod http;
 #[path = "mcp/inspector.rs"]
@@ -37,6 +43,8 @@ mod long;
 mod pages;
 #[path = "mcp/resources.rs"]
 mod resources;
+#[path = "mcp/secrets.rs"]
+mod secrets;
 #[path = "mcp/server.rs"]
 mod server;
 #[path = "mcp/sessions.rs"]
@@ -49,6 +57,8 @@ mod summary;
 mod tasks;
 #[path = "mcp/watching.rs"]
 mod watching;
+#[path = "mcp/weights.rs"]
+mod weights;
 #[path = "mcp/wild.rs"]
 mod wild;
 #[path = "mcp/written.rs"]

@@ -17,11 +17,7 @@ use crate::common::binary::Folder;
 use crate::common::{call, echo, error, guest, load, manifest, plugin, text};
 
 fn grant(host: &Path, access: Access) -> FileGrant {
-    FileGrant {
-        host: host.to_owned(),
-        guest: "/w".to_owned(),
-        access,
-    }
+    FileGrant::new(host, "/w").with_access(access)
 }
 
 /// A plugin that is granted a folder as `/w`.
@@ -114,8 +110,10 @@ async fn plugins_whose_folders_overlap_share_an_order() {
     let mut reader = with_folder("filesystem", &below, Access::ReadOnly);
     reader.name = "reader".to_owned();
     reader.prefix = "below_".to_owned();
+    reader.permissions.files[0].allow_nested = true;
     // The same folder by another name.
-    let link = folder.path().join("link");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link");
     std::os::unix::fs::symlink(folder.path(), &link).unwrap();
     let host = load(manifest([filesystem(&link), reader])).await;
     for round in 0..10 {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::common::binary::{Folder, json_lines};
+use crate::common::binary::{Folder, json_lines, listed};
 
 /// Runs the binary on a terminal of its own, with `script` (util-linux, on every Debian).
 fn on_a_terminal(folder: &Folder, arguments: &str) -> (i32, String) {
@@ -47,6 +47,169 @@ fn a_list_is_a_table_on_a_terminal() {
         "{shown}"
     );
     assert_eq!(words(lines[1])[..2], ["echo", "echo"], "{shown}");
+}
+
+/// What a stranger may put into a name: it titles the window, erases the line above, forges one, and turns
+/// text around.
+const SLY: &str = "a\u{1b}]0;owned\u{7}\u{1b}[1A\u{1b}[2K\u{9b}31m\nforged: line\r\u{202e}b\u{2066}c\u{200b}d\u{2028}e\u{e0041}f";
+
+/// It as a line shows it.
+const SHOWN: &str = r"a\u{1b}]0;owned\u{7}\u{1b}[1A\u{1b}[2K\u{9b}31m\nforged: line\r\u{202e}b\u{2066}c\u{200b}d\u{2028}e\u{e0041}f";
+
+/// [`SLY`] for TOML.
+fn sly_toml() -> String {
+    let escaped = |c: char| match c.is_ascii_graphic() || c == ' ' {
+        true => c.to_string(),
+        false => format!("\\U{:08X}", u32::from(c)),
+    };
+    SLY.chars().map(escaped).collect()
+}
+
+/// Asserts that nothing that is not ours was obeyed, and that what is shown has these parts.
+#[track_caller]
+fn assert_harmless(shown: &str, parts: &[&str]) {
+    let hostile = [
+        "\u{1b}]",
+        "\u{7}",
+        "\u{1b}[1A\u{1b}[2K",
+        "\u{9b}",
+        "\u{202e}",
+        "\u{2066}",
+        "\u{200b}",
+        "\u{2028}",
+        "\u{e0041}",
+    ];
+    for it in hostile {
+        assert!(!shown.contains(it), "{it:?} in {shown:?}");
+    }
+    let forged = shown
+        .lines()
+        .find(|line| line.trim_start().starts_with("forged"));
+    assert_eq!(forged, None, "{shown:?}");
+    for part in parts {
+        assert!(shown.contains(part), "no {part:?} in {shown:?}");
+    }
+}
+
+/// Everything that a manifest can name, named that.
+fn sly_folder() -> Folder {
+    let sly = sly_toml();
+    let text = format!(
+        "{}permissions.env = {{ \"E{sly}\" = \"1\" }}\n\
+         permissions.files = [{{ host = \".\", guest = \"/{sly}\" }}]\n\
+         [plugin.misbehave]\npath = '{}'\n",
+        listed("echo"),
+        crate::common::guest("misbehave").display()
+    );
+    Folder::with(text)
+}
+
+#[test]
+fn names_of_a_manifest_are_shown_and_not_obeyed() {
+    let folder = sly_folder();
+    for command in ["check", "inspect echo"] {
+        for to in ["2>/dev/null", "2>&1", "2>/dev/null | cat"] {
+            let (_, shown) = on_a_terminal(&folder, &format!("{command} {to}"));
+            let grant = format!("files /{SHOWN} (");
+            let variable = format!("env E{SHOWN}");
+            assert_harmless(&shown, &["granted: ", &grant, &variable]);
+        }
+    }
+    let planned = "run --dry-run calls.jsonl 2>/dev/null";
+    folder.write(
+        "calls.jsonl",
+        json_lines(&[("1", "echo", json!({"text": SLY}))]),
+    );
+    let (status, shown) = on_a_terminal(&folder, planned);
+    assert_eq!(status, 0, "{shown}");
+    assert_harmless(&shown, &[r"\u001b]0;owned", r"\u202e"]);
+}
+
+#[test]
+fn names_of_a_component_are_shown_and_not_obeyed() {
+    let folder = Folder::empty();
+    let url = SLY.replace(['\n', '\r'], " ");
+    let import = format!(
+        "(component (import \"url=<{}>\" (func)))",
+        url.bytes()
+            .map(|byte| format!("\\{byte:02x}"))
+            .collect::<String>()
+    );
+    let component = folder.write("sly.wasm", wat::parse_str(import).unwrap());
+    for to in ["2>/dev/null", "2>&1"] {
+        let (status, shown) =
+            on_a_terminal(&folder, &format!("inspect {} {to}", component.display()));
+        assert_eq!(status, 1, "{shown}");
+        assert_harmless(&shown, &[r"url=<a\u{1b}]0;owned"]);
+    }
+}
+
+#[test]
+fn errors_and_the_command_line_are_shown_and_not_obeyed() {
+    let sly = sly_toml();
+    let folder = Folder::with(format!("[plugin.echo]\n\"{sly}\" = 1\npath = \"{sly}\"\n"));
+    let (status, shown) = on_a_terminal(&folder, "check 2>&1");
+    assert_eq!(status, 1, "{shown}");
+    assert_harmless(&shown, &["error: ", r"\u{1b}]0;owned", r"\nforged"]);
+    let folder = Folder::of(&["echo"]);
+    folder.write("sly", SLY);
+    for arguments in [
+        "\"$(cat sly)\"",
+        "call echo \"$(cat sly)\" \"$(cat sly)\" x",
+        "run \"$(cat sly)\"",
+        "run --format \"$(cat sly)\"",
+        "--manifest \"$(cat sly)\" check",
+        "run --timeout=\"$(cat sly)\"",
+    ] {
+        for to in ["2>&1", "2>&1 | cat"] {
+            let (_, shown) = on_a_terminal(&folder, &format!("{arguments} {to}"));
+            assert_harmless(&shown, &["error:", "owned"]);
+        }
+    }
+}
+
+#[test]
+fn a_result_is_shown_on_a_terminal_and_goes_into_a_pipe_as_it_is() {
+    let folder = Folder::of(&["echo"]);
+    let arguments = json!({ "text": format!("one\n\ttwo {SLY}") }).to_string();
+    folder.write("arguments", &arguments);
+    let (status, shown) = on_a_terminal(&folder, "call echo - <arguments 2>/dev/null");
+    assert_eq!(status, 0, "{shown}");
+    // Its lines are its own.
+    assert!(
+        shown.contains("\ttwo a\\u{1b}]0;owned") && shown.contains("\r\nforged: line"),
+        "{shown:?}"
+    );
+    assert_harmless(&shown.replace("forged: line", ""), &[]);
+    let (status, shown) = on_a_terminal(&folder, "call echo - --full <arguments 2>/dev/null");
+    assert_eq!(status, 0, "{shown}");
+    assert_harmless(&shown, &[r"two a\u001b]0;owned\u0007", r"\u202eb\u2066c"]);
+    let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(read["content"], format!("one\n\ttwo {SLY}"), "{read}");
+    let piped = folder.run(&["call", "echo", "-"], &arguments).answered();
+    assert_eq!(piped.stdout, format!("one\n\ttwo {SLY}\n"));
+}
+
+#[test]
+fn lines_of_the_log_stay_lines() {
+    let folder = Folder::of(&["misbehave"]);
+    let calls = [
+        ("1", "secret", json!({ "name": SLY })),
+        ("2", "fail", json!({ "message": SLY })),
+        (SLY, "panic", json!({ "message": SLY })),
+    ];
+    folder.write("calls.jsonl", json_lines(&calls));
+    for to in ["2>&1 >/dev/null", "2>&1 >/dev/null | cat"] {
+        let (status, shown) = on_a_terminal(&folder, &format!("-vv run calls.jsonl {to}"));
+        assert_eq!(status, 0, "{shown}");
+        let denied = r"\nforged: line\r\u{202e}b\u{2066}c\u{200b}d\u{2028}e\u{e0041}f";
+        assert_harmless(&shown, &["denied: secret a", denied]);
+        assert_eq!(
+            shown.contains("\u{1b}[32m INFO\u{1b}[0m "),
+            !to.contains('|'),
+            "{shown:?}"
+        );
+    }
 }
 
 #[test]
@@ -140,4 +303,34 @@ fn without_address_space_for_the_pool_calls_run_all_the_same() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hi\n", "{stderr}");
     assert!(stderr.contains("no pool of"), "{stderr}");
+}
+
+#[test]
+fn a_file_over_the_size_that_the_process_may_write_is_the_calls_error_and_not_the_hosts_end() {
+    let folder = Folder::with(format!(
+        "{}max-input = '8MiB'\nmax-transfer = '64MiB'\nmemory = '128MiB'\n\
+         permissions.files = [{{ host = 'files', guest = '/files', access = 'read-write' }}]\n",
+        listed("misbehave")
+    ));
+    std::fs::create_dir(folder.path().join("files")).unwrap();
+    let arguments = json!({ "path": "/files/large", "text": "x".repeat(5 << 20) });
+    folder.write("arguments", arguments.to_string());
+    let toolhost = env!("CARGO_BIN_EXE_toolhost");
+    // 4 MiB, in blocks of 512 bytes: the images of memories are files too.
+    let limited =
+        format!("ulimit -f 8192; exec {toolhost} call write - --code-cache off <arguments");
+    let output = Command::new("sh")
+        .args(["-c", &limited])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{:?} {stderr}",
+        output.status
+    );
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.starts_with("Error: write failed - "), "{said}");
 }

@@ -135,7 +135,7 @@ impl Client {
                 ))
             })?),
         };
-        let key = source.map(|source| source.read()).transpose();
+        let key = source.map(|source| source.read(&config.paths)).transpose();
         let key =
             key.map_err(|why| AgentError::setup(format!("the key of the model's API{why}")))?;
         if key.is_some() && is_in_the_clear(&base) {

@@ -473,23 +473,15 @@ impl<'t> Turn<'t> {
         if self.batch.canceller().is_cancelled() {
             return false;
         }
+        let as_run = self.agent.host.as_run(call).await;
         let Some(tool) = self.agent.host.tool(&call.name) else {
             return true;
         };
-        let approval = self.observer.approve(tool, &self.as_run(call)).await;
+        let approval = self.observer.approve(tool, &as_run).await;
         if approval == Approval::Always {
             self.agent.always.insert(tool.name.clone());
         }
         approval != Approval::No
-    }
-
-    /// A call with the arguments that its tool gets.
-    fn as_run(&self, call: &ToolCall) -> ToolCall {
-        let mut call = call.clone();
-        if let Ok(plan) = self.agent.host.plan(&call) {
-            call.arguments = plan.arguments;
-        }
-        call
     }
 
     /// Ends what still runs: calls that only a try that failed asked for.

@@ -5,7 +5,7 @@ mod events;
 mod screen;
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use toolhost::{Tool, ToolCall, ToolResult};
 
 use super::ask::Asker;
 use super::interrupt::Interrupts;
+use super::out::{self, Out, say};
 use super::run::read_stdin;
 use super::terminal::Terminal;
 use super::{ANSWERED, HostOptions, MAX_ITERATIONS, Session, Status, USAGE, api_parser, timeline};
@@ -170,22 +171,22 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         Some(question) => Some(question.to_owned()),
         None if options.resume.is_some() => None,
         None if io::stdin().is_terminal() => {
-            eprintln!("error: no QUESTION, and stdin is a terminal; see toolhost agent --help");
+            say!("error: no QUESTION, and stdin is a terminal; see toolhost agent --help");
             return Ok(USAGE);
         }
         None => Some(piped_question()?),
     };
-    let (interrupts, masks) = (session.interrupts.clone(), session.masks.clone());
+    let interrupts = session.interrupts.clone();
     let manifest = session.effective_manifest(&options.host, Use::Agent)?;
     let mut config = manifest.agent.clone();
     options.model.apply(&mut config)?;
     let host = session.load_manifest(manifest).await?;
-    let stdout_is_terminal = io::stdout().is_terminal();
+    let stdout_is_terminal = Out::stdout().is_terminal();
     let stream = !options.no_stream && (options.stream || options.json || stdout_is_terminal);
     let mut agent = Agent::new(host, config)?
         .stream(stream)
         .ask_first(options.approve && !options.yes);
-    masks.add(agent.mask());
+    out::hide(agent.mask());
     if let Some(file) = &options.transcript {
         agent.keep_transcript(file)?;
     }
@@ -250,27 +251,27 @@ fn finish(
             "errors": summary.errors, "wall_ms": ms(summary.wall), "one_by_one_ms": ms(summary.one_by_one),
             "input_tokens": summary.tokens.input, "output_tokens": summary.tokens.output }),
         )?;
-    } else if io::stderr().is_terminal() && summary.calls > 0 {
+    } else if Out::stderr().is_terminal() && summary.calls > 0 {
         let line = timeline::sum(summary.calls, summary.wall, summary.one_by_one);
-        writeln!(io::stderr(), "{line}")?;
+        Out::stderr().line(line)?;
     }
     match ended {
         Ok(Answer {
             stop: Stop::Length, ..
         }) => {
-            eprintln!("warning: the answer was cut off at its longest; see --max-tokens");
+            say!("warning: the answer was cut off at its longest; see --max-tokens");
             Ok(ANSWERED)
         }
         Ok(Answer {
             stop: Stop::Other(reason),
             ..
         }) => {
-            eprintln!("warning: the answer ended early: {reason}");
+            say!("warning: the answer ended early: {reason}");
             Ok(ANSWERED)
         }
         Ok(_) => Ok(ANSWERED),
         Err(error @ AgentError::MaxIterations) => {
-            eprintln!("Error: {error}");
+            say!("Error: {error}");
             Ok(MAX_ITERATIONS)
         }
         Err(error) => Err(error.into()),
@@ -380,7 +381,8 @@ impl Observer for Onlooker {
             && is_whole
         {
             let drawn = timeline.draw();
-            self.view.suspended(&mut || eprint!("{drawn}"));
+            self.view
+                .suspended(&mut || drop(Out::stderr().text(&drawn)));
         }
     }
 

@@ -5,7 +5,6 @@ use serde_json::{Map, Number, Value};
 use toolhost::Responder;
 use toolhost::input::{Question, QuestionKind, QuestionKinds, Reply};
 
-use super::printable;
 use super::terminal::{Dialog, Terminal};
 
 /// Somebody at the terminal.
@@ -27,15 +26,12 @@ impl Responder for Asker {
             let mut dialog = self.0.dialog().await;
             match question {
                 Question::Form { message, schema } => {
-                    dialog.say(&format!("{} asks: {}\n", printable(tool), shown(message)));
+                    asks(&dialog, tool, message);
                     form(&mut dialog, schema).await
                 }
                 Question::Page { message, url, .. } => {
-                    let (tool, url) = (printable(tool), printable(url));
-                    let message = shown(message);
-                    dialog.say(&format!(
-                        "{tool} asks: {message}\nIt wants you to visit {url}\n"
-                    ));
+                    asks(&dialog, tool, message);
+                    dialog.say(format_args!("It wants you to visit {url}"));
                     Ok(visited(&mut dialog).await)
                 }
                 // Whoever sits here works on no folders that a tool should know of.
@@ -46,15 +42,17 @@ impl Responder for Asker {
     }
 }
 
-/// A tool's text on a terminal: its lines, and nothing that the terminal obeys.
-fn shown(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(printable).collect();
-    lines.join("\n  ")
+/// A tool's text: no line of it begins where one of ours does.
+fn asks(dialog: &Dialog, tool: &str, message: &str) {
+    let mut lines = message.lines();
+    let first = lines.next().unwrap_or_default();
+    dialog.say(format_args!("{tool} asks: {first}"));
+    lines.for_each(|line| dialog.say(format_args!("  {line}")));
 }
 
 async fn visited(dialog: &mut Dialog) -> Reply {
     loop {
-        dialog.say("Did you? [y]es, [n]o: ");
+        dialog.prompt("Did you? [y]es, [n]o: ");
         let Some(line) = dialog.line().await else {
             return Reply::Dismissed;
         };
@@ -66,7 +64,7 @@ async fn visited(dialog: &mut Dialog) -> Reply {
     }
 }
 
-const HELP: &str = "  (empty: the default, or leave it out; `!`: answer nothing at all)\n";
+const HELP: &str = "  (empty: the default, or leave it out; `!`: answer nothing at all)";
 
 async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
     let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
@@ -83,7 +81,7 @@ async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
     for (name, field) in fields {
         let is_required = required.contains(&name.as_str());
         loop {
-            dialog.say(&prompt(name, field, is_required));
+            dialog.prompt(prompt(name, field, is_required));
             let Some(line) = dialog.line().await else {
                 return Ok(Reply::Dismissed);
             };
@@ -106,7 +104,7 @@ async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
                     answer.insert(name.clone(), value);
                     break;
                 }
-                Err(expected) => dialog.say(&format!("  must be {expected}\n")),
+                Err(expected) => dialog.say(format_args!("  must be {expected}")),
             }
         }
     }
@@ -115,16 +113,16 @@ async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
 
 /// `Name (what it is) [a | b] [default: a]: `
 fn prompt(name: &str, field: &Value, is_required: bool) -> String {
-    let text = |key: &str| field.get(key).and_then(Value::as_str).map(printable);
-    let mut prompt = format!("  {}", text("title").unwrap_or_else(|| printable(name)));
+    let text = |key: &str| field.get(key).and_then(Value::as_str);
+    let mut prompt = format!("  {}", text("title").unwrap_or(name));
     if let Some(description) = text("description") {
         prompt += &format!(" ({description})");
     }
     let choices: Vec<String> = choices(field)
         .iter()
         .map(|(value, title)| match title {
-            Some(title) if title != value => format!("{} = {}", printable(value), printable(title)),
-            _ => printable(value),
+            Some(title) if title != value => format!("{value} = {title}"),
+            _ => value.clone(),
         })
         .collect();
     if !choices.is_empty() {
@@ -133,7 +131,7 @@ fn prompt(name: &str, field: &Value, is_required: bool) -> String {
         prompt += " [yes | no]";
     }
     match field.get("default") {
-        Some(default) => prompt += &format!(" [default: {}]", printable(&default.to_string())),
+        Some(default) => prompt += &format!(" [default: {default}]"),
         None if is_required => {}
         None => prompt += " [optional]",
     }

@@ -1,6 +1,6 @@
 //! `toolhost call`: one call by hand.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -12,11 +12,10 @@ use toolhost::{
 
 use super::ask::Asker;
 use super::interrupt::Interrupts;
+use super::out::Out;
 use super::result::ResultOptions;
 use super::terminal::Terminal;
-use super::{
-    ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, printable, progress,
-};
+use super::{ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, progress};
 
 #[derive(clap::Args)]
 pub(super) struct CallOptions {
@@ -58,7 +57,7 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
     if printer.full {
         printer.encoder(Format::Json, &host).pretty(&ended)?;
     } else {
-        writeln!(std::io::stdout(), "{}", printer.text(&ended))?;
+        Out::stdout().text(&format!("{}\n", printer.text(&ended)))?;
     }
     Ok(match &ended.outcome {
         Err(_) if options.result.fail_on_error => ERROR_RESULT,
@@ -107,7 +106,7 @@ impl Watcher for CallBar {
             self.0.set_position((done * PARTS) as u64);
         }
         if let Some(message) = &progress.message {
-            self.0.set_message(printable(message));
+            progress::tell(&self.0, message);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! `toolhost check`: is everything there that calls will need?
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io;
 
 use super::grants::{denied, granted};
+use super::out::{Out, line};
 use super::result::names;
-use super::{ANSWERED, Found, Session, StartServers, Status, at, pin, printable};
-use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig};
-use toolhost::permissions::{Access, SecretSource};
+use super::{ANSWERED, Found, Session, StartServers, Status, at, pin};
+use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
+use toolhost::permissions::{Access, HostFile, Purpose, SecretSource};
 use toolhost::wire::{Format, LeftOut};
 use toolhost::{Tool, ToolHost};
 
@@ -29,78 +30,85 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         untrusted,
     } = options.servers.manifest_of(&session)?;
     let file = manifest.file.clone();
-    let own = manifest.own_files();
+    let mut own = manifest.host_files();
+    let cache = session.code_cache.folders().into_iter();
+    own.extend(cache.map(|it| HostFile::new(it, Purpose::CodeCache)));
     let agent = manifest.agent.clone();
     let serve = manifest.serve.clone();
     let pins = options.pin.then(|| pin::take(&mut manifest));
+    if options.pin {
+        manifest.check_way(&HostFile::new(lock_file(&file), Purpose::LockFile))?;
+    }
     let host = session.survey(manifest, &options.servers).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = Out::stdout();
     if let Some(pins) = pins {
         pin::write(&mut out, &host, &pins, &file)?;
     }
     for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
-        writeln!(out, "{} ({})", plugin.name, plugin.path.display())?;
-        writeln!(out, "  tools: {}", tools_of(&host, &plugin.name))?;
-        writeln!(out, "  imports: {}", packages(imports))?;
+        line!(out, "{} ({})", plugin.name, plugin.path.display())?;
+        line!(out, "  tools: {}", tools_of(&host, &plugin.name))?;
+        line!(out, "  imports: {}", packages(imports))?;
         for grant in granted(&plugin.permissions) {
-            writeln!(out, "  granted: {grant}")?;
+            line!(out, "  granted: {grant}")?;
         }
         for what in denied(&plugin.permissions, usable) {
-            writeln!(out, "  denied: {what}")?;
+            line!(out, "  denied: {what}")?;
         }
+        unenforced_lines(&mut out, &host, &plugin.name)?;
         if let Some(names) = unmarked_in_order(&host, plugin) {
-            writeln!(
+            line!(
                 out,
                 "  in order, as not marked read-only or destructive: {names}"
             )?;
         }
         for warning in plugin.permissions.warnings(&own) {
-            writeln!(out, "  warning: {warning}")?;
+            line!(out, "  warning: {warning}")?;
         }
         secret_lines(&mut out, &plugin.permissions.secrets)?;
     }
     for server in host.servers() {
-        writeln!(out, "{} ({})", server.name, printable(&server.address()))?;
+        line!(out, "{} ({})", server.name, server.address())?;
         let not_started = host.not_started().find(|(of, _)| of.name == server.name);
         match not_started.map(|(_, it)| it.tools_from) {
-            None => writeln!(out, "  tools: {}", tools_of(&host, &server.name))?,
-            Some(Some(when)) => writeln!(
+            None => line!(out, "  tools: {}", tools_of(&host, &server.name))?,
+            Some(Some(when)) => line!(
                 out,
                 "  tools {}, not started now: {}",
                 at(when),
                 tools_of(&host, &server.name)
             )?,
-            Some(None) => writeln!(
+            Some(None) => line!(
                 out,
                 "  tools: not known, as it is not started: --start-servers asks it"
             )?,
         }
         secret_lines(&mut out, &server.secrets)?;
-        writeln!(
+        line!(
             out,
             "  warning: an MCP server is not sandboxed: it may do whatever its own machine lets it"
         )?;
+        unenforced_lines(&mut out, &host, &server.name)?;
         for (_, left_out) in host.left_out().filter(|(of, _)| of.name == server.name) {
-            let (tool, why) = (printable(&left_out.tool), printable(&left_out.why));
-            writeln!(out, "  warning: the tool {tool:?} {why}")?;
+            let (tool, why) = (left_out.tool, left_out.why);
+            line!(out, "  warning: the tool {tool:?} {why}")?;
         }
     }
     let prompts: Vec<&str> = host.prompts().map(|prompt| &*prompt.name).collect();
     if !prompts.is_empty() {
-        writeln!(out, "prompts: {}", prompts.join(", "))?;
+        line!(out, "prompts: {}", prompts.join(", "))?;
     }
     let templates = host.resource_templates();
-    let templates: Vec<String> = templates.map(|it| printable(&it.uri_template)).collect();
+    let templates: Vec<&str> = templates.map(|it| &*it.uri_template).collect();
     if !templates.is_empty() {
-        writeln!(out, "resource templates: {}", templates.join(", "))?;
+        line!(out, "resource templates: {}", templates.join(", "))?;
     }
     left_out_lines(&mut out, &host)?;
     serve_lines(&mut out, &serve.auth, &host)?;
     for warning in serve.tool_warnings(host.tools()) {
-        writeln!(out, "warning: {}", printable(&warning))?;
+        line!(out, "warning: {warning}")?;
     }
     if let Some(line) = agent_line(&agent) {
-        writeln!(out, "{line}")?;
+        line!(out, "{line}")?;
     }
     let plugins = host.plugins().count();
     let mut counts = vec![counted(plugins, "plugin")];
@@ -110,11 +118,11 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     }
     counts.push(counted(host.tools().count(), "tool"));
     for Demand { what, .. } in &untrusted {
-        writeln!(out, "not trusted: {what}")?;
+        line!(out, "not trusted: {what}")?;
     }
-    writeln!(out, "{} is good: {}", file.display(), counts.join(", "))?;
+    line!(out, "{} is good: {}", file.display(), counts.join(", "))?;
     if !untrusted.is_empty() {
-        writeln!(
+        line!(
             out,
             "what is not trusted takes `toolhost trust`, or --manifest with its name"
         )?;
@@ -123,11 +131,10 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
 }
 
 /// Secrets that calls would not have.
-fn secret_lines(out: &mut impl Write, secrets: &BTreeMap<String, SecretSource>) -> io::Result<()> {
+fn secret_lines(out: &mut Out, secrets: &BTreeMap<String, SecretSource>) -> io::Result<()> {
     for (name, source) in secrets {
         if let Some(problem) = source.problem() {
-            let (name, problem) = (printable(name), printable(&problem));
-            writeln!(
+            line!(
                 out,
                 "  warning: the secret `{name}` cannot be had: {problem}"
             )?;
@@ -136,16 +143,24 @@ fn secret_lines(out: &mut impl Write, secrets: &BTreeMap<String, SecretSource>) 
     Ok(())
 }
 
+/// What the schemas of a plugin's or server's tools ask for that nobody holds calls to.
+fn unenforced_lines(out: &mut Out, host: &ToolHost, plugin: &str) -> io::Result<()> {
+    for (tool, why) in host.unenforced().filter(|(tool, _)| tool.plugin == plugin) {
+        line!(out, "  warning: `{}` {why}", tool.name)?;
+    }
+    Ok(())
+}
+
 /// Who may use the server, and which tools they are named that are not there.
-fn serve_lines(out: &mut impl Write, auth: &AuthConfig, host: &ToolHost) -> io::Result<()> {
+fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<()> {
     if !auth.is_required() {
         return Ok(());
     }
     let tokens = auth.tokens.iter();
     let mut who: Vec<String> = tokens.clone().map(|token| token.name.clone()).collect();
     let oauth = auth.oauth.as_ref();
-    who.extend(oauth.map(|oauth| format!("whoever {} lets in", printable(oauth.issuer.as_str()))));
-    writeln!(out, "serve: {}", who.join(", "))?;
+    who.extend(oauth.map(|oauth| format!("whoever {} lets in", oauth.issuer.as_str())));
+    line!(out, "serve: {}", who.join(", "))?;
     let of_tokens = tokens.filter_map(|token| {
         let key = format!("serve.auth.tokens.{}", token.name);
         Some((key, token.tools.as_ref()?))
@@ -163,8 +178,7 @@ fn serve_lines(out: &mut impl Write, auth: &AuthConfig, host: &ToolHost) -> io::
             .iter()
             .filter(|tool| host.tools().all(|it| it.name != **tool))
         {
-            let (key, tool) = (printable(&key), printable(tool));
-            writeln!(
+            line!(
                 out,
                 "  warning: `{key}` names `{tool}`, and there is no such tool"
             )?;
@@ -189,7 +203,7 @@ fn unmarked_in_order(host: &ToolHost, plugin: &PluginConfig) -> Option<String> {
 }
 
 /// The tools that an API would refuse, and every request with them.
-fn left_out_lines(out: &mut impl Write, host: &ToolHost) -> io::Result<()> {
+fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
     let tools: Vec<&Tool> = host.tools().collect();
     let mut found: Vec<(LeftOut, Vec<&str>)> = Vec::new();
     for format in Format::ALL {
@@ -201,8 +215,8 @@ fn left_out_lines(out: &mut impl Write, host: &ToolHost) -> io::Result<()> {
         }
     }
     for (LeftOut { tool, why }, formats) in found {
-        let (tool, why, formats) = (printable(&tool), printable(&why), formats.join(", "));
-        writeln!(out, "warning: `{tool}` is left out for {formats}: it {why}")?;
+        let formats = formats.join(", ");
+        line!(out, "warning: `{tool}` is left out for {formats}: it {why}")?;
     }
     Ok(())
 }
@@ -218,7 +232,7 @@ fn tools_of(host: &ToolHost, plugin: &str) -> String {
 fn agent_line(agent: &AgentConfig) -> Option<String> {
     let mut parts = vec![agent.provider?.to_string()];
     parts.extend(agent.model.iter().map(|model| format!("model {model}")));
-    parts.extend(agent.base_url.iter().map(|url| printable(url.as_str())));
+    parts.extend(agent.base_url.iter().map(ToString::to_string));
     parts.extend(agent.key.iter().map(|key| format!("key from {key}")));
     Some(format!("agent: {}", parts.join(", ")))
 }

@@ -1,11 +1,13 @@
 //! What an MCP client's configuration has to say of this server, as each client documents it.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
+
+use super::out::Out;
 
 /// The environment variable that clients take a bearer token from.
 pub(super) const TOKEN: &str = "TOOLHOST_TOKEN";
@@ -131,8 +133,8 @@ fn safe_name(folder: &str) -> String {
 
 /// Prints the snippet on stdout, and on stderr where it belongs.
 pub(super) fn print(client: Client, server: &Server) -> io::Result<()> {
-    write!(io::stdout().lock(), "{}", config(client, server))?;
-    writeln!(io::stderr().lock(), "{}", place(client, server))
+    Out::stdout().text(&config(client, server))?;
+    Out::stderr().line(place(client, server))
 }
 
 /// The snippet, its last line ended.

@@ -6,9 +6,8 @@ use toolhost::wire::json::ErrorDetail;
 use toolhost::{CallError, Plan, Provider, Repair, ToolCall, ToolHost};
 
 use super::grants::granted;
-use super::{
-    ANSWERED, ERROR_RESULT, HostOptions, Session, StartServers, Status, print_json, warn_of_unasked,
-};
+use super::out::print_json;
+use super::{ANSWERED, ERROR_RESULT, HostOptions, Session, StartServers, Status, warn_of_unasked};
 
 /// One call: either what would serve it or why it would fail.
 #[derive(Serialize)]

@@ -1,14 +1,15 @@
 //! `toolhost inspect`: what a plugin is, before it is trusted with anything, and what the manifest
 //! grants it if it is in one.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use toolhost::inspect::{Inspection, inspect};
 use toolhost::manifest::{Demand, PluginConfig};
+use toolhost::permissions::HostFile;
 
 use super::grants::{denied, granted};
 use super::list::first_line;
+use super::out::{Out, line, say};
 use super::{ANSWERED, Found, Session, Status};
 
 #[derive(clap::Args)]
@@ -33,7 +34,7 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
         Ok(_) => Ok(ANSWERED),
         Err(problems) => {
             for problem in problems {
-                eprintln!("error: {problem}");
+                say!("error: {problem}");
             }
             Ok(NOT_A_PLUGIN)
         }
@@ -44,8 +45,8 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
 #[derive(Default)]
 struct Listed {
     plugin: PluginConfig,
-    /// The files that decide what it is granted.
-    own: Vec<PathBuf>,
+    /// The files of the host.
+    own: Vec<HostFile>,
     /// What nobody has allowed of its grants.
     untrusted: Vec<Demand>,
 }
@@ -66,7 +67,7 @@ fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
         let real = |path: &Path| path.canonicalize().ok();
         is_file && real(other).is_some() && real(other) == real(plugin)
     };
-    let own = manifest.own_files();
+    let own = manifest.host_files();
     let mut plugins = manifest.plugins.into_iter();
     let found = plugins.find(|listed| match is_file {
         true => same_file(&listed.path),
@@ -89,47 +90,44 @@ fn print(inspection: &Inspection, listed: &Listed) -> std::io::Result<()> {
         own,
         untrusted,
     } = listed;
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "size: {} bytes\nsha256: {}",
-        inspection.size, inspection.sha256
-    )?;
+    let mut out = Out::stdout();
+    line!(out, "size: {} bytes", inspection.size)?;
+    line!(out, "sha256: {}", inspection.sha256)?;
     let lists = [
         ("imports", &inspection.imports),
         ("exports", &inspection.exports),
     ];
     for (title, names) in lists {
-        writeln!(out, "{title}:")?;
+        line!(out, "{title}:")?;
         for name in names {
-            writeln!(out, "  {name}")?;
+            line!(out, "  {name}")?;
         }
         if names.is_empty() {
-            writeln!(out, "  nothing")?;
+            line!(out, "  nothing")?;
         }
     }
     let permissions = match &inspection.permissions[..] {
         [] => "none".to_owned(),
         permissions => permissions.join(", "),
     };
-    writeln!(out, "permissions it can use: {permissions}")?;
+    line!(out, "permissions it can use: {permissions}")?;
     for grant in granted(&listed.permissions) {
-        writeln!(out, "granted: {grant}")?;
+        line!(out, "granted: {grant}")?;
     }
     for Demand { what, .. } in untrusted {
-        writeln!(out, "not trusted: {what}")?;
+        line!(out, "not trusted: {what}")?;
     }
     match &denied(&listed.permissions, &inspection.permissions)[..] {
-        [] => writeln!(out, "denied: nothing that it can use")?,
-        denied => writeln!(out, "denied: {}", denied.join(", "))?,
+        [] => line!(out, "denied: nothing that it can use")?,
+        denied => line!(out, "denied: {}", denied.join(", "))?,
     }
     for warning in listed.permissions.warnings(own) {
-        writeln!(out, "warning: {warning}")?;
+        line!(out, "warning: {warning}")?;
     }
     if let Ok(tools) = &inspection.tools {
-        writeln!(out, "tools:")?;
+        line!(out, "tools:")?;
         for tool in tools {
-            writeln!(out, "  {}: {}", tool.name, first_line(tool))?;
+            line!(out, "  {}: {}", tool.name, first_line(tool))?;
         }
     }
     Ok(())

@@ -1,14 +1,13 @@
 //! `toolhost list`: the tools, for people, for scripts, or for a model's API.
 
-use std::io::{IsTerminal, Write};
-
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use toolhost::wire::{Format, LeftOut};
-use toolhost::{Tool, ToolHost};
+use toolhost::{Tool, ToolHost, printable};
 
+use super::out::{Out, say};
 use super::result::{names, print_document};
-use super::{ANSWERED, Session, StartServers, Status, format_parser, printable, warn_of_unasked};
+use super::{ANSWERED, Session, StartServers, Status, format_parser, warn_of_unasked};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
@@ -26,44 +25,37 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
     let host = session.survey(found.manifest, &options.servers).await?;
     warn_of_unasked(&host);
     if !found.untrusted.is_empty() {
-        eprintln!(
+        say!(
             "warning: the manifest is not trusted with all that it asks for: see `toolhost trust --show`"
         );
     }
-    let mut out = std::io::stdout().lock();
     match options.format {
         Some(format) => {
-            drop(out);
             let tools: Vec<&Tool> = host.tools().collect();
             let declared = format.declare(&tools, &names(format, &host));
             for LeftOut { tool, why } in &declared.left_out {
-                eprintln!(
-                    "warning: `{}` is left out for {format}: it {}",
-                    printable(tool),
-                    printable(why)
-                );
+                say!("warning: `{tool}` is left out for {format}: it {why}");
             }
             print_document(&declared.tools)?;
         }
-        None if out.is_terminal() => writeln!(out, "{}", table(&host))?,
-        None => {
-            for tool in host.tools() {
-                let plugin = &tool.plugin;
-                write!(out, "{}\t{plugin}\t{}", tool.name, first_line(tool))?;
-                // A field more: those before it stand where they always did.
-                writeln!(
-                    out,
-                    "{}",
-                    if tool.sandboxed {
-                        ""
-                    } else {
-                        "\tnot sandboxed"
-                    }
-                )?;
-            }
-        }
+        None => lines(&host, &mut Out::stdout())?,
     }
     Ok(ANSWERED)
+}
+
+fn lines(host: &ToolHost, out: &mut Out) -> std::io::Result<()> {
+    if out.is_terminal() {
+        return out.text(&format!("{}\n", table(host)));
+    }
+    for tool in host.tools() {
+        let mut fields = vec![&*tool.name, &*tool.plugin, first_line(tool)];
+        // A field more: those before it stand where they always did.
+        if !tool.sandboxed {
+            fields.push("not sandboxed");
+        }
+        out.fields(&fields)?;
+    }
+    Ok(())
 }
 
 fn table(host: &ToolHost) -> String {
@@ -77,13 +69,13 @@ fn table(host: &ToolHost) -> String {
             true => tool.plugin.clone(),
             false => format!("{} (not sandboxed)", tool.plugin),
         };
-        table.add_row([&*tool.name, &*plugin, &*first_line(tool)]);
+        // Cells are as wide as they are shown.
+        table.add_row([&*tool.name, &*plugin, first_line(tool)].map(printable::line));
     }
     table.trim_fmt()
 }
 
-/// A plugin's text may hold anything: what could move a terminal's cursor is left out.
-pub(super) fn first_line(tool: &Tool) -> String {
-    let line = tool.description.lines().next().unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).collect()
+/// The first line of a tool's description.
+pub(super) fn first_line(tool: &Tool) -> &str {
+    tool.description.lines().next().unwrap_or_default()
 }

@@ -2,16 +2,17 @@
 //! digests, and into the lock file beside it, as texts.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, value};
-use toolhost::manifest::{Manifest, lock_file};
+use toolhost::manifest::{Manifest, beside, lock_file};
 use toolhost::{Pin, ToolHost};
 
-use super::printable;
+use super::out::Out;
 
 /// The pins of a manifest, by server; they are taken out of it, so that tools that changed load.
 pub(super) fn take(manifest: &mut Manifest) -> Pins {
@@ -26,7 +27,7 @@ pub(super) type Pins = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Pins the tools of every server, and says what changed.
 pub(super) fn write(
-    out: &mut impl Write,
+    out: &mut Out,
     host: &ToolHost,
     before: &Pins,
     file: &Path,
@@ -46,30 +47,31 @@ pub(super) fn write(
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let mut document: DocumentMut = text.parse().with_context(|| file.display().to_string())?;
     let mut texts = Map::new();
-    let mut said = String::new();
+    let mut said = Vec::new();
     for (server, pins) in &now {
         let none = BTreeMap::new();
         let before = before.get(server).unwrap_or(&none);
         for pin in pins {
-            let name = format!("mcp.{}: {}", printable(server), printable(&pin.tool));
+            let name = format!("mcp.{server}: {}", pin.tool);
             match before.get(&pin.tool) {
                 Some(digest) if *digest == pin.digest => {}
                 Some(_) => {
                     let old = old_texts.get(server).and_then(|tools| tools.get(&pin.tool));
                     let old = old.map_or("its text is not known".to_owned(), Value::to_string);
-                    said += &format!("{name} is pinned as it is now\n");
-                    said += &format!("  before: {}\n", printable(&old));
-                    said += &format!("  now: {}\n", printable(&pin.text.to_string()));
+                    said.push(format!("{name} is pinned as it is now"));
+                    said.push(format!("  before: {old}"));
+                    said.push(format!("  now: {}", pin.text));
                 }
-                None => said += &format!("{name} is pinned\n"),
+                None => said.push(format!("{name} is pinned")),
             }
         }
         for gone in before
             .keys()
             .filter(|it| pins.iter().all(|pin| pin.tool != **it))
         {
-            let (server, gone) = (printable(server), printable(gone));
-            said += &format!("mcp.{server}: {gone} is pinned no more, as it is not offered\n");
+            said.push(format!(
+                "mcp.{server}: {gone} is pinned no more, as it is not offered"
+            ));
         }
         enter(&mut document, server, pins)?;
         let tools = pins.iter().map(|pin| (pin.tool.clone(), pin.text.clone()));
@@ -79,7 +81,9 @@ pub(super) fn write(
     let texts = serde_json::to_string_pretty(&texts)? + "\n";
     replace(&lock, &texts)?;
     replace(file, &document.to_string())?;
-    out.write_all(said.as_bytes())?;
+    for line in said {
+        out.line(line)?;
+    }
     Ok(())
 }
 
@@ -114,10 +118,15 @@ fn read_lock(lock: &Path) -> Map<String, Value> {
 /// Writes a file whole, through a link to where it is.
 fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let beside = file.with_file_name(name);
-    let written = std::fs::write(&beside, text).and_then(|()| {
+    let beside = beside(&file);
+    // What is there may be a link, which is not to be written through.
+    let removed = match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let new = removed.and_then(|()| File::create_new(&beside));
+    let written = new.and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = written.and_then(|()| {
         if let Ok(old) = file.metadata() {
             std::fs::set_permissions(&beside, old.permissions())?;
         }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
-use toolhost::LoadEvent;
+use toolhost::{LoadEvent, printable};
 
 /// The bars that may be drawn.
 static DRAWN: Mutex<Vec<WeakProgressBar>> = Mutex::new(Vec::new());
@@ -52,6 +52,13 @@ pub(super) fn share() -> ProgressStyle {
     style.expect("the template is valid")
 }
 
+/// Shows a message beside a bar.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub(super) fn tell(bar: &ProgressBar, message: &str) {
+    bar.set_message(printable::line(message).into_owned());
+}
+
+#[expect(clippy::disallowed_methods, reason = "a title of ours")]
 fn bar(title: &'static str) -> ProgressBar {
     // indicatif hides the bar by itself where stderr is no terminal.
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
@@ -84,7 +91,7 @@ impl Loading {
             }
             _ => {}
         }
-        self.bar.set_message(names.join(", "));
+        tell(&self.bar, &names.join(", "));
     }
 }
 

@@ -1,6 +1,6 @@
 //! A result as it is printed.
 
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZeroUsize;
 
 use serde_json::value::RawValue;
@@ -8,6 +8,8 @@ use toolhost::json_text::indent;
 use toolhost::summarize::Summarize;
 use toolhost::wire::{Answer, Format, Names};
 use toolhost::{Manifest, ToolHost, ToolResult};
+
+use super::out::Out;
 
 /// How results are printed.
 #[derive(clap::Args)]
@@ -103,10 +105,8 @@ impl Encoder<'_> {
 
     /// Prints what answers one call, on a line.
     pub(super) fn line(&self, result: &ToolResult) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{}", self.format.wire().answer(&self.answer(result)))?;
-        // Whoever reads along must see it now.
-        out.flush()
+        let answer = self.format.wire().answer(&self.answer(result));
+        Out::stdout().json(answer.get())
     }
 
     /// Prints what answers one call, indented.
@@ -120,8 +120,8 @@ impl Encoder<'_> {
         let mut messages = ahead.to_vec();
         messages.extend(self.format.answers(&answers));
         if self.format.is_lines() {
-            let mut out = io::stdout().lock();
-            return messages.iter().try_for_each(|line| writeln!(out, "{line}"));
+            let mut out = Out::stdout();
+            return messages.iter().try_for_each(|line| out.json(line.get()));
         }
         print_raw(&messages)
     }
@@ -131,15 +131,11 @@ impl Encoder<'_> {
 fn print_raw(documents: &[Box<RawValue>]) -> io::Result<()> {
     let text = serde_json::to_string(documents)?;
     let text = indent(&text).unwrap_or(text);
-    writeln!(io::stdout().lock(), "{text}")
+    Out::stdout().json(&text)
 }
 
 /// Prints a JSON document, indented, every token as it is.
 pub(super) fn print_document(document: &RawValue) -> io::Result<()> {
     let text = indent(document.get());
-    writeln!(
-        io::stdout().lock(),
-        "{}",
-        text.as_deref().unwrap_or(document.get())
-    )
+    Out::stdout().json(text.as_deref().unwrap_or(document.get()))
 }

@@ -13,6 +13,7 @@ use toolhost::wire::{self, DecodeError, Delta, Events, Format, Names, Received, 
 use toolhost::{CallError, OpenBatch, ToolCall, ToolHost, ToolResult};
 
 use super::interrupt::Interrupts;
+use super::out::{Out, say};
 use super::result::{Printer, ResultOptions, names};
 use super::{
     ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, StartServers, Status, USAGE,
@@ -71,7 +72,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     let file = options.file.as_deref();
     let file = file.filter(|file| file.as_os_str() != "-");
     if options.file.is_none() && io::stdin().is_terminal() {
-        eprintln!("error: no FILE, and stdin is a terminal; see toolhost run --help");
+        say!("error: no FILE, and stdin is a terminal; see toolhost run --help");
         return Ok(USAGE);
     }
     if options.sse {
@@ -132,7 +133,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         encoder.all(&ahead, &done.results)?;
     }
     if options.timeline {
-        eprint!("{}", timeline::draw(&done.results));
+        Out::stderr().text(&timeline::draw(&done.results))?;
     }
     Ok(done.status(options.result.fail_on_error))
 }
@@ -427,7 +428,7 @@ impl Reading<'_> {
             let came: Vec<_> = came
                 .filter_map(|(came, result)| Some((came, result.as_ref()?)))
                 .collect();
-            eprint!("{}", timeline::draw_from(&came));
+            Out::stderr().text(&timeline::draw_from(&came))?;
         }
         let done = Done {
             results: self.results.into_iter().flatten().collect(),

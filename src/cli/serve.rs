@@ -14,6 +14,7 @@ use toolhost::manifest::Use;
 use toolhost::mcp::{Server, ServerInfo};
 
 use super::clients::{self, Client};
+use super::out::say;
 use super::{ANSWERED, HostOptions, INTERRUPTED, Session, Status, parse_timeout};
 use reload::{Seen, Watch};
 
@@ -79,7 +80,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
     match listener {
         None => {
             if std::io::stdin().is_terminal() {
-                eprintln!(
+                say!(
                     "serving MCP over stdin and stdout, which a client is to start; \
                      --print-config tells it how, --http serves a network"
                 );
@@ -90,7 +91,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         Some(listener) => {
             let http = server.http(&manifest.serve)?;
             let address = listener.local_addr()?;
-            eprintln!("listening on {}://{address}/mcp", scheme(&manifest));
+            say!("listening on {}://{address}/mcp", scheme(&manifest));
             watch.http = Some((http.clone(), address));
             let _reload = watch.begin();
             let cancelled = http.serve(listener, shutdown, grace).await;
@@ -181,11 +182,11 @@ fn ended(cancelled: usize) -> Status {
     match cancelled {
         0 => ANSWERED,
         1 => {
-            eprintln!("1 running call was cancelled");
+            say!("1 running call was cancelled");
             INTERRUPTED
         }
         count => {
-            eprintln!("{count} running calls were cancelled");
+            say!("{count} running calls were cancelled");
             INTERRUPTED
         }
     }

@@ -1,10 +1,13 @@
 //! The terminal's lines, as somebody types them, for one who asks at a time.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::fmt::Display;
+use std::io::{self, BufRead, IsTerminal};
 use std::sync::Arc;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+
+use super::out::Out;
 
 /// Where somebody can read questions and type answers.
 #[derive(Clone)]
@@ -28,7 +31,7 @@ pub(super) struct Dialog {
 impl Terminal {
     /// Only where both stdin and stderr are a terminal.
     pub(super) fn open(drawn: MultiProgress) -> Option<Self> {
-        let is_open = io::stdin().is_terminal() && io::stderr().is_terminal();
+        let is_open = io::stdin().is_terminal() && Out::stderr().is_terminal();
         let lines = Arc::new(Mutex::new(Lines { received: None }));
         is_open.then_some(Terminal { lines, drawn })
     }
@@ -51,10 +54,14 @@ impl Drop for Dialog {
 }
 
 impl Dialog {
-    /// Writes text as it is.
-    pub(super) fn say(&self, text: &str) {
-        let mut out = io::stderr().lock();
-        let _ = write!(out, "{text}").and_then(|()| out.flush());
+    /// Writes a line.
+    pub(super) fn say(&self, line: impl Display) {
+        let _ = Out::stderr().line(line);
+    }
+
+    /// Writes the beginning of a line, which the answer ends.
+    pub(super) fn prompt(&self, text: impl Display) {
+        let _ = Out::stderr().prompt(text);
     }
 
     /// What is typed next; `None` at the end of input.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use toolhost::ToolResult;
+use toolhost::{ToolResult, printable};
 
 /// Columns of the bars.
 const WIDTH: usize = 40;
@@ -23,7 +23,7 @@ pub(super) fn draw_from(results: &[(Duration, &ToolResult)]) -> String {
     let one_by_one: Duration = results.iter().map(|(_, result)| result.usage.run).sum();
     let longest = results
         .iter()
-        .map(|(_, result)| result.name.chars().count())
+        .map(|(_, result)| printable::line(&result.name).chars().count())
         .max();
     let name_width = longest.unwrap_or_default().min(32);
     let mut out = String::new();
@@ -33,12 +33,7 @@ pub(super) fn draw_from(results: &[(Duration, &ToolResult)]) -> String {
         // Even the shortest call is seen.
         let end = column(*from + result.usage.queue + result.usage.run, total).max(queue + 1);
         let outcome = outcome(result);
-        let name: String = result
-            .name
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(32)
-            .collect();
+        let name: String = printable::line(&result.name).chars().take(32).collect();
         let _ = writeln!(
             out,
             "{name:name_width$} |{}{}{}{}| {:>9} {outcome}",

@@ -1,13 +1,12 @@
 //! `toolhost token`: what clients show to the server, and what the manifest knows of it.
 
-use std::io::Write;
-
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use toolhost::manifest::TokenDigest;
 
+use super::out::Out;
 use super::{ANSWERED, Status};
 
 #[derive(Subcommand)]
@@ -33,13 +32,12 @@ pub(super) fn run(command: &TokenCommand) -> anyhow::Result<Status> {
     let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
     let digest = TokenDigest::of(&token);
     let name = &options.name;
-    writeln!(
-        std::io::stderr(),
+    Out::stderr().text(&format!(
         "The token on stdout is shown this once. For the manifest:\n\n\
          [serve.auth.tokens.{name}]\n\
-         sha256 = \"{digest}\"\n"
-    )?;
-    writeln!(std::io::stdout(), "{token}")?;
+         sha256 = \"{digest}\"\n\n"
+    ))?;
+    Out::stdout().line(token)?;
     Ok(ANSWERED)
 }
 

@@ -4,13 +4,13 @@
 mod store;
 
 use std::fmt;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use toolhost::Manifest;
 use toolhost::manifest::{Demand, Use};
+use toolhost::{Manifest, printable};
 
+use super::out::{Out, line};
 use super::{ANSWERED, Session, Status};
 use store::Store;
 
@@ -34,10 +34,10 @@ pub(super) struct TrustOptions {
 
 pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<Status> {
     let store = Store::of_user().context("there is no home folder to keep it in")?;
-    let mut out = io::stdout().lock();
+    let mut out = Out::stdout();
     if options.list {
         for manifest in store.all()? {
-            writeln!(out, "{}", manifest.display())?;
+            line!(out, "{}", manifest.display())?;
         }
         return Ok(ANSWERED);
     }
@@ -45,15 +45,15 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
     if options.revoke {
         // It need not be there any more, nor be right.
         match store.forget(&file)? {
-            true => writeln!(out, "{} is trusted no more", file.display())?,
-            false => writeln!(out, "{} was not trusted", file.display())?,
+            true => line!(out, "{} is trusted no more", file.display())?,
+            false => line!(out, "{} was not trusted", file.display())?,
         }
         return Ok(ANSWERED);
     }
     let manifest = Manifest::read(&file)?;
     let demands = manifest.demands();
     if demands.is_empty() {
-        writeln!(out, "{} asks for nothing that takes trust", file.display())?;
+        line!(out, "{} asks for nothing that takes trust", file.display())?;
         return Ok(ANSWERED);
     }
     let known = store.recall(&file);
@@ -62,21 +62,19 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
             true => ' ',
             false => '+',
         };
-        writeln!(out, "{sign} {}", demand.what)?;
+        line!(out, "{sign} {}", demand.what)?;
     }
-    // Seen before it is kept.
-    out.flush()?;
     let is_trusted = demands.iter().all(|it| known.contains(&it.digest()));
     match (options.show, is_trusted) {
-        (true, true) => writeln!(out, "{} is trusted with this", file.display())?,
-        (true, false) => writeln!(
+        (true, true) => line!(out, "{} is trusted with this", file.display())?,
+        (true, false) => line!(
             out,
             "{} is not trusted with what has a `+`: `toolhost trust` does so",
             file.display()
         )?,
         (false, _) => {
             store.keep(&file, &demands)?;
-            writeln!(out, "{} is trusted with this", file.display())?;
+            line!(out, "{} is trusted with this", file.display())?;
         }
     }
     Ok(ANSWERED)
@@ -150,12 +148,14 @@ impl std::error::Error for Untrusted {}
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Untrusted { file, demands } = self;
+        // Its lines are its own.
+        let file = printable::line(file);
         writeln!(
             f,
             "{file} is not trusted, and asks for more than what is in its folder:"
         )?;
         for Demand { what, .. } in demands.iter().take(MOST_NAMED) {
-            writeln!(f, "  {what}")?;
+            writeln!(f, "  {}", printable::line(what))?;
         }
         if let Some(more) = demands.len().checked_sub(MOST_NAMED).filter(|it| *it > 0) {
             writeln!(f, "  and {more} more, which `toolhost trust --show` shows")?;

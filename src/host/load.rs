@@ -8,20 +8,24 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use super::offers::Own;
 use super::queue::{Queue, pages_in, pages_of};
 use super::{LoadedPlugin, Shared, ToolHost};
 use crate::audit::AuditLog;
-use crate::engine::{CodeCache, Engine, EngineConfig};
+use crate::engine::{BESIDE, CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
 use crate::limits::{ByteSize, size};
 use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Domain, GrantedFolders};
+use crate::paths::{HostFile, Paths, Purpose};
+use crate::permissions::Access as FileAccess;
 use crate::plugin::{Compiled, Plugin, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
+use crate::resource::ResourceOwners;
 
 /// Plugins that load at once. Compiling takes all cores by itself.
 const PARALLEL_LOADS: usize = 4;
@@ -29,6 +33,7 @@ const PARALLEL_LOADS: usize = 4;
 /// Options for making a [`ToolHost`].
 pub struct Loader {
     manifest: Manifest,
+    before: Option<Arc<Paths>>,
     cache: CodeCache,
     survey: Option<Servers>,
     progress: Arc<dyn Fn(LoadEvent) + Send + Sync>,
@@ -70,6 +75,7 @@ impl Loader {
     pub fn new(manifest: Manifest) -> Self {
         Loader {
             manifest,
+            before: None,
             cache: CodeCache::default(),
             survey: None,
             progress: Arc::new(|_| {}),
@@ -98,6 +104,14 @@ impl Loader {
         self
     }
 
+    /// The host that this one takes the place of: its guests are kept from what is this one's, and folders
+    /// that they could have replaced are not taken anew.
+    #[must_use]
+    pub fn replacing(mut self, host: &ToolHost) -> Self {
+        self.before = Some(host.shared.paths.clone());
+        self
+    }
+
     /// Loads every plugin.
     ///
     /// # Errors
@@ -105,6 +119,8 @@ impl Loader {
     /// [`LoadError::Invalid`] with everything that is wrong with all of them, or
     /// [`LoadError::Engine`].
     pub async fn load(self) -> Result<ToolHost, LoadError> {
+        let paths = self.paths();
+        let cache = checked(&self.cache, &paths);
         let Manifest {
             file,
             host,
@@ -116,11 +132,12 @@ impl Loader {
             ..
         } = self.manifest;
         check_caps(&file, &host, &plugins, &mcp)?;
+        check_nested(&file, &plugins, &paths)?;
         let survey = self.survey;
         let audit = audit.and_then(|config| {
             let opened = match survey {
-                Some(_) => AuditLog::check(&config).map(|()| None),
-                None => AuditLog::open(&config).map(|log| Some(Arc::new(log))),
+                Some(_) => AuditLog::check(&config, &paths).map(|()| None),
+                None => AuditLog::open(&config, &paths).map(|log| Some(Arc::new(log))),
             };
             let failed = |error| {
                 let path = config.path.display();
@@ -133,15 +150,16 @@ impl Loader {
         (self.progress)(LoadEvent::Started {
             plugins: plugins.len() + mcp.len(),
         });
-        let engines = engines(&host, &plugins, &self.cache)?;
+        let engines = engines(&host, &plugins, &cache)?;
         let file = Arc::new(file);
         let turns = Arc::new(Semaphore::new(PARALLEL_LOADS));
         let mut loads = JoinSet::new();
         let first_server = plugins.len();
         for (index, plugin) in plugins.into_iter().enumerate() {
-            let (engine, file, turns, progress) = (
+            let (engine, file, paths, turns, progress) = (
                 engines[&plugin.limits.stack()].clone(),
                 file.clone(),
+                paths.clone(),
                 turns.clone(),
                 self.progress.clone(),
             );
@@ -151,23 +169,25 @@ impl Loader {
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
-                let loaded = load_plugin(plugin, file, engine, survey.is_none()).await;
+                let loaded = load_plugin(plugin, file, paths, engine, survey.is_none()).await;
                 progress(LoadEvent::Done { plugin: name });
                 (index, loaded.map(|plugin| Loaded::Plugin(Arc::new(plugin))))
             });
         }
         // They are no work of ours: all at once.
         for (index, server) in mcp.into_iter().enumerate() {
-            let (file, progress) = (file.clone(), self.progress.clone());
-            let memory = self.cache.folder("mcp");
+            let (file, paths) = (file.clone(), paths.clone());
+            let progress = self.progress.clone();
+            let memory = cache.folder(BESIDE);
             loads.spawn(async move {
                 let name = server.name.clone();
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
+                let memory = memory.as_deref();
                 let loaded = match survey {
-                    Some(Servers::Recall) => recall_server(server, &file, memory.as_deref()).await,
-                    _ => load_server(server, &file, memory.as_deref()).await,
+                    Some(Servers::Recall) => recall_server(server, &file, &paths, memory).await,
+                    _ => load_server(server, &file, &paths, memory).await,
                 };
                 progress(LoadEvent::Done { plugin: name });
                 (first_server + index, loaded.map(Loaded::Other))
@@ -191,6 +211,15 @@ impl Loader {
         let own = Own { resources, prompts };
         own.check(&file, &plugins).map_err(LoadError::Invalid)?;
         let plugins = in_order(plugins, host.max_concurrency);
+        let owners = Arc::new(ResourceOwners {
+            own: (own.resources.iter())
+                .map(|own| own.resource.uri.clone())
+                .collect(),
+            plugins: plugins.iter().map(|it| it.plugin.owner()).collect(),
+        });
+        for (number, loaded) in plugins.iter().enumerate() {
+            loaded.plugin.set_owners(owners.clone(), number);
+        }
         let providers = plugins.iter().map(|loaded| loaded.registered.clone());
         let others = others.into_iter().map(|provider| {
             let domain = domain_of(&*provider);
@@ -204,14 +233,50 @@ impl Loader {
                 plugins,
                 queue: Queue::new(&host, &providers),
                 own,
+                owners,
                 max_concurrency: host.max_concurrency,
                 mask: Arc::new(mask),
                 audit,
                 repairs: host.repair_arguments,
                 is_survey: survey.is_some(),
+                paths,
             }),
             registry: Arc::new(Registry::new(providers, &file).map_err(LoadError::Invalid)?),
         })
+    }
+}
+
+impl Loader {
+    /// The way to all files, with what guests are kept from.
+    fn paths(&self) -> Arc<Paths> {
+        let before = self.before.as_deref();
+        let paths = Paths::new(self.manifest.granted(), before);
+        let cache = self.cache.folders();
+        let cache = cache
+            .into_iter()
+            .map(|it| HostFile::new(it, Purpose::CodeCache));
+        for file in self.manifest.host_files().into_iter().chain(cache) {
+            let _ = paths.protect(&file);
+        }
+        if let Some(before) = before {
+            paths.extend(before);
+        }
+        Arc::new(paths)
+    }
+}
+
+/// The code cache, unless a plugin may have put a link on the way to it: what is there is run.
+fn checked(cache: &CodeCache, paths: &Paths) -> CodeCache {
+    let folders = cache.folders();
+    let mut files = folders
+        .into_iter()
+        .map(|it| HostFile::new(it, Purpose::CodeCache));
+    match files.find_map(|file| paths.check_way(&file).err()) {
+        None => cache.clone(),
+        Some(error) => {
+            warn!("compiled plugins are not kept: {error}");
+            CodeCache::Off
+        }
     }
 }
 
@@ -316,22 +381,58 @@ fn check_caps(
     }
 }
 
+/// A folder that one plugin writes is no folder to grant to another by its name: the first decides what is
+/// there.
+fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<(), LoadError> {
+    let mut problems = Vec::new();
+    for inner in plugins {
+        for grant in inner.permissions.files.iter().filter(|it| !it.allow_nested) {
+            let others = plugins.iter().filter(|outer| outer.name != inner.name);
+            let mut outer = others.flat_map(|outer| {
+                let grants = outer.permissions.files.iter();
+                grants
+                    .filter(|it| it.access == FileAccess::ReadWrite)
+                    .map(move |it| (outer, it))
+            });
+            let Some((outer, around)) =
+                outer.find(|(_, around)| paths.is_within(&grant.host, &around.host))
+            else {
+                continue;
+            };
+            let (host, around) = (grant.host.display(), around.host.display());
+            let message = format!(
+                "the folder {host} of `plugin.{}` lies in {around}, which `plugin.{}` may write: \
+                 it decides what is there",
+                inner.name, outer.name
+            );
+            let help = "if that is meant, say so in the grant: `allow-nested = true`";
+            problems.push(Diagnostic::new(file, inner.at, message).help(help));
+        }
+    }
+    match problems[..] {
+        [] => Ok(()),
+        _ => Err(LoadError::Invalid(problems)),
+    }
+}
+
 #[cfg(feature = "mcp")]
 async fn load_server(
     server: McpConfig,
     manifest: &Path,
+    paths: &Arc<Paths>,
     memory: Option<&Path>,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
-    crate::remote::load(server, manifest, memory).await
+    crate::remote::load(server, manifest, paths, memory).await
 }
 
 #[cfg(feature = "mcp")]
 async fn recall_server(
     server: McpConfig,
     manifest: &Path,
+    paths: &Arc<Paths>,
     memory: Option<&Path>,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
-    Ok(crate::remote::recall(server, manifest, memory))
+    Ok(crate::remote::recall(server, manifest, paths, memory))
 }
 
 #[cfg(not(feature = "mcp"))]
@@ -341,6 +442,7 @@ use load_server as recall_server;
 async fn load_server(
     server: McpConfig,
     manifest: &Path,
+    _: &Arc<Paths>,
     _: Option<&Path>,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
     let message = format!(
@@ -355,6 +457,7 @@ async fn load_server(
 async fn load_plugin(
     plugin: PluginConfig,
     manifest: Arc<PathBuf>,
+    paths: Arc<Paths>,
     engine: Arc<Engine>,
     with_secrets: bool,
 ) -> Result<Plugin, Vec<Diagnostic>> {
@@ -363,7 +466,7 @@ async fn load_plugin(
     let bound = plugin.limits.max_compile;
     let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
     let compiled = component::compiling(bound, move || {
-        Compiled::new(plugin, &file, &engine, with_secrets)
+        Compiled::new(plugin, &file, &paths, &engine, with_secrets)
     });
     let compiled = compiled.await.map_err(failed)??;
     let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();

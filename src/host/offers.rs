@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tracing::debug_span;
@@ -14,7 +14,8 @@ use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
 use crate::manifest::{OwnBody, OwnPrompt, OwnResource};
-use crate::order::{Access, FolderId, Place};
+use crate::order::{Access, Place};
+use crate::paths::FolderId;
 use crate::plugin::{Plugin, PluginPrompt};
 use crate::prompt::{Completing, FilledPrompt, Prompt, Subject, Suggestions};
 use crate::provider::{Payload, Served, ToolProvider, Turn};
@@ -96,11 +97,11 @@ impl ToolHost {
         let context = &options.context(&never);
         let own = self.shared.own.resources.iter();
         let mut all: Vec<Resource> = own.map(|own| own.resource.clone()).collect();
-        for loaded in &self.shared.plugins {
+        for (number, loaded) in self.shared.plugins.iter().enumerate() {
             if !loaded.plugin.has_resources() {
                 continue;
             }
-            match self.listed_by(loaded, context).await {
+            match self.listed_by(number, loaded, context).await {
                 Ok(listed) => all.extend(listed),
                 Err(error) => {
                     let plugin = &loaded.plugin.config.name;
@@ -113,12 +114,15 @@ impl ToolHost {
 
     async fn listed_by(
         &self,
+        number: usize,
         loaded: &LoadedPlugin,
         context: &CallContext<'_>,
     ) -> Result<Vec<Resource>, CallError> {
         let request = request("resources/list", &json!({}));
         let run = async |turn: Turn<'_>| loaded.plugin.list_resources(turn).await;
-        self.exchange(loaded, &request, context, run).await
+        let listed = self.exchange(loaded, &request, context, run).await?;
+        self.shared.owners.list(number, &listed);
+        Ok(listed)
     }
 
     /// Reads a resource.
@@ -143,7 +147,7 @@ impl ToolHost {
                     .in_order(place, Instant::now(), context.cancel)
                     .await?;
             }
-            return own.read().await;
+            return own.read(&self.shared.paths).await;
         }
         let loaded = self.owner(uri, context).await?;
         let request = request("resources/read", &json!({ "uri": uri }));
@@ -166,7 +170,7 @@ impl ToolHost {
         let OwnBody::File(path) = &own.body else {
             return None;
         };
-        let folder = FolderId::of(path.parent()?).ok()?;
+        let folder = FolderId::now(path.parent()?).ok()?;
         let mut plugins = self.shared.plugins.iter();
         let (domain, _) = plugins.find_map(|loaded| {
             let order = loaded.registered.beside_calls()?;
@@ -190,7 +194,7 @@ impl ToolHost {
         let context = &options.context(&never);
         let mut own = self.shared.own.resources.iter();
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
-            return Ok(own.version().await);
+            return Ok(own.version(&self.shared.paths).await);
         }
         let loaded = self.owner(uri, context).await?;
         let request = request("resources/subscribe", &json!({ "uri": uri }));
@@ -214,9 +218,10 @@ impl ToolHost {
         }
         let with_resources = plugins
             .iter()
-            .filter(|loaded| loaded.plugin.has_resources());
-        for loaded in with_resources {
-            let listed = self.listed_by(loaded, context).await;
+            .enumerate()
+            .filter(|(_, loaded)| loaded.plugin.has_resources());
+        for (number, loaded) in with_resources {
+            let listed = self.listed_by(number, loaded, context).await;
             if listed.is_ok_and(|listed| listed.iter().any(|resource| resource.uri == uri)) {
                 return Ok(loaded.clone());
             }
@@ -353,6 +358,7 @@ impl ToolHost {
         );
         let turn = Turn {
             start,
+            spent: Duration::ZERO,
             cancel: context.cancel,
             owner: &context.owner,
             journal: journal.clone(),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use toolhost_schema::Watch;
 
 use super::{Arrival, CallOptions, ToolHost, fit};
 use crate::error::CallError;
@@ -19,6 +20,9 @@ use crate::schema::Schema;
 use crate::tool::{Content, Output, Repair, ToolCall, ToolResult, Usage};
 use crate::wire::json::ErrorDetail;
 use crate::wire::leaks;
+
+/// Steps that it may take to check one.
+const MAX_STEPS: u64 = 5_000_000;
 
 /// Calls inside of one.
 const MAX_CALLS: usize = 64;
@@ -143,8 +147,10 @@ fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
     let (source, schema) = &*ARGUMENTS;
     let source = repairs.then_some(source);
     let arguments = call.arguments_text();
-    let fitted =
-        fit::arguments(arguments, schema, source, &Limits::default()).map_err(explained)?;
+    let watch = Watch::steps(MAX_STEPS);
+    let fitted = fit::arguments(arguments, schema, source, &Limits::default(), &watch);
+    let too_long = |_| CallError::invalid_arguments("", "too long to be checked");
+    let fitted = fitted.map_err(too_long)?.map_err(explained)?;
     let arguments: Arguments = serde_json::from_str(&fitted.text)
         .map_err(|error| explained(CallError::invalid_arguments("", error.to_string())))?;
     let calls = arguments.tool_uses.into_iter().enumerate();

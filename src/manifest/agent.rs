@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::bounds::read_duration;
 use super::grants::read_secret;
 use super::reader::{Source, Table, expect_table, to_json};
+use crate::paths::SharedPaths;
 use crate::permissions::SecretSource;
 use crate::wire::{Format, ToolChoice};
 
@@ -45,6 +46,8 @@ pub struct AgentConfig {
     pub max_retries: usize,
     /// More of the API's own parameters; they replace those above.
     pub request: Map<String, Value>,
+    /// The way to the key.
+    pub(crate) paths: SharedPaths,
 }
 
 impl Default for AgentConfig {
@@ -64,6 +67,7 @@ impl Default for AgentConfig {
             timeout: Duration::from_secs(120),
             max_retries: 4,
             request: Map::new(),
+            paths: SharedPaths::default(),
         }
     }
 }

@@ -216,6 +216,7 @@ fn read_file_grant(
             source,
         )
         .unwrap_or(Access::ReadOnly);
+    let allow_nested = table.bool("allow-nested", source).unwrap_or_default();
     for key in ["host", "guest"] {
         if !table.has(key) {
             source.problem(span.clone(), format!("a file grant needs `{key}`"));
@@ -237,6 +238,7 @@ fn read_file_grant(
         host: host?,
         guest: guest?,
         access,
+        allow_nested,
     })
 }
 

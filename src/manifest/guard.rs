@@ -251,17 +251,21 @@ fn count(bound: Option<usize>) -> u128 {
     bound.map_or(UNBOUNDED, |bound| bound as u128)
 }
 
-fn serve_bounds(manifest: &Manifest) -> [Bound; 11] {
+fn serve_bounds(manifest: &Manifest) -> [Bound; 15] {
     let serve = &manifest.serve;
     let a_second =
         |rate: Option<std::num::NonZeroU32>| rate.map_or(UNBOUNDED, |it| it.get().into());
     [
         ("max-body", serve.max_body.as_u64().into()),
+        ("max-in-flight", serve.max_in_flight.as_u64().into()),
+        ("max-unsent", serve.max_unsent.as_u64().into()),
         ("header-timeout", serve.header_timeout.as_nanos()),
         ("idle-timeout", serve.idle_timeout.as_nanos()),
         ("body-timeout", serve.body_timeout.as_nanos()),
         ("max-connections", serve.max_connections as u128),
         ("max-sessions", serve.max_sessions as u128),
+        ("max-sessions-per-client", serve.sessions_of_one() as u128),
+        ("ask-timeout", serve.ask_timeout.as_nanos()),
         ("session-timeout", serve.session_timeout.as_nanos()),
         ("max-result-chars", count(serve.max_result_chars)),
         ("rate-limit", a_second(serve.rate_limit)),

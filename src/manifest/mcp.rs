@@ -16,6 +16,7 @@ use super::{HostConfig, MAX_CONCURRENCY, Order, is_name, read_naming, read_order
 use crate::error::Location;
 use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::Limits;
+use crate::paths::{HostFile, Purpose};
 use crate::permissions::{HttpHeader, SecretSource};
 
 /// `[mcp.NAME]`
@@ -156,6 +157,35 @@ impl McpConfig {
             McpTransport::Command { .. } => None,
         };
         self.secrets.values().chain(token)
+    }
+
+    /// What is run of its command: the program, wherever in `PATH` it is or could be put; what its arguments
+    /// name; and where it runs.
+    pub(crate) fn host_files(&self) -> Vec<HostFile> {
+        let McpTransport::Command {
+            program, args, cwd, ..
+        } = &self.transport
+        else {
+            return Vec::new();
+        };
+        let mut files = vec![HostFile::new(cwd, Purpose::WorkingFolder)];
+        let mut add = |path: PathBuf| files.push(HostFile::new(path, Purpose::Program));
+        let is_path = program.components().count() > 1 || program.has_root();
+        let path = std::env::var_os("PATH").filter(|_| !is_path);
+        for folder in path.iter().flat_map(std::env::split_paths) {
+            let found = folder.join(program);
+            let is_file = found.is_file();
+            add(found);
+            if is_file {
+                break;
+            }
+        }
+        if is_path {
+            add(program.clone());
+        }
+        let named = args.iter().map(|arg| cwd.join(arg));
+        named.filter(|path| path.is_file()).for_each(add);
+        files
     }
 
     /// How it is reached, in one line: its program or its URL.

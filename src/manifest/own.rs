@@ -1,13 +1,14 @@
 //! `[resource.NAME]` and `[prompt.NAME]`: what the manifest itself offers to clients.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::is_name;
 use super::reader::{Source, Table, Value, expect_string, expect_table, mismatch};
-use crate::bounded;
 use crate::error::CallError;
 use crate::input::{Message, Role};
+use crate::paths::Paths;
 use crate::prompt::{FilledPrompt, Prompt, PromptArgument};
 use crate::resource::{Resource, ResourceContents};
 use crate::tool::{Content, EmbeddedResource, ResourceBody};
@@ -23,6 +24,8 @@ pub struct OwnResource {
     pub resource: Resource,
     /// Its contents.
     pub body: OwnBody,
+    /// Whether plugins may write its file, if it lies in a folder that they may write.
+    pub is_writable: bool,
 }
 
 /// The contents of an [`OwnResource`].
@@ -47,13 +50,15 @@ pub struct OwnPrompt {
 
 impl OwnResource {
     /// What it has now.
-    pub(crate) async fn read(&self) -> Result<Vec<ResourceContents>, CallError> {
+    pub(crate) async fn read(
+        &self,
+        paths: &Arc<Paths>,
+    ) -> Result<Vec<ResourceContents>, CallError> {
         let body = match &self.body {
             OwnBody::Text(text) => ResourceBody::Text(text.clone()),
             OwnBody::File(path) => {
-                let path = path.clone();
-                let read =
-                    tokio::task::spawn_blocking(move || bounded::read_file(&path, MAX_FILE)).await;
+                let (path, paths) = (path.clone(), paths.clone());
+                let read = tokio::task::spawn_blocking(move || paths.read(&path, MAX_FILE)).await;
                 let bytes = read.map_err(CallError::internal)?;
                 let bytes = bytes.map_err(|error| CallError::Failed {
                     message: format!("it cannot be read: {error}"),
@@ -73,12 +78,13 @@ impl OwnResource {
     }
 
     /// What changes when it does.
-    pub(crate) async fn version(&self) -> String {
+    pub(crate) async fn version(&self, paths: &Arc<Paths>) -> String {
         let OwnBody::File(path) = self.body.clone() else {
             return String::new();
         };
+        let paths = paths.clone();
         let changed = move || {
-            let metadata = path.metadata().ok()?;
+            let metadata = paths.open_regular(&path).ok()?.metadata().ok()?;
             let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
             Some(format!("{} {}", modified.as_nanos(), metadata.len()))
         };
@@ -165,6 +171,11 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
             }
             Some(file)
         });
+        let is_writable = table.bool("writable", source).unwrap_or_default();
+        if table.has("writable") && !table.has("path") {
+            let message = format!("`{path}.writable` is for a resource with `path`");
+            source.problem(key.span(), message);
+        }
         let body = match (text, file) {
             (Some(text), None) => OwnBody::Text(text),
             (None, Some(file)) => OwnBody::File(file),
@@ -177,7 +188,11 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
             }
         };
         table.finish(source);
-        resources.push(OwnResource { resource, body });
+        resources.push(OwnResource {
+            resource,
+            body,
+            is_writable,
+        });
     }
     resources
 }

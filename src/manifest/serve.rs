@@ -14,6 +14,7 @@ use bytesize::ByteSize;
 use super::bounds::{read_duration, read_size};
 use super::reader::{Source, Table, expect_parsed, expect_string, expect_table};
 use crate::limits::MAX_TIMEOUT;
+use crate::paths::SharedPaths;
 use crate::tool::Tool;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
@@ -38,6 +39,10 @@ pub struct ServeConfig {
     pub proxies: Vec<IpAddr>,
     /// The longest body of a request.
     pub max_body: ByteSize,
+    /// Bodies over 16 KiB of requests that are not answered yet, of all clients together; one client has half.
+    pub max_in_flight: ByteSize,
+    /// What is held for all clients that they have not taken yet.
+    pub max_unsent: ByteSize,
     /// How long a client may take for a handshake or for the head of a request.
     pub header_timeout: Duration,
     /// How long a connection may be open without a request.
@@ -48,6 +53,10 @@ pub struct ServeConfig {
     pub max_connections: usize,
     /// Sessions that are open at once.
     pub max_sessions: usize,
+    /// Of them, those of one client; see [`ServeConfig::sessions_of_one`] for `None`.
+    pub max_sessions_per_client: Option<usize>,
+    /// How long a client may take to answer what a tool asks.
+    pub ask_timeout: Duration,
     /// How long a session may be open without a request.
     pub session_timeout: Duration,
     /// A client that takes tasks waits so long for a call before it becomes one.
@@ -77,6 +86,8 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// Its private key, as PEM.
     pub key: PathBuf,
+    /// The way to them.
+    pub(crate) paths: SharedPaths,
 }
 
 impl TlsConfig {
@@ -85,6 +96,7 @@ impl TlsConfig {
         TlsConfig {
             certificate: certificate.into(),
             key: key.into(),
+            paths: SharedPaths::default(),
         }
     }
 }
@@ -98,11 +110,15 @@ impl Default for ServeConfig {
             origins: Vec::new(),
             proxies: Vec::new(),
             max_body: ByteSize::mib(4),
+            max_in_flight: ByteSize::mib(64),
+            max_unsent: ByteSize::mib(256),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             max_connections: 1024,
             max_sessions: 1000,
+            max_sessions_per_client: None,
+            ask_timeout: Duration::from_secs(10 * 60),
             session_timeout: Duration::from_secs(30 * 60),
             task_after: Duration::from_secs(20),
             task_only: BTreeSet::new(),
@@ -131,6 +147,18 @@ impl ServeConfig {
              (`toolhost token new` makes one for the manifest's [serve.auth.tokens.NAME]), name who \
              issues them in [serve.auth.oauth], or listen on 127.0.0.1"
         ))
+    }
+
+    /// How many sessions one client may have: half of all where there can be others, unless it is said.
+    pub fn sessions_of_one(&self) -> usize {
+        let of_one = self.max_sessions_per_client.unwrap_or_else(|| {
+            let is_alone = self.auth.oauth.is_none() && self.auth.tokens.len() <= 1;
+            match is_alone {
+                true => self.max_sessions,
+                false => self.max_sessions.div_ceil(2),
+            }
+        });
+        of_one.min(self.max_sessions)
     }
 
     /// What clients are likely to cut, and tools that are named and are not there.
@@ -201,14 +229,20 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
             None => super::reader::mismatch(value, &path, expected, source),
         }
     }
-    if let Some(size) = read_size(&mut table, "max-body", ByteSize::gib(1), source) {
-        serve.max_body = size;
+    let sizes = [
+        ("max-body", ByteSize::gib(1), &mut serve.max_body),
+        ("max-in-flight", ByteSize::gib(64), &mut serve.max_in_flight),
+        ("max-unsent", ByteSize::gib(64), &mut serve.max_unsent),
+    ];
+    for (key, most, size) in sizes {
+        *size = read_size(&mut table, key, most, source).unwrap_or(*size);
     }
     let times = [
         ("header-timeout", &mut serve.header_timeout),
         ("idle-timeout", &mut serve.idle_timeout),
         ("body-timeout", &mut serve.body_timeout),
         ("session-timeout", &mut serve.session_timeout),
+        ("ask-timeout", &mut serve.ask_timeout),
         ("grace", &mut serve.grace),
     ];
     for (key, time) in times {
@@ -221,6 +255,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
     for (key, count) in counts {
         *count = table.count(key, 1_000_000, source).unwrap_or(*count);
     }
+    serve.max_sessions_per_client = table.count("max-sessions-per-client", 1_000_000, source);
     let expected = "a duration up to a year, such as \"20s\"; \"0s\" for at once";
     let parse = |text: &str| {
         let duration = humantime::parse_duration(text).ok();

@@ -89,6 +89,9 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Arriving<T> {
         {
             request.request = filled;
         }
+        if let JsonRpcMessage::Request(request) = &mut message {
+            initializing::reduce(&mut request.request);
+        }
         if let JsonRpcMessage::Request(request) = &mut message
             && let ClientRequest::CallToolRequest(call) = &mut request.request
         {

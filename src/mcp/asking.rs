@@ -5,7 +5,7 @@
 #![expect(deprecated)]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use rmcp::RoleServer;
@@ -13,17 +13,22 @@ use rmcp::model as mcp;
 use rmcp::model::GetExtensions;
 use rmcp::service::Peer;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
+use super::asks::Asks;
 use super::convert;
 use super::streams::Origin;
 use crate::input::{
     Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Responder, Role, Root,
 };
+use crate::limits::Limits;
 use crate::schema::Schema;
+use crate::schema::checking::{Allowed, apart};
 use crate::tool::{Content, Media};
+use crate::watch::Owner;
 
-/// A person has so long to answer.
-const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// The answer to a form is checked for so long.
+const MAX_CHECK: Duration = Duration::from_secs(10);
 
 /// What a client said that it can be asked.
 pub(super) fn kinds(capabilities: &mcp::ClientCapabilities) -> QuestionKinds {
@@ -205,6 +210,10 @@ pub(super) struct Asked {
     pub(super) origin: Option<Origin>,
     pub(super) peer: Arc<Peer<RoleServer>>,
     pub(super) kinds: QuestionKinds,
+    pub(super) asks: Arc<Asks>,
+    pub(super) owner: Owner,
+    /// Whose session it is.
+    pub(super) client: Option<Arc<str>>,
 }
 
 impl Responder for Asked {
@@ -227,13 +236,19 @@ impl Responder for Asked {
             if let Some(origin) = self.origin {
                 request.extensions_mut().insert(origin);
             }
-            let options = rmcp::service::PeerRequestOptions::with_timeout(PATIENCE);
-            let asked = self.peer.send_request_with_option(request, options).await;
             let failed = |error: rmcp::ServiceError| format!("the client did not answer: {error}");
-            let result = match asked {
-                Ok(handle) => handle.await_response().await.map_err(failed)?,
-                Err(error) => return Err(failed(error)),
+            // The client is told a little before nobody waits any more.
+            let patience = self
+                .asks
+                .patience()
+                .saturating_sub(Duration::from_millis(50));
+            let options = rmcp::service::PeerRequestOptions::with_timeout(patience);
+            let asked = async {
+                let handle = self.peer.send_request_with_option(request, options).await?;
+                handle.await_response().await
             };
+            let result = self.asks.wait(&self.owner, self.client.as_ref(), asked);
+            let result = result.await?.map_err(failed)?;
             let reply = match (question, result) {
                 (
                     Question::Form { .. } | Question::Page { .. },
@@ -245,21 +260,38 @@ impl Responder for Asked {
                 (Question::Roots, mcp::ClientResult::ListRootsResult(result)) => listed(result),
                 _ => return Err("the client answered something else than it was asked".to_owned()),
             };
-            check(question, &reply)?;
+            check(question, &reply).await?;
             Ok(reply)
         })
     }
 }
 
 /// Whether the answer to a form is what the form asks for.
-pub(super) fn check(question: &Question, reply: &Reply) -> Result<(), String> {
+pub(super) async fn check(question: &Question, reply: &Reply) -> Result<(), String> {
     let (Question::Form { schema, .. }, Reply::Accepted(json)) = (question, reply) else {
         return Ok(());
     };
-    let (_, schema) =
-        Schema::parse(schema).map_err(|message| format!("the form's schema {message}"))?;
-    let json = json.as_deref().unwrap_or("{}");
-    schema
-        .check_json(json)
-        .map_err(|message| format!("the client's answer {message}"))
+    let (schema, json) = (schema.clone(), json.as_deref().unwrap_or("{}").to_owned());
+    let limits = Limits {
+        timeout: MAX_CHECK,
+        ..Limits::default()
+    };
+    let never = CancellationToken::new();
+    let allowed = Allowed {
+        limits: &limits,
+        start: Instant::now(),
+        spent: Duration::ZERO,
+        cancel: &never,
+    };
+    // No call runs while it asks, and the schema is the plugin's.
+    let (checked, _) = apart(allowed, move |watch| {
+        let schema = match Schema::parse(&schema) {
+            Ok((_, schema)) => schema,
+            Err(message) => return Ok(Err(format!("the form's schema {message}"))),
+        };
+        let checked = schema.check_json(&json, watch)?;
+        Ok(checked.map_err(|message| format!("the client's answer {message}")))
+    })
+    .await;
+    checked.map_err(|error| format!("the client's answer cannot be checked: {error}"))?
 }

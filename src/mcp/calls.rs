@@ -158,8 +158,13 @@ pub(super) fn written(arguments: &Option<JsonObject>, extensions: &Extensions) -
     }
 }
 
-/// Arguments without what a client may write differently when it sends them again, as spaces.
+/// Arguments without what a client may write differently when it sends them again, as spaces. Long ones are to be the
+/// same, as they would take many times their length here.
 fn usual(arguments: &str) -> Cow<'_, str> {
+    const LONG: usize = 64 << 10;
+    if arguments.len() > LONG {
+        return Cow::Borrowed(arguments);
+    }
     let read: Result<JsonObject, _> = serde_json::from_str(arguments);
     let usual = read.and_then(|read| serde_json::to_string(&read));
     usual.map_or(Cow::Borrowed(arguments), Cow::Owned)

@@ -23,20 +23,19 @@ use super::events::{Reader, event_text, message_text};
 use super::gather::gathered;
 use super::handler::Session;
 use super::initializing;
-use super::reading::{self, Call, Outline};
+use super::reading::{self, Call, Look, Outline};
 use super::refusing::{self, is_json};
-use super::sessions::{Begun, Called, Sessions};
+use super::sessions::{Begun, Bounds, Called, Sessions};
 use super::streams::JsonOnly;
 use super::task_streams::TaskSubscription;
 use crate::manifest::ServeConfig;
-use crate::serve::{self, Principal};
+use crate::serve::{self, Principal, Unsent};
 use crate::watch::Owner;
 
 pub(super) struct Endpoint {
     service: StreamableHttpService<Session, Sessions>,
     sessions: Arc<Sessions>,
     server: Server,
-    max_sessions: usize,
     /// Responses to messages that are on their way.
     answers: TaskTracker,
 }
@@ -48,9 +47,14 @@ impl Endpoint {
         config: &ServeConfig,
         stop: CancellationToken,
         answers: TaskTracker,
+        unsent: Unsent,
     ) -> Endpoint {
-        let sessions = Arc::new(Sessions::new(config.session_timeout));
-        let max_sessions = server.hub.offer().info.max_sessions;
+        let bounds = Bounds {
+            all: config.max_sessions,
+            of_one: config.sessions_of_one(),
+            timeout: config.session_timeout,
+        };
+        let sessions = Arc::new(Sessions::new(bounds, unsent));
         let config = StreamableHttpServerConfig::default()
             .with_cancellation_token(stop)
             // The front has looked at them, by a list that may change.
@@ -69,7 +73,6 @@ impl Endpoint {
             service: StreamableHttpService::new(factory, sessions.clone(), config),
             sessions,
             server: server.clone(),
-            max_sessions,
             answers,
         }
     }
@@ -141,7 +144,9 @@ impl Endpoint {
             self.keep_order(&mut request, Some(&begun), &principal);
             return self.handle(request).await;
         };
-        match open.call(begun, call, principal, is_json_only).await {
+        let room = request.extensions().get().cloned();
+        drop(request);
+        match open.call(begun, call, principal, room, is_json_only).await {
             Ok(Called::Answered(answer)) => json(&answer),
             Ok(Called::Runs(reader)) => events(reader),
             Err(_) => no_session(),
@@ -150,12 +155,15 @@ impl Endpoint {
 
     /// What is of no session, and may begin one.
     async fn pass_alone(&self, mut request: Request<Bytes>, principal: Principal) -> Response {
+        let mut coming = None;
         if may_begin_session(&request) {
-            if self.sessions.len() >= self.max_sessions {
-                return too_many_sessions(self.max_sessions);
-            }
-            if let Err(refusal) = initializing::prepare(&mut request) {
-                return *refusal;
+            match initializing::prepare(&mut request) {
+                Err(refusal) => return *refusal,
+                Ok(false) => {}
+                Ok(true) => match self.sessions.admit(&principal.name) {
+                    Some(place) => coming = Some(place),
+                    None => return too_many_sessions(),
+                },
             }
         }
         let subscription = TaskSubscription::of(&request);
@@ -165,9 +173,15 @@ impl Endpoint {
         self.keep_order(&mut request, None, &principal);
         let response = self.handle(request).await;
         if let Some(session) = session(response.headers()) {
+            // What was not seen to begin a session has no place for one.
+            if coming.is_none() {
+                self.sessions.end(session);
+                return too_many_sessions();
+            }
             self.sessions.own(session, principal.name);
             return response;
         }
+        drop(coming);
         match subscription {
             Some(subscription) if is_events(&response) => {
                 let owner = Owner::Principal(principal.name);
@@ -196,14 +210,21 @@ impl Endpoint {
     async fn handle(&self, mut request: Request<Bytes>) -> Response {
         let deletes = request.method() == Method::DELETE;
         let message = request.body().clone();
-        if let Some(outline) = Outline::of(&message) {
+        let look = Look::of(&message);
+        if let Some(refusal) = look.refusal() {
+            let mut response = json(&refusal);
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+            return response;
+        }
+        if let Some(outline) = look.call {
             if let Some(written) = outline.written() {
                 request.extensions_mut().insert(written);
             }
-            if let Some(message) = outline.with_object() {
+            if let Some(message) = outline.for_rmcp() {
                 *request.body_mut() = message.into();
             }
         }
+        drop(message);
         let request = request.map(Full::new);
         // Boxed: it is large, and what it is in is moved about.
         let mut response = Box::pin(self.service.handle(request)).await.map(Body::new);
@@ -286,8 +307,9 @@ fn may_begin_session(request: &Request<Bytes>) -> bool {
     request.method() == Method::POST && !headers.contains_key("mcp-session-id") && !is_stateless
 }
 
-fn too_many_sessions(most: usize) -> Response {
-    let message = format!("there are {most} sessions, and no more may be: try again later\n");
+fn too_many_sessions() -> Response {
+    let message = "there are as many sessions as may be, or as this client may have (`max-sessions`, \
+                   `max-sessions-per-client`): try again later\n";
     let retry = [(header::RETRY_AFTER, "10")];
     (StatusCode::SERVICE_UNAVAILABLE, retry, message).into_response()
 }

@@ -16,12 +16,13 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use super::asking;
-use super::hub::{Change, Hub, SessionPermit};
+use super::hub::{Hub, SessionPermit};
 use super::pages::page;
 use super::requests::{self, Binding, Caller, Known};
 use super::sessions::{Answerer, Begun};
 use super::streams::Origin;
 use super::subscriptions::{self, Subscriptions};
+use super::teller::Change;
 use super::{Server, convert, tasks};
 use crate::error::CallError;
 use crate::host::Places;
@@ -105,6 +106,7 @@ impl Session {
             let known = self.known_caller(known, principal, token, origin, &context.ct);
             return Caller {
                 meta: requests::meta(meta),
+                room: requests::room(context),
                 ..known
             };
         }
@@ -128,6 +130,7 @@ impl Session {
             takes_tasks: capabilities.supports_tasks(),
             task: None,
             meta: requests::meta(meta),
+            room: requests::room(context),
         }
     }
 
@@ -165,11 +168,12 @@ impl Session {
             takes_tasks: known.takes_tasks,
             task: None,
             meta: None,
+            room: None,
         }
     }
 
     /// Whose its tasks are, and the results that are kept.
-    fn owner(&self, principal: Option<&Principal>) -> Owner {
+    pub(super) fn owner(&self, principal: Option<&Principal>) -> Owner {
         match (self.client.permit.get(), principal) {
             (Some(permit), _) => permit.owner(),
             (None, Some(principal)) => Owner::Principal(principal.name.clone()),
@@ -221,11 +225,7 @@ impl ServerHandler for Session {
             return Err(ErrorData::invalid_request(message, None));
         }
         if self.client.permit.get().is_none() {
-            let permit = self.hub.permit().ok_or_else(|| {
-                let message = "there are too many sessions: try again later";
-                ErrorData::internal_error(message, None)
-            })?;
-            let _ = self.client.permit.set(permit);
+            let _ = self.client.permit.set(self.hub.permit());
         }
         context.peer.set_peer_info(request.clone());
         self.negotiate_initialize(&request)
@@ -438,12 +438,10 @@ impl ServerHandler for Session {
         if !self.hub.offer().host.has_resources() {
             return Err(ErrorData::method_not_found::<SubscribeRequestMethod>());
         }
-        let hub = &self.hub;
-        let run = |_| hub.poll(&request.uri).boxed();
-        let poll = self
-            .hub
-            .run("resources", &self.caller(&context), run)
-            .await?;
+        let (hub, caller, uri) = (&self.hub, self.caller(&context), &request.uri);
+        let client = &requests::client(caller.principal);
+        let run = |options| async move { hub.subscribe(client, uri, &options).await }.boxed();
+        let poll = self.hub.run("resources", &caller, run).await?;
         let poll = poll.map_err(requests::failure)?;
         let added = self.client.subscriptions.add(request.uri, poll);
         added.map_err(requests::failure)
@@ -472,7 +470,7 @@ impl ServerHandler for Session {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         heard.insert(task::try_id(), self.hub.teller.listen());
-        Some(requested.clone())
+        Some(subscriptions::accepted(requested))
     }
 
     async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
@@ -485,7 +483,8 @@ impl ServerHandler for Session {
             heard.remove(&task::try_id())
         };
         let changes = heard.unwrap_or_else(|| self.hub.teller.listen());
-        Box::pin(subscriptions::listen(&self.hub, changes, stream)).await;
+        let client = requests::client(requests::principal(stream.request_context()));
+        Box::pin(subscriptions::listen(&self.hub, &client, changes, stream)).await;
         Ok(())
     }
 

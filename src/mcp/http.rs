@@ -74,14 +74,17 @@ impl HttpServer {
             &self.config,
             sessions.clone(),
             answers.clone(),
+            self.front.unsent(),
         ));
+        let hub = self.server.hub.clone();
+        let longest = move || hub.offer().host.longest_output();
         let mcp = move |request| {
             let endpoint = endpoint.clone();
             async move { endpoint.respond(request).await }
         };
         let mut front = tokio::spawn({
             let (front, lifecycle) = (self.front.clone(), lifecycle.clone());
-            async move { front.serve(listener, mcp, lifecycle).await }
+            async move { front.serve(listener, mcp, longest, lifecycle).await }
         });
         shutdown.cancelled().await;
         lifecycle.drain.cancel();

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use rmcp::ErrorData;
@@ -11,30 +11,30 @@ use rmcp::model::{
     Implementation, JsonObject, Prompt, PromptsCapability, ResourceTemplate, ResourcesCapability,
     ServerCapabilities, ServerConfig, TASKS_EXTENSION_ID, Tool, ToolsCapability,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::asks::Asks;
 use super::long;
+use super::polls::Polls;
 use super::requests;
 use super::seal::Seal;
-use super::subscriptions::Polls;
 use super::tasks::Tasks;
+use super::teller::{Change, Teller};
 use super::{ServerInfo, convert};
 use crate::host::ToolHost;
 use crate::results::{LongResults, ResultStore};
 use crate::serve::Principal;
-use crate::watch::{Owner, Watcher};
-
-/// Changes that a session may be behind.
-const CHANGES: usize = 256;
+use crate::watch::Owner;
 
 pub(super) struct Hub {
     offer: RwLock<Arc<Offer>>,
     pub(super) seal: Seal,
-    pub(super) polls: Mutex<Polls>,
+    pub(super) polls: Polls,
     pub(super) teller: Arc<Teller>,
+    pub(super) asks: Arc<Asks>,
     pub(super) tasks: Tasks,
     /// The results that are not shown whole.
     results: Arc<ResultStore>,
@@ -42,8 +42,6 @@ pub(super) struct Hub {
     version: watch::Sender<u64>,
     /// The number of the session that begins next.
     next_session: AtomicU64,
-    /// Places for sessions.
-    places: Arc<Semaphore>,
     /// Requests that run.
     running: TaskTracker,
     /// Nothing more is started.
@@ -67,45 +65,10 @@ pub(super) struct Offer {
     pub(super) templates: Vec<ResourceTemplate>,
 }
 
-/// Something that clients are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Tools,
-    Prompts,
-    Resources,
-    Resource(Arc<str>),
-}
-
-/// Passes changes on to whoever listens.
-pub(super) struct Teller(broadcast::Sender<Change>);
-
-impl Teller {
-    pub(super) fn tell(&self, change: Change) {
-        // Nobody may be listening.
-        let _ = self.0.send(change);
-    }
-
-    pub(super) fn listen(&self) -> broadcast::Receiver<Change> {
-        self.0.subscribe()
-    }
-}
-
-/// What plugins tell while nobody watches their call.
-impl Watcher for Teller {
-    fn resource_updated(&self, uri: &str) {
-        self.tell(Change::Resource(uri.into()));
-    }
-
-    fn resources_changed(&self) {
-        self.tell(Change::Resources);
-    }
-}
-
-/// A session's place among those that are open. What is kept for it ends with it.
+/// A session that is open. What is kept for it ends with it.
 pub(super) struct SessionPermit {
     number: u64,
     hub: Weak<Hub>,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl SessionPermit {
@@ -117,6 +80,7 @@ impl SessionPermit {
 impl Drop for SessionPermit {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
+            hub.asks.end_owner(&self.owner());
             hub.tasks.end_owner(&self.owner());
             hub.results.end_owner(&self.owner());
         }
@@ -170,15 +134,14 @@ impl Offer {
 impl Hub {
     pub(super) fn new(host: ToolHost, info: ServerInfo) -> Hub {
         let results = Arc::new(ResultStore::of_many());
+        let asks = Arc::new(Asks::new(info.ask_timeout));
         Hub {
-            places: Arc::new(Semaphore::new(
-                info.max_sessions.min(Semaphore::MAX_PERMITS),
-            )),
             offer: RwLock::new(Arc::new(Offer::new(host, info, &results))),
             seal: Seal::new(),
-            polls: Mutex::default(),
-            teller: Arc::new(Teller(broadcast::channel(CHANGES).0)),
-            tasks: Tasks::new(),
+            polls: Polls::new(),
+            teller: Arc::new(Teller::new()),
+            tasks: Tasks::new(asks.clone()),
+            asks,
             results,
             version: watch::Sender::new(0),
             next_session: AtomicU64::new(0),
@@ -194,6 +157,7 @@ impl Hub {
     }
 
     pub(super) fn replace(&self, host: ToolHost, info: ServerInfo) {
+        self.asks.set_patience(info.ask_timeout);
         let new = Arc::new(Offer::new(host, info, &self.results));
         let old = {
             let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
@@ -271,13 +235,12 @@ impl Hub {
         config
     }
 
-    /// A place among the sessions that are open, if there is one.
-    pub(super) fn permit(self: &Arc<Self>) -> Option<SessionPermit> {
-        Some(SessionPermit {
+    /// A session more.
+    pub(super) fn permit(self: &Arc<Self>) -> SessionPermit {
+        SessionPermit {
             number: self.next_session.fetch_add(1, Ordering::Relaxed),
             hub: Arc::downgrade(self),
-            _permit: self.places.clone().try_acquire_owned().ok()?,
-        })
+        }
     }
 
     /// A place among the requests that run.

@@ -6,10 +6,11 @@ use axum::response::Response;
 use http::{Request, StatusCode};
 use rmcp::ErrorData;
 use rmcp::model::{
-    ClientRequest, GetMeta, InitializeRequest, InitializeRequestParams, JsonObject, RequestId,
-    ServerJsonRpcMessage,
+    ClientRequest, GetMeta, Implementation, InitializeRequest, InitializeRequestParams, JsonObject,
+    RequestId, ServerJsonRpcMessage, TASKS_EXTENSION_ID,
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::accept::{JSON, of_kind};
@@ -19,6 +20,15 @@ const METHOD: &str = "initialize";
 
 /// What a client is called that does not say.
 const UNKNOWN: &str = "unknown";
+
+/// A longer name, version or the like says nothing that anybody goes by.
+const MAX_TEXT: usize = 256;
+
+/// A message of another protocol is passed on as it is up to so many bytes.
+const MAX_SEEN: usize = 16 << 10;
+
+/// What is looked at of a client's capabilities, beside its extensions.
+const CAPABILITIES: [&str; 3] = ["elicitation", "roots", "sampling"];
 
 #[derive(Deserialize)]
 struct Head<'a> {
@@ -30,6 +40,148 @@ struct Head<'a> {
 pub(super) fn is_initialize(message: &[u8]) -> bool {
     let head = serde_json::from_slice::<Head>(message);
     head.is_ok_and(|head| head.method == METHOD)
+}
+
+/// An `initialize` and its parameters, as text.
+#[derive(Deserialize)]
+struct Beginning<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Params<'a> {
+    #[serde(borrow)]
+    protocol_version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    client_info: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Capabilities<'a> {
+    #[serde(borrow)]
+    elicitation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    roots: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sampling: Option<&'a RawValue>,
+    #[serde(borrow)]
+    extensions: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Elicitation<'a> {
+    #[serde(borrow)]
+    form: Option<&'a RawValue>,
+    #[serde(borrow)]
+    url: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Extensions<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/tasks")]
+    tasks: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Info<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    version: Option<&'a RawValue>,
+}
+
+/// Members with what is needed of each. The rest is never read into values, which would take many times what the
+/// client sent, for as long as its session is.
+fn with_members<'a>(
+    members: impl IntoIterator<Item = (&'a str, Option<&'a RawValue>)>,
+    needed: impl Fn(&str, &RawValue) -> Value,
+) -> Value {
+    let members = members.into_iter();
+    let members = members.filter_map(|(name, raw)| Some((name.to_owned(), needed(name, raw?))));
+    Value::Object(members.collect())
+}
+
+/// A short value as it is; of a longer string its beginning, and of anything else nothing.
+fn short(_: &str, raw: &RawValue) -> Value {
+    let text = raw.get();
+    if text.len() <= MAX_TEXT {
+        return serde_json::from_str(text).unwrap_or_default();
+    }
+    match serde_json::from_str::<String>(text) {
+        Ok(text) => json!(text[..text.floor_char_boundary(MAX_TEXT)]),
+        Err(_) => json!({}),
+    }
+}
+
+/// That it is there; what is no object is left to be refused.
+fn present(name: &str, raw: &RawValue) -> Value {
+    match is_object(raw) {
+        true => json!({}),
+        false => short(name, raw),
+    }
+}
+
+fn is_object(raw: &RawValue) -> bool {
+    raw.get().starts_with('{')
+}
+
+/// Of an object what is needed of it, read as `T`.
+fn within<'a, T: Deserialize<'a>>(
+    name: &str,
+    raw: &'a RawValue,
+    needed: impl FnOnce(T) -> Value,
+) -> Value {
+    match is_object(raw).then(|| serde_json::from_str(raw.get())) {
+        Some(Ok(read)) => needed(read),
+        _ => short(name, raw),
+    }
+}
+
+fn capability(name: &str, raw: &RawValue) -> Value {
+    match name {
+        "elicitation" => within(name, raw, |it: Elicitation| {
+            with_members([("form", it.form), ("url", it.url)], present)
+        }),
+        "extensions" => within(name, raw, |it: Extensions| {
+            with_members([(TASKS_EXTENSION_ID, it.tasks)], present)
+        }),
+        _ => present(name, raw),
+    }
+}
+
+fn param(name: &str, raw: &RawValue) -> Value {
+    match name {
+        "capabilities" => within(name, raw, |it: Capabilities| {
+            let known = [it.elicitation, it.roots, it.sampling];
+            let known = CAPABILITIES.into_iter().zip(known);
+            with_members(known.chain([("extensions", it.extensions)]), capability)
+        }),
+        "clientInfo" => within(name, raw, |it: Info| {
+            with_members([("name", it.name), ("version", it.version)], short)
+        }),
+        _ => short(name, raw),
+    }
+}
+
+/// What is needed of parameters that were read.
+fn needed(params: &mut InitializeRequestParams) {
+    let capabilities = &mut params.capabilities;
+    capabilities.experimental = None;
+    if let Some(extensions) = &mut capabilities.extensions {
+        extensions.retain(|name, _| name == TASKS_EXTENSION_ID);
+    }
+    let [name, version] = [&params.client_info.name, &params.client_info.version]
+        .map(|text| text[..text.floor_char_boundary(MAX_TEXT)].to_owned());
+    params.client_info = Implementation::new(name, version);
+    params.meta = None;
 }
 
 /// Fills in what is missing.
@@ -71,34 +223,64 @@ pub(super) fn filled(request: &ClientRequest) -> Option<ClientRequest> {
     Some(InitializeRequest::new(params).into())
 }
 
-/// The same for the request of one over HTTP, which may go by the version in its body alone: what is
-/// agreed upon is not known before.
+/// What is kept of an `initialize` that was read.
+pub(super) fn reduce(request: &mut ClientRequest) {
+    if let ClientRequest::InitializeRequest(initialize) = request {
+        needed(&mut initialize.params);
+    }
+}
+
+/// The same for the request of one over HTTP, of which only what is needed is passed on. It may go by the version in
+/// its body alone: what is agreed upon is not known before. Whether it is one.
 ///
 /// # Errors
 ///
 /// The response to one with something wrong.
-pub(super) fn prepare(request: &mut Request<Bytes>) -> Result<(), Box<Response>> {
-    // What says its method there is of the protocol that has no `initialize`.
-    if request.headers().contains_key("mcp-method") || !is_initialize(request.body()) {
-        return Ok(());
+pub(super) fn prepare(request: &mut Request<Bytes>) -> Result<bool, Box<Response>> {
+    if !is_initialize(request.body()) {
+        return Ok(false);
     }
-    let Ok(Value::Object(mut message)) = serde_json::from_slice(request.body()) else {
-        return Ok(());
+    // What says its method there is of the protocol that has no `initialize`: rmcp sees what it says.
+    let is_known = !request.headers().contains_key("mcp-method");
+    if !is_known && request.body().len() <= MAX_SEEN {
+        return Ok(true);
+    }
+    let Ok(read) = serde_json::from_slice::<Beginning>(request.body()) else {
+        return Ok(true);
     };
-    let mut params = match message.remove("params") {
+    let mut message = JsonObject::new();
+    message.insert("method".to_owned(), json!(METHOD));
+    for (name, raw) in [("jsonrpc", read.jsonrpc), ("id", read.id)] {
+        if let Some(raw) = raw {
+            message.insert(name.to_owned(), short(name, raw));
+        }
+    }
+    let params = read.params.map(|raw| {
+        within("params", raw, |it: Params| {
+            let members = [
+                ("protocolVersion", it.protocol_version),
+                ("capabilities", it.capabilities),
+                ("clientInfo", it.client_info),
+            ];
+            with_members(members, param)
+        })
+    });
+    let mut params = match params {
         Some(Value::Object(params)) => params,
         None | Some(Value::Null) => JsonObject::new(),
         Some(_) => return Err(refusal(&message, "`params` is not an object")),
     };
-    fill(&mut params);
-    let read = InitializeRequestParams::deserialize(Value::Object(params.clone()));
-    if let Err(error) = read {
-        return Err(refusal(&message, &error.to_string()));
+    if is_known {
+        fill(&mut params);
+        let read = InitializeRequestParams::deserialize(Value::Object(params.clone()));
+        if let Err(error) = read {
+            return Err(refusal(&message, &error.to_string()));
+        }
+        request.headers_mut().remove("mcp-protocol-version");
     }
     message.insert("params".to_owned(), Value::Object(params));
     *request.body_mut() = Value::Object(message).to_string().into();
-    request.headers_mut().remove("mcp-protocol-version");
-    Ok(())
+    Ok(true)
 }
 
 fn refusal(message: &JsonObject, why: &str) -> Box<Response> {

@@ -24,7 +24,7 @@ use crate::error::CallError;
 use crate::host::{CallOptions, MAX_ROUNDS, Places, asked_too_often};
 use crate::input::QuestionKinds;
 use crate::order;
-use crate::serve::Principal;
+use crate::serve::{Principal, Room};
 use crate::tool::{ToolCall, ToolResult};
 use crate::watch::Owner;
 
@@ -44,6 +44,7 @@ pub(super) struct Job {
     level: Option<LoggingLevel>,
     origin: Option<Origin>,
     peer: Arc<Peer<RoleServer>>,
+    room: Option<Room>,
 }
 
 type Answer = Result<CallToolResponse, ErrorData>;
@@ -71,6 +72,7 @@ impl Job {
             level: caller.level,
             origin: caller.origin,
             peer: caller.peer.clone(),
+            room: caller.room.clone(),
         }
     }
 
@@ -174,6 +176,7 @@ impl Job {
             takes_tasks: true,
             task: Some(task.clone()),
             meta: None,
+            room: self.room.clone(),
         };
         let (host, call) = (&self.offer.host, self.call.clone());
         let run = |options: CallOptions| {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rmcp::RoleServer;
@@ -15,9 +16,11 @@ use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::reading::Outline;
+use super::events::weight;
+use super::reading::{Look, Outline};
 use super::refusing::unreadable;
 use super::sessions::in_use;
 use crate::lines::{self, IdFinder, Line};
@@ -30,6 +33,69 @@ pub(super) struct Lines<R, W: AsyncWrite> {
     /// What is being sent to say that a message was no good: the next one is read after it.
     refusing: Option<JoinHandle<()>>,
     running: Running,
+    /// A line that there is no room for yet.
+    next: Option<Line>,
+    /// What is held for the client: its requests, and answers that it has not read.
+    held: Arc<Held>,
+}
+
+/// A client that does not read is not read either, once so much waits for it; nor is one whose requests take so much
+/// until they are answered.
+const MAX_UNREAD: usize = 64 << 20;
+const MAX_REQUESTS: usize = 256 << 20;
+
+/// Requests of fewer bytes are not counted.
+const SMALL: usize = 16 << 10;
+
+#[derive(Default)]
+struct Held {
+    unread: AtomicUsize,
+    requests: AtomicUsize,
+    /// There is less.
+    less: Notify,
+}
+
+impl Held {
+    /// Comes once more may be read.
+    async fn room(&self) {
+        loop {
+            let less = self.less.notified();
+            let is_over = self.unread.load(Ordering::Relaxed) > MAX_UNREAD
+                || self.requests.load(Ordering::Relaxed) > MAX_REQUESTS;
+            if !is_over {
+                return;
+            }
+            less.await;
+        }
+    }
+}
+
+/// A part of what is held, until it is dropped.
+struct Part {
+    held: Arc<Held>,
+    bytes: usize,
+    of: fn(&Held) -> &AtomicUsize,
+}
+
+impl Part {
+    fn new(held: &Arc<Held>, bytes: usize, of: fn(&Held) -> &AtomicUsize) -> Part {
+        of(held).fetch_add(bytes, Ordering::Relaxed);
+        Part {
+            held: held.clone(),
+            bytes,
+            of,
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let before = (self.of)(&self.held).fetch_sub(self.bytes, Ordering::Relaxed);
+        // Nobody waits where there was room before.
+        if before > MAX_UNREAD.min(MAX_REQUESTS) {
+            self.held.less.notify_waiters();
+        }
+    }
 }
 
 /// The requests that are not answered yet. One that is cancelled is not answered, and in use for as long
@@ -37,10 +103,11 @@ pub(super) struct Lines<R, W: AsyncWrite> {
 #[derive(Clone, Default)]
 struct Running(Arc<Mutex<HashMap<RequestId, Weak<()>>>>);
 
-/// Is with a request while it runs.
+/// Is with a request while it runs, with what its line takes.
 #[derive(Clone)]
 struct Runs {
     _request: Arc<()>,
+    _line: Option<Arc<Part>>,
 }
 
 impl Running {
@@ -49,7 +116,7 @@ impl Running {
     }
 
     /// Nothing where the id is in use.
-    fn begin(&self, id: &RequestId) -> Option<Runs> {
+    fn begin(&self, id: &RequestId, line: Option<Part>) -> Option<Runs> {
         let mut requests = self.requests();
         let used = requests.get(id);
         if used.is_some_and(|request| request.strong_count() > 0) {
@@ -57,7 +124,10 @@ impl Running {
         }
         let request = Arc::new(());
         requests.insert(id.clone(), Arc::downgrade(&request));
-        Some(Runs { _request: request })
+        Some(Runs {
+            _request: request,
+            _line: line.map(Arc::new),
+        })
     }
 
     fn answered(&self, id: &RequestId) {
@@ -82,6 +152,8 @@ where
             writer: AsyncRwTransport::new_server(empty(), writer),
             refusing: None,
             running: Running::default(),
+            next: None,
+            held: Arc::default(),
         }
     }
 
@@ -102,12 +174,21 @@ where
         if line.trim_ascii().is_empty() {
             return Err(None);
         }
-        let mut message = message(line).map_err(|error| refusal(line, &error).map(Box::new))?;
+        let look = Look::of(line);
+        if let Some(refusal) = look.refusal() {
+            return Err(Some(Box::new(refusal)));
+        }
+        let read = message(line, look.call);
+        let mut message = read.map_err(|error| refusal(line, &error).map(Box::new))?;
         match &mut message {
-            JsonRpcMessage::Request(request) => match self.running.begin(&request.id) {
-                Some(runs) => drop(request.request.extensions_mut().insert(runs)),
-                None => return Err(Some(Box::new(in_use(request.id.clone())))),
-            },
+            JsonRpcMessage::Request(request) => {
+                let part = || Part::new(&self.held, line.len(), |held| &held.requests);
+                let part = (line.len() > SMALL).then(part);
+                match self.running.begin(&request.id, part) {
+                    Some(runs) => drop(request.request.extensions_mut().insert(runs)),
+                    None => return Err(Some(Box::new(in_use(request.id.clone())))),
+                }
+            }
             JsonRpcMessage::Notification(notification) => {
                 if let ClientNotification::CancelledNotification(_) = notification.notification {
                     self.running.tidy();
@@ -120,8 +201,7 @@ where
 }
 
 /// The message of a line. The arguments of a call are kept as they are written, and not read here.
-fn message(line: &[u8]) -> serde_json::Result<ClientJsonRpcMessage> {
-    let outline = Outline::of(line);
+fn message(line: &[u8], outline: Option<Outline>) -> serde_json::Result<ClientJsonRpcMessage> {
     let written = outline.as_ref().and_then(Outline::written);
     let rest = outline.and_then(|outline| outline.with_arguments("{}"));
     let mut message = serde_json::from_slice(rest.as_deref().unwrap_or(line))?;
@@ -171,7 +251,13 @@ where
         if let Some(id) = answered {
             self.running.answered(id);
         }
-        self.writer.send(message)
+        let part = Part::new(&self.held, weight(&message), |held| &held.unread);
+        let sent = self.writer.send(message);
+        async move {
+            let sent = sent.await;
+            drop(part);
+            sent
+        }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
@@ -181,7 +267,14 @@ where
                 let _ = refusing.await;
                 self.refusing = None;
             }
-            let line = self.lines.next().await?;
+            // Kept here: this future may be dropped. The end of input is seen at any time.
+            if self.next.is_none() {
+                self.next = Some(self.lines.next().await?);
+            }
+            self.held.room().await;
+            let Some(line) = self.next.take() else {
+                continue;
+            };
             match self.read(line) {
                 Ok(message) => return Some(message),
                 Err(None) => {}

@@ -4,13 +4,35 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use rmcp::model::{JsonObject, ProgressToken, RequestId, RequestMetaObject};
+use rmcp::ErrorData;
+use rmcp::model::{
+    JsonObject, JsonRpcMessage, ProgressToken, RequestId, RequestMetaObject, ServerJsonRpcMessage,
+};
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::requests;
 use crate::schema;
 use crate::tool::ToolCall;
+
+/// A `_meta` with more is refused: it is kept as values, which take many times its text, for as long as its request
+/// runs.
+const MAX_META: usize = 16 << 10;
+const MAX_META_VALUES: usize = 1_000;
+
+/// A longer message that cannot be looked at here is not read elsewhere either.
+const MAX_UNSEEN: usize = 16 << 10;
+
+/// A longer id of a request is refused: it is in every message about it.
+const MAX_ID: usize = 1 << 10;
+
+/// Arguments of up to so many bytes are passed to rmcp as they are.
+const MAX_SEEN: usize = 16 << 10;
+
+/// Of longer ones so many members are, and of those the short ones: that is what headers may repeat.
+const SEEN_MEMBERS: usize = 100;
+const SEEN_MEMBER: usize = 1 << 10;
 
 /// A request to call a tool.
 pub(super) struct Call {
@@ -40,8 +62,8 @@ struct Params<'a> {
     name: String,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
-    #[serde(rename = "_meta")]
-    meta: Option<RequestMetaObject>,
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<&'a RawValue>,
 }
 
 /// A call as the clients of sessions make it; none where there is anything else to it, which is then
@@ -53,7 +75,14 @@ pub(super) fn call(message: &[u8]) -> Option<Call> {
     }
     let params: Params = object(message.params.get())?;
     let arguments = params.arguments.map_or("{}", RawValue::get);
-    let meta = params.meta.unwrap_or_default();
+    let is_long = |id: &RequestId| matches!(id, RequestId::String(id) if id.len() > MAX_ID);
+    if is_long(&message.id) || params.meta.is_some_and(is_much) {
+        return None;
+    }
+    let meta: RequestMetaObject = match params.meta {
+        Some(meta) => object(meta.get())?,
+        None => RequestMetaObject::default(),
+    };
     // Those are the stateless protocol's.
     let is_of_session = meta.protocol_version().is_none() && meta.client_capabilities().is_none();
     if !is_of_session || !are_arguments(arguments) {
@@ -73,6 +102,24 @@ pub(super) fn call(message: &[u8]) -> Option<Call> {
 #[derive(Clone)]
 pub(super) struct Written(pub(super) Arc<str>);
 
+/// Whether a `_meta` has more than it may.
+fn is_much(meta: &RawValue) -> bool {
+    let meta = meta.get().as_bytes();
+    // Roughly: strings may have such characters too.
+    let values = || meta.iter().filter(|byte| b",[{".contains(byte)).count();
+    meta.len() > MAX_META || values() > MAX_META_VALUES
+}
+
+/// What is looked at of a message before it is read as what it is, as text.
+#[derive(Default)]
+pub(super) struct Look<'a> {
+    /// It is long, and no object whose members are there once.
+    is_unseen: bool,
+    id: Option<&'a RawValue>,
+    meta: Option<&'a RawValue>,
+    pub(super) call: Option<Outline<'a>>,
+}
+
 /// A call, whatever else is in its message.
 pub(super) struct Outline<'a> {
     message: &'a str,
@@ -84,41 +131,98 @@ pub(super) struct Outline<'a> {
 #[derive(Deserialize)]
 struct MessageOutline<'a> {
     #[serde(borrow)]
-    method: Cow<'a, str>,
-    #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
-    params: &'a RawValue,
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct ParamsOutline<'a> {
     #[serde(borrow)]
-    name: Cow<'a, str>,
+    name: Option<&'a RawValue>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<&'a RawValue>,
+}
+
+impl<'a> Look<'a> {
+    /// Of what is no message there is nothing.
+    pub(super) fn of(message: &'a [u8]) -> Look<'a> {
+        Look::read(message).unwrap_or_else(|| Look {
+            is_unseen: message.len() > MAX_UNSEEN
+                && message.trim_ascii_start().starts_with(b"{")
+                && serde_json::from_slice::<IgnoredAny>(message).is_ok(),
+            ..Look::default()
+        })
+    }
+
+    fn read(message: &'a [u8]) -> Option<Look<'a>> {
+        let message = str::from_utf8(message).ok()?;
+        let outline: MessageOutline = object(message)?;
+        let params: Option<ParamsOutline> = match outline.params.map(RawValue::get) {
+            Some(params) if params.starts_with('{') => Some(object(params)?),
+            _ => None,
+        };
+        let is_call = outline.method.is_some_and(|method| method == "tools/call");
+        let id = outline.id;
+        let call = params.as_ref().filter(|_| is_call).and_then(|params| {
+            let arguments = params.arguments.map(RawValue::get);
+            // Those of another kind than a tool could be meant to get are rmcp's to refuse. Inside they need be no
+            // JSON that can be read: how a call fails that has such arguments, its tool's result says.
+            if arguments.is_some_and(|arguments| !are_arguments(arguments)) {
+                return None;
+            }
+            Some(Outline {
+                message,
+                id,
+                name: serde_json::from_str(params.name?.get()).ok()?,
+                arguments,
+            })
+        });
+        Some(Look {
+            is_unseen: false,
+            id,
+            meta: params.and_then(|params| params.meta),
+            call,
+        })
+    }
+
+    /// The answer to a message that would take too much to be kept.
+    pub(super) fn refusal(&self) -> Option<ServerJsonRpcMessage> {
+        if self.id.is_some_and(|id| id.get().len() > MAX_ID) {
+            let text = format!("the id of a request may have {MAX_ID} bytes");
+            return Some(JsonRpcMessage::error(
+                ErrorData::invalid_request(text, None),
+                None,
+            ));
+        }
+        if self.is_unseen {
+            let text = format!(
+                "a message of over {MAX_UNSEEN} bytes has to be a JSON object, with each member once"
+            );
+            return Some(JsonRpcMessage::error(
+                ErrorData::invalid_request(text, None),
+                None,
+            ));
+        }
+        if self.meta.is_some_and(is_much) {
+            let text = format!("`_meta` may have {MAX_META} bytes and {MAX_META_VALUES} values");
+            let id = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
+            return Some(JsonRpcMessage::error(
+                ErrorData::invalid_params(text, None),
+                id,
+            ));
+        }
+        None
+    }
 }
 
 impl<'a> Outline<'a> {
-    /// Arguments of another kind than a tool could be meant to get are rmcp's to refuse. Inside they need
-    /// be no JSON that can be read: how a call fails that has such arguments, its tool's result says.
     pub(super) fn of(message: &'a [u8]) -> Option<Outline<'a>> {
-        let message = str::from_utf8(message).ok()?;
-        let outline: MessageOutline = object(message)?;
-        if outline.method != "tools/call" {
-            return None;
-        }
-        let params: ParamsOutline = object(outline.params.get())?;
-        let arguments = params.arguments.map(RawValue::get);
-        if arguments.is_some_and(|arguments| !are_arguments(arguments)) {
-            return None;
-        }
-        Some(Outline {
-            message,
-            id: outline.id,
-            name: params.name,
-            arguments,
-        })
+        Look::of(message).call
     }
 
     /// The arguments as they are written, if there are any.
@@ -143,13 +247,24 @@ impl<'a> Outline<'a> {
         Some([before, arguments, after].concat().into_bytes())
     }
 
-    /// The message as rmcp reads it, where the arguments are an object written as a string: with that
-    /// object, which headers are held against.
-    pub(super) fn with_object(&self) -> Option<Vec<u8>> {
-        let arguments = self.arguments.filter(|it| it.starts_with('"'))?;
-        let object = schema::unwrapped(arguments);
-        let object = object.filter(|it| serde_json::from_str::<JsonObject>(it).is_ok());
-        self.with_arguments(object.as_deref().unwrap_or("{}"))
+    /// The message as rmcp reads it, where that is another: with the object that arguments are which are
+    /// written as a string, and of long ones with what headers may be held against.
+    pub(super) fn for_rmcp(&self) -> Option<Vec<u8>> {
+        let arguments = self.arguments?;
+        let object = match arguments.starts_with('"') {
+            true => Cow::Owned(schema::unwrapped(arguments).unwrap_or_else(|| "{}".to_owned())),
+            false => Cow::Borrowed(arguments),
+        };
+        if object.len() > MAX_SEEN {
+            return self.with_arguments(&seen(&object));
+        }
+        match object {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(object) => {
+                let is_read = serde_json::from_str::<JsonObject>(&object).is_ok();
+                self.with_arguments(if is_read { &object } else { "{}" })
+            }
+        }
     }
 }
 
@@ -168,6 +283,41 @@ fn meant(arguments: &str) -> &str {
         Some(text) if text.trim_ascii().is_empty() => "{}",
         _ => arguments,
     }
+}
+
+/// An object's members that are short and neither objects nor arrays.
+fn seen(arguments: &str) -> String {
+    struct Seen(JsonObject);
+    impl<'de> Deserialize<'de> for Seen {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(Members)
+        }
+    }
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Seen;
+        fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+            formatter.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen, A::Error> {
+            let mut seen = JsonObject::new();
+            while seen.len() < SEEN_MEMBERS
+                && let Some((name, value)) = map.next_entry::<Cow<str>, &RawValue>()?
+            {
+                let value = value.get();
+                let is_short = name.len() <= SEEN_MEMBER && value.len() <= SEEN_MEMBER;
+                if is_short && !value.starts_with(['{', '[']) {
+                    let value = serde_json::from_str(value).map_err(serde::de::Error::custom)?;
+                    seen.insert(name.into_owned(), value);
+                }
+            }
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(Seen(seen))
+        }
+    }
+    let read: Result<Seen, _> = serde_json::from_str(arguments);
+    let seen = read.and_then(|Seen(seen)| serde_json::to_string(&seen));
+    seen.unwrap_or_else(|_| "{}".to_owned())
 }
 
 /// What an object has. Arrays of the same in order would be taken as well.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Resumption};
 use crate::order;
-use crate::serve::Principal;
+use crate::serve::{Principal, Room};
 use crate::watch::{AllowedTools, Owner};
 
 use super::asking;
@@ -49,6 +49,8 @@ pub(super) struct Caller<'c> {
     pub(super) task: Option<Arc<Task>>,
     /// The request's `_meta`, for tools of other servers.
     pub(super) meta: Option<Box<JsonObject>>,
+    /// What its body takes, for as long as something of it is kept.
+    pub(super) room: Option<Room>,
 }
 
 /// A request's `_meta`, if there is more in it than the token of its progress.
@@ -56,6 +58,11 @@ pub(super) fn meta(meta: &RequestMetaObject) -> Option<Box<JsonObject>> {
     let own = |key: &String| key != "progressToken";
     let RequestMetaObject(MetaObject(members)) = meta;
     members.keys().any(own).then(|| Box::new(members.clone()))
+}
+
+/// Whose subscriptions are counted together; over stdio there is one client.
+pub(super) fn client(principal: Option<&Principal>) -> Arc<str> {
+    principal.map_or_else(|| "".into(), |principal| principal.name.clone())
 }
 
 impl Caller<'_> {
@@ -92,6 +99,12 @@ pub(super) fn allowed(principal: Option<&Principal>) -> AllowedTools {
     principal.and_then(|principal| principal.tools.clone())
 }
 
+/// What a request's body takes, where that is counted.
+pub(super) fn room(context: &RequestContext<RoleServer>) -> Option<Room> {
+    let parts = context.extensions.get::<http::request::Parts>()?;
+    parts.extensions.get().cloned()
+}
+
 pub(super) fn may_call(principal: Option<&Principal>, tool: &str) -> bool {
     let tools = principal.and_then(|principal| principal.tools.as_ref());
     tools.is_none_or(|tools| tools.contains(tool))
@@ -114,7 +127,11 @@ impl Binding {
         name: &str,
         parameters: &str,
     ) -> Self {
+        /// Longer parameters are kept as their digest.
+        const LONG: usize = 1 << 10;
         let principal = principal.map_or("", |principal| &principal.name);
+        let long = (parameters.len() > LONG).then(|| crate::digest::sha256(parameters));
+        let parameters = long.as_deref().unwrap_or(parameters);
         Binding {
             parts: [principal, method, name, parameters].map(str::to_owned),
         }

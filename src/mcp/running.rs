@@ -35,7 +35,7 @@ impl Hub {
             .allowed(requests::allowed(caller.principal));
         let options = match caller.is_stateless {
             true => options.asking(caller.can_ask),
-            false => options.answered_by(responder(caller)),
+            false => options.answered_by(self.responder(caller)),
         };
         let teller = self.teller.clone();
         if caller.token.is_none() && caller.level.is_none() {
@@ -55,6 +55,25 @@ impl Hub {
         Ok(notes.during(run).await)
     }
 
+    /// Who answers what is asked in a session.
+    fn responder(&self, caller: &Caller<'_>) -> Arc<dyn Responder> {
+        let asked = Asked {
+            origin: caller.origin,
+            peer: caller.peer.clone(),
+            kinds: caller.can_ask,
+            asks: self.asks.clone(),
+            owner: caller.owner.clone(),
+            client: caller.principal.map(|it| it.name.clone()),
+        };
+        match &caller.task {
+            None => Arc::new(asked),
+            Some(task) => Arc::new(InTask {
+                asked,
+                task: task.clone(),
+            }),
+        }
+    }
+
     async fn until_stop<T>(&self, cancel: &CancellationToken, mut run: BoxFuture<'_, T>) -> T {
         tokio::select! {
             biased;
@@ -64,21 +83,5 @@ impl Hub {
                 run.await
             }
         }
-    }
-}
-
-/// Who answers what is asked in a session.
-fn responder(caller: &Caller<'_>) -> Arc<dyn Responder> {
-    let asked = Asked {
-        origin: caller.origin,
-        peer: caller.peer.clone(),
-        kinds: caller.can_ask,
-    };
-    match &caller.task {
-        None => Arc::new(asked),
-        Some(task) => Arc::new(InTask {
-            asked,
-            task: task.clone(),
-        }),
     }
 }

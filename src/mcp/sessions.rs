@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::{self, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -30,12 +30,12 @@ use tokio::sync::{SetOnce, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::events::{Left, Reader};
+use super::events::{LEFT_FOR, Left, Reader};
 use super::handler::Session;
 use super::reading::Call;
 use super::requests::{Caller, Known};
-use super::streams::{JsonOnly, Origin, Refused, Streams, Taken, Way};
-use crate::serve::Principal;
+use super::streams::{JsonOnly, MAX_REQUESTS, Origin, Refused, Streams, Taken, Way};
+use crate::serve::{Principal, Room, Unsent};
 
 /// Messages of a client that wait to be looked at.
 const INBOX: usize = 64;
@@ -46,12 +46,72 @@ const BEGIN: Duration = Duration::from_secs(1);
 /// How often a session looks for what it need not keep any more.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// A session may be ended to make room once it was not used for this part of the time after which it ends by itself.
+const UNUSED: u32 = 10;
+
 /// All that are open.
 pub(super) struct Sessions {
-    open: RwLock<HashMap<SessionId, Arc<Open>>>,
+    table: RwLock<Table>,
     left: Arc<Left>,
+    unsent: Unsent,
+    bounds: Bounds,
+}
+
+/// How many sessions there may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) all: usize,
+    /// Of one client.
+    pub(super) of_one: usize,
     /// A session without a request is over after so long.
-    timeout: Duration,
+    pub(super) timeout: Duration,
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<SessionId, Arc<Open>>,
+    /// Those that clients are about to begin.
+    coming: HashMap<Arc<str>, usize>,
+}
+
+/// The place of a session that is about to begin, until it is known whose it is.
+pub(super) struct Coming {
+    sessions: Arc<Sessions>,
+    client: Arc<str>,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let mut table = self.sessions.table_mut();
+        if let Some(count) = table.coming.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                table.coming.remove(&self.client);
+            }
+        }
+    }
+}
+
+impl Table {
+    /// How many each client has.
+    fn counts(&self) -> HashMap<Arc<str>, usize> {
+        let mut counts = self.coming.clone();
+        for owner in self.open.values().filter_map(|open| open.owner_of_open()) {
+            *counts.entry(owner.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The session that a client has not used for longest, and for so long at least.
+    fn unused(&self, client: &str, at_least: Duration) -> Option<&Arc<Open>> {
+        let own = self
+            .open
+            .values()
+            .filter(|open| open.owner_of_open().is_some_and(|owner| **owner == *client));
+        let idle = own.map(|open| (open.streams().idle(), open));
+        let idle = idle.filter(|(idle, _)| *idle >= at_least);
+        idle.max_by_key(|(idle, _)| *idle).map(|(_, open)| open)
+    }
 }
 
 /// One of them.
@@ -89,19 +149,45 @@ pub(super) enum SessionError {
 }
 
 impl Sessions {
-    pub(super) fn new(timeout: Duration) -> Sessions {
+    pub(super) fn new(bounds: Bounds, unsent: Unsent) -> Sessions {
         Sessions {
-            open: RwLock::default(),
+            table: RwLock::default(),
             left: Arc::default(),
-            timeout,
+            unsent,
+            bounds,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.open
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+    fn table_mut(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a session that a client is about to begin. Where it has as many as it may, the one that it has not
+    /// used for longest makes room; where all together do, that of the client that has the most.
+    pub(super) fn admit(self: &Arc<Self>, client: &Arc<str>) -> Option<Coming> {
+        let Bounds {
+            all,
+            of_one,
+            timeout,
+        } = self.bounds;
+        let mut table = self.table_mut();
+        let counts = table.counts();
+        let own = counts.get(client).copied().unwrap_or(0);
+        let is_full = counts.values().sum::<usize>() >= all;
+        if own >= of_one || is_full {
+            let most = counts.iter().max_by_key(|(_, count)| **count);
+            let gives_up = match most {
+                Some((most, count)) if own < of_one && *count > own => most,
+                _ => client,
+            };
+            table.unused(gives_up, timeout / UNUSED)?.close();
+        }
+        *table.coming.entry(client.clone()).or_default() += 1;
+        drop(table);
+        Some(Coming {
+            sessions: self.clone(),
+            client: client.clone(),
+        })
     }
 
     /// Lets a request of a client into the session that it names. What is no session is not refused here.
@@ -130,11 +216,16 @@ impl Sessions {
         }
     }
 
+    pub(super) fn end(&self, id: &str) {
+        if let Some(open) = self.find(id) {
+            open.close();
+        }
+    }
+
     fn find(&self, id: &str) -> Option<Arc<Open>> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.get(id)
-            .filter(|open| !open.closed.is_cancelled())
-            .cloned()
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let open = table.open.get(id);
+        open.filter(|open| !open.closed.is_cancelled()).cloned()
     }
 
     fn get(&self, id: &str) -> Result<Arc<Open>, SessionError> {
@@ -152,6 +243,11 @@ pub(super) enum Called {
 }
 
 impl Open {
+    /// Whose it is, unless it is over or nobody's yet.
+    fn owner_of_open(&self) -> Option<&Arc<str>> {
+        self.owner.get().filter(|_| !self.closed.is_cancelled())
+    }
+
     /// By whom its requests are answered; it is set by a request that has it in its extensions.
     pub(super) fn answerer(&self) -> &Answerer {
         &self.answerer
@@ -168,6 +264,7 @@ impl Open {
         begun: Begun,
         call: Call,
         principal: Principal,
+        room: Option<Room>,
         is_json_only: bool,
     ) -> Result<Called, SessionError> {
         let id = call.id.clone();
@@ -176,6 +273,7 @@ impl Open {
             Ok(taken) => taken,
             Err(Refused::Over) => return Err(SessionError::Over),
             Err(Refused::InUse) => return Ok(Called::Answered(Box::new(in_use(id)))),
+            Err(Refused::TooMany) => return Ok(Called::Answered(Box::new(too_many(id)))),
         };
         let answer = async move {
             let Begun { session, client } = begun;
@@ -188,7 +286,11 @@ impl Open {
             } = call;
             let by = Some(&principal);
             let caller = session.known_caller(&client, by, token, Some(origin), &cancel);
-            let caller = Caller { meta, ..caller };
+            let caller = Caller {
+                meta,
+                room,
+                ..caller
+            };
             session
                 .answer_call(id, name, arguments, &caller, None)
                 .await
@@ -274,6 +376,7 @@ impl Open {
             left.forget(None);
             let Some(open) = open.upgrade() else { return };
             let mut streams = open.streams();
+            streams.give_up(LEFT_FOR);
             let idle = streams.idle();
             if idle >= timeout {
                 streams.end();
@@ -294,7 +397,7 @@ impl SessionManager for Sessions {
         getrandom::fill(&mut random).map_err(|_| SessionError::Random)?;
         let id: SessionId = BASE64.encode(random).into();
         let (inbox, messages) = mpsc::channel(INBOX);
-        let streams = Streams::new(id.clone(), self.left.clone());
+        let streams = Streams::new(id.clone(), self.left.clone(), self.unsent.clone());
         let open = Arc::new(Open {
             owner: OnceLock::new(),
             inbox,
@@ -302,10 +405,10 @@ impl SessionManager for Sessions {
             closed: CancellationToken::new(),
             answerer: Answerer::default(),
         });
-        let expire = Open::expire(Arc::downgrade(&open), self.left.clone(), self.timeout);
+        let timeout = self.bounds.timeout;
+        let expire = Open::expire(Arc::downgrade(&open), self.left.clone(), timeout);
         tokio::spawn(expire);
-        let mut sessions = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        sessions.insert(id.clone(), open.clone());
+        self.table_mut().open.insert(id.clone(), open.clone());
         Ok((id, Wire { open, messages }))
     }
 
@@ -329,9 +432,7 @@ impl SessionManager for Sessions {
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), SessionError> {
-        let mut sessions = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        let closed = sessions.remove(id);
-        drop(sessions);
+        let closed = self.table_mut().open.remove(id);
         if let Some(open) = closed {
             open.close();
         }
@@ -364,8 +465,12 @@ impl SessionManager for Sessions {
                     (taken, reader)
                 }
                 Err(Refused::Over) => return Err(SessionError::Over),
-                Err(Refused::InUse) => {
-                    let refused = Event::from_message(in_use(id));
+                Err(refused) => {
+                    let answer = match refused {
+                        Refused::TooMany => too_many(id),
+                        _ => in_use(id),
+                    };
+                    let refused = Event::from_message(answer);
                     return Ok(stream::iter(Some(refused)).left_stream());
                 }
             }
@@ -477,6 +582,11 @@ pub(super) fn in_use(id: RequestId) -> ServerJsonRpcMessage {
     let text = format!("a request with the id {id} runs already");
     let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
     JsonRpcMessage::error(error, Some(id))
+}
+
+fn too_many(id: RequestId) -> ServerJsonRpcMessage {
+    let text = format!("{MAX_REQUESTS} requests of this session run, and no more may");
+    JsonRpcMessage::error(ErrorData::internal_error(text, None), Some(id))
 }
 
 /// A session, as rmcp serves it.

@@ -65,6 +65,7 @@ impl Server {
         };
         let transport = Lines::new(reader, writer, self.hub.offer().info.max_message);
         let client = Client(self.session());
+        let own = client.0.clone();
         let transport = Arriving::new(transport, client.0.clone());
         let stop = stop.child_token();
         let session = match serve_server_with_ct(client, transport, stop.clone()).await {
@@ -89,6 +90,8 @@ impl Server {
             }),
             () = async {
                 end.cancelled().await;
+                // Nobody is left to answer what is asked.
+                self.hub.asks.end_owner(&own.owner(None));
                 sleep(AFTER_THE_END).await;
                 stop.cancel();
                 sleep(LAST_WORDS).await;

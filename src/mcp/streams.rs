@@ -1,8 +1,8 @@
 //! The event streams of a session, and which of them a message goes out on: what belongs to a request
 //! on the one that answers it, and the rest on the one that the client opened for that (`GET`).
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,19 @@ use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio_util::sync::CancellationToken;
 
-use super::events::{Events, Left, Name, Reader};
+use super::events::{Events, Left, Name, Reader, weight};
+use crate::serve::Unsent;
 
 /// When a client should come back after its connection broke.
 const RETRY: Duration = Duration::from_secs(3);
 
+/// Requests of one session that run: a client need not wait for their answers.
+pub(super) const MAX_REQUESTS: usize = 1_000;
+
 pub(super) struct Streams {
     session: SessionId,
     left: Arc<Left>,
+    unsent: Unsent,
     /// Those of requests that run, or whose answer is on its way; none where nobody reads or says
     /// anything yet.
     open: HashMap<u64, Option<Arc<Events>>>,
@@ -80,6 +85,8 @@ pub(super) struct Taken {
 pub(super) enum Refused {
     /// Its id is that of one that runs.
     InUse,
+    /// As many run as may.
+    TooMany,
     /// The session is over.
     Over,
 }
@@ -103,7 +110,7 @@ pub(super) struct Way {
 type EventId = (usize, Option<u64>);
 
 impl Streams {
-    pub(super) fn new(session: SessionId, left: Arc<Left>) -> Streams {
+    pub(super) fn new(session: SessionId, left: Arc<Left>, unsent: Unsent) -> Streams {
         Streams {
             session,
             left,
@@ -112,7 +119,8 @@ impl Streams {
             requests: HashMap::new(),
             asked: HashMap::new(),
             // Who opens it is told that it has event 0.
-            common: Events::new(1, None),
+            common: Events::new(1, None, unsent.clone()),
+            unsent,
             used: Instant::now(),
             has_ended: false,
             is_primed: false,
@@ -131,6 +139,9 @@ impl Streams {
     ) -> Result<Taken, Refused> {
         if self.has_ended {
             return Err(Refused::Over);
+        }
+        if self.requests.len() >= MAX_REQUESTS {
+            return Err(Refused::TooMany);
         }
         let number = self.next;
         let cancel = CancellationToken::new();
@@ -157,7 +168,7 @@ impl Streams {
     pub(super) fn read(&mut self, origin: Origin) -> Reader {
         let events = self.events(origin.number);
         let events = events.unwrap_or_else(|| {
-            let events = Events::new(0, None);
+            let events = Events::new(0, None, self.unsent.clone());
             events.end();
             events
         });
@@ -167,12 +178,16 @@ impl Streams {
     /// The stream of a request that runs, or whose answer is on its way.
     fn events(&mut self, number: u64) -> Option<Arc<Events>> {
         let (session, left, is_primed) = (&self.session, &self.left, self.is_primed);
+        let unsent = &self.unsent;
         let events = self.open.get_mut(&number)?.get_or_insert_with(|| {
             let session = session.clone();
-            let events = Events::new(0, Some((Arc::downgrade(left), Name { session, number })));
+            let name = Name { session, number };
+            let events = Events::new(0, Some((Arc::downgrade(left), name)), unsent.clone());
             if is_primed {
                 // There is room: it is the first.
-                let _ = events.push(|event| Event::priming(self::name(event, Some(number)), RETRY));
+                let _ = events.push(0, |event| {
+                    Event::priming(self::name(event, Some(number)), RETRY)
+                });
             }
             events
         });
@@ -339,6 +354,25 @@ impl Streams {
         Some((events, after))
     }
 
+    /// Cancels the requests because of which the client was asked something on a stream that nobody has read for so
+    /// long: the answer is for nobody.
+    pub(super) fn give_up(&mut self, after: Duration) {
+        let is_read = |origin: &Origin| {
+            let events = match origin.aside {
+                Aside::Own => self.open.get(&origin.number)?.as_ref()?,
+                Aside::Common | Aside::Lost => &self.common,
+            };
+            Some(events.unread_for() < after)
+        };
+        let left = self.asked.values().filter(|it| is_read(it) == Some(false));
+        let left: HashSet<u64> = left.map(|origin| origin.number).collect();
+        for request in self.requests.values() {
+            if left.contains(&request.number) {
+                request.cancel.cancel();
+            }
+        }
+    }
+
     /// How long nothing was said and nothing runs.
     pub(super) fn idle(&self) -> Duration {
         match self.requests.is_empty() {
@@ -371,8 +405,9 @@ impl Way {
     /// Sends a message, once the client has caught up.
     pub(super) async fn send(self, message: ServerJsonRpcMessage) {
         let number = self.number;
+        let bytes = weight(&message);
         let mut make = move |event| Event::new(name(event, number), message);
-        while let Err(again) = self.events.push(make) {
+        while let Err(again) = self.events.push(bytes, make) {
             make = again;
             self.events.room().await;
         }

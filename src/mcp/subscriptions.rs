@@ -1,91 +1,34 @@
 //! Who is told of what changed: sessions of the older protocols by themselves, those of 2026-07-28 on
-//! the streams they listen on. Resources that are subscribed to are asked for their version from time
-//! to time.
+//! the streams they listen on.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{
     PromptListChangedNotification, ResourceListChangedNotification, ResourceUpdatedNotification,
-    ResourceUpdatedNotificationParam, ServerNotification, ToolListChangedNotification,
+    ResourceUpdatedNotificationParam, ServerNotification, SubscriptionFilter,
+    ToolListChangedNotification,
 };
 use rmcp::service::Peer;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::hub::{Change, Hub};
+use super::hub::Hub;
+use super::polls::{MAX_SUBSCRIPTIONS, Poll};
+use super::teller::Change;
 use crate::error::CallError;
-use crate::host::CallOptions;
 
-/// How often a resource that is subscribed to is asked for its version.
-const INTERVAL: Duration = Duration::from_secs(2);
-
-/// A session may subscribe to so many resources, and all sessions together to so many.
-const MAX_SUBSCRIPTIONS: usize = 1_000;
-const MAX_POLLS: usize = 10_000;
-
-/// The resources that are asked for their versions.
-#[derive(Default)]
-pub(super) struct Polls(HashMap<String, Weak<Poll>>);
-
-/// Asks a resource for its version as long as somebody holds it.
-pub(super) struct Poll {
-    _task: AbortOnDropHandle<()>,
-}
+/// How long a stream may wait until it is known how its resources are.
+const BEGIN: Duration = Duration::from_secs(5);
 
 /// What one session of the older protocols is told.
 #[derive(Default)]
 pub(super) struct Subscriptions {
     resources: Arc<Mutex<HashMap<String, Arc<Poll>>>>,
     task: Mutex<Option<AbortOnDropHandle<()>>>,
-}
-
-impl Hub {
-    /// Begins to watch a resource.
-    ///
-    /// # Errors
-    ///
-    /// There is no such resource, or too many are watched.
-    pub(super) async fn poll(self: &Arc<Self>, uri: &str) -> Result<Arc<Poll>, CallError> {
-        let options = CallOptions::new().watched_by(self.teller.clone());
-        let version = self.offer().host.resource_version(uri, &options).await?;
-        let mut polls = self.polls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(poll) = polls.0.get(uri).and_then(Weak::upgrade) {
-            return Ok(poll);
-        }
-        polls.0.retain(|_, poll| poll.strong_count() > 0);
-        if polls.0.len() >= MAX_POLLS {
-            let message = format!("{MAX_POLLS} resources are subscribed to, and no more may be");
-            return Err(CallError::Failed { message });
-        }
-        let task = tokio::spawn(watch(Arc::downgrade(self), uri.to_owned(), version));
-        let poll = Arc::new(Poll {
-            _task: AbortOnDropHandle::new(task),
-        });
-        polls.0.insert(uri.to_owned(), Arc::downgrade(&poll));
-        Ok(poll)
-    }
-}
-
-async fn watch(hub: Weak<Hub>, uri: String, mut known: String) {
-    loop {
-        tokio::time::sleep(INTERVAL).await;
-        let Some(hub) = hub.upgrade() else {
-            return;
-        };
-        let options = CallOptions::new().watched_by(hub.teller.clone());
-        let version = hub.offer().host.resource_version(&uri, &options).await;
-        // What cannot say is asked again.
-        if let Ok(version) = version
-            && version != known
-        {
-            known = version;
-            hub.teller.tell(Change::Resource(uri.as_str().into()));
-        }
-    }
 }
 
 impl Subscriptions {
@@ -158,29 +101,43 @@ pub(super) fn notification(change: Change) -> ServerNotification {
     }
 }
 
+/// What a stream is told of, of what it asks for: no more resources than a client may subscribe to.
+pub(super) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
+    let mut accepted = requested.clone();
+    if let Some(uris) = &mut accepted.resource_subscriptions {
+        uris.truncate(MAX_SUBSCRIPTIONS);
+        uris.shrink_to_fit();
+    }
+    accepted
+}
+
 /// Tells a stream of 2026-07-28 what it listens for, until it is closed or the server stops.
 pub(super) async fn listen(
     hub: &Arc<Hub>,
+    client: &Arc<str>,
     mut changes: Receiver<Change>,
     stream: rmcp::service::SubscriptionContext,
 ) {
     let accepted = stream.accepted().clone();
-    let uris: HashSet<&String> = accepted.resource_subscriptions.iter().flatten().collect();
-    let begin = async {
-        let mut polls = Vec::new();
-        for uri in uris.into_iter().take(MAX_SUBSCRIPTIONS) {
-            match hub.poll(uri).await {
-                Ok(poll) => polls.push(poll),
-                Err(error) => tracing::debug!("no subscription to {uri}: {error}"),
-            }
+    let uris = accepted.resource_subscriptions.iter().flatten();
+    let subscribe = |uri: &String| match hub.poll(client, uri, None) {
+        Ok(poll) => Some(poll),
+        Err(error) => {
+            tracing::debug!("no subscription to {uri}: {error}");
+            None
         }
-        polls
     };
-    let _polls = tokio::select! {
+    let polls: Vec<Arc<Poll>> = uris.filter_map(subscribe).collect();
+    let begun = async {
+        for poll in &polls {
+            poll.was_asked().await;
+        }
+    };
+    tokio::select! {
         () = stream.cancelled() => return,
         () = hub.stop().cancelled() => return,
         () = hub.draining() => return,
-        polls = begin => polls,
+        _ = tokio::time::timeout(BEGIN, begun) => {}
     };
     loop {
         let change = tokio::select! {

@@ -9,15 +9,14 @@ use rmcp::ErrorData;
 use rmcp::model::{self as mcp, DetailedTask, InputRequests, JsonObject, TaskPayload};
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::asking::{self, Asked};
+use super::asks::Asks;
 use crate::input::{InputRequired, Question, QuestionKinds, Reply, Responder, Resumption};
 use crate::watch::Owner;
 
-/// What becomes of a task is kept for so long once it has ended; a client has as long to answer what it
-/// is asked.
+/// What becomes of a task is kept for so long once it has ended.
 pub(super) const KEEP: Duration = Duration::from_secs(60 * 60);
 
 /// How often a client should ask.
@@ -32,6 +31,7 @@ pub(super) struct Task {
     /// Ends it.
     pub(super) cancel: CancellationToken,
     changes: broadcast::Sender<String>,
+    asks: Arc<Asks>,
     state: Mutex<State>,
 }
 
@@ -73,7 +73,12 @@ pub(super) enum Unanswered {
 
 impl Task {
     /// One whose request waits for the answer.
-    pub(super) fn new(id: String, owner: Owner, changes: broadcast::Sender<String>) -> Task {
+    pub(super) fn new(
+        id: String,
+        owner: Owner,
+        changes: broadcast::Sender<String>,
+        asks: Arc<Asks>,
+    ) -> Task {
         let now = SystemTime::now();
         Task {
             id,
@@ -82,6 +87,7 @@ impl Task {
             since: Instant::now(),
             cancel: CancellationToken::new(),
             changes,
+            asks,
             state: Mutex::new(State {
                 stage: Stage::Held,
                 message: None,
@@ -212,16 +218,19 @@ impl Task {
             state.updated = SystemTime::now();
         }
         self.tell();
-        let replies = self.cancel.run_until_cancelled(timeout(KEEP, resumed));
-        match replies.await {
-            Some(Ok(Ok(replies))) => Ok(replies),
-            None => Err(Unanswered::Cancelled),
-            _ => {
-                self.state().stage = Stage::Working;
-                let message = "the client did not answer what the tool asks";
-                Err(Unanswered::Failed(message.to_owned()))
-            }
-        }
+        let client = match &self.owner {
+            Owner::Principal(name) => Some(name),
+            Owner::Session(_) | Owner::Only => None,
+        };
+        let replies = self.asks.wait(&self.owner, client, resumed);
+        let why = match self.cancel.run_until_cancelled(replies).await {
+            None => return Err(Unanswered::Cancelled),
+            Some(Ok(Ok(replies))) => return Ok(replies),
+            Some(Ok(Err(_))) => "the client did not answer what the tool asks".to_owned(),
+            Some(Err(why)) => why,
+        };
+        self.state().stage = Stage::Working;
+        Err(Unanswered::Failed(why))
     }
 
     /// Takes what a client says to what it is asked. What it is not asked is passed over.
@@ -287,7 +296,7 @@ impl Responder for InTask {
                 Ok(replies) => {
                     let reply = replies.into_iter().next().map(|(_, reply)| reply);
                     let reply = reply.ok_or("the client did not answer")?;
-                    asking::check(question, &reply)?;
+                    asking::check(question, &reply).await?;
                     Ok(reply)
                 }
                 Err(Unanswered::Cancelled) => Err("the task was cancelled".to_owned()),

@@ -8,6 +8,7 @@ use rmcp::ErrorData;
 use rmcp::model::{self as mcp, DetailedTask, JsonObject};
 use tokio::sync::broadcast;
 
+use super::asks::Asks;
 use super::task::{KEEP, Task, failed};
 use crate::kept::{Bounds, Kept, unguessable};
 use crate::watch::Owner;
@@ -34,11 +35,13 @@ pub(super) struct Tasks {
     ended: Mutex<Kept<Owner, DetailedTask>>,
     /// The ids of those whose status is another.
     changes: broadcast::Sender<String>,
+    asks: Arc<Asks>,
 }
 
 impl Tasks {
-    pub(super) fn new() -> Tasks {
+    pub(super) fn new(asks: Arc<Asks>) -> Tasks {
         Tasks {
+            asks,
             running: Mutex::default(),
             ended: Mutex::new(Kept::new(BOUNDS)),
             changes: broadcast::channel(CHANGES).0,
@@ -55,7 +58,12 @@ impl Tasks {
 
     /// A call that may become a task; none where there is no randomness to name it by.
     pub(super) fn begin(&self, owner: Owner) -> Option<Arc<Task>> {
-        let task = Task::new(unguessable()?, owner, self.changes.clone());
+        let task = Task::new(
+            unguessable()?,
+            owner,
+            self.changes.clone(),
+            self.asks.clone(),
+        );
         Some(Arc::new(task))
     }
 

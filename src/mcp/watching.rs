@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -21,14 +21,18 @@ use rmcp::model::{
 use rmcp::service::Peer;
 use tokio::time::timeout;
 
-use super::hub::Teller;
 use super::streams::Origin;
 use super::task::Task;
+use super::teller::Teller;
 use crate::tool::{LogLine, LogSource};
 use crate::watch::{Progress, Watcher};
 
 /// Progress that is on its way; of what comes faster than the client takes it, the rest is left out.
 const MAX_PROGRESS: usize = 256;
+
+/// A call's progress that is told at once, and how much of it is in a second after that.
+const PROGRESS_AT_ONCE: u32 = 100;
+const PROGRESS_A_SECOND: u32 = 100;
 
 /// What is left of a call's notes gets so long to be taken.
 const LAST_NOTES: Duration = Duration::from_secs(1);
@@ -64,6 +68,22 @@ struct Queue {
     is_sending: bool,
     /// How far the guest last said it is.
     last: f64,
+    /// When it has its whole allowance of progress again.
+    whole_at: Option<Instant>,
+}
+
+impl Queue {
+    /// Whether so much progress may be told, which is counted.
+    fn may_tell(&mut self) -> bool {
+        let interval = Duration::from_secs(1) / PROGRESS_A_SECOND;
+        let now = Instant::now();
+        let next = self.whole_at.unwrap_or(now).max(now) + interval;
+        let is_within = next <= now + interval * PROGRESS_AT_ONCE;
+        if is_within {
+            self.whole_at = Some(next);
+        }
+        is_within
+    }
 }
 
 enum Note {
@@ -90,6 +110,7 @@ impl Notes {
                 progress: 0,
                 is_sending: false,
                 last: f64::NEG_INFINITY,
+                whole_at: None,
             }),
             sender: AtomicWaker::new(),
         })
@@ -208,7 +229,7 @@ impl Watcher for Notes {
         let mut queue = self.queue();
         // The protocol has it grow, whatever the guest says.
         let grows = progress.done.is_finite() && progress.done > queue.last;
-        if !grows || queue.progress >= MAX_PROGRESS {
+        if !grows || queue.progress >= MAX_PROGRESS || !queue.may_tell() {
             return;
         }
         queue.last = progress.done;

@@ -1,62 +1,9 @@
 //! Which folders overlap: the same one under any name, or one within the other.
 
-use std::io;
-use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use super::mounts::{self, Area};
 use super::{Domain, GrantedFolders};
-
-/// A folder, and those that it lies in: by device and inode, and by their places in the file systems.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FolderId {
-    own: Id,
-    above: Vec<Id>,
-    areas: Vec<Area>,
-}
-
-#[cfg(unix)]
-type Id = (u64, u64);
-
-#[cfg(not(unix))]
-type Id = std::path::PathBuf;
-
-impl FolderId {
-    /// # Errors
-    ///
-    /// The folder is not there.
-    pub(crate) fn of(path: &Path) -> io::Result<FolderId> {
-        let path = path.canonicalize()?;
-        let above = path.ancestors().skip(1);
-        Ok(FolderId {
-            own: id(&path)?,
-            above: above.map(id).collect::<io::Result<_>>()?,
-            areas: mounts::areas(&path),
-        })
-    }
-
-    pub(super) fn overlaps(&self, other: &FolderId) -> bool {
-        self.own == other.own
-            || self.above.contains(&other.own)
-            || other.above.contains(&self.own)
-            || self
-                .areas
-                .iter()
-                .any(|area| other.areas.iter().any(|other| area.overlaps(other)))
-    }
-}
-
-#[cfg(unix)]
-fn id(path: &Path) -> io::Result<Id> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = path.metadata()?;
-    Ok((metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn id(path: &Path) -> io::Result<Id> {
-    Ok(path.to_owned())
-}
+use crate::paths::FolderId;
 
 /// A folder as somebody is granted it.
 #[derive(Clone, Copy)]

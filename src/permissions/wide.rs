@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Access, Permissions};
+use super::{Access, HostFile, Permissions, Purpose};
+use crate::paths::kernel_type;
 
 /// What only the system should have to do with.
 const SYSTEM: [&str; 8] = [
@@ -10,14 +11,21 @@ const SYSTEM: [&str; 8] = [
 ];
 
 impl Permissions {
-    /// A sentence for each grant that somebody should look at twice; `own` are the files that decide
-    /// what is granted, which no plugin should write: see
-    /// [`Manifest::own_files`](crate::Manifest::own_files).
-    pub fn warnings(&self, own: &[PathBuf]) -> Vec<String> {
+    /// A sentence for each grant that somebody should look at twice; `own` are the files of the host: see
+    /// [`Manifest::host_files`](crate::Manifest::host_files).
+    pub fn warnings(&self, own: &[HostFile]) -> Vec<String> {
         let mut warnings = Vec::new();
         let home = std::env::home_dir().map(|home| real(&home));
         for grant in &self.files {
             let host = real(&grant.host);
+            let (guest, access) = (&grant.guest, grant.access);
+            if let Some(kind) = kernel_type(&grant.host) {
+                warnings.push(format!(
+                    "files {guest} is a file system of the kernel ({kind}), where processes and devices \
+                     show themselves and keys may be, {access}"
+                ));
+                continue;
+            }
             let reach = if host.parent().is_none() {
                 "every file of this machine"
             } else if home.as_ref().is_some_and(|home| home.starts_with(&host)) {
@@ -27,10 +35,9 @@ impl Permissions {
             } else {
                 continue;
             };
-            let (guest, access) = (&grant.guest, grant.access);
             warnings.push(format!("files {guest} is {reach}, {access}"));
         }
-        warnings.extend(self.own_files_within(own));
+        warnings.extend(self.within(own));
         warnings.extend(self.overlaps());
         for rule in &self.http {
             if rule.host().is_wide() {
@@ -52,17 +59,36 @@ impl Permissions {
         warnings
     }
 
-    /// Files that a plugin could write to be granted more the next time.
-    fn own_files_within(&self, own: &[PathBuf]) -> impl Iterator<Item = String> {
-        let writable = |grant: &&super::FileGrant| grant.access == Access::ReadWrite;
-        let grants = self.files.iter().filter(writable);
-        grants.flat_map(move |grant| {
-            let within = |file: &&PathBuf| real(file).starts_with(real(&grant.host));
-            own.iter().filter(within).map(|file| {
-                let (guest, file) = (&grant.guest, file.display());
-                format!("files {guest} has {file} in it: who writes that decides what is granted")
-            })
-        })
+    /// Files of the host in folders that can be written, and what keeps a plugin from them.
+    fn within(&self, own: &[HostFile]) -> Vec<String> {
+        let mut found = Vec::new();
+        for grant in self
+            .files
+            .iter()
+            .filter(|it| it.access == Access::ReadWrite)
+        {
+            let folder = real(&grant.host);
+            for file in own {
+                let Ok(path) = file.path.canonicalize() else {
+                    continue;
+                };
+                // Of this plugin's own it is said below.
+                let is_own = || self.files.iter().any(|own| real(&own.host) == path);
+                if !path.starts_with(&folder) || (file.purpose == Purpose::Folder && is_own()) {
+                    continue;
+                }
+                let (guest, shown, purpose) = (&grant.guest, file.path.display(), file.purpose);
+                let what = match path == folder {
+                    true => format!("is {purpose}"),
+                    false => format!("has {shown} in it, {purpose}"),
+                };
+                let warning = format!("files {guest} {what}: {}", protection(purpose));
+                if !found.contains(&warning) {
+                    found.push(warning);
+                }
+            }
+        }
+        found
     }
 
     /// Folders that are read-only under one name and can be written under another.
@@ -87,4 +113,15 @@ impl Permissions {
 
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// What a plugin can do to it that may write around it.
+fn protection(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Folder => "the plugin can change what is in it",
+        Purpose::WorkingFolder => "the plugin can change what the server finds there, and may run",
+        Purpose::PluginDir => "no plugin can add, change or remove one",
+        purpose if purpose.is_secret() => "no plugin can read or change it",
+        _ => "no plugin can change it while toolhost runs",
+    }
 }

@@ -77,23 +77,31 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
     }
 }
 
-/// Has `run` make an instance in a fresh sandbox and call an export of it, until `deadline` at the
+/// What a call may take.
+pub(super) struct Time {
+    pub(super) deadline: Instant,
+    /// What it has computed so far.
+    pub(super) spent: Duration,
+}
+
+/// Has `run` make an instance in a fresh sandbox and call an export of it, until its deadline at the
 /// latest or until `cancel`.
 pub(super) async fn in_sandbox<R>(
     engine: &Engine,
     grants: &Arc<Grants>,
     journal: Journal,
-    deadline: Instant,
+    time: Time,
     cancel: &CancellationToken,
     run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
 ) -> Ended<R> {
     let limits = &grants.limits;
+    let Time { deadline, spent } = time;
     let sandbox = match Sandbox::new(grants, journal.clone()) {
         Ok(sandbox) => sandbox,
         Err(message) => {
             return Ended {
                 outcome: Err(CallError::internal(message)),
-                cpu: Duration::ZERO,
+                cpu: spent,
                 peak_memory: 0,
                 log: Vec::new(),
                 denied: None,
@@ -118,7 +126,7 @@ pub(super) async fn in_sandbox<R>(
         let give_way = Box::pin(tokio::task::yield_now());
         Ok(UpdateDeadline::YieldCustom(1, give_way))
     });
-    let mut meter = Meter::new(limits.cpu);
+    let mut meter = Meter::new(limits.cpu, spent);
     let ended = until(deadline, cancel, &journal, &mut meter, run(&mut store)).await;
     let sandbox = store.data();
     let outcome = match ended {

@@ -13,6 +13,7 @@ use crate::bindings::PluginPre;
 use crate::bounded;
 use crate::engine::Engine;
 use crate::limits::{seconds, size};
+use crate::paths::Paths;
 use crate::sandbox::Sandbox;
 
 /// What a plugin exports, and the package of it.
@@ -32,11 +33,11 @@ const OFFERED: [(&str, &str); 8] = [
 ];
 
 /// The bytes of a component's file.
-pub(crate) fn read(path: &Path, bound: ByteSize) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path, bound: ByteSize, paths: &Paths) -> Result<Vec<u8>, String> {
     let error = |error: std::io::Error| format!("cannot be read: {error}");
-    let file = bounded::open(path).map_err(error)?;
+    let file = paths.open_regular(path).map_err(error)?;
     let length = file.metadata().map_err(error)?.len();
-    bounded::read(file, bound.as_u64()).map_err(|it| match it.kind() {
+    bounded::read(&file, bound.as_u64()).map_err(|it| match it.kind() {
         ErrorKind::FileTooLarge => {
             let found = size(ByteSize::b(length.max(bound.as_u64() + 1)));
             let bound = size(bound);

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use crate::bindings::toolhost::plugin::types as wit;
-use crate::provider::{ProvidedTool, checked_output};
-use crate::schema::Schema;
+use crate::provider::{self, ProvidedTool};
 use crate::tool::{
     Annotations, Content, EmbeddedResource, Icon, Media, Output, ResourceBody, ResourceLink, Tool,
 };
@@ -31,9 +30,9 @@ pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<Provid
     ProvidedTool::new(tool.name, declared, &tool.input_schema, output_schema)
 }
 
-pub(super) fn output(output: wit::Output, schema: Option<&Schema>) -> Result<Output, String> {
+pub(super) fn output(output: wit::Output) -> Result<Output, String> {
     let content = output.content.into_iter().map(content).collect();
-    checked_output(content, output.structured, schema)
+    provider::output(content, output.structured)
 }
 
 pub(super) fn icons(icons: Vec<wit::Icon>) -> Vec<Icon> {

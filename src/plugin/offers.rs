@@ -1,5 +1,7 @@
 //! What a plugin may offer beside tools: resources, prompts and completion.
 
+use std::sync::Arc;
+
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
@@ -16,7 +18,9 @@ use crate::error::CallError;
 use crate::input::Resumption;
 use crate::prompt::{Completing, FilledPrompt, Prompt, PromptArgument, Subject, Suggestions};
 use crate::provider::{Payload, Served, Turn};
-use crate::resource::{Resource, ResourceContents, ResourceTemplate};
+use crate::resource::{
+    Resource, ResourceContents, ResourceOwner, ResourceOwners, ResourceTemplate,
+};
 use crate::sandbox::Sandbox;
 
 /// What it exports beside its tools, ready to be instantiated.
@@ -70,6 +74,16 @@ impl Plugin {
     /// Whether it has resources at all.
     pub(crate) fn has_resources(&self) -> bool {
         self.exported.resources.is_some()
+    }
+
+    /// What is known of them before it is asked.
+    pub(crate) fn owner(&self) -> ResourceOwner {
+        ResourceOwner::new(self.has_resources(), &self.listed.templates)
+    }
+
+    /// Tells it which resources are its own, among those of all plugins.
+    pub(crate) fn set_owners(&self, owners: Arc<ResourceOwners>, plugin: usize) {
+        let _ = self.grants.resources.set((owners, plugin));
     }
 
     /// Whether it completes arguments.

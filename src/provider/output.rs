@@ -1,8 +1,14 @@
 //! Structured output, held against the tool's schema.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
+use super::Served;
+use crate::error::CallError;
 use crate::schema::Schema;
+use crate::schema::checking::{Allowed, apart, at_once};
 use crate::tool::{Content, Output};
 
 /// Objects and arrays in one another that a structured output may have: what reads it need not take
@@ -11,22 +17,8 @@ const MAX_NESTING: usize = 128;
 
 /// # Errors
 ///
-/// The structured output is not JSON, nested too deep, or not what the tool's `schema` says.
-pub(crate) fn checked_output(
-    content: Vec<Content>,
-    structured: Option<String>,
-    schema: Option<&Schema>,
-) -> Result<Output, String> {
-    if let Some(schema) = schema {
-        let Some(json) = &structured else {
-            return Err(
-                "it has an output schema, and answered without structured output".to_owned(),
-            );
-        };
-        schema
-            .check_json(json)
-            .map_err(|message| format!("its structured output {message}"))?;
-    }
+/// The structured output is not JSON, or nested too deep.
+pub(crate) fn output(content: Vec<Content>, structured: Option<String>) -> Result<Output, String> {
     let structured = match structured {
         None => None,
         Some(json) if is_deeper(&json, MAX_NESTING) => {
@@ -44,6 +36,56 @@ pub(crate) fn checked_output(
         structured,
         ..Output::default()
     })
+}
+
+/// What is wrong with a structured output under its tool's schema, and what it took to find out.
+///
+/// # Errors
+///
+/// The call's time is over.
+pub(crate) async fn mismatch(
+    structured: Option<&RawValue>,
+    schema: Option<&Arc<Schema>>,
+    allowed: Allowed<'_>,
+) -> (Result<Option<String>, CallError>, Duration) {
+    let Some(schema) = schema else {
+        return (Ok(None), Duration::ZERO);
+    };
+    let Some(json) = structured.map(RawValue::get) else {
+        let message = "it has an output schema, and answered without structured output";
+        return (Ok(Some(message.to_owned())), Duration::ZERO);
+    };
+    let (found, spent) = match at_once(json.len(), |watch| schema.check_json(json, watch)) {
+        Some(found) => (Ok(found), Duration::ZERO),
+        None => {
+            let (schema, json) = (schema.clone(), json.to_owned());
+            apart(allowed, move |watch| schema.check_json(&json, watch)).await
+        }
+    };
+    let problem = found.map(|found| {
+        let problem = found.err();
+        problem.map(|message| format!("its structured output {message}"))
+    });
+    (problem, spent)
+}
+
+/// What was served, unless its structured output is not what the tool's schema says.
+pub(crate) async fn held(
+    mut served: Served,
+    schema: Option<&Arc<Schema>>,
+    allowed: Allowed<'_>,
+) -> Served {
+    let Ok(output) = &served.outcome else {
+        return served;
+    };
+    let (problem, spent) = mismatch(output.structured.as_deref(), schema, allowed).await;
+    served.cpu += spent;
+    match problem {
+        Ok(None) => {}
+        Ok(Some(message)) => served.outcome = Err(CallError::Failed { message }),
+        Err(error) => served.outcome = Err(error),
+    }
+    served
 }
 
 /// Whether JSON has more than so many objects and arrays in one another.

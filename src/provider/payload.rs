@@ -1,14 +1,11 @@
 //! What providers answer, as the limits and the mask of secrets take it.
 
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
-
 use super::Payload;
 use crate::input::{InputRequired, Message, Question};
 use crate::mask::Mask;
 use crate::prompt::{FilledPrompt, Suggestions};
 use crate::resource::{Resource, ResourceContents};
-use crate::tool::{Content, EmbeddedResource, Output, ResourceBody};
+use crate::tool::{Content, EmbeddedResource, Icon, Output, ResourceBody};
 
 impl Payload for Output {
     fn len(&self) -> u64 {
@@ -17,25 +14,11 @@ impl Payload for Output {
 
     fn hide(&mut self, mask: &Mask) {
         self.content.iter_mut().for_each(|part| content(part, mask));
-        if let Some(json) = self.structured.take() {
-            let mut text = String::from(Box::<str>::from(json));
-            mask.text(&mut text);
-            // A secret may be a piece of JSON's own syntax.
-            let masked = RawValue::from_string(text);
-            self.structured = masked
-                .or_else(|_| RawValue::from_string("\"***\"".to_owned()))
-                .ok();
+        self.structured = self.structured.take().map(|json| mask.json(json));
+        self.meta = self.meta.take().map(|meta| mask.members(meta));
+        for meta in self.content_meta.values_mut() {
+            *meta = mask.members(std::mem::take(meta));
         }
-        let masked = |meta: Map<String, Value>| {
-            let mut text = Value::Object(meta).to_string();
-            mask.text(&mut text);
-            serde_json::from_str(&text).ok()
-        };
-        self.meta = self.meta.take().and_then(masked);
-        let meta = std::mem::take(&mut self.content_meta).into_iter();
-        self.content_meta = meta
-            .filter_map(|(index, meta)| Some((index, masked(meta)?)))
-            .collect();
     }
 }
 
@@ -65,6 +48,9 @@ impl Payload for Vec<Resource> {
                 .into_iter()
                 .flatten()
                 .for_each(|text| mask.text(text));
+            for icon in &mut resource.icons {
+                icon.hide(mask);
+            }
         }
     }
 }
@@ -138,25 +124,36 @@ impl InputRequired {
     /// Puts `***` where secrets are. What is to come back stays as it is: a plugin that keeps a secret
     /// there shows it to whoever it asks, and one that does not must find it again.
     pub(super) fn hide(&mut self, mask: &Mask) {
-        for (_, question) in &mut self.questions {
+        for (key, question) in &mut self.questions {
+            mask.text(key);
             match question {
                 Question::Form { message, schema } => {
                     mask.text(message);
                     mask.text(schema);
                 }
-                Question::Page { message, url, .. } => {
+                Question::Page { message, url, id } => {
                     mask.text(message);
                     mask.text(url);
+                    mask.text(id);
                 }
                 Question::Prompt(conversation) => {
                     messages(&mut conversation.messages, mask);
-                    if let Some(text) = &mut conversation.system_prompt {
-                        mask.text(text);
-                    }
+                    let texts = conversation.system_prompt.iter_mut();
+                    let texts = texts.chain(&mut conversation.stop_sequences);
+                    texts.for_each(|text| mask.text(text));
                 }
                 Question::Roots => {}
             }
         }
+    }
+}
+
+impl Icon {
+    /// Puts `***` where secrets are.
+    pub(crate) fn hide(&mut self, mask: &Mask) {
+        mask.text(&mut self.src);
+        let texts = self.mime_type.iter_mut().chain(&mut self.sizes);
+        texts.for_each(|text| mask.text(text));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::engine::TICK;
 use crate::error::CallError;
 use crate::limits::{Limit, Limits};
 use crate::sandbox::{Journal, Stop};
+use crate::thread_time::thread_time;
 
 /// Measures the time that a call computes: that of the thread that polls it, while it does. Between
 /// two polls a guest runs for a tick at most.
@@ -27,9 +28,10 @@ pub(crate) struct Meter {
 const SHORT_POLL: Duration = Duration::from_millis(1);
 
 impl Meter {
-    pub(crate) fn new(budget: Option<Duration>) -> Self {
+    /// For a call that has computed before.
+    pub(crate) fn new(budget: Option<Duration>, spent: Duration) -> Self {
         Meter {
-            spent: Duration::ZERO,
+            spent,
             budget,
             precise: false,
         }
@@ -52,19 +54,6 @@ impl Meter {
         let budget = self.budget?;
         (self.spent >= budget).then(|| Stop::Limit(Limit::Cpu, budget.into()))
     }
-}
-
-#[cfg(unix)]
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Where threads have no clock of their own, what they wait for the processor counts too.
-#[cfg(not(unix))]
-fn thread_time() -> Duration {
-    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    START.elapsed()
 }
 
 /// How an instance came to its end.

@@ -2,6 +2,7 @@
 //! be shown to a model is never lost for what is wrong beside it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
@@ -14,8 +15,9 @@ use super::handed_on;
 use super::reading::is_truthy;
 use crate::error::CallError;
 use crate::limits::Limits;
-use crate::provider::{checked_output, output_limit};
+use crate::provider::{self, mismatch, output_limit};
 use crate::schema::Schema;
+use crate::schema::checking::Allowed;
 use crate::tool::{
     Content, EmbeddedResource, Media, OUTPUT_MISMATCH, Output, ResourceBody, ResourceLink,
 };
@@ -23,11 +25,7 @@ use crate::tool::{
 /// # Errors
 ///
 /// The tool failed, or its result is not what one is.
-pub(super) fn output(
-    result: &str,
-    schema: Option<&Schema>,
-    limits: &Limits,
-) -> Result<Output, CallError> {
+pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError> {
     let no_result = || failed("its server answered with what is no result");
     let mut result: BTreeMap<String, &RawValue> =
         serde_json::from_str(result).map_err(|_| no_result())?;
@@ -38,7 +36,7 @@ pub(super) fn output(
         .filter(|_| !result.contains_key("content"));
     if let Some(earlier) = earlier {
         return match earlier.get().starts_with('{') {
-            true => output(earlier.get(), schema, limits),
+            true => output(earlier.get(), limits),
             false => Ok(Output::text(
                 value(earlier).as_str().unwrap_or(earlier.get()),
             )),
@@ -90,7 +88,11 @@ pub(super) fn output(
         };
         return Err(bounded_failure(message, limits));
     }
-    let mut output = fitted(content, structured, schema);
+    let json = structured.map(str::to_owned);
+    let mut output = match provider::output(content.clone(), json) {
+        Ok(output) => output,
+        Err(problem) => without_structured(content, structured, problem),
+    };
     let content_meta = content_meta.into_iter().enumerate();
     output.content_meta = content_meta.filter(|(_, meta)| !meta.is_empty()).collect();
     if let Some(Value::Object(meta)) = meta
@@ -107,12 +109,38 @@ pub(super) fn output(
 }
 
 /// An output with what is structured only where it is what the tool says it is, and else with a mark.
-fn fitted(content: Vec<Content>, structured: Option<&str>, schema: Option<&Schema>) -> Output {
-    let json = structured.map(str::to_owned);
-    let problem = match checked_output(content.clone(), json, schema) {
-        Ok(output) => return output,
-        Err(problem) => problem,
+///
+/// # Errors
+///
+/// The call's time is over, or it is longer than an answer may be.
+pub(super) async fn held(
+    mut output: Output,
+    schema: Option<&Arc<Schema>>,
+    allowed: Allowed<'_>,
+) -> Result<Output, CallError> {
+    let is_marked = |meta: &Map<String, Value>| meta.contains_key(OUTPUT_MISMATCH);
+    if output.meta.as_ref().is_some_and(is_marked) {
+        return Ok(output);
+    }
+    let (problem, _) = mismatch(output.structured.as_deref(), schema, allowed).await;
+    let Some(problem) = problem? else {
+        return Ok(output);
     };
+    let structured = output.structured.take();
+    let structured = structured.as_deref().map(RawValue::get);
+    let mut held = without_structured(std::mem::take(&mut output.content), structured, problem);
+    held.content_meta = std::mem::take(&mut output.content_meta);
+    held.meta
+        .get_or_insert_default()
+        .extend(output.meta.into_iter().flatten());
+    match held.len() > allowed.limits.max_output.as_u64() {
+        true => Err(output_limit(allowed.limits)),
+        false => Ok(held),
+    }
+}
+
+/// An output whose structured part is not one, as a text if there is no other, and with a mark.
+fn without_structured(content: Vec<Content>, structured: Option<&str>, problem: String) -> Output {
     let mut output = Output {
         content,
         ..Output::default()

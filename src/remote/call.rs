@@ -112,7 +112,7 @@ async fn answered(
     running: &Running,
 ) -> Result<Output, CallError> {
     let connection = kept.connection().await.map_err(failed)?;
-    let (tool, as_task) = kept.offers(&request.tool)?;
+    let (_, as_task) = kept.offers(&request.tool)?;
     let settings = kept.settings.clone();
     let limits = settings.config.limits.clone();
     let asking = Asking {
@@ -145,7 +145,7 @@ async fn answered(
         };
         let Some(asked) = questions::asking(&result).map_err(failed)? else {
             let result = task::result(result, &asking, running, &limits).await?;
-            return answer::output(&result, tool.output.as_ref(), &limits);
+            return answer::output(&result, &limits);
         };
         written.remove("inputResponses");
         if !asked.questions.is_empty() {

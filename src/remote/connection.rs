@@ -34,6 +34,7 @@ use crate::http_client::http_client;
 use crate::input::QuestionKinds;
 use crate::limits::{Limits, seconds};
 use crate::manifest::{MAX_CONCURRENCY, McpProtocol, McpTransport};
+use crate::mask::Mask;
 use crate::plugin::MAX_TOOLS;
 
 /// A server may list its tools in so many pages.
@@ -42,7 +43,7 @@ const MAX_PAGES: usize = 100;
 /// What a server says of its tools may be no longer, in bytes.
 const MAX_LISTED: usize = 32 << 20;
 
-/// The longest text of an error that is shown, in characters.
+/// The longest text of an error that is shown, in bytes.
 const MAX_ERROR: usize = 1000;
 
 /// What an HTTP error may say, in bytes.
@@ -149,7 +150,7 @@ impl Connection {
             McpTransport::Url { url, .. } => {
                 let http = http_client(url, Policy::custom(same_origin));
                 let http = http.map_err(|error| failed(format!("cannot be asked: {error}")))?;
-                let http = Http::new(http);
+                let http = Http::new(http, settings.mask.clone());
                 let trouble = http.trouble();
                 let config = http_config(url, settings);
                 let transport = StreamableHttpClientTransport::with_client(http, config);
@@ -197,7 +198,8 @@ impl Connection {
     ///
     /// As of [`open`](Connection::open).
     pub(super) async fn list_tools(&self, settings: &Settings) -> Result<Vec<Tool>, String> {
-        let listed = tokio::time::timeout(settings.config.start_timeout, self.pages());
+        let listed =
+            tokio::time::timeout(settings.config.start_timeout, self.pages(&settings.mask));
         match listed.await {
             Ok(tools) => tools,
             Err(_) => Err(format!(
@@ -207,7 +209,7 @@ impl Connection {
         }
     }
 
-    async fn pages(&self) -> Result<Vec<Tool>, String> {
+    async fn pages(&self, mask: &Mask) -> Result<Vec<Tool>, String> {
         let mut tools = Vec::new();
         let mut cursor = None;
         let mut listed = 0;
@@ -216,7 +218,7 @@ impl Connection {
             let page = self.peer().list_tools(Some(page)).await;
             let page = page.map_err(|error| match self.trouble() {
                 Some(trouble) => trouble,
-                None => format!("does not list its tools: {}", shown(&error)),
+                None => format!("does not list its tools: {}", shown(&error, mask)),
             })?;
             listed += page.tools.iter().map(written).map(str::len).sum::<usize>();
             if listed > MAX_LISTED {
@@ -300,7 +302,7 @@ impl Start<'_> {
                     (None, Some(fault)) if fault.is_final => (fault.why, Vec::new()),
                     (None, Some(fault)) => (fault.why, instead),
                     (None, None) => {
-                        let why = shown(&error);
+                        let why = shown(&error, &self.settings.mask);
                         (
                             format!("does not answer as an MCP server does: {why}"),
                             instead,
@@ -393,11 +395,6 @@ fn same_origin(attempt: Attempt) -> reqwest::redirect::Action {
 }
 
 /// An error and what caused it, of no great length.
-pub(super) fn shown(error: &dyn Error) -> String {
-    let mut text = causes(error);
-    if let Some((end, _)) = text.char_indices().nth(MAX_ERROR) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
+pub(super) fn shown(error: &dyn Error, mask: &Mask) -> String {
+    mask.beginning(causes(error), MAX_ERROR)
 }

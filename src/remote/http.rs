@@ -22,10 +22,11 @@ use super::bodies::{
 };
 use super::encode::encode;
 use super::reading::Reader;
+use crate::mask::Mask;
 
 const SESSION: &str = "mcp-session-id";
 
-/// The longest text of a body that is shown, in characters.
+/// The longest text of a body that is shown, in bytes.
 const MAX_SHOWN: usize = 300;
 
 pub(super) type Failure = StreamableHttpError<reqwest::Error>;
@@ -33,6 +34,7 @@ pub(super) type Failure = StreamableHttpError<reqwest::Error>;
 #[derive(Clone)]
 pub(super) struct Http {
     client: Client,
+    mask: Mask,
     reader: Reader,
     trouble: Trouble,
 }
@@ -60,9 +62,10 @@ impl Trouble {
 }
 
 impl Http {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, mask: Mask) -> Self {
         Http {
             client,
+            mask,
             reader: Reader::default(),
             trouble: Trouble::default(),
         }
@@ -87,11 +90,11 @@ impl Http {
 
     /// The failure of a request with an HTTP status.
     fn refused(&self, uri: &str, status: StatusCode, body: &[u8]) -> Failure {
-        let shown: String = String::from_utf8_lossy(body)
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
-        let shown: String = shown.chars().take(MAX_SHOWN).collect();
+        let mut said = String::from_utf8_lossy(body).into_owned();
+        // Before its blanks are changed.
+        self.mask.text(&mut said);
+        let said: Vec<&str> = said.split_whitespace().collect();
+        let shown = self.mask.beginning(said.join(" "), MAX_SHOWN);
         let what_to_do = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 "; give it a `token` or `http-headers` that it takes"

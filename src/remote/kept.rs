@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use rmcp::model::Tool;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use super::settings::Settings;
 use crate::error::{CallError, Diagnostic};
 use crate::limits::seconds;
 use crate::provider::ProvidedTool;
+use crate::schema::checking::computed;
 
 /// A server that ends sooner after its start is not started again at once.
 const STEADY: Duration = Duration::from_secs(10);
@@ -63,8 +65,11 @@ impl Kept {
         let config = &settings.config;
         let failed = |mut why: String| {
             settings.mask.text(&mut why);
-            let message = format!("`mcp.{}` {why}", config.name);
-            vec![Diagnostic::new(manifest, config.at, message)]
+            let mut lines = why.lines();
+            let message = format!("`mcp.{}` {}", config.name, lines.next().unwrap_or_default());
+            // The end of its stderr.
+            let rest = lines.map(|line| line.trim_start().to_owned());
+            vec![Diagnostic::new(manifest, config.at, message).lines(rest)]
         };
         let started = Instant::now();
         let changed = Arc::new(Notify::new());
@@ -72,7 +77,7 @@ impl Kept {
         let connection = connection.map_err(failed)?;
         let listed = connection.list_tools(&settings).await.map_err(failed)?;
         settings.memory.keep_tools(&listed, &settings.mask);
-        let (offered, problems) = listing::offered(&listed, &settings, manifest);
+        let (offered, problems) = read(listed, &settings, manifest).await;
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -129,7 +134,7 @@ impl Kept {
         self.settings
             .memory
             .keep_tools(&listed, &self.settings.mask);
-        let (offered, problems) = listing::offered(&listed, &self.settings, &self.manifest);
+        let (offered, problems) = read(listed, &self.settings, &self.manifest).await;
         // What is wrong with some is no reason to be without the others, now that calls run.
         for problem in problems {
             let mut problem = problem.to_string();
@@ -243,4 +248,14 @@ fn backoff(failures: u32) -> Duration {
         0 | 1 => Duration::ZERO,
         failures => Duration::from_secs(1 << (failures - 2).min(6)).min(MOST_BACKOFF),
     }
+}
+
+/// Reads the tools that a server lists: their schemas are compiled, which no deadline ends.
+async fn read(
+    listed: Vec<Tool>,
+    settings: &Arc<Settings>,
+    manifest: &Path,
+) -> (Offered, Vec<Diagnostic>) {
+    let (settings, manifest) = (settings.clone(), manifest.to_owned());
+    computed(move || listing::offered(&listed, &settings, &manifest)).await
 }

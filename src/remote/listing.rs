@@ -94,7 +94,11 @@ pub(super) fn offered(
                     let message = format!("`mcp.{name}`: its tool {own_name:?} {refusal}");
                     let at = chosen.or(config.at);
                     let help = "if it is to be trusted as it is now, run `toolhost check --pin`";
-                    problems.push(Diagnostic::new(manifest, at, message).help(help));
+                    let problem = Diagnostic::new(manifest, at, message).help(help);
+                    problems.push(match refusal {
+                        pins::Refusal::Changed(how) => problem.lines(how),
+                        pins::Refusal::Unpinned => problem,
+                    });
                 }
             },
             (Err(why), Some(at)) => {
@@ -199,14 +203,21 @@ fn read(
     }
     let pin = pins::pin(&own_name, raw);
     // Whoever reads them may be shown what the server was started with.
-    settings.mask.text(&mut declared.description);
+    let mask = &settings.mask;
+    let shown = [&mut declared.description].into_iter();
+    let shown = shown.chain(&mut declared.title);
+    shown.for_each(|text| mask.text(text));
+    declared.icons.iter_mut().for_each(|icon| icon.hide(mask));
+    declared.meta = declared.meta.take().map(|meta| mask.members(meta));
     let as_task = rest.get("execution").and_then(|it| it.get("taskSupport"));
     let as_task = as_task.and_then(Value::as_str) == Some("required");
-    let schema = |member: &str| written.get(member).map(|schema| schema.get());
-    let (input, output) = (
-        schema("inputSchema").unwrap_or("{}"),
-        schema("outputSchema"),
-    );
+    let schema = |member: &str| {
+        let schema = written.get(member).copied();
+        schema.map(|schema| mask.json(schema.to_owned()))
+    };
+    let (input, output) = (schema("inputSchema"), schema("outputSchema"));
+    let input = input.as_ref().map_or("{}", |schema| schema.get());
+    let output = output.as_ref().map(|schema| schema.get());
     room.take(&[input, output.unwrap_or_default()])?;
     let with = |input: &str, output: Option<&str>| {
         ProvidedTool::new(own_name.clone(), declared.clone(), input, output)

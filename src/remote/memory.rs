@@ -33,7 +33,7 @@ impl Memory {
 
     pub(super) fn recall(&self) -> Option<McpProtocol> {
         let file = self.0.as_deref()?;
-        let name = bounded::read_text(file, MAX_NAME).ok()?;
+        let name = bounded::text(&bounded::open(file).ok()?, MAX_NAME).ok()?;
         McpProtocol::parse(name.trim())
     }
 
@@ -63,7 +63,7 @@ impl Memory {
     pub(super) fn recall_tools(&self) -> Option<(Vec<Tool>, SystemTime)> {
         let file = bounded::open(&self.tools()?).ok()?;
         let listed = file.metadata().ok()?.modified().ok()?;
-        let text = bounded::read(file, MAX_TOOLS).ok()?;
+        let text = bounded::read(&file, MAX_TOOLS).ok()?;
         let tools: Vec<&RawValue> = serde_json::from_slice(&text).ok()?;
         let tools = tools
             .into_iter()

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::bounded;
 use crate::digest::sha256;
 use crate::manifest::{McpConfig, lock_file};
+use crate::mask::Mask;
+use crate::paths::Paths;
 use crate::provider::Pin;
 
 /// The members of a tool that are pinned: what a model is told, and what is decided by.
@@ -25,7 +26,7 @@ const PINNED: [&str; 6] = [
 /// A lock file may be no longer, in bytes.
 const MAX_LOCK: u64 = 64 << 20;
 
-/// The longest text that is shown of either side, in characters.
+/// The longest text that is shown of either side, in bytes.
 const MAX_SHOWN: usize = 2000;
 
 /// What a tool says of itself, as the server wrote it.
@@ -62,21 +63,22 @@ pub(super) struct Pins {
     digests: Option<BTreeMap<String, String>>,
     texts: Map<String, Value>,
     lock: PathBuf,
+    mask: Mask,
 }
 
 /// Why a tool is not offered.
 pub(super) enum Refusal {
     /// There are pins, and none of it.
     Unpinned,
-    /// It is not what was pinned: how.
-    Changed(String),
+    /// It is not what was pinned: how, in lines.
+    Changed(Vec<String>),
 }
 
 impl Pins {
-    pub(super) fn new(config: &McpConfig, manifest: &Path) -> Pins {
+    pub(super) fn new(config: &McpConfig, manifest: &Path, paths: &Paths, mask: Mask) -> Pins {
         let lock = lock_file(manifest);
         let texts = match config.pins {
-            Some(_) => read_lock(&lock).remove(&config.name),
+            Some(_) => read_lock(&lock, paths).remove(&config.name),
             None => None,
         };
         let texts = match texts {
@@ -87,6 +89,7 @@ impl Pins {
             digests: config.pins.clone(),
             texts,
             lock,
+            mask,
         }
     }
 
@@ -104,10 +107,13 @@ impl Pins {
         let text = self.texts.get(&pin.tool).cloned().map(sorted);
         let text = text.filter(|text| digest(text) == *pinned);
         Err(Refusal::Changed(match text {
-            Some(text) => changes(&text, &pin.text),
+            Some(text) => changes(&text, &pin.text, &self.mask),
             None => {
-                let (lock, now) = (self.lock.display(), cut(&pin.text));
-                format!("\n    pinned: {pinned}, whose text is not in {lock}\n    now: {now}")
+                let (lock, now) = (self.lock.display(), cut(&pin.text, &self.mask));
+                vec![
+                    format!("pinned: {pinned}, whose text is not in {lock}"),
+                    format!("now: {now}"),
+                ]
             }
         }))
     }
@@ -117,39 +123,43 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Unpinned => f.write_str("is not pinned"),
-            Refusal::Changed(how) => write!(f, "is not what was pinned:{how}"),
+            Refusal::Changed(_) => f.write_str("is not what was pinned:"),
         }
     }
 }
 
 /// The members that differ, as they were and as they are.
-fn changes(before: &Value, after: &Value) -> String {
+fn changes(before: &Value, after: &Value, mask: &Mask) -> Vec<String> {
     let differ = PINNED
         .iter()
         .filter(|it| before.get(**it) != after.get(**it));
     let shown = |tool: &Value, member: &str| match tool.get(member) {
-        Some(value) => cut(value),
+        Some(value) => cut(value, mask),
         None => "nothing".to_owned(),
     };
-    let lines = differ.map(|member| {
+    let lines = differ.flat_map(|member| {
         let (before, after) = (shown(before, member), shown(after, member));
-        format!("\n    {member}, pinned: {before}\n    {member}, now: {after}")
+        [
+            format!("{member}, pinned: {before}"),
+            format!("{member}, now: {after}"),
+        ]
     });
     lines.collect()
 }
 
-fn cut(value: &Value) -> String {
-    let mut text = value.to_string();
-    if let Some((end, _)) = text.char_indices().nth(MAX_SHOWN) {
-        text.truncate(end);
+fn cut(value: &Value, mask: &Mask) -> String {
+    let text = value.to_string();
+    let is_long = text.len() > MAX_SHOWN;
+    let mut text = mask.beginning(text, MAX_SHOWN);
+    if is_long {
         text.push('…');
     }
     text
 }
 
 /// The texts by server and tool; none where there is no such file, or it is something else.
-fn read_lock(lock: &Path) -> Map<String, Value> {
-    let text = bounded::read_text(lock, MAX_LOCK).unwrap_or_default();
+fn read_lock(lock: &Path, paths: &Paths) -> Map<String, Value> {
+    let text = paths.read_text(lock, MAX_LOCK).unwrap_or_default();
     match serde_json::from_str(&text) {
         Ok(Value::Object(texts)) => texts,
         _ => Map::new(),

@@ -51,6 +51,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The longest line of stderr that is kept, in bytes.
 const MAX_LINE: usize = 1000;
 
+/// So much of a line is read, so that a secret in what is kept of it is whole.
+const READ_LINE: usize = 64 << 10;
+
 /// Lines of stderr that are kept for messages.
 const KEPT_LINES: usize = 10;
 
@@ -149,6 +152,10 @@ fn command(settings: &Settings) -> Result<Command, String> {
     else {
         return Err("it has no command".to_owned());
     };
+    for file in settings.config.host_files() {
+        let found = settings.paths.check_way(&file);
+        found.map_err(|error| format!("does not start: {error}"))?;
+    }
     // A path is ours to look up and not that of the folder that it runs in.
     let program = match program.components().count() {
         1 => program.clone(),
@@ -212,12 +219,12 @@ async fn drain(stderr: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>, settings
             Some(end) => (end + 1, true),
             None => (bytes.len(), false),
         };
-        let room = MAX_LINE.saturating_sub(line.len());
+        let room = READ_LINE.saturating_sub(line.len());
         line.extend_from_slice(&bytes[..taken.min(room)]);
         stderr.consume(taken);
         if ended && !line.is_empty() {
-            let mut text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            settings.mask.text(&mut text);
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            let text = settings.mask.beginning(text, MAX_LINE);
             tracing::debug!("mcp.{name} says: {text}");
             let mut kept = lock(&kept);
             kept.truncate(KEPT_LINES - 1);

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use crate::error::CallError;
 use crate::limits::{ByteSize, Limits};
 use crate::manifest::{McpConfig, Order};
+use crate::paths::Paths;
 use crate::provider::{
     NotStarted, Pin, ProvidedTool, Provider, Served, ToolNote, ToolProvider, Turn,
 };
@@ -27,9 +28,10 @@ struct Recalled {
 pub(crate) fn recall(
     config: McpConfig,
     manifest: &Path,
+    paths: &Arc<Paths>,
     memory: Option<&Path>,
 ) -> Arc<dyn ToolProvider> {
-    let settings = Settings::to_look_at(config, manifest, memory);
+    let settings = Settings::to_look_at(config, manifest, paths, memory);
     let (mut offered, mut listed) = (Offered::default(), None);
     if let Some((tools, when)) = settings.memory.recall_tools() {
         let problems;

@@ -135,7 +135,10 @@ impl Asking {
             }
             error => match self.connection.trouble() {
                 Some(trouble) => format!("its MCP server `{name}` {trouble}"),
-                None => format!("its MCP server `{name}` cannot be asked: {}", shown(&error)),
+                None => format!(
+                    "its MCP server `{name}` cannot be asked: {}",
+                    shown(&error, &self.settings.mask)
+                ),
             },
         };
         bounded_failure(message, limits)

@@ -10,11 +10,12 @@ use tokio::time::Instant;
 use super::questions::{self, MAX_QUESTIONS, Questions, Responses};
 use crate::input::{InputRequired, Question, QuestionKind, QuestionKinds, Reply};
 use crate::manifest::McpConfig;
+use crate::mask::Mask;
 use crate::sandbox::Journal;
 use crate::tool::LogSource;
 use crate::watch::Progress;
 
-/// The longest text of a question that is logged, in characters.
+/// The longest text of a question that is logged, in bytes.
 const MAX_SHOWN: usize = 1000;
 
 #[derive(Clone)]
@@ -138,7 +139,10 @@ impl Running {
             .partition(|(_, question)| kinds.contains(question.kind()));
         let mut responses = Responses::new();
         for (key, question) in cannot {
-            self.log(LogSource::Warning, refusal(&question));
+            self.log(
+                LogSource::Warning,
+                refusal(&question, self.journal().mask()),
+            );
             responses.insert(key, questions::refused(&question)?);
         }
         if !can.is_empty() {
@@ -174,8 +178,8 @@ impl Running {
 }
 
 /// What a call's log says of a question that nobody is asked.
-fn refusal(question: &Question) -> String {
-    let shown: String = question.message().chars().take(MAX_SHOWN).collect();
+fn refusal(question: &Question, mask: &Mask) -> String {
+    let shown = mask.beginning(question.message().to_owned(), MAX_SHOWN);
     match question {
         Question::Form { .. } | Question::Page { .. } => {
             format!("declined what it asks of the user, as nobody can be asked: {shown}")

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
 use crate::error::Diagnostic;
 use crate::manifest::{McpConfig, McpTransport};
 use crate::mask::Mask;
+use crate::paths::Paths;
 use crate::permissions::{Secret, SecretSource};
 
 use super::memory::Memory;
@@ -22,6 +24,7 @@ pub(super) struct Settings {
     pub(super) mask: Mask,
     pub(super) memory: Memory,
     pub(super) pins: Pins,
+    pub(super) paths: Arc<Paths>,
 }
 
 impl Settings {
@@ -29,6 +32,7 @@ impl Settings {
     pub(super) fn to_look_at(
         config: McpConfig,
         manifest: &Path,
+        paths: &Arc<Paths>,
         memory: Option<&Path>,
     ) -> Settings {
         Settings {
@@ -37,7 +41,8 @@ impl Settings {
             headers: Vec::new(),
             mask: Mask::default(),
             memory: Memory::new(memory, &config),
-            pins: Pins::new(&config, manifest),
+            pins: Pins::new(&config, manifest, paths, Mask::default()),
+            paths: paths.clone(),
             config,
         }
     }
@@ -48,13 +53,14 @@ impl Settings {
     pub(super) fn new(
         config: McpConfig,
         manifest: &Path,
+        paths: &Arc<Paths>,
         memory: Option<&Path>,
     ) -> Result<Settings, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut problem = |message: String| {
             problems.push(Diagnostic::new(manifest, config.at, message));
         };
-        let mut read = |what: &str, source: &SecretSource| match source.read() {
+        let mut read = |what: &str, source: &SecretSource| match source.read(paths) {
             Ok(secret) => Some(secret),
             Err(error) => {
                 problem(format!("{what} of `mcp.{}`{error}", config.name));
@@ -94,7 +100,8 @@ impl Settings {
         match problems[..] {
             [] => Ok(Settings {
                 memory: Memory::new(memory, &config),
-                pins: Pins::new(&config, manifest),
+                pins: Pins::new(&config, manifest, paths, mask.clone()),
+                paths: paths.clone(),
                 config,
                 secrets,
                 token,

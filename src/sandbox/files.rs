@@ -1,50 +1,52 @@
-//! Names the file accesses that are refused, and keeps guests from what is no file: opening a pipe
-//! or a device can wait for ever, or do things.
+//! Names the file accesses that are refused.
 
 use std::fs::File;
 use std::sync::Arc;
 
-use tokio::sync::RwLock;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::ResourceTableError;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorType, ErrorCode, Host, HostDescriptor, NewTimestamp, OpenFlags,
-    PathFlags,
+    DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Host, HostDescriptor,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p2::{DynOutputStream, FsResult, ReaddirIterator};
 
+use super::guarded::{self, Spot};
 use super::temporary::{self, Temporary};
-use super::{Sandbox, Stop};
+use super::{Sandbox, Stop, opening};
 use crate::limits::Limit;
 
-type Fd = Resource<Descriptor>;
+pub(super) type Fd = Resource<Descriptor>;
 
-/// Guests cannot make pipes and devices, but they can move them. So nothing is moved while something
-/// is looked at and then opened, by no call of this process.
-static MOVES: RwLock<()> = RwLock::const_new(());
-
-/// Has `$name` call WASI's own `$method`, and notes what it refuses; `$what` says, of the arguments,
-/// what it was.
+/// Has `$name` call WASI's own `$method`, and notes what it refuses.
 macro_rules! noted {
-    ($instance:ident, $name:literal, $method:ident, ($($argument:ident: $type:ty),*), $($what:tt)*) => {
-        noted!(moves false, $instance, $name, $method, ($($argument: $type),*), $($what)*)
+    ($instance:ident, $name:literal, $method:ident, ($($argument:ident: $type:ty),*)) => {
+        $instance.func_wrap_async(
+            concat!("[method]descriptor.", $name),
+            |mut store: StoreContextMut<Sandbox>, (fd, $($argument),*): (Fd, $($type),*)| {
+                Box::new(async move {
+                    let sandbox = store.data_mut();
+                    let done = sandbox.filesystem().$method(fd, $($argument),*).await;
+                    Ok((note(sandbox, $name, "", done)?,))
+                })
+            },
+        )
     };
-    (moves $moves:literal, $instance:ident, $name:literal, $method:ident,
-     ($($argument:ident: $type:ty),*), $($what:tt)*) => {
+}
+
+/// As `noted!`, for a function of ours; `$what` says, of the arguments, what it was.
+macro_rules! ours {
+    ($instance:ident, $name:literal, $run:ident, ($($argument:ident: $type:ty),*), $($what:tt)*) => {
         $instance.func_wrap_async(
             concat!("[method]descriptor.", $name),
             |mut store: StoreContextMut<Sandbox>, (fd, $($argument),*): (Fd, $($type),*)| {
                 Box::new(async move {
                     let what = format!($($what)*);
                     let sandbox = store.data_mut();
-                    let _moving = match $moves {
-                        true => Some(MOVES.write().await),
-                        false => None,
-                    };
-                    let done = sandbox.filesystem().$method(fd, $($argument),*).await;
+                    let done = $run(sandbox, fd, $($argument),*).await;
                     Ok((note(sandbox, $name, &what, done)?,))
                 })
             },
@@ -69,63 +71,51 @@ macro_rules! noted_now {
 
 pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
-    noted!(types, "set-size", set_size, (size: u64), "")?;
-    noted!(types, "set-times", set_times, (access: NewTimestamp, modification: NewTimestamp), "")?;
-    noted!(types, "write", write, (bytes: Vec<u8>, offset: u64), "")?;
+    noted!(types, "set-size", set_size, (size: u64))?;
+    noted!(types, "write", write, (bytes: Vec<u8>, offset: u64))?;
     noted_now!(types, "write-via-stream", write_via_stream, (offset: u64))?;
     noted_now!(types, "append-via-stream", append_via_stream, ())?;
-    noted!(types, "create-directory-at", create_directory_at, (path: String), "{path}")?;
-    noted!(types, "stat-at", stat_at, (flags: PathFlags, path: String), "{path}")?;
-    noted!(
+    ours!(types, "set-times", set_times, (access: NewTimestamp, modification: NewTimestamp), "")?;
+    ours!(types, "create-directory-at", create_directory, (path: String), "{path}")?;
+    ours!(types, "stat-at", stat, (flags: PathFlags, path: String), "{path}")?;
+    ours!(
+        types,
+        "metadata-hash-at",
+        metadata_hash,
+        (flags: PathFlags, path: String),
+        "{path}"
+    )?;
+    ours!(
         types,
         "set-times-at",
         set_times_at,
         (flags: PathFlags, path: String, access: NewTimestamp, modification: NewTimestamp),
         "{path}"
     )?;
-    noted!(types, "readlink-at", readlink_at, (path: String), "{path}")?;
-    noted!(types, "remove-directory-at", remove_directory_at, (path: String), "{path}")?;
-    noted!(
-        moves true,
+    ours!(types, "readlink-at", readlink, (path: String), "{path}")?;
+    ours!(types, "remove-directory-at", remove_directory, (path: String), "{path}")?;
+    ours!(types, "symlink-at", symlink, (old: String, new: String), "{new} -> {old}")?;
+    ours!(types, "unlink-file-at", unlink, (path: String), "{path}")?;
+    ours!(
         types,
-        "symlink-at",
-        symlink_at,
-        (old: String, new: String),
-        "{new} -> {old}"
+        "link-at",
+        link,
+        (flags: PathFlags, old: String, to: Fd, new: String),
+        "{old} -> {new}"
     )?;
-    types.func_wrap_async(
-        "[method]descriptor.unlink-file-at",
-        |mut store: StoreContextMut<Sandbox>, (fd, path): (Fd, String)| {
-            Box::new(async move {
-                let sandbox = store.data_mut();
-                let what = path.clone();
-                let done = unlink(sandbox, fd, path).await;
-                Ok((note(sandbox, "unlink-file-at", &what, done)?,))
-            })
-        },
+    ours!(
+        types,
+        "rename-at",
+        rename,
+        (old: String, to: Fd, new: String),
+        "{old} -> {new}"
     )?;
-    types.func_wrap_async(
-        "[method]descriptor.link-at",
-        |mut store: StoreContextMut<Sandbox>,
-         (fd, flags, old, to, new): (Fd, PathFlags, String, Fd, String)| {
-            Box::new(async move {
-                let sandbox = store.data_mut();
-                let what = format!("{old} -> {new}");
-                let done = link(sandbox, fd, flags, old, to, new).await;
-                Ok((note(sandbox, "link-at", &what, done)?,))
-            })
-        },
-    )?;
-    types.func_wrap_async(
-        "[method]descriptor.rename-at",
-        |mut store: StoreContextMut<Sandbox>, (fd, old, to, new): (Fd, String, Fd, String)| {
-            Box::new(async move {
-                let sandbox = store.data_mut();
-                let what = format!("{old} -> {new}");
-                let done = rename(sandbox, fd, old, to, new).await;
-                Ok((note(sandbox, "rename-at", &what, done)?,))
-            })
-        },
+    ours!(
+        types,
+        "open-at",
+        open,
+        (at: PathFlags, path: String, how: OpenFlags, flags: DescriptorFlags),
+        "{path}"
     )?;
     types.func_wrap_async(
         "[method]descriptor.read-directory",
@@ -134,18 +124,6 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
                 let sandbox = store.data_mut();
                 let listed = list(sandbox, fd).await?;
                 Ok((note(sandbox, "read-directory", "", listed)?,))
-            })
-        },
-    )?;
-    types.func_wrap_async(
-        "[method]descriptor.open-at",
-        |mut store: StoreContextMut<Sandbox>,
-         (fd, at, path, how, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
-            Box::new(async move {
-                let sandbox = store.data_mut();
-                let what = path.clone();
-                let opened = open(sandbox, fd, at, path, how, flags).await;
-                Ok((note(sandbox, "open-at", &what, opened)?,))
             })
         },
     )?;
@@ -184,31 +162,132 @@ async fn list(
     Ok(sandbox.filesystem().read_directory(fd).await)
 }
 
-/// Opens a file or a folder; what is looked at here is what is opened, for all that guests can do.
-async fn open(
+async fn set_times(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+    access: NewTimestamp,
+    modification: NewTimestamp,
+) -> FsResult<()> {
+    guarded::check_open(sandbox, &fd).await?;
+    let mut files = sandbox.filesystem();
+    files.set_times(fd, access, modification).await
+}
+
+async fn set_times_at(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+    mut at: PathFlags,
+    path: String,
+    access: NewTimestamp,
+    modification: NewTimestamp,
+) -> FsResult<()> {
+    let spot = guarded::to_change_at(sandbox, &fd, &mut at, path).await?;
+    let (folder, name) = (spot.fd(), spot.name.clone());
+    let mut files = sandbox.filesystem();
+    let done = files.set_times_at(folder, at, name, access, modification);
+    let done = done.await;
+    spot.leave(sandbox);
+    done
+}
+
+async fn create_directory(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
+    let spot = guarded::to_change(sandbox, &fd, path).await?;
+    let mut files = sandbox.filesystem();
+    let done = files.create_directory_at(spot.fd(), spot.name.clone());
+    let done = done.await;
+    spot.leave(sandbox);
+    done
+}
+
+async fn remove_directory(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
+    let spot = guarded::to_change(sandbox, &fd, path).await?;
+    let mut files = sandbox.filesystem();
+    let done = files.remove_directory_at(spot.fd(), spot.name.clone());
+    let done = done.await;
+    spot.leave(sandbox);
+    done
+}
+
+async fn stat(
     sandbox: &mut Sandbox,
     fd: Fd,
     at: PathFlags,
     path: String,
+) -> FsResult<DescriptorStat> {
+    let spot = guarded::to_look(sandbox, &fd, path).await?;
+    let mut files = sandbox.filesystem();
+    let found = files.stat_at(spot.fd(), at, spot.name.clone()).await;
+    spot.leave(sandbox);
+    found
+}
+
+async fn metadata_hash(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+    at: PathFlags,
+    path: String,
+) -> FsResult<MetadataHashValue> {
+    let spot = guarded::to_look(sandbox, &fd, path).await?;
+    let mut files = sandbox.filesystem();
+    let found = files.metadata_hash_at(spot.fd(), at, spot.name.clone());
+    let found = found.await;
+    spot.leave(sandbox);
+    found
+}
+
+async fn readlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<String> {
+    let spot = guarded::to_look(sandbox, &fd, path).await?;
+    let mut files = sandbox.filesystem();
+    let target = files.readlink_at(spot.fd(), spot.name.clone()).await;
+    spot.leave(sandbox);
+    target
+}
+
+async fn symlink(sandbox: &mut Sandbox, fd: Fd, old: String, new: String) -> FsResult<()> {
+    let spot = guarded::to_change(sandbox, &fd, new).await?;
+    let moving = opening::moving().await;
+    let mut files = sandbox.filesystem();
+    let done = files.symlink_at(spot.fd(), old, spot.name.clone()).await;
+    drop(moving);
+    spot.leave(sandbox);
+    done
+}
+
+/// Opens a file or a folder; what is looked at here is what is opened, for all that guests can do.
+async fn open(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+    mut at: PathFlags,
+    path: String,
     how: OpenFlags,
     flags: DescriptorFlags,
 ) -> FsResult<Fd> {
-    let _still = MOVES.read().await;
+    let is_write = flags.contains(DescriptorFlags::WRITE)
+        || how.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE);
+    let spot = match is_write {
+        true => guarded::to_change_at(sandbox, &fd, &mut at, path).await?,
+        false => guarded::to_look(sandbox, &fd, path).await?,
+    };
+    let opened = open_there(sandbox, &spot, at, how, flags).await;
+    spot.leave(sandbox);
+    opened
+}
+
+async fn open_there(
+    sandbox: &mut Sandbox,
+    spot: &Spot,
+    at: PathFlags,
+    how: OpenFlags,
+    flags: DescriptorFlags,
+) -> FsResult<Fd> {
+    let path = spot.name.clone();
     let makes_temporary =
         how.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE) && temporary::is_name(&path);
     if makes_temporary && sandbox.temporaries.is_full() {
         return Err(ErrorCode::Quota.into());
     }
-    let mut files = sandbox.filesystem();
-    if let Ok(found) = files.stat_at(borrowed(&fd), at, path.clone()).await {
-        match found.type_ {
-            DescriptorType::RegularFile
-            | DescriptorType::Directory
-            | DescriptorType::SymbolicLink => {}
-            _ => return Err(ErrorCode::NotPermitted.into()),
-        }
-    }
-    let opened = files.open_at(fd, at, path.clone(), how, flags).await?;
+    let opened = opening::open(sandbox, spot.fd(), at, path.clone(), how, flags).await?;
+    let opened = guarded::check_opened(sandbox, &spot.folder, opened).await?;
     watch(sandbox, &opened)?;
     if makes_temporary && let Descriptor::File(file) = sandbox.table.get(&opened)? {
         let file = file.file.clone();
@@ -224,14 +303,30 @@ async fn open(
 }
 
 async fn rename(sandbox: &mut Sandbox, fd: Fd, old: String, to: Fd, new: String) -> FsResult<()> {
-    let _moving = MOVES.write().await;
-    if let Some(temporary) = sandbox.temporaries.find(&old).cloned() {
-        let replaced = open_to_write(sandbox, &to, &new).await?;
+    let from = guarded::to_change(sandbox, &fd, old).await?;
+    let to = match guarded::to_change(sandbox, &to, new).await {
+        Ok(to) => to,
+        Err(error) => {
+            from.leave(sandbox);
+            return Err(error);
+        }
+    };
+    let done = rename_there(sandbox, &from, &to).await;
+    from.leave(sandbox);
+    to.leave(sandbox);
+    done
+}
+
+async fn rename_there(sandbox: &mut Sandbox, from: &Spot, to: &Spot) -> FsResult<()> {
+    if let Some(temporary) = sandbox.temporaries.find(&from.name).cloned() {
+        let replaced = open_to_write(sandbox, &to.folder, &to.name).await?;
         blocking(move || temporary.finish(replaced.as_deref())).await?;
     }
+    let _moving = opening::moving().await;
+    let (old, new) = (from.name.clone(), to.name.clone());
     let mut files = sandbox.filesystem();
-    files.rename_at(fd, old.clone(), to, new).await?;
-    sandbox.temporaries.remove(&old);
+    files.rename_at(from.fd(), old, to.fd(), new).await?;
+    sandbox.temporaries.remove(&from.name);
     Ok(())
 }
 
@@ -243,22 +338,49 @@ async fn link(
     to: Fd,
     new: String,
 ) -> FsResult<()> {
-    let _moving = MOVES.write().await;
+    let from = guarded::to_change(sandbox, &fd, old).await?;
+    let to = match guarded::to_change(sandbox, &to, new).await {
+        Ok(to) => to,
+        Err(error) => {
+            from.leave(sandbox);
+            return Err(error);
+        }
+    };
+    let done = link_there(sandbox, flags, &from, &to).await;
+    from.leave(sandbox);
+    to.leave(sandbox);
+    done
+}
+
+async fn link_there(
+    sandbox: &mut Sandbox,
+    flags: PathFlags,
+    from: &Spot,
+    to: &Spot,
+) -> FsResult<()> {
     // It is about to have a name of its own, in whose place nothing is.
-    if let Some(temporary) = sandbox.temporaries.find(&old).cloned() {
+    if let Some(temporary) = sandbox.temporaries.find(&from.name).cloned() {
         blocking(move || temporary.finish(None)).await?;
     }
+    let _moving = opening::moving().await;
+    let (old, new) = (from.name.clone(), to.name.clone());
     let mut files = sandbox.filesystem();
-    files.link_at(fd, flags, old, to, new).await
+    files.link_at(from.fd(), flags, old, to.fd(), new).await
 }
 
 async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
+    let spot = guarded::to_change(sandbox, &fd, path).await?;
+    let done = unlink_there(sandbox, &spot).await;
+    spot.leave(sandbox);
+    done
+}
+
+async fn unlink_there(sandbox: &mut Sandbox, spot: &Spot) -> FsResult<()> {
+    let path = &spot.name;
     // Held until it is removed.
     let mut _locked = None;
-    if temporary::is_name(&path) && sandbox.temporaries.find(&path).is_none() {
-        let still = MOVES.read().await;
-        let opened = open_to_write(sandbox, &fd, &path).await?;
-        drop(still);
+    if temporary::is_name(path) && sandbox.temporaries.find(path).is_none() {
+        let opened = open_to_write(sandbox, &spot.folder, path).await?;
         if let Some(file) = opened {
             let (file, is_abandoned) = blocking(move || {
                 let is_abandoned = temporary::is_abandoned(&file);
@@ -272,13 +394,12 @@ async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
         }
     }
     let mut files = sandbox.filesystem();
-    files.unlink_file_at(fd, path.clone()).await?;
-    sandbox.temporaries.remove(&path);
+    files.unlink_file_at(spot.fd(), path.clone()).await?;
+    sandbox.temporaries.remove(path);
     Ok(())
 }
 
-/// The regular file at the path, no link followed, if it is one; it must be one that may be written to. Whoever calls it
-/// holds [`MOVES`].
+/// The regular file at the path, no link followed, if it is one; it must be one that may be written to.
 async fn open_to_write(sandbox: &mut Sandbox, fd: &Fd, path: &str) -> FsResult<Option<Arc<File>>> {
     let at = PathFlags::empty();
     let mut files = sandbox.filesystem();
@@ -289,8 +410,7 @@ async fn open_to_write(sandbox: &mut Sandbox, fd: &Fd, path: &str) -> FsResult<O
         Err(error) => return Err(error),
     }
     let (how, flags) = (OpenFlags::empty(), DescriptorFlags::WRITE);
-    let opened = files.open_at(borrowed(fd), at, path.to_owned(), how, flags);
-    let opened = opened.await?;
+    let opened = opening::open(sandbox, borrowed(fd), at, path.to_owned(), how, flags).await?;
     watch(sandbox, &opened)?;
     Ok(match sandbox.table.delete(opened)? {
         Descriptor::File(file) => Some(file.file),
@@ -298,12 +418,12 @@ async fn open_to_write(sandbox: &mut Sandbox, fd: &Fd, path: &str) -> FsResult<O
     })
 }
 
-fn borrowed(fd: &Fd) -> Fd {
+pub(super) fn borrowed(fd: &Fd) -> Fd {
     Resource::new_borrow(fd.rep())
 }
 
 /// Runs what may wait for a disk, where the host's other calls do not wait for it.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     run: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> FsResult<T> {
     let done = wasmtime_wasi::runtime::spawn_blocking(run).await;
@@ -314,7 +434,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Has the call's operations on a file or folder counted.
-fn watch(sandbox: &mut Sandbox, fd: &Fd) -> Result<(), ResourceTableError> {
+pub(super) fn watch(sandbox: &mut Sandbox, fd: &Fd) -> Result<(), ResourceTableError> {
     let file = match sandbox.table.get(fd)? {
         Descriptor::File(file) => &file.file,
         Descriptor::Dir(folder) => &folder.dir,
@@ -334,9 +454,11 @@ fn note<T>(
         Ok(value) => Ok(Ok(value)),
         Err(error) => {
             let code = sandbox.filesystem().convert_error_code(error)?;
+            let refused = sandbox.refused.take();
             if code == ErrorCode::NotPermitted {
+                let why = refused.map_or(String::new(), |it| it.to_string());
                 let what = format!("files: {name} {what}");
-                sandbox.journal.deny(what.trim_end().to_owned());
+                sandbox.journal.deny(format!("{}{why}", what.trim_end()));
             }
             Ok(Err(code))
         }

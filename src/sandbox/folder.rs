@@ -1,11 +1,11 @@
 //! A granted folder, held from load to the last call: what takes its place under its name later is
 //! not granted.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::PathBuf;
 
-use crate::order::FolderId;
+use crate::paths::{FolderId, Paths};
 use crate::permissions::{Access, FileGrant};
 
 #[derive(Debug)]
@@ -14,29 +14,22 @@ pub(crate) struct Folder {
     pub(crate) access: Access,
     /// What it is, to be compared with other folders.
     pub(crate) id: FolderId,
+    /// The devices below it that are the kernel's, and not part of it.
+    pub(super) kernel: Vec<u64>,
     path: PathBuf,
     held: File,
 }
 
 impl Folder {
-    pub(crate) fn open(grant: &FileGrant) -> io::Result<Folder> {
-        // One name for it, whatever becomes of the links on the way.
-        let path = grant.host.canonicalize()?;
-        let mut options = OpenOptions::new();
-        options.read(true);
-        // FILE_FLAG_BACKUP_SEMANTICS, without which Windows opens no folder.
-        #[cfg(windows)]
-        std::os::windows::fs::OpenOptionsExt::custom_flags(&mut options, 0x0200_0000);
-        let held = options.open(&path)?;
-        if !held.metadata()?.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
+    pub(crate) fn open(grant: &FileGrant, paths: &Paths) -> io::Result<Folder> {
+        let found = paths.open_folder(&grant.host)?;
         Ok(Folder {
             guest: grant.guest.clone(),
             access: grant.access,
-            id: FolderId::of(&path)?,
-            path,
-            held,
+            id: found.id,
+            kernel: found.kernel,
+            path: found.path,
+            held: found.held,
         })
     }
 

@@ -147,10 +147,8 @@ impl Journal {
         if self.0.watcher.is_none() && !traced {
             return;
         }
-        if let Some(message) = &mut progress.message {
-            message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-            self.mask().text(message);
-        }
+        let message = progress.message.take();
+        progress.message = message.map(|message| self.mask().beginning(message, MAX_MESSAGE));
         tracing::debug!(?progress);
         if let Some(watcher) = &self.0.watcher {
             watcher.progressed(&progress);
@@ -180,10 +178,9 @@ impl Journal {
     }
 
     /// Notes that the guest asked for something it was not granted.
-    pub(crate) fn deny(&self, mut what: String) {
-        self.mask().text(&mut what);
+    pub(crate) fn deny(&self, what: String) {
         // A guest chooses what it asks for, and its name ends up in the error.
-        what.truncate(what.floor_char_boundary(MAX_DENIED));
+        let what = self.mask().beginning(what, MAX_DENIED);
         let mut entries = self.entries();
         entries.denials += 1;
         if entries.denials > KEPT_DENIALS {

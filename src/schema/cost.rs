@@ -3,13 +3,15 @@
 //! Schemas come from plugins, and validation is host code that no deadline ends: a few hundred bytes
 //! of `$ref`s can ask for more steps than a machine makes in a year. So a schema is unfolded on paper, every
 //! `$ref` replaced by what it refers to, and refused if that grows out of hand. Recursion ends the
-//! unfolding; what it costs depends on the arguments, which [`Cost::allows`] bounds.
+//! unfolding; what it costs depends on the arguments, which [`Cost::allows`] bounds. It is an estimate, for a
+//! clear answer: what a check takes in fact is counted while it runs, and ends with the call's time.
 
 use std::collections::{HashMap, HashSet};
 
+use bytesize::ByteSize;
 use serde_json::Value;
 
-use super::refs::resolve;
+use super::refs::{anchors, resolve};
 
 /// Subschemas of an unfolded schema.
 const MAX_SIZE: u64 = 50_000;
@@ -21,12 +23,27 @@ const MAX_NESTING: usize = 128;
 /// schema once more.
 pub(super) const MAX_RECURSION: usize = 32;
 
+/// Bytes of a compiled schema.
+const MAX_COMPILED: u64 = 32 << 20;
+
+/// What a keyword takes, beside the path to it.
+const KEYWORD: u64 = 512;
+
+/// What a value takes, beside its text.
+const VALUE: usize = 32;
+
+/// The bytes of an index in a path.
+const NUMBER: u64 = 4;
+
 /// Steps, of some 10 ns, that one check may take: subschemas times values.
 const MAX_STEPS: u64 = 20_000_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cost {
-    size: u64,
+    /// Subschemas, unfolded.
+    pub(super) size: u64,
+    /// What it takes when it is compiled, about.
+    pub(super) bytes: u64,
     pub(super) recursive: bool,
 }
 
@@ -35,14 +52,22 @@ impl Cost {
     ///
     /// The schema is too costly to use, or refers to what is not in it.
     pub(super) fn of(schema: &Value) -> Result<Cost, String> {
+        let bytes = compiled(schema, 0);
+        if bytes > MAX_COMPILED {
+            let (bytes, most) = (ByteSize::b(bytes), ByteSize::b(MAX_COMPILED));
+            return Err(format!(
+                "would take {bytes} when it is compiled, of at most {most}: long names are around many subschemas, or \
+                 negations around large ones"
+            ));
+        }
+        check_ids(schema, true)?;
         let mut unfolding = Unfolding {
             root: schema,
-            anchors: HashMap::new(),
+            anchors: anchors(schema),
             sizes: HashMap::new(),
             open: HashSet::new(),
             recursive: false,
         };
-        unfolding.find_anchors(schema, true)?;
         let size = unfolding.size(schema, 0)?;
         if size > MAX_SIZE {
             return Err(format!(
@@ -51,6 +76,7 @@ impl Cost {
         }
         Ok(Cost {
             size,
+            bytes,
             recursive: unfolding.recursive,
         })
     }
@@ -58,19 +84,6 @@ impl Cost {
     /// Whether arguments of so many values can be checked in a moment.
     pub(super) fn allows(&self, extent: Extent) -> bool {
         self.size.saturating_mul(extent.values) <= MAX_STEPS
-    }
-
-    /// Whether all the reasons why arguments do not fit can be collected: unlike the bare answer,
-    /// which is remembered for each part of the arguments, that may walk every path.
-    pub(super) fn allows_reasons(&self, extent: Extent) -> bool {
-        let levels = if self.recursive {
-            extent.depth.max(1)
-        } else {
-            1
-        };
-        let exponent = u32::try_from(levels).unwrap_or(u32::MAX);
-        let paths = self.size.saturating_pow(exponent);
-        paths.saturating_mul(extent.values) <= MAX_STEPS
     }
 }
 
@@ -85,25 +98,6 @@ struct Unfolding<'s> {
 }
 
 impl<'s> Unfolding<'s> {
-    fn find_anchors(&mut self, schema: &'s Value, root: bool) -> Result<(), String> {
-        if let Some(members) = schema.as_object() {
-            for key in ["$anchor", "$dynamicAnchor"] {
-                if let Some(name) = members.get(key).and_then(Value::as_str) {
-                    self.anchors.insert(name, schema);
-                }
-            }
-            if !root && members.get("$id").is_some_and(Value::is_string) {
-                return Err(
-                    "has an `$id` inside of it; only the whole schema may have one".to_owned(),
-                );
-            }
-        }
-        for part in parts(schema) {
-            self.find_anchors(part, false)?;
-        }
-        Ok(())
-    }
-
     /// The number of subschemas of `schema`, unfolded.
     fn size(&mut self, schema: &'s Value, nesting: usize) -> Result<u64, String> {
         if nesting > MAX_NESTING {
@@ -141,6 +135,49 @@ impl<'s> Unfolding<'s> {
     }
 }
 
+/// An identifier would change what the references below it are relative to.
+fn check_ids(schema: &Value, is_root: bool) -> Result<(), String> {
+    if !is_root && schema.get("$id").is_some_and(Value::is_string) {
+        return Err("has an `$id` inside of it; only the whole schema may have one".to_owned());
+    }
+    parts(schema).try_for_each(|part| check_ids(part, false))
+}
+
+/// The bytes that a schema takes when it is compiled: each keyword keeps the path to it, and some keep
+/// what they are about as well.
+fn compiled(schema: &Value, path: u64) -> u64 {
+    match schema {
+        Value::Array(items) => items.iter().map(|item| compiled(item, path + NUMBER)).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| {
+                let path = path + 1 + key.len() as u64;
+                let kept = match &**key {
+                    "not" | "const" | "enum" => 2 * kept(value),
+                    _ => 0,
+                };
+                KEYWORD + path + kept + compiled(value, path)
+            })
+            .sum(),
+        _ => 0,
+    }
+}
+
+/// The bytes of a value in memory.
+fn kept(value: &Value) -> u64 {
+    const VALUE: u64 = self::VALUE as u64;
+    VALUE
+        + match value {
+            Value::String(text) => text.len() as u64,
+            Value::Array(items) => items.iter().map(kept).sum(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| VALUE + name.len() as u64 + kept(value))
+                .sum(),
+            _ => 0,
+        }
+}
+
 /// The values inside of a schema. Not all are subschemas, and taking them for some only makes the
 /// estimate larger; what is in a `default` or an `enum` can be the target of a `$ref` like the rest.
 fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
@@ -161,6 +198,12 @@ pub(super) struct Extent {
     pub(super) depth: usize,
     /// Itself and all that is inside of it.
     pub(super) values: u64,
+    /// The bytes that it takes in memory.
+    pub(super) bytes: usize,
+    /// The bytes of the longest path into it.
+    pub(super) path: usize,
+    /// The bytes of the longest name in it.
+    pub(super) name: usize,
     /// Whether some number of it is whole and written with a fraction or an exponent, such as `10.0`.
     pub(super) has_whole_fraction: bool,
 }
@@ -170,21 +213,39 @@ impl Extent {
         let mut extent = Extent {
             depth: 0,
             values: 1,
+            bytes: VALUE,
+            path: 0,
+            name: 0,
             has_whole_fraction: false,
         };
-        let mut add = |inner: &Value| {
+        let mut add = |name: usize, inner: &Value| {
             let inner = Extent::of(inner);
+            extent.path = extent.path.max(1 + name + inner.path);
+            extent.name = extent.name.max(inner.name);
             extent.depth = extent.depth.max(inner.depth);
             extent.values += inner.values;
+            extent.bytes += inner.bytes;
             extent.has_whole_fraction |= inner.has_whole_fraction;
         };
         match value {
-            Value::Array(items) => items.iter().for_each(&mut add),
-            Value::Object(members) => members.values().for_each(&mut add),
+            Value::Array(items) => items.iter().for_each(|item| add(8, item)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    add(name.len(), value);
+                }
+                for name in members.keys() {
+                    extent.name = extent.name.max(name.len());
+                    extent.bytes += VALUE + name.len();
+                }
+            }
             Value::Number(number) => {
                 let is_whole = |number: f64| number.fract() == 0.0;
                 extent.has_whole_fraction =
                     number.is_f64() && number.as_f64().is_some_and(is_whole);
+                return extent;
+            }
+            Value::String(text) => {
+                extent.bytes += text.len();
                 return extent;
             }
             _ => return extent,

@@ -4,6 +4,8 @@
 //! What is told by its shape alone is rewritten whatever the schema says that it is: most schemas do not say, and in
 //! 2020-12 those shapes are errors or mean nothing. Nothing is lost: the same arguments fit as before.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::wire::subschemas::{Holds, each_within, holds};
@@ -223,7 +225,8 @@ fn required(members: &mut Map<String, Value>) {
     }
     match members.get_mut("required") {
         Some(Value::Array(required)) => {
-            names.retain(|name| !required.contains(name));
+            let known: HashSet<Value> = required.iter().cloned().collect();
+            names.retain(|name| !known.contains(name));
             required.extend(names);
         }
         _ => {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
+use toolhost_schema::{Patterns, Watch};
 
 use super::refs::resolve;
 use super::text::{Kind, Node};
@@ -86,6 +87,8 @@ pub(super) struct Place<'s> {
     groups: Vec<Vec<Place<'s>>>,
     /// Nothing may be there.
     is_closed: bool,
+    /// The steps that it takes to look at all of it.
+    pub(super) weight: u64,
 }
 
 impl<'s> Place<'s> {
@@ -196,11 +199,16 @@ fn is_another_text(property: &Value, value: &Node) -> bool {
         && serde_json::from_str::<Value>(value.text).is_ok_and(|text| !choices.contains(&text))
 }
 
+/// Steps of a watch for one of our own.
+const STEP: u64 = 8;
+
 /// Finds what holds where, in a bounded number of steps.
 pub(super) struct Places<'s> {
     root: &'s Value,
     draft: Draft,
     anchors: HashMap<&'s str, &'s Value>,
+    patterns: &'s Patterns,
+    watch: &'s Watch<'s>,
     steps: usize,
 }
 
@@ -232,24 +240,36 @@ impl Draft {
 }
 
 impl<'s> Places<'s> {
-    pub(super) fn new(root: &'s Value, steps: usize) -> Self {
+    pub(super) fn new(
+        root: &'s Value,
+        patterns: &'s Patterns,
+        steps: usize,
+        watch: &'s Watch<'s>,
+    ) -> Self {
         Places {
             root,
             draft: Draft::of(root),
             anchors: HashMap::new(),
+            patterns,
+            watch,
             steps,
         }
     }
 
     /// Takes a step; whether there was one left.
     pub(super) fn step(&mut self) -> bool {
-        let is_left = self.steps > 0;
+        let is_left = self.steps > 0 && self.watch.go(STEP);
         self.steps = self.steps.saturating_sub(1);
         is_left
     }
 
+    /// Takes steps of the watch; whether there may be more.
+    pub(super) fn pay(&self, steps: u64) -> bool {
+        self.watch.go(steps)
+    }
+
     pub(super) fn is_over(&self) -> bool {
-        self.steps == 0
+        self.steps == 0 || self.watch.has_stopped()
     }
 
     pub(super) fn root(&mut self) -> Place<'s> {
@@ -285,6 +305,8 @@ impl<'s> Places<'s> {
             // Draft 4 knows no `const`.
             if self.draft > Draft::V4 || !members.contains_key("const") {
                 place.all.push(members);
+                let lists = ["enum", "required"].map(|key| list(members, key).count());
+                place.weight += 1 + lists.iter().sum::<usize>() as u64;
             }
             for part in list(members, "allOf") {
                 self.add(place, part, open);
@@ -319,6 +341,7 @@ impl<'s> Places<'s> {
             group.push(alternative);
         }
         if !group.iter().any(Place::is_open) {
+            place.weight += group.iter().map(|it| it.weight).sum::<u64>();
             place.groups.push(group);
         }
     }
@@ -331,9 +354,15 @@ impl<'s> Places<'s> {
             let mut is_known = property.is_some();
             let mut parts: Vec<&Value> = property.into_iter().collect();
             for (pattern, part) in patterns.into_iter().flatten() {
-                match places.step().then(|| matches(pattern, name)).flatten() {
+                let known = places.patterns;
+                match places
+                    .step()
+                    .then(|| known.matches(pattern, name, places.watch))
+                    .flatten()
+                {
                     Some(true) => parts.push(part),
                     Some(false) => continue,
+                    // It may be one of those.
                     None => {}
                 }
                 is_known = true;
@@ -374,6 +403,9 @@ impl<'s> Places<'s> {
     ) -> Place<'s> {
         let mut within = Place::default();
         for schema in &place.all {
+            if !self.pay(1) {
+                break;
+            }
             add(self, schema, &mut within);
         }
         for group in &place.groups {
@@ -382,6 +414,7 @@ impl<'s> Places<'s> {
             }
             let group: Vec<Place> = group.iter().map(|one| self.inside(one, add)).collect();
             if !group.iter().any(Place::is_open) {
+                within.weight += group.iter().map(|it| it.weight).sum::<u64>();
                 within.groups.push(group);
             }
         }
@@ -392,11 +425,4 @@ impl<'s> Places<'s> {
 fn list<'s>(schema: &'s Map<String, Value>, key: &str) -> impl Iterator<Item = &'s Value> {
     let parts = schema.get(key).and_then(Value::as_array);
     parts.into_iter().flatten()
-}
-
-/// Whether a name fits a pattern, as the validator reads it; `None` if it cannot be told.
-fn matches(pattern: &str, name: &str) -> Option<bool> {
-    let schema = serde_json::json!({ "pattern": pattern });
-    let validator = jsonschema::options().offline().build(&schema).ok()?;
-    Some(validator.is_valid(&Value::String(name.to_owned())))
 }

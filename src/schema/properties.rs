@@ -234,8 +234,8 @@ fn check(mut source: Value, choices: &[u8]) -> Result<(), TestCaseError> {
     };
     let arguments = &draw.value(&source, 0);
     let written = arguments.to_string();
-    let fits = schema.check(&written);
-    let fitted = match schema.fit(&source, &written) {
+    let fits = schema.check_now(&written);
+    let fitted = match schema.fit_now(&source, &written) {
         Ok(fitted) => fitted,
         Err(error) => {
             prop_assert_eq!(fits, Err(error), "the error is of what was written");
@@ -243,7 +243,7 @@ fn check(mut source: Value, choices: &[u8]) -> Result<(), TestCaseError> {
         }
     };
     prop_assert!(
-        schema.check(&fitted.text).is_ok(),
+        schema.check_now(&fitted.text).is_ok(),
         "what is repaired fits: {}",
         fitted.text
     );
@@ -252,14 +252,14 @@ fn check(mut source: Value, choices: &[u8]) -> Result<(), TestCaseError> {
         prop_assert_eq!(plain(&mended), plain(arguments), "what fits stays");
     }
     prop_assert_eq!(*fitted.text == written, fitted.repairs.is_empty());
-    let again = schema.fit(&source, &fitted.text).unwrap();
+    let again = schema.fit_now(&source, &fitted.text).unwrap();
     prop_assert_eq!(&again.text, &fitted.text, "once repaired it stays");
     prop_assert!(again.repairs.is_empty());
     for repair in &fitted.repairs {
         if !repair.what.contains("whole number")
             && let Some(back) = put_back(&mended, arguments, &repair.path)
         {
-            let is_fit = schema.check(&back.to_string()).is_ok();
+            let is_fit = schema.check_now(&back.to_string()).is_ok();
             prop_assert!(!is_fit, "{repair:?} was needless: {back} fits");
         }
     }

@@ -23,3 +23,25 @@ pub(super) fn resolve<'s>(
         anchor => anchors.get(anchor).copied(),
     }
 }
+
+/// The parts of a schema that have names to be referred to by.
+pub(super) fn anchors(schema: &Value) -> HashMap<&str, &Value> {
+    let mut found = HashMap::new();
+    find_anchors(schema, &mut found);
+    found
+}
+
+fn find_anchors<'s>(schema: &'s Value, found: &mut HashMap<&'s str, &'s Value>) {
+    match schema {
+        Value::Array(items) => items.iter().for_each(|item| find_anchors(item, found)),
+        Value::Object(members) => {
+            for key in ["$anchor", "$dynamicAnchor"] {
+                if let Some(name) = members.get(key).and_then(Value::as_str) {
+                    found.insert(name, schema);
+                }
+            }
+            members.values().for_each(|part| find_anchors(part, found));
+        }
+        _ => {}
+    }
+}

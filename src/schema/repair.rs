@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
+use toolhost_schema::{Patterns, Watch};
 
 use super::place::{Place, Places, Types};
 use super::text::{Edit, Kind, Node, edited, without};
@@ -78,14 +79,22 @@ fn fenced(text: &str) -> Option<&str> {
     Some(inner.trim_start_matches(is_of_tag))
 }
 
+/// What a repair goes by.
+#[derive(Clone, Copy)]
+pub(super) struct By<'s> {
+    pub(super) schema: &'s Value,
+    pub(super) patterns: &'s Patterns,
+    pub(super) watch: &'s Watch<'s>,
+}
+
 /// Mends the values of an object; `None` if there is nothing to mend or it would take too long.
-pub(super) fn mended(schema: &Value, text: &str) -> Option<Mended> {
-    Mender::new(schema, false).mend(text)
+pub(super) fn mended(by: By, text: &str) -> Option<Mended> {
+    Mender::new(by, false).mend(text)
 }
 
 /// Writes whole numbers without a fraction, where only an integer can be.
-pub(super) fn whole_numbers(schema: &Value, text: &str) -> Option<Mended> {
-    Mender::new(schema, true).mend(text)
+pub(super) fn whole_numbers(by: By, text: &str) -> Option<Mended> {
+    Mender::new(by, true).mend(text)
 }
 
 struct Mender<'s> {
@@ -99,9 +108,9 @@ struct Mender<'s> {
 }
 
 impl<'s> Mender<'s> {
-    fn new(schema: &'s Value, is_fit: bool) -> Self {
+    fn new(by: By<'s>, is_fit: bool) -> Self {
         Mender {
-            places: Places::new(schema, MAX_STEPS),
+            places: Places::new(by.schema, by.patterns, MAX_STEPS, by.watch),
             is_fit,
             path: String::new(),
             repairs: Vec::new(),
@@ -132,9 +141,21 @@ impl<'s> Mender<'s> {
         if depth > MAX_DEPTH || place.is_open() || !self.places.step() {
             return;
         }
+        // Its types are put together of all that holds there.
+        if !self.places.pay(1 + place.weight) {
+            return;
+        }
         let types = place.types();
         let with = match &node.kind {
             Kind::Object(members) if types.take(Types::OBJECT) => {
+                // Each alternative looks for its names among the members, and for theirs among its own.
+                let members_of_each = 1 + members.len() as u64;
+                if !self
+                    .places
+                    .pay(place.weight.saturating_mul(members_of_each))
+                {
+                    return;
+                }
                 place.narrow(node);
                 return self.members(members, place, depth, edits);
             }
@@ -177,6 +198,9 @@ impl<'s> Mender<'s> {
             let mut within = self.places.member(place, &member.name);
             let length = self.enter(&member.name);
             if matches!(member.value.kind, Kind::Null) {
+                if !self.places.pay(1 + within.weight + place.weight) {
+                    return;
+                }
                 let types = within.types();
                 is_dropped[number] = !self.is_fit
                     && !types.take(Types::NULL)
@@ -201,6 +225,9 @@ impl<'s> Mender<'s> {
         place: &mut Place<'s>,
         depth: usize,
     ) -> Option<String> {
+        if !self.places.pay(node.text.len() as u64 / 8) {
+            return None;
+        }
         let text: String = serde_json::from_str(node.text).ok()?;
         let text = text.trim_ascii();
         let Unique(value) = serde_json::from_str(text).ok()?;

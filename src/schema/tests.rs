@@ -5,14 +5,14 @@ use super::Schema;
 /// What becomes of arguments: their text, and each repair as `path what`; `None` if they are refused.
 fn fitted(schema: &str, arguments: &str) -> Option<(String, Vec<String>)> {
     let (source, schema) = Schema::parse(schema).unwrap();
-    let written = schema.check(arguments);
-    match schema.fit(&source, arguments) {
+    let written = schema.check_now(arguments);
+    match schema.fit_now(&source, arguments) {
         Ok(fitted) => {
             let repairs = fitted.repairs.iter();
             let repairs = repairs.map(|repair| format!("{} {}", repair.path, repair.what));
             // Once repaired they are as they stay.
             let text = fitted.text.into_owned();
-            let again = schema.fit(&source, &text).unwrap();
+            let again = schema.fit_now(&source, &text).unwrap();
             assert_eq!(
                 (&*again.text, again.repairs),
                 (&*text, Vec::new()),
@@ -461,7 +461,7 @@ fn repairs_take_bounded_work() {
     let schema = format!(r#"{{"anyOf":[{}]}}"#, ways.join(","));
     let deep = "{\"a\":".repeat(30) + r#"{"v":"1"}"# + &"}".repeat(30);
     let (source, schema) = Schema::parse(&schema).unwrap();
-    let _ = schema.fit(&source, &deep);
+    let _ = schema.fit_now(&source, &deep);
     // Strings in strings, as many as fit.
     let mut text = "{}".to_owned();
     while text.len() < 1 << 20 {
@@ -469,17 +469,17 @@ fn repairs_take_bounded_work() {
     }
     let (source, schema) =
         Schema::parse(r##"{"properties":{"a":{"$ref":"#"}},"type":"object"}"##).unwrap();
-    assert!(schema.fit(&source, &text).is_ok());
+    assert!(schema.fit_now(&source, &text).is_ok());
     // More repairs than are named.
     let many = format!(r#"{{"a":[{}"1"]}}"#, r#""1","#.repeat(100_000));
     let (source, schema) = Schema::parse(&of(r#"{"items":{"type":"integer"}}"#)).unwrap();
-    assert!(schema.fit(&source, &many).is_err());
+    assert!(schema.fit_now(&source, &many).is_err());
     let few = format!(r#"{{"a":[{}"1"]}}"#, r#""1","#.repeat(1_000));
-    assert_eq!(schema.fit(&source, &few).unwrap().repairs.len(), 1_001);
+    assert_eq!(schema.fit_now(&source, &few).unwrap().repairs.len(), 1_001);
     // A name of a megabyte for each of them.
     let name = "n".repeat(1 << 20);
     let long = format!(r#"{{"{name}":["1","2","3"]}}"#);
     let (source, schema) =
         Schema::parse(r#"{"additionalProperties":{"items":{"type":"integer"}}}"#).unwrap();
-    assert!(schema.fit(&source, &long).is_err());
+    assert!(schema.fit_now(&source, &long).is_err());
 }

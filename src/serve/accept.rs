@@ -80,12 +80,13 @@ async fn take(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, std::ne
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::unsent::Unsent;
 
     #[tokio::test]
     async fn no_message_waits_for_the_next() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
-        let slots = Arc::new(Slots::new(1));
+        let slots = Arc::new(Slots::new(1, Unsent::default()));
         let (accepted, client) = tokio::join!(take(&listener, &slots), client);
         assert!(accepted.0.nodelay().unwrap());
         assert!(

@@ -10,18 +10,27 @@ use http::{Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::refuse::refuse_body;
+use super::bodies::{Bodies, Room, SMALL};
+use super::rate::Client;
+use super::refuse::{close, refuse_body, refuse_for};
 
+/// When to come back where there is no room.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The request with its body, and the room that is held for that.
+///
 /// # Errors
 ///
-/// The response to one that is too long, too slow, or broken off.
+/// The response to one that is too long, too slow, or broken off, or that there is no room for.
 pub(super) async fn take_in(
     request: Request<Body>,
     most: usize,
     timeout: Duration,
-) -> Result<Request<Bytes>, Box<Response>> {
+    bodies: &Bodies,
+    client: Client,
+) -> Result<(Request<Bytes>, Option<Room>), Box<Response>> {
     if request.body().is_end_stream() {
-        return Ok(request.map(|_| Bytes::new()));
+        return Ok((request.map(|_| Bytes::new()), None));
     }
     let too_long = || {
         let why = "the body is longer than the server takes";
@@ -32,9 +41,21 @@ pub(super) async fn take_in(
     if declared.is_some_and(|length| length > most as u64) {
         return Err(too_long());
     }
+    let length = declared.and_then(|length| usize::try_from(length).ok());
+    let taken = match length.unwrap_or(most) {
+        length if length <= SMALL => None,
+        length => {
+            let room = tokio::time::timeout(timeout, bodies.room(client, length));
+            room.await.map_err(|_| no_room())?
+        }
+    };
     let (head, body) = request.into_parts();
     match tokio::time::timeout(timeout, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(head, body.to_bytes())),
+        Ok(Ok(body)) => {
+            let body = body.to_bytes();
+            let room = taken.and_then(|taken| taken.shrunk(body.len()));
+            Ok((Request::from_parts(head, body), room))
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(_)) => {
             let why = "the body ended before its end";
@@ -45,4 +66,11 @@ pub(super) async fn take_in(
             Err(Box::new(refuse_body(StatusCode::REQUEST_TIMEOUT, why)))
         }
     }
+}
+
+fn no_room() -> Box<Response> {
+    let why = "the requests that are not answered yet take all the room there is (`max-in-flight`)";
+    let mut response = refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY);
+    close(&mut response);
+    Box::new(response)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -17,8 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use super::activity::{Activity, Response, Running, Watched};
+use super::activity::{Activity, Received, Watched};
 use super::front::{Site, State};
+use super::gate::Answers;
+use super::sending::Sending;
 use super::slots::Slot;
 
 /// How long a connection that has nothing to do may stay once the server drains: who sends a request
@@ -35,7 +37,7 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEAD: u32 = 64 << 10;
 
 /// Requests beside each other on one connection of HTTP/2.
-const MAX_STREAMS: u32 = 100;
+pub(super) const MAX_STREAMS: u32 = 100;
 
 /// Requests of HTTP/2 that a client takes back before they are looked at.
 const MAX_RESETS: usize = 20;
@@ -88,7 +90,9 @@ impl Connection {
         let stream = TokioIo::new(Watched {
             stream,
             activity: Arc::clone(activity),
+            is_blocked: false,
         });
+        let answers = Answers::new((self.site.longest_answer)());
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -101,7 +105,7 @@ impl Connection {
             .max_header_list_size(MAX_HEAD);
         let (site, peer) = (&self.site, self.peer);
         let service = hyper::service::service_fn(|request| {
-            respond(Arc::clone(site), peer, activity, request)
+            respond(Arc::clone(site), peer, &answers, activity, request)
         });
         let mut connection = pin!(builder.serve_connection(stream, service));
         let ended = tokio::select! {
@@ -140,18 +144,27 @@ async fn aside(future: impl Future<Output = ()>) {
 fn respond(
     site: Arc<Site>,
     peer: Peer,
+    answers: &Answers,
     activity: &Arc<Activity>,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<http::Response<Response<Running>>, Infallible>> + use<> {
+) -> impl Future<Output = Result<http::Response<Sending>, Infallible>> + use<> {
     // It runs from now on, whenever that is looked at.
     let running = activity.begin(request.version());
-    let mut request = request.map(Body::new);
+    let is_multiplexed = request.version() == Version::HTTP_2;
+    let mut request = request.map(|body| {
+        Body::new(Received {
+            body,
+            number: running.number(),
+            activity: Arc::clone(running.activity()),
+            is_waited_for: false,
+        })
+    });
     request.extensions_mut().insert(peer);
+    if is_multiplexed {
+        request.extensions_mut().insert(answers.clone());
+    }
     async move {
         let response = site.respond(request).await;
-        Ok(response.map(|body| Response {
-            body,
-            _running: running,
-        }))
+        Ok(response.map(|body| Sending::new(body, running)))
     }
 }

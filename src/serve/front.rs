@@ -16,11 +16,13 @@ use tokio_rustls::TlsAcceptor;
 
 use super::accept::accept;
 use super::auth::Auth;
+use super::bodies::Bodies;
 use super::failures::Allowance;
 use super::names::Strangers;
 use super::rate::Requests;
 use super::refuse::refuse;
 use super::slots::Slots;
+use super::unsent::Unsent;
 use super::{Lifecycle, metadata, tls};
 use crate::manifest::ServeConfig;
 
@@ -55,6 +57,8 @@ pub(super) struct Site {
     /// What is elsewhere.
     pub(super) router: Router,
     pub(super) lifecycle: Lifecycle,
+    /// How long an answer of `mcp` can be.
+    pub(super) longest_answer: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// What all requests see.
@@ -69,6 +73,7 @@ pub(super) struct State {
     pub(super) config: ServeConfig,
     pub(super) auth: Auth,
     pub(super) requests: Option<Arc<Requests>>,
+    pub(super) bodies: Arc<Bodies>,
     pub(super) tls: Option<TlsAcceptor>,
     /// Logged once for each configuration: another may have other hosts.
     pub(super) strangers: Strangers,
@@ -86,8 +91,13 @@ impl Front {
         Ok(Front(Arc::new(Shared {
             state: RwLock::new(Arc::new(State::new(config, None)?)),
             failures: Allowance::new(count(a_second), count(burst)),
-            slots: Arc::new(Slots::new(config.max_connections)),
+            slots: Arc::new(Slots::new(config.max_connections, unsent(config))),
         })))
+    }
+
+    /// What counts what clients have not taken yet.
+    pub(crate) fn unsent(&self) -> Unsent {
+        self.0.slots.unsent.clone()
     }
 
     /// Takes another configuration, and reads the certificate again. Requests that come from now on go
@@ -102,13 +112,21 @@ impl Front {
         *current = Arc::new(state);
         drop(current);
         self.0.slots.set_most(config.max_connections);
+        self.0.slots.unsent.set_most(most_unsent(config));
         Ok(())
     }
 
     /// Has `mcp` answer what comes to `/mcp`, from whom the configuration names. Returns when the server
     /// drains and all connections are over, or when it stops.
-    pub(crate) async fn serve<M, R>(&self, listener: TcpListener, mcp: M, lifecycle: Lifecycle)
-    where
+    ///
+    /// What `longest_answer` says bounds how many answers one connection waits for at once.
+    pub(crate) async fn serve<M, R>(
+        &self,
+        listener: TcpListener,
+        mcp: M,
+        longest_answer: impl Fn() -> u64 + Send + Sync + 'static,
+        lifecycle: Lifecycle,
+    ) where
         M: Fn(Request<Bytes>) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send + 'static,
     {
@@ -117,6 +135,7 @@ impl Front {
             mcp: Box::new(move |request| mcp(request).boxed()),
             router: self.router(&lifecycle),
             lifecycle,
+            longest_answer: Box::new(longest_answer),
         };
         accept(listener, Arc::new(site)).await;
     }
@@ -138,6 +157,16 @@ impl Front {
     }
 }
 
+fn unsent(config: &ServeConfig) -> Unsent {
+    let unsent = Unsent::default();
+    unsent.set_most(most_unsent(config));
+    unsent
+}
+
+fn most_unsent(config: &ServeConfig) -> usize {
+    usize::try_from(config.max_unsent.as_u64()).unwrap_or(usize::MAX)
+}
+
 impl Shared {
     pub(super) fn state(&self) -> Arc<State> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -157,7 +186,14 @@ impl State {
                 Arc::new(Requests::new(rate, burst))
             }),
         };
+        let sizes = |config: &ServeConfig| (config.max_in_flight, config.max_body);
+        let same = before.filter(|before| sizes(&before.config) == sizes(config));
+        let bodies = match same {
+            Some(before) => Arc::clone(&before.bodies),
+            None => Arc::new(Bodies::new(config.max_in_flight, config.max_body)),
+        };
         Ok(State {
+            bodies,
             auth: Auth::new(&config.auth, before.map(|before| &before.auth))?,
             requests,
             tls: config.tls.as_ref().map(tls::acceptor).transpose()?,

@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::header::AUTHORIZATION;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 use tracing::debug;
 
 use super::Lifecycle;
+use super::activity;
 use super::auth::Refused;
 use super::body::take_in;
 use super::connection::Peer;
@@ -23,6 +27,12 @@ use super::refuse::{close, refuse_for};
 
 /// When to come back to a server that takes no requests.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// What the answers that one connection waits for may be long together, in bytes.
+const MOST_ANSWERS: u64 = 128 << 20;
+
+/// So many of them are waited for, however long they may be.
+const FEWEST_ANSWERS: usize = 8;
 
 impl Site {
     /// What every request passes: whether it is for this server at all.
@@ -38,7 +48,19 @@ impl Site {
                 return response;
             }
             match admit(&self.shared, &state, &self.lifecycle, request).await {
-                Ok(request) => (self.mcp)(request).await,
+                Ok(request) => {
+                    let place = Answers::place(&request).await;
+                    let response = (self.mcp)(request).await;
+                    match place {
+                        None => response,
+                        Some(place) => response.map(|body| {
+                            Body::new(activity::Response {
+                                body,
+                                _running: place,
+                            })
+                        }),
+                    }
+                }
                 Err(response) => *response,
             }
         };
@@ -58,6 +80,47 @@ impl Site {
         }
         response
     }
+}
+
+/// Places for the answers that one connection of HTTP/2 waits for, in the extensions of its requests: answers that
+/// its client does not take are held, and together they are no longer than [`MOST_ANSWERS`] says, or but a few.
+#[derive(Clone)]
+pub(super) struct Answers(Arc<Semaphore>);
+
+impl Answers {
+    pub(super) fn new(longest: u64) -> Answers {
+        let count = MOST_ANSWERS / longest.max(1);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        Answers(Arc::new(Semaphore::new(count.clamp(
+            FEWEST_ANSWERS,
+            super::connection::MAX_STREAMS as usize,
+        ))))
+    }
+
+    /// The place of a request, once there is one. Messages that have no answer need none: what runs may wait for them.
+    async fn place(request: &Request<Bytes>) -> Option<OwnedSemaphorePermit> {
+        let Answers(places) = request.extensions().get()?;
+        if request.method() != Method::POST {
+            return None;
+        }
+        match places.clone().try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) if !is_answered(request.body()) => None,
+            // It is never closed.
+            Err(_) => places.clone().acquire_owned().await.ok(),
+        }
+    }
+}
+
+/// Whether a message of JSON-RPC is a request.
+fn is_answered(message: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Message {
+        id: Option<IgnoredAny>,
+        method: Option<IgnoredAny>,
+    }
+    let message: Result<Message, _> = serde_json::from_slice(message);
+    message.is_ok_and(|message| message.id.is_some() && message.method.is_some())
 }
 
 fn is_mcp(path: &str) -> bool {
@@ -102,19 +165,23 @@ async fn admit(
             return Err(Box::new(state.auth.refuse(refused)));
         }
     };
-    if let Some(requests) = &state.requests {
-        let client = match state.config.auth.is_required() {
-            true => Client::Named(Arc::clone(&principal.name)),
-            false => address,
-        };
-        if let Err(wait) = requests.take(client) {
-            return too_many("too many requests", wait);
-        }
+    let client = match state.config.auth.is_required() {
+        true => Client::Named(Arc::clone(&principal.name)),
+        false => address,
+    };
+    if let Some(requests) = &state.requests
+        && let Err(wait) = requests.take(client.clone())
+    {
+        return too_many("too many requests", wait);
     }
     let most = usize::try_from(state.config.max_body.as_u64()).unwrap_or(usize::MAX);
-    let mut request = take_in(request, most, state.config.body_timeout).await?;
+    let timeout = state.config.body_timeout;
+    let (mut request, room) = take_in(request, most, timeout, &state.bodies, client).await?;
     // Whoever is behind this knows who it is, and needs nothing that could be repeated elsewhere.
     request.headers_mut().remove(AUTHORIZATION);
+    if let Some(room) = room {
+        request.extensions_mut().insert(room);
+    }
     request.extensions_mut().insert(principal);
     Ok(request)
 }
@@ -146,7 +213,38 @@ fn client_address(request: &Request<Body>, proxies: &[IpAddr]) -> Option<IpAddr>
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_connection_waits_for_so_many_answers_and_its_own_are_taken_meanwhile() {
+        let answers = Answers::new(u64::MAX);
+        let request = |body: &'static str| {
+            let mut request = Request::new(Bytes::from_static(body.as_bytes()));
+            *request.method_mut() = Method::POST;
+            request.extensions_mut().insert(answers.clone());
+            request
+        };
+        let call = request(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#);
+        let places: Vec<_> = (0..FEWEST_ANSWERS)
+            .map(|_| Answers::place(&call).now_or_never().flatten().unwrap())
+            .collect();
+        let mut next = std::pin::pin!(Answers::place(&call));
+        assert!(next.as_mut().now_or_never().is_none());
+        for other in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#,
+        ] {
+            let other = request(other);
+            assert!(Answers::place(&other).now_or_never().unwrap().is_none());
+        }
+        drop(places);
+        assert!(next.now_or_never().flatten().is_some());
+        // With short answers there are as many places as there can be requests.
+        let Answers(places) = Answers::new(1 << 20);
+        assert_eq!(places.available_permits(), 100);
+    }
 
     #[test]
     fn a_proxy_is_believed_only_if_it_is_named_and_only_as_far_as_it_saw() {

@@ -6,6 +6,7 @@ mod lifecycle;
 mod names;
 mod oauth;
 mod protocols;
+mod silent;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -58,7 +59,7 @@ impl Server {
                 let request = request.map(Body::from);
                 router.clone().oneshot(request).map(|Ok(response)| response)
             };
-            async move { front.serve(listener, mcp, lifecycle).await }
+            async move { front.serve(listener, mcp, || 1 << 20, lifecycle).await }
         });
         Server {
             address,

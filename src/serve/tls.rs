@@ -9,7 +9,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::FrontError;
-use crate::bounded;
 use crate::manifest::TlsConfig;
 
 /// A certificate's or key's file may be no longer, in bytes.
@@ -25,16 +24,20 @@ pub(super) fn acceptor(files: &TlsConfig) -> Result<TlsAcceptor, FrontError> {
         path: path.to_owned(),
         why: why.to_string(),
     };
-    let TlsConfig { certificate, key } = files;
-    let text =
-        bounded::read_file(certificate, MAX_PEM).map_err(|error| wrong(certificate, &error))?;
+    let TlsConfig {
+        certificate,
+        key,
+        paths,
+    } = files;
+    let read = |path: &Path| paths.read(path, MAX_PEM);
+    let text = read(certificate).map_err(|error| wrong(certificate, &error))?;
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| wrong(certificate, &error))?;
     if chain.is_empty() {
         return Err(wrong(certificate, &"no certificate is in it"));
     }
-    let text = bounded::read_file(key, MAX_PEM).map_err(|error| wrong(key, &error))?;
+    let text = read(key).map_err(|error| wrong(key, &error))?;
     let private = PrivateKeyDer::from_pem_slice(&text)
         // Not the error's own words, which might quote the file.
         .map_err(|_| wrong(key, &"no private key is in it"))?;

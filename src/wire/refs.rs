@@ -8,6 +8,9 @@ use super::subschemas::{Holds, holds};
 /// What is longer than so many schemas is not written out.
 const MAX_SCHEMAS: usize = 5_000;
 
+/// Nor is what is written out of lists and texts, in values: no schema has so many before.
+const MAX_VALUES: usize = 250_000;
+
 pub(super) struct Refs<'s> {
     root: &'s Value,
     /// Whether definitions are written out too, or only what refers to other places.
@@ -15,6 +18,8 @@ pub(super) struct Refs<'s> {
     /// What is being written out.
     open: Vec<&'s Value>,
     schemas: usize,
+    /// Values that are no schemas.
+    values: usize,
     /// How often a schema was written that takes more than it did.
     widened: usize,
     /// Whether a definition takes more than it did, and with it what goes on referring to it.
@@ -28,6 +33,7 @@ impl<'s> Refs<'s> {
             all,
             open: Vec::new(),
             schemas: 0,
+            values: 0,
             widened: 0,
             definitions_widened: false,
         }
@@ -163,7 +169,14 @@ impl<'s> Refs<'s> {
                     });
                     Value::Object(members.collect())
                 }
-                _ => value.clone(),
+                _ => {
+                    self.values += count(value);
+                    if self.values > MAX_VALUES {
+                        self.widened += 1;
+                        return;
+                    }
+                    value.clone()
+                }
             },
         };
         // Who takes more refuses more where it must not be taken, or by one alone.
@@ -185,6 +198,17 @@ impl<'s> Refs<'s> {
 
     fn target(&self, reference: &str) -> Option<&'s Value> {
         self.root.pointer(reference.strip_prefix('#')?)
+    }
+}
+
+/// How many values there are in one, itself among them; long texts are as many as they take room of.
+fn count(value: &Value) -> usize {
+    const TEXT: usize = 32;
+    1 + match value {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        Value::String(text) => text.len() / TEXT,
+        _ => 0,
     }
 }
 

@@ -93,7 +93,8 @@ fn is_closed(schema: &Map<String, Value>, properties: &mut usize) -> bool {
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
-    schema.get("additionalProperties") == Some(&Value::Bool(false))
+    *properties <= MAX_PROPERTIES
+        && schema.get("additionalProperties") == Some(&Value::Bool(false))
         && members.keys().all(|name| required.contains(&&**name))
         && required.len() == members.len()
 }

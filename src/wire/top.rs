@@ -1,5 +1,7 @@
 //! The top of a schema of arguments: an object, and nothing that chooses between several.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 /// What no API takes at the top.
@@ -9,6 +11,12 @@ const CHOICES: &[&str] = &[
 
 /// How deep choices within choices are looked into.
 const MAX_DEPTH: usize = 8;
+
+/// Choices that are longer, in names and parts, are only in the note: strangers wrote them.
+const MAX_SIZE: usize = 50_000;
+
+/// The most that it may take to look for what each name may be.
+const MAX_STEPS: usize = 5_000_000;
 
 /// # Errors
 ///
@@ -38,13 +46,18 @@ pub(super) fn flatten(root: &mut Map<String, Value>) -> Map<String, Value> {
     }
     let defs = root.get("$defs").cloned().unwrap_or_default();
     let choice = Value::Object(moved.clone());
+    let size = size(&choice, &defs, 0);
+    if size > MAX_SIZE {
+        return moved;
+    }
     let is_closed = root.get("additionalProperties") == Some(&Value::Bool(false));
     let mut required = match root.get("required") {
         Some(Value::Array(names)) => names.clone(),
         _ => Vec::new(),
     };
+    let mut known: HashSet<Value> = required.iter().cloned().collect();
     for name in needed(&choice, &defs, 0) {
-        if !required.contains(&name) {
+        if known.insert(name.clone()) {
             required.push(name);
         }
     }
@@ -52,7 +65,10 @@ pub(super) fn flatten(root: &mut Map<String, Value>) -> Map<String, Value> {
         root.insert("required".to_owned(), Value::Array(required));
     }
     let mut names = Vec::new();
-    named(&choice, &defs, 0, &mut names);
+    named(&choice, &defs, 0, &mut HashSet::new(), &mut names);
+    if names.len().saturating_mul(size) > MAX_STEPS {
+        return moved;
+    }
     let properties = root.entry("properties").or_insert_with(|| json!({}));
     if let Value::Object(properties) = properties
         && !is_closed
@@ -90,6 +106,24 @@ fn meant<'a>(schema: &'a Value, defs: &'a Value) -> &'a Value {
     name.and_then(|name| defs.get(name)).unwrap_or(schema)
 }
 
+/// The names and parts of a choice, with what it refers to.
+fn size(schema: &Value, defs: &Value, depth: usize) -> usize {
+    if depth > MAX_DEPTH {
+        return 1;
+    }
+    let schema = meant(schema, defs);
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let own = 1 + branches(schema, "required").count() + properties.map_or(0, Map::len);
+    let parts = ["allOf", "anyOf", "oneOf"].map(|key| branches(schema, key));
+    let parts = parts.into_iter().flatten();
+    let parts = parts.chain(
+        ["then", "else"]
+            .into_iter()
+            .filter_map(|key| schema.get(key)),
+    );
+    own + parts.map(|part| size(part, defs, depth + 1)).sum::<usize>()
+}
+
 /// The properties that are required whatever is chosen.
 fn needed(schema: &Value, defs: &Value, depth: usize) -> Vec<Value> {
     if depth > MAX_DEPTH {
@@ -104,6 +138,7 @@ fn needed(schema: &Value, defs: &Value, depth: usize) -> Vec<Value> {
         let mut choices = branches(schema, key).map(|part| needed(part, defs, depth + 1));
         if let Some(first) = choices.next() {
             let common = choices.fold(first, |mut common, next| {
+                let next: HashSet<Value> = next.into_iter().collect();
                 common.retain(|name| next.contains(name));
                 common
             });
@@ -114,24 +149,30 @@ fn needed(schema: &Value, defs: &Value, depth: usize) -> Vec<Value> {
 }
 
 /// All properties that are spoken of.
-fn named(schema: &Value, defs: &Value, depth: usize, names: &mut Vec<(String, Value)>) {
+fn named<'v>(
+    schema: &'v Value,
+    defs: &'v Value,
+    depth: usize,
+    known: &mut HashSet<&'v str>,
+    names: &mut Vec<(String, Value)>,
+) {
     if depth > MAX_DEPTH {
         return;
     }
     let schema = meant(schema, defs);
     if let Some(Value::Object(properties)) = schema.get("properties") {
         for (name, value) in properties {
-            if !names.iter().any(|(known, _)| known == name) {
+            if known.insert(name) {
                 names.push((name.clone(), value.clone()));
             }
         }
     }
     for key in ["allOf", "anyOf", "oneOf"] {
-        branches(schema, key).for_each(|part| named(part, defs, depth + 1, names));
+        branches(schema, key).for_each(|part| named(part, defs, depth + 1, known, names));
     }
     for key in ["then", "else"] {
         if let Some(part) = schema.get(key) {
-            named(part, defs, depth + 1, names);
+            named(part, defs, depth + 1, known, names);
         }
     }
 }

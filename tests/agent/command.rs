@@ -517,7 +517,7 @@ fn on_a_terminal_words_come_as_they_are_said_and_each_call_has_a_line() {
     assert_eq!(peer.asked()[0].body["stream"], true);
     let plain = without_escapes(&shown);
     for part in [
-        "Let me see[31m.\n",
+        "Let me see\\u{1b}[31m.\n",
         "✗ fail {\"message\":\"no\"}",
         " failed\n",
         "✓ sleep {\"ms\":300}",

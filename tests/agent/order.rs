@@ -18,11 +18,7 @@ const CHAT: Format = Format::OpenaiChat;
 
 async fn host_of(folder: &Path) -> ToolHost {
     let mut plugin = common::plugin("filesystem");
-    plugin.permissions.files = vec![FileGrant {
-        host: folder.to_owned(),
-        guest: "/w".to_owned(),
-        access: Access::ReadWrite,
-    }];
+    plugin.permissions.files = vec![FileGrant::new(folder, "/w").with_access(Access::ReadWrite)];
     common::load(common::manifest([plugin, common::plugin("calculator")])).await
 }
 

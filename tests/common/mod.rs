@@ -2,6 +2,7 @@
 
 pub mod arbitrary;
 pub mod binary;
+pub mod dear;
 pub mod forms;
 pub mod responses;
 

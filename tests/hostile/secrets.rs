@@ -19,11 +19,28 @@ const SPELLINGS: [&str; 8] = [
     r"s3cr3t\/Token+Value=42",
 ];
 
-/// Whether a text has the secret, in any spelling.
+/// So many of its characters give it away.
+const PART: usize = 8;
+
+/// Whether a text has the secret, or much of it, in any spelling.
 pub fn is_in(text: &str) -> bool {
     let bytes = format!("{:?}", SECRET.as_bytes());
     let inside = bytes.trim_matches(['[', ']']);
-    text.contains(inside) || SPELLINGS.iter().any(|spelling| text.contains(spelling))
+    let parts = (0..=SECRET.len() - PART).map(|at| &SECRET[at..at + PART]);
+    let each = |escape: fn(u8) -> String| SECRET.bytes().map(escape).collect::<String>();
+    let escaped = [
+        each(|byte| format!("u{byte:04x}")),
+        each(|byte| format!("x{byte:02x}")),
+        each(|byte| format!("%{byte:02x}")),
+        each(|byte| format!("%25{byte:02x}")),
+        each(|byte| format!("&#{byte};")),
+        each(|byte| format!("&#x{byte:x};")),
+    ];
+    let lower = text.replace('\\', "").to_lowercase();
+    text.contains(inside)
+        || parts.into_iter().any(|part| text.contains(part))
+        || SPELLINGS.iter().any(|spelling| text.contains(spelling))
+        || escaped.iter().any(|spelling| lower.contains(spelling))
 }
 
 /// The table's attacks on secrets that need no server.

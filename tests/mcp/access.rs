@@ -276,6 +276,64 @@ fn sessions_are_bounded_whatever_a_request_says_of_its_protocol() {
     });
 }
 
+#[test]
+fn no_client_takes_the_sessions_of_all() {
+    let serve = "[serve]\nmax-sessions = 4\n";
+    let (folder, tokens) = with_tokens(serve, [("a", ""), ("b", ""), ("c", "")]);
+    let server = Http::start_in(folder);
+    let begin = |client: usize| {
+        let token = bearer(&tokens[client]);
+        let head = [("Authorization", &*token)];
+        post(&server, &head, &initialize("2025-11-25")).status
+    };
+    // One has half of them at most, and the others have theirs.
+    assert_eq!([begin(0), begin(0), begin(0)], [200, 200, 503]);
+    assert_eq!([begin(1), begin(1), begin(1)], [200, 200, 503]);
+    assert_eq!(begin(2), 503, "all are in use");
+}
+
+#[test]
+fn a_client_at_its_bound_gives_up_the_session_that_it_has_not_used_for_longest() {
+    let serve = "[serve]\nmax-sessions = 3\nmax-sessions-per-client = 2\nsession-timeout = '10s'\n";
+    let (folder, tokens) = with_tokens(serve, [("a", ""), ("b", "")]);
+    let server = Http::start_in(folder);
+    let begin = |client: usize| {
+        let token = bearer(&tokens[client]);
+        let head = [("Authorization", &*token)];
+        let reply = post(&server, &head, &initialize("2025-11-25"));
+        let session = reply.header("mcp-session-id").map(str::to_owned);
+        (reply.status, session)
+    };
+    let is_open = |client: usize, session: &Option<String>| {
+        let token = bearer(&tokens[client]);
+        let headers = [
+            ("Authorization", &*token),
+            ("Mcp-Session-Id", session.as_deref().unwrap()),
+            ("MCP-Protocol-Version", "2025-11-25"),
+        ];
+        let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+        post(&server, &headers, &ping.to_string()).status == 200
+    };
+    let first = begin(0).1;
+    std::thread::sleep(Duration::from_millis(50));
+    let second = begin(0).1;
+    assert_eq!(begin(0).0, 503, "both were used just now");
+    // A tenth of the time after which they end by themselves.
+    std::thread::sleep(Duration::from_millis(1200));
+    let third = begin(0);
+    assert_eq!(third.0, 200);
+    assert_eq!(
+        [&first, &second, &third.1].map(|session| is_open(0, session)),
+        [false, true, true]
+    );
+    // Where all places are taken, whoever has the most makes room.
+    let other = begin(1).1;
+    std::thread::sleep(Duration::from_millis(1200));
+    assert!(is_open(1, &other));
+    assert_eq!(begin(1).0, 200);
+    assert!(is_open(1, &other), "it has fewer");
+}
+
 /// Looks again and again; fails where that takes for ever.
 #[track_caller]
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {

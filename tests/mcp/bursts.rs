@@ -193,7 +193,7 @@ fn what_is_no_message_is_answered_by_nothing_but_errors_and_the_session_goes_on(
 #[test]
 fn ids_come_back_as_they_were() {
     let mut client = Client::alone(Old, json!({}));
-    let long = "x".repeat(100_000);
+    let long = "x".repeat(1_000);
     for id in [
         json!(0),
         json!(-1),

@@ -413,3 +413,44 @@ fn a_manifest_that_is_being_written_is_read_when_it_is_whole() {
         }
     }
 }
+
+#[test]
+fn a_reload_follows_no_link_that_a_plugin_may_have_planted() {
+    everywhere(|client, folder, reload, said| {
+        let grants = "permissions.files = [\n\
+             { host = 'work', guest = '/w', access = 'read-write' },\n\
+             { host = 'work/sub', guest = '/s' },\n]\n";
+        let granted = manifest(&["echo", "hostile"], grants);
+        let place = folder.path().join("work/sub");
+        folder.write("work/sub/x.txt", "x");
+        folder.write("outside/id_rsa", "a private key");
+        folder.write("toolhost.toml", &granted);
+        reload();
+        client.told(CHANGED);
+        let before = names(client);
+        // The plugin cannot do it.
+        let swap = json!({ "guest": "/w", "path": "sub", "target": "../outside" });
+        let result = client.call("replace_by_link", swap).to_string();
+        assert!(result.contains("not permitted"), "{result}");
+        // Somebody did.
+        std::fs::remove_dir_all(&place).unwrap();
+        std::os::unix::fs::symlink("../outside", &place).unwrap();
+        let complained = |count: usize| {
+            let start = Instant::now();
+            let why = "is a link in a folder that plugins may write";
+            while said().matches(why).count() < count {
+                assert!(start.elapsed() < PATIENCE, "{}", said());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        reload();
+        complained(1);
+        folder.write("toolhost.toml", granted + "# changed\n");
+        complained(2);
+        assert_eq!(names(client), before);
+        // What was granted is held, and is what it was.
+        let read = json!({ "guest": "/s", "path": "id_rsa" });
+        let result = client.call("read", read).to_string();
+        assert!(!result.contains("private key"), "{result}");
+    });
+}

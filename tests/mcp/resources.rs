@@ -216,7 +216,8 @@ fn subscribe(client: &mut Client, uris: &[&str]) -> Option<u64> {
             let id = client.request("subscriptions/listen", json!({ "notifications": filter }));
             let told = client.told("notifications/subscriptions/acknowledged");
             let accepted = &told["params"]["notifications"]["resourceSubscriptions"];
-            assert_eq!(*accepted, json!(uris), "{told}");
+            // So many, and no more.
+            assert_eq!(*accepted, json!(uris[..uris.len().min(1000)]));
             Some(id)
         }
     }
@@ -385,4 +386,38 @@ fn a_stream_of_changes_to_very_many_resources_keeps_nobody_from_being_served() {
     }
     client.call("touch_resource", json!({ "uri": uris[0] }));
     assert_eq!(client.told(UPDATED)["params"]["uri"], uris[0]);
+}
+
+#[test]
+fn a_resource_in_a_writable_folder_is_not_read_nor_watched_through_a_link() {
+    for revision in [Old, New] {
+        let grants = "permissions.files = [{ host = 'work', guest = '/w', access = 'read-write' }]\n\
+             [resource.r]\nuri = 'docs://r'\npath = 'work/r.md'\nwritable = true\n";
+        let hostile = listed("hostile") + "tools = ['replace_by_link']\n";
+        let folder = Folder::with(listed("conformance") + &hostile + grants);
+        folder.write("work/r.md", "mine");
+        folder.write("work/other.md", "other");
+        let outside = folder.write("outside/id_rsa", "a private key");
+        let mut client = Client::stdio(&folder, revision, json!({}));
+        assert_eq!(read(&mut client, "docs://r")[0]["text"], "mine");
+        let other = "test://static-text";
+        subscribe(&mut client, &["docs://r", other]);
+        // Once anything comes, it is known how they are.
+        client.call("touch_resource", json!({ "uri": other }));
+        assert_eq!(client.told(UPDATED)["params"]["uri"], other);
+        let swap = json!({ "guest": "/w", "path": "r.md", "target": "../outside/id_rsa" });
+        assert_eq!(client.text("replace_by_link", swap), "replaced");
+        // It cannot be seen any more.
+        assert_eq!(client.told(UPDATED)["params"]["uri"], "docs://r");
+        let error = client.error("resources/read", json!({ "uri": "docs://r" }));
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("is a link in a folder"), "{error}");
+        // That what it leads to changes is not told; that it is a file again is.
+        std::fs::write(outside, "a longer private key").unwrap();
+        let file = folder.path().join("work/r.md");
+        std::fs::rename(folder.path().join("work/other.md"), file).unwrap();
+        assert_eq!(client.told(UPDATED)["params"]["uri"], "docs://r");
+        assert_eq!(read(&mut client, "docs://r")[0]["text"], "other");
+        assert_eq!(client.so_far(UPDATED), [Value::Null; 0]);
+    }
 }

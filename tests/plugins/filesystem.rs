@@ -66,11 +66,7 @@ impl Files {
 }
 
 fn grant(host: impl AsRef<Path>, guest: &str, access: Access) -> FileGrant {
-    FileGrant {
-        host: host.as_ref().to_owned(),
-        guest: guest.to_owned(),
-        access,
-    }
+    FileGrant::new(host.as_ref(), guest).with_access(access)
 }
 
 async fn of(grants: Vec<FileGrant>) -> ToolHost {

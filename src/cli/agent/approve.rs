@@ -4,7 +4,7 @@ use toolhost::agent::Approval;
 use toolhost::{Tool, ToolCall};
 
 use super::View;
-use crate::cli::printable;
+use crate::cli::out::say;
 use crate::cli::terminal::Terminal;
 
 /// Of longer arguments the beginning is shown.
@@ -16,17 +16,16 @@ pub(super) async fn approve(
     tool: &Tool,
     call: &ToolCall,
 ) -> Approval {
-    let name = printable(&tool.name);
+    let name = &tool.name;
     let Some(terminal) = terminal else {
         view.suspended(&mut || {
-            eprintln!(
+            say!(
                 "warning: {name} is refused: it needs to be approved, and there is no terminal to ask on (--yes allows all tools)"
             );
         });
         return Approval::No;
     };
     let shown: String = call.arguments.chars().take(MAX_SHOWN).collect();
-    let shown = printable(&shown);
     let rest = call.arguments.chars().count().saturating_sub(MAX_SHOWN);
     let rest = match rest {
         0 => String::new(),
@@ -40,10 +39,9 @@ pub(super) async fn approve(
     // What is drawn of the model ends here.
     view.suspended(&mut || {});
     loop {
-        dialog.say(&format!(
-            "Allow {name} of {}?\n  {shown}{rest}\n[y]es, [n]o, [a]lways allow {name}: ",
-            printable(&whose)
-        ));
+        dialog.say(format_args!("Allow {name} of {whose}?"));
+        dialog.say(format_args!("  {shown}{rest}"));
+        dialog.prompt(format_args!("[y]es, [n]o, [a]lways allow {name}: "));
         let Some(answer) = dialog.line().await else {
             return Approval::No;
         };

@@ -1,6 +1,6 @@
 //! An agent's work for scripts: a line of JSON for each thing that happens.
 
-use std::io::{self, Write};
+use std::io;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use toolhost::agent::{AgentError, Answer, Event};
 use toolhost::wire::{self, Format, Stop};
 
 use super::View;
+use crate::cli::out::Out;
 
 pub(super) struct Lines;
 
@@ -79,8 +80,5 @@ fn stop_word(stop: &Stop) -> Value {
 
 /// Prints a line, and has it seen now.
 pub(super) fn print(line: &impl serde::Serialize) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, line)?;
-    writeln!(out)?;
-    out.flush()
+    Out::stdout().json(&serde_json::to_string(line)?)
 }

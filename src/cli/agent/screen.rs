@@ -2,7 +2,7 @@
 //! while it runs, and what became of it.
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -10,8 +10,9 @@ use toolhost::agent::{AgentError, Answer, Event};
 use toolhost::{ToolCall, ToolResult};
 
 use super::View;
+use crate::cli::out::{Out, say};
+use crate::cli::progress;
 use crate::cli::timeline::{outcome, time};
-use crate::cli::{printable, progress};
 
 /// Characters of a call's arguments that its line shows.
 const MAX_ARGUMENTS: usize = 60;
@@ -39,15 +40,15 @@ impl Screen {
             shows_text,
             held: String::new(),
             mid_line: false,
-            is_terminal: io::stderr().is_terminal(),
+            is_terminal: Out::stderr().is_terminal(),
         }
     }
 
-    fn spinner(&self, message: String) -> ProgressBar {
+    fn spinner(&self, message: &str) -> ProgressBar {
         let bar = self.lines.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
         bar.set_style(style.expect("the template is valid"));
-        bar.set_message(message);
+        progress::tell(&bar, message);
         progress::register(&bar);
         if self.is_terminal {
             bar.enable_steady_tick(Duration::from_millis(100));
@@ -67,14 +68,11 @@ impl Screen {
         if !self.shows_text {
             return;
         }
-        let text = printable_lines(text);
         if self.calls.is_empty() {
             self.mid_line = !text.ends_with('\n');
-            let mut out = io::stdout().lock();
-            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            return;
+            return print_out(text);
         }
-        self.held.push_str(&text);
+        self.held.push_str(text);
         if let Some(end) = self.held.rfind('\n') {
             let rest = self.held.split_off(end + 1);
             let whole = std::mem::replace(&mut self.held, rest);
@@ -95,13 +93,13 @@ impl Screen {
 
     fn say(&self, line: &str) {
         if self.is_terminal {
-            self.lines.suspend(|| eprintln!("{line}"));
+            self.lines.suspend(|| say!("{line}"));
         }
     }
 
     fn began(&mut self, number: usize, call: &ToolCall) {
         self.end_line();
-        let bar = self.spinner(label(call));
+        let bar = self.spinner(&label(call));
         self.calls.insert(number, bar);
     }
 
@@ -113,7 +111,7 @@ impl Screen {
                 self.lines.remove(&bar);
                 label
             }
-            None => printable(&result.name),
+            None => result.name.clone(),
         };
         let mark = if result.outcome.is_ok() { '✓' } else { '✗' };
         let took = time(result.usage.run);
@@ -127,15 +125,13 @@ impl View for Screen {
             self.heard();
         }
         match event {
-            Event::Turn { .. } => {
-                self.waiting = Some(self.spinner("waiting for the model".to_owned()))
-            }
+            Event::Turn { .. } => self.waiting = Some(self.spinner("waiting for the model")),
             Event::Text(text) => self.text(text),
             Event::Call { number, call } => self.began(number, call),
             Event::Result { number, result } => self.ended(number, result),
             Event::Retry { why, wait } => {
                 self.end_line();
-                self.say(&format!("↻ {}; again in {}", printable(why), time(wait)));
+                self.say(&format!("↻ {}; again in {}", why, time(wait)));
             }
             Event::Reply { .. } => self.end_line(),
             _ => {}
@@ -154,12 +150,7 @@ impl View for Screen {
         if self.shows_text {
             return Ok(());
         }
-        let mut out = io::stdout().lock();
-        match io::stdout().is_terminal() {
-            true => writeln!(out, "{}", printable_lines(&answer.text))?,
-            false => writeln!(out, "{}", answer.text)?,
-        }
-        out.flush()
+        Out::stdout().text(&format!("{}\n", answer.text))
     }
 
     fn failed(&mut self, _: &AgentError) -> io::Result<()> {
@@ -170,8 +161,7 @@ impl View for Screen {
 }
 
 fn print_out(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = Out::stdout().text(text);
 }
 
 fn label(call: &ToolCall) -> String {
@@ -181,15 +171,7 @@ fn label(call: &ToolCall) -> String {
         arguments.push('…');
     }
     match &*arguments {
-        "" | "{}" => printable(&name),
-        arguments => printable(&format!("{name} {arguments}")),
+        "" | "{}" => name,
+        arguments => format!("{name} {arguments}"),
     }
-}
-
-/// As [`printable`], of text that has lines.
-fn printable_lines(text: &str) -> String {
-    let keeps = |c: char| matches!(c, '\n' | '\t');
-    text.chars()
-        .filter(|c| keeps(*c) || !c.is_control())
-        .collect()
 }

@@ -11,6 +11,7 @@ use toolhost::Manifest;
 use toolhost::manifest::{Use, lowers_guard};
 use toolhost::mcp::{HttpServer, Server, ServerInfo};
 
+use super::super::out::{Out, say};
 use super::super::{HostOptions, Session};
 use super::check_exposure;
 
@@ -182,9 +183,10 @@ impl Watch {
             }
         };
         match loaded {
-            Ok(file) => eprintln!("reloaded {}", file.display()),
+            Ok(file) => say!("reloaded {}", file.display()),
             Err(error) => {
-                eprintln!("error: the manifest has changed, and what was loaded stays: {error:#}");
+                let error = error.context("the manifest has changed, and what was loaded stays");
+                let _ = Out::stderr().error(&error);
             }
         }
     }
@@ -200,7 +202,11 @@ impl Watch {
                 bail!("[serve.tls] is new, which takes a restart");
             }
         }
-        let host = self.session.load_manifest(manifest.clone()).await?;
+        let before = self.server.host();
+        let host = self
+            .session
+            .reload_manifest(manifest.clone(), &before)
+            .await?;
         if let Some((http, _)) = &self.http {
             http.reload(&manifest.serve)?;
         }

@@ -126,7 +126,9 @@ async fn a_certificate_that_is_renewed_is_the_one_of_the_next_connection() {
 fn a_file_that_cannot_be_used_is_named() {
     let (files, other) = (Files::new(), Files::new());
     let missing = PathBuf::from("/nowhere/at-all.pem");
-    let TlsConfig { certificate, key } = files.tls.clone();
+    let TlsConfig {
+        certificate, key, ..
+    } = files.tls.clone();
     let no_pem = other.tls.certificate.with_file_name("text.pem");
     std::fs::write(&no_pem, "-----BEGIN hunter2").unwrap();
     for (certificate, key, named) in [

@@ -8,6 +8,13 @@ const BOTH: &str = "permissions.files = [
     { host = '<writing>', guest = '/rw', access = 'read-write' },
 ]";
 
+/// A file of the host's in what may be written.
+const GUARDED: &str = "permissions.files = [
+    { host = '<reading>', guest = '/ro' },
+    { host = '<writing>', guest = '/rw', access = 'read-write' },
+]
+permissions.secrets.OWN = { file = '<writing>/folder/c.txt' }";
+
 const LINKS: &[&str] = &[
     "make link-up",
     "make link-through",
@@ -193,6 +200,47 @@ pub const ATTACKS: &[Attack] = &[
             "rename it over another file",
             "rename the link over a file",
         ]),
+    ),
+    attack(
+        "change-a-file-of-the-host-in-every-way",
+        "harm",
+        r#"{"guest": "/rw", "path": "folder/c.txt"}"#,
+        GUARDED,
+        HELD,
+    ),
+    attack(
+        "read-a-secret-of-the-host-in-every-way",
+        "spellings",
+        r#"{"guest": "/rw", "path": "folder/c.txt"}"#,
+        GUARDED,
+        HELD,
+    ),
+    attack(
+        "replace-a-folder-on-the-way-by-a-link",
+        "replace_by_link",
+        r#"{"guest": "/rw", "path": "folder", "target": "../outside"}"#,
+        GUARDED,
+        denied(
+            "files: rename-at folder -> folder.moved: it is a folder on the way to files of the host, \
+             which no plugin may change (refused: not-permitted)",
+        ),
+    ),
+    attack(
+        "replace-a-folder-of-its-own-by-a-link",
+        "replace_by_link",
+        r#"{"guest": "/rw", "path": "folder", "target": "../outside"}"#,
+        BOTH,
+        answer("replaced"),
+    ),
+    attack(
+        "environment-of-the-host-in-a-grant-of-everything",
+        "read",
+        r#"{"guest": "/all", "path": "proc/self/environ"}"#,
+        "permissions.files = [{ host = '/', guest = '/all' }]",
+        denied(
+            "files: open-at proc/self/environ: a file system of the kernel has to be granted by itself \
+             (refused: not-permitted)",
+        ),
     ),
     attack(
         "pipe",

@@ -111,6 +111,27 @@ pub const ATTACKS: &[Attack] = &[
         answer("***\n***\n***\n***\n***\n***"),
     ),
     attack(
+        "secret-in-escapes",
+        "leak_escaped",
+        NAME,
+        SECRET,
+        answer("***\n***\n***\n***\n***\n***\n***\n***\n***\n***"),
+    ),
+    attack(
+        "secret-in-escapes-of-structured-output",
+        "leak_structured_escaped",
+        NAME,
+        SECRET,
+        answer("leaked"),
+    ),
+    attack(
+        "secret-where-progress-is-cut",
+        "leak_long_progress",
+        NAME,
+        SECRET,
+        answer("leaked"),
+    ),
+    attack(
         "secret-as-name-of-a-secret",
         "leak_name",
         NAME,

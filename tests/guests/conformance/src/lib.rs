@@ -58,6 +58,7 @@ plugin! {
         ours::ask_and_count,
         ours::touch_resource,
         ours::change_resources,
+        ours::many_changes,
         ours::structured_wrong,
         ours::structured_missing,
         ours::many_progress,

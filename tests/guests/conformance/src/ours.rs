@@ -10,6 +10,10 @@ use toolhost_plugin::{Error, Output, arguments, log, progress, tool};
 /// Computes for ever.
 #[tool]
 pub(crate) fn spin() {
+    for_ever();
+}
+
+pub(crate) fn for_ever() {
     let mut turns = 0_u64;
     while black_box(turns) < u64::MAX {
         turns += 1;
@@ -146,6 +150,21 @@ pub(crate) fn touch_resource(args: Touch) {
 #[tool]
 pub(crate) fn change_resources() {
     toolhost_plugin::resources_changed();
+}
+
+#[arguments]
+pub(crate) struct Changes {
+    n: u32,
+    uri: String,
+}
+
+/// Says so often that the list of resources has changed, and that one of them has.
+#[tool]
+pub(crate) fn many_changes(args: Changes) {
+    for _ in 0..args.n {
+        toolhost_plugin::resources_changed();
+        toolhost_plugin::resource_updated(&args.uri);
+    }
 }
 
 const NUMBER: &str =

@@ -1,6 +1,7 @@
 //! Attacks on files, through the descriptors of WASI: libc would refuse much of this by itself.
 
 pub mod links;
+pub mod protected;
 mod report;
 pub mod temporary;
 pub mod write;

@@ -71,6 +71,7 @@ fn tools() -> impl Iterator<Item = &'static Behaviour> {
         sockets::TOOLS,
         files::TOOLS,
         files::links::TOOLS,
+        files::protected::TOOLS,
         files::temporary::TOOLS,
         files::write::TOOLS,
         secrets::TOOLS,

@@ -1,0 +1,193 @@
+//! The one way to stdout and stderr. Whatever others wrote goes out as a line stays one, and as a terminal
+//! obeys nothing of it; secrets are masked.
+//!
+//! clippy.toml forbids the ways around it.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use clap::Parser;
+use serde::Serialize;
+use toolhost::{LoadError, Mask, printable};
+
+use super::{Options, Untrusted};
+
+/// What must not be shown, as it comes to be known.
+static MASKS: RwLock<Vec<Arc<Mask>>> = RwLock::new(Vec::new());
+
+/// Hides these secrets from now on.
+pub(crate) fn hide(mask: Arc<Mask>) {
+    let mut masks = MASKS.write().unwrap_or_else(PoisonError::into_inner);
+    masks.push(mask);
+}
+
+fn masked(mut text: String) -> String {
+    let masks = MASKS.read().unwrap_or_else(PoisonError::into_inner);
+    masks.iter().for_each(|mask| mask.text(&mut text));
+    text
+}
+
+/// Says a line on stderr, where one can be said.
+macro_rules! say {
+    ($($argument:tt)*) => {
+        // Whoever has closed stderr wants to hear nothing.
+        drop($crate::cli::out::Out::stderr().line(format_args!($($argument)*)))
+    };
+}
+
+/// Writes a line to an [`Out`].
+macro_rules! line {
+    ($out:expr, $($argument:tt)*) => {
+        $out.line(format_args!($($argument)*))
+    };
+}
+
+pub(crate) use {line, say};
+
+/// stdout or stderr.
+pub(crate) struct Out {
+    stream: Box<dyn Write>,
+    is_terminal: bool,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+impl Out {
+    pub(crate) fn stdout() -> Out {
+        let stream = io::stdout().lock();
+        Out {
+            is_terminal: stream.is_terminal(),
+            stream: Box::new(stream),
+        }
+    }
+
+    pub(crate) fn stderr() -> Out {
+        let stream = io::stderr().lock();
+        Out {
+            is_terminal: stream.is_terminal(),
+            stream: Box::new(stream),
+        }
+    }
+}
+
+impl Out {
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// One line, wherever it goes.
+    pub(crate) fn line(&mut self, line: impl Display) -> io::Result<()> {
+        let line = masked(line.to_string());
+        self.write(&format!("{}\n", printable::line(&line)))
+    }
+
+    /// The beginning of a line.
+    pub(crate) fn prompt(&mut self, prompt: impl Display) -> io::Result<()> {
+        let prompt = masked(prompt.to_string());
+        self.write(&printable::line(&prompt))
+    }
+
+    /// A line for programs: fields between tabs.
+    pub(crate) fn fields(&mut self, fields: &[&str]) -> io::Result<()> {
+        let fields = fields.iter().map(|field| masked((*field).to_owned()));
+        let fields: Vec<_> = fields
+            .map(|field| printable::line(&field).into_owned())
+            .collect();
+        self.write(&format!("{}\n", fields.join("\t")))
+    }
+
+    /// Text that has lines of its own, to be read on a terminal; elsewhere as it is.
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        match self.is_terminal {
+            true => self.write(&printable::text(text)),
+            false => self.write(text),
+        }
+    }
+
+    /// A JSON document, with the end of its line; elsewhere than on a terminal as it is.
+    pub(crate) fn json(&mut self, document: &str) -> io::Result<()> {
+        match self.is_terminal {
+            true => self.write(&format!("{}\n", printable::json(document))),
+            false => self.write(&format!("{document}\n")),
+        }
+    }
+
+    /// An error, and what caused it.
+    pub(crate) fn error(&mut self, error: &anyhow::Error) -> io::Result<()> {
+        // All that is wrong, a line each: these keep their lines themselves.
+        match error.is::<LoadError>() || error.is::<Untrusted>() {
+            true => self.write(&printable::text(&masked(format!("error: {error:#}\n")))),
+            false => self.line(format_args!("error: {error:#}")),
+        }
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        // In one piece: bars and other threads write between pieces.
+        self.stream.write_all(text.as_bytes())?;
+        self.stream.flush()
+    }
+}
+
+/// Prints a document to stdout, indented.
+pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
+    Out::stdout().json(&serde_json::to_string_pretty(value)?)
+}
+
+/// Stderr for events of the log, each written whole.
+pub(crate) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let mut out = Out::stderr();
+        let line = masked(text.trim_end_matches('\n').to_owned());
+        let line = printable::line(&line);
+        match coloured(&line).filter(|_| out.is_terminal) {
+            Some(line) => out.write(&line)?,
+            None => out.write(&format!("{line}\n"))?,
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An event's line with its level, which it begins with, in its colour.
+fn coloured(line: &str) -> Option<String> {
+    let (level, rest) = line.split_at_checked(5)?;
+    let colour = match level {
+        "ERROR" => 31,
+        " WARN" => 33,
+        " INFO" => 32,
+        "DEBUG" => 34,
+        "TRACE" => 35,
+        _ => return None,
+    };
+    Some(format!("\u{1b}[{colour}m{level}\u{1b}[0m{rest}\n"))
+}
+
+/// Has a panic say what it has to in the same way.
+pub(crate) fn watch_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("<unnamed>");
+        let panic = panic.to_string().replacen(":\n", ": ", 1);
+        say!("thread '{name}' {panic}");
+        let trace = std::backtrace::Backtrace::capture();
+        if trace.status() == std::backtrace::BacktraceStatus::Captured {
+            drop(Out::stderr().text(&format!("{trace}\n")));
+        }
+    }));
+}
+
+/// Says what is wrong with the command line, in clap's words: of the arguments as they are shown, since it quotes them.
+pub(crate) fn usage(error: clap::Error) -> io::Result<()> {
+    let shown = std::env::args_os().map(|argument| {
+        let argument = argument.to_string_lossy();
+        printable::line(&argument).into_owned()
+    });
+    let error = Options::try_parse_from(shown).err().unwrap_or(error);
+    error.print()
+}

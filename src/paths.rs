@@ -1,0 +1,416 @@
+//! Files and folders of the host, where guests may write: what lies there is never reached through a link,
+//! and what is the host's own is protected from them. See docs/adr/0016.
+//!
+//! [`Paths`] finds things for the host; a [`Guard`] is what the sandbox asks.
+
+mod folder;
+mod guard;
+mod mounts;
+#[cfg(unix)]
+mod seen;
+#[cfg(unix)]
+mod walk;
+#[cfg(not(unix))]
+#[path = "paths/by_name.rs"]
+mod walk;
+#[cfg(not(unix))]
+use walk::seen;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub(crate) use folder::FolderId;
+pub(crate) use guard::Guard;
+use guard::Protected;
+use mounts::Mounts;
+use walk::{Walk, Want};
+
+use crate::bounded;
+
+/// A file or folder of the host's that guests have nothing to do with, and what it is to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostFile {
+    /// Where the manifest has it.
+    pub path: PathBuf,
+    /// What it is.
+    pub purpose: Purpose,
+}
+
+impl HostFile {
+    /// A file, or a folder.
+    pub fn new(path: impl Into<PathBuf>, purpose: Purpose) -> Self {
+        HostFile {
+            path: path.into(),
+            purpose,
+        }
+    }
+}
+
+/// What a [`HostFile`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// A folder on the way to another of them.
+    Way,
+    /// A folder that a plugin is granted.
+    Folder,
+    /// `cwd` of an MCP server.
+    WorkingFolder,
+    /// `plugin-dir`.
+    PluginDir,
+    /// The folder of compiled plugins.
+    CodeCache,
+    /// The file of a resource.
+    Resource,
+    /// A program that is started, or a file that one is started with.
+    Program,
+    /// The audit log.
+    AuditLog,
+    /// The transcript of an agent.
+    Transcript,
+    /// The component of a plugin.
+    Plugin,
+    /// The certificate of the server.
+    Certificate,
+    /// The texts of pinned tools.
+    LockFile,
+    /// The manifest.
+    Manifest,
+    /// The private key of the server.
+    Key,
+    /// The file of a secret.
+    Secret,
+}
+
+impl Purpose {
+    /// Whether guests may not even read it.
+    pub fn is_secret(self) -> bool {
+        matches!(self, Purpose::Key | Purpose::Secret)
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Purpose::Way => "a folder on the way to files of the host",
+            Purpose::Folder => "a granted folder",
+            Purpose::WorkingFolder => "the working folder of an MCP server",
+            Purpose::PluginDir => "the folder of plugins",
+            Purpose::CodeCache => "the code cache",
+            Purpose::Resource => "a resource",
+            Purpose::Program => "what an MCP server is started with",
+            Purpose::AuditLog => "the audit log",
+            Purpose::Transcript => "the transcript of an agent",
+            Purpose::Plugin => "a plugin",
+            Purpose::Certificate => "the server's certificate",
+            Purpose::LockFile => "the file of pins",
+            Purpose::Manifest => "the manifest",
+            Purpose::Key => "the server's private key",
+            Purpose::Secret => "the file of a secret",
+        })
+    }
+}
+
+/// The folders that guests are granted, and the way to everything else.
+///
+/// Without any folders everything is opened by its name, as ever.
+#[derive(Debug, Default)]
+pub(crate) struct Paths {
+    granted: Vec<Granted>,
+    /// What hosts before this one granted, whose calls may still run.
+    past: Vec<Granted>,
+    mounts: Mounts,
+    /// The host that follows this one adds its own.
+    protected: RwLock<Vec<Arc<Protected>>>,
+}
+
+/// The same for all parts of a manifest, of which it says nothing itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedPaths(Arc<Paths>);
+
+impl SharedPaths {
+    pub(crate) fn new(paths: Paths) -> Self {
+        SharedPaths(Arc::new(paths))
+    }
+}
+
+impl Deref for SharedPaths {
+    type Target = Paths;
+
+    fn deref(&self) -> &Paths {
+        &self.0
+    }
+}
+
+impl PartialEq for SharedPaths {
+    fn eq(&self, _: &SharedPaths) -> bool {
+        true
+    }
+}
+
+impl Eq for SharedPaths {}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Granted {
+    path: PathBuf,
+    id: FolderId,
+    is_writable: bool,
+}
+
+/// A folder that was found.
+pub(crate) struct Found {
+    pub(crate) held: File,
+    pub(crate) id: FolderId,
+    /// Without links, as of when it was found.
+    pub(crate) path: PathBuf,
+    /// The devices below it that show the kernel.
+    pub(crate) kernel: Vec<u64>,
+}
+
+impl Paths {
+    /// Of folders that are granted, and whether they are writable; `before` are those of the host that is to
+    /// be replaced.
+    pub(crate) fn new<'g>(
+        grants: impl IntoIterator<Item = (&'g Path, bool)>,
+        before: Option<&Paths>,
+    ) -> Paths {
+        let mut past: Vec<Granted> = Vec::new();
+        for granted in before
+            .iter()
+            .flat_map(|it| it.past.iter().chain(&it.granted))
+        {
+            // The last of a path is what it was last.
+            past.retain(|other| other != granted);
+            past.push(granted.clone());
+        }
+        let mut paths = Paths {
+            past,
+            ..Paths::default()
+        };
+        let mut grants = grants.into_iter().peekable();
+        if grants.peek().is_none() && paths.past.is_empty() {
+            return paths;
+        }
+        paths.mounts = Mounts::read();
+        for (path, is_writable) in grants {
+            // Links are followed here: one that a guest made leads to a folder too many, and is refused
+            // once it is walked. What is not there is told of when it is opened.
+            let Ok(id) = FolderId::of(path, &paths.mounts) else {
+                continue;
+            };
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            paths.granted.push(Granted {
+                path,
+                id,
+                is_writable,
+            });
+        }
+        paths
+    }
+
+    /// Nothing that guests may write, nor read.
+    fn is_empty(&self) -> bool {
+        self.granted.is_empty() && self.past.is_empty()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Granted> {
+        self.granted.iter().chain(&self.past)
+    }
+
+    /// Opens a regular file to read it, and waits for nobody.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, or is something else; or it is reached through a link that a guest may have made.
+    pub(crate) fn open_regular(&self, path: &Path) -> io::Result<File> {
+        if self.is_empty() {
+            return bounded::open(path);
+        }
+        let file = self.walk(path, Want::Read)?.into_file()?;
+        bounded::expect_file(&file.metadata()?)?;
+        Ok(file)
+    }
+
+    /// All of a regular file, which has no more than `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As of [`open_regular`](Paths::open_regular) and [`bounded::read`].
+    pub(crate) fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        bounded::read(&self.open_regular(path)?, most)
+    }
+
+    /// As [`read`](Paths::read), of a text.
+    ///
+    /// # Errors
+    ///
+    /// As of [`read`](Paths::read), or it is not UTF-8.
+    pub(crate) fn read_text(&self, path: &Path, most: u64) -> io::Result<String> {
+        bounded::text(&self.open_regular(path)?, most)
+    }
+
+    /// Opens a file to append to it and to read it; it is made for its user alone if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As of [`open_regular`](Paths::open_regular).
+    pub(crate) fn open_to_append(&self, path: &Path) -> io::Result<File> {
+        if !self.is_empty() {
+            return self.walk(path, Want::Append)?.into_file();
+        }
+        let mut options = File::options();
+        options.create(true).append(true).read(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path)
+    }
+
+    /// Finds a folder to grant.
+    ///
+    /// # Errors
+    ///
+    /// As of [`open_regular`](Paths::open_regular); or it is another than it was for the host before, where guests may have
+    /// replaced it.
+    pub(crate) fn open_folder(&self, path: &Path) -> io::Result<Found> {
+        let walk = self.walk(path, Want::Folder)?;
+        let name = std::path::absolute(path)?;
+        let mut past = self.past.iter().rev();
+        if let Some(before) = past.find(|before| before.path == name)
+            && walk.is_among_guests()
+            && !before.id.is_same(&walk.folder_id(&self.mounts)?)
+        {
+            return Err(io::Error::other(
+                "it was replaced since it was loaded, in a folder that plugins may write: \
+                 restart toolhost if the new one is meant",
+            ));
+        }
+        let id = walk.folder_id(&self.mounts)?;
+        let path = walk.path();
+        let held = walk.into_file()?;
+        let kernel = self.kernel_below(&path, &held);
+        Ok(Found {
+            held,
+            id,
+            path,
+            kernel,
+        })
+    }
+
+    /// Whether something may be used by its name: no link on the way is one that a guest may have made, and
+    /// as it is protected from now on, none comes to be there. What is not there is fine.
+    ///
+    /// # Errors
+    ///
+    /// There is such a link.
+    pub(crate) fn check_way(&self, file: &HostFile) -> io::Result<()> {
+        // Before it was protected a guest could have had it be one thing and then the other.
+        for _ in 0..2 {
+            if let Err(error) = self.protect(file)
+                && error.kind() == io::ErrorKind::Other
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file that was opened by its name is what the name leads to without links of guests.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or there are such links.
+    pub(crate) fn check(&self, path: &Path, opened: &File) -> io::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let walk = self.walk(path, Want::Anything)?;
+        match walk.is_file(opened)? {
+            true => Ok(()),
+            false => Err(io::Error::other("it was replaced while it was read")),
+        }
+    }
+
+    fn walk(&self, path: &Path, want: Want) -> io::Result<Walk> {
+        walk::walk(self, path, want)
+    }
+
+    /// Keeps guests from a file or folder of the host's, if it lies in their folders.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be found, which is told of by whoever needs it.
+    pub(crate) fn protect(&self, file: &HostFile) -> io::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let walk = self.walk(&file.path, Want::MayBeMissing)?;
+        let protected = walk.protected(file);
+        add(&self.protected, protected.into_iter().map(Arc::new));
+        Ok(())
+    }
+
+    /// Keeps the guests of the host before this one from what is protected here.
+    pub(crate) fn extend(&self, before: &Paths) {
+        add(&before.protected, self.protected());
+    }
+
+    fn protected(&self) -> Vec<Arc<Protected>> {
+        let protected = self.protected.read();
+        protected.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the guests of these folders are kept from; `None` where they hold nothing of the host's.
+    pub(crate) fn guard(&self, folders: &[(&FolderId, bool)], kernel: &[u64]) -> Option<Guard> {
+        let protected = self.protected.read();
+        let protected = protected.unwrap_or_else(PoisonError::into_inner);
+        Guard::new(&protected, folders, kernel)
+    }
+
+    /// Whether a granted folder lies in another, and is not the same.
+    pub(crate) fn is_within(&self, inner: &Path, outer: &Path) -> bool {
+        let id = |path: &Path| FolderId::of(path, &self.mounts).ok();
+        matches!((id(inner), id(outer)), (Some(inner), Some(outer)) if outer.holds(&inner))
+    }
+
+    /// The devices of file systems below a folder in which the kernel shows itself.
+    fn kernel_below(&self, folder: &Path, held: &File) -> Vec<u64> {
+        let mut devices: Vec<u64> = self.mounts.of_kernel_below(folder).collect();
+        // Where mounts are not told.
+        #[cfg(unix)]
+        for kernel in mounts::KERNEL_FOLDERS.map(Path::new) {
+            use std::os::unix::fs::MetadataExt;
+            if kernel.starts_with(folder)
+                && kernel != folder
+                && let (Ok(kernel), Ok(own)) = (kernel.metadata(), held.metadata())
+                && kernel.dev() != own.dev()
+            {
+                devices.push(kernel.dev());
+            }
+        }
+        let _ = held;
+        devices.sort_unstable();
+        devices.dedup();
+        devices
+    }
+}
+
+fn add(to: &RwLock<Vec<Arc<Protected>>>, new: impl IntoIterator<Item = Arc<Protected>>) {
+    let mut known = to.write().unwrap_or_else(PoisonError::into_inner);
+    for new in new {
+        if !known.iter().any(|known| known.is_same(&new)) {
+            known.push(new);
+        }
+    }
+}
+
+/// The type of the file system that a folder is in, if the kernel shows itself there.
+pub(crate) fn kernel_type(folder: &Path) -> Option<String> {
+    let folder = folder.canonicalize().ok()?;
+    let mounts = Mounts::read();
+    mounts.kernel_type(&folder).map(str::to_owned)
+}

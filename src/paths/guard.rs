@@ -1,0 +1,151 @@
+//! What guests are kept from in the folders that they are granted.
+//!
+//! It is found by what it is (device and inode) and not by what a guest calls it, so that no other spelling,
+//! link or mount of it is missed; and by its name where nothing is there yet.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::folder::{FolderId, Id};
+use super::{Purpose, seen};
+
+/// A file or folder of the host's in a granted folder.
+#[derive(Debug)]
+pub(crate) struct Protected {
+    pub(super) purpose: Purpose,
+    /// The granted folder that it is found from, as whoever owns the files may move what is between.
+    pub(super) root: (Id, Arc<File>),
+    pub(super) rest: PathBuf,
+    /// The granted folders that it lies in; any may hold another name of it when `None`.
+    pub(super) within: Option<Vec<Id>>,
+}
+
+impl Purpose {
+    /// Whether it is a folder in which something is protected.
+    pub(super) fn is_tree(self) -> bool {
+        matches!(self, Purpose::PluginDir | Purpose::CodeCache)
+    }
+}
+
+impl Protected {
+    pub(super) fn is_same(&self, other: &Protected) -> bool {
+        self.purpose == other.purpose
+            && self.root.0 == other.root.0
+            && self.rest == other.rest
+            && self.within == other.within
+    }
+
+    fn concerns(&self, (folder, is_writable): (&FolderId, bool)) -> bool {
+        let matters = is_writable || self.purpose.is_secret();
+        let within = self.within.as_ref();
+        matters && within.is_none_or(|within| within.contains(&folder.own))
+    }
+
+    /// What is there now.
+    fn now(&self) -> Option<Id> {
+        seen::id_at(&self.root.1, &self.rest)
+    }
+
+    fn folder(&self) -> Option<Id> {
+        seen::id_at(&self.root.1, self.rest.parent()?)
+    }
+}
+
+/// What the guests of some folders are kept from.
+pub(crate) struct Guard {
+    protected: Vec<Arc<Protected>>,
+    /// Devices that show the kernel.
+    kernel: Vec<u64>,
+}
+
+impl Guard {
+    pub(super) fn new(
+        protected: &[Arc<Protected>],
+        folders: &[(&FolderId, bool)],
+        kernel: &[u64],
+    ) -> Option<Guard> {
+        let concerns =
+            |it: &&Arc<Protected>| folders.iter().any(|(id, write)| it.concerns((id, *write)));
+        let protected: Vec<_> = protected.iter().filter(concerns).cloned().collect();
+        let is_needed = !protected.is_empty() || !kernel.is_empty();
+        is_needed.then(|| Guard {
+            protected,
+            kernel: kernel.to_vec(),
+        })
+    }
+
+    /// Whether something that was opened from a folder belongs to the kernel, and the folder does not.
+    pub(crate) fn is_of_kernel(&self, from: &File, opened: &File) -> bool {
+        let device = seen::device(opened);
+        device.is_some_and(|it| self.kernel.contains(&it)) && seen::device(from) != device
+    }
+
+    /// What a name in a folder is to the host, if guests must not change, remove or make it.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be looked at.
+    pub(crate) fn of_name(&self, folder: &File, name: &str) -> io::Result<Option<Purpose>> {
+        let name = Path::new(name.trim_end_matches('/'));
+        let own = seen::id(folder).ok_or(io::ErrorKind::NotFound)?;
+        let found = seen::id_at(folder, name);
+        // No two names of one folder differ in nothing else, on some file systems.
+        let lower = |name: &Path| name.to_string_lossy().to_lowercase();
+        let mut above = None;
+        for protected in &self.protected {
+            let now = protected.now();
+            let is_it = match (&found, &now) {
+                (Some(found), Some(now)) => found == now,
+                (None, None) => {
+                    let theirs = protected.rest.file_name().map(Path::new);
+                    theirs.is_some_and(|theirs| lower(theirs) == lower(name))
+                        && protected.folder().as_ref() == Some(&own)
+                }
+                _ => false,
+            };
+            let mut is_in_it = || match (protected.purpose, &now) {
+                (Purpose::PluginDir, Some(now)) => *now == own && lower(name).ends_with(".wasm"),
+                (Purpose::CodeCache, Some(now)) => above
+                    .get_or_insert_with(|| seen::above(folder))
+                    .as_ref()
+                    .is_none_or(|above| above.contains(now)),
+                _ => false,
+            };
+            if is_it || is_in_it() {
+                return Ok(Some(protected.purpose));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What an open file is to the host.
+    pub(crate) fn of_file(&self, file: &File) -> Option<Purpose> {
+        let own = seen::id(file)?;
+        let found = self
+            .protected
+            .iter()
+            .filter(|it| it.now().as_ref() == Some(&own));
+        // It may be more than one thing.
+        found.map(|it| it.purpose).max()
+    }
+
+    /// What an open file may be to the host. Where it lies is not to be seen: where there is a code cache, it
+    /// may lie in that.
+    pub(crate) fn may_be(&self, file: &File) -> Option<Purpose> {
+        let purposes = self.protected.iter().map(|it| it.purpose);
+        let cache = || purposes.clone().find(|it| *it == Purpose::CodeCache);
+        self.of_file(file).or_else(cache)
+    }
+
+    /// Whether there is anything that a guest may not change.
+    pub(crate) fn protects(&self) -> bool {
+        !self.protected.is_empty()
+    }
+
+    /// Whether there is anything that a guest may not look at.
+    pub(crate) fn hides(&self) -> bool {
+        !self.kernel.is_empty()
+    }
+}

@@ -1,0 +1,536 @@
+//! What a client can have the server hold, and for how long: memory, sessions, questions, subscriptions, notifications.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, New, Old};
+use crate::common::binary::{Folder, listed};
+use crate::common::guest;
+use crate::http::{self, Incoming, PATIENCE};
+use crate::resident::resident_of;
+use crate::server::Http;
+
+const MIB: usize = 1 << 20;
+
+/// Nearly as long as a body may be, and many times as much once it is read into values.
+fn many_values() -> String {
+    "[],".repeat(1_250_000) + "[]"
+}
+
+fn head<'h>(more: &[(&'h str, &'h str)]) -> Vec<(&'h str, &'h str)> {
+    let mut head = vec![
+        ("Content-Type", "application/json"),
+        ("Accept", "application/json, text/event-stream"),
+    ];
+    head.extend(more);
+    head
+}
+
+/// How much more a process takes at most, while it is looked at.
+struct Growth {
+    process: u32,
+    before: usize,
+    most: usize,
+}
+
+impl Growth {
+    fn of(process: u32) -> Growth {
+        let before = resident_of(process);
+        Growth {
+            process,
+            before,
+            most: before,
+        }
+    }
+
+    fn look(&mut self) -> usize {
+        self.most = self.most.max(resident_of(self.process));
+        self.most - self.before
+    }
+
+    /// Looks on until something is so, and a little longer.
+    #[track_caller]
+    fn until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) -> usize {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "never: {what}");
+            self.look();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for _ in 0..50 {
+            self.look();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.look()
+    }
+}
+
+#[test]
+fn a_session_keeps_nothing_of_what_its_client_says_of_itself_beside_what_is_needed() {
+    let server = Http::start();
+    let mut growth = Growth::of(server.process());
+    let values = many_values();
+    let mut sessions = Vec::new();
+    for member in ["experimental", "extensions", "sampling", "roots"] {
+        for _ in 0..2 {
+            let capabilities = format!(r#"{{"elicitation":{{}},"{member}":{{"x":[{values}]}}}}"#);
+            let params = format!(
+                r#"{{"protocolVersion":"2025-11-25","capabilities":{capabilities},"clientInfo":{{"name":"n","version":"1"}}}}"#
+            );
+            let body =
+                format!(r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params}}}"#);
+            let reply = http::ask(server.address(), "POST /mcp", &head(&[]), &body);
+            assert_eq!(reply.status, 200, "{reply:?}");
+            sessions.push(reply.header("mcp-session-id").unwrap().to_owned());
+        }
+    }
+    let grown = growth.look();
+    assert!(grown < 150 * MIB, "{} MiB", grown / MIB);
+}
+
+#[test]
+fn what_a_client_says_that_it_can_is_known_however_much_else_it_says() {
+    let server = Http::start();
+    let capabilities = json!({
+        "experimental": { "x": vec!["y"; 1000] },
+        "elicitation": { "form": { "x": vec!["y"; 1000] } },
+    });
+    let mut client = Client::http(&server, Old, capabilities);
+    let id = client.start("ask_twice", json!({}));
+    let asked = client.told("elicitation/create");
+    client.respond(&asked, json!({ "action": "decline" }));
+    assert_eq!(client.answer(id)["result"]["isError"], true);
+}
+
+#[test]
+fn meta_and_ids_that_would_be_kept_are_refused_where_they_are_long() {
+    let server = Http::start();
+    let folder = Folder::of(&["conformance", "echo"]);
+    let mut clients = [
+        Client::stdio(&folder, Old, json!({})),
+        Client::stdio(&folder, New, json!({})),
+        Client::http(&server, Old, json!({})),
+        Client::http(&server, New, json!({})),
+    ];
+    for client in &mut clients {
+        for much in [json!("x".repeat(20_000)), json!(vec![0; 2_000])] {
+            client.meta = json!({ "x": much });
+            let error = client.error("tools/call", json!({ "name": "echo", "arguments": {} }));
+            assert_eq!(error["code"], -32602, "{error}");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains("`_meta`"), "{message}");
+        }
+        client.meta = json!({ "x": "y".repeat(2_000) });
+        assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+        client.meta = json!({});
+    }
+    for client in &mut clients[..3] {
+        let id = "x".repeat(2_000);
+        client.send(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call",
+            "params": { "name": "echo", "arguments": { "text": "hi" } } }));
+        let refused = client.take("a refusal", |message| message.get("error").is_some());
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(message.contains("id of a request"), "{refused}");
+    }
+}
+
+/// The status of the answer to a call, as a client without a session makes it; none where it is not read to its end.
+fn stateless(address: &str, tool: &str, arguments: &str) -> Option<u16> {
+    let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    let params = format!(r#"{{"name":"{tool}","arguments":{arguments},"_meta":{meta}}}"#);
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+    let head = head(&[
+        ("MCP-Protocol-Version", "2026-07-28"),
+        ("Mcp-Method", "tools/call"),
+        ("Mcp-Name", tool),
+    ]);
+    let stream = http::send(address, "POST /mcp", &head, &body).ok()?;
+    Some(Incoming::read(stream).ok()?.status)
+}
+
+#[test]
+fn calls_that_wait_take_what_they_are_long_and_no_more_of_them_than_may_be() {
+    let plugins = listed("conformance") + &listed("misbehave") + "tools = ['raw_arguments']\n";
+    let host = "[host]\nmax-concurrency = 1\ntimeout = '60s'\n";
+    let serve = "[serve]\nmax-in-flight = '16MiB'\nbody-timeout = '1s'\n";
+    let server = Http::start_in(Folder::with(format!("{host}{serve}{plugins}")));
+    let mut client = Client::http(&server, Old, json!({}));
+    let spinning = client.start("spin", json!({}));
+    let mut growth = Growth::of(server.process());
+    let arguments = format!(r#"{{"x":[{}]}}"#, many_values());
+    // They wait for the one that spins; a client may have two of them at once, and the others are not read.
+    let waiting: Vec<_> = (0..8)
+        .map(|_| {
+            let (address, arguments) = (server.address().to_owned(), arguments.clone());
+            std::thread::spawn(move || stateless(&address, "raw_arguments", &arguments))
+        })
+        .collect();
+    let is_over = || waiting.iter().filter(|it| it.is_finished()).count() >= 6;
+    let grown = growth.until("the others are refused", is_over);
+    assert!(grown < 400 * MIB, "{} MiB", grown / MIB);
+    client.notify("notifications/cancelled", json!({ "requestId": spinning }));
+    let statuses = waiting.into_iter().map(|it| it.join().unwrap());
+    let statuses: Vec<Option<u16>> = statuses.collect();
+    let served = statuses.iter().filter(|it| **it == Some(200)).count();
+    assert_eq!(served, 2, "{statuses:?}");
+}
+
+/// A connection of HTTP/2 by hand, whose client takes nothing of any answer.
+struct Silent {
+    stream: TcpStream,
+    next: u32,
+}
+
+impl Silent {
+    fn connect(server: &Http) -> Silent {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .unwrap();
+        let mut silent = Silent { stream, next: 1 };
+        silent.frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+        silent
+    }
+
+    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let length = (payload.len() as u32).to_be_bytes();
+        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+        self.stream
+            .write_all(&[&head[..], payload].concat())
+            .unwrap();
+    }
+
+    fn post(&mut self, headers: &[(&str, &str)], body: &str) {
+        let text = |text: &str| [&[text.len() as u8][..], text.as_bytes()].concat();
+        // POST, http, path and authority, as they are numbered.
+        let mut head = vec![0x83, 0x86, 0x04];
+        head.extend(text("/mcp"));
+        head.push(0x01);
+        head.extend(text("localhost"));
+        for (name, value) in headers {
+            head.push(0);
+            head.extend(text(&name.to_lowercase()));
+            head.extend(text(value));
+        }
+        let stream = self.next;
+        self.next += 2;
+        self.frame(1, 4, stream, &head);
+        self.frame(0, 1, stream, body.as_bytes());
+    }
+}
+
+#[test]
+fn a_connection_that_takes_no_answer_holds_a_few_and_no_more() {
+    const ANSWER: usize = 8 * MIB;
+    let manifest = format!(
+        "[plugin.misbehave]\npath = '{}'\nmax-output = '9MiB'\n{}",
+        guest("misbehave").display(),
+        listed("echo")
+    );
+    let server = Http::start_in(Folder::with(manifest));
+    let mut other = Client::http(&server, Old, json!({}));
+    let client = Client::http(&server, Old, json!({}));
+    let mut growth = Growth::of(server.process());
+    let mut silent = Silent::connect(&server);
+    let session = client.session().to_owned();
+    let headers = head(&[
+        ("Mcp-Session-Id", &session),
+        ("MCP-Protocol-Version", "2025-11-25"),
+    ]);
+    for id in 0..90 {
+        let params = json!({ "name": "huge_output", "arguments": { "bytes": ANSWER } });
+        let call = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
+        silent.post(&headers, &call.to_string());
+    }
+    // Others are served, and once what runs is over no more is held.
+    let mut last = 0;
+    let grown = growth.until("no more comes", || {
+        assert_eq!(other.text("echo", json!({ "text": "hi" })), "hi");
+        std::thread::sleep(Duration::from_secs(1));
+        let now = resident_of(server.process());
+        let is_over = now.abs_diff(last) < MIB;
+        last = now;
+        is_over
+    });
+    assert!(grown > 2 * ANSWER, "nothing was answered: {grown}");
+    assert!(grown < 400 * MIB, "{} MiB", grown / MIB);
+    silent.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    assert_eq!(other.text("echo", json!({ "text": "hi" })), "hi");
+}
+
+#[test]
+fn a_client_on_stdio_that_reads_nothing_is_not_read_and_loses_nothing() {
+    const CALLS: usize = 60;
+    let manifest = format!(
+        "[plugin.misbehave]\npath = '{}'\nmax-output = '9MiB'\n",
+        guest("misbehave").display()
+    );
+    let folder = Folder::with(manifest);
+    let mut child = folder
+        .command(&["serve"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut growth = Growth::of(child.id());
+    let begin = json!({ "jsonrpc": "2.0", "id": "begin", "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" } } });
+    writeln!(stdin, "{begin}").unwrap();
+    let writer = std::thread::spawn(move || {
+        for id in 0..CALLS {
+            let params = json!({ "name": "huge_output", "arguments": { "bytes": 8 * MIB } });
+            let call =
+                json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
+            // The server reads a call once it may have another answer.
+            writeln!(stdin, "{call}").unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        stdin
+    });
+    let mut last = 0;
+    let grown = growth.until("no more is read", || {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = resident_of(child.id());
+        let is_over = now > 64 * MIB && now.abs_diff(last) < MIB;
+        last = now;
+        is_over
+    });
+    assert!(grown < 300 * MIB, "{} MiB", grown / MIB);
+    let mut stdout = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let (mut piece, mut answers) = (vec![0; MIB], 0);
+        while answers < CALLS + 1 {
+            let read = stdout.read(&mut piece).unwrap();
+            assert_ne!(read, 0, "{answers} answers");
+            answers += piece[..read].iter().filter(|byte| **byte == b'\n').count();
+        }
+    });
+    reader.join().unwrap();
+    drop(writer.join().unwrap());
+    child.wait().unwrap();
+}
+
+fn forms() -> Value {
+    json!({ "elicitation": { "form": {} } })
+}
+
+fn failure(answer: &Value) -> String {
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    let text = &answer["result"]["content"][0]["text"];
+    text.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_client_is_asked_so_much_at_once_and_what_is_too_much_fails() {
+    const MOST: usize = 16;
+    let server = Http::start();
+    let mut over_http = Client::http(&server, Old, forms());
+    over_http.listen();
+    for client in [&mut over_http, &mut Client::alone(Old, forms())] {
+        let calls: Vec<u64> = (0..MOST + 4)
+            .map(|_| client.start("ask_twice", json!({})))
+            .collect();
+        let asked: Vec<Value> = (0..MOST)
+            .map(|_| client.told("elicitation/create"))
+            .collect();
+        for _ in 0..4 {
+            let refused = client.take("a refusal", |message| message.get("result").is_some());
+            let why = failure(&refused);
+            assert!(why.contains("too many questions"), "{why}");
+        }
+        for asked in &asked {
+            client.respond(asked, json!({ "action": "decline" }));
+        }
+        for _ in 0..MOST {
+            let answer = client.take("an answer", |message| message.get("result").is_some());
+            let why = failure(&answer);
+            assert!(!why.contains("too many questions"), "{why}");
+        }
+        drop(calls);
+        // There is room again.
+        client.start("ask_twice", json!({}));
+        client.told("elicitation/create");
+    }
+}
+
+#[test]
+fn a_question_has_so_long_to_be_answered_as_the_manifest_says() {
+    let plugins = ["conformance", "echo"].map(listed).concat();
+    let manifest = format!("[serve]\nask-timeout = '300ms'\n{plugins}");
+    let mut client = Client::inside(Folder::with(manifest), Old, forms());
+    let id = client.start("ask_twice", json!({}));
+    client.told("elicitation/create");
+    let why = failure(&client.answer(id));
+    assert!(why.contains("did not answer"), "{why}");
+}
+
+#[test]
+fn what_a_client_is_asked_ends_with_its_connection_or_its_session() {
+    let mut client = Client::alone(Old, forms());
+    let id = client.start("ask_twice", json!({}));
+    client.told("elicitation/create");
+    client.hang_up();
+    // Whoever only closed its end still reads.
+    let why = failure(&client.answer(id));
+    assert!(why.contains("the client is gone"), "{why}");
+    assert_eq!(client.process().end().0, Some(0));
+
+    let server = Http::start();
+    let others: Vec<Client> = (0..9)
+        .map(|_| Client::http(&server, Old, forms()))
+        .collect();
+    for mut client in others {
+        // More than all may be asked at once, were those of ended sessions still asked.
+        for _ in 0..16 {
+            client.start("ask_twice", json!({}));
+            client.told("elicitation/create");
+        }
+        let headers = [
+            ("Mcp-Session-Id", client.session()),
+            ("MCP-Protocol-Version", "2025-11-25"),
+        ];
+        let deleted = http::ask(server.address(), "DELETE /mcp", &headers, "");
+        assert_eq!(deleted.status, 204, "{deleted:?}");
+    }
+}
+
+/// Two plugins of one guest: whatever one of them may say of its resources, the other says too.
+fn twins() -> Folder {
+    let path = guest("conformance");
+    let plugin =
+        |name: &str, more: &str| format!("[plugin.{name}]\npath = '{}'\n{more}\n", path.display());
+    Folder::with(plugin("a", "") + &plugin("b", "prefix = 'other_'") + &listed("echo"))
+}
+
+const UPDATED: &str = "notifications/resources/updated";
+const LISTED: &str = "notifications/resources/list_changed";
+
+#[test]
+fn a_plugin_says_nothing_of_what_another_has() {
+    let folder = twins();
+    let mut client = Client::stdio(&folder, Old, json!({}));
+    let (one, two) = ("test://template/1/data", "test://static-text");
+    for uri in [one, two] {
+        client.result("resources/subscribe", json!({ "uri": uri }));
+    }
+    for uri in [one, two] {
+        client.call("other_touch_resource", json!({ "uri": uri }));
+    }
+    client.call("touch_resource", json!({ "uri": one }));
+    assert_eq!(client.told(UPDATED)["params"]["uri"], one);
+    client.call("touch_resource", json!({ "uri": two }));
+    assert_eq!(client.told(UPDATED)["params"]["uri"], two);
+    client.call("change_resources", json!({}));
+    client.told(LISTED);
+    assert_eq!(client.so_far(UPDATED), [Value::Null; 0]);
+}
+
+#[test]
+fn what_a_tool_says_without_end_is_told_now_and_then() {
+    const SAID: usize = 20_000;
+    let server = Http::start();
+    let uri = "test://static-text";
+    let mut bystander = Client::http(&server, Old, json!({}));
+    bystander.listen();
+    bystander.result("resources/subscribe", json!({ "uri": uri }));
+    let mut client = Client::http(&server, Old, json!({}));
+    let begun = Instant::now();
+    client.call("many_changes", json!({ "n": SAID, "uri": uri }));
+    let took = begun.elapsed();
+    // What was said last is told too.
+    std::thread::sleep(Duration::from_millis(500));
+    let told = bystander.so_far(UPDATED).len() + bystander.so_far(LISTED).len();
+    let most = 2 * (3 + (took.as_millis() / 100) as usize);
+    assert!(
+        told >= 2 && told <= most.min(SAID / 10),
+        "{told} in {took:?}"
+    );
+}
+
+#[test]
+fn progress_without_end_is_told_at_a_bounded_rate() {
+    let mut client = Client::alone(Old, json!({}));
+    client.meta = json!({ "progressToken": "p" });
+    let begun = Instant::now();
+    client.call("many_progress", json!({ "n": 20_000 }));
+    let took = begun.elapsed();
+    client.meta = json!({});
+    client.text("echo", json!({ "text": "" }));
+    let told = client.so_far("notifications/progress").len();
+    let most = 102 + (took.as_millis() / 10) as usize;
+    assert!(told >= 50 && told <= most.min(10_000), "{told} in {took:?}");
+}
+
+/// The time that all threads of a process have had a processor.
+fn used(process: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let used = threads.flatten().filter_map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(used.sum())
+}
+
+#[test]
+fn resources_that_are_dear_to_ask_take_a_part_of_the_time_however_many_there_are() {
+    let plugins = ["conformance", "echo"].map(listed).concat();
+    let manifest = format!("[host]\ntimeout = '1s'\n{plugins}");
+    let server = Http::start_in(Folder::with(manifest));
+    let mut client = Client::http(&server, New, json!({}));
+    let uris: Vec<String> = (0..40)
+        .map(|number| format!("test://template/spin-{number}/data"))
+        .collect();
+    let filter = json!({ "resourceSubscriptions": uris });
+    client.request("subscriptions/listen", json!({ "notifications": filter }));
+    client.told("notifications/subscriptions/acknowledged");
+    // What may be asked at once is used up.
+    std::thread::sleep(Duration::from_secs(3));
+    let (begun, before) = (Instant::now(), used(server.process()));
+    std::thread::sleep(Duration::from_secs(4));
+    let share = (used(server.process()) - before).div_duration_f64(begun.elapsed());
+    assert!(share < 0.6, "{share} of the time");
+    assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+}
+
+#[test]
+fn whatever_is_cancelled_computes_no_more() {
+    const WINDOW: Duration = Duration::from_millis(100);
+    let server = Http::start();
+    let spin = "test://template/spin/data";
+    let template = json!({ "type": "ref/resource", "uri": "test://template/{id}/data" });
+    let requests = [
+        ("resources/subscribe", json!({ "uri": spin })),
+        ("resources/read", json!({ "uri": spin })),
+        (
+            "completion/complete",
+            json!({ "ref": template, "argument": { "name": "id", "value": "spin" } }),
+        ),
+    ];
+    let process = server.process();
+    let mut client = Client::http(&server, Old, json!({}));
+    for (method, params) in requests {
+        let id = client.request(method, params);
+        let (begun, before) = (Instant::now(), used(process));
+        while used(process).saturating_sub(before) < WINDOW {
+            assert!(begun.elapsed() < PATIENCE, "{method} never spins");
+            std::thread::yield_now();
+        }
+        client.notify("notifications/cancelled", json!({ "requestId": id }));
+        // Another program may have the processor now and then.
+        let after = (0..10).map(|_| {
+            let before = used(process);
+            std::thread::sleep(WINDOW);
+            used(process).saturating_sub(before)
+        });
+        let least = after.min().unwrap();
+        assert!(least < WINDOW / 10, "{method} goes on: {least:?}");
+        assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+    }
+}
