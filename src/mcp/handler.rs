@@ -11,7 +11,6 @@ use futures_util::FutureExt;
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use tokio::sync::broadcast;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +20,7 @@ use super::pages::page;
 use super::requests::{self, Binding, Caller, Known};
 use super::sessions::{Answerer, Begun};
 use super::streams::Origin;
-use super::subscriptions::{self, Subscriptions};
-use super::teller::Change;
+use super::subscriptions::{self, Listening, Subscriptions};
 use super::{Server, convert, tasks};
 use crate::error::CallError;
 use crate::host::Places;
@@ -76,7 +74,7 @@ struct Client {
     level: Mutex<Option<LoggingLevel>>,
     subscriptions: Subscriptions,
     /// Changes since streams were asked for that are not begun yet, by the task that is about to.
-    heard: Mutex<HashMap<Option<task::Id>, broadcast::Receiver<Change>>>,
+    heard: Mutex<HashMap<Option<task::Id>, Listening>>,
     /// Its place among the sessions that are open.
     permit: OnceLock<SessionPermit>,
     /// Itself, once it has begun its session.
@@ -463,14 +461,15 @@ impl ServerHandler for Session {
         &self,
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
+        let accepted = subscriptions::accepted(requested);
         // The client is told that it listens before `listen` is called, which the same task does.
         let mut heard = self
             .client
             .heard
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        heard.insert(task::try_id(), self.hub.teller.listen());
-        Some(subscriptions::accepted(requested))
+        heard.insert(task::try_id(), Listening::to(&self.hub.teller, &accepted));
+        Some(accepted)
     }
 
     async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
@@ -482,9 +481,10 @@ impl ServerHandler for Session {
                 .unwrap_or_else(PoisonError::into_inner);
             heard.remove(&task::try_id())
         };
-        let changes = heard.unwrap_or_else(|| self.hub.teller.listen());
+        let to = || Listening::to(&self.hub.teller, stream.accepted());
+        let listening = heard.unwrap_or_else(to);
         let client = requests::client(requests::principal(stream.request_context()));
-        Box::pin(subscriptions::listen(&self.hub, &client, changes, stream)).await;
+        Box::pin(subscriptions::listen(&self.hub, &client, listening, stream)).await;
         Ok(())
     }
 

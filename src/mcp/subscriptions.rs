@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::hub::Hub;
 use super::polls::{MAX_SUBSCRIPTIONS, Poll};
-use super::teller::Change;
+use super::teller::{Change, Interest, Teller};
 use crate::error::CallError;
 
 /// How long a stream may wait until it is known how its resources are.
@@ -111,11 +111,27 @@ pub(super) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     accepted
 }
 
+/// What comes for a stream from the moment on at which its client is told that it listens.
+pub(super) struct Listening {
+    changes: Receiver<Change>,
+    _interests: Vec<Interest>,
+}
+
+impl Listening {
+    pub(super) fn to(teller: &Teller, accepted: &SubscriptionFilter) -> Listening {
+        let uris = accepted.resource_subscriptions.iter().flatten();
+        Listening {
+            _interests: uris.map(|uri| teller.subscribe(uri)).collect(),
+            changes: teller.listen(),
+        }
+    }
+}
+
 /// Tells a stream of 2026-07-28 what it listens for, until it is closed or the server stops.
 pub(super) async fn listen(
     hub: &Arc<Hub>,
     client: &Arc<str>,
-    mut changes: Receiver<Change>,
+    mut listening: Listening,
     stream: rmcp::service::SubscriptionContext,
 ) {
     let accepted = stream.accepted().clone();
@@ -144,7 +160,7 @@ pub(super) async fn listen(
             () = stream.cancelled() => return,
             () = hub.stop().cancelled() => return,
             () = hub.draining() => return,
-            change = changes.recv() => change,
+            change = listening.changes.recv() => change,
         };
         for change in news(change).into_iter().flatten() {
             // The sink leaves out what the client did not ask for.

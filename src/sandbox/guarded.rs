@@ -18,6 +18,7 @@ use wasmtime_wasi::p2::{FsError, FsResult};
 
 use super::Sandbox;
 use super::files::{blocking, borrowed, watch};
+use super::opening;
 use crate::paths::Guard;
 use crate::permissions::Purpose;
 
@@ -207,9 +208,8 @@ async fn locate(sandbox: &mut Sandbox, guard: &Guard, fd: &Fd, path: &str) -> Fs
     }
     let (at, how) = (PathFlags::SYMLINK_FOLLOW, OpenFlags::DIRECTORY);
     let flags = DescriptorFlags::READ;
-    let mut files = sandbox.filesystem();
-    let folder = files.open_at(borrowed(fd), at, above.to_owned(), how, flags);
-    let folder = folder.await?;
+    // What stands in a folder's place may be a pipe.
+    let folder = opening::open(sandbox, borrowed(fd), at, above.to_owned(), how, flags).await?;
     watch(sandbox, &folder)?;
     let (from, opened) = (sandbox.file(fd)?, sandbox.file(&folder)?);
     if guard.is_of_kernel(&from, &opened) {

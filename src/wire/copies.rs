@@ -31,7 +31,7 @@ struct Calls {
 }
 
 /// The id of a call, if it may be told from others by it.
-fn id<'c>(id: Option<&'c str>, name: &str) -> Option<&'c str> {
+pub(super) fn id<'c>(id: Option<&'c str>, name: &str) -> Option<&'c str> {
     id.filter(|id| !id.is_empty() && *id != name)
 }
 
@@ -56,7 +56,7 @@ fn mean_the_same(one: &str, other: &str) -> bool {
     read(one).is_some_and(|one| read(other) == Some(one))
 }
 
-fn has_long_number(text: &str) -> bool {
+pub(super) fn has_long_number(text: &str) -> bool {
     let mut runs = text
         .as_bytes()
         .chunk_by(|a, b| is_digit(*a) == is_digit(*b));
@@ -69,15 +69,16 @@ fn is_digit(byte: u8) -> bool {
 }
 
 impl Copies {
-    /// Takes note of a call, which may be one that is known.
-    pub(super) fn note(&mut self, call: &ToolCall) {
+    /// Takes note of a call, which may be one that is known. Whether it can be a copy, or have one.
+    pub(super) fn note(&mut self, call: &ToolCall) -> bool {
         let Some(id) = id_of(call) else {
-            return;
+            return false;
         };
         match self.0.get_mut(id) {
             Some(calls) => {
                 calls.differ |=
                     calls.name != call.name || !mean_the_same(&calls.arguments, &call.arguments);
+                !calls.differ
             }
             None => {
                 let calls = Calls {
@@ -87,6 +88,7 @@ impl Copies {
                     is_taken: false,
                 };
                 self.0.insert(id.to_owned(), calls);
+                true
             }
         }
     }
@@ -110,7 +112,9 @@ pub(super) fn without_copies(mut calls: Vec<ToolCall>) -> Vec<ToolCall> {
         return calls;
     }
     let mut copies = Copies::default();
-    calls.iter().for_each(|call| copies.note(call));
+    for call in &calls {
+        copies.note(call);
+    }
     calls.retain(|call| !copies.is_copy(call));
     calls
 }
@@ -125,7 +129,9 @@ pub(super) fn items_without_copies(
     };
     let mut copies = Copies::default();
     let calls: Vec<Option<ToolCall>> = all.iter().map(|item| call(item)).collect();
-    calls.iter().flatten().for_each(|call| copies.note(call));
+    for call in calls.iter().flatten() {
+        copies.note(call);
+    }
     let is_copy = |call: &Option<ToolCall>| call.as_ref().is_some_and(|it| copies.is_copy(it));
     let copied: Vec<bool> = calls.iter().map(is_copy).collect();
     if !copied.contains(&true) {
@@ -177,8 +183,8 @@ impl Places {
         if open.is_complete {
             return false;
         }
-        self.copies.note(&call);
-        if open.place.is_none() && !self.is_over {
+        let may_be_copy = self.copies.note(&call);
+        if open.place.is_none() && may_be_copy && !self.is_over {
             return false;
         }
         open.is_complete = true;

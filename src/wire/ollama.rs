@@ -323,7 +323,9 @@ impl Stream {
         let items = items.unwrap_or_default();
         let calls = items.iter().map(|raw| call(raw));
         let calls = calls.collect::<Result<Vec<_>, _>>()?;
-        calls.iter().for_each(|call| self.copies.note(call));
+        for call in &calls {
+            self.copies.note(call);
+        }
         for (raw, call) in items.into_iter().zip(calls) {
             if self.copies.is_copy(&call) {
                 continue;

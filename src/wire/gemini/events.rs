@@ -329,12 +329,18 @@ impl Stream {
 
     /// An answer that came whole.
     pub(super) fn into_reply(mut self) -> Reply {
+        self.complete_whole();
+        self.places.over();
+        self.complete_whole();
+        self.received()
+    }
+
+    fn complete_whole(&mut self) {
         for at in 0..self.calls.len() {
             if !self.calls[at].goes_on {
                 self.complete(at, &mut Vec::new());
             }
         }
-        self.received()
     }
 
     fn received(mut self) -> Reply {

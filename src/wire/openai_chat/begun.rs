@@ -5,6 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::OpenaiChat;
 use crate::tool::ToolCall;
+use crate::wire::copies::has_long_number;
 use crate::wire::members::Merged;
 use crate::wire::open::{Given, Open};
 use crate::wire::raw;
@@ -169,7 +170,7 @@ pub(super) fn is_same(arguments: &str, copy: &str) -> bool {
         return true;
     }
     // However it is spaced; and many short ones must not cost as many readings of a long one.
-    if copy.len() < arguments.len() / 4 {
+    if copy.len() < arguments.len() / 4 || has_long_number(arguments) || has_long_number(copy) {
         return false;
     }
     let read = |text: &str| serde_json::from_str::<Value>(text).ok();

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::begun::{Begun, Piece, Sort, is_same};
 use crate::tool::ToolCall;
-use crate::wire::copies::{Places, by_place};
+use crate::wire::copies::{self, Places, by_place};
 use crate::wire::open::Given;
 use crate::wire::stream::Delta;
 
@@ -262,8 +262,9 @@ impl Calls {
         let (original, copy) = (&self.begun[of].open, &begun.open);
         let is_copy = match copy.given() {
             Given::Nothing => true,
-            // Without ids there is nothing to say that it is the same call.
-            _ if original.id.is_none() => false,
+            // Without an id of its own there is nothing to say that it is the same call.
+            _ if copies::id(original.id.as_deref(), &original.name).is_none() => false,
+            _ if !copy.name.is_empty() && copy.name != original.name => false,
             Given::Braces => {
                 begun.is_doubtful = true;
                 false
