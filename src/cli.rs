@@ -52,6 +52,8 @@ const FAILED: Status = 1;
 pub(crate) const USAGE: Status = 2;
 pub(crate) const ERROR_RESULT: Status = 3;
 pub(crate) const MAX_ITERATIONS: Status = 4;
+/// Of what was looked at not all is known.
+pub(crate) const NOT_ALL_KNOWN: Status = 5;
 pub(crate) const INTERRUPTED: Status = 130;
 
 /// Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
@@ -94,7 +96,7 @@ const GLOBAL: &str = "Options of all commands";
 const AFTER_HELP: &str = "\
 Exit status: 0 all calls answered (an error result is an answer), 1 the job could not be done, \
 2 wrong usage, 3 some result is an error (with --fail-on-error), 4 the agent ran out of iterations, \
-130 interrupted.
+5 not all tools are known (list, check and run --dry-run, of MCP servers that are not started), 130 interrupted.
 
 Examples:
   toolhost run response.json              a model's response in, its tool messages out
@@ -170,7 +172,10 @@ impl StartServers {
 }
 
 /// Says which MCP servers were not asked.
-fn warn_of_unasked(host: &ToolHost) {
+/// Says which servers were not asked; the status of looking at a host.
+#[must_use]
+fn warn_of_unasked(host: &ToolHost) -> Status {
+    let mut status = ANSWERED;
     for (server, NotStarted { tools_from }) in host.not_started() {
         let name = &server.name;
         match tools_from {
@@ -178,11 +183,15 @@ fn warn_of_unasked(host: &ToolHost) {
                 "note: mcp.{name} is not started, and has the tools that it had {}: --start-servers asks it",
                 at(when)
             ),
-            None => say!(
-                "warning: mcp.{name} is not started, and its tools are not known: --start-servers asks it"
-            ),
+            None => {
+                status = NOT_ALL_KNOWN;
+                say!(
+                    "warning: mcp.{name} is not started, and its tools are not known: --start-servers asks it"
+                );
+            }
         }
     }
+    status
 }
 
 fn at(when: SystemTime) -> impl std::fmt::Display {

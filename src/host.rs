@@ -497,7 +497,6 @@ impl ToolHost {
             cancel,
             owner: &context.owner,
             journal: journal.clone(),
-            client: context.client,
         };
         let served = serve(span, provider.call(tool, call, turn)).await;
         ended

@@ -8,6 +8,7 @@ mod guard;
 mod mounts;
 #[cfg(unix)]
 mod seen;
+pub(crate) mod vcs;
 #[cfg(unix)]
 mod walk;
 #[cfg(not(unix))]
@@ -24,8 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub(crate) use folder::FolderId;
-pub(crate) use guard::Guard;
 use guard::Protected;
+pub(crate) use guard::{Guard, GuestFolder};
 use mounts::Mounts;
 use walk::{Walk, Want};
 
@@ -364,8 +365,8 @@ impl Paths {
         protected.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the guests of these folders are kept from; `None` where they hold nothing of the host's.
-    pub(crate) fn guard(&self, folders: &[(&FolderId, bool)], kernel: &[u64]) -> Option<Guard> {
+    /// What the guests of these folders are kept from; `None` where that is nothing.
+    pub(crate) fn guard(&self, folders: &[GuestFolder<'_>], kernel: &[u64]) -> Option<Guard> {
         let protected = self.protected.read();
         let protected = protected.unwrap_or_else(PoisonError::into_inner);
         Guard::new(&protected, folders, kernel)

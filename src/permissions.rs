@@ -86,6 +86,9 @@ pub struct FileGrant {
     pub access: Access,
     /// Whether it may lie in a folder that another plugin may write, which then decides what is in it.
     pub allow_nested: bool,
+    /// Whether what belongs to version control in it (`.git` and its like) may be changed, which is what other
+    /// programs run.
+    pub allow_vcs: bool,
 }
 
 impl FileGrant {
@@ -96,6 +99,7 @@ impl FileGrant {
             guest: guest.into(),
             access: Access::ReadOnly,
             allow_nested: false,
+            allow_vcs: false,
         }
     }
 

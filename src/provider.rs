@@ -16,7 +16,6 @@ use crate::error::CallError;
 use crate::limits::{Limit, Limits};
 use crate::manifest::{McpConfig, Order, PluginConfig};
 use crate::mask::Mask;
-use crate::order::Client;
 use crate::permissions::Secret;
 use crate::sandbox::Journal;
 use crate::schema::{Schema, Unenforced};
@@ -235,9 +234,6 @@ pub(crate) struct Turn<'t> {
     #[cfg_attr(not(any(feature = "agent", feature = "mcp")), expect(dead_code))]
     pub(crate) owner: &'t Owner,
     pub(crate) journal: Journal,
-    /// Whose call it is.
-    #[cfg_attr(not(feature = "mcp"), expect(dead_code))]
-    pub(crate) client: Client,
 }
 
 /// What is answered to a call, or to any other request.

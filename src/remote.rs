@@ -187,7 +187,9 @@ impl Server {
                 answer::held(output, tool.output.as_ref(), allowed).await
             }
             End::Itself(Step::Done(Err(error))) => Err(error),
-            End::Itself(Step::Asks(asked)) => Err(self.parked.park(flight, asked, turn.client)),
+            End::Itself(Step::Asks(asked)) => {
+                Err(self.parked.park(flight, asked, turn.owner.clone()))
+            }
             End::Stopped(stop) => Err(stopped(stop, limits)),
             End::Cancelled => Err(CallError::Cancelled),
         };

@@ -33,7 +33,7 @@ use wasmtime_wasi_http::{FieldMap, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::bindings::toolhost::plugin::{host, types};
 use crate::input::QuestionKind;
 use crate::limits::{Bound, Limit, Limits};
-use crate::paths::{Guard, Paths};
+use crate::paths::{Guard, GuestFolder, Paths};
 use crate::permissions::{Access, HttpHeader, Permissions, Secret};
 use crate::resource::ResourceOwners;
 use crate::tool::LogSource;
@@ -82,11 +82,15 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    /// What its guest is kept from in its folders; `None` where they hold nothing of the host's.
+    /// What its guest is kept from in its folders; `None` where that is nothing.
     fn guard(&self) -> Option<Guard> {
         let folders = self.folders.iter();
         let folders: Vec<_> = folders
-            .map(|folder| (&folder.id, folder.access == Access::ReadWrite))
+            .map(|folder| GuestFolder {
+                id: &folder.id,
+                is_writable: folder.access == Access::ReadWrite,
+                allows_vcs: folder.allows_vcs,
+            })
             .collect();
         let kernel = self.folders.iter().flat_map(|folder| &folder.kernel);
         let kernel: Vec<u64> = kernel.copied().collect();

@@ -318,8 +318,18 @@ fn shorten(message: String) -> String {
     match message.char_indices().nth(MAX_MESSAGE) {
         // A name that is cut in two might be a secret, which nobody would find in its part.
         Some((end, _)) => {
-            let whole = message[..end].rfind([' ', '\'', '"']).unwrap_or_default();
-            format!("{}…", &message[..whole])
+            let ends = [' ', '\'', '"'];
+            match message[..end].rfind(ends) {
+                Some(whole) if whole > 0 => format!("{}…", &message[..whole]),
+                // It begins with a long name: what is said of that is at its end.
+                _ => {
+                    let rest = message[end..].find(ends).map(|at| &message[end + at..]);
+                    match rest.filter(|rest| rest.chars().nth(MAX_MESSAGE).is_none()) {
+                        Some(rest) => format!("…{rest}"),
+                        None => format!("… ({} bytes)", message.len()),
+                    }
+                }
+            }
         }
         None => message,
     }
@@ -346,6 +356,25 @@ mod checks {
 
     fn parse(schema: &str) -> Result<Schema, String> {
         Schema::parse(schema).map(|(_, schema)| schema)
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_long_name_is_said() {
+        let name = "n".repeat(500);
+        let schema = parse(&format!(r#"{{"required":["{name}"]}}"#)).unwrap();
+        let error = schema.check_now("{}").unwrap_err().to_string();
+        assert!(error.contains("required"), "{error}");
+        assert!(!error.contains("nn"), "{error}");
+        // And where that is.
+        let schema = format!(r#"{{"properties":{{"{name}":{{"type":"string"}}}}}}"#);
+        let error = parse(&schema)
+            .unwrap()
+            .check_now(&format!(r#"{{"{name}":5}}"#));
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("501 bytes") && error.contains("string"),
+            "{error}"
+        );
     }
 
     #[test]

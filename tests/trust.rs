@@ -80,6 +80,22 @@ const LOOKS: [&[&str]; 6] = [
     &["trust", "--show"],
 ];
 
+/// The status of looking at a manifest with an MCP server whose tools are not known.
+fn looked(arguments: &[&str]) -> i32 {
+    match arguments[0] {
+        "check" | "list" | "run" => 5,
+        _ => 0,
+    }
+}
+
+/// The status of checking a manifest, which has no server that was ever started.
+fn checks(manifest: &str) -> i32 {
+    match manifest.contains("[mcp.") {
+        true => 5,
+        false => 0,
+    }
+}
+
 /// Using it.
 const USES: [&[&str]; 6] = [
     &["run"],
@@ -96,7 +112,7 @@ fn no_command_starts_a_strangers_program() {
     let is_started = || stage.folder.path().join("started").exists();
     for arguments in LOOKS {
         let ended = stage.run(arguments);
-        assert_eq!(ended.status, 0, "{arguments:?}: {ended:?}");
+        assert_eq!(ended.status, looked(arguments), "{arguments:?}: {ended:?}");
         assert!(!is_started(), "{arguments:?}");
     }
     for arguments in USES {
@@ -157,6 +173,16 @@ fn whatever_leaves_a_strangers_folder_takes_trust() {
         (
             permissions("files = [{ host = 'inner', guest = '/a', access = 'read-write' }]"),
             "inner\", read-write",
+        ),
+        (
+            permissions(
+                "files = [{ host = 'notes', guest = '/a', access = 'read-write', allow-vcs = true }]",
+            ),
+            "notes\", read-write, as \"/a\", version control too",
+        ),
+        (
+            permissions("files = [{ host = 'bare/refs', guest = '/a', access = 'read-write' }]"),
+            "refs\", read-write",
         ),
         (
             permissions(
@@ -239,6 +265,9 @@ fn whatever_leaves_a_strangers_folder_takes_trust() {
             stage.user.write("secret", "s3cr3t");
             stage.folder.write("inner/.git/hooks/post-commit", "");
             stage.folder.write("inner/.git/config", "");
+            for file in ["notes/a", "bare/HEAD", "bare/refs/a", "bare/objects/a"] {
+                stage.folder.write(file, "");
+            }
             let link = |to: &Path, name: &str| {
                 std::os::unix::fs::symlink(to, stage.folder.path().join(name)).unwrap();
             };
@@ -249,7 +278,7 @@ fn whatever_leaves_a_strangers_folder_takes_trust() {
             let said = stage.refused(arguments);
             assert!(said.contains(words), "no {words} in {said}");
             let checked = stage.run(&["check"]);
-            assert_eq!(checked.status, 0, "{manifest}: {checked:?}");
+            assert_eq!(checked.status, checks(&manifest), "{manifest}: {checked:?}");
             let mut lines = checked.stdout.lines();
             let is_named = |line: &str| line.starts_with("not trusted: ") && line.contains(words);
             assert!(lines.any(is_named), "no {words} in {checked:?}");
@@ -405,6 +434,25 @@ fn what_is_trusted_is_asked_for_once_and_limits_never() {
 }
 
 #[test]
+fn what_a_server_may_ask_is_asked_for() {
+    let server = |asks: &str| format!("[mcp.x]\ncommand = 'false'\nmay-ask = [{asks}]\n");
+    let stage = Stage::new(&server(""));
+    stage.run(&["trust"]).answered();
+    let is_trusted = || stage.run(&["call", "echo", "{}"]).status != 2;
+    assert!(is_trusted());
+    for (asks, words) in [
+        ("'sampling'", ", may ask for sampling\n"),
+        ("'sampling', 'roots'", ", may ask for sampling, roots\n"),
+    ] {
+        stage.write(&server(asks));
+        let said = stage.refused(&["call", "echo", "{}"]);
+        assert!(said.contains(words), "{said}");
+        stage.run(&["trust"]).answered();
+        assert!(is_trusted());
+    }
+}
+
+#[test]
 fn a_link_that_leads_elsewhere_is_another_grant() {
     let stage = Stage::new("");
     let [a, b] = ["a", "b"].map(|name| {
@@ -460,7 +508,7 @@ fn looking_needs_no_secret_and_tells_of_those_that_are_not_there() {
     for look in LOOKS {
         for named in [&[][..], &["--manifest", "toolhost.toml"]] {
             let ended = run(stage.command(&[named, look].concat()), CALL);
-            assert_eq!(ended.status, 0, "{ended:?}");
+            assert_eq!(ended.status, looked(look), "{ended:?}");
             if look == ["check"] {
                 for words in [
                     "the secret `K` cannot be had: environment variable NOT_SET: is not set",
@@ -501,8 +549,22 @@ fn servers_are_listed_by_what_they_last_said() {
         let events = std::fs::read_to_string(&state).unwrap_or_default();
         events.lines().filter(|it| it.starts_with("start ")).count()
     };
+    for look in [
+        &["list"][..],
+        &["list", "--format", "json"],
+        &["check"],
+        &["run", "--dry-run"],
+    ] {
+        let unknown = looked(look);
+        assert_eq!(unknown.status, 5, "{look:?}: {unknown:?}");
+        let said = format!("{}{}", unknown.stdout, unknown.stderr);
+        assert!(said.contains("--start-servers"), "{look:?}: {unknown:?}");
+        // What is known is said.
+        assert!(said.contains("echo"), "{look:?}: {unknown:?}");
+    }
+    let unknown = looked(&["run", "--dry-run", "--fail-on-error"]);
+    assert_eq!(unknown.status, 5, "{unknown:?}");
     let unknown = looked(&["list"]);
-    assert_eq!(unknown.status, 0, "{unknown:?}");
     assert!(!unknown.stdout.contains("r_echo"), "{unknown:?}");
     assert!(
         unknown
@@ -511,6 +573,9 @@ fn servers_are_listed_by_what_they_last_said() {
     );
     let checked = looked(&["check"]);
     assert!(checked.stdout.contains("tools: not known"), "{checked:?}");
+    let end = "the tools of mcp.test are not known: --start-servers asks for them";
+    assert!(checked.stdout.contains(end), "{checked:?}");
+    assert!(!checked.stdout.contains("is good:"), "{checked:?}");
     let planned = looked(&["run", "--dry-run"]);
     assert_eq!(planned.json()[0]["error"]["code"], "unknown-tool");
     assert_eq!(starts(), 0);
@@ -519,6 +584,7 @@ fn servers_are_listed_by_what_they_last_said() {
     assert_eq!(starts(), 1);
     // What it offers is what it offered.
     let remembered = looked(&["list", "--format", "json"]);
+    assert_eq!(remembered.status, 0, "{remembered:?}");
     assert_eq!(remembered.json(), listed.json());
     assert!(
         remembered
@@ -587,7 +653,7 @@ fn no_file_of_a_manifest_is_waited_for_or_read_without_end() {
             };
             assert!(ended.stderr.contains(why), "{manifest}: {ended:?}");
             let checked = stage.run(&["--manifest", "toolhost.toml", "check"]);
-            assert_eq!(checked.status, 0, "{manifest}: {checked:?}");
+            assert_eq!(checked.status, checks(&manifest), "{manifest}: {checked:?}");
         }
     }
     let stage = Stage::new(&secret("secret"));
@@ -615,7 +681,7 @@ fn looking_makes_no_file() {
     for look in LOOKS {
         for named in [&[][..], &["--manifest", "toolhost.toml"]] {
             let ended = run(stage.command(&[named, look].concat()), CALL);
-            assert_eq!(ended.status, 0, "{ended:?}");
+            assert_eq!(ended.status, looked(look), "{ended:?}");
         }
     }
     let mut names: Vec<_> = std::fs::read_dir(stage.folder.path())

@@ -6,7 +6,7 @@ use std::io;
 use super::grants::{denied, granted};
 use super::out::{Out, line};
 use super::result::names;
-use super::{ANSWERED, Found, Session, StartServers, Status, at, pin};
+use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
 use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
 use toolhost::permissions::{Access, HostFile, Purpose, SecretSource};
 use toolhost::wire::{Format, LeftOut};
@@ -120,14 +120,28 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     for Demand { what, .. } in &untrusted {
         line!(out, "not trusted: {what}")?;
     }
-    line!(out, "{} is good: {}", file.display(), counts.join(", "))?;
+    let (shown, counts) = (file.display(), counts.join(", "));
+    let unknown = host.not_started().filter(|(_, it)| it.tools_from.is_none());
+    let unknown: Vec<String> = unknown.map(|(it, _)| format!("mcp.{}", it.name)).collect();
+    let status = match unknown.is_empty() {
+        true => ANSWERED,
+        false => NOT_ALL_KNOWN,
+    };
+    match status {
+        ANSWERED => line!(out, "{shown} is good: {counts}")?,
+        _ => line!(
+            out,
+            "{shown} is good as far as is known: {counts}; the tools of {} are not known: --start-servers asks for them",
+            unknown.join(", ")
+        )?,
+    }
     if !untrusted.is_empty() {
         line!(
             out,
             "what is not trusted takes `toolhost trust`, or --manifest with its name"
         )?;
     }
-    Ok(ANSWERED)
+    Ok(status)
 }
 
 /// Secrets that calls would not have.

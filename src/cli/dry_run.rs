@@ -96,7 +96,6 @@ pub(super) async fn load(
     let mut manifest = servers.manifest_of(session)?.manifest;
     options.apply(&mut manifest);
     let host = session.survey(manifest, servers).await?;
-    warn_of_unasked(&host);
     Ok(host)
 }
 
@@ -117,10 +116,12 @@ pub(super) fn run(
             }
         }
     }
+    let status = warn_of_unasked(host);
     print_json(&planned)?;
     let fails = planned.iter().any(|planned| planned.error.is_some());
-    Ok(match fails && fail_on_error {
+    // A tool that is not known may be there.
+    Ok(match status == ANSWERED && fails && fail_on_error {
         true => ERROR_RESULT,
-        false => ANSWERED,
+        false => status,
     })
 }

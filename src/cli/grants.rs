@@ -7,7 +7,11 @@ pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
     let mut grants = Vec::new();
     for grant in &permissions.files {
         let (guest, host) = (&grant.guest, grant.host.display());
-        grants.push(format!("files {guest} ({host}), {}", grant.access));
+        let vcs = match grant.allow_vcs {
+            true => ", version control too",
+            false => "",
+        };
+        grants.push(format!("files {guest} ({host}), {}{vcs}", grant.access));
     }
     let rules = permissions.http.iter();
     grants.extend(rules.map(|rule| format!("http {rule}")));

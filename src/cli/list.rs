@@ -7,7 +7,7 @@ use toolhost::{Tool, ToolHost, printable};
 
 use super::out::{Out, say};
 use super::result::{names, print_document};
-use super::{ANSWERED, Session, StartServers, Status, format_parser, warn_of_unasked};
+use super::{Session, StartServers, Status, format_parser, warn_of_unasked};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
@@ -23,7 +23,7 @@ pub(super) struct ListOptions {
 pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Result<Status> {
     let found = options.servers.manifest_of(&session)?;
     let host = session.survey(found.manifest, &options.servers).await?;
-    warn_of_unasked(&host);
+    let status = warn_of_unasked(&host);
     if !found.untrusted.is_empty() {
         say!(
             "warning: the manifest is not trusted with all that it asks for: see `toolhost trust --show`"
@@ -40,7 +40,7 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
         }
         None => lines(&host, &mut Out::stdout())?,
     }
-    Ok(ANSWERED)
+    Ok(status)
 }
 
 fn lines(host: &ToolHost, out: &mut Out) -> std::io::Result<()> {

@@ -362,7 +362,6 @@ impl ToolHost {
             cancel: context.cancel,
             owner: &context.owner,
             journal: journal.clone(),
-            client: context.client,
         };
         let served = serve(span, Box::pin(run(turn))).await;
         ended

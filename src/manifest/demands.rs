@@ -7,10 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{Manifest, McpConfig, McpTransport, OwnBody, PluginConfig};
 use crate::digest::sha256;
+use crate::paths::vcs;
 use crate::permissions::{Access, Permissions, SecretSource};
-
-/// The folders in which version control keeps what it runs: hooks, and programs that its configuration names.
-const VERSION_CONTROL: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
 
 /// One thing that a manifest asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +92,7 @@ impl Demands {
         let outside = Permissions {
             env: Default::default(),
             files: (permissions.files.iter())
-                .filter(|grant| !self.own.holds(&grant.host, grant.access))
+                .filter(|grant| grant.allow_vcs || !self.own.holds(&grant.host, grant.access))
                 .cloned()
                 .collect(),
             ..permissions.clone()
@@ -110,7 +108,11 @@ impl Demands {
         }
         for grant in &permissions.files {
             let (host, access, guest) = (real(&grant.host), grant.access, &grant.guest);
-            add(format!("files {host:?}, {access}, as {guest:?}"));
+            let vcs = match grant.allow_vcs {
+                true => ", version control too",
+                false => "",
+            };
+            add(format!("files {host:?}, {access}, as {guest:?}{vcs}"));
         }
         for rule in &permissions.http {
             add(format!("http {:?}", rule.to_string()));
@@ -170,6 +172,10 @@ impl Demands {
         }
         for (name, source) in &server.secrets {
             what += &format!(", with the secret {name:?} from {}", from(source));
+        }
+        let asks = server.asks();
+        if !asks.is_empty() {
+            what += &format!(", may ask for {}", asks.join(", "));
         }
         self.add(Use::Tools, what);
     }
@@ -264,7 +270,8 @@ impl Own {
         }
     }
 
-    /// Whether that is below the folder. What may be written is so only where nobody runs it.
+    /// Whether that is below the folder. What may be written is so only where no version control runs it, now or once
+    /// it is written: there the sandbox keeps plugins from making or changing such a folder.
     fn holds(&self, path: &Path, access: Access) -> bool {
         let path = real(path);
         let Some(below) = self
@@ -280,14 +287,7 @@ impl Own {
         }
         match access {
             Access::ReadOnly => true,
-            Access::ReadWrite => {
-                let parts = below.components();
-                let mut parts = parts.map(|part| part.as_os_str().to_ascii_lowercase());
-                let is_within = parts.any(|part| VERSION_CONTROL.iter().any(|it| part == *it));
-                let mut folders = VERSION_CONTROL.iter().map(|it| path.join(it));
-                let has_one = folders.any(|it| it.symlink_metadata().is_ok());
-                self.is_ours && !is_within && !has_one
-            }
+            Access::ReadWrite => self.is_ours && !vcs::holds(&path) && !vcs::is_beside(&path),
         }
     }
 }
@@ -300,9 +300,10 @@ fn is_ours(path: &Path) -> bool {
     path.metadata().is_ok_and(|it| it.uid() == user)
 }
 
+/// The sandbox does not see there which folder a file is in: see docs/adr/0016.
 #[cfg(not(unix))]
 fn is_ours(_: &Path) -> bool {
-    true
+    false
 }
 
 /// Where a path leads, through all links. Of what is not there yet, where it would be made.

@@ -217,6 +217,7 @@ fn read_file_grant(
         )
         .unwrap_or(Access::ReadOnly);
     let allow_nested = table.bool("allow-nested", source).unwrap_or_default();
+    let allow_vcs = table.bool("allow-vcs", source).unwrap_or_default();
     for key in ["host", "guest"] {
         if !table.has(key) {
             source.problem(span.clone(), format!("a file grant needs `{key}`"));
@@ -239,6 +240,7 @@ fn read_file_grant(
         guest: guest?,
         access,
         allow_nested,
+        allow_vcs,
     })
 }
 

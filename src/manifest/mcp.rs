@@ -322,6 +322,15 @@ fn kinds(name: &str) -> Vec<QuestionKind> {
     }
 }
 
+impl McpConfig {
+    /// What it may ask, as `may-ask` has it.
+    pub(super) fn asks(&self) -> Vec<&'static str> {
+        let may = |name: &&str| kinds(name).iter().any(|kind| self.may_ask.contains(*kind));
+        let all = ["elicitation", "sampling", "roots"];
+        all.into_iter().filter(may).collect()
+    }
+}
+
 fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds> {
     let path = table.path("may-ask");
     let mut all = QuestionKinds::default();

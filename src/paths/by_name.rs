@@ -101,9 +101,11 @@ impl Walk {
 
 pub(super) mod seen {
     use std::fs::File;
+    use std::io;
     use std::path::Path;
 
     use super::super::folder::Id;
+    use super::super::vcs;
 
     pub(in super::super) fn id(_: &File) -> Option<Id> {
         None
@@ -119,5 +121,10 @@ pub(super) mod seen {
 
     pub(in super::super) fn above(_: &File) -> Option<Vec<Id>> {
         None
+    }
+
+    /// What the folder is in is not to be seen.
+    pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[(Id, bool)]) -> io::Result<bool> {
+        Ok(vcs::is_name(name) || vcs::is_head(name))
     }
 }

@@ -37,10 +37,10 @@ impl Protected {
             && self.within == other.within
     }
 
-    fn concerns(&self, (folder, is_writable): (&FolderId, bool)) -> bool {
-        let matters = is_writable || self.purpose.is_secret();
+    fn concerns(&self, folder: &GuestFolder<'_>) -> bool {
+        let matters = folder.is_writable || self.purpose.is_secret();
         let within = self.within.as_ref();
-        matters && within.is_none_or(|within| within.contains(&folder.own))
+        matters && within.is_none_or(|within| within.contains(&folder.id.own))
     }
 
     /// What is there now.
@@ -53,9 +53,19 @@ impl Protected {
     }
 }
 
+/// A folder that a guest is granted.
+pub(crate) struct GuestFolder<'f> {
+    pub(crate) id: &'f FolderId,
+    pub(crate) is_writable: bool,
+    /// Whether what is version control's in it may be changed, too.
+    pub(crate) allows_vcs: bool,
+}
+
 /// What the guests of some folders are kept from.
 pub(crate) struct Guard {
     protected: Vec<Arc<Protected>>,
+    /// The folders that may be written, and whether what is version control's in them may be.
+    writable: Vec<(Id, bool)>,
     /// Devices that show the kernel.
     kernel: Vec<u64>,
 }
@@ -63,17 +73,19 @@ pub(crate) struct Guard {
 impl Guard {
     pub(super) fn new(
         protected: &[Arc<Protected>],
-        folders: &[(&FolderId, bool)],
+        folders: &[GuestFolder<'_>],
         kernel: &[u64],
     ) -> Option<Guard> {
-        let concerns =
-            |it: &&Arc<Protected>| folders.iter().any(|(id, write)| it.concerns((id, *write)));
-        let protected: Vec<_> = protected.iter().filter(concerns).cloned().collect();
-        let is_needed = !protected.is_empty() || !kernel.is_empty();
-        is_needed.then(|| Guard {
-            protected,
+        let concerns = |it: &&Arc<Protected>| folders.iter().any(|folder| it.concerns(folder));
+        let writable = folders.iter().filter(|folder| folder.is_writable);
+        let guard = Guard {
+            protected: protected.iter().filter(concerns).cloned().collect(),
+            writable: writable
+                .map(|it| (Id::clone(&it.id.own), it.allows_vcs))
+                .collect(),
             kernel: kernel.to_vec(),
-        })
+        };
+        (guard.protects() || guard.keeps_vcs() || guard.hides()).then_some(guard)
     }
 
     /// Whether something that was opened from a folder belongs to the kernel, and the folder does not.
@@ -120,6 +132,16 @@ impl Guard {
         Ok(None)
     }
 
+    /// Whether a name in a folder is version control's, and may not be changed for that.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be looked at.
+    pub(crate) fn is_vcs(&self, folder: &File, name: &str) -> io::Result<bool> {
+        let name = Path::new(name.trim_end_matches('/'));
+        Ok(self.keeps_vcs() && seen::is_vcs(folder, name, &self.writable)?)
+    }
+
     /// What an open file is to the host.
     pub(crate) fn of_file(&self, file: &File) -> Option<Purpose> {
         let own = seen::id(file)?;
@@ -139,9 +161,14 @@ impl Guard {
         self.of_file(file).or_else(cache)
     }
 
-    /// Whether there is anything that a guest may not change.
+    /// Whether there is anything of the host's that a guest may not change.
     pub(crate) fn protects(&self) -> bool {
         !self.protected.is_empty()
+    }
+
+    /// Whether there is a folder in which a guest may change all but what is version control's.
+    pub(crate) fn keeps_vcs(&self) -> bool {
+        self.writable.iter().any(|(_, allows_vcs)| !allows_vcs)
     }
 
     /// Whether there is anything that a guest may not look at.

@@ -1,11 +1,15 @@
 //! What is where, by device and inode.
 
 use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, fstat, openat, statat};
+use rustix::io::Errno;
 
 use super::folder::Id;
+use super::vcs;
 use super::walk::{LOOK_UP, id_of};
 
 /// A guest can nest folders deeper than anybody could climb out of in time.
@@ -20,9 +24,9 @@ pub(super) fn device(file: &File) -> Option<u64> {
 }
 
 /// What is at a path from a folder; a link at its end is not followed.
-pub(super) fn id_at(folder: &File, path: &Path) -> Option<Id> {
+pub(super) fn id_at(folder: impl AsFd, path: &Path) -> Option<Id> {
     if path.as_os_str().is_empty() {
-        return id(folder);
+        return fstat(folder).ok().map(|stat| id_of(&stat));
     }
     let stat = statat(folder, path, AtFlags::SYMLINK_NOFOLLOW);
     stat.ok().map(|stat| id_of(&stat))
@@ -42,4 +46,36 @@ pub(super) fn above(folder: &File) -> Option<Vec<Id>> {
         above.push(id);
     }
     None
+}
+
+/// Whether a name in a folder, or a folder that it is in, is of version control, and the nearest of `roots` that it is
+/// in does not allow it to be changed.
+///
+/// # Errors
+///
+/// The folder is not there any more, or deeper than can be looked at.
+pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Result<bool> {
+    let completes = vcs::is_beside_head(name) && id_at(folder, Path::new(vcs::HEAD)).is_some();
+    let mut is_vcs = vcs::is_name(name) || vcs::is_head(name) || completes;
+    let mut here = openat(folder, ".", LOOK_UP, Mode::empty())?;
+    let mut own = id_of(&fstat(&here)?);
+    for _ in 0..MAX_DEPTH {
+        let mut granted = roots.iter().filter(|(root, _)| *root == own).peekable();
+        if granted.peek().is_some() {
+            return Ok(is_vcs && !granted.any(|(_, allows)| *allows));
+        }
+        let above = openat(&here, "..", LOOK_UP, Mode::empty())?;
+        let is_called = |name: &&str| id_at(&above, Path::new(name)) == Some(own);
+        let has = |name: &str| id_at(&here, Path::new(name)).is_some();
+        is_vcs = is_vcs
+            || vcs::NAMES.iter().any(is_called)
+            || has(vcs::HEAD) && vcs::BESIDE_HEAD.iter().all(|name| has(name));
+        let id = id_of(&fstat(&above)?);
+        // The root is in itself.
+        if id == own {
+            return Ok(is_vcs);
+        }
+        (here, own) = (above, id);
+    }
+    Err(Errno::NAMETOOLONG.into())
 }

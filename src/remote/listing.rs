@@ -224,17 +224,25 @@ fn read(
     };
     let read = with(input, output).or_else(|message| {
         let input = tidied(input).ok_or_else(|| message.clone())?;
-        let tidied = output.map(|output| tidied(output).unwrap_or_default());
-        with(&input, tidied.as_deref()).or_else(|_| match output {
+        let tidied = output.and_then(tidied).map(|output| output.schema);
+        let read = with(&input.schema, tidied.as_deref().or(output)).or_else(|_| match output {
             // Without it there is only less to be said of what the tool answers.
-            Some(_) => with(&input, None).inspect(|_| {
+            Some(_) => with(&input.schema, None).inspect(|_| {
                 let why = format!("is offered without its output schema: {message}");
                 notes.push(ToolNote::new(&own_name, why));
             }),
             None => Err(message),
-        })
+        })?;
+        if !input.guessed.is_empty() {
+            let why = format!(
+                "is offered with a mended schema: {}",
+                input.guessed.join("; ")
+            );
+            notes.push(ToolNote::new(&own_name, why));
+        }
+        Ok(read)
     });
-    let tool = read.map_err(|message| format!("cannot be checked: {message}"))?;
+    let tool = read.map_err(|message: String| format!("cannot be checked: {message}"))?;
     takes_objects(&tool.tool.input_schema)?;
     Ok(RemoteTool {
         tool: Arc::new(tool),

@@ -13,12 +13,13 @@ use super::running::{Asked, Replies};
 use crate::error::CallError;
 use crate::input::InputRequired;
 use crate::kept::unguessable;
-use crate::order::Client;
+use crate::watch::Owner;
 
 /// A person has so long to answer.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
-/// Calls of one server that wait for answers. One more is at the cost of the client that has most.
+/// Calls of one server that wait for answers. One more is at the cost of the client that has most; clients without a
+/// session and a token are one.
 pub(super) const MAX_PARKED: usize = 64;
 
 #[derive(Default)]
@@ -37,14 +38,14 @@ struct State {
 struct Call {
     flight: Flight,
     replies: oneshot::Sender<Replies>,
-    client: Client,
+    owner: Owner,
     number: u64,
     _ends: AbortOnDropHandle<()>,
 }
 
 impl Parked {
-    /// Keeps a call of `client` until it is answered.
-    pub(super) fn park(&self, flight: Flight, asked: Asked, client: Client) -> CallError {
+    /// Keeps a call of `owner` until it is answered.
+    pub(super) fn park(&self, flight: Flight, asked: Asked, owner: Owner) -> CallError {
         let Some(key) = unguessable() else {
             return CallError::internal("there is no randomness");
         };
@@ -58,7 +59,7 @@ impl Parked {
         let call = Call {
             flight,
             replies: asked.replies,
-            client,
+            owner,
             number: state.count,
             _ends: AbortOnDropHandle::new(tokio::spawn(ends)),
         };
@@ -99,17 +100,17 @@ impl Calls {
 }
 
 impl State {
-    /// The call that is one too many: the oldest one of the client that has most.
+    /// The call that is one too many: the oldest one of the owner that has most.
     fn over(&mut self) -> Option<Call> {
         if self.calls.len() <= MAX_PARKED {
             return None;
         }
-        let mut counts: HashMap<Client, usize> = HashMap::new();
+        let mut counts: HashMap<&Owner, usize> = HashMap::new();
         for call in self.calls.values() {
-            *counts.entry(call.client).or_default() += 1;
+            *counts.entry(&call.owner).or_default() += 1;
         }
         let oldest = self.calls.iter().max_by_key(|(_, call)| {
-            let count = counts.get(&call.client).copied();
+            let count = counts.get(&call.owner).copied();
             (count, std::cmp::Reverse(call.number))
         });
         let key = oldest.map(|(key, _)| key.clone())?;

@@ -29,9 +29,19 @@ pub(super) struct Tap<T> {
     end: CancellationToken,
 }
 
-/// The calls that run on a connection.
+/// Requests that are over here and not at the server, and are kept one by one.
+const MAX_OPEN: usize = 1000;
+
+/// The calls that run on a connection, and those that may run at its server still.
 #[derive(Clone, Default)]
-pub(super) struct Calls(Arc<Mutex<Vec<Known>>>);
+pub(super) struct Calls(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    known: Vec<Known>,
+    /// More are open than are kept.
+    is_over: bool,
+}
 
 /// A request of a call: a task has several.
 struct Known {
@@ -39,6 +49,33 @@ struct Known {
     /// Its progress token.
     token: String,
     call: Weak<Heard>,
+    is_answered: bool,
+}
+
+impl Known {
+    /// Whether its call is over, and the server has not answered it: it may work on it still, and ask.
+    fn is_open(&self) -> bool {
+        !self.is_answered && self.call.strong_count() == 0
+    }
+}
+
+impl State {
+    fn answered(&mut self, id: &RequestId) {
+        for known in self.known.iter_mut().filter(|known| known.id == *id) {
+            known.is_answered = true;
+        }
+    }
+
+    fn tidy(&mut self) {
+        let is_alive = |known: &Known| known.call.strong_count() > 0;
+        self.known
+            .retain(|known| is_alive(known) || known.is_open());
+        let open = self.known.iter().filter(|known| known.is_open());
+        if open.count() > MAX_OPEN {
+            self.is_over = true;
+            self.known.retain(is_alive);
+        }
+    }
 }
 
 impl<T> Tap<T> {
@@ -72,10 +109,20 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
             tracing::warn!("an MCP server does not read what it is sent: it is given up");
             self.end.cancel();
         }
+        let request = match &message {
+            JsonRpcMessage::Request(request) => Some(request.id.clone()),
+            _ => None,
+        };
         let sent = self.transport.send(message);
+        let calls = self.calls.clone();
         async move {
             let _unsent = unsent;
-            sent.await
+            let sent = sent.await;
+            if let (Err(_), Some(id)) = (&sent, request) {
+                // The server does not have it.
+                calls.state().answered(&id);
+            }
+            sent
         }
     }
 
@@ -110,7 +157,7 @@ impl Drop for Unsent {
 }
 
 impl Calls {
-    fn all(&self) -> MutexGuard<'_, Vec<Known>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,20 +173,21 @@ impl Calls {
         if let Some(running) = inner.extensions().get::<Running>()
             && let Some(token) = inner.get_meta().get_progress_token()
         {
-            let mut all = self.all();
-            all.retain(|known| known.call.strong_count() > 0);
-            all.push(Known {
+            let mut state = self.state();
+            state.tidy();
+            state.known.push(Known {
                 id: request.id.clone(),
                 token: key(&token),
                 call: Arc::downgrade(running.heard_by()),
+                is_answered: false,
             });
         }
     }
 
     /// The message, unless it was for a call's log.
     fn received(&self, message: ServerJsonRpcMessage) -> Option<ServerJsonRpcMessage> {
-        if let JsonRpcMessage::Notification(notification) = &message {
-            match &notification.notification {
+        match &message {
+            JsonRpcMessage::Notification(notification) => match &notification.notification {
                 ServerNotification::ProgressNotification(progress) => {
                     self.progress(&progress.params);
                     return None;
@@ -149,24 +197,35 @@ impl Calls {
                     return None;
                 }
                 _ => {}
+            },
+            JsonRpcMessage::Response(response) => self.state().answered(&response.id),
+            JsonRpcMessage::Error(error) => {
+                if let Some(id) = &error.id {
+                    self.state().answered(id);
+                }
             }
+            JsonRpcMessage::Request(_) => {}
         }
         Some(message)
     }
 
     fn find(&self, is_it: impl Fn(&Known, &Heard) -> bool) -> Option<Running> {
-        let all = self.all();
-        let mut found = all.iter().filter_map(|known| {
+        let state = self.state();
+        let mut found = state.known.iter().filter_map(|known| {
             let call = known.call.upgrade()?;
             is_it(known, &call).then_some(call)
         });
         found.next().map(Running::of)
     }
 
-    /// The only call that runs. One that waits for an answer runs, too.
+    /// The only call that runs. One that waits for an answer runs, too; so does one that was given up, until the
+    /// server has answered it: what it says then must not be taken for another's.
     fn only(&self) -> Option<Running> {
-        let all = self.all();
-        let mut calls = all.iter().filter_map(|known| known.call.upgrade());
+        let state = self.state();
+        if state.is_over || state.known.iter().any(Known::is_open) {
+            return None;
+        }
+        let mut calls = state.known.iter().filter_map(|known| known.call.upgrade());
         let first = calls.next()?;
         let is_only = calls.all(|call| Arc::ptr_eq(&call, &first));
         is_only.then(|| Running::of(first))

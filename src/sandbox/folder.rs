@@ -5,13 +5,15 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::PathBuf;
 
-use crate::paths::{FolderId, Paths};
+use crate::paths::{FolderId, Paths, vcs};
 use crate::permissions::{Access, FileGrant};
 
 #[derive(Debug)]
 pub(crate) struct Folder {
     pub(super) guest: String,
     pub(crate) access: Access,
+    /// Whether what is version control's in it may be changed where it may be written.
+    pub(super) allows_vcs: bool,
     /// What it is, to be compared with other folders.
     pub(crate) id: FolderId,
     /// The devices below it that are the kernel's, and not part of it.
@@ -26,6 +28,8 @@ impl Folder {
         Ok(Folder {
             guest: grant.guest.clone(),
             access: grant.access,
+            // Who grants a repository by its name means it.
+            allows_vcs: grant.allow_vcs || vcs::holds(&found.path),
             id: found.id,
             kernel: found.kernel,
             path: found.path,

@@ -1,5 +1,5 @@
-//! Operations of guests in folders where the host has files of its own, or the kernel shows itself: see
-//! docs/adr/0016.
+//! Operations of guests in folders where the host has files of its own, that may be written, or where the kernel
+//! shows itself: see docs/adr/0016.
 //!
 //! Where there is a [`Guard`], an operation is done in two steps: the folder that a path leads to is opened,
 //! and what is then looked at in it by the last name is what the operation is done to. Nothing that is
@@ -31,6 +31,7 @@ type Fd = Resource<Descriptor>;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refused {
     Protected(Purpose),
+    Vcs,
     Kernel,
 }
 
@@ -43,6 +44,10 @@ impl fmt::Display for Refused {
             Refused::Protected(purpose) => {
                 write!(f, ": it is {purpose}, which no plugin may change")
             }
+            Refused::Vcs => f.write_str(
+                ": it belongs to version control, which a plugin may change only where its grant says \
+                 `allow-vcs = true`",
+            ),
             Refused::Kernel => {
                 f.write_str(": a file system of the kernel has to be granted by itself")
             }
@@ -165,7 +170,8 @@ pub(super) async fn check_open(sandbox: &mut Sandbox, fd: &Fd) -> FsResult<()> {
 
 /// What was opened from a folder, if the guest may have it.
 pub(super) async fn check_opened(sandbox: &mut Sandbox, from: &Fd, opened: Fd) -> FsResult<Fd> {
-    let Some(guard) = sandbox.grants.guard() else {
+    let guard = sandbox.grants.guard();
+    let Some(guard) = guard.filter(|guard| guard.protects() || guard.hides()) else {
         return Ok(opened);
     };
     let (from, file) = (sandbox.file(from)?, sandbox.file(&opened)?);
@@ -226,16 +232,25 @@ async fn locate(sandbox: &mut Sandbox, guard: &Guard, fd: &Fd, path: &str) -> Fs
 /// The spot, if what is there is not protected.
 async fn check(sandbox: &mut Sandbox, guard: Guard, spot: Spot) -> FsResult<Spot> {
     // WASI refuses absolute paths.
-    if !guard.protects() || spot.name.is_empty() || spot.name.starts_with('/') {
+    let is_free = !guard.protects() && !guard.keeps_vcs();
+    if is_free || spot.name.is_empty() || spot.name.starts_with('/') {
         return Ok(spot);
     }
     let (folder, name) = (sandbox.file(&spot.folder)?, spot.name.clone());
-    let found = blocking(move || guard.of_name(&folder, &name)).await;
-    match found {
+    let found = blocking(move || {
+        if guard.protects()
+            && let Some(purpose) = guard.of_name(&folder, &name)?
+        {
+            return Ok(Some(Refused::Protected(purpose)));
+        }
+        let is_vcs = guard.is_vcs(&folder, &name)?;
+        Ok(is_vcs.then_some(Refused::Vcs))
+    });
+    match found.await {
         Ok(None) => Ok(spot),
-        Ok(Some(purpose)) => {
+        Ok(Some(refused)) => {
             spot.leave(sandbox);
-            Err(sandbox.refuse(Refused::Protected(purpose)))
+            Err(sandbox.refuse(refused))
         }
         Err(error) => {
             spot.leave(sandbox);

@@ -646,3 +646,129 @@ async fn a_grant_of_everything_is_none_of_what_the_kernel_shows() {
         "denied"
     );
 }
+
+/// What belongs to version control, in a folder with some of it.
+const VCS: [&str; 12] = [
+    ".git",
+    ".git/config",
+    ".git/hooks/post-checkout",
+    ".Git",
+    ".hg",
+    ".jj",
+    ".svn",
+    "notes/.git",
+    "vendor/lib/.git/config",
+    "bare/config",
+    "notes/HEAD",
+    "half/refs",
+];
+
+/// A folder with repositories, which a plugin may write.
+fn repositories(more: &str) -> Folder {
+    let grant = format!("{{ host = 'work', guest = '/w', access = 'read-write'{more} }}");
+    let folder = Folder::with(hostile(&format!("permissions.files = [{grant}]")));
+    for file in [
+        ".git/config",
+        ".git/hooks/pre-commit",
+        "vendor/lib/.git/config",
+        "bare/HEAD",
+        "bare/objects/a",
+        "bare/refs/a",
+        "bare/config",
+        "half/HEAD",
+        "half/objects/a",
+        "notes/a.txt",
+    ] {
+        folder.write(format!("work/{file}"), format!("what {file} has"));
+    }
+    folder
+}
+
+async fn harm(host: &ToolHost, path: &str) -> String {
+    let given = json!({ "guest": "/w", "path": path });
+    text(&host.call(call("harm", given)).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn version_control_is_not_changed_or_made_where_a_plugin_may_write() {
+    for path in VCS {
+        let folder = repositories("");
+        let host = load(&folder).await.unwrap();
+        let report = harm(&host, path).await;
+        let refused = report.lines().filter(|line| line.contains(": refused "));
+        assert!(refused.count() > 50, "{path}: {report}");
+        let (above, name) = path.rsplit_once('/').unwrap_or_default();
+        for line in done(&report) {
+            // A folder that has a repository in it may be moved whole, and to be read at a time changes nothing.
+            let moves = ["rename a folder over ", "rename ", "remove "];
+            let way = moves.iter().find_map(|it| line.strip_prefix(it));
+            let way = way.map(|way| way.trim_start_matches("./"));
+            let is_way = |way: &str| {
+                let top = above.split('/').next().unwrap_or_default();
+                !top.is_empty() && !top.starts_with('.') && way.starts_with(top)
+            };
+            let is_of_open = line.starts_with("set times of ") && line.contains(", open");
+            let is_fine = way.is_some_and(is_way) && !line.contains(".git") && !line.contains(name);
+            assert!(is_fine || is_of_open, "{path}: {line}");
+        }
+        let made = contents(&folder.path().join("work"));
+        let kept = made.iter().filter(|(_, is)| is.starts_with(b"what "));
+        assert_eq!(kept.count(), 10, "{path}: {report}");
+        let hostile = made
+            .iter()
+            .filter(|(_, is)| !is.starts_with(b"what ") && !is.is_empty());
+        for (file, _) in hostile {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert!(
+                name.starts_with("harm-") || name.starts_with(".toolhost-"),
+                "{path}: {file:?}"
+            );
+        }
+    }
+    let folder = repositories("");
+    let host = load(&folder).await.unwrap();
+    // It may be read.
+    let read = json!({ "guest": "/w", "path": ".git/config" });
+    let report = text(&host.call(call("spellings", read)).await);
+    assert!(report.contains("read .git/config: DONE"), "{report}");
+    assert!(!report.contains("link it: DONE"), "{report}");
+    // Whoever is refused is told why.
+    let write = json!({ "guest": "/w", "path": ".git", "target": "x" });
+    let result = host.call(call("replace_by_link", write)).await;
+    assert_eq!(
+        error(&result).to_string(),
+        "not permitted: files: rename-at .git -> .git.moved: it belongs to version control, which a plugin may \
+         change only where its grant says `allow-vcs = true` (refused: not-permitted)"
+    );
+    // What is called like it is not it.
+    for path in [
+        ".github/workflows/a.yml",
+        ".gitignore",
+        "notes/HEAD.md",
+        "notes/refs",
+    ] {
+        folder.write(format!("work/{path}"), "mine");
+        let report = harm(&host, path).await;
+        assert!(done(&report).len() > 10, "{path}: {report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn version_control_is_changed_by_whom_it_is_granted() {
+    for path in VCS {
+        let folder = repositories(", allow-vcs = true");
+        let host = load(&folder).await.unwrap();
+        let report = harm(&host, path).await;
+        assert!(done(&report).len() > 10, "{path}: {report}");
+    }
+    // By its own name.
+    let folder = repositories("");
+    let manifest = folder.path().join("toolhost.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    for (grant, path) in [("work/.git", "config"), ("work/bare", "HEAD")] {
+        let granted = format!("'{grant}'");
+        std::fs::write(&manifest, text.replace("'work'", &granted)).unwrap();
+        let report = harm(&load(&folder).await.unwrap(), path).await;
+        assert!(done(&report).len() > 5, "{path}: {report}");
+    }
+}

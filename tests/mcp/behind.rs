@@ -114,3 +114,23 @@ fn a_session_that_ends_takes_its_open_calls_with_it() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_client_that_leaves_its_calls_open_ends_no_others() {
+    let server = Http::start_in(behind(&["--modern"], ""));
+    let mut person = Client::http(&server, Old, everything());
+    person.listen();
+    let id = person.start("form", json!({}));
+    let asked = person.told("elicitation/create");
+    // More than are kept, of requests that are each a client without a session.
+    let mut flood = Client::http(&server, New, everything());
+    let form = json!({ "name": "form", "arguments": {} });
+    for _ in 0..70 {
+        let result = flood.result("tools/call", form.clone());
+        assert_eq!(result["resultType"], "input_required", "{result:#}");
+    }
+    person.respond(&asked, named("Ada"));
+    let result = person.answer(id);
+    let said = text(&result["result"]);
+    assert!(said.contains(r#""content": {"name": "Ada"}"#), "{said}");
+}

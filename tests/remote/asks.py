@@ -15,6 +15,7 @@ modern, over_http, tasks = "--modern" in modes, "--http" in modes, "--tasks" in 
 ids = itertools.count(1)
 waiting = {}
 gate = threading.Event()
+answered_late = threading.Event()
 lock = threading.Lock()
 NAME = {"type": "object", "properties": {"name": {"type": "string", "x-unknown": 1}}, "required": ["name"]}
 
@@ -91,6 +92,15 @@ def call(peer, params, raw):
         note("waits")
         gate.wait()
         return text("waited")
+    if name == "late":
+        note("waits")
+        gate.wait()
+        note("late " + shown(peer.ask("elicitation/create", form())))
+        return text("late")
+    if name == "hold":
+        gate.set()
+        answered_late.wait()
+        return text("held")
     if name == "visit_first":
         if "visited" not in seen:
             seen.add("visited")
@@ -105,7 +115,7 @@ def call(peer, params, raw):
 seen = set()
 RAW = "RAW"
 NUMBERS = "[12345678901234567890123,0.10000000000000000000000001,1e400]"
-TOOLS = ["form", "page", "file_page", "sample", "roots", "twice", "endless", "many", "later", "open", "wait",
+TOOLS = ["form", "page", "file_page", "sample", "roots", "twice", "endless", "many", "later", "open", "wait", "late", "hold",
          "visit_first", "raw"]
 
 
@@ -159,6 +169,8 @@ def respond(peer, message, raw):
     if "error" not in answered:
         answered = {"result": answered}
     peer.write({"jsonrpc": "2.0", "id": message["id"], **answered})
+    if (message.get("params") or {}).get("name") == "late":
+        answered_late.set()
 
 
 def written(message):

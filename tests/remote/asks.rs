@@ -360,6 +360,7 @@ async fn a_server_that_asks_without_end_is_stopped() {
     assert_eq!(ada.asked().len(), 16);
     stage.until("cancelled", 1).await;
     // Nor does it get to ask much at once.
+    let stage = Stage::new(&[], "").await;
     let many = call("many", json!({ "count": 100 }));
     let ada = Person::new((0..100).map(|_| Reply::Declined));
     let result = stage.host.call_with(many, &by(&ada)).await;
@@ -392,6 +393,29 @@ async fn where_it_is_unclear_for_whom_a_server_asks_nobody_is_asked() {
         ("waited".to_owned(), "opened".to_owned())
     );
     assert_eq!((ada.asked(), bob.asked()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_a_server_asks_for_a_call_that_is_over_is_asked_of_nobody_else() {
+    let stage = Stage::new(&[], "").await;
+    let (ada, bob) = (Person::new([named("Ada")]), Person::new([named("Bob")]));
+    let canceller = Canceller::new();
+    let options = by(&ada).cancelled_by(canceller.clone());
+    let cancels = async {
+        stage.until("waits", 1).await;
+        canceller.cancel();
+    };
+    let (result, ()) = tokio::join!(stage.call("late", &options), cancels);
+    assert_eq!(error(&result), &CallError::Cancelled);
+    stage.until("cancelled", 1).await;
+    // The server does not end it, and asks while the call of somebody else is the only one that runs.
+    let held = stage.call("hold", &by(&bob)).await;
+    assert_eq!(text(&held), "held");
+    assert_eq!(stage.until("late", 1).await, r#"{"action": "decline"}"#);
+    assert_eq!((ada.asked(), bob.asked()), (vec![], vec![]));
+    // With its answer it is over at the server, too.
+    let said = parsed(&stage.call("form", &by(&bob)).await);
+    assert_eq!(said["content"]["name"], "Bob");
 }
 
 #[tokio::test]

@@ -66,6 +66,8 @@ def tools():
             tool("bad_type", inputSchema={"type": "object", "properties": {"a": {"type": "strange"}}}),
             tool("python_types", inputSchema={"type": "dict", "properties": {"a": {"type": "int"}, "b": {"type": "list", "items": {"type": "str"}}}}),
             tool("required_inside", inputSchema={"type": "object", "properties": {"a": {"type": "string"}, "required": ["a"]}}),
+            tool("required_of_one", inputSchema={"type": "object", "required": ["b"], "properties": {"a": {"type": "string"}, "b": {}, "required": ["a", "b"]}}),
+            tool("bare_types", inputSchema={"properties": {"city": "string", "n": {"type": "int"}, "count": "int", "size": ["small"], "required": ["no", "yes"]}}),
             tool(""),
             None,
             "a text",

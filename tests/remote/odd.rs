@@ -315,13 +315,38 @@ async fn one_bad_tool_never_costs_another() {
             "bad_output",
             "python_types",
             "required_inside",
+            "required_of_one",
+            "bare_types",
             "ok"
         ]
     );
     for name in names {
-        let result = host.call(call(name, json!({}))).await;
+        let given = match name.starts_with("required_") {
+            true => json!({ "a": "a", "b": "b" }),
+            false => json!({}),
+        };
+        let result = host.call(call(name, given)).await;
         assert_eq!(text(&result), "fine", "{name}");
     }
+    // What a property's schema should be is not lost, nor is which there must be.
+    for (name, given) in [
+        ("required_inside", json!({})),
+        ("required_of_one", json!({ "b": 1 })),
+        ("required_of_one", json!({ "a": "a" })),
+        ("bare_types", json!({ "city": [] })),
+        ("bare_types", json!({ "count": "many" })),
+        ("bare_types", json!({ "n": "many" })),
+    ] {
+        let wrong = host.call(call(name, given.clone())).await;
+        let is_wrong = matches!(error(&wrong), CallError::InvalidArguments { .. });
+        assert!(is_wrong, "{name} {given}: {wrong:?}");
+    }
+    let bare = host.tools().find(|tool| tool.name == "bare_types").unwrap();
+    assert_eq!(
+        bare.input_schema["properties"],
+        json!({ "city": { "type": "string" }, "n": { "type": "integer" }, "count": { "type": "integer" },
+                "size": true, "required": true })
+    );
     // A type by another name is still that type.
     let wrong = host
         .call(call("python_types", json!({ "a": "many" })))
@@ -329,6 +354,15 @@ async fn one_bad_tool_never_costs_another() {
     assert!(matches!(error(&wrong), CallError::InvalidArguments { .. }));
     let said: BTreeMap<String, String> = host.left_out().map(|(_, it)| (it.tool, it.why)).collect();
     let expected = [
+        (
+            "bare_types",
+            "is offered with a mended schema: `city` is taken to be of type string; \
+             `count` is taken to be of type integer; `size` has no schema, and takes any value",
+        ),
+        (
+            "required_inside",
+            "is offered with a mended schema: `required` is taken out",
+        ),
         ("bad_output", "is offered without its output schema"),
         ("bad_type", "is left out, as it cannot be checked"),
         ("takes_list", "is left out, as it can never be called"),
