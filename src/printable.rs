@@ -17,7 +17,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_special, |c, out| out.extend(c.escape_default()))
 }
 
-/// As [`line`], of a text whose ends of lines and tabs stay, and the joiners that scripts and emoji are
+/// As [`line()`], of a text whose ends of lines and tabs stay, and the joiners that scripts and emoji are
 /// written with.
 pub fn text(text: &str) -> Cow<'_, str> {
     let text = match text.contains('\r') {
