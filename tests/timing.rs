@@ -146,9 +146,8 @@ fn memory_grows_with_the_cap_and_not_with_the_batch() {
 fn a_turn_of_six_calls_that_sleep_takes_hardly_longer_than_one() {
     on_two_workers(async {
         let host = common::host(&["misbehave"]).await;
-        let naps: Vec<_> = (0..6)
-            .map(|_| ("nap", "sleep", json!({"ms": 300})))
-            .collect();
+        let ids = ["a", "b", "c", "d", "e", "f"];
+        let naps = ids.map(|id| (id, "sleep", json!({"ms": 300})));
         let format = Format::Anthropic;
         let peer = Peer::start(vec![peer::calls(format, &naps), peer::text(format, "done")]);
         let mut config = AgentConfig::default();
