@@ -159,17 +159,26 @@ fn written() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// What came of a stream; what is none is told by its beginning, of which a chunk may have too little.
+fn shown(taken: impl std::fmt::Debug) -> String {
+    let shown = format!("{taken:?}");
+    match shown.contains("NotEvents") {
+        true => "no events".to_owned(),
+        false => shown,
+    }
+}
+
 /// Good is a stream that came to its end.
 fn check(input: &[u8]) -> Checked {
     let whole = Bytes::copy_from_slice(input);
     for format in APIS.map(Some).into_iter().chain([None]) {
-        let printed = format!("{:?}", receive([whole.clone()], format));
+        let printed = shown(receive([whole.clone()], format));
         let sizes = match format {
             None => &[1, 2, 3, 7, 100][..],
             Some(_) => &[5],
         };
         for size in sizes {
-            let chunks = format!("{:?}", receive(chunked(input, *size), format));
+            let chunks = shown(receive(chunked(input, *size), format));
             if chunks != printed {
                 return Err(format!(
                     "{format:?} in {size}s: {chunks}, and not {printed}"
