@@ -1,6 +1,7 @@
 //! wasmtime, configured once: what it allocates, how it interrupts, what guests may import.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -58,9 +59,9 @@ impl CodeCache {
     pub fn folders(&self) -> Vec<PathBuf> {
         let own = match self {
             CodeCache::Off => return Vec::new(),
-            CodeCache::User => match Cache::new(CacheConfig::new()) {
-                Ok(cache) => cache.directory().clone(),
-                Err(_) => return Vec::new(),
+            CodeCache::User => match user_folder() {
+                Some(folder) => folder.to_owned(),
+                None => return Vec::new(),
             },
             CodeCache::Folder(folder) => folder.clone(),
         };
@@ -73,10 +74,7 @@ impl CodeCache {
         let folder = match self {
             CodeCache::Off => return None,
             // wasmtime removes from its own folder what it does not know.
-            CodeCache::User => {
-                let cache = Cache::new(CacheConfig::new()).ok()?;
-                cache.directory().parent()?.join("toolhost").join(name)
-            }
+            CodeCache::User => user_folder()?.parent()?.join("toolhost").join(name),
             CodeCache::Folder(folder) => {
                 let mut beside = folder.file_name()?.to_owned();
                 beside.push(format!("-{name}"));
@@ -86,6 +84,16 @@ impl CodeCache {
         // What others write there is not gone by.
         private::check_folder(&folder).ok().map(|()| folder)
     }
+}
+
+/// wasmtime's folder for the user. A cache starts a thread, so it is asked for once.
+fn user_folder() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let cache = Cache::new(CacheConfig::new()).ok()?;
+        Some(cache.directory().clone())
+    });
+    folder.as_deref()
 }
 
 pub(crate) struct Engine {

@@ -396,7 +396,7 @@ impl ToolHost {
         if call.void().is_some() {
             return None;
         }
-        let (_, registered, tool) = self.registry.find_allowed(&call.name, allowed).ok()?;
+        let (_, registered, tool) = self.registry.find_for(&call.name, allowed)?;
         let (domain, access) = registered.order(tool)?;
         Some(domain.enter(client, access, || label(call, &self.shared.mask)))
     }

@@ -28,9 +28,20 @@ pub(crate) use folder::FolderId;
 use guard::Protected;
 pub(crate) use guard::{Guard, GuestFolder};
 use mounts::Mounts;
-use walk::{Walk, Want};
+use walk::Walk;
 
 use crate::bounded;
+
+/// What is to be at the end of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// A regular file.
+    Read,
+    Append,
+    Folder,
+    Anything,
+    MayBeMissing,
+}
 
 /// A file or folder of the host's that guests have nothing to do with, and what it is to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,18 +290,18 @@ impl Paths {
     /// replaced it.
     pub(crate) fn open_folder(&self, path: &Path) -> io::Result<Found> {
         let walk = self.walk(path, Want::Folder)?;
+        let id = walk.folder_id(&self.mounts)?;
         let name = std::path::absolute(path)?;
         let mut past = self.past.iter().rev();
         if let Some(before) = past.find(|before| before.path == name)
             && walk.is_among_guests()
-            && !before.id.is_same(&walk.folder_id(&self.mounts)?)
+            && !before.id.is_same(&id)
         {
             return Err(io::Error::other(
                 "it was replaced since it was loaded, in a folder that plugins may write: \
                  restart toolhost if the new one is meant",
             ));
         }
-        let id = walk.folder_id(&self.mounts)?;
         let path = walk.path();
         let held = walk.into_file()?;
         let kernel = self.kernel_below(&path, &held);
@@ -350,8 +361,15 @@ impl Paths {
             return Ok(());
         }
         let walk = self.walk(&file.path, Want::MayBeMissing)?;
-        let protected = walk.protected(file);
-        add(&self.protected, protected.into_iter().map(Arc::new));
+        let known = self.protected();
+        let protected = walk.protected(file).into_iter().map(|mut new| {
+            // One descriptor for all that is found from the same folder.
+            if let Some(same) = known.iter().find(|known| known.root.0 == new.root.0) {
+                new.root.1 = same.root.1.clone();
+            }
+            Arc::new(new)
+        });
+        add(&self.protected, protected);
         Ok(())
     }
 
@@ -374,8 +392,12 @@ impl Paths {
 
     /// Whether a granted folder lies in another, and is not the same.
     pub(crate) fn is_within(&self, inner: &Path, outer: &Path) -> bool {
-        let id = |path: &Path| FolderId::of(path, &self.mounts).ok();
-        matches!((id(inner), id(outer)), (Some(inner), Some(outer)) if outer.holds(&inner))
+        let id = |path: &Path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let granted = self.granted.iter().find(|granted| granted.path == path);
+            granted.map(|granted| &granted.id)
+        };
+        matches!((id(inner), id(outer)), (Some(inner), Some(outer)) if outer.holds(inner))
     }
 
     /// The devices of file systems below a folder in which the kernel shows itself.

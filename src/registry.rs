@@ -160,6 +160,17 @@ impl Registry {
     }
 
     /// The same, for a client that may call these tools alone.
+    pub(crate) fn find_for(
+        &self,
+        name: &str,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Option<(usize, &Arc<Registered>, &Arc<ProvidedTool>)> {
+        let found = self.find(name)?;
+        self.is_allowed(found.0, &found.2.tool.name, allowed)
+            .then_some(found)
+    }
+
+    /// The same, with an error.
     ///
     /// # Errors
     ///
@@ -169,22 +180,21 @@ impl Registry {
         name: &str,
         allowed: Option<&BTreeSet<String>>,
     ) -> Result<(usize, &Arc<Registered>, &Arc<ProvidedTool>), CallError> {
-        let is_allowed = |index: usize, name: &str| {
-            let is_own = || {
-                let provider = &self.providers[index].provider;
-                matches!(provider.provenance(), Provider::Host)
-            };
-            allowed.is_none_or(|allowed| allowed.contains(name) || is_own())
-        };
-        let found = self.find(name);
-        let found = found.filter(|(index, _, tool)| is_allowed(*index, &tool.tool.name));
-        found.ok_or_else(|| {
+        self.find_for(name, allowed).ok_or_else(|| {
             let named = self.by_name.iter();
-            let named = named.filter(|(name, (index, _))| is_allowed(*index, name));
+            let named = named.filter(|(name, (index, _))| self.is_allowed(*index, name, allowed));
             CallError::UnknownTool {
                 similar: similar(name, named.map(|(name, _)| name.as_str())),
             }
         })
+    }
+
+    fn is_allowed(&self, provider: usize, tool: &str, allowed: Option<&BTreeSet<String>>) -> bool {
+        let is_own = || {
+            let provider = &self.providers[provider].provider;
+            matches!(provider.provenance(), Provider::Host)
+        };
+        allowed.is_none_or(|allowed| allowed.contains(tool) || is_own())
     }
 }
 

@@ -97,6 +97,11 @@ impl Grants {
         self.paths.guard(&folders, &kernel)
     }
 
+    /// Whether there is anything in its folders that its guest may not look at.
+    fn hides(&self) -> bool {
+        self.folders.iter().any(|folder| !folder.kernel.is_empty())
+    }
+
     /// Limits and nothing that is granted; what is taken away stays so.
     pub(crate) fn none(limits: &Limits, permissions: &Permissions) -> Arc<Grants> {
         Arc::new(Grants {

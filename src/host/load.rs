@@ -174,11 +174,11 @@ impl Loader {
                 (index, loaded.map(|plugin| Loaded::Plugin(Arc::new(plugin))))
             });
         }
+        let memory = cache.folder(BESIDE);
         // They are no work of ours: all at once.
         for (index, server) in mcp.into_iter().enumerate() {
-            let (file, paths) = (file.clone(), paths.clone());
+            let (file, paths, memory) = (file.clone(), paths.clone(), memory.clone());
             let progress = self.progress.clone();
-            let memory = cache.folder(BESIDE);
             loads.spawn(async move {
                 let name = server.name.clone();
                 progress(LoadEvent::Loading {

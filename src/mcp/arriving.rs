@@ -84,21 +84,17 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Arriving<T> {
             }
             tracing::debug!("a message ahead of the first request was left out");
         };
-        if let JsonRpcMessage::Request(request) = &mut message
-            && let Some(filled) = initializing::filled(&request.request)
-        {
-            request.request = filled;
-        }
         if let JsonRpcMessage::Request(request) = &mut message {
+            if let Some(filled) = initializing::filled(&request.request) {
+                request.request = filled;
+            }
             initializing::reduce(&mut request.request);
-        }
-        if let JsonRpcMessage::Request(request) = &mut message
-            && let ClientRequest::CallToolRequest(call) = &mut request.request
-        {
-            let arguments = calls::written(&call.params.arguments, &call.extensions);
-            let asked = ToolCall::new(request.id.to_string(), &*call.params.name, arguments);
-            let places = self.session.places(&asked, None);
-            call.extensions.insert(Arrived::new(places));
+            if let ClientRequest::CallToolRequest(call) = &mut request.request {
+                let arguments = calls::written(&call.params.arguments, &call.extensions);
+                let asked = ToolCall::new(request.id.to_string(), &*call.params.name, arguments);
+                let places = self.session.places(&asked, None);
+                call.extensions.insert(Arrived::new(places));
+            }
         }
         Some(message)
     }

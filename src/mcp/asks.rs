@@ -144,7 +144,7 @@ impl Drop for Ask<'_> {
 }
 
 /// One less; what comes to none is forgotten.
-fn less<K: Eq + Hash, V>(
+pub(super) fn less<K: Eq + Hash, V>(
     counts: &mut HashMap<K, V>,
     key: &K,
     count: impl Fn(&mut V) -> &mut usize,

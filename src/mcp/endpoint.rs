@@ -23,8 +23,8 @@ use super::events::{Reader, event_text, message_text};
 use super::gather::gathered;
 use super::handler::Session;
 use super::initializing;
-use super::reading::{self, Call, Look, Outline};
-use super::refusing::{self, is_json};
+use super::reading::{self, Call, Look};
+use super::refusing;
 use super::sessions::{Begun, Bounds, Called, Sessions};
 use super::streams::JsonOnly;
 use super::task_streams::TaskSubscription;
@@ -126,23 +126,20 @@ impl Endpoint {
                 request.headers_mut().remove("mcp-session-id");
                 return self.pass_alone(request, principal).await;
             }
-            self.keep_order(&mut request, None, &principal);
             // rmcp ends what is not there as well.
             let deletes = request.method() == Method::DELETE;
             return match deletes && is_of_session(request.headers()) {
                 true => no_session(),
-                false => self.handle(request).await,
+                false => self.handle(request, None, &principal).await,
             };
         };
         let Some(begun) = open.answerer().begun().cloned() else {
             let answerer = open.answerer().clone();
             request.extensions_mut().insert(answerer);
-            self.keep_order(&mut request, None, &principal);
-            return self.handle(request).await;
+            return self.handle(request, None, &principal).await;
         };
         let Some(call) = call(&request) else {
-            self.keep_order(&mut request, Some(&begun), &principal);
-            return self.handle(request).await;
+            return self.handle(request, Some(&begun), &principal).await;
         };
         let room = request.extensions().get().cloned();
         drop(request);
@@ -170,8 +167,7 @@ impl Endpoint {
         if let Some(refusal) = subscription.as_ref().and_then(TaskSubscription::refusal) {
             return refusal;
         }
-        self.keep_order(&mut request, None, &principal);
-        let response = self.handle(request).await;
+        let response = self.handle(request, None, &principal).await;
         if let Some(session) = session(response.headers()) {
             // What was not seen to begin a session has no place for one.
             if coming.is_none() {
@@ -191,23 +187,13 @@ impl Endpoint {
         }
     }
 
-    /// Has a call take its places in order before rmcp begins it in a task of its own.
-    fn keep_order(&self, request: &mut Request<Bytes>, begun: Option<&Begun>, by: &Principal) {
-        let message = request.body().clone();
-        let Some(outline) = Outline::of(&message) else {
-            return;
-        };
-        let (call, by) = (outline.call(), Some(by));
-        let places = match begun {
-            Some(begun) => begun.session.places(&call, by),
-            // Each request is a client of its own, and so is one of a session that has not begun.
-            None => self.server.session().places(&call, by),
-        };
-        request.extensions_mut().insert(Arrived::new(places));
-    }
-
-    /// What rmcp does with it.
-    async fn handle(&self, mut request: Request<Bytes>) -> Response {
+    /// What rmcp does with it. It begins a call in a task of its own: that takes its places in order before.
+    async fn handle(
+        &self,
+        mut request: Request<Bytes>,
+        begun: Option<&Begun>,
+        by: &Principal,
+    ) -> Response {
         let deletes = request.method() == Method::DELETE;
         let message = request.body().clone();
         let look = Look::of(&message);
@@ -217,6 +203,13 @@ impl Endpoint {
             return response;
         }
         if let Some(outline) = look.call {
+            let call = outline.call();
+            let places = match begun {
+                Some(begun) => begun.session.places(&call, Some(by)),
+                // Each request is a client of its own, and so is one of a session that has not begun.
+                None => self.server.session().places(&call, Some(by)),
+            };
+            request.extensions_mut().insert(Arrived::new(places));
             if let Some(written) = outline.written() {
                 request.extensions_mut().insert(written);
             }
@@ -255,7 +248,7 @@ fn lacks(request: &Request<Bytes>, accepted: Accepted) -> Option<&'static str> {
 /// A call of a tool, in a request that has nothing for rmcp to look at.
 fn call(request: &Request<Bytes>) -> Option<Call> {
     let headers = request.headers();
-    let is_usual = request.method() == Method::POST && is_json(headers) && is_of_session(headers);
+    let is_usual = request.method() == Method::POST && is_of_session(headers);
     match is_usual {
         true => reading::call(request.body()),
         false => None,

@@ -1,20 +1,20 @@
 //! `initialize`, as clients that were written by hand send it: without members that the protocol wants
 //! and the server does not need, or with the name of a session that a restart has ended.
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use rmcp::ErrorData;
 use rmcp::model::{
     ClientRequest, GetMeta, Implementation, InitializeRequest, InitializeRequestParams, JsonObject,
-    RequestId, ServerJsonRpcMessage, TASKS_EXTENSION_ID,
+    RequestId, TASKS_EXTENSION_ID,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::accept::{JSON, of_kind};
-use super::events::message_text;
+use super::reading::MAX_ID;
+use super::refusing::refuse;
 
 const METHOD: &str = "initialize";
 
@@ -26,9 +26,6 @@ const MAX_TEXT: usize = 256;
 
 /// A message of another protocol is passed on as it is up to so many bytes.
 const MAX_SEEN: usize = 16 << 10;
-
-/// What is looked at of a client's capabilities, beside its extensions.
-const CAPABILITIES: [&str; 3] = ["elicitation", "roots", "sampling"];
 
 #[derive(Deserialize)]
 struct Head<'a> {
@@ -160,9 +157,13 @@ fn capability(name: &str, raw: &RawValue) -> Value {
 fn param(name: &str, raw: &RawValue) -> Value {
     match name {
         "capabilities" => within(name, raw, |it: Capabilities| {
-            let known = [it.elicitation, it.roots, it.sampling];
-            let known = CAPABILITIES.into_iter().zip(known);
-            with_members(known.chain([("extensions", it.extensions)]), capability)
+            let known = [
+                ("elicitation", it.elicitation),
+                ("roots", it.roots),
+                ("sampling", it.sampling),
+                ("extensions", it.extensions),
+            ];
+            with_members(known, capability)
         }),
         "clientInfo" => within(name, raw, |it: Info| {
             with_members([("name", it.name), ("version", it.version)], short)
@@ -248,12 +249,19 @@ pub(super) fn prepare(request: &mut Request<Bytes>) -> Result<bool, Box<Response
     let Ok(read) = serde_json::from_slice::<Beginning>(request.body()) else {
         return Ok(true);
     };
+    // It is refused as that of any other request.
+    if read.id.is_some_and(|id| id.get().len() > MAX_ID) {
+        return Ok(true);
+    }
     let mut message = JsonObject::new();
     message.insert("method".to_owned(), json!(METHOD));
-    for (name, raw) in [("jsonrpc", read.jsonrpc), ("id", read.id)] {
-        if let Some(raw) = raw {
-            message.insert(name.to_owned(), short(name, raw));
-        }
+    if let Some(raw) = read.jsonrpc {
+        message.insert("jsonrpc".to_owned(), short("jsonrpc", raw));
+    }
+    // The answer has the whole of it.
+    if let Some(id) = read.id {
+        let id = serde_json::from_str(id.get()).unwrap_or_default();
+        message.insert("id".to_owned(), id);
     }
     let params = read.params.map(|raw| {
         within("params", raw, |it: Params| {
@@ -287,8 +295,6 @@ fn refusal(message: &JsonObject, why: &str) -> Box<Response> {
     let id = message.get("id").cloned();
     let id = id.and_then(|id| serde_json::from_value::<RequestId>(id).ok());
     let text = format!("the parameters are not those of initialize: {why}");
-    let error = ServerJsonRpcMessage::error(ErrorData::invalid_params(text, None), id);
-    let mut response = of_kind(JSON, Body::from(message_text(&error)));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    Box::new(response)
+    let error = ErrorData::invalid_params(text, None);
+    Box::new(refuse(StatusCode::BAD_REQUEST, error, id))
 }

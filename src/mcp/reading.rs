@@ -25,7 +25,7 @@ const MAX_META_VALUES: usize = 1_000;
 const MAX_UNSEEN: usize = 16 << 10;
 
 /// A longer id of a request is refused: it is in every message about it.
-const MAX_ID: usize = 1 << 10;
+pub(super) const MAX_ID: usize = 1 << 10;
 
 /// Arguments of up to so many bytes are passed to rmcp as they are.
 const MAX_SEEN: usize = 16 << 10;
@@ -221,10 +221,6 @@ impl<'a> Look<'a> {
 }
 
 impl<'a> Outline<'a> {
-    pub(super) fn of(message: &'a [u8]) -> Option<Outline<'a>> {
-        Look::of(message).call
-    }
-
     /// The arguments as they are written, if there are any.
     pub(super) fn written(&self) -> Option<Written> {
         Some(Written(meant(self.arguments?).into()))

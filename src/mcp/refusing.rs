@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData, JsonRpcMessage, RequestId};
 
-use super::accept::{JSON, is_of_kind};
+use super::accept::{JSON, is_of_kind, of_kind};
 use super::events::message_text;
 use crate::lines::IdFinder;
 
@@ -34,7 +34,7 @@ fn is_batch(message: &[u8]) -> bool {
 }
 
 /// Whether a request says that its body is JSON.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
+fn is_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let only = kinds.next().filter(|_| kinds.next().is_none());
     let only = only.and_then(|kind| kind.to_str().ok());
@@ -74,10 +74,9 @@ fn id(message: &[u8]) -> Option<RequestId> {
 }
 
 pub(super) fn refuse(status: StatusCode, error: ErrorData, id: Option<RequestId>) -> Response {
-    let mut response = Response::new(Body::from(message_text(&JsonRpcMessage::error(error, id))));
+    let message = JsonRpcMessage::error(error, id);
+    let mut response = of_kind(JSON, Body::from(message_text(&message)));
     *response.status_mut() = status;
-    let json = HeaderValue::from_static(JSON);
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
     response
 }
 

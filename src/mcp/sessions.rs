@@ -30,6 +30,7 @@ use tokio::sync::{SetOnce, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::asks::less;
 use super::events::{LEFT_FOR, Left, Reader};
 use super::handler::Session;
 use super::reading::Call;
@@ -82,13 +83,7 @@ pub(super) struct Coming {
 
 impl Drop for Coming {
     fn drop(&mut self) {
-        let mut table = self.sessions.table_mut();
-        if let Some(count) = table.coming.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                table.coming.remove(&self.client);
-            }
-        }
+        less(&mut self.sessions.table_mut().coming, &self.client, |it| it);
     }
 }
 

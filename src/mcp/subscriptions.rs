@@ -38,7 +38,11 @@ impl Subscriptions {
         let resources = self.resources.clone();
         let task = tokio::spawn(async move {
             loop {
-                let Some(news) = news(changes.recv().await) else {
+                let subscribed = || {
+                    let resources = resources.lock().unwrap_or_else(PoisonError::into_inner);
+                    resources.keys().map(|uri| uri.as_str().into()).collect()
+                };
+                let Some(news) = news(changes.recv().await, subscribed) else {
                     return;
                 };
                 for change in news {
@@ -81,10 +85,17 @@ impl Subscriptions {
 }
 
 /// What came; of what was missed, all that may have changed. `None` when nothing comes any more.
-fn news(came: Result<Change, RecvError>) -> Option<Vec<Change>> {
+fn news(
+    came: Result<Change, RecvError>,
+    subscribed: impl FnOnce() -> Vec<Arc<str>>,
+) -> Option<Vec<Change>> {
     match came {
         Ok(change) => Some(vec![change]),
-        Err(RecvError::Lagged(_)) => Some(vec![Change::Tools, Change::Prompts, Change::Resources]),
+        Err(RecvError::Lagged(_)) => {
+            let lists = [Change::Tools, Change::Prompts, Change::Resources];
+            let resources = subscribed().into_iter().map(Change::Resource);
+            Some(lists.into_iter().chain(resources).collect())
+        }
         Err(RecvError::Closed) => None,
     }
 }
@@ -162,7 +173,11 @@ pub(super) async fn listen(
             () = hub.draining() => return,
             change = listening.changes.recv() => change,
         };
-        for change in news(change).into_iter().flatten() {
+        let subscribed = || {
+            let uris = accepted.resource_subscriptions.iter().flatten();
+            uris.map(|uri| uri.as_str().into()).collect()
+        };
+        for change in news(change, subscribed).into_iter().flatten() {
             // The sink leaves out what the client did not ask for.
             if let Err(rmcp::service::SubscriptionSendError::Service(_)) =
                 stream.sink().send(notification(change)).await

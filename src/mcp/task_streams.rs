@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::accept::{JSON, event_data, of_kind};
+use super::accept::event_data;
 use super::events::message_text;
 use super::hub::Hub;
+use super::refusing::refuse;
 use crate::watch::Owner;
 
 /// Tasks that one stream tells of.
@@ -80,10 +81,8 @@ impl TaskSubscription {
         }
         let needed = ClientCapabilities::builder().enable_tasks().build();
         let error = ErrorData::missing_required_client_capability(needed);
-        let message = ServerJsonRpcMessage::error(error, Some(self.request.clone()));
-        let mut response = of_kind(JSON, Body::from(message_text(&message)));
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        Some(response)
+        let id = Some(self.request.clone());
+        Some(refuse(StatusCode::BAD_REQUEST, error, id))
     }
 
     /// The stream of the other notifications, with those of an owner's tasks among them.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
+use super::asks::less;
 use crate::watch::Watcher;
 
 /// Changes that a session may be behind.
@@ -121,13 +122,7 @@ impl Teller {
 
 impl Drop for Interest {
     fn drop(&mut self) {
-        let mut state = self.teller.state();
-        if let Some(count) = state.subscribed.get_mut(&self.uri) {
-            *count -= 1;
-            if *count == 0 {
-                state.subscribed.remove(&self.uri);
-            }
-        }
+        less(&mut self.teller.state().subscribed, &self.uri, |it| it);
     }
 }
 

@@ -7,16 +7,7 @@ use std::path::{Path, PathBuf};
 use super::folder::FolderId;
 use super::guard::Protected;
 use super::mounts::Mounts;
-use super::{HostFile, Paths};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Want {
-    Read,
-    Append,
-    Folder,
-    Anything,
-    MayBeMissing,
-}
+use super::{HostFile, Paths, Want};
 
 pub(super) struct Walk {
     path: PathBuf,

@@ -90,6 +90,9 @@ impl Guard {
 
     /// Whether something that was opened from a folder belongs to the kernel, and the folder does not.
     pub(crate) fn is_of_kernel(&self, from: &File, opened: &File) -> bool {
+        if self.kernel.is_empty() {
+            return false;
+        }
         let device = seen::device(opened);
         device.is_some_and(|it| self.kernel.contains(&it)) && seen::device(from) != device
     }

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::folder::{FolderId, Id};
 use super::guard::Protected;
 use super::mounts::Mounts;
-use super::{HostFile, Paths, Purpose};
+use super::{HostFile, Paths, Purpose, Want};
 
 /// As many as the kernel follows.
 const MAX_LINKS: usize = 40;
@@ -32,17 +32,6 @@ pub(super) const LOOK_UP: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
-
-/// What is to be at the end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Want {
-    /// A regular file.
-    Read,
-    Append,
-    Folder,
-    Anything,
-    MayBeMissing,
-}
 
 /// A way that was gone.
 pub(super) struct Walk {
@@ -262,7 +251,7 @@ impl Walk {
         Ok(match &self.end {
             End::Folder => self.last().id == id_of(&fstat(file)?),
             // What a link of the kernel's leads to is another at each look.
-            End::File(name, _) if is_of_processes(&self.last().folder) => !name.is_empty(),
+            End::File(..) if is_of_processes(&self.last().folder) => true,
             End::File(name, _) => {
                 let stat = statat(&self.last().folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 id_of(&stat) == id_of(&fstat(file)?)

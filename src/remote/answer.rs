@@ -89,8 +89,8 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
         return Err(bounded_failure(message, limits));
     }
     let json = structured.map(str::to_owned);
-    let mut output = match provider::output(content.clone(), json) {
-        Ok(output) => output,
+    let mut output = match provider::output(Vec::new(), json) {
+        Ok(output) => Output { content, ..output },
         Err(problem) => without_structured(content, structured, problem),
     };
     let content_meta = content_meta.into_iter().enumerate();
@@ -171,7 +171,7 @@ pub(super) fn failed(message: impl Into<String>) -> CallError {
 }
 
 /// A part of a message, as a value.
-fn value(json: &RawValue) -> Value {
+pub(super) fn value(json: &RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
 }
 

@@ -112,7 +112,7 @@ async fn answered(
     running: &Running,
 ) -> Result<Output, CallError> {
     let connection = kept.connection().await.map_err(failed)?;
-    let (_, as_task) = kept.offers(&request.tool)?;
+    let as_task = kept.offers(&request.tool)?;
     let settings = kept.settings.clone();
     let limits = settings.config.limits.clone();
     let asking = Asking {

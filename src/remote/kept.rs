@@ -14,7 +14,6 @@ use super::listing::{self, Offered};
 use super::settings::Settings;
 use crate::error::{CallError, Diagnostic};
 use crate::limits::seconds;
-use crate::provider::ProvidedTool;
 use crate::schema::checking::computed;
 
 /// A server that ends sooner after its start is not started again at once.
@@ -105,16 +104,16 @@ impl Kept {
         offered.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A tool as it is offered now, by the server's own name, and whether it has to be run as a task.
+    /// Whether a tool has to be run as a task, as it is offered now, by the server's own name.
     ///
     /// # Errors
     ///
     /// It is offered no more.
-    pub(super) fn offers(&self, tool: &str) -> Result<(Arc<ProvidedTool>, bool), CallError> {
+    pub(super) fn offers(&self, tool: &str) -> Result<bool, CallError> {
         let offered = self.offered();
         let mut tools = offered.tools.iter();
         match tools.find(|it| it.tool.own_name == tool) {
-            Some(found) => Ok((found.tool.clone(), found.as_task)),
+            Some(found) => Ok(found.as_task),
             None => {
                 let left_out = offered.left_out.iter().find(|it| it.tool == tool);
                 let why = left_out

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::answer::{bounded_failure, failed};
+use super::answer::{bounded_failure, failed, value};
 use super::encode::Written;
 use super::questions::{self, Responses};
 use super::request::Asking;
@@ -39,7 +39,7 @@ struct Task {
 impl Task {
     /// Of a result, if that is one.
     fn read(result: &str) -> Option<Task> {
-        let mut result: BTreeMap<String, Box<RawValue>> = serde_json::from_str(result).ok()?;
+        let mut result: BTreeMap<String, &RawValue> = serde_json::from_str(result).ok()?;
         if result.contains_key("content") {
             return None;
         }
@@ -68,13 +68,11 @@ impl Task {
             interval: interval
                 .unwrap_or(INTERVAL)
                 .clamp(LEAST_INTERVAL, MOST_INTERVAL),
-            said: result,
+            said: (result.into_iter())
+                .map(|(member, said)| (member, said.to_owned()))
+                .collect(),
         })
     }
-}
-
-fn value(json: &RawValue) -> Value {
-    serde_json::from_str(json.get()).unwrap_or_default()
 }
 
 /// The result of a call, when it is there: what was answered, or what the task comes to that was answered

@@ -303,14 +303,7 @@ async fn open_there(
 }
 
 async fn rename(sandbox: &mut Sandbox, fd: Fd, old: String, to: Fd, new: String) -> FsResult<()> {
-    let from = guarded::to_change(sandbox, &fd, old).await?;
-    let to = match guarded::to_change(sandbox, &to, new).await {
-        Ok(to) => to,
-        Err(error) => {
-            from.leave(sandbox);
-            return Err(error);
-        }
-    };
+    let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
     let done = rename_there(sandbox, &from, &to).await;
     from.leave(sandbox);
     to.leave(sandbox);
@@ -338,14 +331,7 @@ async fn link(
     to: Fd,
     new: String,
 ) -> FsResult<()> {
-    let from = guarded::to_change(sandbox, &fd, old).await?;
-    let to = match guarded::to_change(sandbox, &to, new).await {
-        Ok(to) => to,
-        Err(error) => {
-            from.leave(sandbox);
-            return Err(error);
-        }
-    };
+    let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
     let done = link_there(sandbox, flags, &from, &to).await;
     from.leave(sandbox);
     to.leave(sandbox);

@@ -102,9 +102,12 @@ impl Sandbox {
 
 /// Where something is looked at.
 pub(super) async fn to_look(sandbox: &mut Sandbox, fd: &Fd, path: String) -> FsResult<Spot> {
+    if !sandbox.grants.hides() {
+        return Ok(Spot::given(fd, path));
+    }
     match sandbox.grants.guard() {
-        Some(guard) if guard.hides() => locate(sandbox, &guard, fd, &path).await,
-        _ => Ok(Spot::given(fd, path)),
+        Some(guard) => locate(sandbox, &guard, fd, &path).await,
+        None => Ok(Spot::given(fd, path)),
     }
 }
 
@@ -115,6 +118,22 @@ pub(super) async fn to_change(sandbox: &mut Sandbox, fd: &Fd, path: String) -> F
     };
     let spot = locate(sandbox, &guard, fd, &path).await?;
     check(sandbox, guard, spot).await
+}
+
+/// From where and to where something gets another name.
+pub(super) async fn to_move(
+    sandbox: &mut Sandbox,
+    (fd, old): (&Fd, String),
+    (to, new): (&Fd, String),
+) -> FsResult<(Spot, Spot)> {
+    let from = to_change(sandbox, fd, old).await?;
+    match to_change(sandbox, to, new).await {
+        Ok(to) => Ok((from, to)),
+        Err(error) => {
+            from.leave(sandbox);
+            Err(error)
+        }
+    }
 }
 
 /// As [`to_change`], where a link at the end is followed if `at` says so; then it is not to be followed again.

@@ -147,7 +147,18 @@ fn check_ids(schema: &Value, is_root: bool) -> Result<(), String> {
 /// what they are about as well.
 fn compiled(schema: &Value, path: u64) -> u64 {
     match schema {
-        Value::Array(items) => items.iter().map(|item| compiled(item, path + NUMBER)).sum(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| {
+                let path = path + NUMBER;
+                // A subschema keeps the path to it, even if nothing is in it.
+                let own = match item {
+                    Value::Bool(_) | Value::Object(_) => KEYWORD + path,
+                    _ => 0,
+                };
+                own + compiled(item, path)
+            })
+            .sum(),
         Value::Object(members) => members
             .iter()
             .map(|(key, value)| {

@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value, json};
 use toolhost_schema::Patterns;
 
+use super::cost::Extent;
 use super::refs::{anchors, resolve};
 use super::{Unenforced, shorten};
 use crate::wire::subschemas::{Holds, holds};
@@ -271,7 +272,7 @@ impl<'s> Relaxer<'s, '_> {
                         });
                         Value::Object(parts.collect())
                     }
-                    _ => value.clone(),
+                    _ => self.copied(value),
                 },
             };
             out.insert(key.clone(), new);
@@ -284,6 +285,17 @@ impl<'s> Relaxer<'s, '_> {
             }
         }
         Value::Object(out)
+    }
+
+    /// What is no schema, such as an `enum`: a definition is written again for each way to refer to it.
+    fn copied(&mut self, value: &Value) -> Value {
+        let values = usize::try_from(Extent::of(value).values).unwrap_or(usize::MAX);
+        self.left = self.left.saturating_sub(values);
+        match self.left {
+            // It is refused for that.
+            0 => Value::Null,
+            _ => value.clone(),
+        }
     }
 
     fn all(&mut self, parts: &'s [Value], place: &str) -> Value {

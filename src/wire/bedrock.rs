@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Piece, Takes, base64, file_name};
-use super::back::{edited, edited_items, kept, without_nulls};
-use super::copies::{items_without_copies, without_copies};
+use super::back::{edited, kept, without_nulls};
+use super::copies::{edited_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
 use super::json::Detail;
@@ -304,12 +304,10 @@ fn answered(raw: &RawValue) -> Vec<Option<String>> {
 /// The message as it goes back: the API refuses `null` for what is not set, and texts without any.
 fn back(message: &RawValue) -> Box<RawValue> {
     let message = edited(message, |key, value| match key {
-        "content" => Some(
-            match items_without_copies(value, |block| call(&object(block).ok()?).ok()?) {
-                Cow::Borrowed(blocks) => edited_items(blocks, block_back),
-                Cow::Owned(blocks) => Cow::Owned(edited_items(&blocks, block_back).into_owned()),
-            },
-        ),
+        "content" => {
+            let call = |block: &RawValue| call(&object(block).ok()?).ok()?;
+            Some(edited_without_copies(value, call, block_back))
+        }
         _ => kept(key, value, &[], &[]).then_some(Cow::Borrowed(value)),
     });
     message.into_owned()

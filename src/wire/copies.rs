@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::back::edited_items;
 use super::stream::Delta;
 use super::{array, open::Open};
 use crate::tool::ToolCall;
@@ -40,7 +41,7 @@ fn id_of(call: &ToolCall) -> Option<&str> {
 }
 
 /// Whether arguments mean the same, however they are spaced and in whatever order.
-fn mean_the_same(one: &str, other: &str) -> bool {
+pub(super) fn mean_the_same(one: &str, other: &str) -> bool {
     let (one, other) = (one.trim_ascii(), other.trim_ascii());
     if one == other {
         return true;
@@ -56,7 +57,7 @@ fn mean_the_same(one: &str, other: &str) -> bool {
     read(one).is_some_and(|one| read(other) == Some(one))
 }
 
-pub(super) fn has_long_number(text: &str) -> bool {
+fn has_long_number(text: &str) -> bool {
     let mut runs = text
         .as_bytes()
         .chunk_by(|a, b| is_digit(*a) == is_digit(*b));
@@ -76,8 +77,9 @@ impl Copies {
         };
         match self.0.get_mut(id) {
             Some(calls) => {
-                calls.differ |=
-                    calls.name != call.name || !mean_the_same(&calls.arguments, &call.arguments);
+                calls.differ = calls.differ
+                    || calls.name != call.name
+                    || !mean_the_same(&calls.arguments, &call.arguments);
                 !calls.differ
             }
             None => {
@@ -104,18 +106,29 @@ impl Copies {
     }
 }
 
-/// The calls of one answer, each once.
-pub(super) fn without_copies(mut calls: Vec<ToolCall>) -> Vec<ToolCall> {
+/// Which of these are copies, of calls of one answer; `None` where none is.
+fn copied(calls: &[Option<&ToolCall>]) -> Option<Vec<bool>> {
     // Mostly there is nothing to compare.
     let mut ids = HashSet::new();
-    if calls.iter().filter_map(id_of).all(|id| ids.insert(id)) {
-        return calls;
+    let mut known = calls.iter().flatten().filter_map(|call| id_of(call));
+    if known.all(|id| ids.insert(id)) {
+        return None;
     }
     let mut copies = Copies::default();
-    for call in &calls {
+    for call in calls.iter().flatten() {
         copies.note(call);
     }
-    calls.retain(|call| !copies.is_copy(call));
+    let is_copy = |call: &Option<&ToolCall>| call.is_some_and(|call| copies.is_copy(call));
+    let copied: Vec<bool> = calls.iter().map(is_copy).collect();
+    copied.contains(&true).then_some(copied)
+}
+
+/// The calls of one answer, each once.
+pub(super) fn without_copies(mut calls: Vec<ToolCall>) -> Vec<ToolCall> {
+    if let Some(copied) = copied(&calls.iter().map(Some).collect::<Vec<_>>()) {
+        let mut copied = copied.into_iter();
+        calls.retain(|_| copied.next() == Some(false));
+    }
     calls
 }
 
@@ -127,19 +140,25 @@ pub(super) fn items_without_copies(
     let Ok(all) = array(items) else {
         return Cow::Borrowed(items);
     };
-    let mut copies = Copies::default();
     let calls: Vec<Option<ToolCall>> = all.iter().map(|item| call(item)).collect();
-    for call in calls.iter().flatten() {
-        copies.note(call);
-    }
-    let is_copy = |call: &Option<ToolCall>| call.as_ref().is_some_and(|it| copies.is_copy(it));
-    let copied: Vec<bool> = calls.iter().map(is_copy).collect();
-    if !copied.contains(&true) {
+    let Some(copied) = copied(&calls.iter().map(Option::as_ref).collect::<Vec<_>>()) else {
         return Cow::Borrowed(items);
-    }
+    };
     let kept = all.iter().zip(copied).filter(|(_, is_copy)| !is_copy);
     let kept: Vec<&RawValue> = kept.map(|(item, _)| *item).collect();
     Cow::Owned(super::raw(&kept))
+}
+
+/// The same, each item as it goes back; without those of which nothing does.
+pub(super) fn edited_without_copies<'i>(
+    items: &'i RawValue,
+    call: impl Fn(&RawValue) -> Option<ToolCall>,
+    edit: impl Fn(&RawValue) -> Option<Cow<'_, RawValue>>,
+) -> Cow<'i, RawValue> {
+    match items_without_copies(items, call) {
+        Cow::Borrowed(items) => edited_items(items, edit),
+        Cow::Owned(items) => Cow::Owned(edited_items(&items, edit).into_owned()),
+    }
 }
 
 /// The places of the calls of a stream among those of its answer. What may be a copy of another has none until
@@ -172,6 +191,11 @@ impl Places {
         self.taken - 1
     }
 
+    /// Whether nothing is to be done about a call that is whole: it was handed on, or waits.
+    pub(super) fn has_taken(&self, open: &Open) -> bool {
+        open.is_complete || open.waits && !self.is_over
+    }
+
     /// Hands a call on that is whole, unless it is a copy. Whether it was open and is no more: what may be a copy
     /// waits for the end of the answer, which shows whether ids are unique in it.
     pub(super) fn complete(
@@ -180,11 +204,9 @@ impl Places {
         call: ToolCall,
         deltas: &mut Vec<Delta>,
     ) -> bool {
-        if open.is_complete {
-            return false;
-        }
         let may_be_copy = self.copies.note(&call);
         if open.place.is_none() && may_be_copy && !self.is_over {
+            open.waits = true;
             return false;
         }
         open.is_complete = true;

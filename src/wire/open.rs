@@ -66,6 +66,8 @@ pub(super) struct Open {
     /// Its place among the calls of the answer: see [`Places`](super::copies::Places).
     pub(super) place: Option<usize>,
     pub(super) is_complete: bool,
+    /// Whether it is whole, and waits for the end of the answer to tell if it is a copy.
+    pub(super) waits: bool,
     /// Whether it is a second copy of another.
     pub(super) is_copy: bool,
 }

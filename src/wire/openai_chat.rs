@@ -82,6 +82,11 @@ struct Completion<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
+    /// Of a chunk.
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Echo, Piece, Takes, data_url, file_name};
 use super::back::{edited, edited_items, kept, without_nulls};
-use super::copies::{Copies, items_without_copies};
+use super::copies::{items_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_models, role, without_results};
 use super::json::Detail;
@@ -235,56 +235,35 @@ fn allowed_callers(tool: &Tool) -> Vec<&'static str> {
         .collect()
 }
 
-/// The calls of each answer among items, up to a result or to what somebody else said: another answer may have the
-/// same ids.
-fn answers(items: &[&RawValue]) -> Result<Vec<Copies>, DecodeError> {
-    let mut answers = vec![Copies::default()];
-    for raw in items {
-        let item: Item = object(raw)?;
-        if let Some(call) = call(&item) {
-            answers.last_mut().expect("there is one").note(&call);
-        } else if ends_answer(raw, item.kind().as_deref()) {
-            answers.push(Copies::default());
-        }
-    }
-    Ok(answers)
-}
-
-fn is_result(kind: Option<&str>) -> bool {
-    matches!(
-        kind,
-        Some("function_call_output" | "custom_tool_call_output")
-    )
-}
-
-fn ends_answer(raw: &RawValue, kind: Option<&str>) -> bool {
-    is_result(kind) || role(raw).is_some() && !is_models(raw)
-}
-
 /// The calls among items that have no result there, and after which nobody but the model said anything.
 fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     let mut calls = Vec::new();
     let mut results = Vec::new();
-    let mut answers = answers(items)?.into_iter();
-    let mut copies = answers.next().unwrap_or_default();
+    // The calls of one answer: another may have the same ids.
+    let mut answer = Vec::new();
     // How many of the calls others have spoken after.
     let mut past = 0;
     for raw in items {
         let item: Item = object(raw)?;
-        let kind = item.kind();
-        let kind = kind.as_deref();
         if let Some(call) = call(&item) {
-            if !copies.is_copy(&call) {
-                calls.push(call);
-            }
-        } else if is_result(kind) {
+            answer.push(call);
+            continue;
+        }
+        let is_result = matches!(
+            item.kind().as_deref(),
+            Some("function_call_output" | "custom_tool_call_output")
+        );
+        let is_others = is_others(raw);
+        if is_result || is_others {
+            calls.extend(without_copies(std::mem::take(&mut answer)));
+        }
+        if is_result {
             results.push(label(item.call_id));
-            copies = answers.next().unwrap_or_default();
-        } else if role(raw).is_some() && !is_models(raw) {
+        } else if is_others {
             past = calls.len();
-            copies = answers.next().unwrap_or_default();
         }
     }
+    calls.extend(without_copies(answer));
     let later = calls.split_off(past);
     let earlier = without_results(calls, results.clone());
     let later = without_results(later, results);
@@ -298,10 +277,14 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     }
 }
 
+/// Whether somebody else than the model said it.
+fn is_others(item: &RawValue) -> bool {
+    role(item).is_some() && !is_models(item)
+}
+
 /// The items after which nobody but the model said anything.
 fn after_others<'i, 'a>(items: &'i [&'a RawValue]) -> &'i [&'a RawValue] {
-    let is_others = |item: &&RawValue| role(item).is_some() && !is_models(item);
-    let last = items.iter().rposition(is_others);
+    let last = items.iter().rposition(|item| is_others(item));
     &items[last.map_or(0, |last| last + 1)..]
 }
 

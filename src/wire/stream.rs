@@ -269,6 +269,8 @@ impl Events {
         let unread = decoder.unread();
         let mut received = decoder.finish(&mut deltas);
         received.reply.cut_malformed();
+        let cut = &received.reply.cut;
+        deltas.retain(|it| !matches!(it, Delta::Call { position, .. } if cut.contains(position)));
         if received.is_complete {
             if let Some(what) = unread {
                 return Err(DecodeError::Unread { what });

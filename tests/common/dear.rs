@@ -114,7 +114,9 @@ pub fn bombs() -> Vec<(&'static str, Value)> {
     for _ in 0..50 {
         nots = json!({ "not": nots });
     }
-    vec![("paths", long), ("nots", nots)]
+    // Each of the choices keeps the path to it.
+    let empty = json!({ "properties": { "k".repeat(60_000): { "anyOf": vec![json!({}); 4_000] } } });
+    vec![("paths", long), ("nots", nots), ("empty", empty)]
 }
 
 /// Writes a server of these tools down; its section of a manifest, with `more` lines.

@@ -15,6 +15,16 @@ pub const APIS: [Format; 4] = [
     Format::Gemini,
 ];
 
+/// The formats in which models answer, streamed as events or not.
+pub const MODELS: [Format; 6] = [
+    Format::OpenaiChat,
+    Format::OpenaiResponses,
+    Format::Anthropic,
+    Format::Gemini,
+    Format::Ollama,
+    Format::Bedrock,
+];
+
 /// What a response of [`events`] and [`whole`] says beside its calls.
 pub const TEXT: &str = "Let me see… 😀é";
 

@@ -85,6 +85,24 @@ fn a_session_begins_with_whatever_its_client_says_of_itself() {
 }
 
 #[test]
+fn a_long_id_of_initialize_comes_back_whole_and_one_that_is_too_long_is_refused() {
+    let server = Http::start();
+    let id = "i".repeat(600);
+    let mut message = initialize(whole());
+    message["id"] = json!(id);
+    let reply = post(&server, &[], &message);
+    begun(&reply);
+    let answer: Value = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!(answer["id"], json!(id));
+    message["id"] = json!("i".repeat(2_000));
+    let reply = post(&server, &[], &message);
+    assert_eq!(reply.status, 400, "{reply:?}");
+    let answer: Value = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!(answer["error"]["code"], json!(-32600), "{reply:?}");
+    assert!(reply.header("mcp-session-id").is_none(), "{reply:?}");
+}
+
+#[test]
 fn a_client_begins_anew_after_a_restart_with_the_session_of_before() {
     let server = Http::start();
     let before = [("Mcp-Session-Id", "of-the-server-before")];

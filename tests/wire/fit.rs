@@ -6,15 +6,7 @@ use toolhost::wire::{Format, LeftOut, Names};
 use toolhost::{Tool, ToolCall};
 
 use crate::common::binary::Folder;
-
-const APIS: [Format; 6] = [
-    Format::OpenaiChat,
-    Format::OpenaiResponses,
-    Format::Anthropic,
-    Format::Gemini,
-    Format::Ollama,
-    Format::Bedrock,
-];
+use crate::common::responses::MODELS;
 
 /// Whose arguments have plain names.
 const PLAIN_NAMES: [Format; 2] = [Format::Anthropic, Format::Bedrock];
@@ -162,7 +154,7 @@ fn a_choice_at_the_top_moves_into_the_description() {
         "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
         "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
     });
-    for format in APIS {
+    for format in MODELS {
         let (schema, beside) = fitted(format, schema.clone()).unwrap();
         let properties = json!({"a": {"type": "string"}, "b": {"type": "string"}});
         assert_eq!(schema, json!({"type": "object", "properties": properties}));
@@ -189,7 +181,7 @@ fn a_choice_between_objects_becomes_one_with_all_of_their_arguments() {
         "oneOf": [{"$ref": "#/$defs/circle"}, {"$ref": "#/$defs/square"}],
         "$defs": {"circle": circle, "square": square},
     });
-    for format in APIS {
+    for format in MODELS {
         let (schema, beside) = fitted(format, schema.clone()).unwrap();
         assert_eq!(schema["required"], json!(["kind"]));
         assert_eq!(
@@ -211,7 +203,7 @@ fn a_choice_between_objects_becomes_one_with_all_of_their_arguments() {
 
 #[test]
 fn what_goes_without_saying_is_said() {
-    for format in APIS {
+    for format in MODELS {
         for (before, after) in [
             (json!({}), json!({"type": "object", "properties": {}})),
             (
@@ -249,7 +241,7 @@ fn what_is_referred_to_is_written_out_where_an_api_needs_it() {
     assert_eq!(schema, written);
     // Of a place that is no definition no API knows.
     let elsewhere = json!({"properties": {"a": {"type": "string"}, "b": {"type": "array", "items": {"$ref": "#/properties/a"}}}});
-    for format in APIS {
+    for format in MODELS {
         let (schema, _) = fitted(format, elsewhere.clone()).unwrap();
         assert_eq!(
             schema["properties"]["b"]["items"],
@@ -258,7 +250,7 @@ fn what_is_referred_to_is_written_out_where_an_api_needs_it() {
     }
     // What holds itself, is anything somewhere.
     let tree = json!({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "properties": {"left": {"$ref": "#/$defs/n"}}}}});
-    for format in APIS {
+    for format in MODELS {
         let (schema, _) = fitted(format, tree.clone()).unwrap();
         assert_eq!(refusals(format, &schema), [""; 0], "{schema}");
         assert!(schema["properties"]["left"].is_object());
@@ -288,7 +280,7 @@ fn one_bad_tool_is_left_out_and_named_and_the_others_are_declared() {
             json!({"properties": {"o": {"type": "object", "properties": {"a b": {}}}}}),
         ),
     ];
-    for format in APIS {
+    for format in MODELS {
         let (list, left_out) = declared(format, &tools);
         let list: Vec<&str> = list.iter().map(|(name, _, _)| &**name).collect();
         let names: Vec<&str> = left_out.iter().map(|it| &*it.tool).collect();
@@ -372,7 +364,7 @@ fn names_that_no_api_takes_are_offered_under_others() {
     let long = "n".repeat(100);
     let names = ["a.b.c", "ns/x", &long, "ok"];
     let tools = names.map(|name| tool(name, json!({"type": "object", "properties": {}})));
-    for format in APIS {
+    for format in MODELS {
         let (list, left_out) = declared(format, &tools);
         assert_eq!((list.len(), left_out), (4, Vec::new()));
         let mapping = Names::new(format, names);
@@ -598,7 +590,7 @@ proptest! {
         values in prop::collection::vec(prop::collection::btree_map(name(), any_value(), 0..4), 8),
     ) {
         let original = jsonschema::options().build(&schema).ok();
-        for format in APIS {
+        for format in MODELS {
             let Ok((fitted, _)) = fitted(format, schema.clone()) else {
                 continue;
             };

@@ -6,22 +6,12 @@ use toolhost::wire::{self, Format};
 
 use crate::common::binary::{Folder, json_lines};
 use crate::common::forms::{read, streamed};
-use crate::common::responses::{APIS, Around, Pieces, events, whole};
+use crate::common::responses::{APIS, Around, MODELS, Pieces, events, whole};
 
 const X: &str = r#"{"text":"x","n":1}"#;
 /// The same, as something that puts it together anew writes it.
 const X_AGAIN: &str = r#"{"n": 1, "text": "x"}"#;
 const Y: &str = r#"{"text":"y"}"#;
-
-/// The formats in which models answer.
-const MODELS: [Format; 6] = [
-    Format::OpenaiChat,
-    Format::OpenaiResponses,
-    Format::Anthropic,
-    Format::Gemini,
-    Format::Ollama,
-    Format::Bedrock,
-];
 
 fn calls(given: &[(&str, &str, &str)]) -> Vec<ToolCall> {
     let calls = given.iter();

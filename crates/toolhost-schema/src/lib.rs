@@ -178,17 +178,16 @@ fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
 
 /// The bytes of the longest part of a schema that an error of its own quotes.
 fn quoted(schema: &Value) -> usize {
-    let mut parts: Box<dyn Iterator<Item = &Value>> = match schema {
-        Value::Array(items) => Box::new(items.iter()),
-        Value::Object(members) => Box::new(members.values()),
+    let within = match schema {
+        Value::Array(items) => items.iter().map(quoted).max(),
+        Value::Object(members) => members.values().map(quoted).max(),
         _ => return 0,
     };
-    let within = parts.by_ref().map(quoted).max().unwrap_or(0);
     let own = schema.as_object().into_iter().flatten();
     let own = own
         .filter(|(name, _)| matches!(&***name, "not" | "const" | "pattern"))
         .map(|(_, part)| text_length(part));
-    within.max(own.max().unwrap_or(0))
+    within.max(own.max()).unwrap_or(0)
 }
 
 /// About as many bytes as a value takes.

@@ -46,10 +46,6 @@ impl Block {
         Some(call)
     }
 
-    pub(super) fn is_complete(&self) -> bool {
-        self.input.as_ref().is_some_and(Open::is_complete)
-    }
-
     /// Whether it is a call that was there before.
     pub(super) fn is_copy(&self) -> bool {
         self.input.as_ref().is_some_and(|input| input.is_copy)
@@ -57,14 +53,14 @@ impl Block {
 
     /// Hands it on, if it is a call that was not yet; whether it was.
     pub(super) fn complete(&mut self, places: &mut Places, deltas: &mut Vec<Delta>) -> bool {
-        if self.is_complete() {
-            return false;
-        }
-        let Some(call) = self.call() else {
+        let call = match &self.input {
+            Some(input) if !places.has_taken(input) => self.call(),
+            _ => None,
+        };
+        let (Some(input), Some(call)) = (&mut self.input, call) else {
             return false;
         };
-        let input = self.input.as_mut();
-        input.is_some_and(|input| places.complete(input, call, deltas))
+        places.complete(input, call, deltas)
     }
 
     /// As it would have come whole.

@@ -271,7 +271,7 @@ impl Stream {
     }
 
     fn complete(&mut self, at: usize, deltas: &mut Vec<Delta>) {
-        if !self.calls[at].open.is_complete() {
+        if !self.places.has_taken(&self.calls[at].open) {
             self.put_together(at);
             let call = self.tool_call(&self.calls[at]);
             self.places.complete(&mut self.calls[at].open, call, deltas);

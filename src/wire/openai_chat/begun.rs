@@ -5,7 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::OpenaiChat;
 use crate::tool::ToolCall;
-use crate::wire::copies::has_long_number;
+use crate::wire::copies::mean_the_same;
 use crate::wire::members::Merged;
 use crate::wire::open::{Given, Open};
 use crate::wire::raw;
@@ -170,15 +170,11 @@ pub(super) fn is_same(arguments: &str, copy: &str) -> bool {
         return true;
     }
     // However it is spaced; and many short ones must not cost as many readings of a long one.
-    if copy.len() < arguments.len() / 4 || has_long_number(arguments) || has_long_number(copy) {
+    if copy.len() < arguments.len() / 4 {
         return false;
     }
-    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
-    let Some(first) = read(arguments) else {
-        return false;
-    };
-    match read(copy) {
-        Some(Value::String(inner)) => read(&inner).is_some_and(|inner| inner == first),
-        second => second.is_some_and(|second| second == first),
+    match serde_json::from_str::<Value>(copy) {
+        Ok(Value::String(inner)) => mean_the_same(arguments, &inner),
+        _ => mean_the_same(arguments, copy),
     }
 }

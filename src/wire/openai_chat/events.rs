@@ -60,14 +60,6 @@ struct Chunk<'a> {
     error: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct ChunkChoice<'a> {
-    #[serde(borrow)]
-    index: Option<&'a RawValue>,
-    #[serde(borrow)]
-    delta: Option<&'a RawValue>,
-}
-
 #[derive(Default)]
 pub(super) struct Stream {
     text: String,
@@ -115,16 +107,15 @@ impl StreamDecoder for Stream {
         self.took_last = false;
         self.calls.next_chunk();
         for choice in choices {
-            let chunk: ChunkChoice = object(choice)?;
             // `message` is of a server that does not stream, or there once more at the end.
             let choice: Choice = object(choice)?;
-            let delta = match (given(chunk.delta), given(choice.message)) {
+            let delta = match (given(choice.delta), given(choice.message)) {
                 (None, Some(message)) if !self.has_content() => Some(message),
                 (delta, _) => delta,
             };
             if let Some(delta) = delta {
                 let Members(members) = object(delta)?;
-                let index = number(chunk.index).unwrap_or_default();
+                let index = number(choice.index).unwrap_or_default();
                 self.delta(index, members, deltas)?;
             }
             if let Some(error) = choice.failure() {

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::tool::{CallKind, CallOrigin, ToolCall};
-use crate::wire::back::{edited, edited_items, kept, without_nulls};
-use crate::wire::copies::{items_without_copies, without_copies};
+use crate::wire::back::{edited, kept, without_nulls};
+use crate::wire::copies::{edited_without_copies, without_copies};
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::history::{role, without_results};
 use crate::wire::members::members;
@@ -221,12 +221,8 @@ fn legacy(raw: &RawValue) -> Result<ToolCall, DecodeError> {
 pub(in crate::wire) fn back(message: &RawValue) -> Box<RawValue> {
     let message = edited(message, |key, value| {
         if key == "tool_calls" {
-            let calls = match items_without_copies(value, |item| call(item).ok()) {
-                Cow::Borrowed(calls) => edited_items(calls, |call| Some(call_back(call))),
-                Cow::Owned(calls) => {
-                    Cow::Owned(edited_items(&calls, |call| Some(call_back(call))).into_owned())
-                }
-            };
+            let calls =
+                edited_without_copies(value, |item| call(item).ok(), |call| Some(call_back(call)));
             return (calls.get() != "[]" && calls.get() != "null").then_some(calls);
         }
         kept(key, value, &["content"], &["parsed"]).then_some(Cow::Borrowed(value))

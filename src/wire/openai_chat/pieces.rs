@@ -239,7 +239,7 @@ impl Calls {
     fn complete(&mut self, at: usize, deltas: &mut Vec<Delta>) {
         let begun = &mut self.begun[at];
         self.unfinished -= usize::from(begun.is_unfinished());
-        if !begun.open.is_complete() {
+        if !self.places.has_taken(&begun.open) {
             let call = begun.call();
             self.places.complete(&mut begun.open, call, deltas);
         }

@@ -499,7 +499,7 @@ impl Stream {
         // Of what is not known yet, the rest may come.
         let is_known = !call.is_orphan
             || call.open.id.is_some() && (self.is_over || !call.open.name.is_empty());
-        if !call.open.is_complete() && is_known {
+        if !self.places.has_taken(&call.open) && is_known {
             let tool_call = self.tool_call(call);
             let open = &mut self.calls[position].open;
             self.places.complete(open, tool_call, deltas);
