@@ -115,7 +115,8 @@ pub fn bombs() -> Vec<(&'static str, Value)> {
         nots = json!({ "not": nots });
     }
     // Each of the choices keeps the path to it.
-    let empty = json!({ "properties": { "k".repeat(60_000): { "anyOf": vec![json!({}); 4_000] } } });
+    let empty =
+        json!({ "properties": { "k".repeat(60_000): { "anyOf": vec![json!({}); 4_000] } } });
     vec![("paths", long), ("nots", nots), ("empty", empty)]
 }
 
