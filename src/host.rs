@@ -4,6 +4,7 @@ mod asking;
 mod batch;
 mod early;
 mod fit;
+mod hooks;
 mod lanes;
 mod load;
 mod offers;
@@ -31,8 +32,8 @@ use crate::paths::Paths;
 use crate::permissions::HostFile;
 use crate::plugin::Plugin;
 use crate::provider::{
-    NotStarted, Payload, Pin, ProvidedTool, Provider, SchemaOf, Served, ToolNote, ToolProvider,
-    Turn,
+    self, CallContext, NotStarted, Payload, Pin, ProvidedTool, Provider, RunOutcome, SchemaOf,
+    ToolNote, ToolProvider,
 };
 use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
@@ -40,7 +41,7 @@ use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
 use crate::schema::checking::Allowed;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
-use crate::watch::CallContext;
+use crate::watch::RunContext;
 pub use asking::CallOptions;
 #[cfg(feature = "mcp")]
 pub(crate) use asking::{MAX_ROUNDS, asked_too_often};
@@ -49,6 +50,7 @@ pub(crate) use early::EarlyCalls;
 #[cfg(feature = "agent")]
 pub(crate) use early::{Accesses, At};
 use fit::Fit;
+use hooks::Hooks;
 pub use load::{LoadEvent, Loader, Servers};
 pub use open::{Canceller, OpenBatch};
 pub use parallel::Unpacked;
@@ -83,6 +85,7 @@ struct Shared {
     /// The secrets of all providers.
     mask: Arc<Mask>,
     audit: Option<Arc<AuditLog>>,
+    hooks: Option<Hooks>,
     /// Whether arguments are repaired.
     repairs: bool,
     /// Whether it is only there to be looked at.
@@ -398,7 +401,11 @@ impl ToolHost {
         }
         let (_, registered, tool) = self.registry.find_for(&call.name, allowed)?;
         let (domain, access) = registered.order(tool)?;
-        Some(domain.enter(client, access, || label(call, &self.shared.mask)))
+        let label = || label(call, &self.shared.mask);
+        Some(match self.shared.hooks {
+            None => domain.enter(client, access, label),
+            Some(_) => domain.enter_held(client, access, label),
+        })
     }
 
     /// What would serve a call, whatever its arguments are; nothing serves one that must not be run.
@@ -412,7 +419,22 @@ impl ToolHost {
     async fn run_call(
         &self,
         call: &ToolCall,
-        context: &CallContext<'_>,
+        context: &RunContext<'_>,
+        arrival: Arrival,
+    ) -> ToolResult {
+        let mut fit = self.fit(call, context.allowed.as_deref());
+        let result = self.run_fit(call, &mut fit, context, arrival).await;
+        if let Some(hooks) = &self.shared.hooks {
+            hooks.after(&fit, &result);
+        }
+        result
+    }
+
+    async fn run_fit<'h>(
+        &'h self,
+        call: &ToolCall,
+        fit: &mut Fit<'h, '_>,
+        context: &RunContext<'_>,
         arrival: Arrival,
     ) -> ToolResult {
         let Arrival {
@@ -421,8 +443,7 @@ impl ToolHost {
             entering,
             place,
         } = arrival;
-        let mut fit = self.fit(call, context.allowed.as_deref());
-        let mut ended = self.ending_of(queued, &fit);
+        let mut ended = self.ending_of(queued, fit);
         let (registered, tool) = match fit.served_by.clone() {
             Ok(found) => found,
             Err(error) => return ended.refused::<Output>(error).into(),
@@ -431,6 +452,21 @@ impl ToolHost {
             return ended.refused::<Output>(error).into();
         }
         let cancel = context.cancel;
+        let mut queued = queued;
+        if let Some(hooks) = &self.shared.hooks {
+            if !fit.is_unchecked {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+                // Whoever decides may take long: that is no time in the queue.
+                queued = Instant::now();
+                ended.queued = queued;
+                if let Some(outcome) = decided {
+                    return ended.at(queued, queued, outcome, 0).into();
+                }
+            }
+            if let Some(place) = &place {
+                place.release();
+            }
+        }
         let queue = &self.shared.queue;
         let permits = queue.wait(
             registered,
@@ -462,14 +498,20 @@ impl ToolHost {
             match checked.0 {
                 Ok(changes) => fit.change(changes),
                 Err(error) => {
-                    let mut served = Served::<Output>::refused(error);
+                    let mut served = RunOutcome::<Output>::refused(error);
                     served.cpu = spent;
                     return ended.at(start, Instant::now(), served, 0).into();
                 }
             }
             // What is written down is the call as it runs.
             ended.audit = None;
-            ended = self.ending_of(queued, &fit);
+            ended = self.ending_of(queued, fit);
+            if let Some(hooks) = &self.shared.hooks {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+                if let Some(outcome) = decided {
+                    return ended.at(start, Instant::now(), outcome, 0).into();
+                }
+            }
         }
         let call = &*fit.call;
         let journal = Journal::new(
@@ -491,14 +533,18 @@ impl ToolHost {
             tool = call.name,
             plugin = provider.name()
         );
-        let turn = Turn {
+        let turn = CallContext {
             start,
+            deadline: limits.deadline(start),
             spent,
             cancel,
             owner: &context.owner,
             journal: journal.clone(),
         };
-        let served = serve(span, provider.call(tool, call, turn)).await;
+        let served = match provider.ends_calls() {
+            true => serve(span, provider.call(tool, call, turn)).await,
+            false => serve(span, provider::run(&**provider, tool, call, turn)).await,
+        };
         ended
             .at(start, Instant::now(), served, journal.denials())
             .into()
@@ -506,9 +552,12 @@ impl ToolHost {
 
     /// Answers a call that is not run.
     fn refuse_since(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
-        self.ending_of(queued, &self.fit(call, None))
-            .refused::<Output>(error)
-            .into()
+        let fit = self.fit(call, None);
+        let result = self.ending_of(queued, &fit).refused::<Output>(error).into();
+        if let Some(hooks) = &self.shared.hooks {
+            hooks.after(&fit, &result);
+        }
+        result
     }
 
     fn ending_of(&self, queued: Instant, fit: &Fit) -> Ending {
@@ -592,12 +641,12 @@ fn label(call: &ToolCall, mask: &Mask) -> String {
 
 async fn serve<T: Payload>(
     span: tracing::Span,
-    served: impl Future<Output = Served<T>>,
-) -> Served<T> {
+    served: impl Future<Output = RunOutcome<T>>,
+) -> RunOutcome<T> {
     let served = AssertUnwindSafe(served.instrument(span))
         .catch_unwind()
         .await;
-    served.unwrap_or_else(|panic| Served::refused(panicked(&*panic)))
+    served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)))
 }
 
 /// What is known of a result before it is there.
@@ -624,7 +673,7 @@ impl Ending {
     /// The result of a call that never ran: it waited for all of its time.
     fn refused<T: Payload>(self, error: CallError) -> Ended<T> {
         let now = Instant::now();
-        self.at(now, now, Served::refused(error), 0)
+        self.at(now, now, RunOutcome::refused(error), 0)
     }
 
     /// The result of a call that ran from `start` to `end`.
@@ -632,7 +681,7 @@ impl Ending {
         mut self,
         start: Instant,
         end: Instant,
-        mut served: Served<T>,
+        mut served: RunOutcome<T>,
         denials: u64,
     ) -> Ended<T> {
         served.hide(&self.mask);

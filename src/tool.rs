@@ -46,6 +46,41 @@ pub struct Tool {
     pub sandboxed: bool,
 }
 
+impl Tool {
+    /// A tool to be offered by the program itself; see [`NativeTools`](crate::NativeTools). The name is
+    /// `[A-Za-z0-9_-]{1,64}`; the description says what it does and when to use it.
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
+        Tool {
+            name: name.into(),
+            description: description.into(),
+            ..Tool::default()
+        }
+    }
+
+    /// It changes nothing. Calls run beside each other, and may start before a streamed answer is complete.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.annotations.read_only = Some(true);
+        self
+    }
+
+    /// It adds something and destroys nothing. Calls run in the order in which they were made, one at a time.
+    #[must_use]
+    pub fn additive(mut self) -> Self {
+        self.annotations.read_only = Some(false);
+        self.annotations.destructive = Some(false);
+        self
+    }
+
+    /// It may destroy something. Calls run in the order in which they were made, one at a time.
+    #[must_use]
+    pub fn destructive(mut self) -> Self {
+        self.annotations.read_only = Some(false);
+        self.annotations.destructive = Some(true);
+        self
+    }
+}
+
 /// What every model API takes as the name of a tool.
 pub(crate) fn is_tool_name(name: &str) -> bool {
     (1..=64).contains(&name.len())

@@ -61,7 +61,7 @@ pub(crate) type AllowedTools = Option<Arc<BTreeSet<String>>>;
 
 /// What a call is run with beside its arguments.
 #[derive(Clone)]
-pub(crate) struct CallContext<'c> {
+pub(crate) struct RunContext<'c> {
     pub(crate) cancel: &'c CancellationToken,
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
     /// What there is somebody to ask for.
@@ -72,10 +72,10 @@ pub(crate) struct CallContext<'c> {
     pub(crate) allowed: AllowedTools,
 }
 
-impl<'c> CallContext<'c> {
+impl<'c> RunContext<'c> {
     /// Nobody watches and nobody can be asked.
     pub(crate) fn alone(cancel: &'c CancellationToken) -> Self {
-        CallContext {
+        RunContext {
             cancel,
             watcher: None,
             can_ask: QuestionKinds::default(),

@@ -13,7 +13,7 @@ use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
 use crate::order::Client;
 use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
-use crate::watch::{AllowedTools, CallContext, Owner, Watcher};
+use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 
 /// A tool may ask so often for one call.
 pub(crate) const MAX_ROUNDS: usize = 16;
@@ -117,8 +117,8 @@ impl CallOptions {
     }
 
     /// `never` is for what stands in for a canceller.
-    pub(super) fn context<'c>(&'c self, never: &'c OnceLock<CancellationToken>) -> CallContext<'c> {
-        CallContext {
+    pub(super) fn context<'c>(&'c self, never: &'c OnceLock<CancellationToken>) -> RunContext<'c> {
+        RunContext {
             cancel: match &self.canceller {
                 Some(Canceller(cancel)) => cancel,
                 None => never.get_or_init(CancellationToken::new),

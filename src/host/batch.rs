@@ -21,7 +21,7 @@ use crate::error::CallError;
 use crate::limits::Limit;
 use crate::order::Client;
 use crate::tool::{ToolCall, ToolResult};
-use crate::watch::CallContext;
+use crate::watch::RunContext;
 
 /// A result with the position of its call.
 type Indexed = (usize, ToolResult);
@@ -213,7 +213,7 @@ impl Shared {
                     continue;
                 }
             };
-            let waiting = Waiting {
+            let mut waiting = Waiting {
                 index,
                 call,
                 arrival: Arrival {
@@ -221,6 +221,21 @@ impl Shared {
                     ..arrival
                 },
             };
+            if self.host.shared.hooks.is_some() {
+                match self.host.shared.queue.enter_before_hooks() {
+                    Ok(ticket) => waiting.arrival.ticket = ticket,
+                    Err(error) => {
+                        refused.push(Box::new(Refused { waiting, error }));
+                        continue;
+                    }
+                }
+                // A hook may take its time: no worker waits for it.
+                lanes.hold();
+                let arrived = HandedOver::One(waiting.arrival, waiting.call);
+                let run = self.clone().run_apart(index, arrived, results.clone());
+                tokio::spawn(run);
+                continue;
+            }
             match lanes.push(&self.host, waiting) {
                 Err(call) => refused.push(call),
                 Ok(Some(behind)) => drop(tokio::spawn(self.clone().hold(behind, results.clone()))),
@@ -233,7 +248,8 @@ impl Shared {
         refused.into_iter().map(|call| self.refuse(*call)).collect()
     }
 
-    /// Runs what stands for several calls: each of them waits for its own turn, so it takes up no worker.
+    /// Runs what takes up no worker: what stands for several calls, each of which waits for its own turn, and calls that
+    /// a hook is asked about.
     async fn run_apart(
         self: Arc<Self>,
         index: usize,
@@ -327,7 +343,7 @@ impl Shared {
                 call,
                 arrival,
             } = taken;
-            let context = CallContext::alone(&self.cancel);
+            let context = RunContext::alone(&self.cancel);
             let result = self.host.run_call(&call, &context, arrival).await;
             kept.push((index, result));
             // The lane is free before the result is seen: whoever polls for more finds the room. Sending

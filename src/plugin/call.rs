@@ -13,7 +13,7 @@ use super::questions;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::error::CallError;
 use crate::limits::{Limit, Limits};
-use crate::provider::{End, Meter, Payload, Served, bounded, output_limit, stopped, until};
+use crate::provider::{End, Meter, Payload, RunOutcome, bounded, output_limit, stopped, until};
 use crate::sandbox::{Grants, Journal, Sandbox, Stop};
 use crate::tool::LogLine;
 
@@ -32,7 +32,7 @@ impl<R> Ended<Result<R, wit::Error>> {
         self,
         limits: &Limits,
         convert: impl FnOnce(R) -> Result<T, String>,
-    ) -> Served<T> {
+    ) -> RunOutcome<T> {
         let denied = self.denied;
         let outcome = self.outcome.and_then(|answer| match answer {
             Ok(answer) => {
@@ -41,7 +41,7 @@ impl<R> Ended<Result<R, wit::Error>> {
             }
             Err(error) => Err(failure(error, denied, limits)),
         });
-        Served {
+        RunOutcome {
             outcome,
             cpu: self.cpu,
             peak_memory: self.peak_memory,
