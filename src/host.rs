@@ -13,6 +13,7 @@ mod parallel;
 mod queue;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tracing::{Instrument, debug_span};
 
 use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError};
+use crate::limits::Limits;
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Client, Place};
@@ -52,7 +54,7 @@ pub(crate) use early::{Accesses, At};
 use fit::Fit;
 use hooks::Hooks;
 pub use load::{LoadEvent, Loader, Servers};
-pub use open::{Canceller, OpenBatch};
+pub use open::OpenBatch;
 pub use parallel::Unpacked;
 use queue::{Queue, Ticket};
 
@@ -480,7 +482,7 @@ impl ToolHost {
             Err(error) => return ended.refused::<Output>(error).into(),
         };
         let provider = &registered.provider;
-        let limits = provider.limits();
+        let limits = &*narrowed(provider.limits(), context.timeout);
         let start = Instant::now();
         let mut spent = Duration::ZERO;
         if fit.is_unchecked {
@@ -535,7 +537,7 @@ impl ToolHost {
         );
         let turn = CallContext {
             start,
-            deadline: limits.deadline(start),
+            limits,
             spent,
             cancel,
             owner: &context.owner,
@@ -616,7 +618,15 @@ impl ToolHost {
     where
         I: IntoIterator<Item = ToolCall>,
     {
-        Batch::new(self.clone(), calls.into_iter())
+        self.run_with(calls, CallOptions::new())
+    }
+
+    /// As [`run`](ToolHost::run), with these options for every call.
+    pub fn run_with<I>(&self, calls: I, options: CallOptions) -> Batch<I::IntoIter>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        Batch::new(self.clone(), calls.into_iter(), options)
     }
 
     /// Runs a batch and returns the results in the order of the calls. It takes all calls at once, as
@@ -625,7 +635,30 @@ impl ToolHost {
     where
         I: IntoIterator<Item = ToolCall>,
     {
-        batch::run_all(self.clone(), calls.into_iter())
+        self.run_all_with(calls, CallOptions::new())
+    }
+
+    /// As [`run_all`](ToolHost::run_all), with these options for every call.
+    pub fn run_all_with<I>(
+        &self,
+        calls: I,
+        options: CallOptions,
+    ) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        batch::run_all(self.clone(), calls.into_iter(), options)
+    }
+}
+
+/// The limits of a call that may run so long at most.
+pub(super) fn narrowed(limits: &Limits, timeout: Option<Duration>) -> Cow<'_, Limits> {
+    match timeout.filter(|timeout| *timeout < limits.timeout) {
+        None => Cow::Borrowed(limits),
+        Some(timeout) => Cow::Owned(Limits {
+            timeout,
+            ..limits.clone()
+        }),
     }
 }
 

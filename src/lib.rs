@@ -87,9 +87,11 @@ mod watch;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
+/// As the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`] return it.
+pub use futures_util::future::BoxFuture;
 pub use hook::{Decision, Hook};
 pub use host::{
-    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, Servers, ToolHost, Unpacked,
+    Batch, CallOptions, LoadEvent, Loader, OpenBatch, Plan, Servers, ToolHost, Unpacked,
 };
 pub use input::Responder;
 pub use manifest::Manifest;
@@ -98,6 +100,8 @@ pub use native::{IntoOutput, Json, NativeContext, NativeFunction, NativeTools};
 pub use provider::{NotStarted, Pin, Provider, ToolNote};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
+/// Tokio's: what ends calls, from wherever it is cancelled.
+pub use tokio_util::sync::CancellationToken;
 pub use tool::{
     CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,
 };

@@ -185,7 +185,7 @@ impl ToolProvider for NativeTools {
         context: CallContext<'c>,
     ) -> BoxFuture<'c, RunOutcome> {
         let context = NativeContext {
-            deadline: context.deadline,
+            deadline: context.deadline(),
             cancel: context.cancel.clone(),
             journal: context.journal,
         };

@@ -193,6 +193,7 @@ impl Compiled {
             Journal::new(limits.max_log, Arc::default(), None, &context),
             call::Time {
                 deadline: limits.deadline(Instant::now()),
+                timeout: limits.timeout,
                 spent: Duration::ZERO,
             },
             &never,
@@ -278,18 +279,13 @@ impl Plugin {
         context: CallContext<'_>,
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
     ) -> Ended<R> {
-        call::in_sandbox(
-            self.call_tool.engine(),
-            &self.grants,
-            context.journal,
-            call::Time {
-                deadline: self.config.limits.deadline(context.start),
-                spent: context.spent,
-            },
-            context.cancel,
-            run,
-        )
-        .await
+        let time = call::Time {
+            deadline: context.deadline(),
+            timeout: context.limits.timeout,
+            spent: context.spent,
+        };
+        let (engine, cancel) = (self.call_tool.engine(), context.cancel);
+        call::in_sandbox(engine, &self.grants, context.journal, time, cancel, run).await
     }
 
     async fn serve(
@@ -298,8 +294,7 @@ impl Plugin {
         request: wit::Call,
         context: CallContext<'_>,
     ) -> RunOutcome {
-        let limits = &self.config.limits;
-        let (start, cancel) = (context.start, context.cancel);
+        let (limits, start, cancel) = (context.limits, context.start, context.cancel);
         let run = async |store: &mut Store<Sandbox>| self.call_tool.call(store, &request).await;
         let ended = self.run(context, run).await;
         let served = ended.into_served(limits, convert::output);

@@ -340,7 +340,8 @@ pub(crate) enum SchemaOf {
 pub struct CallContext<'t> {
     /// What its deadline counts from.
     pub(crate) start: Instant,
-    pub(crate) deadline: Instant,
+    /// Its provider's, or narrower ones.
+    pub(crate) limits: &'t Limits,
     /// What it has computed so far.
     pub(crate) spent: Duration,
     pub(crate) cancel: &'t CancellationToken,
@@ -353,7 +354,7 @@ pub struct CallContext<'t> {
 impl CallContext<'_> {
     /// When the call has to have ended.
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        self.limits.deadline(self.start)
     }
 
     /// Whether the call was cancelled. Its future is dropped then; this is for threads that work for it.

@@ -165,8 +165,7 @@ impl Server {
         call: &ToolCall,
         context: CallContext<'_>,
     ) -> RunOutcome {
-        let limits = &self.kept.settings.config.limits;
-        let deadline = limits.deadline(context.start);
+        let (limits, deadline) = (context.limits, context.deadline());
         let journal = context.journal;
         let allowed = Allowed {
             limits,
@@ -196,7 +195,7 @@ impl Server {
             End::Itself(Step::Asks(asked)) => {
                 Err(self.parked.park(flight, asked, context.owner.clone()))
             }
-            End::Stopped(stop) => Err(stopped(stop, limits)),
+            End::Stopped(stop) => Err(stopped(stop, limits.timeout)),
             End::Cancelled => Err(CallError::Cancelled),
         };
         RunOutcome {
@@ -220,7 +219,7 @@ impl Server {
         };
         let flight = self.parked.take(&resumed.state, resumed.replies.clone());
         let mut flight = flight.ok_or_else(|| {
-            failed("the call that asked has ended: its server does not wait any more; call it anew")
+            failed("the call that asked has ended: its server no longer waits for it; call the tool again")
         })?;
         flight.turn(journal.clone());
         Ok(flight)

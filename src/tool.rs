@@ -22,7 +22,7 @@ pub struct Tool {
     pub title: Option<String>,
     /// What it does and when to use it.
     pub description: String,
-    /// Pictures that stand for it.
+    /// Icons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub icons: Vec<Icon>,
     /// JSON Schema of the arguments.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +64,8 @@ pub(crate) type AllowedTools = Option<Arc<BTreeSet<String>>>;
 #[derive(Clone)]
 pub(crate) struct RunContext<'c> {
     pub(crate) cancel: &'c CancellationToken,
+    /// The longest that it may run, if that is shorter than its provider's limit.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
     /// What there is somebody to ask for.
     pub(crate) can_ask: QuestionKinds,
@@ -77,6 +80,7 @@ impl<'c> RunContext<'c> {
     pub(crate) fn alone(cancel: &'c CancellationToken) -> Self {
         RunContext {
             cancel,
+            timeout: None,
             watcher: None,
             can_ask: QuestionKinds::default(),
             client: Client::new(),

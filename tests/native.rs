@@ -15,8 +15,8 @@ use toolhost::manifest::{AuditConfig, Manifest};
 use toolhost::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider};
 use toolhost::tool::LogSource;
 use toolhost::{
-    CallError, CallOptions, Decision, Hook, Json, LoadError, Loader, NativeContext, NativeTools,
-    Output, Progress, Tool, ToolCall, ToolHost, ToolResult, Watcher,
+    CallError, CallOptions, CancellationToken, Decision, Hook, Json, LoadError, Loader,
+    NativeContext, NativeTools, Output, Progress, Tool, ToolCall, ToolHost, ToolResult, Watcher,
 };
 
 use crate::common::{call, echo, error, manifest, plugin, text};
@@ -235,7 +235,7 @@ async fn a_call_says_how_far_it_is_and_what_it_does() {
     );
     let host = host(tools).await;
     let seen = Arc::new(Seen::default());
-    let options = CallOptions::new().watched_by(seen.clone());
+    let options = CallOptions::new().watcher(seen.clone());
     let result = host.call_with(call("work", json!({})), &options).await;
     assert_eq!(*seen.0.lock().unwrap(), ["begun", "0.5"]);
     assert_eq!(result.log[0].text, "begun");
@@ -320,12 +320,12 @@ async fn a_cancelled_call_is_dropped() {
         }
     });
     let host = host(tools).await;
-    let canceller = toolhost::Canceller::new();
-    let options = CallOptions::new().cancelled_by(canceller.clone());
+    let token = CancellationToken::new();
+    let options = CallOptions::new().cancellation(token.clone());
     let running = host.call_with(call("hang", json!({})), &options);
     let cancel = async {
         started.notified().await;
-        canceller.cancel();
+        token.cancel();
     };
     let (result, ()) = tokio::join!(running, cancel);
     assert_eq!(error(&result), &CallError::Cancelled);
@@ -606,4 +606,73 @@ async fn a_bounded_queue_is_bounded_with_hooks_as_well() {
     for (_, result) in rest {
         assert_eq!(text(&result), "waited");
     }
+}
+
+#[tokio::test]
+async fn options_narrow_a_deadline_and_never_widen_it() {
+    let mut limits = Limits::default();
+    limits.timeout = Duration::from_millis(200);
+    let tools = NativeTools::new("mine")
+        .limits(limits)
+        .tool(Tool::new("hang", ""), async |_: Nothing| {
+            pending::<()>().await
+        });
+    let host = Loader::new(manifest([plugin("misbehave")]))
+        .provider(tools)
+        .load()
+        .await
+        .unwrap();
+    let after = |result: &ToolResult| match error(result) {
+        CallError::Timeout { after } => *after,
+        other => panic!("{other:?}"),
+    };
+    for (asked, given) in [(20, 20), (10_000, 200)] {
+        let options = CallOptions::new().timeout(Duration::from_millis(asked));
+        let result = host.call_with(call("hang", json!({})), &options).await;
+        assert_eq!(after(&result), Duration::from_millis(given));
+    }
+    let options = CallOptions::new().timeout(Duration::from_millis(20));
+    // A guest that computes is stopped as well, alone and in batches.
+    let spin = || call("spin", json!({}));
+    let result = host.call_with(spin(), &options).await;
+    assert_eq!(after(&result), Duration::from_millis(20));
+    for result in host.run_all_with([spin(), spin()], options).await {
+        assert_eq!(after(&result), Duration::from_millis(20));
+    }
+}
+
+#[tokio::test]
+async fn one_token_ends_batches_and_calls_and_a_batch_ends_itself_only() {
+    let tools = NativeTools::new("mine").tool(Tool::new("hang", ""), async |_: Nothing| {
+        pending::<()>().await
+    });
+    let host = host(tools).await;
+    let token = CancellationToken::new();
+    let options = CallOptions::new().cancellation(token.clone());
+    let hang = || call("hang", json!({}));
+
+    let batch = host.run_with([hang()], options.clone());
+    batch.cancel();
+    assert_eq!(
+        error(&batch.collect_in_order().await[0]).code(),
+        "cancelled"
+    );
+    assert!(!token.is_cancelled());
+
+    let batch = host.run_with([hang(), hang()], options.clone());
+    let mut open = host.open_batch_with(options.clone());
+    open.add(7, hang());
+    let all = host.run_all_with([hang()], options.clone());
+    let one = host.call_with(hang(), &options);
+    token.cancel();
+    assert_eq!(error(&one.await), &CallError::Cancelled);
+    for result in batch.collect_in_order().await.into_iter().chain(all.await) {
+        assert_eq!(error(&result), &CallError::Cancelled);
+    }
+    // An open batch is a stream.
+    let rest: Vec<_> = (&mut open).collect().await;
+    assert_eq!(rest.len(), 1);
+    assert_eq!(rest[0].0, 7);
+    open.add(8, hang());
+    assert_eq!(error(&open.next().await.unwrap().1), &CallError::Cancelled);
 }

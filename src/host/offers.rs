@@ -10,7 +10,7 @@ use serde_json::json;
 use tracing::debug_span;
 
 use super::asking::answered;
-use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve};
+use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, narrowed, serve};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
 use crate::manifest::{OwnBody, OwnPrompt, OwnResource};
@@ -346,7 +346,8 @@ impl ToolHost {
             place.begin();
         }
         let start = Instant::now();
-        let (bound, mask) = (plugin.config.limits.max_log, self.shared.mask.clone());
+        let limits = &*narrowed(&plugin.config.limits, context.timeout);
+        let (bound, mask) = (limits.max_log, self.shared.mask.clone());
         let journal = Journal::new(bound, mask, ended.audit.clone(), context);
         let _in_order = InOrder {
             place,
@@ -359,7 +360,7 @@ impl ToolHost {
         );
         let turn = CallContext {
             start,
-            deadline: plugin.config.limits.deadline(start),
+            limits,
             spent: Duration::ZERO,
             cancel: context.cancel,
             owner: &context.owner,

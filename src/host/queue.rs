@@ -80,13 +80,13 @@ impl Queue {
         self.enter_beside(0)
     }
 
-    /// The same for a call whose hooks are yet to be asked: whether it will have to wait is not known, so that there are
-    /// places for as many more as may run.
+    /// The same for a call that somebody is asked about first: whether it will have to wait for its turn is not known, so
+    /// that there are places for as many more as may run.
     ///
     /// # Errors
     ///
     /// All places are taken.
-    pub(super) fn enter_before_hooks(&self) -> Result<Option<Ticket>, CallError> {
+    pub(super) fn enter_before_others(&self) -> Result<Option<Ticket>, CallError> {
         self.enter_beside(self.max_concurrency)
     }
 

@@ -80,6 +80,8 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
 /// What a call may take.
 pub(super) struct Time {
     pub(super) deadline: Instant,
+    /// What it was given until then.
+    pub(super) timeout: Duration,
     /// What it has computed so far.
     pub(super) spent: Duration,
 }
@@ -95,7 +97,11 @@ pub(super) async fn in_sandbox<R>(
     run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
 ) -> Ended<R> {
     let limits = &grants.limits;
-    let Time { deadline, spent } = time;
+    let Time {
+        deadline,
+        timeout,
+        spent,
+    } = time;
     let sandbox = match Sandbox::new(grants, journal.clone()) {
         Ok(sandbox) => sandbox,
         Err(message) => {
@@ -131,8 +137,8 @@ pub(super) async fn in_sandbox<R>(
     let sandbox = store.data();
     let outcome = match ended {
         End::Itself(Ok(answer)) => Ok(answer),
-        End::Itself(Err(error)) => Err(classify(&error, sandbox, limits)),
-        End::Stopped(stop) => Err(stopped(stop, limits)),
+        End::Itself(Err(error)) => Err(classify(&error, sandbox, limits, timeout)),
+        End::Stopped(stop) => Err(stopped(stop, timeout)),
         End::Cancelled => Err(CallError::Cancelled),
     };
     Ended {
@@ -145,14 +151,19 @@ pub(super) async fn in_sandbox<R>(
 }
 
 /// What ended an instance that did not answer.
-fn classify(error: &wasmtime::Error, sandbox: &Sandbox, limits: &Limits) -> CallError {
+fn classify(
+    error: &wasmtime::Error,
+    sandbox: &Sandbox,
+    limits: &Limits,
+    timeout: Duration,
+) -> CallError {
     if tracing::enabled!(tracing::Level::DEBUG) {
         let mut text = format!("{error:?}");
         sandbox.journal.mask().text(&mut text);
         tracing::debug!("the guest ended: {text}");
     }
     if let Some(stop) = error.downcast_ref::<Stop>() {
-        return stopped(*stop, limits);
+        return stopped(*stop, timeout);
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {

@@ -20,8 +20,8 @@ pub(crate) async fn run(
     call: &ToolCall,
     context: CallContext<'_>,
 ) -> RunOutcome {
-    let limits = provider.limits();
-    let (deadline, cancel, journal) = (context.deadline, context.cancel, context.journal.clone());
+    let (limits, deadline) = (context.limits, context.deadline());
+    let (cancel, journal) = (context.cancel, context.journal.clone());
     let allowed = Allowed {
         limits,
         start: context.start,
@@ -35,7 +35,7 @@ pub(crate) async fn run(
     let mut served = match ended {
         End::Itself(Ok(served)) => served,
         End::Itself(Err(panic)) => RunOutcome::refused(panicked(&*panic)),
-        End::Stopped(stop) => RunOutcome::refused(stopped(stop, limits)),
+        End::Stopped(stop) => RunOutcome::refused(stopped(stop, limits.timeout)),
         End::Cancelled => RunOutcome::refused(CallError::Cancelled),
     };
     served.cpu = meter.spent.max(served.cpu);
