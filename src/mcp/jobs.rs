@@ -89,7 +89,7 @@ impl Job {
         let (after, is_stateless) = (self.offer.info.task_after, self.is_stateless);
         let client = self.principal.as_ref().map(|it| it.name.clone());
         let task = hub.tasks.begin(self.owner.clone(), client);
-        let task = task.ok_or_else(|| ErrorData::internal_error("there is no randomness", None))?;
+        let task = task.ok_or_else(|| ErrorData::internal_error("the system RNG failed", None))?;
         let guard = task.cancel.clone().drop_guard();
         let mut job = tokio::spawn(self.run(task.clone()));
         let mut is_waited_for = true;
