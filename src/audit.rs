@@ -91,7 +91,6 @@ impl AuditLog {
     pub(crate) fn open(config: &AuditConfig, paths: &Paths) -> io::Result<AuditLog> {
         let mut file = paths.open_to_append(&config.path)?;
         let mut unwritten = Vec::new();
-        // What a crash left unended stays a line of its own.
         // Writing to a pipe waits for whoever reads it, and with it would every call.
         #[cfg(unix)]
         if std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type()) {
@@ -100,6 +99,7 @@ impl AuditLog {
         if let Err(why) = crate::private::check_file(&file, &config.path) {
             tracing::warn!("the audit log proves nothing: {why}");
         }
+        // A line that a crash cut off stays a line of its own.
         if file.metadata()?.is_file() && file.seek(SeekFrom::End(-1)).is_ok() {
             let mut last = [0];
             file.read_exact(&mut last)?;

@@ -6,6 +6,7 @@ mod call;
 mod check;
 mod clients;
 mod dry_run;
+mod generate;
 mod grants;
 mod inspect;
 mod interrupt;
@@ -127,6 +128,9 @@ enum Command {
     /// Make tokens for clients of the server
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Print shell completions or man pages
+    #[command(subcommand)]
+    Generate(generate::GenerateCommand),
 }
 
 /// Options of the commands that call tools.
@@ -171,8 +175,7 @@ impl StartServers {
     }
 }
 
-/// Says which MCP servers were not asked.
-/// Says which servers were not asked; the status of looking at a host.
+/// Says which MCP servers were not asked; the status of looking at a host.
 #[must_use]
 fn warn_of_unasked(host: &ToolHost) -> Status {
     let mut status = ANSWERED;
@@ -261,6 +264,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Command::Check(options) => check::run(options, context).await,
             Command::Trust(options) => trust::run(&options, &context),
             Command::Token(command) => token::run(&command),
+            Command::Generate(command) => generate::run(&command),
         }
     });
     // A guest's file access may still block a thread; there is nothing left to wait for.

@@ -1,8 +1,9 @@
 //! The Model Context Protocol: a [`Server`] offers what a [`ToolHost`] has over stdio or streamable
 //! HTTP.
 //!
-//! Messages, transports and the two lifecycles (`initialize`, and the stateless one of 2026-07-28)
-//! are `rmcp`'s; every answer is the host's.
+//! The types of messages and the two lifecycles (`initialize`, and the stateless one of 2026-07-28) are
+//! `rmcp`'s. Sessions over HTTP and plain calls of tools are our own: see
+//! `docs/adr/0013-sessions-over-http-are-our-own.md`. Every answer is the host's.
 
 mod accept;
 mod arriving;

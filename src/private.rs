@@ -7,31 +7,46 @@ use std::path::Path;
 /// Who else decides what is in the folder, which may not exist yet: whose it is, or one above it or in it, and who may
 /// write there.
 pub(crate) fn check_folder(folder: &Path) -> Result<(), String> {
-    on_unix::check_folder(folder)
+    system::check_folder(folder)
 }
 
 /// # Errors
 ///
 /// Who else decides what is in an open file.
 pub(crate) fn check_file(file: &std::fs::File, path: &Path) -> Result<(), String> {
-    on_unix::check_file(file, path)
+    system::check_file(file, path)
 }
 
+/// Access control lists are not read. Windows gives the folders of a user's profile one that keeps other users out; what
+/// lies elsewhere is not believed.
 #[cfg(not(unix))]
-mod on_unix {
+mod system {
     use std::path::Path;
 
-    pub(super) fn check_folder(_: &Path) -> Result<(), String> {
-        Ok(())
+    pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
+        let there = folder.ancestors().find_map(|it| it.canonicalize().ok());
+        let is_own = |variable| {
+            let profile = std::env::var_os(variable);
+            let profile = profile.and_then(|profile| Path::new(&profile).canonicalize().ok());
+            let both = there.as_ref().zip(profile);
+            both.is_some_and(|(folder, profile)| folder.starts_with(profile))
+        };
+        match is_own("LOCALAPPDATA") || is_own("APPDATA") {
+            true => Ok(()),
+            false => Err(format!(
+                "`{}` is not in this user's profile, and who else may write there is not known on this system",
+                folder.display()
+            )),
+        }
     }
 
-    pub(super) fn check_file(_: &std::fs::File, _: &Path) -> Result<(), String> {
-        Ok(())
+    pub(super) fn check_file(_: &std::fs::File, path: &Path) -> Result<(), String> {
+        check_folder(path)
     }
 }
 
 #[cfg(unix)]
-mod on_unix {
+mod system {
     use std::fs::Metadata;
     use std::os::unix::fs::MetadataExt;
     use std::path::{Path, PathBuf};

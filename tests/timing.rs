@@ -21,8 +21,8 @@ use toolhost::agent::{Agent, Event, Observer, Summary};
 use toolhost::manifest::{AgentConfig, Manifest};
 use toolhost::wire::Format;
 
-/// How often a guest that computes gives way, as `docs/architecture.md` has it.
-const TICK: Duration = Duration::from_millis(10);
+/// How late a call may end that computes: it gives way every 2 ms, and then others have their turn.
+const GRACE: Duration = Duration::from_millis(50);
 
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -89,7 +89,7 @@ fn spinning_calls_end_on_time_and_every_healthy_call_answers() {
             assert_eq!(error(result), &CallError::Timeout { after: timeout });
             let late = result.usage.run - timeout;
             assert!(
-                late <= 5 * TICK,
+                late <= GRACE,
                 "a spinner ended {late:?} after its deadline"
             );
         }

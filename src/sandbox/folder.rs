@@ -24,6 +24,11 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn open(grant: &FileGrant, paths: &Paths) -> io::Result<Folder> {
+        if cfg!(windows) {
+            return Err(io::Error::other(
+                "plugins cannot be granted folders on Windows: wasmtime 48.0.8 lets them out (GHSA-f2pq-268w-886c)",
+            ));
+        }
         let found = paths.open_folder(&grant.host)?;
         Ok(Folder {
             guest: grant.guest.clone(),

@@ -3,6 +3,7 @@
 
 mod model;
 
+use crate::guests::Scope;
 use crate::{asks_for_help, guests, root, run, ui};
 use anyhow::Result;
 use model::Model;
@@ -22,31 +23,46 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     if asks_for_help(arguments, HELP)? {
         return Ok(());
     }
-    guests::build(guests::way()?)?;
     let root = root()?;
+    let mut steps = ui::Steps::new(4);
+    steps.run(
+        "build the plugins that ship, and a guest that sleeps",
+        || guests::build(guests::way()?, Scope::PluginsAnd(&["misbehave"])),
+    )?;
+    steps.run(
+        "build toolhost: the first time, wasmtime takes minutes",
+        || {
+            let mut build = Command::new("cargo");
+            build.args(["build", "--bin", "toolhost"]);
+            if !std::io::stderr().is_terminal() {
+                build.arg("--quiet");
+            }
+            run(build.current_dir(&root))
+        },
+    )?;
     let demo = root.join("examples/demo");
-    ui::say("building toolhost (wasmtime takes some minutes the first time)");
-    let mut build = Command::new("cargo");
-    build.args(["build", "--bin", "toolhost"]);
-    if !std::io::stderr().is_terminal() {
-        build.arg("--quiet");
-    }
-    run(build.current_dir(&root))?;
-    ui::say("toolhost run examples/demo/response.json --timeline");
-    let mut batch = toolhost(&root, "run");
-    batch.arg(demo.join("response.json"));
-    batch.arg("--manifest").arg(demo.join("toolhost.toml"));
-    run(batch.arg("--timeline"))?;
-
+    steps.run(
+        "toolhost run examples/demo/response.json --timeline",
+        || {
+            let mut batch = toolhost(&root, "run");
+            batch.arg(demo.join("response.json"));
+            batch.arg("--manifest").arg(demo.join("toolhost.toml"));
+            run(batch.arg("--timeline"))
+        },
+    )?;
     let recorded = demo.join("agent");
-    let model = Model::start(&recorded)?;
-    ui::say("toolhost agent \"How long do six naps take?\" --timeline, with a recorded model");
-    let mut agent = toolhost(&root, "agent");
-    agent.arg("How long do six naps take?");
-    agent.args(["--timeline", "--stream", "--base-url", &model.url]);
-    agent.arg("--manifest").arg(recorded.join("toolhost.toml"));
-    // The recording wants no key, and should not get one.
-    run(agent.env_remove("ANTHROPIC_API_KEY"))
+    let title = "toolhost agent \"How long do six naps take?\" --timeline, with a recorded model";
+    steps.run(title, || {
+        let model = Model::start(&recorded)?;
+        let mut agent = toolhost(&root, "agent");
+        agent.arg("How long do six naps take?");
+        agent.args(["--timeline", "--stream", "--base-url", &model.url]);
+        agent.arg("--manifest").arg(recorded.join("toolhost.toml"));
+        // The recording wants no key, and should not get one.
+        run(agent.env_remove("ANTHROPIC_API_KEY"))
+    })?;
+    steps.report();
+    Ok(())
 }
 
 /// A command of the binary that was just built.

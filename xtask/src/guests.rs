@@ -1,4 +1,5 @@
-//! `cargo xtask guests`: every plugin and test guest as a component in `target/guests`.
+//! `cargo xtask guests`: every plugin and test guest as a component in `target/guests`; `cargo xtask plugins`: the plugins
+//! that ship, in `target/plugins`.
 //!
 //! [`toolchain`] finds or installs what compiles them, [`cargo`] runs it, [`component`] makes and checks components;
 //! here is what goes where.
@@ -13,16 +14,25 @@ use cargo::Guest;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toolchain::Way;
 
 pub(crate) use toolchain::apt_install;
 
 const HELP: &str = "\
-Build every plugin (plugins/) and test guest (tests/guests/) into target/guests/*.wasm.
+Build every plugin (plugins/) and test guest (tests/guests/) into target/guests/*.wasm, and the plugins that ship into
+target/plugins/*.wasm as well.
 
 Usage: cargo xtask guests [--rustup | --debian]
+";
 
+const HELP_PLUGINS: &str = "\
+Build the plugins that ship (plugins/) into target/plugins/*.wasm.
+
+Usage: cargo xtask plugins [--rustup | --debian]
+";
+
+const HELP_WAYS: &str = "
 There are two ways to build, and the first that works is taken:
   --rustup  target wasm32-wasip2 of the toolchain in use, fetched with `rustup target add` if it is missing
   --debian  Debian's packages rustc-web, cargo-web, rust-web-src and wasi-libc, installed with apt-get if they are
@@ -32,24 +42,65 @@ TOOLHOST_GUESTS=rustup or TOOLHOST_GUESTS=debian says the same as the options.
 
 What has not changed is neither built nor written again.";
 
-/// The workspaces whose cdylib packages are guests. The second may be missing, in a package of the sources for instance.
-pub(crate) const WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
+/// The plugins that ship.
+const PLUGINS: &str = "plugins";
+/// The guests of the tests. It may be missing, in a package of the sources for instance.
+const TEST_GUESTS: &str = "tests/guests";
+/// The workspaces whose cdylib packages are guests.
+pub(crate) const WORKSPACES: [&str; 2] = [PLUGINS, TEST_GUESTS];
 
-/// Runs the command with its arguments.
+/// What to build.
+#[derive(Clone, Copy)]
+pub(crate) enum Scope {
+    /// The plugins that ship, and all guests of the tests.
+    All,
+    /// The plugins that ship, and these guests of the tests.
+    PluginsAnd(&'static [&'static str]),
+}
+
+impl Scope {
+    /// Whether a package of a workspace is meant.
+    fn has(self, workspace: &str, package: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::PluginsAnd(guests) => workspace == PLUGINS || guests.contains(&package),
+        }
+    }
+
+    /// Whether nothing of a workspace is meant.
+    fn leaves_out(self, workspace: &str) -> bool {
+        matches!(self, Self::PluginsAnd([])) && workspace != PLUGINS
+    }
+}
+
+/// Runs `cargo xtask guests` with its arguments.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
+    build_with(arguments, HELP, Scope::All)
+}
+
+/// Runs `cargo xtask plugins` with its arguments.
+pub(crate) fn plugins_command(arguments: &[String]) -> Result<()> {
+    build_with(arguments, HELP_PLUGINS, Scope::PluginsAnd(&[]))
+}
+
+fn build_with(arguments: &[String], help: &str, scope: Scope) -> Result<()> {
     let mut way = way()?;
     for argument in arguments {
         match argument.as_str() {
             "--rustup" => way = Some(Way::Rustup),
             "--debian" => way = Some(Way::Debian),
             "--help" | "-h" => {
-                println!("{HELP}");
+                println!("{help}{HELP_WAYS}");
                 return Ok(());
             }
-            other => return Err(Usage(format!("unknown argument `{other}`\n\n{HELP}")).into()),
+            other => {
+                return Err(
+                    Usage(format!("unknown argument `{other}`\n\n{help}{HELP_WAYS}")).into(),
+                );
+            }
         }
     }
-    build(way)
+    build(way, scope)
 }
 
 /// The way that the environment asks for.
@@ -80,8 +131,8 @@ pub(crate) fn tested(workspace: &str) -> &'static [&'static str] {
     }
 }
 
-/// Builds all guests, by the given way or the first that works.
-pub(crate) fn build(way: Option<Way>) -> Result<()> {
+/// Builds guests, by the given way or the first that works.
+pub(crate) fn build(way: Option<Way>, scope: Scope) -> Result<()> {
     let root = root()?;
     let toolchain = toolchain::find(way, &root.join("target/guests-build"))?;
 
@@ -89,10 +140,12 @@ pub(crate) fn build(way: Option<Way>) -> Result<()> {
     let mut failures = Vec::new();
     for workspace in WORKSPACES {
         let folder = root.join(workspace);
-        if !folder.join("Cargo.toml").is_file() {
+        if scope.leaves_out(workspace) || !folder.join("Cargo.toml").is_file() {
             continue;
         }
-        let (built, is_all) = cargo::build(&toolchain, &folder, workspace)?;
+        let (built, is_all) = cargo::build(&toolchain, &folder, workspace, |package| {
+            scope.has(workspace, package)
+        })?;
         if !is_all {
             failures.push(format!(
                 "cargo could not build all guests of {workspace}: what it said is above"
@@ -108,79 +161,101 @@ pub(crate) fn build(way: Option<Way>) -> Result<()> {
         }
     }
 
-    let output = root.join("target/guests");
-    fs::create_dir_all(&output).with_context(|| format!("cannot create {}", output.display()))?;
-    let mut changes = Changes::default();
-    for (_, guest) in guests.values() {
+    let mut all = Output::new(&root, "target/guests")?;
+    let mut plugins = Output::new(&root, "target/plugins")?;
+    for (workspace, guest) in guests.values() {
         // A guest that is broken keeps nobody from using the others.
-        match provide(guest, &output) {
-            Ok(Some(size)) => changes
-                .written
-                .push(format!("{} {}", guest.name, kilobytes(size))),
-            Ok(None) => changes.unchanged += 1,
-            Err(error) => failures.push(format!("guest `{}`: {error:#}", guest.name)),
+        let provided = component::make(guest).and_then(|component| {
+            if *workspace == PLUGINS {
+                plugins.provide(guest, &component)?;
+            }
+            match scope {
+                Scope::PluginsAnd(_) if *workspace == PLUGINS => Ok(()),
+                _ => all.provide(guest, &component),
+            }
+        });
+        if let Err(error) = provided {
+            failures.push(format!("guest `{}`: {error:#}", guest.name));
         }
     }
     if failures.is_empty() {
-        changes.removed = remove_others(&output, |name| guests.contains_key(name))?;
+        plugins.remove_others(|name| matches!(guests.get(name), Some((PLUGINS, _))))?;
+        if let Scope::All = scope {
+            all.remove_others(|name| guests.contains_key(name))?;
+        }
     }
-    changes.report();
+    for output in [plugins, all] {
+        output.report();
+    }
     if !failures.is_empty() {
         bail!("{}", failures.join("\nerror: "));
     }
     Ok(())
 }
 
-/// Puts a guest's component into the folder. Returns its size in bytes if that is new.
-fn provide(guest: &Guest, folder: &Path) -> Result<Option<usize>> {
-    let component = component::make(guest)?;
-    let file = folder.join(format!("{}.wasm", guest.name));
-    if fs::read(&file).is_ok_and(|former| former == component) {
-        return Ok(None);
-    }
-    component::check(guest, &component)?;
-    replace(&file, &component)?;
-    Ok(Some(component.len()))
-}
-
-/// Whoever reads the file meanwhile sees the old bytes or the new ones.
-fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
-    let new = file.with_extension("wasm.new");
-    fs::write(&new, bytes).with_context(|| format!("cannot write {}", new.display()))?;
-    fs::rename(&new, file).with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// Removes the components of guests that are gone, and returns their names.
-fn remove_others(folder: &Path, keep: impl Fn(&str) -> bool) -> Result<Vec<String>> {
-    let mut removed = Vec::new();
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
-    {
-        let path = entry?.path();
-        let Some(name) = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(|name| name.strip_suffix(".wasm"))
-        else {
-            continue;
-        };
-        if !keep(name) {
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-            removed.push(name.to_owned());
-        }
-    }
-    Ok(removed)
-}
-
-#[derive(Default)]
-struct Changes {
+/// A folder of components, and what has changed in it.
+struct Output {
+    label: &'static str,
+    folder: PathBuf,
     written: Vec<String>,
     removed: Vec<String>,
     unchanged: usize,
 }
 
-impl Changes {
+impl Output {
+    fn new(root: &Path, label: &'static str) -> Result<Self> {
+        let folder = root.join(label);
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(Self {
+            label,
+            folder,
+            written: Vec::new(),
+            removed: Vec::new(),
+            unchanged: 0,
+        })
+    }
+
+    /// Puts a guest's component into the folder.
+    fn provide(&mut self, guest: &Guest, component: &[u8]) -> Result<()> {
+        let file = self.folder.join(format!("{}.wasm", guest.name));
+        if fs::read(&file).is_ok_and(|former| former == component) {
+            self.unchanged += 1;
+            return Ok(());
+        }
+        component::check(guest, component)?;
+        replace(&file, component)?;
+        self.written
+            .push(format!("{} {}", guest.name, kilobytes(component.len())));
+        Ok(())
+    }
+
+    /// Removes the components of guests that are gone.
+    fn remove_others(&mut self, keep: impl Fn(&str) -> bool) -> Result<()> {
+        let entries = fs::read_dir(&self.folder)
+            .with_context(|| format!("cannot list {}", self.folder.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            let Some(name) = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.strip_suffix(".wasm"))
+            else {
+                continue;
+            };
+            if !keep(name) {
+                fs::remove_file(&path)
+                    .with_context(|| format!("cannot remove {}", path.display()))?;
+                self.removed.push(name.to_owned());
+            }
+        }
+        Ok(())
+    }
+
     fn report(&self) {
+        if self.unchanged + self.written.len() + self.removed.len() == 0 {
+            return;
+        }
         let mut parts = vec![format!("{} unchanged", self.unchanged)];
         for (verb, names) in [("written", &self.written), ("removed", &self.removed)] {
             if !names.is_empty() {
@@ -192,8 +267,15 @@ impl Changes {
                 parts.push(format!("{} {verb}{colon}{}", names.len(), names.join(", ")));
             }
         }
-        ui::say(format_args!("target/guests: {}", parts.join("; ")));
+        ui::say(format_args!("{}: {}", self.label, parts.join("; ")));
     }
+}
+
+/// Whoever reads the file meanwhile sees the old bytes or the new ones.
+fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
+    let new = file.with_extension("wasm.new");
+    fs::write(&new, bytes).with_context(|| format!("cannot write {}", new.display()))?;
+    fs::rename(&new, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn kilobytes(bytes: usize) -> String {

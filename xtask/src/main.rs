@@ -2,6 +2,7 @@
 
 mod aimock;
 mod demo;
+mod dist;
 mod guests;
 mod mcp;
 mod test;
@@ -19,9 +20,11 @@ Usage: cargo xtask COMMAND [OPTIONS]
 Commands:
   demo      Run a recorded model response with the plugins that ship
   test      Run every test
+  dist      Pack what is released, for this system, into target/dist
   aimock    Install the mock of models' APIs that the agent's tests talk to
   mcp       Install the clients and the conformance suite that the protocol's tests run
-  guests    Build every plugin and test guest into target/guests/*.wasm
+  plugins   Build the plugins that ship into target/plugins/*.wasm
+  guests    Build the plugins and every test guest into target/guests/*.wasm
 
 `cargo xtask COMMAND --help` says more about one.";
 
@@ -34,7 +37,9 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "aimock" => aimock::command(rest),
         "demo" => demo::command(rest),
+        "dist" => dist::command(rest),
         "test" => test::command(rest),
+        "plugins" => guests::plugins_command(rest),
         "guests" => guests::command(rest),
         "mcp" => mcp::command(rest),
         "help" | "--help" | "-h" => {

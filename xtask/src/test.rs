@@ -1,7 +1,9 @@
 //! `cargo xtask test`: every test there is.
 
+use crate::guests::Scope;
 use crate::{aimock, asks_for_help, guests, mcp, root, run, ui};
 use anyhow::Result;
+use std::path::Path;
 use std::process::Command;
 
 const HELP: &str = "\
@@ -14,50 +16,66 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     if asks_for_help(arguments, HELP)? {
         return Ok(());
     }
-    guests::build(guests::way()?)?;
-    aimock::install()?;
-    mcp::install()?;
     let root = root()?;
-    ui::say("testing the guests' own logic");
-    for workspace in guests::WORKSPACES {
-        // Guests that are nothing without a host have no tests of their own, and some of them do
-        // not link natively.
-        let packages = guests::tested(workspace);
-        if packages.is_empty() {
-            continue;
-        }
-        let mut cargo = Command::new("cargo");
-        cargo.args(["test", "--quiet", "--target-dir"]);
-        cargo.arg(root.join("target/guests-build/native"));
-        for package in packages {
-            cargo.args(["--package", package]);
-        }
-        run(cargo.current_dir(root.join(workspace)))?;
+    let mut steps = ui::Steps::new(6);
+    steps.run("build the plugins and the test guests", || {
+        guests::build(guests::way()?, Scope::All)
+    })?;
+    steps.run("install the peers that tests talk to", || {
+        aimock::install()?;
+        mcp::install()
+    })?;
+    steps.run("test the guests' own logic", || {
+        guests::WORKSPACES
+            .into_iter()
+            .try_for_each(|workspace| test_guests(&root, workspace))
+    })?;
+    steps.run("test the host", || {
+        let mut tests = Command::new("cargo");
+        // Not the whole workspace at once: xtask's crates would have wasmtime built once more, with
+        // other features.
+        tests.args([
+            "test",
+            "--lib",
+            "--bins",
+            "--test",
+            "behaviour",
+            "--test",
+            "agent",
+            "--test",
+            "mcp",
+            "--test",
+            "fuzz",
+            "--examples",
+        ]);
+        run(tests.current_dir(&root))
+    })?;
+    steps.run("test the examples in the documentation", || {
+        run(Command::new("cargo")
+            .args(["test", "--doc"])
+            .current_dir(&root))
+    })?;
+    steps.run("test what takes a quiet machine, one at a time", || {
+        let mut timing = Command::new("cargo");
+        timing.args(["test", "--test", "timing", "--", "--test-threads=1"]);
+        run(timing.current_dir(&root))
+    })?;
+    steps.report();
+    Ok(())
+}
+
+/// Runs the tests of a workspace's guests that are something without a host.
+fn test_guests(root: &Path, workspace: &str) -> Result<()> {
+    // Guests that are nothing without a host have no tests of their own, and some of them do not link natively.
+    let packages = guests::tested(workspace);
+    if packages.is_empty() {
+        return Ok(());
     }
-    ui::say("testing the host");
-    let mut tests = Command::new("cargo");
-    // Not the whole workspace at once: xtask's crates would have wasmtime built once more, with
-    // other features.
-    tests.args([
-        "test",
-        "--lib",
-        "--bins",
-        "--test",
-        "behaviour",
-        "--test",
-        "agent",
-        "--test",
-        "mcp",
-        "--test",
-        "fuzz",
-        "--examples",
-    ]);
-    run(tests.current_dir(&root))?;
-    run(Command::new("cargo")
-        .args(["test", "--doc"])
-        .current_dir(&root))?;
-    ui::say("testing what takes a quiet machine, one at a time");
-    let mut timing = Command::new("cargo");
-    timing.args(["test", "--test", "timing", "--", "--test-threads=1"]);
-    run(timing.current_dir(&root))
+    let mut cargo = Command::new("cargo");
+    cargo.args(["test", "--quiet", "--target-dir"]);
+    cargo.arg(root.join("target/guests-build/native"));
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    run(cargo.current_dir(root.join(workspace)))
 }

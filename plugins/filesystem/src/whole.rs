@@ -50,7 +50,8 @@ pub(crate) fn target(path: &str) -> io::Result<String> {
 /// A file that is written, and has no place yet. Dropped without one, it is removed, and with it what calls left behind
 /// that were cut off.
 pub(crate) struct Temporary {
-    folder: Folder,
+    /// Removed after the file.
+    _folder: Folder,
     path: String,
     pub(crate) file: File,
 }
@@ -70,7 +71,13 @@ impl Temporary {
             let folder = Folder(folder.clone());
             let path = format!("{}/{PREFIX}{:016x}{:016x}", folder.0, random(), random());
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(Self { folder, path, file }),
+                Ok(file) => {
+                    return Ok(Self {
+                        _folder: folder,
+                        path,
+                        file,
+                    });
+                }
                 Err(error) => match error.kind() {
                     // Another call has cleaned up behind itself, or was given the same name.
                     io::ErrorKind::NotFound

@@ -1,10 +1,11 @@
 //! The plugin interface as Rust: generated, nothing else. A world has its module and its own export macro, so that a plugin
-//! exports what it has and no more; all share one set of types.
+//! exports what it has and no more; all share one set of types. `wit/` is a copy of the interface in the repository's root,
+//! which a published crate cannot reach.
 
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 
 wit_bindgen::generate!({
-    path: "../../wit/0.1.0",
+    path: "wit/0.1.0",
     world: "plugin",
     // `plugin!` exports from the author's crate.
     pub_export_macro: true,
@@ -17,7 +18,7 @@ wit_bindgen::generate!({
 
 pub mod resources {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
+        path: "wit/0.1.0",
         world: "resource-provider",
         with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
         pub_export_macro: true,
@@ -30,7 +31,7 @@ pub mod resources {
 
 pub mod prompts {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
+        path: "wit/0.1.0",
         world: "prompt-provider",
         with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
         pub_export_macro: true,
@@ -43,7 +44,7 @@ pub mod prompts {
 
 pub mod completion {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
+        path: "wit/0.1.0",
         world: "completion-provider",
         with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
         pub_export_macro: true,

@@ -21,20 +21,24 @@ pub(crate) struct Guest {
     pub(crate) is_plugin: bool,
 }
 
-/// Builds every guest of a workspace; `label` names the workspace to people. Returns the guests that could be built, and
-/// whether that is all of them: what was wrong with the others has then been printed.
+/// Builds the guests of a workspace whose packages are wanted; `label` names the workspace to people. Returns the guests
+/// that could be built, and whether that is all of them: what was wrong with the others has then been printed.
 pub(crate) fn build(
     toolchain: &Toolchain,
     workspace: &Path,
     label: &str,
+    is_wanted: impl Fn(&str) -> bool,
 ) -> Result<(Vec<Guest>, bool)> {
     let metadata =
         metadata(toolchain, workspace).with_context(|| format!("cargo metadata in {label}"))?;
-    let plan = Plan::new(&metadata);
+    let plan = Plan::new(&metadata, is_wanted);
     let progress = Progress::start(
         format!(
-            "building {} guests of {label} for {}",
-            plan.guests.len(),
+            "building {} of {label} for {}",
+            match plan.guests.len() {
+                1 => "1 guest".to_owned(),
+                many => format!("{many} guests"),
+            },
             toolchain.triple()
         ),
         plan.crates.len(),
@@ -128,14 +132,15 @@ struct PlannedGuest {
 }
 
 impl Plan {
-    fn new(metadata: &Value) -> Self {
+    fn new(metadata: &Value, is_wanted: impl Fn(&str) -> bool) -> Self {
         let members: BTreeSet<&str> = strings(&metadata["workspace_members"]).collect();
         let mut guests = BTreeMap::new();
         for package in array(&metadata["packages"]) {
             let (Some(id), Some(name)) = (package["id"].as_str(), package["name"].as_str()) else {
                 continue;
             };
-            if members.contains(id) && array(&package["targets"]).any(is_cdylib) {
+            if members.contains(id) && is_wanted(name) && array(&package["targets"]).any(is_cdylib)
+            {
                 let is_plugin = package["metadata"]["toolhost"]["world"] != Value::Bool(false);
                 guests.insert(
                     id.to_owned(),
