@@ -45,6 +45,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::host::ToolHost;
 use crate::manifest::ServeConfig;
+pub use crate::serve::Listener;
 pub use http::{HttpError, HttpServer};
 use hub::Hub;
 pub use stdio::StdioError;

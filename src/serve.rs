@@ -33,6 +33,7 @@ mod unsent;
 #[cfg(test)]
 mod tests;
 
+pub use accept::Listener;
 pub(crate) use activity::Response;
 pub(crate) use auth::Principal;
 pub(crate) use bodies::Room;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Server;
 use super::endpoint::Endpoint;
 use crate::manifest::ServeConfig;
-use crate::serve::{Front, FrontError, Lifecycle};
+use crate::serve::{Front, FrontError, Lifecycle, Listener};
 
 /// What is left once nothing runs, answers on their way, gets so long, and then what does not end by
 /// itself.
@@ -61,7 +60,7 @@ impl HttpServer {
     /// It does not look at where it listens: see [`ServeConfig::check_exposure`].
     pub async fn serve(
         &self,
-        listener: TcpListener,
+        listener: impl Listener,
         shutdown: CancellationToken,
         grace: Duration,
     ) -> usize {

@@ -11,10 +11,9 @@ use axum::routing::get;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Request, StatusCode};
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::accept::accept;
+use super::accept::{Listener, accept};
 use super::auth::Auth;
 use super::bodies::Bodies;
 use super::failures::Allowance;
@@ -122,7 +121,7 @@ impl Front {
     /// What `longest_answer` says bounds how many answers one connection waits for at once.
     pub(crate) async fn serve<M, R>(
         &self,
-        listener: TcpListener,
+        listener: impl Listener,
         mcp: M,
         longest_answer: impl Fn() -> u64 + Send + Sync + 'static,
         lifecycle: Lifecycle,

@@ -2,6 +2,7 @@
 
 mod aimock;
 mod demo;
+mod fuzz;
 mod guests;
 mod mcp;
 mod test;
@@ -19,6 +20,7 @@ Usage: cargo xtask COMMAND [OPTIONS]
 Commands:
   demo      Run a recorded model response with the plugins that ship
   test      Run every test
+  fuzz      Fuzz what reads untrusted input, guided by coverage
   aimock    Install the mock of models' APIs that the agent's tests talk to
   mcp       Install the clients and the conformance suite that the protocol's tests run
   guests    Build every plugin and test guest into target/guests/*.wasm
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "aimock" => aimock::command(rest),
         "demo" => demo::command(rest),
+        "fuzz" => fuzz::command(rest),
         "test" => test::command(rest),
         "guests" => guests::command(rest),
         "mcp" => mcp::command(rest),
