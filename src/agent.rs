@@ -37,7 +37,7 @@ use crate::mask::Mask;
 use crate::permissions::{HostFile, Purpose};
 use crate::tool::{Tool, ToolCall, ToolResult};
 use crate::wire::{self, Api, Format, LeftOut, Names, Reply, Request, Stop, Tokens, ToolChoice};
-use crate::{CallOptions, Canceller, Responder, ToolHost};
+use crate::{CallOptions, CancellationToken, Responder, ToolHost};
 use client::Client;
 use conversation::{Conversation, Kind};
 pub use error::AgentError;
@@ -97,23 +97,23 @@ pub struct Summary {
 
 /// Ends the calls that an agent is waiting for, from wherever it is; the model is told.
 #[derive(Clone, Default)]
-pub struct Interrupter(Arc<Mutex<Option<Canceller>>>);
+pub struct Interrupter(Arc<Mutex<Option<CancellationToken>>>);
 
 impl Interrupter {
     /// Cancels the calls that run; false where there are none.
     pub fn interrupt(&self) -> bool {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*running {
-            Some(canceller) => {
-                canceller.cancel();
+            Some(token) => {
+                token.cancel();
                 true
             }
             None => false,
         }
     }
 
-    fn set(&self, canceller: Option<Canceller>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = canceller;
+    fn set(&self, token: Option<CancellationToken>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
     }
 }
 
@@ -180,14 +180,14 @@ impl Agent {
     /// Has `responder` answer what tools ask of people; what they ask of a model, the agent's own
     /// answers.
     #[must_use]
-    pub fn answered_by(mut self, responder: Arc<dyn Responder>) -> Self {
+    pub fn responder(mut self, responder: Arc<dyn Responder>) -> Self {
         self.responder = Some(responder);
         self
     }
 
     /// How calls are run: who answers what they ask.
     fn call_options(&self) -> CallOptions {
-        CallOptions::new().answered_by(Arc::new(Sampler {
+        CallOptions::new().responder(Arc::new(Sampler {
             client: self.client.clone(),
             config: self.config.clone(),
             others: self.responder.clone(),

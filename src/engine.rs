@@ -112,7 +112,7 @@ impl Engine {
             // The address space may be bounded.
             Err(reason) => {
                 warn!(
-                    "no pool of {} instances can be had ({reason:#}): calls will cost more; \
+                    "no pool of {} instances could be reserved ({reason:#}): calls will be slower; \
                      a lower max-concurrency needs less address space",
                     config.instances
                 );

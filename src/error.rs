@@ -74,7 +74,7 @@ pub enum CallError {
     },
     /// Nothing is wrong: the tool has to know something first. Call it again with
     /// [`ToolCall::resumed`](crate::ToolCall::resumed).
-    #[error("it asks for input, and here is nobody who could give it: {}", asked(.0))]
+    #[error("it needs input from the user, and no one is available to answer: {}", asked(.0))]
     InputRequired(Box<InputRequired>),
     /// The caller gave up.
     #[error("cancelled")]

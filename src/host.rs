@@ -4,6 +4,7 @@ mod asking;
 mod batch;
 mod early;
 mod fit;
+mod hooks;
 mod lanes;
 mod load;
 mod offers;
@@ -12,6 +13,7 @@ mod parallel;
 mod queue;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use tracing::{Instrument, debug_span};
 
 use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError};
+use crate::limits::Limits;
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Client, Place};
@@ -31,8 +34,8 @@ use crate::paths::Paths;
 use crate::permissions::HostFile;
 use crate::plugin::Plugin;
 use crate::provider::{
-    NotStarted, Payload, Pin, ProvidedTool, Provider, SchemaOf, Served, ToolNote, ToolProvider,
-    Turn,
+    self, CallContext, NotStarted, Payload, Pin, ProvidedTool, Provider, RunOutcome, SchemaOf,
+    ToolNote, ToolProvider,
 };
 use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
@@ -40,7 +43,7 @@ use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
 use crate::schema::checking::Allowed;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
-use crate::watch::CallContext;
+use crate::watch::RunContext;
 pub use asking::CallOptions;
 #[cfg(feature = "mcp")]
 pub(crate) use asking::{MAX_ROUNDS, asked_too_often};
@@ -49,8 +52,9 @@ pub(crate) use early::EarlyCalls;
 #[cfg(feature = "agent")]
 pub(crate) use early::{Accesses, At};
 use fit::Fit;
+use hooks::Hooks;
 pub use load::{LoadEvent, Loader, Servers};
-pub use open::{Canceller, OpenBatch};
+pub use open::OpenBatch;
 pub use parallel::Unpacked;
 use queue::{Queue, Ticket};
 
@@ -83,6 +87,7 @@ struct Shared {
     /// The secrets of all providers.
     mask: Arc<Mask>,
     audit: Option<Arc<AuditLog>>,
+    hooks: Option<Hooks>,
     /// Whether arguments are repaired.
     repairs: bool,
     /// Whether it is only there to be looked at.
@@ -398,7 +403,11 @@ impl ToolHost {
         }
         let (_, registered, tool) = self.registry.find_for(&call.name, allowed)?;
         let (domain, access) = registered.order(tool)?;
-        Some(domain.enter(client, access, || label(call, &self.shared.mask)))
+        let label = || label(call, &self.shared.mask);
+        Some(match self.shared.hooks {
+            None => domain.enter(client, access, label),
+            Some(_) => domain.enter_held(client, access, label),
+        })
     }
 
     /// What would serve a call, whatever its arguments are; nothing serves one that must not be run.
@@ -412,7 +421,22 @@ impl ToolHost {
     async fn run_call(
         &self,
         call: &ToolCall,
-        context: &CallContext<'_>,
+        context: &RunContext<'_>,
+        arrival: Arrival,
+    ) -> ToolResult {
+        let mut fit = self.fit(call, context.allowed.as_deref());
+        let result = self.run_fit(call, &mut fit, context, arrival).await;
+        if let Some(hooks) = &self.shared.hooks {
+            hooks.after(&fit, &result);
+        }
+        result
+    }
+
+    async fn run_fit<'h>(
+        &'h self,
+        call: &ToolCall,
+        fit: &mut Fit<'h, '_>,
+        context: &RunContext<'_>,
         arrival: Arrival,
     ) -> ToolResult {
         let Arrival {
@@ -421,8 +445,7 @@ impl ToolHost {
             entering,
             place,
         } = arrival;
-        let mut fit = self.fit(call, context.allowed.as_deref());
-        let mut ended = self.ending_of(queued, &fit);
+        let mut ended = self.ending_of(queued, fit);
         let (registered, tool) = match fit.served_by.clone() {
             Ok(found) => found,
             Err(error) => return ended.refused::<Output>(error).into(),
@@ -431,6 +454,21 @@ impl ToolHost {
             return ended.refused::<Output>(error).into();
         }
         let cancel = context.cancel;
+        let mut queued = queued;
+        if let Some(hooks) = &self.shared.hooks {
+            if !fit.is_unchecked {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+                // Whoever decides may take long: that is no time in the queue.
+                queued = Instant::now();
+                ended.queued = queued;
+                if let Some(outcome) = decided {
+                    return ended.at(queued, queued, outcome, 0).into();
+                }
+            }
+            if let Some(place) = &place {
+                place.release();
+            }
+        }
         let queue = &self.shared.queue;
         let permits = queue.wait(
             registered,
@@ -444,7 +482,7 @@ impl ToolHost {
             Err(error) => return ended.refused::<Output>(error).into(),
         };
         let provider = &registered.provider;
-        let limits = provider.limits();
+        let limits = &*narrowed(provider.limits(), context.timeout);
         let start = Instant::now();
         let mut spent = Duration::ZERO;
         if fit.is_unchecked {
@@ -462,14 +500,20 @@ impl ToolHost {
             match checked.0 {
                 Ok(changes) => fit.change(changes),
                 Err(error) => {
-                    let mut served = Served::<Output>::refused(error);
+                    let mut served = RunOutcome::<Output>::refused(error);
                     served.cpu = spent;
                     return ended.at(start, Instant::now(), served, 0).into();
                 }
             }
             // What is written down is the call as it runs.
             ended.audit = None;
-            ended = self.ending_of(queued, &fit);
+            ended = self.ending_of(queued, fit);
+            if let Some(hooks) = &self.shared.hooks {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+                if let Some(outcome) = decided {
+                    return ended.at(start, Instant::now(), outcome, 0).into();
+                }
+            }
         }
         let call = &*fit.call;
         let journal = Journal::new(
@@ -491,14 +535,18 @@ impl ToolHost {
             tool = call.name,
             plugin = provider.name()
         );
-        let turn = Turn {
+        let turn = CallContext {
             start,
+            limits,
             spent,
             cancel,
             owner: &context.owner,
             journal: journal.clone(),
         };
-        let served = serve(span, provider.call(tool, call, turn)).await;
+        let served = match provider.ends_calls() {
+            true => serve(span, provider.call(tool, call, turn)).await,
+            false => serve(span, provider::run(&**provider, tool, call, turn)).await,
+        };
         ended
             .at(start, Instant::now(), served, journal.denials())
             .into()
@@ -506,9 +554,12 @@ impl ToolHost {
 
     /// Answers a call that is not run.
     fn refuse_since(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
-        self.ending_of(queued, &self.fit(call, None))
-            .refused::<Output>(error)
-            .into()
+        let fit = self.fit(call, None);
+        let result = self.ending_of(queued, &fit).refused::<Output>(error).into();
+        if let Some(hooks) = &self.shared.hooks {
+            hooks.after(&fit, &result);
+        }
+        result
     }
 
     fn ending_of(&self, queued: Instant, fit: &Fit) -> Ending {
@@ -567,7 +618,15 @@ impl ToolHost {
     where
         I: IntoIterator<Item = ToolCall>,
     {
-        Batch::new(self.clone(), calls.into_iter())
+        self.run_with(calls, CallOptions::new())
+    }
+
+    /// As [`run`](ToolHost::run), with these options for every call.
+    pub fn run_with<I>(&self, calls: I, options: CallOptions) -> Batch<I::IntoIter>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        Batch::new(self.clone(), calls.into_iter(), options)
     }
 
     /// Runs a batch and returns the results in the order of the calls. It takes all calls at once, as
@@ -576,7 +635,30 @@ impl ToolHost {
     where
         I: IntoIterator<Item = ToolCall>,
     {
-        batch::run_all(self.clone(), calls.into_iter())
+        self.run_all_with(calls, CallOptions::new())
+    }
+
+    /// As [`run_all`](ToolHost::run_all), with these options for every call.
+    pub fn run_all_with<I>(
+        &self,
+        calls: I,
+        options: CallOptions,
+    ) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        batch::run_all(self.clone(), calls.into_iter(), options)
+    }
+}
+
+/// The limits of a call that may run so long at most.
+pub(super) fn narrowed(limits: &Limits, timeout: Option<Duration>) -> Cow<'_, Limits> {
+    match timeout.filter(|timeout| *timeout < limits.timeout) {
+        None => Cow::Borrowed(limits),
+        Some(timeout) => Cow::Owned(Limits {
+            timeout,
+            ..limits.clone()
+        }),
     }
 }
 
@@ -592,12 +674,12 @@ fn label(call: &ToolCall, mask: &Mask) -> String {
 
 async fn serve<T: Payload>(
     span: tracing::Span,
-    served: impl Future<Output = Served<T>>,
-) -> Served<T> {
+    served: impl Future<Output = RunOutcome<T>>,
+) -> RunOutcome<T> {
     let served = AssertUnwindSafe(served.instrument(span))
         .catch_unwind()
         .await;
-    served.unwrap_or_else(|panic| Served::refused(panicked(&*panic)))
+    served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)))
 }
 
 /// What is known of a result before it is there.
@@ -624,7 +706,7 @@ impl Ending {
     /// The result of a call that never ran: it waited for all of its time.
     fn refused<T: Payload>(self, error: CallError) -> Ended<T> {
         let now = Instant::now();
-        self.at(now, now, Served::refused(error), 0)
+        self.at(now, now, RunOutcome::refused(error), 0)
     }
 
     /// The result of a call that ran from `start` to `end`.
@@ -632,7 +714,7 @@ impl Ending {
         mut self,
         start: Instant,
         end: Instant,
-        mut served: Served<T>,
+        mut served: RunOutcome<T>,
         denials: u64,
     ) -> Ended<T> {
         served.hide(&self.mask);

@@ -47,11 +47,11 @@ pub enum Question {
 pub struct Conversation {
     /// What was said so far.
     pub messages: Vec<Message>,
-    /// What the model is told ahead of it.
+    /// The system prompt.
     pub system_prompt: Option<String>,
-    /// The longest answer, in tokens.
+    /// The maximum length of an answer, in tokens.
     pub max_tokens: u32,
-    /// How much is left to chance.
+    /// The sampling temperature.
     pub temperature: Option<f64>,
     /// What ends the answer.
     pub stop_sequences: Vec<String>,

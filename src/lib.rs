@@ -57,6 +57,7 @@ mod bindings;
 mod bounded;
 mod digest;
 mod engine;
+mod hook;
 mod host;
 #[cfg(any(feature = "agent", feature = "mcp"))]
 mod http_client;
@@ -65,11 +66,12 @@ mod kept;
 #[cfg(feature = "mcp")]
 mod lines;
 mod mask;
+mod native;
 mod order;
 mod paths;
 mod plugin;
 mod private;
-mod provider;
+pub mod provider;
 mod registry;
 #[cfg(feature = "mcp")]
 mod remote;
@@ -85,15 +87,21 @@ mod watch;
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
+/// As the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`] return it.
+pub use futures_util::future::BoxFuture;
+pub use hook::{Decision, Hook};
 pub use host::{
-    Batch, CallOptions, Canceller, LoadEvent, Loader, OpenBatch, Plan, Servers, ToolHost, Unpacked,
+    Batch, CallOptions, LoadEvent, Loader, OpenBatch, Plan, Servers, ToolHost, Unpacked,
 };
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
+pub use native::{IntoOutput, Json, NativeContext, NativeFunction, NativeTools};
 pub use provider::{NotStarted, Pin, Provider, ToolNote};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
+/// Tokio's: what ends calls, from wherever it is cancelled.
+pub use tokio_util::sync::CancellationToken;
 pub use tool::{
     CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,
 };

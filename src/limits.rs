@@ -203,12 +203,13 @@ pub(crate) fn size(size: ByteSize) -> String {
     size.to_string().replacen(".0 ", " ", 1)
 }
 
-/// `30 seconds`, `1 second`, `0.25 seconds`.
+/// `30 seconds`, `1 second`, `1.5 seconds`, `250 ms`.
 pub(crate) fn seconds(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
-    if seconds == 1.0 {
-        "1 second".to_owned()
-    } else {
-        format!("{seconds} seconds")
+    match seconds {
+        1.0 => "1 second".to_owned(),
+        0.0 => "0 seconds".to_owned(),
+        ..1.0 => format!("{} ms", duration.as_micros() as f64 / 1_000.0),
+        _ => format!("{seconds} seconds"),
     }
 }

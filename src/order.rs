@@ -57,7 +57,8 @@ enum State {
 }
 
 impl Domain {
-    fn new() -> Arc<Domain> {
+    /// One of its own.
+    pub(crate) fn new() -> Arc<Domain> {
         Arc::new(Domain(Mutex::new(State::Own(Line::default()))))
     }
 
@@ -131,7 +132,27 @@ impl Domain {
         access: Access,
         label: impl FnOnce() -> String,
     ) -> Place {
-        let (ticket, waiter) = self.with_line(|line| line.enter(client, access, label));
+        self.enter_as(client, access, false, label)
+    }
+
+    /// The same for a call that does not run before its place is [released](Place::release): other clients pass it by.
+    pub(crate) fn enter_held(
+        self: &Arc<Self>,
+        client: Client,
+        access: Access,
+        label: impl FnOnce() -> String,
+    ) -> Place {
+        self.enter_as(client, access, true, label)
+    }
+
+    fn enter_as(
+        self: &Arc<Self>,
+        client: Client,
+        access: Access,
+        is_held: bool,
+        label: impl FnOnce() -> String,
+    ) -> Place {
+        let (ticket, waiter) = self.with_line(|line| line.enter(client, access, is_held, label));
         Place {
             domain: self.clone(),
             client,
@@ -179,6 +200,12 @@ impl Place {
             }
         })
         .await;
+    }
+
+    /// Lets a call run that was held.
+    pub(crate) fn release(&self) {
+        self.domain
+            .with_line(|line| line.release(self.client, self.ticket));
     }
 
     /// The call has its permits: from now on it is what others wait for.

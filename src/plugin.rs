@@ -28,12 +28,12 @@ use crate::manifest::{Order, PluginConfig};
 use crate::order::GrantedFolders;
 use crate::paths::Paths;
 use crate::permissions::{Access, Secret};
-use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn, held};
+use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, held};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::checking::{Allowed, computed};
 use crate::tool::{Tool, ToolCall, is_tool_name};
-use crate::watch::CallContext;
+use crate::watch::RunContext;
 use call::Ended;
 use call_tool::CallTool;
 pub(crate) use offers::PluginPrompt;
@@ -185,7 +185,7 @@ impl Compiled {
     ) -> Result<R, Vec<Diagnostic>> {
         let limits = &self.config.limits;
         let never = CancellationToken::new();
-        let context = CallContext::alone(&never);
+        let context = RunContext::alone(&never);
         let grants = Grants::none(limits, &self.config.permissions);
         let ended = call::in_sandbox(
             self.pre.engine(),
@@ -193,6 +193,7 @@ impl Compiled {
             Journal::new(limits.max_log, Arc::default(), None, &context),
             call::Time {
                 deadline: limits.deadline(Instant::now()),
+                timeout: limits.timeout,
                 spent: Duration::ZERO,
             },
             &never,
@@ -275,28 +276,27 @@ impl Plugin {
     /// Has `run` make an instance and call an export of it.
     async fn run<R>(
         &self,
-        turn: Turn<'_>,
+        context: CallContext<'_>,
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
     ) -> Ended<R> {
-        call::in_sandbox(
-            self.call_tool.engine(),
-            &self.grants,
-            turn.journal,
-            call::Time {
-                deadline: self.config.limits.deadline(turn.start),
-                spent: turn.spent,
-            },
-            turn.cancel,
-            run,
-        )
-        .await
+        let time = call::Time {
+            deadline: context.deadline(),
+            timeout: context.limits.timeout,
+            spent: context.spent,
+        };
+        let (engine, cancel) = (self.call_tool.engine(), context.cancel);
+        call::in_sandbox(engine, &self.grants, context.journal, time, cancel, run).await
     }
 
-    async fn serve(&self, tool: &ProvidedTool, request: wit::Call, turn: Turn<'_>) -> Served {
-        let limits = &self.config.limits;
-        let (start, cancel) = (turn.start, turn.cancel);
+    async fn serve(
+        &self,
+        tool: &ProvidedTool,
+        request: wit::Call,
+        context: CallContext<'_>,
+    ) -> RunOutcome {
+        let (limits, start, cancel) = (context.limits, context.start, context.cancel);
         let run = async |store: &mut Store<Sandbox>| self.call_tool.call(store, &request).await;
-        let ended = self.run(turn, run).await;
+        let ended = self.run(context, run).await;
         let served = ended.into_served(limits, convert::output);
         if tool.output.is_none() {
             return served;
@@ -329,8 +329,16 @@ impl ToolProvider for Plugin {
         self.tools.clone()
     }
 
+    fn ends_calls(&self) -> bool {
+        true
+    }
+
     fn limits(&self) -> &Limits {
         &self.config.limits
+    }
+
+    fn memory(&self) -> ByteSize {
+        self.config.limits.memory
     }
 
     fn max_concurrency(&self) -> Option<usize> {
@@ -366,15 +374,15 @@ impl ToolProvider for Plugin {
         &'c self,
         tool: &'c ProvidedTool,
         call: &'c ToolCall,
-        turn: Turn<'c>,
-    ) -> BoxFuture<'c, Served> {
+        context: CallContext<'c>,
+    ) -> BoxFuture<'c, RunOutcome> {
         let request = wit::Call {
             name: tool.own_name.clone(),
             arguments: call.arguments_text().to_owned(),
             id: call.id.clone().unwrap_or_default(),
             resumed: call.resumed.as_deref().cloned().map(questions::resumption),
         };
-        Box::pin(self.serve(tool, request, turn))
+        Box::pin(self.serve(tool, request, context))
     }
 }
 

@@ -1,11 +1,12 @@
-//! Whatever offers tools is a [`ToolProvider`]: a plugin, an MCP server, the agent itself. What is
-//! around a call (its turn, order, schema, masks, audit) is the host's, which does not know which it is.
+//! Whatever offers tools is a [`ToolProvider`]: a plugin, an MCP server, functions of the program itself, the agent.
+//! What is around a call (its turn, order, schema, masks, audit) is the host's, which does not know which it is.
 
 mod output;
 mod payload;
 mod running;
+mod supervised;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytesize::ByteSize;
@@ -19,38 +20,113 @@ use crate::mask::Mask;
 use crate::permissions::Secret;
 use crate::sandbox::Journal;
 use crate::schema::{Schema, Unenforced};
-use crate::tool::{LogLine, Output, Tool, ToolCall};
-use crate::watch::Owner;
+use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
+use crate::watch::{Owner, Progress};
 #[cfg(feature = "mcp")]
 pub(crate) use output::mismatch;
 pub(crate) use output::{held, output};
 pub(crate) use running::{End, Meter, stopped, until};
+pub(crate) use supervised::run;
 
-/// Offers tools, and serves their calls.
-pub(crate) trait ToolProvider: Send + Sync {
-    /// Its name in the manifest.
+/// Offers tools, and serves their calls. A host gets one by [`Loader::provider`](crate::Loader::provider).
+///
+/// For functions of the program itself [`NativeTools`](crate::NativeTools) is one. Write your own for tools
+/// that are found or change at run time:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use futures_util::future::BoxFuture;
+/// use serde_json::json;
+/// use toolhost::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider};
+/// use toolhost::{CallError, Loader, Manifest, Output, Tool, ToolCall};
+///
+/// struct Echo(Arc<[Arc<ProvidedTool>]>);
+///
+/// impl ToolProvider for Echo {
+///     fn name(&self) -> &str {
+///         "echo"
+///     }
+///
+///     fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
+///         self.0.clone()
+///     }
+///
+///     fn call<'c>(
+///         &'c self,
+///         _: &'c ProvidedTool,
+///         call: &'c ToolCall,
+///         _: CallContext<'c>,
+///     ) -> BoxFuture<'c, RunOutcome> {
+///         let outcome = Ok::<_, CallError>(Output::text(call.arguments.clone()));
+///         Box::pin(std::future::ready(outcome.into()))
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut tool = Tool::new("echo", "Repeats its arguments").read_only();
+/// tool.input_schema = json!({ "type": "object" });
+/// let echo = Echo([Arc::new(ProvidedTool::new(tool)?)].into());
+///
+/// let host = Loader::new(Manifest::default()).provider(echo).load().await?;
+/// let result = host.call(ToolCall::new("1", "echo", r#"{"a": 1}"#)).await;
+/// assert_eq!(result.to_text(), r#"{"a": 1}"#);
+/// # Ok(())
+/// # }
+/// ```
+pub trait ToolProvider: Send + Sync {
+    /// Its name: of the section in the manifest, for instance.
     fn name(&self) -> &str;
-
-    /// As messages name it, such as "plugin `time`".
-    fn title(&self) -> String;
-
-    /// What it is.
-    fn provenance(&self) -> Provider<'_>;
 
     /// Its tools now.
     fn tools(&self) -> Arc<[Arc<ProvidedTool>]>;
+
+    /// Serves one call, whose arguments are as the tool's schema asks for them. The future is dropped at the
+    /// call's deadline, and when the call is cancelled.
+    fn call<'c>(
+        &'c self,
+        tool: &'c ProvidedTool,
+        call: &'c ToolCall,
+        context: CallContext<'c>,
+    ) -> BoxFuture<'c, RunOutcome>;
+
+    /// As messages name it, such as "plugin `time`".
+    fn title(&self) -> String {
+        format!("provider `{}`", self.name())
+    }
+
+    /// What it is.
+    fn provenance(&self) -> Provider<'_> {
+        Provider::Native(self.name())
+    }
+
+    /// What is wrong with it, found when it was made: the host is then not loaded.
+    fn problems(&self) -> &[String] {
+        &[]
+    }
 
     /// Counts the changes of [`tools`](ToolProvider::tools); `None` where they never change.
     fn changes(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
         None
     }
 
-    /// The limits of each call.
-    fn limits(&self) -> &Limits;
+    /// The limits of each call. What it is given by default is [`Limits::default`].
+    fn limits(&self) -> &Limits {
+        static DEFAULT: LazyLock<Limits> = LazyLock::new(Limits::default);
+        &DEFAULT
+    }
 
-    /// The memory that a call may take of this process.
+    /// Whether its calls end at their deadline, and when they are cancelled, by themselves, and what they answer is
+    /// within their limits. Else the host sees to it.
+    #[doc(hidden)]
+    fn ends_calls(&self) -> bool {
+        false
+    }
+
+    /// The memory that a call may take of this process, as `total-memory` counts it.
     fn memory(&self) -> ByteSize {
-        self.limits().memory
+        ByteSize::b(0)
     }
 
     /// Calls that it serves at once, where it has a cap of its own.
@@ -63,8 +139,12 @@ pub(crate) trait ToolProvider: Send + Sync {
         Order::Auto
     }
 
-    /// Whether a call of that tool may change something that other calls depend on.
-    fn may_change(&self, tool: &Tool) -> bool;
+    /// Whether a call of that tool may change something that other calls of this provider depend on: such calls
+    /// run one at a time, in order. By default those of tools that say so.
+    fn may_change(&self, tool: &Tool) -> bool {
+        let hints = tool.annotations;
+        hints.read_only == Some(false) || hints.destructive == Some(true)
+    }
 
     /// Whether its calls can reach nothing but their arguments.
     fn is_isolated(&self) -> bool {
@@ -72,6 +152,7 @@ pub(crate) trait ToolProvider: Send + Sync {
     }
 
     /// What must not be seen in results.
+    #[doc(hidden)]
     fn secrets(&self) -> Vec<&Secret> {
         Vec::new()
     }
@@ -82,28 +163,22 @@ pub(crate) trait ToolProvider: Send + Sync {
     }
 
     /// What is to be said of its tools, beside what is offered.
+    #[doc(hidden)]
     fn left_out(&self) -> Vec<ToolNote> {
         Vec::new()
     }
 
     /// What its tools say of themselves, where that is somebody else's word.
+    #[doc(hidden)]
     fn pins(&self) -> Vec<Pin> {
         Vec::new()
     }
 
     /// Says so if it was not started, and is only there to be looked at.
+    #[doc(hidden)]
     fn not_started(&self) -> Option<NotStarted> {
         None
     }
-
-    /// Serves one call, whose arguments are as the tool asks for them. It ends at its deadline, and soon
-    /// after its turn is cancelled.
-    fn call<'c>(
-        &'c self,
-        tool: &'c ProvidedTool,
-        call: &'c ToolCall,
-        turn: Turn<'c>,
-    ) -> BoxFuture<'c, Served>;
 
     /// A call that asked does not go on; `state` is what it was to come back with.
     fn abandon(&self, state: &[u8]) {
@@ -119,6 +194,8 @@ pub enum Provider<'a> {
     Plugin(&'a PluginConfig),
     /// An MCP server, which is in no sandbox.
     Server(&'a McpConfig),
+    /// The program that the host is part of, by the name of its [`ToolProvider`]; its tools are in no sandbox.
+    Native(&'a str),
     /// The host itself.
     Host,
 }
@@ -160,8 +237,8 @@ pub struct Pin {
     pub text: serde_json::Value,
 }
 
-/// A tool, as its provider and the host have it.
-pub(crate) struct ProvidedTool {
+/// A tool, as its provider and the host have it: with its schemas compiled.
+pub struct ProvidedTool {
     /// As the model sees it.
     pub(crate) tool: Tool,
     /// As its provider has it, without the manifest's prefix.
@@ -172,13 +249,44 @@ pub(crate) struct ProvidedTool {
     pub(crate) output: Option<Arc<Schema>>,
 }
 
+impl std::fmt::Debug for ProvidedTool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ProvidedTool")
+            .field(&self.tool.name)
+            .finish()
+    }
+}
+
 impl ProvidedTool {
+    /// Compiles a tool's schemas.
+    ///
+    /// # Errors
+    ///
+    /// The name is none that every model API takes, or a schema is none that can be held against values.
+    pub fn new(tool: Tool) -> Result<ProvidedTool, InvalidTool> {
+        if !is_tool_name(&tool.name) {
+            let message = format!(
+                "`{}` is no name for a tool: use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`",
+                tool.name
+            );
+            return Err(InvalidTool(message));
+        }
+        let input = tool.input_schema.to_string();
+        let output = tool.output_schema.as_ref().map(ToString::to_string);
+        ProvidedTool::parse(tool.name.clone(), tool, &input, output.as_deref()).map_err(InvalidTool)
+    }
+
+    /// The tool, as the model sees it.
+    pub fn tool(&self) -> &Tool {
+        &self.tool
+    }
+
     /// `tool` as the model sees it, but for its schemas, which are yet to be read.
     ///
     /// # Errors
     ///
     /// What is wrong with one of them.
-    pub(crate) fn new(
+    pub(crate) fn parse(
         own_name: String,
         mut tool: Tool,
         input_schema: &str,
@@ -216,6 +324,11 @@ impl ProvidedTool {
     }
 }
 
+/// Why a tool cannot be offered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidTool(pub(crate) String);
+
 /// Which schema of a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SchemaOf {
@@ -223,10 +336,12 @@ pub(crate) enum SchemaOf {
     Output,
 }
 
-/// A call's turn to run.
-pub(crate) struct Turn<'t> {
+/// What a provider is called with beside the call.
+pub struct CallContext<'t> {
     /// What its deadline counts from.
     pub(crate) start: Instant,
+    /// Its provider's, or narrower ones.
+    pub(crate) limits: &'t Limits,
     /// What it has computed so far.
     pub(crate) spent: Duration,
     pub(crate) cancel: &'t CancellationToken,
@@ -236,8 +351,36 @@ pub(crate) struct Turn<'t> {
     pub(crate) journal: Journal,
 }
 
+impl CallContext<'_> {
+    /// When the call has to have ended.
+    pub fn deadline(&self) -> Instant {
+        self.limits.deadline(self.start)
+    }
+
+    /// Whether the call was cancelled. Its future is dropped then; this is for threads that work for it.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Becomes true once the call is cancelled, wherever it is kept.
+    pub fn cancellation(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
+    /// Adds a line to the call's log. A log that is longer than `max-log` ends the call.
+    pub fn log(&self, source: LogSource, line: impl Into<String>) {
+        self.journal.log(source, line.into());
+    }
+
+    /// Says how far the call is, to whoever watches it.
+    pub fn progress(&self, progress: Progress) {
+        self.journal.progress(progress);
+    }
+}
+
 /// What is answered to a call, or to any other request.
-pub(crate) trait Payload {
+#[doc(hidden)]
+pub trait Payload {
     /// Its bytes, as the `max-output` limit counts them.
     fn len(&self) -> u64;
 
@@ -245,23 +388,29 @@ pub(crate) trait Payload {
     fn hide(&mut self, mask: &Mask);
 }
 
-/// A served call: all of a result that is the provider's to say.
-pub(crate) struct Served<T = Output> {
+/// All of a result that is the provider's to say. It is made [from](From) what the call comes to.
+pub struct RunOutcome<T = Output> {
     pub(crate) outcome: Result<T, CallError>,
     pub(crate) cpu: Duration,
     pub(crate) peak_memory: u64,
     pub(crate) log: Vec<LogLine>,
 }
 
-impl<T: Payload> Served<T> {
+impl From<Result<Output, CallError>> for RunOutcome {
+    fn from(outcome: Result<Output, CallError>) -> Self {
+        RunOutcome::of(outcome)
+    }
+}
+
+impl<T: Payload> RunOutcome<T> {
     /// Ended before there was an instance.
     pub(crate) fn refused(error: CallError) -> Self {
-        Served::of(Err(error))
+        RunOutcome::of(Err(error))
     }
 
     /// What took nothing worth measuring.
     pub(crate) fn of(outcome: Result<T, CallError>) -> Self {
-        Served {
+        RunOutcome {
             outcome,
             cpu: Duration::ZERO,
             peak_memory: 0,

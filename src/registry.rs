@@ -223,7 +223,7 @@ fn offered_twice(
     let problem = match second.provenance() {
         Provider::Plugin(plugin) => Diagnostic::new(&plugin.path, None, message),
         Provider::Server(server) => Diagnostic::new(manifest, server.at, message),
-        Provider::Host => Diagnostic::new(manifest, None, message),
+        Provider::Native(_) | Provider::Host => Diagnostic::new(manifest, None, message),
     };
     problem.help("give one of them a `prefix`, or choose its `tools`, in the manifest")
 }

@@ -44,16 +44,17 @@ use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
 use crate::error::{CallError, Diagnostic};
-use crate::limits::{ByteSize, Limits};
+use crate::limits::Limits;
 use crate::manifest::{McpConfig, Order};
 use crate::paths::Paths;
 use crate::permissions::Secret;
 use crate::provider::{
-    End, Meter, Pin, ProvidedTool, Provider, Served, ToolNote, ToolProvider, Turn, stopped, until,
+    CallContext, End, Meter, Pin, ProvidedTool, Provider, RunOutcome, ToolNote, ToolProvider,
+    stopped, until,
 };
 use crate::sandbox::Journal;
 use crate::schema::checking::Allowed;
-use crate::tool::{Tool, ToolCall};
+use crate::tool::ToolCall;
 use answer::failed;
 use call::{Flight, Step};
 use kept::Kept;
@@ -113,13 +114,12 @@ impl ToolProvider for Server {
         Some(self.kept.changes.subscribe())
     }
 
-    fn limits(&self) -> &Limits {
-        &self.kept.settings.config.limits
+    fn ends_calls(&self) -> bool {
+        true
     }
 
-    /// It is its own process that needs it.
-    fn memory(&self) -> ByteSize {
-        ByteSize::b(0)
+    fn limits(&self) -> &Limits {
+        &self.kept.settings.config.limits
     }
 
     fn max_concurrency(&self) -> Option<usize> {
@@ -128,12 +128,6 @@ impl ToolProvider for Server {
 
     fn order(&self) -> Order {
         self.kept.settings.config.order
-    }
-
-    /// What it says itself: most servers mark nothing, and most of their tools change nothing.
-    fn may_change(&self, tool: &Tool) -> bool {
-        let hints = tool.annotations;
-        hints.read_only == Some(false) || hints.destructive == Some(true)
     }
 
     fn secrets(&self) -> Vec<&Secret> {
@@ -154,9 +148,9 @@ impl ToolProvider for Server {
         &'c self,
         tool: &'c ProvidedTool,
         call: &'c ToolCall,
-        turn: Turn<'c>,
-    ) -> BoxFuture<'c, Served> {
-        Box::pin(self.serve(tool, call, turn))
+        context: CallContext<'c>,
+    ) -> BoxFuture<'c, RunOutcome> {
+        Box::pin(self.serve(tool, call, context))
     }
 
     fn abandon(&self, state: &[u8]) {
@@ -165,22 +159,33 @@ impl ToolProvider for Server {
 }
 
 impl Server {
-    async fn serve(&self, tool: &ProvidedTool, call: &ToolCall, turn: Turn<'_>) -> Served {
-        let limits = &self.kept.settings.config.limits;
-        let deadline = limits.deadline(turn.start);
-        let journal = turn.journal;
+    async fn serve(
+        &self,
+        tool: &ProvidedTool,
+        call: &ToolCall,
+        context: CallContext<'_>,
+    ) -> RunOutcome {
+        let (limits, deadline) = (context.limits, context.deadline());
+        let journal = context.journal;
         let allowed = Allowed {
             limits,
-            start: turn.start,
-            spent: turn.spent,
-            cancel: turn.cancel,
+            start: context.start,
+            spent: context.spent,
+            cancel: context.cancel,
         };
-        let mut meter = Meter::new(None, turn.spent);
+        let mut meter = Meter::new(None, context.spent);
         let mut flight = match self.flight(tool, call, &journal) {
             Ok(flight) => flight,
-            Err(error) => return Served::refused(error),
+            Err(error) => return RunOutcome::refused(error),
         };
-        let step = until(deadline, turn.cancel, &journal, &mut meter, flight.step()).await;
+        let step = until(
+            deadline,
+            context.cancel,
+            &journal,
+            &mut meter,
+            flight.step(),
+        )
+        .await;
         let log = flight.log(&journal);
         let outcome = match step {
             End::Itself(Step::Done(Ok(output))) => {
@@ -188,12 +193,12 @@ impl Server {
             }
             End::Itself(Step::Done(Err(error))) => Err(error),
             End::Itself(Step::Asks(asked)) => {
-                Err(self.parked.park(flight, asked, turn.owner.clone()))
+                Err(self.parked.park(flight, asked, context.owner.clone()))
             }
-            End::Stopped(stop) => Err(stopped(stop, limits)),
+            End::Stopped(stop) => Err(stopped(stop, limits.timeout)),
             End::Cancelled => Err(CallError::Cancelled),
         };
-        Served {
+        RunOutcome {
             outcome,
             cpu: meter.spent,
             peak_memory: 0,
@@ -214,7 +219,7 @@ impl Server {
         };
         let flight = self.parked.take(&resumed.state, resumed.replies.clone());
         let mut flight = flight.ok_or_else(|| {
-            failed("the call that asked has ended: its server does not wait any more; call it anew")
+            failed("the call that asked has ended: its server no longer waits for it; call the tool again")
         })?;
         flight.turn(journal.clone());
         Ok(flight)

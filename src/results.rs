@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::error::CallError;
 use crate::kept::{Bounds, Kept};
 use crate::limits::Limits;
-use crate::provider::{ProvidedTool, Provider, Served, ToolProvider, Turn};
+use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider};
 use crate::summarize::Summarize;
 use crate::tool::{Annotations, Output, Tool, ToolCall, ToolResult};
 use crate::watch::Owner;
@@ -163,7 +163,7 @@ impl LongResults {
         tool: &str,
         store: Arc<ResultStore>,
     ) -> LongResults {
-        let provided = ProvidedTool::new(
+        let provided = ProvidedTool::parse(
             tool.to_owned(),
             read_result(tool),
             &schema().to_string(),
@@ -289,12 +289,12 @@ impl ToolProvider for LongResults {
         self.tools.clone()
     }
 
-    fn limits(&self) -> &Limits {
-        &self.limits
+    fn ends_calls(&self) -> bool {
+        true
     }
 
-    fn memory(&self) -> ByteSize {
-        ByteSize::b(0)
+    fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     fn may_change(&self, _: &Tool) -> bool {
@@ -309,10 +309,10 @@ impl ToolProvider for LongResults {
         &'c self,
         _: &'c ProvidedTool,
         call: &'c ToolCall,
-        turn: Turn<'c>,
-    ) -> BoxFuture<'c, Served> {
-        let part = self.read(call.arguments_text(), turn.owner);
-        Box::pin(std::future::ready(Served::of(part)))
+        context: CallContext<'c>,
+    ) -> BoxFuture<'c, RunOutcome> {
+        let part = self.read(call.arguments_text(), context.owner);
+        Box::pin(std::future::ready(RunOutcome::of(part)))
     }
 }
 

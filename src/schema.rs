@@ -387,7 +387,7 @@ mod checks {
         ] {
             let error = schema.check_now(arguments).unwrap_err().to_string();
             assert!(
-                error.contains(&format!("`{name}` is there twice")),
+                error.contains(&format!("`{name}` is a duplicate key")),
                 "{error}"
             );
         }

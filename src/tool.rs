@@ -22,7 +22,7 @@ pub struct Tool {
     pub title: Option<String>,
     /// What it does and when to use it.
     pub description: String,
-    /// Pictures that stand for it.
+    /// Icons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub icons: Vec<Icon>,
     /// JSON Schema of the arguments.
@@ -44,6 +44,41 @@ pub struct Tool {
     /// Whether it runs in a sandbox, and may touch only what its plugin is granted. What an MCP server
     /// runs may touch whatever that server may.
     pub sandboxed: bool,
+}
+
+impl Tool {
+    /// A tool to be offered by the program itself; see [`NativeTools`](crate::NativeTools). The name is
+    /// `[A-Za-z0-9_-]{1,64}`; the description says what it does and when to use it.
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
+        Tool {
+            name: name.into(),
+            description: description.into(),
+            ..Tool::default()
+        }
+    }
+
+    /// It changes nothing. Calls run beside each other, and may start before a streamed answer is complete.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.annotations.read_only = Some(true);
+        self
+    }
+
+    /// It adds something and destroys nothing. Calls run in the order in which they were made, one at a time.
+    #[must_use]
+    pub fn additive(mut self) -> Self {
+        self.annotations.read_only = Some(false);
+        self.annotations.destructive = Some(false);
+        self
+    }
+
+    /// It may destroy something. Calls run in the order in which they were made, one at a time.
+    #[must_use]
+    pub fn destructive(mut self) -> Self {
+        self.annotations.read_only = Some(false);
+        self.annotations.destructive = Some(true);
+        self
+    }
 }
 
 /// What every model API takes as the name of a tool.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -61,8 +62,10 @@ pub(crate) type AllowedTools = Option<Arc<BTreeSet<String>>>;
 
 /// What a call is run with beside its arguments.
 #[derive(Clone)]
-pub(crate) struct CallContext<'c> {
+pub(crate) struct RunContext<'c> {
     pub(crate) cancel: &'c CancellationToken,
+    /// The longest that it may run, if that is shorter than its provider's limit.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
     /// What there is somebody to ask for.
     pub(crate) can_ask: QuestionKinds,
@@ -72,11 +75,12 @@ pub(crate) struct CallContext<'c> {
     pub(crate) allowed: AllowedTools,
 }
 
-impl<'c> CallContext<'c> {
+impl<'c> RunContext<'c> {
     /// Nobody watches and nobody can be asked.
     pub(crate) fn alone(cancel: &'c CancellationToken) -> Self {
-        CallContext {
+        RunContext {
             cancel,
+            timeout: None,
             watcher: None,
             can_ask: QuestionKinds::default(),
             client: Client::new(),

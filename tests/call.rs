@@ -193,7 +193,7 @@ async fn a_deadline_ends_a_call_wherever_it_is() {
         assert_eq!(error(&result), &CallError::Timeout { after });
         assert_eq!(
             result.to_text(),
-            format!("Error: {name} timed out after 0.25 seconds")
+            format!("Error: {name} timed out after 250 ms")
         );
         assert!(result.usage.run >= after, "{:?}", result.usage);
         assert!(result.usage.peak_memory > 0, "usage is kept for errors too");

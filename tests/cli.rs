@@ -373,10 +373,7 @@ fn timeout_overrides_every_timeout_of_the_manifest() {
     let ended = folder.run(&["run", "--timeout", "250ms"], calls).answered();
     let result = &ended.lines()[0];
     assert_eq!(result["error"]["code"], "timeout");
-    assert_eq!(
-        result["content"],
-        "Error: sleep timed out after 0.25 seconds"
-    );
+    assert_eq!(result["content"], "Error: sleep timed out after 250 ms");
 }
 
 #[test]
@@ -831,7 +828,7 @@ secrets = {{ TOKEN = {{ file = "token" }} }}
     folder.write("token", "hush-hush");
     let ended = folder.run(&["check"], "").answered();
     for words in [
-        "toolhost.toml is good: 2 plugins, ",
+        "toolhost.toml is OK: 2 plugins, ",
         "tools: echo",
         "granted: nothing",
         "files /notes",

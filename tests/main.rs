@@ -14,6 +14,7 @@ mod guard;
 mod hostile;
 mod limits;
 mod manifest;
+mod native;
 mod order;
 mod parallel;
 mod plugins;

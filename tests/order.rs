@@ -11,7 +11,7 @@ use serde_json::json;
 use toolhost::input::{Question, QuestionKind, QuestionKinds, Reply};
 use toolhost::manifest::{Manifest, Order, PluginConfig};
 use toolhost::permissions::{Access, FileGrant};
-use toolhost::{CallOptions, Canceller, Responder, ToolCall, ToolHost, ToolResult};
+use toolhost::{CallOptions, CancellationToken, Responder, ToolCall, ToolHost, ToolResult};
 
 use crate::common::binary::Folder;
 use crate::common::{call, echo, error, guest, load, manifest, plugin, text};
@@ -195,7 +195,7 @@ async fn a_wait_is_bounded_and_names_the_call_ahead() {
     assert_eq!(late.code(), "limit");
     let message = late.to_string();
     assert!(message.contains("sleep (first)"), "{message}");
-    assert!(message.contains("0.1 seconds"), "{message}");
+    assert!(message.contains("100 ms"), "{message}");
     assert!(results[1].usage.queue >= Duration::from_millis(100));
     assert!(!folder.path().join("a.txt").exists());
     // It left its place to nobody's harm.
@@ -261,8 +261,8 @@ async fn a_reader_of_results_may_call_what_waits_for_the_rest() {
 async fn a_call_that_is_cancelled_as_it_waits_lets_nobody_pass() {
     let folder = tempfile::tempdir().unwrap();
     let host = load(manifest([slow(folder.path()), filesystem(folder.path())])).await;
-    let canceller = Canceller::new();
-    let cancelled = CallOptions::new().cancelled_by(canceller.clone());
+    let token = CancellationToken::new();
+    let cancelled = CallOptions::new().cancellation(token.clone());
     let (slow, one, two) = (
         host.call(sleep("slow", 300)),
         host.call_with(write("one", "a.txt", "one"), &cancelled),
@@ -271,7 +271,7 @@ async fn a_call_that_is_cancelled_as_it_waits_lets_nobody_pass() {
     let write_three = host.call(write("three", "a.txt", "three"));
     let last = host.call(read("last", "a.txt"));
     fs::write(folder.path().join("a.txt"), "zero ").unwrap();
-    canceller.cancel();
+    token.cancel();
     // Polled in another order than they were made in.
     let (last, write_three, two, one, _) = tokio::join!(last, write_three, two, one, slow);
     assert_eq!(error(&one).code(), "cancelled");
@@ -305,7 +305,7 @@ async fn a_call_that_asks_leaves_its_place_and_takes_a_new_one() {
     manifest.host.order_timeout = Duration::from_secs(10);
     let host = load(manifest).await;
     let responder = Arc::new(WritesMeanwhile(host.clone()));
-    let options = CallOptions::new().answered_by(responder);
+    let options = CallOptions::new().responder(responder);
     let message = json!({"message": "?"});
     let asked = host.call_with(call("test_elicitation", message), &options);
     text(&asked.await);

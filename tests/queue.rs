@@ -137,7 +137,7 @@ async fn a_call_waits_no_longer_than_the_queue_timeout() {
     assert_eq!(error(&host.call(echo(1, "x")).await), &late);
     assert_eq!(
         late.to_model_text("echo"),
-        "Error: echo failed - over the limit of 0.2 seconds of waiting for its turn"
+        "Error: echo failed - over the limit of 200 ms of waiting for its turn"
     );
     for task in busy {
         assert!(task.await.unwrap().outcome.is_ok());

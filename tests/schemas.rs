@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use toolhost::error::Limit;
-use toolhost::{CallError, CallOptions, Canceller, Manifest, ToolCall, ToolHost, ToolResult};
+use toolhost::{
+    CallError, CallOptions, CancellationToken, Manifest, ToolCall, ToolHost, ToolResult,
+};
 
 use crate::common::binary::{Folder, json_lines, listed};
 use crate::common::{call, dear, echo, error, text, try_load};
@@ -84,8 +86,8 @@ async fn an_endless_check_ends_at_the_cpu_that_its_call_may_take() {
 #[tokio::test]
 async fn an_endless_check_ends_when_its_call_is_cancelled_or_dropped() {
     let dear = Dear::new(LONG).await;
-    let canceller = Canceller::new();
-    let options = CallOptions::new().cancelled_by(canceller.clone());
+    let token = CancellationToken::new();
+    let options = CallOptions::new().cancellation(token.clone());
     let running = dear
         .host
         .call_with(call("endless", dear::endless()), &options);
@@ -94,7 +96,7 @@ async fn an_endless_check_ends_when_its_call_is_cancelled_or_dropped() {
         for number in 0..20 {
             text(&dear.host.call(echo(number, "a")).await);
         }
-        canceller.cancel();
+        token.cancel();
     };
     let (result, ()) = tokio::join!(running, cancel);
     assert_eq!(*error(&result), CallError::Cancelled);

@@ -575,7 +575,7 @@ fn servers_are_listed_by_what_they_last_said() {
     assert!(checked.stdout.contains("tools: not known"), "{checked:?}");
     let end = "the tools of mcp.test are not known: --start-servers asks for them";
     assert!(checked.stdout.contains(end), "{checked:?}");
-    assert!(!checked.stdout.contains("is good:"), "{checked:?}");
+    assert!(!checked.stdout.contains("is OK:"), "{checked:?}");
     let planned = looked(&["run", "--dry-run"]);
     assert_eq!(planned.json()[0]["error"]["code"], "unknown-tool");
     assert_eq!(starts(), 0);

@@ -294,8 +294,8 @@ impl<'t> Turn<'t> {
         let number = self.agent.calls;
         self.agent.calls += 1;
         // Ahead of the event: whoever hears of a call can interrupt it.
-        let canceller = self.batch.canceller();
-        self.agent.interrupter.set(Some(canceller));
+        let token = self.batch.cancellation();
+        self.agent.interrupter.set(Some(token));
         self.observer.event(Event::Call {
             number,
             call: &call,
@@ -413,7 +413,7 @@ impl<'t> Turn<'t> {
             let result = self.agent.host.refuse(call, CallError::cut_off());
             return Ended { result, text: None };
         };
-        let is_interrupted = self.batch.canceller().is_cancelled();
+        let is_interrupted = self.batch.cancellation().is_cancelled();
         let run = &mut self.runs[run];
         let result = run.result.take();
         let refuse = || self.agent.host.refuse(&run.call, CallError::Cancelled);
@@ -457,7 +457,7 @@ impl<'t> Turn<'t> {
             };
             match self.is_allowed(&call).await {
                 true => self.start(at, call),
-                false if self.batch.canceller().is_cancelled() => {
+                false if self.batch.cancellation().is_cancelled() => {
                     self.refuse(at, call, CallError::Cancelled);
                 }
                 false => {
@@ -470,7 +470,7 @@ impl<'t> Turn<'t> {
 
     async fn is_allowed(&mut self, call: &ToolCall) -> bool {
         // Nothing more is to run.
-        if self.batch.canceller().is_cancelled() {
+        if self.batch.cancellation().is_cancelled() {
             return false;
         }
         let as_run = self.agent.host.as_run(call).await;

@@ -90,7 +90,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(next_help_heading = "Model, instead of what the manifest's [agent] says")]
 struct ModelOptions {
-    /// The API that the model is asked by
+    /// Model API to use
     #[arg(long, value_parser = api_parser())]
     provider: Option<Format>,
 
@@ -102,15 +102,15 @@ struct ModelOptions {
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
 
-    /// What the model is told ahead of the conversation
+    /// System prompt
     #[arg(long, value_name = "TEXT")]
     system_prompt: Option<String>,
 
-    /// How much is left to chance, from 0 to 2
+    /// Sampling temperature, from 0 to 2
     #[arg(long, value_name = "NUMBER", value_parser = parse_temperature)]
     temperature: Option<f64>,
 
-    /// The longest answer, in tokens
+    /// Maximum tokens per answer
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_tokens: Option<u64>,
 
@@ -199,7 +199,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let terminal = Terminal::open(lines.clone());
     if let Some(terminal) = &terminal {
-        agent = agent.answered_by(Arc::new(Asker(terminal.clone())));
+        agent = agent.responder(Arc::new(Asker(terminal.clone())));
     }
     let view: Box<dyn View> = match options.json {
         true => Box::new(events::Lines),

@@ -7,7 +7,8 @@ use anyhow::Context;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use toolhost::wire::Format;
 use toolhost::{
-    CallError, CallOptions as Options, Canceller, Progress, ToolCall, ToolHost, ToolResult, Watcher,
+    CallError, CallOptions as Options, CancellationToken, Progress, ToolCall, ToolHost, ToolResult,
+    Watcher,
 };
 
 use super::ask::Asker;
@@ -69,19 +70,19 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
 async fn run_one(host: &ToolHost, call: ToolCall, interrupts: &Interrupts) -> ToolResult {
     let drawn = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let bar = Arc::new(CallBar(drawn.add(progress::calls(1))));
-    let canceller = Canceller::new();
+    let stop = CancellationToken::new();
     let mut options = Options::new()
-        .watched_by(bar.clone())
-        .cancelled_by(canceller.clone());
+        .watcher(bar.clone())
+        .cancellation(stop.clone());
     if let Some(terminal) = Terminal::open(drawn) {
-        options = options.answered_by(Arc::new(Asker(terminal)));
+        options = options.responder(Arc::new(Asker(terminal)));
     }
     interrupts.batch_begins();
     let mut run = std::pin::pin!(host.call_with(call, &options));
     let result = tokio::select! {
         result = &mut run => result,
         () = interrupts.asked() => {
-            canceller.cancel();
+            stop.cancel();
             run.await
         }
     };

@@ -128,7 +128,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         false => NOT_ALL_KNOWN,
     };
     match status {
-        ANSWERED => line!(out, "{shown} is good: {counts}")?,
+        ANSWERED => line!(out, "{shown} is OK: {counts}")?,
         _ => line!(
             out,
             "{shown} is good as far as is known: {counts}; the tools of {} are not known: --start-servers asks for them",

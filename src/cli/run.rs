@@ -92,7 +92,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     let ahead = match (options.with_message, &reply) {
         (false, _) => Vec::new(),
         (true, Some(reply)) => reply.messages.clone(),
-        (true, None) => bail!("--with-message needs the response of an API, whole as it was sent"),
+        (true, None) => bail!("--with-message requires a complete, unmodified API response"),
     };
     let (cut, cut_error) = match &reply {
         Some(reply) => (reply.cut.clone(), reply.cut_error()),

@@ -116,7 +116,7 @@ fn print_config(
         None => clients::Server::stdio(&std::env::current_exe()?, &manifest.file)?,
         Some(address) => {
             if address.port() == 0 {
-                bail!("a client's configuration needs a port: --http with another than 0");
+                bail!("--print-config needs a fixed port: use --http with a port other than 0");
             }
             let serve = &manifest.serve;
             let host = match (address.ip().is_unspecified(), serve.hosts.first()) {

@@ -17,7 +17,7 @@ pub(super) enum TokenCommand {
 
 #[derive(clap::Args)]
 pub(super) struct NewOptions {
-    /// Whose it will be
+    /// Name of the client that the token is for
     #[arg(long, default_value = "client", value_parser = parse_name)]
     name: String,
 }

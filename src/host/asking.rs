@@ -2,35 +2,42 @@
 //! instance and in its turn.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Arrival, Canceller, HandedOver, Places, ToolHost};
+use super::{Arrival, HandedOver, Places, ToolHost};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
 use crate::order::Client;
 use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
-use crate::watch::{AllowedTools, CallContext, Owner, Watcher};
+use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 
 /// A tool may ask so often for one call.
 pub(crate) const MAX_ROUNDS: usize = 16;
 
-/// What a call is run with beside its arguments; see [`ToolHost::call_with`].
+/// What calls and other requests are run with beside their arguments; the same for one call
+/// ([`ToolHost::call_with`]), a batch ([`ToolHost::run_with`]), resources and prompts.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use toolhost::{CallOptions, CancellationToken};
+///
+/// let stop = CancellationToken::new();
+/// let options = CallOptions::new()
+///     .timeout(Duration::from_secs(5))
+///     .cancellation(stop.clone());
+/// ```
 #[derive(Clone, Default)]
-#[non_exhaustive]
 pub struct CallOptions {
-    /// Who is told what goes on while it runs.
-    pub watcher: Option<Arc<dyn Watcher>>,
-    /// Who answers what the tool asks.
-    pub responder: Option<Arc<dyn Responder>>,
-    /// What a tool is told that it can ask, though nobody here answers: whoever takes its
-    /// [`CallError::InputRequired`] does.
-    pub can_ask: QuestionKinds,
-    /// What ends it.
-    pub canceller: Option<Canceller>,
+    pub(super) watcher: Option<Arc<dyn Watcher>>,
+    pub(super) responder: Option<Arc<dyn Responder>>,
+    pub(super) can_ask: QuestionKinds,
+    pub(super) cancel: Option<CancellationToken>,
+    timeout: Option<Duration>,
     /// Whose calls run in the order that they are made; a client of its own when `None`.
     pub(crate) client: Option<Client>,
     /// Whose results the call may read on in.
@@ -42,37 +49,45 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// Nobody is told, nobody is asked.
+    /// Nothing is watched, nobody is asked, and the limits of each provider hold.
     pub fn new() -> Self {
         CallOptions::default()
     }
 
-    /// Tells `watcher` what goes on while the call runs.
+    /// Tells `watcher` what goes on while a call runs.
     #[must_use]
-    pub fn watched_by(mut self, watcher: Arc<dyn Watcher>) -> Self {
+    pub fn watcher(mut self, watcher: Arc<dyn Watcher>) -> Self {
         self.watcher = Some(watcher);
         self
     }
 
-    /// Has `responder` answer what the tool asks.
+    /// Has `responder` answer what tools ask.
     #[must_use]
-    pub fn answered_by(mut self, responder: Arc<dyn Responder>) -> Self {
+    pub fn responder(mut self, responder: Arc<dyn Responder>) -> Self {
         self.responder = Some(responder);
         self
     }
 
-    /// Tells tools that they can ask such questions, whose call then fails with
-    /// [`CallError::InputRequired`].
+    /// Tells tools that they can ask such questions, though nobody here answers: their call then fails with
+    /// [`CallError::InputRequired`], and whoever takes that answers it.
     #[must_use]
-    pub fn asking(mut self, kinds: QuestionKinds) -> Self {
+    pub fn advertise(mut self, kinds: QuestionKinds) -> Self {
         self.can_ask = kinds;
         self
     }
 
-    /// Lets `canceller` end the call.
+    /// Ends what still runs once `token` is cancelled: it fails with [`CallError::Cancelled`].
     #[must_use]
-    pub fn cancelled_by(mut self, canceller: Canceller) -> Self {
-        self.canceller = Some(canceller);
+    pub fn cancellation(mut self, token: CancellationToken) -> Self {
+        self.cancel = Some(token);
+        self
+    }
+
+    /// The longest that a call may run, where its provider's `timeout` is longer: it fails with
+    /// [`CallError::Timeout`] then. Waiting for its turn is not running.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
@@ -112,17 +127,26 @@ impl CallOptions {
         std::mem::take(&mut *places)
     }
 
+    /// A token that a batch may cancel without cancelling what else the options are for.
+    pub(super) fn own_token(&self) -> CancellationToken {
+        match &self.cancel {
+            Some(token) => token.child_token(),
+            None => CancellationToken::new(),
+        }
+    }
+
     pub(super) fn client(&self) -> Client {
         self.client.unwrap_or_default()
     }
 
-    /// `never` is for what stands in for a canceller.
-    pub(super) fn context<'c>(&'c self, never: &'c OnceLock<CancellationToken>) -> CallContext<'c> {
-        CallContext {
-            cancel: match &self.canceller {
-                Some(Canceller(cancel)) => cancel,
+    /// `never` is for what stands in for a token.
+    pub(super) fn context<'c>(&'c self, never: &'c OnceLock<CancellationToken>) -> RunContext<'c> {
+        RunContext {
+            cancel: match &self.cancel {
+                Some(cancel) => cancel,
                 None => never.get_or_init(CancellationToken::new),
             },
+            timeout: self.timeout,
             watcher: self.watcher.clone(),
             can_ask: match &self.responder {
                 Some(responder) => responder.kinds(),

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::iter::Fuse;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -16,12 +16,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::lanes::{Lanes, Refused, Turn, Waiting};
-use super::{Arrival, CallOptions, Canceller, HandedOver, ToolHost};
+use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
-use crate::order::Client;
 use crate::tool::{ToolCall, ToolResult};
-use crate::watch::CallContext;
 
 /// A result with the position of its call.
 type Indexed = (usize, ToolResult);
@@ -52,13 +50,15 @@ struct Shared {
     cancel: CancellationToken,
     /// Whether somebody waits for each result, or for all of them.
     stream: bool,
+    /// Whether calls may wait for somebody: a hook, or who answers what they ask.
+    waits_for_others: bool,
     lanes: Mutex<Lanes>,
 }
 
 impl<I: Iterator<Item = ToolCall>> Batch<I> {
-    pub(super) fn new(host: ToolHost, calls: I) -> Self {
+    pub(super) fn new(host: ToolHost, calls: I, options: CallOptions) -> Self {
         let (sender, results) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(host, true));
+        let shared = Arc::new(Shared::new(host, options, true));
         shared.expire_in_time(&sender);
         let mut batch = Batch {
             calls: calls.fuse(),
@@ -121,8 +121,9 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
 pub(super) fn run_all(
     host: ToolHost,
     calls: impl Iterator<Item = ToolCall>,
+    options: CallOptions,
 ) -> impl Future<Output = Vec<ToolResult>> + Send {
-    let shared = Arc::new(Shared::new(host, false));
+    let shared = Arc::new(Shared::new(host, options, false));
     let cancel_on_drop = shared.cancel.clone().drop_guard();
     let (sender, mut receiver) = mpsc::unbounded_channel();
     shared.expire_in_time(&sender);
@@ -175,12 +176,12 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
 }
 
 impl Shared {
-    fn new(host: ToolHost, stream: bool) -> Self {
-        let cancel = CancellationToken::new();
+    fn new(host: ToolHost, options: CallOptions, stream: bool) -> Self {
+        let cancel = options.own_token();
+        let client = options.client.unwrap_or_default();
         Shared {
-            options: CallOptions::new()
-                .cancelled_by(Canceller(cancel.clone()))
-                .of_client(Client::new()),
+            waits_for_others: host.shared.hooks.is_some() || options.responder.is_some(),
+            options: options.cancellation(cancel.clone()).of_client(client),
             begun: Instant::now(),
             cancel,
             stream,
@@ -213,7 +214,7 @@ impl Shared {
                     continue;
                 }
             };
-            let waiting = Waiting {
+            let mut waiting = Waiting {
                 index,
                 call,
                 arrival: Arrival {
@@ -221,6 +222,21 @@ impl Shared {
                     ..arrival
                 },
             };
+            if self.waits_for_others {
+                match self.host.shared.queue.enter_before_others() {
+                    Ok(ticket) => waiting.arrival.ticket = ticket,
+                    Err(error) => {
+                        refused.push(Box::new(Refused { waiting, error }));
+                        continue;
+                    }
+                }
+                // They may take their time: no worker waits for them.
+                lanes.hold();
+                let arrived = HandedOver::One(waiting.arrival, waiting.call);
+                let run = self.clone().run_apart(index, arrived, results.clone());
+                tokio::spawn(run);
+                continue;
+            }
             match lanes.push(&self.host, waiting) {
                 Err(call) => refused.push(call),
                 Ok(Some(behind)) => drop(tokio::spawn(self.clone().hold(behind, results.clone()))),
@@ -233,7 +249,8 @@ impl Shared {
         refused.into_iter().map(|call| self.refuse(*call)).collect()
     }
 
-    /// Runs what stands for several calls: each of them waits for its own turn, so it takes up no worker.
+    /// Runs what takes up no worker: what stands for several calls, each of which waits for its own turn, and calls that
+    /// may wait for somebody.
     async fn run_apart(
         self: Arc<Self>,
         index: usize,
@@ -320,6 +337,7 @@ impl Shared {
     /// Runs calls until none is ready.
     async fn work(self: Arc<Self>, first: Turn, results: mpsc::UnboundedSender<Vec<Indexed>>) {
         let mut kept = Vec::new();
+        let never = OnceLock::new();
         let mut next = Some(first);
         while let Some(Turn { lane, taken }) = next {
             let Waiting {
@@ -327,7 +345,7 @@ impl Shared {
                 call,
                 arrival,
             } = taken;
-            let context = CallContext::alone(&self.cancel);
+            let context = self.options.context(&never);
             let result = self.host.run_call(&call, &context, arrival).await;
             kept.push((index, result));
             // The lane is free before the result is seen: whoever polls for more finds the room. Sending

@@ -10,12 +10,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::warn;
 
+use super::hooks::Hooks;
 use super::offers::Own;
 use super::queue::{Queue, pages_in, pages_of};
 use super::{LoadedPlugin, Shared, ToolHost};
 use crate::audit::AuditLog;
 use crate::engine::{BESIDE, CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
+use crate::hook::Hook;
 use crate::limits::{ByteSize, size};
 use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, PluginConfig};
 use crate::mask::Mask;
@@ -36,6 +38,8 @@ pub struct Loader {
     before: Option<Arc<Paths>>,
     cache: CodeCache,
     survey: Option<Servers>,
+    providers: Vec<Arc<dyn ToolProvider>>,
+    hooks: Vec<Arc<dyn Hook>>,
     progress: Arc<dyn Fn(LoadEvent) + Send + Sync>,
 }
 
@@ -78,6 +82,8 @@ impl Loader {
             before: None,
             cache: CodeCache::default(),
             survey: None,
+            providers: Vec::new(),
+            hooks: Vec::new(),
             progress: Arc::new(|_| {}),
         }
     }
@@ -94,6 +100,21 @@ impl Loader {
     #[must_use]
     pub fn survey(mut self, servers: Servers) -> Self {
         self.survey = Some(servers);
+        self
+    }
+
+    /// Adds tools that the manifest does not have: [`NativeTools`](crate::NativeTools), or a provider of your own.
+    #[must_use]
+    pub fn provider(mut self, provider: impl ToolProvider + 'static) -> Self {
+        self.providers.push(Arc::new(provider));
+        self
+    }
+
+    /// Has `hook` asked before each call, and told of each result. Of several, the one that was added first is asked
+    /// first.
+    #[must_use]
+    pub fn hook(mut self, hook: impl Hook + 'static) -> Self {
+        self.hooks.push(Arc::new(hook));
         self
     }
 
@@ -132,6 +153,7 @@ impl Loader {
             ..
         } = self.manifest;
         check_caps(&file, &host, &plugins, &mcp)?;
+        check_providers(&file, &self.providers)?;
         check_nested(&file, &plugins, &paths)?;
         let survey = self.survey;
         let audit = audit.and_then(|config| {
@@ -221,8 +243,8 @@ impl Loader {
             loaded.plugin.set_owners(owners.clone(), number);
         }
         let providers = plugins.iter().map(|loaded| loaded.registered.clone());
-        let others = others.into_iter().map(|provider| {
-            let domain = domain_of(&*provider);
+        let others = others.into_iter().chain(self.providers).map(|provider| {
+            let domain = domain_of(&provider);
             Arc::new(Registered::new(provider, host.max_concurrency, domain))
         });
         let providers: Vec<_> = providers.chain(others).collect();
@@ -237,6 +259,7 @@ impl Loader {
                 max_concurrency: host.max_concurrency,
                 mask: Arc::new(mask),
                 audit,
+                hooks: Hooks::new(self.hooks),
                 repairs: host.repair_arguments,
                 is_survey: survey.is_some(),
                 paths,
@@ -308,13 +331,14 @@ fn in_order(plugins: Vec<Arc<Plugin>>, max_concurrency: usize) -> Vec<LoadedPlug
     loaded.collect()
 }
 
-/// What keeps the calls of an MCP server in order.
-fn domain_of(provider: &dyn ToolProvider) -> Option<Arc<Domain>> {
+/// What keeps the calls of a provider in order that is no plugin.
+fn domain_of(provider: &Arc<dyn ToolProvider>) -> Option<Arc<Domain>> {
     match provider.provenance() {
         Provider::Server(server) if server.order != Order::Parallel => {
             let (name, address) = (&server.name, server.address());
             Some(Domain::named(&format!("mcp {name} {address}")))
         }
+        Provider::Native(_) if provider.order() != Order::Parallel => Some(Domain::new()),
         _ => None,
     }
 }
@@ -375,6 +399,25 @@ fn check_caps(
             Diagnostic::new(file, plugin.at, message)
         })
         .collect();
+    match problems[..] {
+        [] => Ok(()),
+        _ => Err(LoadError::Invalid(problems)),
+    }
+}
+
+/// What is wrong with providers that the program itself has.
+fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(), LoadError> {
+    let mut problems = Vec::new();
+    for provider in providers {
+        let mut problem = |what: &str| {
+            let message = format!("{}: {what}", provider.title());
+            problems.push(Diagnostic::new(file, None, message));
+        };
+        provider.problems().iter().for_each(|it| problem(it));
+        if provider.max_concurrency() == Some(0) {
+            problem("its max-concurrency is 0, so that no call of it could ever run");
+        }
+    }
     match problems[..] {
         [] => Ok(()),
         _ => Err(LoadError::Invalid(problems)),

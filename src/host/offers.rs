@@ -10,7 +10,7 @@ use serde_json::json;
 use tracing::debug_span;
 
 use super::asking::answered;
-use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve};
+use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, narrowed, serve};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
 use crate::manifest::{OwnBody, OwnPrompt, OwnResource};
@@ -18,11 +18,11 @@ use crate::order::{Access, Place};
 use crate::paths::FolderId;
 use crate::plugin::{Plugin, PluginPrompt};
 use crate::prompt::{Completing, FilledPrompt, Prompt, Subject, Suggestions};
-use crate::provider::{Payload, Served, ToolProvider, Turn};
+use crate::provider::{CallContext, Payload, RunOutcome, ToolProvider};
 use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::sandbox::Journal;
 use crate::tool::ToolCall;
-use crate::watch::CallContext;
+use crate::watch::RunContext;
 
 /// What the manifest itself offers.
 pub(super) struct Own {
@@ -116,10 +116,10 @@ impl ToolHost {
         &self,
         number: usize,
         loaded: &LoadedPlugin,
-        context: &CallContext<'_>,
+        context: &RunContext<'_>,
     ) -> Result<Vec<Resource>, CallError> {
         let request = request("resources/list", &json!({}));
-        let run = async |turn: Turn<'_>| loaded.plugin.list_resources(turn).await;
+        let run = async |turn: CallContext<'_>| loaded.plugin.list_resources(turn).await;
         let listed = self.exchange(loaded, &request, context, run).await?;
         self.shared.owners.list(number, &listed);
         Ok(listed)
@@ -155,7 +155,8 @@ impl ToolHost {
         let read = answered("resources/read", resumed, options, |resumed| {
             Box::pin(async move {
                 let plugin = &loaded.plugin;
-                let run = async |turn: Turn<'_>| plugin.read_resource(uri, resumed, turn).await;
+                let run =
+                    async |turn: CallContext<'_>| plugin.read_resource(uri, resumed, turn).await;
                 self.exchange(loaded, request, context, run).await
             })
         });
@@ -166,7 +167,7 @@ impl ToolHost {
     }
 
     /// The place of reading a file of the manifest, where a plugin may write it.
-    fn place_of_file(&self, own: &OwnResource, context: &CallContext<'_>) -> Option<Place> {
+    fn place_of_file(&self, own: &OwnResource, context: &RunContext<'_>) -> Option<Place> {
         let OwnBody::File(path) = &own.body else {
             return None;
         };
@@ -198,7 +199,7 @@ impl ToolHost {
         }
         let loaded = self.owner(uri, context).await?;
         let request = request("resources/subscribe", &json!({ "uri": uri }));
-        let run = async |turn: Turn<'_>| loaded.plugin.resource_version(uri, turn).await;
+        let run = async |turn: CallContext<'_>| loaded.plugin.resource_version(uri, turn).await;
         let version = self.exchange(&loaded, &request, context, run).await;
         version.map_err(|error| match error {
             CallError::InvalidArguments { .. } => not_found(uri),
@@ -207,7 +208,7 @@ impl ToolHost {
     }
 
     /// The plugin that a URI is of: the first with a template that it fits, else the first that lists it.
-    async fn owner(&self, uri: &str, context: &CallContext<'_>) -> Result<LoadedPlugin, CallError> {
+    async fn owner(&self, uri: &str, context: &RunContext<'_>) -> Result<LoadedPlugin, CallError> {
         let plugins = &self.shared.plugins;
         let fits = |loaded: &&LoadedPlugin| {
             let mut templates = loaded.plugin.listed.templates.iter();
@@ -256,9 +257,9 @@ impl ToolHost {
         answered("prompts/get", resumed, options, |resumed| {
             let arguments = arguments.clone();
             Box::pin(async move {
-                let run = async |turn: Turn<'_>| {
+                let run = async |context: CallContext<'_>| {
                     let plugin = &loaded.plugin;
-                    plugin.get_prompt(prompt, arguments, resumed, turn).await
+                    plugin.get_prompt(prompt, arguments, resumed, context).await
                 };
                 self.exchange(loaded, request, context, run).await
             })
@@ -306,7 +307,7 @@ impl ToolHost {
         }
         let detail = json!({ "argument": request.argument, "value": request.value });
         let call = self::request("completion/complete", &detail);
-        let run = async |turn: Turn<'_>| loaded.plugin.complete(request, turn).await;
+        let run = async |turn: CallContext<'_>| loaded.plugin.complete(request, turn).await;
         self.exchange(loaded, &call, context, run).await
     }
 
@@ -315,8 +316,8 @@ impl ToolHost {
         &self,
         loaded: &LoadedPlugin,
         request: &ToolCall,
-        context: &CallContext<'_>,
-        run: impl AsyncFnOnce(Turn<'_>) -> Served<T>,
+        context: &RunContext<'_>,
+        run: impl AsyncFnOnce(CallContext<'_>) -> RunOutcome<T>,
     ) -> Result<T, CallError> {
         let LoadedPlugin { plugin, registered } = loaded;
         let queued = Instant::now();
@@ -345,7 +346,8 @@ impl ToolHost {
             place.begin();
         }
         let start = Instant::now();
-        let (bound, mask) = (plugin.config.limits.max_log, self.shared.mask.clone());
+        let limits = &*narrowed(&plugin.config.limits, context.timeout);
+        let (bound, mask) = (limits.max_log, self.shared.mask.clone());
         let journal = Journal::new(bound, mask, ended.audit.clone(), context);
         let _in_order = InOrder {
             place,
@@ -356,8 +358,9 @@ impl ToolHost {
             method = request.name,
             plugin = plugin.config.name
         );
-        let turn = Turn {
+        let turn = CallContext {
             start,
+            limits,
             spent: Duration::ZERO,
             cancel: context.cancel,
             owner: &context.owner,

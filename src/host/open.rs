@@ -1,7 +1,10 @@
 //! A batch whose calls come one by one, as a stream of a model's response brings them.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use futures_util::stream::{Stream, StreamExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,37 +25,6 @@ pub struct OpenBatch {
     cancel: CancellationToken,
 }
 
-/// Ends a call, or the calls of an [`OpenBatch`], from wherever it is.
-#[derive(Clone, Debug)]
-pub struct Canceller(pub(super) CancellationToken);
-
-impl Canceller {
-    /// One of its own, for [`CallOptions`](super::CallOptions).
-    #[expect(
-        clippy::new_without_default,
-        reason = "a default that nobody holds cancels nothing"
-    )]
-    pub fn new() -> Self {
-        Canceller(CancellationToken::new())
-    }
-
-    /// One that cancels what `token` cancels.
-    #[cfg(feature = "mcp")]
-    pub(crate) fn of(token: CancellationToken) -> Self {
-        Canceller(token)
-    }
-
-    /// Ends what runs and starts nothing more, as [`OpenBatch::cancel`] does.
-    pub fn cancel(&self) {
-        self.0.cancel();
-    }
-
-    /// Whether it was asked to.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.is_cancelled()
-    }
-}
-
 impl std::fmt::Debug for OpenBatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpenBatch")
@@ -64,12 +36,12 @@ impl std::fmt::Debug for OpenBatch {
 
 impl OpenBatch {
     pub(super) fn new(host: ToolHost, options: CallOptions) -> Self {
-        let cancel = CancellationToken::new();
+        let cancel = options.own_token();
         OpenBatch {
             host,
             running: JoinSet::new(),
             options: options
-                .cancelled_by(Canceller(cancel.clone()))
+                .cancellation(cancel.clone())
                 .of_client(Client::new()),
             early: EarlyCalls::default(),
             cancel,
@@ -130,13 +102,7 @@ impl OpenBatch {
     ///
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<(usize, ToolResult)> {
-        loop {
-            match self.running.join_next().await? {
-                Ok(done) => return Some(done),
-                // Only when the runtime shuts down: there is nobody to tell.
-                Err(error) => tracing::debug!("a call was lost: {error}"),
-            }
-        }
+        StreamExt::next(self).await
     }
 
     /// Ends what runs and starts nothing more; what has not completed results in
@@ -146,8 +112,24 @@ impl OpenBatch {
     }
 
     /// What cancels it from elsewhere.
-    pub fn canceller(&self) -> Canceller {
-        Canceller(self.cancel.clone())
+    pub fn cancellation(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+}
+
+/// The results of what was added so far. It ends when no call runs, and goes on when another is added.
+impl Stream for OpenBatch {
+    type Item = (usize, ToolResult);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(self.running.poll_join_next(context)) {
+                None => return Poll::Ready(None),
+                Some(Ok(done)) => return Poll::Ready(Some(done)),
+                // Only when the runtime shuts down: there is nobody to tell.
+                Some(Err(error)) => tracing::debug!("a call was lost: {error}"),
+            }
+        }
     }
 }
 
@@ -157,8 +139,7 @@ impl ToolHost {
         self.open_batch_with(CallOptions::new())
     }
 
-    /// As [`open_batch`](ToolHost::open_batch), with these options for every call; what ends them is the
-    /// batch's own [`canceller`](OpenBatch::canceller).
+    /// As [`open_batch`](ToolHost::open_batch), with these options for every call.
     pub fn open_batch_with(&self, options: CallOptions) -> OpenBatch {
         OpenBatch::new(self.clone(), options)
     }

@@ -117,7 +117,7 @@ impl ToolHost {
     ) -> ToolResult {
         let mut running = JoinSet::new();
         // What one of them asks, nobody takes out of the one result.
-        let options = &options.clone().asking(QuestionKinds::default());
+        let options = &options.clone().advertise(QuestionKinds::default());
         let calls = unpacked.calls().iter().cloned().enumerate();
         let bounded = self.shared.queue.is_bounded();
         for ((number, call), mut arrival) in calls.zip(arrivals) {

@@ -20,6 +20,7 @@ use crate::registry::Registered;
 const PAGE: u64 = 64 << 10;
 
 pub(super) struct Queue {
+    max_concurrency: usize,
     calls: Semaphore,
     /// The memory that calls may use together, where it is bounded.
     memory: Option<Semaphore>,
@@ -55,6 +56,7 @@ impl Queue {
         let total = host.total_memory.map(pages_in);
         let total = total.filter(|total| *total < most);
         Queue {
+            max_concurrency: host.max_concurrency,
             calls: Semaphore::new(host.max_concurrency),
             memory: total.map(|total| Semaphore::new(usize::try_from(total).unwrap_or(usize::MAX))),
             waiting: Arc::default(),
@@ -75,10 +77,24 @@ impl Queue {
     ///
     /// All places are taken.
     pub(super) fn enter(&self) -> Result<Option<Ticket>, CallError> {
+        self.enter_beside(0)
+    }
+
+    /// The same for a call that somebody is asked about first: whether it will have to wait for its turn is not known, so
+    /// that there are places for as many more as may run.
+    ///
+    /// # Errors
+    ///
+    /// All places are taken.
+    pub(super) fn enter_before_others(&self) -> Result<Option<Ticket>, CallError> {
+        self.enter_beside(self.max_concurrency)
+    }
+
+    fn enter_beside(&self, more: usize) -> Result<Option<Ticket>, CallError> {
         let Some(most) = self.most_waiting else {
             return Ok(None);
         };
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= most {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= most.saturating_add(more) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(CallError::over(Limit::Queue, Bound::Count(most as u64)));
         }

@@ -17,7 +17,7 @@ use crate::wire::{Format, ToolChoice};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AgentConfig {
-    /// The API that the model is asked by.
+    /// Model API to use.
     pub provider: Option<Format>,
     /// The model, by the API's name for it.
     pub model: Option<String>,
@@ -26,11 +26,11 @@ pub struct AgentConfig {
     /// Where the API's key is; by default, for the provider's own API, in the environment variable
     /// that its own SDK reads.
     pub key: Option<SecretSource>,
-    /// What the model is told ahead of the conversation.
+    /// The system prompt.
     pub system_prompt: Option<String>,
-    /// How much is left to chance.
+    /// The sampling temperature.
     pub temperature: Option<f64>,
-    /// The longest answer, in tokens.
+    /// The maximum length of an answer, in tokens.
     pub max_tokens: Option<u64>,
     /// Requests for one question.
     pub max_iterations: usize,

@@ -143,9 +143,9 @@ impl ServeConfig {
             return Ok(());
         }
         Err(format!(
-            "whoever reaches {address} could call every tool: let clients have tokens \
-             (`toolhost token new` makes one for the manifest's [serve.auth.tokens.NAME]), name who \
-             issues them in [serve.auth.oauth], or listen on 127.0.0.1"
+            "anyone who can reach {address} could call every tool: configure client tokens \
+             (`toolhost token new` makes one for the manifest's [serve.auth.tokens.NAME]) or an issuer in \
+             [serve.auth.oauth], or listen on 127.0.0.1"
         ))
     }
 
@@ -281,7 +281,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
     {
         source.problem(
             value.span(),
-            "`serve.rate-burst` says nothing without `rate-limit`",
+            "`serve.rate-burst` has no effect without `rate-limit`",
         );
     }
     serve.tls = table.get("tls").and_then(|value| {

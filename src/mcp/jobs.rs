@@ -87,8 +87,9 @@ impl Job {
     pub(super) async fn answer(self, caller: &Caller<'_>) -> Answer {
         let hub = self.hub.clone();
         let (after, is_stateless) = (self.offer.info.task_after, self.is_stateless);
-        let task = hub.tasks.begin(self.owner.clone());
-        let task = task.ok_or_else(|| ErrorData::internal_error("there is no randomness", None))?;
+        let client = self.principal.as_ref().map(|it| it.name.clone());
+        let task = hub.tasks.begin(self.owner.clone(), client);
+        let task = task.ok_or_else(|| ErrorData::internal_error("the system RNG failed", None))?;
         let guard = task.cancel.clone().drop_guard();
         let mut job = tokio::spawn(self.run(task.clone()));
         let mut is_waited_for = true;

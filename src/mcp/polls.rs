@@ -261,7 +261,7 @@ async fn ask(hub: Weak<Hub>, poller: Weak<Poller>, added: Arc<Notify>) {
         let asks = async {
             let _beside = hub.polls.beside.acquire().await;
             let begun = Instant::now();
-            let options = CallOptions::new().watched_by(hub.teller.clone());
+            let options = CallOptions::new().watcher(hub.teller.clone());
             let version = hub.offer().host.resource_version(&uri, &options).await;
             (version, begun)
         };

@@ -13,7 +13,7 @@ use super::hub::Hub;
 use super::requests::{self, Caller};
 use super::task::InTask;
 use super::watching::{Notes, Wanted};
-use crate::host::{CallOptions, Canceller};
+use crate::host::CallOptions;
 use crate::input::Responder;
 
 impl Hub {
@@ -29,17 +29,17 @@ impl Hub {
     ) -> Result<T, ErrorData> {
         let _running = self.enter()?;
         let options = CallOptions::new()
-            .cancelled_by(Canceller::of(caller.cancel.clone()))
+            .cancellation(caller.cancel.clone())
             .of_client(caller.order)
             .owned_by(caller.owner.clone())
             .allowed(requests::allowed(caller.principal));
         let options = match caller.is_stateless {
-            true => options.asking(caller.can_ask),
-            false => options.answered_by(self.responder(caller)),
+            true => options.advertise(caller.can_ask),
+            false => options.responder(self.responder(caller)),
         };
         let teller = self.teller.clone();
         if caller.token.is_none() && caller.level.is_none() {
-            let run = run(options.watched_by(teller));
+            let run = run(options.watcher(teller));
             return Ok(self.until_stop(caller.cancel, run).await);
         }
         let wanted = Wanted {
@@ -50,7 +50,7 @@ impl Hub {
             task: caller.task.clone(),
         };
         let notes = Notes::new(wanted, teller, caller.peer.clone());
-        let run = run(options.watched_by(notes.clone()));
+        let run = run(options.watcher(notes.clone()));
         let run = pin!(self.until_stop(caller.cancel, run));
         Ok(notes.during(run).await)
     }

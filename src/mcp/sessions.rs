@@ -137,7 +137,7 @@ pub(super) enum SessionError {
     Unknown,
     #[error("it is over")]
     Over,
-    #[error("there is no randomness to name it by")]
+    #[error("could not generate a session id: the system RNG failed")]
     Random,
     #[error("its event is not known any more")]
     Event,

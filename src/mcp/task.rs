@@ -26,6 +26,8 @@ const POLL_MS: u64 = 1_000;
 pub(super) struct Task {
     pub(super) id: String,
     pub(super) owner: Owner,
+    /// Whose questions are counted together, in all sessions.
+    client: Option<Arc<str>>,
     created: SystemTime,
     since: Instant,
     /// Ends it.
@@ -76,6 +78,7 @@ impl Task {
     pub(super) fn new(
         id: String,
         owner: Owner,
+        client: Option<Arc<str>>,
         changes: broadcast::Sender<String>,
         asks: Arc<Asks>,
     ) -> Task {
@@ -83,6 +86,7 @@ impl Task {
         Task {
             id,
             owner,
+            client,
             created: now,
             since: Instant::now(),
             cancel: CancellationToken::new(),
@@ -218,11 +222,7 @@ impl Task {
             state.updated = SystemTime::now();
         }
         self.tell();
-        let client = match &self.owner {
-            Owner::Principal(name) => Some(name),
-            Owner::Session(_) | Owner::Only => None,
-        };
-        let replies = self.asks.wait(&self.owner, client, resumed);
+        let replies = self.asks.wait(&self.owner, self.client.as_ref(), resumed);
         let why = match self.cancel.run_until_cancelled(replies).await {
             None => return Err(Unanswered::Cancelled),
             Some(Ok(Ok(replies))) => return Ok(replies),

@@ -57,10 +57,11 @@ impl Tasks {
     }
 
     /// A call that may become a task; none where there is no randomness to name it by.
-    pub(super) fn begin(&self, owner: Owner) -> Option<Arc<Task>> {
+    pub(super) fn begin(&self, owner: Owner, client: Option<Arc<str>>) -> Option<Arc<Task>> {
         let task = Task::new(
             unguessable()?,
             owner,
+            client,
             self.changes.clone(),
             self.asks.clone(),
         );

@@ -62,14 +62,18 @@ struct Holder {
 struct Waiting {
     entry: Entry,
     waiter: Arc<Waiter>,
+    /// Whether it may not run yet, whoever is before it. Calls of its client wait for it, others pass it by.
+    is_held: bool,
 }
 
 impl Line {
-    /// Adds a call; it has no waiter where it may run at once.
+    /// Adds a call; it has no waiter where it may run at once. One that is held does not run before it is
+    /// [released](Line::release).
     pub(super) fn enter(
         &mut self,
         client: Client,
         access: Access,
+        is_held: bool,
         label: impl FnOnce() -> String,
     ) -> (u64, Option<Arc<Waiter>>) {
         // One counter for all lines, so that tickets stay in order when lines are merged.
@@ -82,7 +86,7 @@ impl Line {
             label: label(),
         };
         self.advance();
-        if self.turns.is_empty() && self.admits(access) {
+        if !is_held && self.turns.is_empty() && self.admits(access) {
             self.hold(entry);
             return (ticket, None);
         }
@@ -90,8 +94,19 @@ impl Line {
         self.queue(client).push_back(Waiting {
             entry,
             waiter: waiter.clone(),
+            is_held,
         });
+        // Those before it may all be held.
+        self.advance();
         (ticket, Some(waiter))
+    }
+
+    /// A call that was held may run in its turn.
+    pub(super) fn release(&mut self, client: Client, ticket: u64) {
+        if let Some((queue, at)) = self.find(client, ticket) {
+            queue[at].is_held = false;
+            self.advance();
+        }
     }
 
     fn queue(&mut self, client: Client) -> &mut VecDeque<Waiting> {
@@ -161,25 +176,35 @@ impl Line {
         })
     }
 
-    /// Grants what may run now: a call of each client in turn. The next in turn is never passed by.
+    /// Grants what may run now: a call of each client in turn. The next in turn is never passed by, unless it is held.
     fn advance(&mut self) {
-        while let Some(client) = self.turns.front().copied() {
-            let queue = self.waiting.get(&client);
-            let next = queue.and_then(|queue| queue.front());
-            match next.map(|next| next.entry.access) {
-                Some(access) if !self.admits(access) => return,
-                _ => {}
-            }
-            self.turns.pop_front();
-            let Some(queue) = self.waiting.get_mut(&client) else {
+        // Clients whose next call is held keep their turns.
+        let mut passed = 0;
+        while let Some(client) = self.turns.get(passed).copied() {
+            let Some(queue) = self.waiting.get(&client).filter(|it| !it.is_empty()) else {
+                self.turns.remove(passed);
+                self.waiting.remove(&client);
                 continue;
             };
-            let granted = queue.pop_front();
-            match queue.is_empty() {
+            let Some(next) = next(queue) else {
+                passed += 1;
+                continue;
+            };
+            let access = queue[next].entry.access;
+            if !self.admits(access) {
+                return;
+            }
+            let Some(queue) = self.waiting.get_mut(&client) else {
+                return;
+            };
+            let granted = queue.remove(next);
+            let is_empty = queue.is_empty();
+            self.turns.remove(passed);
+            match is_empty {
                 true => drop(self.waiting.remove(&client)),
                 false => self.turns.push_back(client),
             }
-            if let Some(Waiting { entry, waiter }) = granted {
+            if let Some(Waiting { entry, waiter, .. }) = granted {
                 waiter.grant();
                 self.hold(entry);
             }
@@ -199,4 +224,13 @@ impl Line {
         }
         self.advance();
     }
+}
+
+/// The call of a client that is next to run: calls that read pass by held ones that read as well.
+fn next(queue: &VecDeque<Waiting>) -> Option<usize> {
+    let is_passed = |it: &&Waiting| it.is_held && it.entry.access == Access::Read;
+    let at = queue.iter().take_while(is_passed).count();
+    let next = queue.get(at)?;
+    let passes = at == 0 || next.entry.access == Access::Read;
+    (passes && !next.is_held).then_some(at)
 }

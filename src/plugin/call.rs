@@ -13,7 +13,7 @@ use super::questions;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::error::CallError;
 use crate::limits::{Limit, Limits};
-use crate::provider::{End, Meter, Payload, Served, bounded, output_limit, stopped, until};
+use crate::provider::{End, Meter, Payload, RunOutcome, bounded, output_limit, stopped, until};
 use crate::sandbox::{Grants, Journal, Sandbox, Stop};
 use crate::tool::LogLine;
 
@@ -32,7 +32,7 @@ impl<R> Ended<Result<R, wit::Error>> {
         self,
         limits: &Limits,
         convert: impl FnOnce(R) -> Result<T, String>,
-    ) -> Served<T> {
+    ) -> RunOutcome<T> {
         let denied = self.denied;
         let outcome = self.outcome.and_then(|answer| match answer {
             Ok(answer) => {
@@ -41,7 +41,7 @@ impl<R> Ended<Result<R, wit::Error>> {
             }
             Err(error) => Err(failure(error, denied, limits)),
         });
-        Served {
+        RunOutcome {
             outcome,
             cpu: self.cpu,
             peak_memory: self.peak_memory,
@@ -80,6 +80,8 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
 /// What a call may take.
 pub(super) struct Time {
     pub(super) deadline: Instant,
+    /// What it was given until then.
+    pub(super) timeout: Duration,
     /// What it has computed so far.
     pub(super) spent: Duration,
 }
@@ -95,7 +97,11 @@ pub(super) async fn in_sandbox<R>(
     run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
 ) -> Ended<R> {
     let limits = &grants.limits;
-    let Time { deadline, spent } = time;
+    let Time {
+        deadline,
+        timeout,
+        spent,
+    } = time;
     let sandbox = match Sandbox::new(grants, journal.clone()) {
         Ok(sandbox) => sandbox,
         Err(message) => {
@@ -131,8 +137,8 @@ pub(super) async fn in_sandbox<R>(
     let sandbox = store.data();
     let outcome = match ended {
         End::Itself(Ok(answer)) => Ok(answer),
-        End::Itself(Err(error)) => Err(classify(&error, sandbox, limits)),
-        End::Stopped(stop) => Err(stopped(stop, limits)),
+        End::Itself(Err(error)) => Err(classify(&error, sandbox, limits, timeout)),
+        End::Stopped(stop) => Err(stopped(stop, timeout)),
         End::Cancelled => Err(CallError::Cancelled),
     };
     Ended {
@@ -145,14 +151,19 @@ pub(super) async fn in_sandbox<R>(
 }
 
 /// What ended an instance that did not answer.
-fn classify(error: &wasmtime::Error, sandbox: &Sandbox, limits: &Limits) -> CallError {
+fn classify(
+    error: &wasmtime::Error,
+    sandbox: &Sandbox,
+    limits: &Limits,
+    timeout: Duration,
+) -> CallError {
     if tracing::enabled!(tracing::Level::DEBUG) {
         let mut text = format!("{error:?}");
         sandbox.journal.mask().text(&mut text);
         tracing::debug!("the guest ended: {text}");
     }
     if let Some(stop) = error.downcast_ref::<Stop>() {
-        return stopped(*stop, limits);
+        return stopped(*stop, timeout);
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {

@@ -27,7 +27,7 @@ pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<Provid
         ..Tool::default()
     };
     let output_schema = tool.output_schema.as_deref();
-    ProvidedTool::new(tool.name, declared, &tool.input_schema, output_schema)
+    ProvidedTool::parse(tool.name, declared, &tool.input_schema, output_schema)
 }
 
 pub(super) fn output(output: wit::Output) -> Result<Output, String> {

@@ -17,7 +17,7 @@ use crate::bindings::toolhost::plugin::types as wit;
 use crate::error::CallError;
 use crate::input::Resumption;
 use crate::prompt::{Completing, FilledPrompt, Prompt, PromptArgument, Subject, Suggestions};
-use crate::provider::{Payload, Served, Turn};
+use crate::provider::{CallContext, Payload, RunOutcome};
 use crate::resource::{
     Resource, ResourceContents, ResourceOwner, ResourceOwners, ResourceTemplate,
 };
@@ -92,20 +92,23 @@ impl Plugin {
     }
 
     /// What it lists now.
-    pub(crate) async fn list_resources(&self, turn: Turn<'_>) -> Served<Vec<Resource>> {
+    pub(crate) async fn list_resources(
+        &self,
+        context: CallContext<'_>,
+    ) -> RunOutcome<Vec<Resource>> {
         let ask = async |resources: &wit_resources::Guest, store: &mut Store<Sandbox>| {
             resources.call_list_resources(store).await
         };
         let convert = |listed: Vec<_>| listed.into_iter().map(resource).collect();
-        self.of_resources(turn, ask, convert).await
+        self.of_resources(context, ask, convert).await
     }
 
     pub(crate) async fn read_resource(
         &self,
         uri: &str,
         resumed: Option<Resumption>,
-        turn: Turn<'_>,
-    ) -> Served<Vec<ResourceContents>> {
+        context: CallContext<'_>,
+    ) -> RunOutcome<Vec<ResourceContents>> {
         let request = wit_resources::Read {
             uri: uri.to_owned(),
             resumed: resumed.map(questions::resumption),
@@ -114,35 +117,39 @@ impl Plugin {
             resources.call_read_resource(store, &request).await
         };
         let convert = |contents: Vec<_>| contents.into_iter().map(convert::embedded).collect();
-        self.of_resources(turn, ask, convert).await
+        self.of_resources(context, ask, convert).await
     }
 
-    pub(crate) async fn resource_version(&self, uri: &str, turn: Turn<'_>) -> Served<String> {
+    pub(crate) async fn resource_version(
+        &self,
+        uri: &str,
+        context: CallContext<'_>,
+    ) -> RunOutcome<String> {
         let ask = async |resources: &wit_resources::Guest, store: &mut Store<Sandbox>| {
             resources.call_resource_version(store, uri).await
         };
-        self.of_resources(turn, ask, |version| version).await
+        self.of_resources(context, ask, |version| version).await
     }
 
     /// Asks its resources for something.
     async fn of_resources<R, T: Payload>(
         &self,
-        turn: Turn<'_>,
+        context: CallContext<'_>,
         ask: impl AsyncFnOnce(
             &wit_resources::Guest,
             &mut Store<Sandbox>,
         ) -> wasmtime::Result<Result<R, wit::Error>>,
         convert: impl FnOnce(R) -> T,
-    ) -> Served<T> {
+    ) -> RunOutcome<T> {
         let limits = &self.config.limits;
         let Some(pre) = &self.exported.resources else {
-            return Served::refused(no_such("resources"));
+            return RunOutcome::refused(no_such("resources"));
         };
         let run = async |store: &mut Store<Sandbox>| {
             let plugin = pre.instantiate_async(&mut *store).await?;
             ask(plugin.toolhost_plugin_resources(), store).await
         };
-        let ended = self.run(turn, run).await;
+        let ended = self.run(context, run).await;
         ended.into_served(limits, |found| Ok(convert(found)))
     }
 
@@ -151,11 +158,11 @@ impl Plugin {
         prompt: &PluginPrompt,
         arguments: Vec<(String, String)>,
         resumed: Option<Resumption>,
-        turn: Turn<'_>,
-    ) -> Served<FilledPrompt> {
+        context: CallContext<'_>,
+    ) -> RunOutcome<FilledPrompt> {
         let limits = &self.config.limits;
         let Some(pre) = &self.exported.prompts else {
-            return Served::refused(no_such("prompts"));
+            return RunOutcome::refused(no_such("prompts"));
         };
         let request = wit_prompts::Get {
             name: prompt.own_name.clone(),
@@ -167,18 +174,18 @@ impl Plugin {
             let prompts = plugin.toolhost_plugin_prompts();
             prompts.call_get_prompt(store, &request).await
         };
-        let ended = self.run(turn, run).await;
+        let ended = self.run(context, run).await;
         ended.into_served(limits, |answer| Ok(filled(answer)))
     }
 
     pub(crate) async fn complete(
         &self,
         request: Completing,
-        turn: Turn<'_>,
-    ) -> Served<Suggestions> {
+        context: CallContext<'_>,
+    ) -> RunOutcome<Suggestions> {
         let limits = &self.config.limits;
         let Some(pre) = &self.exported.completion else {
-            return Served::refused(no_such("completions"));
+            return RunOutcome::refused(no_such("completions"));
         };
         let request = completing(request, &self.config.prefix);
         let run = async |store: &mut Store<Sandbox>| {
@@ -186,7 +193,7 @@ impl Plugin {
             let completion = plugin.toolhost_plugin_completion();
             completion.call_complete(store, &request).await
         };
-        let ended = self.run(turn, run).await;
+        let ended = self.run(context, run).await;
         ended.into_served(limits, |found| Ok(suggestions(found)))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::Served;
+use super::RunOutcome;
 use crate::error::CallError;
 use crate::schema::Schema;
 use crate::schema::checking::{Allowed, apart, at_once};
@@ -71,10 +71,10 @@ pub(crate) async fn mismatch(
 
 /// What was served, unless its structured output is not what the tool's schema says.
 pub(crate) async fn held(
-    mut served: Served,
+    mut served: RunOutcome,
     schema: Option<&Arc<Schema>>,
     allowed: Allowed<'_>,
-) -> Served {
+) -> RunOutcome {
     let Ok(output) = &served.outcome else {
         return served;
     };

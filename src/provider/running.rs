@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::TICK;
 use crate::error::CallError;
-use crate::limits::{Limit, Limits};
+use crate::limits::Limit;
 use crate::sandbox::{Journal, Stop};
 use crate::thread_time::thread_time;
 
@@ -109,11 +109,9 @@ pub(crate) async fn until<T>(
     .await
 }
 
-pub(crate) fn stopped(stop: Stop, limits: &Limits) -> CallError {
+pub(crate) fn stopped(stop: Stop, timeout: Duration) -> CallError {
     match stop {
-        Stop::Deadline => CallError::Timeout {
-            after: limits.timeout,
-        },
+        Stop::Deadline => CallError::Timeout { after: timeout },
         Stop::Limit(limit, bound) => CallError::Limit { limit, bound },
     }
 }

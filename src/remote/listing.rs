@@ -220,7 +220,7 @@ fn read(
     let output = output.as_ref().map(|schema| schema.get());
     room.take(&[input, output.unwrap_or_default()])?;
     let with = |input: &str, output: Option<&str>| {
-        ProvidedTool::new(own_name.clone(), declared.clone(), input, output)
+        ProvidedTool::parse(own_name.clone(), declared.clone(), input, output)
     };
     let read = with(input, output).or_else(|message| {
         let input = tidied(input).ok_or_else(|| message.clone())?;

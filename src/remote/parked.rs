@@ -47,7 +47,7 @@ impl Parked {
     /// Keeps a call of `owner` until it is answered.
     pub(super) fn park(&self, flight: Flight, asked: Asked, owner: Owner) -> CallError {
         let Some(key) = unguessable() else {
-            return CallError::internal("there is no randomness");
+            return CallError::internal("the system RNG failed");
         };
         let input = InputRequired {
             state: key.clone().into_bytes(),

@@ -13,7 +13,7 @@ use crate::limits::{ByteSize, Limits};
 use crate::manifest::{McpConfig, Order};
 use crate::paths::Paths;
 use crate::provider::{
-    NotStarted, Pin, ProvidedTool, Provider, Served, ToolNote, ToolProvider, Turn,
+    CallContext, NotStarted, Pin, ProvidedTool, Provider, RunOutcome, ToolNote, ToolProvider,
 };
 use crate::tool::{Tool, ToolCall};
 
@@ -108,10 +108,10 @@ impl ToolProvider for Recalled {
         &'c self,
         _: &'c ProvidedTool,
         _: &'c ToolCall,
-        _: Turn<'c>,
-    ) -> BoxFuture<'c, Served> {
+        _: CallContext<'c>,
+    ) -> BoxFuture<'c, RunOutcome> {
         let message = format!("its MCP server `{}` is not started", self.name());
-        let refused = Served::refused(CallError::Failed { message });
+        let refused = RunOutcome::refused(CallError::Failed { message });
         Box::pin(std::future::ready(refused))
     }
 }

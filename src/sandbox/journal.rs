@@ -18,7 +18,7 @@ use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::{Bound, Limit};
 use crate::mask::Mask;
 use crate::tool::{LogLine, LogSource};
-use crate::watch::{CallContext, Progress, Watcher};
+use crate::watch::{Progress, RunContext, Watcher};
 
 /// What a line costs beside its text, so that empty lines are not free.
 const LINE_COST: usize = size_of::<LogLine>();
@@ -67,7 +67,7 @@ impl Journal {
         bound: ByteSize,
         mask: Arc<Mask>,
         audit: Option<Arc<CallAudit>>,
-        context: &CallContext,
+        context: &RunContext,
     ) -> Self {
         let entries = Entries {
             lines: Vec::new(),
@@ -114,7 +114,6 @@ impl Journal {
     }
 
     /// As [`line`](Journal::line), from where no error reaches the call: a full log ends it.
-    #[cfg(feature = "mcp")]
     pub(crate) fn log(&self, source: LogSource, text: String) {
         if let Err(Stop::Limit(limit, bound)) = self.line(source, text) {
             self.over(limit, bound);

@@ -72,7 +72,7 @@ impl<'de> Visitor<'de> for Values {
                 }
                 Entry::Occupied(taken) => {
                     let name = shorten(taken.key().clone());
-                    return Err(A::Error::custom(format!("`{name}` is there twice")));
+                    return Err(A::Error::custom(format!("`{name}` is a duplicate key")));
                 }
             }
         }

@@ -20,9 +20,9 @@ pub struct Request<'a> {
     pub tool_choice: &'a ToolChoice,
     /// Whether it may ask for several calls at once.
     pub parallel: bool,
-    /// How much is left to chance.
+    /// The sampling temperature.
     pub temperature: Option<f64>,
-    /// The longest answer, in tokens.
+    /// The maximum length of an answer, in tokens.
     pub max_tokens: Option<u64>,
     /// Whether the answer is to come as an event stream.
     pub stream: bool,

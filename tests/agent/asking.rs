@@ -78,7 +78,7 @@ fn without_a_terminal_nobody_can_answer() {
     assert_eq!(ended.status, 3, "{ended:?}");
     assert_eq!(
         ended.stdout,
-        "Error: ask_twice failed - it asks for input, and here is nobody who could give it: What is your name?\n"
+        "Error: ask_twice failed - it needs input from the user, and no one is available to answer: What is your name?\n"
     );
     // A model is none of those who sit there.
     let (status, shown) = on_a_terminal(

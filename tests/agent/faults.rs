@@ -118,7 +118,7 @@ async fn a_connection_that_drops_or_falls_silent_is_tried_again() {
     let torn = Say::Whole(200, "", r#"{"choices":[{"mess"#.to_owned());
     for (failure, why) in [
         (Say::Nothing, "no answer from"),
-        (silent, "nothing was heard for 0.3 seconds"),
+        (silent, "nothing was heard for 300 ms"),
         (torn, "not JSON"),
         (Say::Events(vec![]), "ended before the answer did"),
         (
@@ -133,7 +133,7 @@ async fn a_connection_that_drops_or_falls_silent_is_tried_again() {
         let peer = Peer::start(vec![failure, text(CHAT, "done")]);
         let mut config = config(CHAT, &peer.url);
         // On a busy machine the others take longer.
-        if why.contains("0.3 seconds") {
+        if why.contains("300 ms") {
             config.timeout = Duration::from_millis(300);
         }
         let mut agent = agent(&host().await, config, true);

@@ -57,8 +57,8 @@ pub const fn answer(text: &'static str) -> End {
 /// No attempt succeeded.
 pub const HELD: End = End::Report(&[]);
 
-/// It met the deadline of 0.3 seconds.
-pub const TIMEOUT: End = End::Error("timeout", "timed out after 0.3 seconds");
+/// It met the deadline of 300 ms.
+pub const TIMEOUT: End = End::Error("timeout", "timed out after 300 ms");
 
 pub const fn limit(text: &'static str) -> End {
     End::Error("limit", text)

@@ -57,7 +57,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "spin-at-start",
         "(module (func $start (loop $on (br $on))) (start $start))",
-        "timed out after 0.3 seconds",
+        "timed out after 300 ms",
     ),
 ];
 

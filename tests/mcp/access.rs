@@ -21,7 +21,10 @@ fn served(serve: &str) -> Folder {
 }
 
 /// A manifest with clients of these names, made as people make them, and their tokens.
-fn with_tokens<const N: usize>(serve: &str, clients: [(&str, &str); N]) -> (Folder, [String; N]) {
+pub fn with_tokens<const N: usize>(
+    serve: &str,
+    clients: [(&str, &str); N],
+) -> (Folder, [String; N]) {
     let folder = served("");
     let mut manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
     manifest += serve;

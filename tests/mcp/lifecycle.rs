@@ -313,7 +313,7 @@ fn a_reload_takes_no_protection_away() {
         .folder
         .write("toolhost.toml", manifest(&["echo"], tls));
     let start = Instant::now();
-    while !server.said().contains("takes a restart") {
+    while !server.said().contains("requires a restart") {
         assert!(start.elapsed() < PATIENCE, "{}", server.said());
         std::thread::yield_now();
     }
@@ -342,7 +342,7 @@ fn no_half_of_a_manifest_lets_anybody_in() {
         let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }).to_string();
         http::ask(server.address(), "POST /mcp", &headers, &ping).status
     };
-    let refusals = || server.said().matches("which takes a restart").count();
+    let refusals = || server.said().matches("requires a restart").count();
     assert_eq!(status(), 401);
     let mut client = Client::http_as(&server, Old, json!({}), Some("th_one"));
     let ends = whole.match_indices('\n').map(|(at, _)| at + 1);

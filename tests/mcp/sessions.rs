@@ -329,7 +329,7 @@ fn what_is_like_a_call_is_no_call() {
         error["message"]
             .as_str()
             .unwrap()
-            .contains("`text` is there twice")
+            .contains("`text` is a duplicate key")
     );
 }
 

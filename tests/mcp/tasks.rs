@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::access::with_tokens;
 use crate::client::{Client, New, Old, Revision};
 use crate::common::binary::{Folder, listed};
 use crate::http;
@@ -58,6 +59,29 @@ fn until(client: &mut Client, id: &str, status: &str) -> Value {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn what_tasks_ask_counts_for_their_client_in_all_its_sessions() {
+    const OF_CLIENT: usize = 64;
+    const OF_SESSION: usize = 16;
+    let (folder, [token]) = with_tokens("[serve]\ntask-after = \"0s\"\n", [("ci", "")]);
+    let server = Http::start_in(folder);
+    let mut clients: Vec<Client> = (0..OF_CLIENT / OF_SESSION + 1)
+        .map(|_| Client::http_as(&server, Old, capabilities(), Some(&token)))
+        .collect();
+    let mut last = clients.pop().unwrap();
+    for client in &mut clients {
+        for _ in 0..OF_SESSION {
+            let id = begin(client, "ask_twice", json!({}));
+            until(client, &id, "input_required");
+        }
+    }
+    let id = begin(&mut last, "ask_twice", json!({}));
+    let task = until(&mut last, &id, "completed");
+    assert_eq!(task["result"]["isError"], true, "{task}");
+    let why = task["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(why.contains("too many questions"), "{why}");
 }
 
 fn each_way(check: impl Fn(&mut Client)) {

@@ -370,7 +370,7 @@ fn arguments_with_a_name_twice_are_refused_however_they_come() {
         let result = &answer["result"];
         assert_eq!(result["isError"], true, "{answer}");
         let text = result["content"][0]["text"].as_str().unwrap();
-        assert!(text.contains("`text` is there twice"), "{answer}");
+        assert!(text.contains("`text` is a duplicate key"), "{answer}");
     };
     // A client by hand writes no name twice: it is put in where the name is another.
     let put_in = |message: Value| message.to_string().replace("TWICE", "text") + "\n";

@@ -13,7 +13,9 @@ use toolhost::input::{
     InputRequired, Question, QuestionKind, QuestionKinds, Reply, Resumption, Role, Root,
 };
 use toolhost::tool::Content;
-use toolhost::{CallError, CallOptions, Canceller, Manifest, Responder, ToolCall, ToolHost};
+use toolhost::{
+    CallError, CallOptions, CancellationToken, Manifest, Responder, ToolCall, ToolHost,
+};
 
 use crate::common::binary::Folder;
 use crate::common::{call, error, root, text, try_load};
@@ -178,7 +180,7 @@ fn named(name: &str) -> Reply {
 }
 
 fn by(person: &Arc<Person>) -> CallOptions {
-    CallOptions::new().answered_by(person.clone())
+    CallOptions::new().responder(person.clone())
 }
 
 fn parsed(result: &toolhost::ToolResult) -> Value {
@@ -301,7 +303,7 @@ async fn a_call_that_waits_for_an_answer_holds_no_permit_and_its_deadline_stands
         let more = "max-concurrency = 1\norder = 'in-order'\ntimeout = '1s'";
         let stage = Stage::new(modes, more).await;
         let (ada, mut asked) = slow();
-        let options = CallOptions::new().answered_by(ada);
+        let options = CallOptions::new().responder(ada);
         let asks = stage.call("form", &options);
         let answers = async {
             let (_, reply) = asked.recv().await.unwrap();
@@ -327,7 +329,7 @@ async fn a_call_that_is_not_answered_ends_at_its_server_too() {
     assert_eq!(error(&result), &CallError::Failed { message });
     stage.until("cancelled", 1).await;
     let (ada, mut asked) = slow();
-    let options = CallOptions::new().answered_by(ada.clone());
+    let options = CallOptions::new().responder(ada.clone());
     let mut asks = Box::pin(stage.call("form", &options));
     tokio::select! {
         _ = &mut asks => panic!("it is not answered"),
@@ -336,13 +338,13 @@ async fn a_call_that_is_not_answered_ends_at_its_server_too() {
     let (ada, mut asked) = slow();
     drop(asks);
     stage.until("cancelled", 2).await;
-    let canceller = Canceller::new();
+    let token = CancellationToken::new();
     let options = CallOptions::new()
-        .answered_by(ada)
-        .cancelled_by(canceller.clone());
+        .responder(ada)
+        .cancellation(token.clone());
     let cancels = async {
         let waiting = asked.recv().await;
-        canceller.cancel();
+        token.cancel();
         waiting
     };
     let (result, _waiting) = tokio::join!(stage.call("form", &options), cancels);
@@ -399,11 +401,11 @@ async fn where_it_is_unclear_for_whom_a_server_asks_nobody_is_asked() {
 async fn what_a_server_asks_for_a_call_that_is_over_is_asked_of_nobody_else() {
     let stage = Stage::new(&[], "").await;
     let (ada, bob) = (Person::new([named("Ada")]), Person::new([named("Bob")]));
-    let canceller = Canceller::new();
-    let options = by(&ada).cancelled_by(canceller.clone());
+    let token = CancellationToken::new();
+    let options = by(&ada).cancellation(token.clone());
     let cancels = async {
         stage.until("waits", 1).await;
-        canceller.cancel();
+        token.cancel();
     };
     let (result, ()) = tokio::join!(stage.call("late", &options), cancels);
     assert_eq!(error(&result), &CallError::Cancelled);
@@ -508,7 +510,7 @@ async fn a_task_asks_and_is_told() {
 #[tokio::test]
 async fn an_embedder_that_is_told_what_is_asked_goes_on_with_the_call() {
     let stage = Stage::new(&[], "").await;
-    let options = CallOptions::new().asking(everything());
+    let options = CallOptions::new().advertise(everything());
     let asked = async |tool: &str| {
         let result = stage.call(tool, &options).await;
         match result.outcome {
@@ -543,7 +545,7 @@ async fn an_embedder_that_is_told_what_is_asked_goes_on_with_the_call() {
 #[tokio::test]
 async fn calls_that_nobody_comes_back_to_are_bounded() {
     let stage = Stage::new(&["--http"], "").await;
-    let options = CallOptions::new().asking(everything());
+    let options = CallOptions::new().advertise(everything());
     let mut first = None;
     for _ in 0..65 {
         let result = stage.call("form", &options).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use toolhost::error::{Bound, Limit};
 use toolhost::tool::{Content, LogLine, LogSource, ResourceBody};
-use toolhost::{CallError, CallOptions, Canceller, Progress, ToolCall, Watcher};
+use toolhost::{CallError, CallOptions, CancellationToken, Progress, ToolCall, Watcher};
 
 use super::Stage;
 use crate::common::binary::listed;
@@ -223,12 +223,12 @@ async fn a_call_ends_at_its_deadline_and_the_server_is_told() {
 async fn a_cancelled_call_and_a_dropped_one_are_told_to_the_server() {
     let stage = Stage::new(&[], "");
     let host = stage.load().await;
-    let canceller = Canceller::new();
-    let options = CallOptions::new().cancelled_by(canceller.clone());
+    let token = CancellationToken::new();
+    let options = CallOptions::new().cancellation(token.clone());
     let sleeps = host.call_with(call("sleep", json!({ "seconds": 20 })), &options);
     let cancels = async {
         stage.event("call sleep").await;
-        canceller.cancel();
+        token.cancel();
     };
     let (result, ()) = tokio::join!(sleeps, cancels);
     assert_eq!(error(&result), &CallError::Cancelled);
@@ -277,7 +277,7 @@ impl Watcher for Seen {
 async fn progress_and_log_lines_are_the_calls_own_and_in_order() {
     let host = Stage::new(&[], "").load().await;
     let seen = Arc::new(Seen::default());
-    let options = CallOptions::new().watched_by(seen.clone());
+    let options = CallOptions::new().watcher(seen.clone());
     let result = host.call_with(call("progress", json!({})), &options).await;
     assert_eq!(text(&result), "done");
     let progress = std::mem::take(&mut *seen.progress.lock().unwrap());

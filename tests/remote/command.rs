@@ -24,7 +24,7 @@ fn list_check_and_dry_run_mark_what_is_not_sandboxed() {
     assert!(
         checked
             .stdout
-            .ends_with("is good: 0 plugins, 1 MCP server, 1 tool\n"),
+            .ends_with("is OK: 0 plugins, 1 MCP server, 1 tool\n"),
         "{checked:?}"
     );
     let call = r#"[{"id": "1", "name": "echo", "arguments": {"text": "a"}}]"#;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use toolhost::tool::{Content, Media, OUTPUT_MISMATCH};
 use toolhost::{
-    CallError, CallOptions, Canceller, CodeCache, Loader, Manifest, Progress, ToolHost, Watcher,
+    CallError, CallOptions, CancellationToken, CodeCache, Loader, Manifest, Progress, ToolHost,
+    Watcher,
 };
 
 use super::wait_until_gone;
@@ -447,7 +448,7 @@ async fn tasks_of_either_form_are_waited_for_and_their_states_are_progress() {
         let odd = Odd::new(mode, "");
         let host = odd.load().await;
         let seen = Arc::new(Seen::default());
-        let options = CallOptions::new().watched_by(seen.clone());
+        let options = CallOptions::new().watcher(seen.clone());
         let result = host.call_with(call("t", json!({})), &options).await;
         assert_eq!(text(&result), "baked", "{mode}");
         let seen = seen.0.lock().unwrap();
@@ -490,12 +491,12 @@ async fn a_task_is_cancelled_with_its_call() {
     odd.until("tasks/cancel", 1).await;
     let odd = Odd::new("task-endless", "");
     let host = odd.load().await;
-    let canceller = Canceller::new();
-    let options = CallOptions::new().cancelled_by(canceller.clone());
+    let token = CancellationToken::new();
+    let options = CallOptions::new().cancellation(token.clone());
     let calls = host.call_with(call("t", json!({})), &options);
     let cancels = async {
         odd.until("tasks/get", 2).await;
-        canceller.cancel();
+        token.cancel();
     };
     let (result, ()) = tokio::join!(calls, cancels);
     assert_eq!(error(&result), &CallError::Cancelled);
@@ -520,7 +521,7 @@ async fn a_call_that_is_silent_for_too_long_ends_and_one_that_is_not_goes_on() {
 async fn a_progress_token_may_come_back_as_text() {
     let host = Odd::new("text-token", "").load().await;
     let seen = Arc::new(Seen::default());
-    let options = CallOptions::new().watched_by(seen.clone());
+    let options = CallOptions::new().watcher(seen.clone());
     let result = host.call_with(call("t", json!({})), &options).await;
     assert_eq!(text(&result), "done");
     assert_eq!(seen.0.lock().unwrap().len(), 1);

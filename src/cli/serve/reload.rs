@@ -194,12 +194,12 @@ impl Watch {
     async fn take(&self, manifest: &Manifest) -> anyhow::Result<()> {
         // A file that is not whole mostly lacks something.
         if let Some(why) = lowers_guard(&self.manifest, manifest) {
-            bail!("{why}, which takes a restart if it is meant");
+            bail!("{why}, which requires a restart");
         }
         if let Some((_, address)) = &self.http {
             check_exposure(manifest, *address)?;
             if manifest.serve.tls.is_some() != self.manifest.serve.tls.is_some() {
-                bail!("[serve.tls] is new, which takes a restart");
+                bail!("adding [serve.tls] requires a restart");
             }
         }
         let before = self.server.host();

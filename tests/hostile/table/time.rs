@@ -3,7 +3,7 @@
 use super::super::attack::{Attack, TIMEOUT, attack, denied, limit};
 use super::QUICK;
 
-/// The deadline is far off for who has 0.1 seconds.
+/// The deadline is far off for who has 100 ms.
 const BUDGET: &str = "timeout = '5s'\ncpu = '100ms'";
 const TRANSCODING: &str = "path = '<transcoding>'\ntimeout = '300ms'";
 const ENDLESS_REALLOC: &str = "path = '<endless-realloc>'\ntimeout = '300ms'";
@@ -48,21 +48,21 @@ pub const ATTACKS: &[Attack] = &[
         "spin",
         "{}",
         BUDGET,
-        limit("0.1 seconds of computing"),
+        limit("100 ms of computing"),
     ),
     attack(
         "spin-in-host-call-over-cpu-budget",
         "spin_in_host_call",
         "{}",
         BUDGET,
-        limit("0.1 seconds of computing"),
+        limit("100 ms of computing"),
     ),
     attack(
         "poll-spin-over-cpu-budget",
         "poll_spin",
         "{}",
         BUDGET,
-        limit("0.1 seconds of computing"),
+        limit("100 ms of computing"),
     ),
     attack(
         "sleep-without-clock",
