@@ -1,7 +1,7 @@
 //! Takes connections in, until the server drains, and sees them to their end.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,14 @@ pub trait Listener: Send + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
+    /// The address that clients connect to; `None` where no network leads to it. It decides whether a server
+    /// may be without authentication.
+    ///
+    /// # Errors
+    ///
+    /// It is not known.
+    fn address(&self) -> io::Result<Option<SocketAddr>>;
+
     /// The next connection, and its client's address, by which rates are counted. May be cancelled.
     ///
     /// # Errors
@@ -32,6 +40,10 @@ pub trait Listener: Send + 'static {
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
+
+    fn address(&self) -> io::Result<Option<SocketAddr>> {
+        self.local_addr().map(Some)
+    }
 
     async fn accept(&mut self) -> io::Result<(TcpStream, IpAddr)> {
         let (stream, address) = TcpListener::accept(self).await?;
@@ -44,7 +56,7 @@ impl Listener for TcpListener {
 }
 
 /// Returns when all connections are over, or the server stops.
-pub(super) async fn accept(mut listener: impl Listener, site: Arc<Site>) {
+pub(crate) async fn accept(mut listener: impl Listener, site: Arc<Site>) {
     let Site {
         shared, lifecycle, ..
     } = &*site;
