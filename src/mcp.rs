@@ -46,7 +46,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::host::ToolHost;
 use crate::manifest::ServeConfig;
-pub use http::{HttpError, HttpServer};
+pub use crate::serve::Listener;
+pub use http::{HttpError, HttpServer, McpService};
 use hub::Hub;
 pub use stdio::StdioError;
 

@@ -33,9 +33,11 @@ mod unsent;
 #[cfg(test)]
 mod tests;
 
+pub use accept::Listener;
+pub(crate) use accept::accept;
 pub(crate) use activity::Response;
 pub(crate) use auth::Principal;
 pub(crate) use bodies::Room;
-pub(crate) use front::{Front, FrontError};
+pub(crate) use front::{Front, FrontError, Site};
 pub(crate) use lifecycle::Lifecycle;
 pub(crate) use unsent::Unsent;

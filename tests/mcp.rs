@@ -31,6 +31,8 @@ mod conformance;
 mod contents;
 #[path = "mcp/dear.rs"]
 mod dear;
+#[path = "mcp/embedded.rs"]
+mod embedded;
 #[path = "mcp/http.rs"]
 mod http;
 #[path = "mcp/inspector.rs"]

@@ -94,7 +94,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
             say!("listening on {}://{address}/mcp", scheme(&manifest));
             watch.http = Some((http.clone(), address));
             let _reload = watch.begin();
-            let cancelled = http.serve(listener, shutdown, grace).await;
+            let cancelled = http.serve(listener, shutdown, grace).await?;
             Ok(ended(cancelled))
         }
     }

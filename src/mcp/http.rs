@@ -1,16 +1,23 @@
 //! MCP over streamable HTTP at `/mcp`: the front lets requests through to the sessions.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use http::Request;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::Server;
 use super::endpoint::Endpoint;
 use crate::manifest::ServeConfig;
-use crate::serve::{Front, FrontError, Lifecycle};
+use crate::serve::{Front, FrontError, Lifecycle, Listener, Site, accept};
 
 /// What is left once nothing runs, answers on their way, gets so long, and then what does not end by
 /// itself.
@@ -55,48 +62,178 @@ impl HttpServer {
         Ok(self.front.reload(config)?)
     }
 
-    /// Serves whoever connects, until `shutdown`: then nothing new is taken, what runs gets `grace`, and
+    /// Serves the clients that connect, until `shutdown`: then nothing new is taken, what runs gets `grace`, and
     /// is cancelled. Returns how many requests had to be.
     ///
-    /// It does not look at where it listens: see [`ServeConfig::check_exposure`].
+    /// # Errors
+    ///
+    /// Anyone who reaches the listener's address could call every tool: see [`ServeConfig::check_exposure`].
     pub async fn serve(
         &self,
-        listener: TcpListener,
+        listener: impl Listener,
+        shutdown: CancellationToken,
+        grace: Duration,
+    ) -> Result<usize, HttpError> {
+        if let Some(address) = listener.address().map_err(FrontError::Address)? {
+            let checked = self.config.check_exposure(address);
+            checked.map_err(FrontError::Exposed)?;
+        }
+        Ok(self.serve_unchecked(listener, shutdown, grace).await)
+    }
+
+    /// As [`serve`](HttpServer::serve), wherever it listens.
+    pub async fn serve_unchecked(
+        &self,
+        listener: impl Listener,
         shutdown: CancellationToken,
         grace: Duration,
     ) -> usize {
-        let lifecycle = Lifecycle::default();
+        let serving = Serving::new(self);
+        let mut accepting = tokio::spawn(accept(listener, serving.site.clone()));
+        shutdown.cancelled().await;
+        let cancelled = serving.drain(grace).await;
+        if tokio::time::timeout(LAST_WORDS, &mut accepting)
+            .await
+            .is_err()
+        {
+            serving.site.lifecycle.stop.cancel();
+            let _ = accepting.await;
+        }
+        cancelled
+    }
+
+    /// This server as a [`tower::Service`], to be nested in a server of your own. Your server has the connections: TLS,
+    /// their number and how long they may idle are its. All else of the configuration holds here: authentication,
+    /// hosts, origins, rates, the size of bodies.
+    ///
+    /// # Errors
+    ///
+    /// The configuration has no authentication, and who can reach your server is not known here.
+    pub fn service(&self) -> Result<McpService, HttpError> {
+        // What is on no loopback has to ask.
+        let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let checked = self.config.check_exposure(anywhere);
+        checked.map_err(|_| {
+            let why = "anyone who can reach the server that this is nested in could call every tool: configure client \
+                       tokens or an issuer, or use `service_unchecked`";
+            FrontError::Exposed(why.to_owned())
+        })?;
+        Ok(self.service_unchecked())
+    }
+
+    /// As [`service`](HttpServer::service), whoever can reach it.
+    pub fn service_unchecked(&self) -> McpService {
+        McpService(Arc::new(Serving::new(self)))
+    }
+}
+
+/// A server that takes requests.
+struct Serving {
+    site: Arc<Site>,
+    server: Server,
+    sessions: CancellationToken,
+    answers: TaskTracker,
+    _following: AbortOnDropHandle<()>,
+}
+
+impl Serving {
+    fn new(http: &HttpServer) -> Serving {
         let sessions = CancellationToken::new();
         let answers = TaskTracker::new();
-        let _following = self.server.follow();
         let endpoint = Arc::new(Endpoint::new(
-            &self.server,
-            &self.config,
+            &http.server,
+            &http.config,
             sessions.clone(),
             answers.clone(),
-            self.front.unsent(),
+            http.front.unsent(),
         ));
-        let hub = self.server.hub.clone();
+        let hub = http.server.hub.clone();
         let longest = move || hub.offer().host.longest_output();
         let mcp = move |request| {
             let endpoint = endpoint.clone();
             async move { endpoint.respond(request).await }
         };
-        let mut front = tokio::spawn({
-            let (front, lifecycle) = (self.front.clone(), lifecycle.clone());
-            async move { front.serve(listener, mcp, longest, lifecycle).await }
-        });
-        shutdown.cancelled().await;
-        lifecycle.drain.cancel();
-        let cancelled = self.server.drain(grace).await;
-        answers.close();
-        let _ = tokio::time::timeout(LAST_WORDS, answers.wait()).await;
-        // Streams that wait for what will not come any more.
-        sessions.cancel();
-        if tokio::time::timeout(LAST_WORDS, &mut front).await.is_err() {
-            lifecycle.stop.cancel();
-            let _ = front.await;
+        Serving {
+            site: http.front.site(mcp, longest, Lifecycle::default()),
+            server: http.server.clone(),
+            sessions,
+            answers,
+            _following: http.server.follow(),
         }
+    }
+
+    /// Takes no more requests, gives what runs `grace`, and ends the sessions.
+    async fn drain(&self, grace: Duration) -> usize {
+        self.site.lifecycle.drain.cancel();
+        let cancelled = self.server.drain(grace).await;
+        self.answers.close();
+        let _ = tokio::time::timeout(LAST_WORDS, self.answers.wait()).await;
+        // Streams that wait for what will not come any more.
+        self.sessions.cancel();
         cancelled
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.sessions.cancel();
+    }
+}
+
+/// MCP over streamable HTTP as a [`tower::Service`], from [`HttpServer::service`]. Every path that it is nested under
+/// is MCP. Clones serve the same sessions; when the last one is dropped, these end.
+///
+/// ```no_run
+/// use toolhost::mcp::{Server, ServerInfo};
+/// use toolhost::{Manifest, ToolHost};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let manifest = Manifest::read("toolhost.toml")?;
+/// let serve = manifest.serve.clone();
+/// let host = ToolHost::load(manifest).await?;
+/// let mcp = Server::new(host, ServerInfo::of(&serve)).http(&serve)?.service()?;
+///
+/// let app = axum::Router::new().nest_service("/tools", mcp);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Rates without authentication are counted by the address that
+/// [`ConnectInfo`](axum::extract::ConnectInfo) has in a request, or for all together where there is none.
+#[derive(Clone)]
+pub struct McpService(Arc<Serving>);
+
+impl McpService {
+    /// Takes no more requests, gives what runs `grace`, and cancels it then. Returns how many requests had to be.
+    pub async fn drain(&self, grace: Duration) -> usize {
+        self.0.drain(grace).await
+    }
+}
+
+impl std::fmt::Debug for McpService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("McpService").field(&self.0.server).finish()
+    }
+}
+
+impl<B> tower::Service<Request<B>> for McpService
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let serving = self.0.clone();
+        let client = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let client = client.map(|ConnectInfo(address)| address.ip());
+        let request = request.map(Body::new);
+        Box::pin(async move { Ok(serving.site.respond_within(request, client).await) })
     }
 }

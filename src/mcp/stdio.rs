@@ -1,4 +1,4 @@
-//! MCP over this process's stdin and stdout: a message a line.
+//! MCP over a pair of byte streams, such as this process's stdin and stdout: a message a line.
 
 use std::borrow::Cow;
 use std::io;
@@ -7,13 +7,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use rmcp::model::{ClientNotification, ClientRequest, ProtocolVersion, ServerConfig, ServerResult};
+use rmcp::model::{
+    ClientNotification, ClientRequest, ProtocolVersion, ServerConfig, ServerResult,
+    SubscriptionsListenResult,
+};
 use rmcp::service::{
     NotificationContext, RequestContext, ServerInitializeError, serve_server_with_ct,
 };
 use rmcp::transport::io::stdio_pipes;
 use rmcp::{ErrorData, RoleServer, Service};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -56,17 +59,40 @@ impl Server {
     ///
     /// What came first was no beginning of a session.
     pub async fn serve_stdio(&self, stop: CancellationToken) -> Result<(), StdioError> {
-        let _following = self.follow();
         let (reader, writer) = stdio_pipes();
+        self.serve_stream(reader, writer, stop).await
+    }
+
+    /// Serves the client at the other end of two byte streams, as [`serve_stdio`](Server::serve_stdio) does: one
+    /// JSON-RPC message a line.
+    ///
+    /// # Errors
+    ///
+    /// What came first was no beginning of a session.
+    pub async fn serve_stream<R, W>(
+        &self,
+        reader: R,
+        writer: W,
+        stop: CancellationToken,
+    ) -> Result<(), StdioError>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let _following = self.follow();
         let end = CancellationToken::new();
         let reader = ToldOf {
             reader,
             end: end.clone(),
         };
         let transport = Lines::new(reader, writer, self.hub.offer().info.max_message);
-        let client = Client(self.session());
-        let own = client.0.clone();
-        let transport = Arriving::new(transport, client.0.clone());
+        let session = self.session();
+        let transport = Arriving::new(transport, session.clone());
+        let own = session.clone();
+        let client = Client {
+            session,
+            end: end.clone(),
+        };
         let stop = stop.child_token();
         let session = match serve_server_with_ct(client, transport, stop.clone()).await {
             Ok(session) => session,
@@ -102,7 +128,30 @@ impl Server {
 
 /// The client's session. Of all that a client may ask for at once, most are calls: rmcp's own future has
 /// room for every kind of request in each.
-struct Client(Session);
+struct Client {
+    session: Session,
+    /// The end of input.
+    end: CancellationToken,
+}
+
+impl Client {
+    /// A stream that a client listens on, for as long as it can take it back: what is left to be told at the end of input
+    /// would keep the server from going, and rmcp sends no notification any more.
+    async fn listen(
+        &self,
+        request: ClientRequest,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ServerResult, ErrorData> {
+        let mut result = SubscriptionsListenResult::complete(context.id.clone());
+        tokio::select! {
+            answer = self.session.handle_request(request, context) => answer,
+            () = self.end.cancelled() => {
+                result.meta.set_server_info(self.get_info().server_info);
+                Ok(ServerResult::SubscriptionsListenResult(result))
+            }
+        }
+    }
+}
 
 impl Service<RoleServer> for Client {
     fn handle_request(
@@ -110,12 +159,15 @@ impl Service<RoleServer> for Client {
         request: ClientRequest,
         context: RequestContext<RoleServer>,
     ) -> impl Future<Output = Result<ServerResult, ErrorData>> + Send + '_ {
-        let Client(session) = self;
+        let Client { session, .. } = self;
         match request {
             ClientRequest::CallToolRequest(request)
                 if session.is_plain(&request.params, &context) =>
             {
                 session.call_plainly(request.params, context).boxed()
+            }
+            request @ ClientRequest::SubscriptionsListenRequest(_) => {
+                self.listen(request, context).boxed()
             }
             request => session.handle_request(request, context).boxed(),
         }
@@ -126,15 +178,15 @@ impl Service<RoleServer> for Client {
         notification: ClientNotification,
         context: NotificationContext<RoleServer>,
     ) -> impl Future<Output = Result<(), ErrorData>> + Send + '_ {
-        self.0.handle_notification(notification, context)
+        self.session.handle_notification(notification, context)
     }
 
     fn get_info(&self) -> ServerConfig {
-        Service::get_info(&self.0)
+        Service::get_info(&self.session)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Service::supported_protocol_versions(&self.0)
+        Service::supported_protocol_versions(&self.session)
     }
 }
 

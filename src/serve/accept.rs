@@ -1,9 +1,11 @@
 //! Takes connections in, until the server drains, and sees them to their end.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -15,16 +17,54 @@ use super::slots::Slots;
 /// How long to wait for a descriptor.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// Where a server takes its connections from: a TCP socket, or anything else that has streams of bytes.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The address that clients connect to; `None` where no network leads to it. It decides whether a server
+    /// may be without authentication.
+    ///
+    /// # Errors
+    ///
+    /// It is not known.
+    fn address(&self) -> io::Result<Option<SocketAddr>>;
+
+    /// The next connection, and its client's address, by which rates are counted. May be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// There is none to be had; the server calls this again.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, IpAddr)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn address(&self) -> io::Result<Option<SocketAddr>> {
+        self.local_addr().map(Some)
+    }
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, IpAddr)> {
+        let (stream, address) = TcpListener::accept(self).await?;
+        // What is written is whole messages: waiting for more of them delays the last.
+        if let Err(error) = stream.set_nodelay(true) {
+            warn!("no TCP_NODELAY: {error}");
+        }
+        Ok((stream, address.ip()))
+    }
+}
+
 /// Returns when all connections are over, or the server stops.
-pub(super) async fn accept(listener: TcpListener, site: Arc<Site>) {
+pub(crate) async fn accept(mut listener: impl Listener, site: Arc<Site>) {
     let Site {
         shared, lifecycle, ..
     } = &*site;
     let mut connections = JoinSet::new();
-    let next = async || {
-        let (stream, address) = take(&listener, &shared.slots).await;
+    let mut next = async || {
+        let (stream, address) = take(&mut listener, &shared.slots).await;
         let slot = shared.slots.take().await;
-        (stream, Peer(address.ip().to_canonical()), slot)
+        (stream, Peer(address.to_canonical()), slot)
     };
     loop {
         let (stream, peer, slot) = tokio::select! {
@@ -48,16 +88,10 @@ pub(super) async fn accept(listener: TcpListener, site: Arc<Site>) {
 }
 
 /// The next connection, however often there is none to be had.
-async fn take(listener: &TcpListener, slots: &Arc<Slots>) -> (TcpStream, std::net::SocketAddr) {
+async fn take<L: Listener>(listener: &mut L, slots: &Arc<Slots>) -> (L::Stream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => {
-                // What is written is whole messages: waiting for more of them delays the last.
-                if let Err(error) = stream.set_nodelay(true) {
-                    warn!("no TCP_NODELAY: {error}");
-                }
-                return (stream, address);
-            }
+            Ok(accepted) => return accepted,
             // The client's doing.
             Err(error)
                 if matches!(
@@ -84,10 +118,10 @@ mod tests {
 
     #[tokio::test]
     async fn no_message_waits_for_the_next() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let slots = Arc::new(Slots::new(1, Unsent::default()));
-        let (accepted, client) = tokio::join!(take(&listener, &slots), client);
+        let (accepted, client) = tokio::join!(take(&mut listener, &slots), client);
         assert!(accepted.0.nodelay().unwrap());
         assert!(
             !client.unwrap().nodelay().unwrap(),

@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::activity::{Activity, Received, Watched};
@@ -46,6 +45,11 @@ const MAX_RESETS: usize = 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
 
+/// What a connection is made of.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
 pub(super) struct Connection {
     pub(super) peer: Peer,
     pub(super) slot: Slot,
@@ -55,7 +59,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn run(self, stream: TcpStream) {
+    pub(super) async fn run(self, stream: impl Stream) {
         let (stop, evicted) = (
             self.site.lifecycle.stop.clone(),
             self.slot.activity.evicted.clone(),
@@ -73,7 +77,7 @@ impl Connection {
         }
     }
 
-    async fn serve(&self, stream: TcpStream) {
+    async fn serve(&self, stream: impl Stream) {
         let Some(tls) = &self.state.tls else {
             return self.speak(stream).await;
         };
@@ -85,7 +89,7 @@ impl Connection {
         }
     }
 
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
+    async fn speak(&self, stream: impl Stream) {
         let activity = &self.slot.activity;
         let stream = TokioIo::new(Watched {
             stream,

@@ -11,10 +11,8 @@ use axum::routing::get;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Request, StatusCode};
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::accept::accept;
 use super::auth::Auth;
 use super::bodies::Bodies;
 use super::failures::Allowance;
@@ -40,6 +38,12 @@ pub(crate) enum FrontError {
         /// What is wrong with it.
         why: String,
     },
+    /// Anyone could call every tool.
+    #[error("{0}")]
+    Exposed(String),
+    /// The address of a listener is not known.
+    #[error("cannot tell who can reach the server: {0}")]
+    Address(std::io::Error),
     /// There is no client to ask an issuer with.
     #[error("no client for the issuer's keys: {0}")]
     Client(String),
@@ -50,13 +54,13 @@ pub(crate) enum FrontError {
 pub(crate) struct Front(Arc<Shared>);
 
 /// What connections are to.
-pub(super) struct Site {
+pub(crate) struct Site {
     pub(super) shared: Arc<Shared>,
     /// What answers at `/mcp`, boxed: it is large, and what it is in is moved about.
     pub(super) mcp: Box<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response> + Send + Sync>,
     /// What is elsewhere.
     pub(super) router: Router,
-    pub(super) lifecycle: Lifecycle,
+    pub(crate) lifecycle: Lifecycle,
     /// How long an answer of `mcp` can be.
     pub(super) longest_answer: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -116,28 +120,26 @@ impl Front {
         Ok(())
     }
 
-    /// Has `mcp` answer what comes to `/mcp`, from whom the configuration names. Returns when the server
-    /// drains and all connections are over, or when it stops.
+    /// What connections are to: `mcp` answers what comes to `/mcp`, from whom the configuration names.
     ///
     /// What `longest_answer` says bounds how many answers one connection waits for at once.
-    pub(crate) async fn serve<M, R>(
+    pub(crate) fn site<M, R>(
         &self,
-        listener: TcpListener,
         mcp: M,
         longest_answer: impl Fn() -> u64 + Send + Sync + 'static,
         lifecycle: Lifecycle,
-    ) where
+    ) -> Arc<Site>
+    where
         M: Fn(Request<Bytes>) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send + 'static,
     {
-        let site = Site {
+        Arc::new(Site {
             shared: Arc::clone(&self.0),
             mcp: Box::new(move |request| mcp(request).boxed()),
             router: self.router(&lifecycle),
             lifecycle,
             longest_answer: Box::new(longest_answer),
-        };
-        accept(listener, Arc::new(site)).await;
+        })
     }
 
     fn router(&self, lifecycle: &Lifecycle) -> Router {

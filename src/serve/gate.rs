@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::header::AUTHORIZATION;
-use http::{Method, Request, StatusCode};
+use http::uri::PathAndQuery;
+use http::{Method, Request, StatusCode, Uri};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -35,6 +36,25 @@ const MOST_ANSWERS: u64 = 128 << 20;
 const FEWEST_ANSWERS: usize = 8;
 
 impl Site {
+    /// What a request to MCP passes in somebody else's server: what every other does, wherever it was sent there. Its
+    /// client is at that address, if that is known.
+    pub(crate) async fn respond_within(
+        &self,
+        mut request: Request<Body>,
+        client: Option<IpAddr>,
+    ) -> Response {
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = Some(PathAndQuery::from_static("/mcp"));
+        // A target of one path alone, or with an authority and a scheme as it came.
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        if let Some(client) = client {
+            request.extensions_mut().insert(Peer(client.to_canonical()));
+        }
+        self.respond(request).await
+    }
+
     /// What every request passes: whether it is for this server at all.
     pub(super) async fn respond(&self, request: Request<Body>) -> Response {
         let state = self.shared.state();

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
-use super::{Front, Lifecycle, Principal};
+use super::{Front, Lifecycle, Principal, accept};
 use crate::manifest::ServeConfig;
 
 /// Longer than anything here takes: whoever waits for so long waits for ever.
@@ -59,7 +59,7 @@ impl Server {
                 let request = request.map(Body::from);
                 router.clone().oneshot(request).map(|Ok(response)| response)
             };
-            async move { front.serve(listener, mcp, || 1 << 20, lifecycle).await }
+            async move { accept(listener, front.site(mcp, || 1 << 20, lifecycle)).await }
         });
         Server {
             address,

@@ -13,8 +13,13 @@ use sha2::{Digest, Sha256};
 use toolhost::manifest::{Manifest, PluginConfig};
 use toolhost::{CallError, CodeCache, Loader, ToolCall, ToolHost, ToolResult};
 
+/// The repository: this is compiled into `fuzz/`, a package of its own, as well.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut above = package.ancestors();
+    above
+        .find(|folder| folder.join("wit").is_dir())
+        .expect("the repository")
 }
 
 /// A built guest.
@@ -96,7 +101,8 @@ pub fn error(result: &ToolResult) -> &CallError {
 
 /// The binary, with the tests' code cache, no manifest from outside and none that is trusted.
 pub fn toolhost() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_toolhost"));
+    let binary = option_env!("CARGO_BIN_EXE_toolhost").expect("a test of the package `toolhost`");
+    let mut command = Command::new(binary);
     command
         .env("TOOLHOST_CODE_CACHE", code_cache())
         .env("XDG_CONFIG_HOME", root().join("target/no-config"))

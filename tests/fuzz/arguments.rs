@@ -19,7 +19,7 @@ use crate::common::arbitrary::value;
 use crate::harness::{Checked, corpus, fuzz};
 use crate::mutate::{arbitrary, mutated};
 
-const WORDS: &[&str] = &[
+pub const WORDS: &[&str] = &[
     "{",
     "}",
     "[",
@@ -102,7 +102,7 @@ fn host() -> &'static ToolHost {
 }
 
 /// Good is what would be run.
-fn check(input: &[u8]) -> Checked {
+pub fn check(input: &[u8]) -> Checked {
     let text = String::from_utf8_lossy(input);
     let (name, arguments) = text.split_once('\n').unwrap_or((&text, ""));
     let planned = host().plan(&ToolCall::new("id", name, arguments));

@@ -1,5 +1,7 @@
 //! Responses of all formats: whatever they are, and batches that were encoded here.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::value::RawValue;
@@ -13,7 +15,7 @@ use crate::common::responses::{Around, whole};
 use crate::harness::{Checked, corpus, fuzz};
 use crate::mutate::{arbitrary, mutated};
 
-const WORDS: &[&str] = &[
+pub const WORDS: &[&str] = &[
     "{",
     "}",
     "[",
@@ -121,7 +123,7 @@ fn decode_valid() {
 }
 
 /// Good is what is decoded without being told its format.
-fn check(input: &[u8]) -> Checked {
+pub fn check(input: &[u8]) -> Checked {
     for format in Format::ALL {
         match wire::decode(input, Some(format)) {
             Ok((found, calls)) => {
@@ -237,12 +239,6 @@ fn lost(value: &Value, depth: usize) -> Option<&Value> {
 fn expect(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), String> {
     let text = std::str::from_utf8(input).map_err(|_| "decoded, and no text")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // As values, two long numbers may be one.
-    let is_digit = |b: &u8| b.is_ascii_digit() || *b == b'.';
-    let mut runs = text.as_bytes().chunk_by(|a, b| is_digit(a) == is_digit(b));
-    if runs.any(|run| run.len() > 15 && is_digit(&run[0])) {
-        return Ok(());
-    }
     let Some(documents) = documents(text, format) else {
         return Ok(());
     };
@@ -252,7 +248,19 @@ fn expect(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), String
     let Some(entries) = entries else {
         return Ok(());
     };
-    let entries = once(format, entries.concat());
+    let entries = entries.concat();
+    // As values, two long numbers may be one, and what differs a copy.
+    let may_be_copies = || {
+        let ids = entries
+            .iter()
+            .map(|entry| parts(format, entry).0.to_string());
+        ids.collect::<BTreeSet<_>>().len() < entries.len()
+    };
+    let has_copies = !matches!(format, Format::Json | Format::Mcp);
+    if has_copies && long_numbers(text).next().is_some() && may_be_copies() {
+        return Ok(());
+    }
+    let entries = once(format, entries);
     // Those of kinds that are not known are answered, and not run.
     let is_known = |call: &&ToolCall| !matches!(call.void(), Some(Void::Kind(_)));
     let calls: Vec<&ToolCall> = calls.iter().filter(is_known).collect();
@@ -279,8 +287,20 @@ fn expect(input: &[u8], format: Format, calls: &[ToolCall]) -> Result<(), String
         same("arguments", &read(Some(&call.arguments)), &Some(expected))?;
         let is_text = arguments.as_str().is_none_or(|text| text == call.arguments);
         same("text as it was", &(is_text && is_id), &true)?;
+        // Where digits may be written as `\u0031`, it is not seen here which they are.
+        if !text.contains("\\u")
+            && let Some(lost) = long_numbers(&call.arguments).find(|number| !text.contains(number))
+        {
+            return Err(format!("{lost} is not what was written"));
+        }
     }
     Ok(())
+}
+
+/// The numbers in a text that a [`Value`] may not hold as they are.
+fn long_numbers(text: &str) -> impl Iterator<Item = &str> {
+    let numbers = text.split(|c: char| !(c.is_ascii_digit() || c == '.'));
+    numbers.filter(|number| number.len() > 15)
 }
 
 /// Its id, its name and its arguments.

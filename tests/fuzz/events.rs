@@ -15,7 +15,7 @@ use crate::common::responses::{APIS, Style, chunked, events as encoded, receive,
 use crate::harness::{Checked, corpus, fuzz};
 use crate::mutate::{arbitrary as anything, mutated};
 
-const WORDS: &[&str] = &[
+pub const WORDS: &[&str] = &[
     "data: ",
     "data:",
     "data",
@@ -169,7 +169,7 @@ fn shown(taken: impl std::fmt::Debug) -> String {
 }
 
 /// Good is a stream that came to its end.
-fn check(input: &[u8]) -> Checked {
+pub fn check(input: &[u8]) -> Checked {
     let whole = Bytes::copy_from_slice(input);
     for format in APIS.map(Some).into_iter().chain([None]) {
         let printed = shown(receive([whole.clone()], format));

@@ -69,9 +69,15 @@ fn seconds() -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The corpus of that name, in the order of the files' names.
+/// The corpus of that name, in the order of the files' names: first what was written, then what fuzzing with coverage
+/// has found.
 pub fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    read_all(&root().join("tests/corpus").join(name), "")
+    let mut files = read_all(&root().join("tests/corpus").join(name), "");
+    let found = root().join("fuzz/corpus").join(name);
+    if found.is_dir() {
+        files.extend(read_all(&found, ""));
+    }
+    files
 }
 
 /// The files of a folder whose names end so.
@@ -221,5 +227,10 @@ fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     QUIET.set(true);
     let ran = panic::catch_unwind(AssertUnwindSafe(run));
     QUIET.set(false);
-    ran.map_err(|_| PANIC.take())
+    // One that a task or the host has caught counts as well.
+    let panicked = PANIC.take();
+    match panicked.is_empty() {
+        true => ran.map_err(|_| "a panic without a message".to_owned()),
+        false => Err(panicked),
+    }
 }

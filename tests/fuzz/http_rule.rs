@@ -12,7 +12,7 @@ use url::Url;
 use crate::harness::{Checked, corpus, fuzz};
 use crate::mutate::{arbitrary, mutated};
 
-const WORDS: &[&str] = &[
+pub const WORDS: &[&str] = &[
     "http",
     "https",
     "://",
@@ -69,13 +69,12 @@ fn http_rule() {
         2 => mutated(files, WORDS),
         6 => case(),
     ];
-    fuzz("http_rule", &seeds, inputs, |input| {
-        check(&String::from_utf8_lossy(input))
-    });
+    fuzz("http_rule", &seeds, inputs, check);
 }
 
 /// Good is a request that is allowed.
-fn check(text: &str) -> Checked {
+pub fn check(input: &[u8]) -> Checked {
+    let text = String::from_utf8_lossy(input);
     let mut lines = text.split('\n');
     let mut line = || lines.next().unwrap_or_default();
     let (rule, methods, method, url) = (line(), line(), line(), line());

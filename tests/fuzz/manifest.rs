@@ -16,7 +16,7 @@ use crate::manifest_keys::generated;
 use crate::mutate::{arbitrary, mutated};
 
 /// What could make a difference to a parser of TOML, or of what is in it.
-const WORDS: &[&str] = &[
+pub const WORDS: &[&str] = &[
     "\"",
     "'",
     "\"\"\"",
@@ -78,9 +78,7 @@ fn manifest() {
         // Right but for a few keys.
         2 => generated(2),
     ];
-    fuzz("manifest", &seeds, inputs, |input| {
-        check(&String::from_utf8_lossy(input))
-    });
+    fuzz("manifest", &seeds, inputs, check);
 }
 
 /// What is right is taken: else the other test would never see what a good manifest becomes.
@@ -90,7 +88,7 @@ fn manifest_valid() {
         "manifest_valid",
         &corpus("manifest_valid"),
         generated(0),
-        |input| match check(&String::from_utf8_lossy(input))? {
+        |input| match check(input)? {
             true => Ok(true),
             false => Err(format!(
                 "refused: {}",
@@ -121,7 +119,9 @@ fn parse(text: &str) -> Result<Manifest, LoadError> {
     Manifest::parse(text, root().join("examples/demo/toolhost.toml"))
 }
 
-fn check(text: &str) -> Checked {
+/// Good is a manifest that is taken.
+pub fn check(input: &[u8]) -> Checked {
+    let text = &*String::from_utf8_lossy(input);
     match parse(text) {
         Ok(manifest) => {
             in_range(&manifest)?;

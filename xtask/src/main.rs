@@ -3,6 +3,7 @@
 mod aimock;
 mod demo;
 mod dist;
+mod fuzz;
 mod guests;
 mod mcp;
 mod test;
@@ -21,6 +22,7 @@ Commands:
   demo      Run a recorded model response with the plugins that ship
   test      Run every test
   dist      Pack what is released, for this system, into target/dist
+  fuzz      Fuzz what reads untrusted input, guided by coverage
   aimock    Install the mock of models' APIs that the agent's tests talk to
   mcp       Install the clients and the conformance suite that the protocol's tests run
   plugins   Build the plugins that ship into target/plugins/*.wasm
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "aimock" => aimock::command(rest),
         "demo" => demo::command(rest),
         "dist" => dist::command(rest),
+        "fuzz" => fuzz::command(rest),
         "test" => test::command(rest),
         "plugins" => guests::plugins_command(rest),
         "guests" => guests::command(rest),

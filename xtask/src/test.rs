@@ -36,6 +36,12 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         // other features.
         tests.args([
             "test",
+            // All failures of a run, not the first.
+            "--no-fail-fast",
+            "--package",
+            "toolhost",
+            "--package",
+            "toolhost-schema",
             "--lib",
             "--bins",
             "--test",

@@ -1,0 +1,170 @@
+//! The server in somebody else's: as a service of their router, over their listener, over their streams.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use toolhost::mcp::{McpService, Server, ServerInfo};
+use toolhost::{CancellationToken, Loader, Manifest, NativeTools, Tool, ToolHost};
+
+use crate::http::{self, Reply};
+
+async fn host() -> ToolHost {
+    let tools = NativeTools::new("mine").tool_with_schema(
+        Tool::new("hello", "Greets").read_only(),
+        json!({ "type": "object" }),
+        async |_: Value| "hello from axum",
+    );
+    let loader = Loader::new(Manifest::default()).provider(tools);
+    loader.load().await.unwrap()
+}
+
+fn manifest(serve: &str) -> Manifest {
+    Manifest::parse(serve, "toolhost.toml").unwrap()
+}
+
+fn with_token() -> Manifest {
+    let digest = Sha256::digest("th_ci");
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    manifest(&format!("[serve.auth.tokens.ci]\nsha256 = '{digest}'\n"))
+}
+
+async fn server(manifest: &Manifest) -> toolhost::mcp::HttpServer {
+    let info = ServerInfo::of(&manifest.serve);
+    Server::new(host().await, info)
+        .http(&manifest.serve)
+        .unwrap()
+}
+
+/// An axum server that has MCP below `/tools`, and its address.
+async fn nested(mcp: McpService) -> String {
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(async || "an application"))
+        .nest_service("/tools", mcp);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async { axum::serve(listener, app).await });
+    address
+}
+
+fn post(address: &str, path: &str, more: &[(&str, &str)], body: &Value) -> Reply {
+    let head = [
+        ("Content-Type", "application/json"),
+        ("Accept", "application/json"),
+    ];
+    let head = [&head[..], more].concat();
+    http::ask(address, &format!("POST {path}"), &head, &body.to_string())
+}
+
+fn initialize() -> Value {
+    json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" },
+    } })
+}
+
+fn hello() -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "hello" } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mcp_is_nested_in_an_axum_router_with_its_own_authentication() {
+    let service = server(&with_token()).await.service().unwrap();
+    let address = nested(service.clone()).await;
+    tokio::task::spawn_blocking({
+        let address = address.clone();
+        move || {
+            let page = http::ask(&address, "GET /", &[], "");
+            assert_eq!((page.status, &*page.body), (200, "an application"));
+            let token = ("Authorization", "Bearer th_ci");
+            for path in ["/tools", "/tools/mcp"] {
+                assert_eq!(
+                    post(&address, path, &[], &initialize()).status,
+                    401,
+                    "{path}"
+                );
+                let begun = post(&address, path, &[token], &initialize());
+                assert_eq!(begun.status, 200, "{begun:?}");
+                let session = begun.header("mcp-session-id").unwrap().to_owned();
+                let session = ("Mcp-Session-Id", &*session);
+                let called = post(&address, path, &[token, session], &hello());
+                let answer: Value = serde_json::from_str(&called.body).unwrap();
+                assert_eq!(answer["result"]["content"][0]["text"], "hello from axum");
+                let other = ("Host", "evil.example");
+                let refused = post(&address, path, &[token, session, other], &hello());
+                assert_eq!(refused.status, 403, "{refused:?}");
+            }
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(service.drain(Duration::ZERO).await, 0);
+    tokio::task::spawn_blocking(move || {
+        let token = ("Authorization", "Bearer th_ci");
+        let late = post(&address, "/tools", &[token], &initialize());
+        assert_eq!(late.status, 503, "{late:?}");
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_reach_has_authentication_unless_that_is_switched_off_by_name() {
+    let open = server(&manifest("")).await;
+    let why = open.service().unwrap_err().to_string();
+    assert!(why.contains("service_unchecked"), "{why}");
+    let address = nested(open.service_unchecked()).await;
+    let begun = tokio::task::spawn_blocking(move || post(&address, "/tools", &[], &initialize()));
+    assert_eq!(begun.await.unwrap().status, 200);
+
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let everywhere = || TcpListener::bind("0.0.0.0:0");
+    let refused = open.serve(everywhere().await.unwrap(), stop.clone(), Duration::ZERO);
+    let why = refused.await.unwrap_err().to_string();
+    assert!(why.contains("could call every tool"), "{why}");
+    let unchecked = open.serve_unchecked(everywhere().await.unwrap(), stop.clone(), Duration::ZERO);
+    assert_eq!(unchecked.await, 0);
+    let here = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    assert_eq!(
+        open.serve(here, stop.clone(), Duration::ZERO)
+            .await
+            .unwrap(),
+        0
+    );
+    let asking = server(&with_token()).await;
+    let asking = asking.serve(everywhere().await.unwrap(), stop, Duration::ZERO);
+    assert_eq!(asking.await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_served_over_any_pair_of_streams() {
+    let server = Server::new(host().await, ServerInfo::default());
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let (reader, writer) = tokio::io::split(ours);
+    let serving = tokio::spawn(async move {
+        let never = CancellationToken::new();
+        server.serve_stream(reader, writer, never).await
+    });
+    let (reader, mut writer) = tokio::io::split(theirs);
+    let mut lines = BufReader::new(reader).lines();
+    let begun = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    for message in [initialize(), begun, hello()] {
+        writer
+            .write_all(format!("{message}\n").as_bytes())
+            .await
+            .unwrap();
+    }
+    let mut next = async || -> Value {
+        serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap()
+    };
+    assert_eq!(next().await["result"]["protocolVersion"], "2025-11-25");
+    assert_eq!(
+        next().await["result"]["content"][0]["text"],
+        "hello from axum"
+    );
+    writer.shutdown().await.unwrap();
+    serving.await.unwrap().unwrap();
+}
