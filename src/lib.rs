@@ -70,6 +70,8 @@ mod paths;
 mod plugin;
 mod private;
 mod provider;
+#[cfg_attr(not(unix), path = "quota/none.rs")]
+mod quota;
 mod registry;
 #[cfg(feature = "mcp")]
 mod remote;

@@ -1,6 +1,7 @@
-//! Names the file accesses that are refused.
+//! Names the file accesses that are refused, and has those counted that a quota bounds.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use wasmtime::StoreContextMut;
@@ -12,34 +13,20 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Host, HostDescriptor,
     MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
-use wasmtime_wasi::p2::{DynOutputStream, FsResult, ReaddirIterator};
+use wasmtime_wasi::p2::{FsResult, ReaddirIterator};
 
 use super::guarded::{self, Spot};
+use super::metered::{self, Change};
 use super::temporary::{self, Temporary};
-use super::{Sandbox, Stop, opening};
+use super::{Folder, Sandbox, Stop, opening};
 use crate::limits::Limit;
+use crate::quota::Quota;
 
 pub(super) type Fd = Resource<Descriptor>;
 
-/// Has `$name` call WASI's own `$method`, and notes what it refuses.
-macro_rules! noted {
-    ($instance:ident, $name:literal, $method:ident, ($($argument:ident: $type:ty),*)) => {
-        $instance.func_wrap_async(
-            concat!("[method]descriptor.", $name),
-            |mut store: StoreContextMut<Sandbox>, (fd, $($argument),*): (Fd, $($type),*)| {
-                Box::new(async move {
-                    let sandbox = store.data_mut();
-                    let done = sandbox.filesystem().$method(fd, $($argument),*).await;
-                    Ok((note(sandbox, $name, "", done)?,))
-                })
-            },
-        )
-    };
-}
-
-/// As `noted!`, for a function of ours; `$what` says, of the arguments, what it was.
+/// Has `$name` call a function of ours, and notes what it refuses; `$what` says, of the arguments, what it was.
 macro_rules! ours {
-    ($instance:ident, $name:literal, $run:ident, ($($argument:ident: $type:ty),*), $($what:tt)*) => {
+    ($instance:ident, $name:literal, $run:path, ($($argument:ident: $type:ty),*), $($what:tt)*) => {
         $instance.func_wrap_async(
             concat!("[method]descriptor.", $name),
             |mut store: StoreContextMut<Sandbox>, (fd, $($argument),*): (Fd, $($type),*)| {
@@ -54,15 +41,14 @@ macro_rules! ours {
     };
 }
 
-/// As `noted!`, for methods that are not async.
-macro_rules! noted_now {
-    ($instance:ident, $name:literal, $method:ident, ($($argument:ident: $type:ty),*)) => {
+/// As `ours!`, for functions that are not async.
+macro_rules! ours_now {
+    ($instance:ident, $name:literal, $run:path, ($($argument:ident: $type:ty),*)) => {
         $instance.func_wrap(
             concat!("[method]descriptor.", $name),
             |mut store: StoreContextMut<Sandbox>, (fd, $($argument),*): (Fd, $($type,)*)| {
                 let sandbox = store.data_mut();
-                let done: FsResult<Resource<DynOutputStream>> =
-                    sandbox.filesystem().$method(fd, $($argument),*);
+                let done = $run(sandbox, fd, $($argument),*);
                 Ok((note(sandbox, $name, "", done)?,))
             },
         )
@@ -71,10 +57,10 @@ macro_rules! noted_now {
 
 pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
-    noted!(types, "set-size", set_size, (size: u64))?;
-    noted!(types, "write", write, (bytes: Vec<u8>, offset: u64))?;
-    noted_now!(types, "write-via-stream", write_via_stream, (offset: u64))?;
-    noted_now!(types, "append-via-stream", append_via_stream, ())?;
+    ours!(types, "set-size", metered::set_size, (size: u64), "")?;
+    ours!(types, "write", metered::write, (bytes: Vec<u8>, offset: u64), "")?;
+    ours_now!(types, "write-via-stream", metered::write_via_stream, (offset: u64))?;
+    ours_now!(types, "append-via-stream", metered::append_via_stream, ())?;
     ours!(types, "set-times", set_times, (access: NewTimestamp, modification: NewTimestamp), "")?;
     ours!(types, "create-directory-at", create_directory, (path: String), "{path}")?;
     ours!(types, "stat-at", stat, (flags: PathFlags, path: String), "{path}")?;
@@ -117,6 +103,18 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         (at: PathFlags, path: String, how: OpenFlags, flags: DescriptorFlags),
         "{path}"
     )?;
+    // A stream says by it what a write failed with; WASI's knows nothing of quotas.
+    types.func_wrap(
+        "filesystem-error-code",
+        |mut store: StoreContextMut<Sandbox>, (error,): (Resource<wasmtime::Error>,)| {
+            let sandbox = store.data_mut();
+            let found = sandbox.table.get(&error)?.downcast_ref::<io::Error>();
+            if found.is_some_and(|it| it.kind() == io::ErrorKind::QuotaExceeded) {
+                return Ok((Some(ErrorCode::Quota),));
+            }
+            Ok((sandbox.filesystem().filesystem_error_code(error)?,))
+        },
+    )?;
     types.func_wrap_async(
         "[method]descriptor.read-directory",
         |mut store: StoreContextMut<Sandbox>, (fd,): (Fd,)| {
@@ -134,8 +132,12 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
             |mut store: StoreContextMut<Sandbox>, (): ()| {
                 let sandbox = store.data_mut();
                 let folders = sandbox.filesystem().get_directories()?;
-                for (folder, _) in &folders {
+                for (number, (folder, _)) in folders.iter().enumerate() {
                     watch(sandbox, folder)?;
+                    // They are in the order in which they were granted.
+                    let granted = sandbox.grants.folders.get(number);
+                    let quota = granted.and_then(Folder::quota);
+                    sandbox.set_quota(folder, quota);
                 }
                 Ok((folders,))
             },
@@ -191,21 +193,43 @@ async fn set_times_at(
 }
 
 async fn create_directory(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
+    let quota = sandbox.quota(&fd);
     let spot = guarded::to_change(sandbox, &fd, path).await?;
-    let mut files = sandbox.filesystem();
-    let done = files.create_directory_at(spot.fd(), spot.name.clone());
-    let done = done.await;
+    let done = create_directory_there(sandbox, quota, &spot).await;
     spot.leave(sandbox);
     done
 }
 
+async fn create_directory_there(
+    sandbox: &mut Sandbox,
+    quota: Option<Arc<Quota>>,
+    spot: &Spot,
+) -> FsResult<()> {
+    let change = Change::begin(sandbox, quota.as_ref(), &[spot], true).await?;
+    let mut files = sandbox.filesystem();
+    let done = files.create_directory_at(spot.fd(), spot.name.clone());
+    let done = done.await;
+    metered::ended(change, done).await
+}
+
 async fn remove_directory(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
+    let quota = sandbox.quota(&fd);
     let spot = guarded::to_change(sandbox, &fd, path).await?;
+    let done = remove_directory_there(sandbox, quota, &spot).await;
+    spot.leave(sandbox);
+    done
+}
+
+async fn remove_directory_there(
+    sandbox: &mut Sandbox,
+    quota: Option<Arc<Quota>>,
+    spot: &Spot,
+) -> FsResult<()> {
+    let change = Change::begin(sandbox, quota.as_ref(), &[spot], false).await?;
     let mut files = sandbox.filesystem();
     let done = files.remove_directory_at(spot.fd(), spot.name.clone());
     let done = done.await;
-    spot.leave(sandbox);
-    done
+    metered::ended(change, done).await
 }
 
 async fn stat(
@@ -244,13 +268,25 @@ async fn readlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<Strin
 }
 
 async fn symlink(sandbox: &mut Sandbox, fd: Fd, old: String, new: String) -> FsResult<()> {
+    let quota = sandbox.quota(&fd);
     let spot = guarded::to_change(sandbox, &fd, new).await?;
+    let done = symlink_there(sandbox, quota, old, &spot).await;
+    spot.leave(sandbox);
+    done
+}
+
+async fn symlink_there(
+    sandbox: &mut Sandbox,
+    quota: Option<Arc<Quota>>,
+    old: String,
+    spot: &Spot,
+) -> FsResult<()> {
+    let change = Change::begin(sandbox, quota.as_ref(), &[spot], true).await?;
     let moving = opening::moving().await;
     let mut files = sandbox.filesystem();
     let done = files.symlink_at(spot.fd(), old, spot.name.clone()).await;
     drop(moving);
-    spot.leave(sandbox);
-    done
+    metered::ended(change, done).await
 }
 
 /// Opens a file or a folder; what is looked at here is what is opened, for all that guests can do.
@@ -264,13 +300,32 @@ async fn open(
 ) -> FsResult<Fd> {
     let is_write = flags.contains(DescriptorFlags::WRITE)
         || how.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE);
+    let quota = sandbox.quota(&fd);
     let spot = match is_write {
         true => guarded::to_change_at(sandbox, &fd, &mut at, path).await?,
         false => guarded::to_look(sandbox, &fd, path).await?,
     };
-    let opened = open_there(sandbox, &spot, at, how, flags).await;
+    let opened = open_counted(sandbox, quota, &spot, at, how, flags).await;
     spot.leave(sandbox);
     opened
+}
+
+async fn open_counted(
+    sandbox: &mut Sandbox,
+    quota: Option<Arc<Quota>>,
+    spot: &Spot,
+    at: PathFlags,
+    how: OpenFlags,
+    flags: DescriptorFlags,
+) -> FsResult<Fd> {
+    let makes = how.contains(OpenFlags::CREATE);
+    let changes: &[&Spot] = match makes || how.contains(OpenFlags::TRUNCATE) {
+        true => &[spot],
+        false => &[],
+    };
+    let change = Change::begin(sandbox, quota.as_ref(), changes, makes).await?;
+    let opened = open_there(sandbox, spot, at, how, flags).await;
+    metered::opened(sandbox, change, quota, opened).await
 }
 
 async fn open_there(
@@ -303,11 +358,23 @@ async fn open_there(
 }
 
 async fn rename(sandbox: &mut Sandbox, fd: Fd, old: String, to: Fd, new: String) -> FsResult<()> {
+    let quota = metered::of_both(sandbox, &fd, &to);
     let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
-    let done = rename_there(sandbox, &from, &to).await;
+    let done = rename_counted(sandbox, quota, &from, &to).await;
     from.leave(sandbox);
     to.leave(sandbox);
     done
+}
+
+async fn rename_counted(
+    sandbox: &mut Sandbox,
+    quota: FsResult<Option<Arc<Quota>>>,
+    from: &Spot,
+    to: &Spot,
+) -> FsResult<()> {
+    let change = Change::begin(sandbox, quota?.as_ref(), &[from, to], false).await?;
+    let done = rename_there(sandbox, from, to).await;
+    metered::ended(change, done).await
 }
 
 async fn rename_there(sandbox: &mut Sandbox, from: &Spot, to: &Spot) -> FsResult<()> {
@@ -331,11 +398,24 @@ async fn link(
     to: Fd,
     new: String,
 ) -> FsResult<()> {
+    let quota = metered::of_both(sandbox, &fd, &to);
     let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
-    let done = link_there(sandbox, flags, &from, &to).await;
+    let done = link_counted(sandbox, quota, flags, &from, &to).await;
     from.leave(sandbox);
     to.leave(sandbox);
     done
+}
+
+async fn link_counted(
+    sandbox: &mut Sandbox,
+    quota: FsResult<Option<Arc<Quota>>>,
+    flags: PathFlags,
+    from: &Spot,
+    to: &Spot,
+) -> FsResult<()> {
+    let change = Change::begin(sandbox, quota?.as_ref(), &[to], true).await?;
+    let done = link_there(sandbox, flags, from, to).await;
+    metered::ended(change, done).await
 }
 
 async fn link_there(
@@ -355,10 +435,21 @@ async fn link_there(
 }
 
 async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
+    let quota = sandbox.quota(&fd);
     let spot = guarded::to_change(sandbox, &fd, path).await?;
-    let done = unlink_there(sandbox, &spot).await;
+    let done = unlink_counted(sandbox, quota, &spot).await;
     spot.leave(sandbox);
     done
+}
+
+async fn unlink_counted(
+    sandbox: &mut Sandbox,
+    quota: Option<Arc<Quota>>,
+    spot: &Spot,
+) -> FsResult<()> {
+    let change = Change::begin(sandbox, quota.as_ref(), &[spot], false).await?;
+    let done = unlink_there(sandbox, spot).await;
+    metered::ended(change, done).await
 }
 
 async fn unlink_there(sandbox: &mut Sandbox, spot: &Spot) -> FsResult<()> {
@@ -410,11 +501,12 @@ pub(super) fn borrowed(fd: &Fd) -> Fd {
 
 /// Runs what may wait for a disk, where the host's other calls do not wait for it.
 pub(super) async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+    run: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> FsResult<T> {
     let done = wasmtime_wasi::runtime::spawn_blocking(run).await;
     done.map_err(|error| match error.kind() {
-        std::io::ErrorKind::ResourceBusy => ErrorCode::Busy.into(),
+        io::ErrorKind::ResourceBusy => ErrorCode::Busy.into(),
+        io::ErrorKind::QuotaExceeded => ErrorCode::Quota.into(),
         _ => error.into(),
     })
 }
