@@ -171,6 +171,8 @@ struct Looked {
 struct Seen {
     id: Id,
     length: u64,
+    /// The names that it has anywhere.
+    links: u32,
 }
 
 impl Held {
@@ -180,11 +182,7 @@ impl Held {
     /// # Errors
     ///
     /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
-    pub(crate) fn begin(
-        &mut self,
-        at: Vec<(Arc<File>, String)>,
-        makes: bool,
-    ) -> io::Result<()> {
+    pub(crate) fn begin(&mut self, at: Vec<(Arc<File>, String)>, makes: bool) -> io::Result<()> {
         let looked = at.into_iter().map(|(folder, name)| Looked {
             before: look(&folder, &name),
             folder,
@@ -203,27 +201,25 @@ impl Held {
         if let Some(file) = opened {
             open::opened(file);
         }
-        let looked = std::mem::take(&mut self.looked);
-        let now: Vec<_> = looked
-            .iter()
-            .map(|it| (it.before, look(&it.folder, &it.name)))
-            .collect();
-        // What has moved has its new name first, so that it is never gone.
-        for (before, now) in &now {
-            let Some(now) = now else { continue };
-            let is_new = before.is_none_or(|before| before.id != now.id);
-            for ledger in &mut self.ledgers {
-                match is_new {
-                    true => ledger.named(now.id, now.length),
-                    false => ledger.resized(now.id, now.length),
-                }
+        let mut changed: Vec<(Seen, i32)> = Vec::new();
+        let mut count = |seen: Option<Seen>, by: i32| {
+            let Some(seen) = seen else { return };
+            match changed.iter_mut().find(|(other, _)| other.id == seen.id) {
+                // As it is now.
+                Some(known) => *known = (seen, known.1 + by),
+                None => changed.push((seen, by)),
             }
-        }
-        for (before, now) in &now {
-            let Some(before) = before else { continue };
-            if now.is_none_or(|now| now.id != before.id) {
-                for ledger in &mut self.ledgers {
-                    ledger.unnamed(before.id);
+        };
+        let looked = std::mem::take(&mut self.looked);
+        looked.iter().for_each(|it| count(it.before, -1));
+        let now = looked.iter().map(|it| look(&it.folder, &it.name));
+        now.for_each(|now| count(now, 1));
+        for (seen, names) in changed {
+            for ledger in &mut self.ledgers {
+                match names {
+                    0 => ledger.resized(seen.id, seen.length),
+                    1.. => ledger.named(seen.id, seen.length, seen.links),
+                    _ => ledger.unnamed(seen.id),
                 }
             }
         }
@@ -352,6 +348,11 @@ fn look(folder: &File, name: &str) -> Option<Seen> {
     Some(Seen {
         id: stat_id(&stat),
         length: length(&stat),
+        links: match FileType::from_raw_mode(stat.st_mode) {
+            // What is in it has names of it, too.
+            FileType::Directory => 1,
+            _ => u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+        },
     })
 }
 

@@ -17,7 +17,8 @@ pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
             what += &format!(", at most {}", Bound::from(most));
         }
         if let Some(most) = grant.max_files {
-            what += &format!(", at most {most} files");
+            let files = if most == 1 { "file" } else { "files" };
+            what += &format!(", at most {most} {files}");
         }
         grants.push(what);
     }

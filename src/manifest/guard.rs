@@ -163,8 +163,14 @@ impl Lowered<'_> {
                 continue;
             }
             for (key, is_lower) in [
-                ("max-disk", grant.max_disk.is_some() && after.max_disk.is_none()),
-                ("max-files", grant.max_files.is_some() && after.max_files.is_none()),
+                (
+                    "max-disk",
+                    grant.max_disk.is_some() && after.max_disk.is_none(),
+                ),
+                (
+                    "max-files",
+                    grant.max_files.is_some() && after.max_files.is_none(),
+                ),
             ] {
                 self.when(is_lower, || {
                     let guest = &after.guest;

@@ -152,10 +152,12 @@ impl Ledger {
         }
     }
 
-    /// It has one name more, and that length.
-    pub(super) fn named(&mut self, id: Id, length: u64) {
+    /// It has one name more, and that length. It has no more than `links`: what is known of it may be of one that
+    /// another program has removed.
+    pub(super) fn named(&mut self, id: Id, length: u64, links: u32) {
         let known = self.entries.get(&id);
         let names = known.map_or(0, |entry| entry.names).saturating_add(1);
+        let names = names.min(links.max(1));
         self.put(id, Some(Entry { names, length }));
     }
 

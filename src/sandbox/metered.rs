@@ -9,7 +9,9 @@ use bytes::Bytes;
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{ErrorCode, HostDescriptor};
-use wasmtime_wasi::p2::{DynOutputStream, FsResult, OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::p2::{
+    DynOutputStream, FsResult, OutputStream, Pollable, StreamError, StreamResult,
+};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn, spawn_blocking};
 
 use super::files::{Fd, blocking};
@@ -269,7 +271,9 @@ impl OutputStream for Stream {
             State::Ready => {}
             State::Closed => return Err(StreamError::Closed),
             State::Writing(_) | State::Failed(_) => {
-                return Err(StreamError::trap("written without a look whether it may be"));
+                return Err(StreamError::trap(
+                    "written without a look whether it may be",
+                ));
             }
         }
         let (quota, file, at) = (self.quota.clone(), self.file.clone(), self.at);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use wasip2::filesystem::types::{
     Descriptor, DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags, filesystem_error_code,
 };
-use wasip2::io::streams::{OutputStream, StreamError};
+use wasip2::io::streams::StreamError;
 
 pub const TOOLS: &[Behaviour] = &[Behaviour {
     name: "script",
@@ -72,8 +72,10 @@ impl Step<'_> {
         preopen(self.text(at)?)
     }
 
-    fn file<'o>(&self, at: usize, open: &'o Open) -> Result<&'o Descriptor, Error> {
-        open.get(self.text(at)?).ok_or_else(|| missing("an open file"))
+    /// Of those that operate on what is open.
+    fn file<'o>(&self, at: usize, open: &'o Open) -> Result<&'o Descriptor, ErrorCode> {
+        let name = self.0[at].as_str().unwrap_or_default();
+        open.get(name).ok_or(ErrorCode::BadDescriptor)
     }
 }
 
@@ -81,70 +83,17 @@ fn perform(step: &Step, open: &mut Open) -> Result<Result<(), ErrorCode>, Error>
     Ok(match step.text(0)? {
         "open" => {
             let (folder, path) = (step.folder(2)?, step.text(3)?);
-            open_as(&folder, path, step.text(4)?).map(|opened| {
-                let name = step.text(1).unwrap_or_default().to_owned();
-                open.insert(name, opened);
-            })
-        }
-        "open-in" => {
-            let folder = step.file(2, open)?;
-            let opened = open_as(folder, step.text(3)?, step.text(4)?);
-            opened.map(|opened| {
-                let name = step.text(1).unwrap_or_default().to_owned();
-                open.insert(name, opened);
-            })
+            let opened = open_as(&folder, path, step.text(4)?);
+            let name = step.text(1)?.to_owned();
+            opened.map(|opened| drop(open.insert(name, opened)))
         }
         "close" => {
             open.remove(step.text(1)?);
             Ok(())
         }
-        "write" => {
-            let bytes = vec![b'x'; step.number(3)? as usize];
-            let file = step.file(1, open)?;
-            file.write(&bytes, step.number(2)?).map(drop)
+        "write" | "stream" | "append" | "zeroes" | "begin" | "splice" | "set-size" => {
+            grow(step, open)
         }
-        "stream" => {
-            let stream = step.file(1, open)?.write_via_stream(step.number(2)?);
-            let bytes = vec![b'x'; step.number(3)? as usize];
-            stream.and_then(|stream| write_all(&stream, &bytes).map_err(code))
-        }
-        "append" => {
-            let stream = step.file(1, open)?.append_via_stream();
-            let bytes = vec![b'x'; step.number(2)? as usize];
-            stream.and_then(|stream| write_all(&stream, &bytes).map_err(code))
-        }
-        "zeroes" => {
-            let stream = step.file(1, open)?.write_via_stream(step.number(2)?);
-            let length = step.number(3)?;
-            stream.and_then(|stream| zeroes(&stream, length).map_err(code))
-        }
-        "splice" => {
-            let from = step.file(1, open)?.read_via_stream(0);
-            let to = step.file(2, open)?.append_via_stream();
-            from.and_then(|from| {
-                let to = to?;
-                loop {
-                    match to.blocking_splice(&from, 64 << 10) {
-                        Ok(_) => {}
-                        Err(StreamError::Closed) => return Ok(()),
-                        Err(error) => return Err(code(error)),
-                    }
-                    let written = to.blocking_flush();
-                    written.map_err(code)?;
-                }
-            })
-        }
-        // It is begun, and nobody waits for it.
-        "begin" => {
-            let stream = step.file(1, open)?.write_via_stream(step.number(2)?);
-            let bytes = vec![b'x'; step.number(3)? as usize];
-            stream.and_then(|stream| {
-                let room = stream.check_write().map_err(code)?;
-                let bytes = &bytes[..bytes.len().min(room as usize)];
-                stream.write(bytes).map_err(code)
-            })
-        }
-        "set-size" => step.file(1, open)?.set_size(step.number(2)?),
         "times" => {
             let (folder, path) = (step.folder(1)?, step.text(2)?);
             folder.set_times_at(NOFOLLOW, path, NewTimestamp::Now, NewTimestamp::Now)
@@ -161,8 +110,55 @@ fn perform(step: &Step, open: &mut Open) -> Result<Result<(), ErrorCode>, Error>
             let (from, to) = (step.folder(1)?, step.folder(3)?);
             from.rename_at(step.text(2)?, &to, step.text(4)?)
         }
-        other => return Err(missing(&format!("what is called {other}"))),
+        other => return Err(missing(other)),
     })
+}
+
+/// Has an open file grow, or be cut off. Numbers that are missing are 0.
+fn grow(step: &Step, open: &Open) -> Result<(), ErrorCode> {
+    let file = step.file(1, open)?;
+    let number = |at: usize| step.0[at].as_u64().unwrap_or_default();
+    let text = |length: u64| vec![b'x'; length as usize];
+    match step.0[0].as_str().unwrap_or_default() {
+        "write" => file.write(&text(number(3)), number(2)).map(drop),
+        "stream" => {
+            let stream = file.write_via_stream(number(2))?;
+            write_all(&stream, &text(number(3))).map_err(code)
+        }
+        "append" => {
+            let stream = file.append_via_stream()?;
+            write_all(&stream, &text(number(2))).map_err(code)
+        }
+        "zeroes" => {
+            let stream = file.write_via_stream(number(2))?;
+            let mut left = number(3);
+            while left > 0 {
+                let now = left.min(4096);
+                let written = stream.blocking_write_zeroes_and_flush(now);
+                written.map_err(code)?;
+                left -= now;
+            }
+            Ok(())
+        }
+        // Nobody waits for it to be done.
+        "begin" => {
+            let stream = file.write_via_stream(number(2))?;
+            let room = stream.check_write().map_err(code)?;
+            stream.write(&text(number(3).min(room))).map_err(code)
+        }
+        "splice" => {
+            let from = file.read_via_stream(0)?;
+            let to = step.file(2, open)?.append_via_stream()?;
+            loop {
+                match to.blocking_splice(&from, 64 << 10) {
+                    Ok(_) => to.blocking_flush().map_err(code)?,
+                    Err(StreamError::Closed) => return Ok(()),
+                    Err(error) => return Err(code(error)),
+                }
+            }
+        }
+        _ => file.set_size(number(2)),
+    }
 }
 
 fn open_as(folder: &Descriptor, path: &str, how: &str) -> Result<Descriptor, ErrorCode> {
@@ -175,16 +171,6 @@ fn open_as(folder: &Descriptor, path: &str, how: &str) -> Result<Descriptor, Err
         _ => (OpenFlags::empty(), DescriptorFlags::READ),
     };
     open(folder, FOLLOW, path, how, flags)
-}
-
-fn zeroes(stream: &OutputStream, length: u64) -> Result<(), StreamError> {
-    let mut left = length;
-    while left > 0 {
-        let now = left.min(4096);
-        stream.blocking_write_zeroes_and_flush(now)?;
-        left -= now;
-    }
-    Ok(())
 }
 
 /// What a write failed with.
