@@ -12,6 +12,7 @@ mod http;
 mod journal;
 mod limiter;
 mod metered;
+mod names;
 mod offered;
 mod opening;
 mod operations;
