@@ -236,6 +236,9 @@ impl Held {
     ///
     /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if not all of it fits; then nothing is written.
     pub(crate) fn write(&mut self, file: &File, at: At, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         let before = file.metadata()?;
         let start = match at {
             At::Offset(offset) => offset,

@@ -62,7 +62,7 @@ async fn does(host: &ToolHost, plugin: &str, steps: Value) -> Vec<String> {
 
 /// Names in a folder, and the bytes that they take.
 fn taken(folder: impl AsRef<Path>) -> (u64, u64) {
-    fn add(folder: &Path, seen: &mut HashSet<u64>, (names, bytes): &mut (u64, u64)) {
+    fn add(folder: &Path, seen: &mut HashSet<u64>, total: &mut (u64, u64)) {
         for entry in fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let metadata = entry.path().symlink_metadata().unwrap();
@@ -70,16 +70,15 @@ fn taken(folder: impl AsRef<Path>) -> (u64, u64) {
                 true => metadata.len(),
                 false => 0,
             };
-            *names += 1;
-            *bytes += length.div_ceil(4096).max(1) * 4096;
+            total.0 += 1;
+            total.1 += length.div_ceil(4096).max(1) * 4096;
             if metadata.is_dir() {
-                add(&entry.path(), seen, (names, bytes));
+                add(&entry.path(), seen, total);
             }
         }
     }
     let mut total = (0, 0);
-    let (names, bytes) = &mut total;
-    add(folder.as_ref(), &mut HashSet::new(), (names, bytes));
+    add(folder.as_ref(), &mut HashSet::new(), &mut total);
     total
 }
 
@@ -153,7 +152,7 @@ async fn every_way_to_write_more_is_refused_as_it_is_tried() {
     }
 
     // What is cut off, truncated or removed can be written again.
-    let full = ["write", "a", 0, 64 * KIB];
+    let full = json!(["write", "a", 0, 64 * KIB]);
     let steps = json!([
         ["open", "a", "/w", "a", "truncate"],
         full,
@@ -665,8 +664,10 @@ async fn a_whole_write_that_does_not_fit_leaves_what_was_there() {
     text(&host.call(write(28 << 10)).await);
     // Both are there for a moment, and the folder of what is written.
     let refused = host.call(write(36 << 10)).await;
-    let message = error(&refused).to_string();
-    assert!(message.contains("uota"), "{message}");
+    assert_eq!(
+        error(&refused).to_string(),
+        "cannot write /w/note.txt: its folder would be over its quota: remove something first, or write less"
+    );
     assert_eq!(
         fs::read(folder.path().join("w/note.txt")).unwrap().len(),
         28 << 10

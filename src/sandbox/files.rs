@@ -1,6 +1,5 @@
 //! Names the file accesses that are refused, and has those counted that a quota bounds.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -10,8 +9,8 @@ use wasmtime_wasi::ResourceTableError;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Host, HostDescriptor,
-    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+    DescriptorFlags, DescriptorStat, ErrorCode, Host, HostDescriptor, MetadataHashValue,
+    NewTimestamp, OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p2::{FsResult, ReaddirIterator};
 

@@ -71,7 +71,7 @@ pub(super) struct Change {
 impl Change {
     /// At these names; `makes` if the last of them is one that may be new.
     pub(super) async fn begin(
-        sandbox: &Sandbox,
+        sandbox: &mut Sandbox,
         quota: Option<&Arc<Quota>>,
         at: &[&Spot],
         makes: bool,
@@ -83,6 +83,7 @@ impl Change {
         for spot in at {
             names.push((sandbox.file(&spot.folder)?, spot.name.clone()));
         }
+        let operations = sandbox.journal.operations().clone();
         let mut held = quota.hold().await;
         if !names.is_empty() {
             let begun = blocking(move || {
@@ -93,7 +94,7 @@ impl Change {
         }
         Ok(Some(Change {
             held: Some(held),
-            operations: sandbox.journal.operations().clone(),
+            operations,
         }))
     }
 
@@ -151,7 +152,13 @@ pub(super) async fn opened(
     match (change, file) {
         (Some(change), file) => change.end(file).await?,
         // What it has open takes its place, even if it is removed through another folder.
-        (None, Some(file)) => blocking(move || Ok(quota::opened(&file))).await?,
+        (None, Some(file)) => {
+            blocking(move || {
+                quota::opened(&file);
+                Ok(())
+            })
+            .await?;
+        }
         (None, None) => {}
     }
     if let Ok(fd) = &opened {
