@@ -225,8 +225,9 @@ impl Held {
         }
     }
 
-    /// Something may have been done that nobody has looked at.
+    /// Something may be done that nobody will look at. Of what it is done to, nothing is held open any more.
     pub(crate) fn doubt(&mut self) {
+        self.looked.clear();
         self.ledgers.iter_mut().for_each(|ledger| ledger.doubt());
     }
 

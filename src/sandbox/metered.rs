@@ -118,13 +118,13 @@ impl Drop for Change {
         let Some(mut held) = self.held.take() else {
             return;
         };
+        held.doubt();
         let operations = self.operations.clone();
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
                 operations.settled().await;
-                held.doubt();
-            })),
-            Err(_) => held.doubt(),
+                drop(held);
+            });
         }
     }
 }
