@@ -72,6 +72,8 @@ mod paths;
 mod plugin;
 mod private;
 pub mod provider;
+#[cfg_attr(not(unix), path = "quota/none.rs")]
+mod quota;
 mod registry;
 #[cfg(feature = "mcp")]
 mod remote;

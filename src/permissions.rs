@@ -89,6 +89,10 @@ pub struct FileGrant {
     /// Whether what belongs to version control in it (`.git` and its like) may be changed, which is what other
     /// programs run.
     pub allow_vcs: bool,
+    /// How much may be in it, with what was there before, for its plugin to write more. Only where it may write.
+    pub max_disk: Option<ByteSize>,
+    /// As `max_disk`: how many files, folders and links.
+    pub max_files: Option<u32>,
 }
 
 impl FileGrant {
@@ -100,6 +104,8 @@ impl FileGrant {
             access: Access::ReadOnly,
             allow_nested: false,
             allow_vcs: false,
+            max_disk: None,
+            max_files: None,
         }
     }
 

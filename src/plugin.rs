@@ -69,6 +69,15 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
+    /// Counts what is in its folders, where that is limited.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read, or have too much in them.
+    pub(crate) async fn count_folders(&self, manifest: &Path) -> Result<(), Vec<Diagnostic>> {
+        count_folders(&self.config, &self.grants, manifest).await
+    }
+
     /// Reads, checks and compiles a plugin: seconds of computing when it is not in the cache. Without its secrets
     /// it is not to be called.
     pub(crate) fn new(
@@ -408,6 +417,35 @@ fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), 
     );
     Err(Diagnostic::new(manifest, config.at, message)
         .help("if the plugin was meant to change, pin the new digest"))
+}
+
+/// Counts what is in folders with a quota.
+async fn count_folders(
+    config: &PluginConfig,
+    grants: &Arc<Grants>,
+    manifest: &Path,
+) -> Result<(), Vec<Diagnostic>> {
+    if !grants.folders.iter().any(Folder::has_quota) {
+        return Ok(());
+    }
+    let counted = grants.clone();
+    let counted = tokio::task::spawn_blocking(move || {
+        let folders = counted.folders.iter().enumerate();
+        let failed = folders.filter_map(|(number, folder)| Some((number, folder.count().err()?)));
+        failed.collect::<Vec<_>>()
+    });
+    let failed = counted.await.expect("counting does not panic");
+    let problems = failed.into_iter().map(|(number, error)| {
+        let (name, grant) = (&config.name, &config.permissions.files[number]);
+        let host = grant.host.display();
+        let message = format!("the folder {host} of `plugin.{name}` cannot be counted: {error}");
+        Diagnostic::new(manifest, config.at, message)
+            .help("grant a smaller folder, or leave out `max-disk` and `max-files`")
+    });
+    match problems.collect::<Vec<_>>() {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err(problems),
+    }
 }
 
 /// What a manifest grants, with the values of secrets.

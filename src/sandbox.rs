@@ -11,6 +11,8 @@ mod guarded;
 mod http;
 mod journal;
 mod limiter;
+mod metered;
+mod names;
 mod offered;
 mod opening;
 mod operations;
@@ -18,7 +20,7 @@ mod send;
 mod sockets;
 mod temporary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use ::http::HeaderValue;
@@ -35,6 +37,7 @@ use crate::input::QuestionKind;
 use crate::limits::{Bound, Limit, Limits};
 use crate::paths::{Guard, GuestFolder, Paths};
 use crate::permissions::{Access, HttpHeader, Permissions, Secret};
+use crate::quota::Quota;
 use crate::resource::ResourceOwners;
 use crate::tool::LogSource;
 use crate::watch::Progress;
@@ -125,6 +128,8 @@ pub(crate) struct Sandbox {
     wasi: Option<WasiCtx>,
     lookups: Lookups,
     temporaries: Temporaries,
+    /// Of its open files and folders, those in folders with a quota, by their number in the table.
+    quotas: HashMap<u32, Arc<Quota>>,
     /// What was refused last, and not by WASI.
     refused: Option<Refused>,
     /// The most that the host has held for one listing of a folder.
@@ -154,6 +159,7 @@ impl Sandbox {
             wasi: None,
             lookups: Lookups::default(),
             temporaries: Temporaries::default(),
+            quotas: HashMap::new(),
             refused: None,
             listing: 0,
             http,

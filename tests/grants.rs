@@ -68,6 +68,29 @@ fn check_and_inspect_show_what_is_granted_and_what_would_be_denied() {
 }
 
 #[test]
+fn quotas_are_shown_with_their_folders() {
+    let folder = granted(
+        r#"files = [
+            { host = ".", guest = "/a", access = "read-write", max-disk = "100MiB", max-files = 10_000 },
+            { host = "in", guest = "/b", access = "read-write", max-files = 1 },
+        ]"#,
+    );
+    folder.write("in/a.txt", "a");
+    for arguments in [&["check"][..], &["inspect", "misbehave"]] {
+        let ended = folder.run(arguments, "").answered();
+        let granted = said(&ended.stdout, "granted");
+        assert!(
+            granted[0].ends_with("), read-write, at most 100 MiB, at most 10000 files"),
+            "{granted:?}"
+        );
+        assert!(
+            granted[1].ends_with("), read-write, at most 1 file"),
+            "{granted:?}"
+        );
+    }
+}
+
+#[test]
 fn wide_grants_are_warned_of() {
     let folder = granted(
         r#"

@@ -6,7 +6,7 @@ use std::path::Path;
 use toolhost::Manifest;
 use toolhost::input::QuestionKind;
 use toolhost::manifest::{McpTransport, lowers_guard};
-use toolhost::permissions::Ambient;
+use toolhost::permissions::{Access, Ambient};
 
 use crate::common::binary::Folder;
 
@@ -59,6 +59,13 @@ env = "KEY"
 host = "api.example.com"
 name = "Authorization"
 value = "Bearer ${KEY}"
+
+[[plugin.web.permissions.files]]
+host = "inner"
+guest = "/inner"
+access = "read-write"
+max-disk = "1MiB"
+max-files = 10
 
 [plugin.dropped]
 tools = ["one"]
@@ -205,6 +212,15 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
             let sees =
                 permissions.secrets.contains_key("KEY") && !permissions.is_for_headers("KEY");
             note("web sees no key".to_owned(), !sees);
+            let mut files = permissions.files.iter();
+            if let Some(grant) = files.find(|it| it.access == Access::ReadWrite) {
+                let disk = grant.max_disk.map(|it| it.as_u64());
+                note("web disk".to_owned(), disk.is_some_and(|it| it <= 1 << 20));
+                note(
+                    "web files".to_owned(),
+                    grant.max_files.is_some_and(|it| it <= 10),
+                );
+            }
         } else {
             note(
                 "memory of dropped".to_owned(),

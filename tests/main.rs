@@ -21,6 +21,7 @@ mod order;
 mod parallel;
 mod plugins;
 mod queue;
+mod quota;
 mod remote;
 mod repairs;
 mod schemas;

@@ -184,7 +184,7 @@ tools = ["fetch"]
 http = ["https://*.wikipedia.org", "http://127.0.0.1:8080"]
 files = [
     { host = "./notes", guest = "/notes", access = "read-only" },
-    { host = "../work", guest = "/work/shared", access = "read-write" },
+    { host = "../work", guest = "/work/shared", access = "read-write", max-disk = "1GiB", max-files = 10_000 },
     { host = "notes", guest = "/" },
 ]
 env = { TZ = "UTC", LANG = "" }
@@ -287,6 +287,13 @@ fn every_key_is_read_into_its_value() {
             (&*home.join("notes"), "/", Access::ReadOnly),
         ]
     );
+    let quotas: Vec<_> = permissions
+        .files
+        .iter()
+        .map(|grant| (grant.max_disk, grant.max_files))
+        .collect();
+    let none = (None, None);
+    assert_eq!(quotas, [none, (Some(ByteSize::gib(1)), Some(10_000)), none]);
     let env: Vec<_> = permissions
         .env
         .iter()

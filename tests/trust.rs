@@ -370,6 +370,17 @@ fn what_is_trusted_is_asked_for_once_and_limits_never() {
         stage.write(&manifest);
         stage.answers();
     }
+    let below =
+        "files = [{ host = '.', guest = '/w', access = 'read-write', max-disk = '1MiB' }]\n";
+    for bound in ["max-disk = '1MiB'", "max-disk = '2MiB'", "max-files = 9"] {
+        let below = below.replace("max-disk = '1MiB'", bound);
+        stage.write(&(granted("") + &below));
+        if bound.contains("1MiB") {
+            stage.refused(&["call", "echo", "{}"]);
+            stage.run(&["trust"]).answered();
+        }
+        stage.answers();
+    }
     // Only what is new is asked for.
     stage.write(&granted(", 'https://b.example'"));
     let said = stage.refused(&["call", "echo", "{}"]);

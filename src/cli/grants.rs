@@ -1,5 +1,6 @@
 //! What a plugin is granted and what it would be denied, a line each.
 
+use toolhost::limits::Bound;
 use toolhost::permissions::{Ambient, Permissions};
 
 /// Every grant; a line that says so where there is none.
@@ -11,7 +12,15 @@ pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
             true => ", version control too",
             false => "",
         };
-        grants.push(format!("files {guest} ({host}), {}{vcs}", grant.access));
+        let mut what = format!("files {guest} ({host}), {}{vcs}", grant.access);
+        if let Some(most) = grant.max_disk {
+            what += &format!(", at most {}", Bound::from(most));
+        }
+        if let Some(most) = grant.max_files {
+            let files = if most == 1 { "file" } else { "files" };
+            what += &format!(", at most {most} {files}");
+        }
+        grants.push(what);
     }
     let rules = permissions.http.iter();
     grants.extend(rules.map(|rule| format!("http {rule}")));

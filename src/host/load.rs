@@ -512,6 +512,10 @@ async fn load_plugin(
         Compiled::new(plugin, &file, &paths, &engine, with_secrets)
     });
     let compiled = compiled.await.map_err(failed)??;
+    // Calls of a survey fail.
+    if with_secrets {
+        compiled.count_folders(&manifest).await?;
+    }
     let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();
     let panicked = |_| {
         Err(failed(

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bytesize::ByteSize;
+
+use super::bounds::read_size;
 use super::reader::{Source, Table, Value, expect_parsed, expect_string, expect_table, mismatch};
 use crate::permissions::http::is_never_granted;
 use crate::permissions::{
@@ -218,6 +221,19 @@ fn read_file_grant(
         .unwrap_or(Access::ReadOnly);
     let allow_nested = table.bool("allow-nested", source).unwrap_or_default();
     let allow_vcs = table.bool("allow-vcs", source).unwrap_or_default();
+    let max_disk = read_size(&mut table, "max-disk", ByteSize::pib(1), source);
+    let max_files = table.count("max-files", 1_000_000, source);
+    let max_files = max_files.map(|count| u32::try_from(count).expect("at most a million"));
+    for key in ["max-disk", "max-files"] {
+        if access == Access::ReadOnly
+            && let Some(value) = table.get(key)
+        {
+            let path = table.path(key);
+            let message = format!("`{path}` is for a folder that may be written");
+            let help = "say `access = \"read-write\"`, or leave it out".to_owned();
+            source.problem_with_help(value.span(), message, help);
+        }
+    }
     for key in ["host", "guest"] {
         if !table.has(key) {
             source.problem(span.clone(), format!("a file grant needs `{key}`"));
@@ -241,6 +257,8 @@ fn read_file_grant(
         access,
         allow_nested,
         allow_vcs,
+        max_disk,
+        max_files,
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{AuthConfig, Manifest, McpConfig, McpTransport, PluginConfig};
 use crate::input::QuestionKind;
 use crate::limits::Limits;
-use crate::permissions::{Ambient, Permissions};
+use crate::permissions::{Access, Ambient, Permissions};
 
 /// What `now` guards less than `before` because something is gone, the first of it; `None` if it guards as much.
 ///
@@ -15,7 +15,7 @@ use crate::permissions::{Ambient, Permissions};
 /// client all tools where none could; TLS, the audit log or the arguments in it, a rate or any other bound
 /// of `[host]`, `[serve]`, a plugin or a server is gone; a plugin or server that stays offers tools that were
 /// not listed, loses its digest, pins or prefix, sees a secret that was for headers only, has a clock or
-/// randomness, sends by other methods, or may ask of more kinds, is started without an argument, variable, folder or header.
+/// randomness, sends by other methods, has no quota for a folder any more, or may ask of more kinds, is started without an argument, variable, folder or header.
 ///
 /// What is added or changed by hand is what its author wants, and whatever is taken away beside these narrows.
 pub fn lowers_guard(before: &Manifest, now: &Manifest) -> Option<String> {
@@ -153,6 +153,30 @@ impl Lowered<'_> {
             self.when(had_methods, || {
                 format!("the methods of `{plugin}.permissions.http` {rule} are gone")
             });
+        }
+        for after in &now.files {
+            let mut same = before.files.iter().filter(|it| it.guest == after.guest);
+            let Some(grant) = same.find(|it| it.host == after.host) else {
+                continue;
+            };
+            if after.access == Access::ReadOnly {
+                continue;
+            }
+            for (key, is_lower) in [
+                (
+                    "max-disk",
+                    grant.max_disk.is_some() && after.max_disk.is_none(),
+                ),
+                (
+                    "max-files",
+                    grant.max_files.is_some() && after.max_files.is_none(),
+                ),
+            ] {
+                self.when(is_lower, || {
+                    let guest = &after.guest;
+                    format!("the bound `{key}` of `{plugin}.permissions.files` {guest} is gone")
+                });
+            }
         }
         for (key, before, now) in [
             ("clock", before.clock, now.clock),

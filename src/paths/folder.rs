@@ -50,6 +50,12 @@ impl FolderId {
         }
     }
 
+    /// The folder and those that it lies in, by device and inode.
+    #[cfg(unix)]
+    pub(crate) fn ids(&self) -> ((u64, u64), &[(u64, u64)]) {
+        (self.own, &self.above)
+    }
+
     pub(crate) fn overlaps(&self, other: &FolderId) -> bool {
         self.is_same(other)
             || self.holds(other)

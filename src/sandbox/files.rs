@@ -1,6 +1,6 @@
-//! Names the file accesses that are refused.
+//! Names the file accesses that are refused, and has those counted that a quota bounds.
 
-use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use wasmtime::StoreContextMut;
@@ -9,37 +9,23 @@ use wasmtime_wasi::ResourceTableError;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Host, HostDescriptor,
-    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+    DescriptorFlags, DescriptorStat, ErrorCode, Host, HostDescriptor, MetadataHashValue,
+    NewTimestamp, OpenFlags, PathFlags,
 };
-use wasmtime_wasi::p2::{DynOutputStream, FsResult, ReaddirIterator};
+use wasmtime_wasi::p2::{FsResult, ReaddirIterator};
 
 use super::guarded::{self, Spot};
+use super::metered::{self, Change};
 use super::temporary::{self, Temporary};
-use super::{Sandbox, Stop, opening};
+use super::{Folder, Sandbox, Stop, names, opening};
 use crate::limits::Limit;
+use crate::quota::Quota;
 
 pub(super) type Fd = Resource<Descriptor>;
 
-/// Has `$name` call WASI's own `$method`, and notes what it refuses.
-macro_rules! noted {
-    ($instance:ident, $name:literal, $method:ident, ($($argument:ident: $type:ty),*)) => {
-        $instance.func_wrap_async(
-            concat!("[method]descriptor.", $name),
-            |mut store: StoreContextMut<Sandbox>, (fd, $($argument),*): (Fd, $($type),*)| {
-                Box::new(async move {
-                    let sandbox = store.data_mut();
-                    let done = sandbox.filesystem().$method(fd, $($argument),*).await;
-                    Ok((note(sandbox, $name, "", done)?,))
-                })
-            },
-        )
-    };
-}
-
-/// As `noted!`, for a function of ours; `$what` says, of the arguments, what it was.
+/// Has `$name` call a function of ours, and notes what it refuses; `$what` says, of the arguments, what it was.
 macro_rules! ours {
-    ($instance:ident, $name:literal, $run:ident, ($($argument:ident: $type:ty),*), $($what:tt)*) => {
+    ($instance:ident, $name:literal, $run:path, ($($argument:ident: $type:ty),*), $($what:tt)*) => {
         $instance.func_wrap_async(
             concat!("[method]descriptor.", $name),
             |mut store: StoreContextMut<Sandbox>, (fd, $($argument),*): (Fd, $($type),*)| {
@@ -54,15 +40,14 @@ macro_rules! ours {
     };
 }
 
-/// As `noted!`, for methods that are not async.
-macro_rules! noted_now {
-    ($instance:ident, $name:literal, $method:ident, ($($argument:ident: $type:ty),*)) => {
+/// As `ours!`, for functions that are not async.
+macro_rules! ours_now {
+    ($instance:ident, $name:literal, $run:path, ($($argument:ident: $type:ty),*)) => {
         $instance.func_wrap(
             concat!("[method]descriptor.", $name),
             |mut store: StoreContextMut<Sandbox>, (fd, $($argument),*): (Fd, $($type,)*)| {
                 let sandbox = store.data_mut();
-                let done: FsResult<Resource<DynOutputStream>> =
-                    sandbox.filesystem().$method(fd, $($argument),*);
+                let done = $run(sandbox, fd, $($argument),*);
                 Ok((note(sandbox, $name, "", done)?,))
             },
         )
@@ -71,12 +56,12 @@ macro_rules! noted_now {
 
 pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
-    noted!(types, "set-size", set_size, (size: u64))?;
-    noted!(types, "write", write, (bytes: Vec<u8>, offset: u64))?;
-    noted_now!(types, "write-via-stream", write_via_stream, (offset: u64))?;
-    noted_now!(types, "append-via-stream", append_via_stream, ())?;
+    ours!(types, "set-size", metered::set_size, (size: u64), "")?;
+    ours!(types, "write", metered::write, (bytes: Vec<u8>, offset: u64), "")?;
+    ours_now!(types, "write-via-stream", metered::write_via_stream, (offset: u64))?;
+    ours_now!(types, "append-via-stream", metered::append_via_stream, ())?;
     ours!(types, "set-times", set_times, (access: NewTimestamp, modification: NewTimestamp), "")?;
-    ours!(types, "create-directory-at", create_directory, (path: String), "{path}")?;
+    ours!(types, "create-directory-at", names::create_directory, (path: String), "{path}")?;
     ours!(types, "stat-at", stat, (flags: PathFlags, path: String), "{path}")?;
     ours!(
         types,
@@ -93,20 +78,20 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         "{path}"
     )?;
     ours!(types, "readlink-at", readlink, (path: String), "{path}")?;
-    ours!(types, "remove-directory-at", remove_directory, (path: String), "{path}")?;
-    ours!(types, "symlink-at", symlink, (old: String, new: String), "{new} -> {old}")?;
-    ours!(types, "unlink-file-at", unlink, (path: String), "{path}")?;
+    ours!(types, "remove-directory-at", names::remove_directory, (path: String), "{path}")?;
+    ours!(types, "symlink-at", names::symlink, (old: String, new: String), "{new} -> {old}")?;
+    ours!(types, "unlink-file-at", names::unlink, (path: String), "{path}")?;
     ours!(
         types,
         "link-at",
-        link,
+        names::link,
         (flags: PathFlags, old: String, to: Fd, new: String),
         "{old} -> {new}"
     )?;
     ours!(
         types,
         "rename-at",
-        rename,
+        names::rename,
         (old: String, to: Fd, new: String),
         "{old} -> {new}"
     )?;
@@ -116,6 +101,18 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         open,
         (at: PathFlags, path: String, how: OpenFlags, flags: DescriptorFlags),
         "{path}"
+    )?;
+    // A stream says by it what a write failed with; WASI's knows nothing of quotas.
+    types.func_wrap(
+        "filesystem-error-code",
+        |mut store: StoreContextMut<Sandbox>, (error,): (Resource<wasmtime::Error>,)| {
+            let sandbox = store.data_mut();
+            let found = sandbox.table.get(&error)?.downcast_ref::<io::Error>();
+            if found.is_some_and(|it| it.kind() == io::ErrorKind::QuotaExceeded) {
+                return Ok((Some(ErrorCode::Quota),));
+            }
+            Ok((sandbox.filesystem().filesystem_error_code(error)?,))
+        },
     )?;
     types.func_wrap_async(
         "[method]descriptor.read-directory",
@@ -134,8 +131,12 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
             |mut store: StoreContextMut<Sandbox>, (): ()| {
                 let sandbox = store.data_mut();
                 let folders = sandbox.filesystem().get_directories()?;
-                for (folder, _) in &folders {
+                for (number, (folder, _)) in folders.iter().enumerate() {
                     watch(sandbox, folder)?;
+                    // They are in the order in which they were granted.
+                    let granted = sandbox.grants.folders.get(number);
+                    let quota = granted.and_then(Folder::quota);
+                    sandbox.set_quota(folder, quota);
                 }
                 Ok((folders,))
             },
@@ -190,24 +191,6 @@ async fn set_times_at(
     done
 }
 
-async fn create_directory(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
-    let spot = guarded::to_change(sandbox, &fd, path).await?;
-    let mut files = sandbox.filesystem();
-    let done = files.create_directory_at(spot.fd(), spot.name.clone());
-    let done = done.await;
-    spot.leave(sandbox);
-    done
-}
-
-async fn remove_directory(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
-    let spot = guarded::to_change(sandbox, &fd, path).await?;
-    let mut files = sandbox.filesystem();
-    let done = files.remove_directory_at(spot.fd(), spot.name.clone());
-    let done = done.await;
-    spot.leave(sandbox);
-    done
-}
-
 async fn stat(
     sandbox: &mut Sandbox,
     fd: Fd,
@@ -243,16 +226,6 @@ async fn readlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<Strin
     target
 }
 
-async fn symlink(sandbox: &mut Sandbox, fd: Fd, old: String, new: String) -> FsResult<()> {
-    let spot = guarded::to_change(sandbox, &fd, new).await?;
-    let moving = opening::moving().await;
-    let mut files = sandbox.filesystem();
-    let done = files.symlink_at(spot.fd(), old, spot.name.clone()).await;
-    drop(moving);
-    spot.leave(sandbox);
-    done
-}
-
 /// Opens a file or a folder; what is looked at here is what is opened, for all that guests can do.
 async fn open(
     sandbox: &mut Sandbox,
@@ -264,13 +237,32 @@ async fn open(
 ) -> FsResult<Fd> {
     let is_write = flags.contains(DescriptorFlags::WRITE)
         || how.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE);
+    let quota = sandbox.quota(&fd);
     let spot = match is_write {
         true => guarded::to_change_at(sandbox, &fd, &mut at, path).await?,
         false => guarded::to_look(sandbox, &fd, path).await?,
     };
-    let opened = open_there(sandbox, &spot, at, how, flags).await;
+    let opened = open_counted(sandbox, quota, &spot, at, how, flags).await;
     spot.leave(sandbox);
     opened
+}
+
+async fn open_counted(
+    sandbox: &mut Sandbox,
+    quota: Option<Arc<Quota>>,
+    spot: &Spot,
+    at: PathFlags,
+    how: OpenFlags,
+    flags: DescriptorFlags,
+) -> FsResult<Fd> {
+    let makes = how.contains(OpenFlags::CREATE);
+    let changes: &[&Spot] = match makes || how.contains(OpenFlags::TRUNCATE) {
+        true => &[spot],
+        false => &[],
+    };
+    let change = Change::begin(sandbox, quota.as_ref(), changes, makes).await?;
+    let opened = open_there(sandbox, spot, at, how, flags).await;
+    metered::opened(sandbox, change, quota, opened).await
 }
 
 async fn open_there(
@@ -302,119 +294,18 @@ async fn open_there(
     Ok(opened)
 }
 
-async fn rename(sandbox: &mut Sandbox, fd: Fd, old: String, to: Fd, new: String) -> FsResult<()> {
-    let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
-    let done = rename_there(sandbox, &from, &to).await;
-    from.leave(sandbox);
-    to.leave(sandbox);
-    done
-}
-
-async fn rename_there(sandbox: &mut Sandbox, from: &Spot, to: &Spot) -> FsResult<()> {
-    if let Some(temporary) = sandbox.temporaries.find(&from.name).cloned() {
-        let replaced = open_to_write(sandbox, &to.folder, &to.name).await?;
-        blocking(move || temporary.finish(replaced.as_deref())).await?;
-    }
-    let _moving = opening::moving().await;
-    let (old, new) = (from.name.clone(), to.name.clone());
-    let mut files = sandbox.filesystem();
-    files.rename_at(from.fd(), old, to.fd(), new).await?;
-    sandbox.temporaries.remove(&from.name);
-    Ok(())
-}
-
-async fn link(
-    sandbox: &mut Sandbox,
-    fd: Fd,
-    flags: PathFlags,
-    old: String,
-    to: Fd,
-    new: String,
-) -> FsResult<()> {
-    let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
-    let done = link_there(sandbox, flags, &from, &to).await;
-    from.leave(sandbox);
-    to.leave(sandbox);
-    done
-}
-
-async fn link_there(
-    sandbox: &mut Sandbox,
-    flags: PathFlags,
-    from: &Spot,
-    to: &Spot,
-) -> FsResult<()> {
-    // It is about to have a name of its own, in whose place nothing is.
-    if let Some(temporary) = sandbox.temporaries.find(&from.name).cloned() {
-        blocking(move || temporary.finish(None)).await?;
-    }
-    let _moving = opening::moving().await;
-    let (old, new) = (from.name.clone(), to.name.clone());
-    let mut files = sandbox.filesystem();
-    files.link_at(from.fd(), flags, old, to.fd(), new).await
-}
-
-async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
-    let spot = guarded::to_change(sandbox, &fd, path).await?;
-    let done = unlink_there(sandbox, &spot).await;
-    spot.leave(sandbox);
-    done
-}
-
-async fn unlink_there(sandbox: &mut Sandbox, spot: &Spot) -> FsResult<()> {
-    let path = &spot.name;
-    // Held until it is removed.
-    let mut _locked = None;
-    if temporary::is_name(path) && sandbox.temporaries.find(path).is_none() {
-        let opened = open_to_write(sandbox, &spot.folder, path).await?;
-        if let Some(file) = opened {
-            let (file, is_abandoned) = blocking(move || {
-                let is_abandoned = temporary::is_abandoned(&file);
-                Ok((file, is_abandoned))
-            })
-            .await?;
-            if !is_abandoned {
-                return Err(ErrorCode::Busy.into());
-            }
-            _locked = Some(file);
-        }
-    }
-    let mut files = sandbox.filesystem();
-    files.unlink_file_at(spot.fd(), path.clone()).await?;
-    sandbox.temporaries.remove(path);
-    Ok(())
-}
-
-/// The regular file at the path, no link followed, if it is one; it must be one that may be written to.
-async fn open_to_write(sandbox: &mut Sandbox, fd: &Fd, path: &str) -> FsResult<Option<Arc<File>>> {
-    let at = PathFlags::empty();
-    let mut files = sandbox.filesystem();
-    match files.stat_at(borrowed(fd), at, path.to_owned()).await {
-        Ok(found) if found.type_ == DescriptorType::RegularFile => {}
-        Ok(_) => return Ok(None),
-        Err(error) if error.downcast_ref() == Some(&ErrorCode::NoEntry) => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let (how, flags) = (OpenFlags::empty(), DescriptorFlags::WRITE);
-    let opened = opening::open(sandbox, borrowed(fd), at, path.to_owned(), how, flags).await?;
-    watch(sandbox, &opened)?;
-    Ok(match sandbox.table.delete(opened)? {
-        Descriptor::File(file) => Some(file.file),
-        Descriptor::Dir(_) => None,
-    })
-}
-
 pub(super) fn borrowed(fd: &Fd) -> Fd {
     Resource::new_borrow(fd.rep())
 }
 
 /// Runs what may wait for a disk, where the host's other calls do not wait for it.
 pub(super) async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+    run: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> FsResult<T> {
     let done = wasmtime_wasi::runtime::spawn_blocking(run).await;
     done.map_err(|error| match error.kind() {
-        std::io::ErrorKind::ResourceBusy => ErrorCode::Busy.into(),
+        io::ErrorKind::ResourceBusy => ErrorCode::Busy.into(),
+        io::ErrorKind::QuotaExceeded => ErrorCode::Quota.into(),
         _ => error.into(),
     })
 }

@@ -4,9 +4,11 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use crate::paths::{FolderId, Paths, vcs};
 use crate::permissions::{Access, FileGrant};
+use crate::quota::{DiskLimits, Quota};
 
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -20,6 +22,8 @@ pub(crate) struct Folder {
     pub(super) kernel: Vec<u64>,
     path: PathBuf,
     held: File,
+    limits: Option<DiskLimits>,
+    quota: OnceLock<Arc<Quota>>,
 }
 
 impl Folder {
@@ -39,7 +43,31 @@ impl Folder {
             kernel: found.kernel,
             path: found.path,
             held: found.held,
+            limits: DiskLimits::of(grant),
+            quota: OnceLock::new(),
         })
+    }
+
+    /// Counts what is in it, if that has a limit: calls are served only after that. It may wait for a disk.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Quota::count`].
+    pub(crate) fn count(&self) -> io::Result<()> {
+        if let Some(limits) = self.limits {
+            let quota = Quota::count(&self.guest, limits, &self.id, &self.held, &self.kernel)?;
+            self.quota.get_or_init(|| Arc::new(quota));
+        }
+        Ok(())
+    }
+
+    /// Whether [`count`](Folder::count) has anything to count.
+    pub(crate) fn has_quota(&self) -> bool {
+        self.limits.is_some()
+    }
+
+    pub(super) fn quota(&self) -> Option<Arc<Quota>> {
+        self.quota.get().cloned()
     }
 
     /// A path that leads to it.

@@ -1,7 +1,7 @@
 //! Operations of guests in folders where the host has files of its own, that may be written, or where the kernel
 //! shows itself: see docs/adr/0016.
 //!
-//! Where there is a [`Guard`], an operation is done in two steps: the folder that a path leads to is opened,
+//! Where there is a [`Guard`] or a quota, an operation is done in two steps: the folder that a path leads to is opened,
 //! and what is then looked at in it by the last name is what the operation is done to. Nothing that is
 //! protected can come to have another name meanwhile: no guest can move or link it.
 
@@ -92,7 +92,7 @@ impl Sandbox {
         ErrorCode::NotPermitted.into()
     }
 
-    fn file(&self, fd: &Fd) -> FsResult<Arc<File>> {
+    pub(super) fn file(&self, fd: &Fd) -> FsResult<Arc<File>> {
         Ok(match self.table.get(fd)? {
             Descriptor::File(file) => file.file.clone(),
             Descriptor::Dir(folder) => folder.dir.clone(),
@@ -106,17 +106,18 @@ pub(super) async fn to_look(sandbox: &mut Sandbox, fd: &Fd, path: String) -> FsR
         return Ok(Spot::given(fd, path));
     }
     match sandbox.grants.guard() {
-        Some(guard) => locate(sandbox, &guard, fd, &path).await,
+        Some(guard) => locate(sandbox, Some(&guard), fd, &path).await,
         None => Ok(Spot::given(fd, path)),
     }
 }
 
 /// Where something is made, changed or removed; a link is the link itself.
 pub(super) async fn to_change(sandbox: &mut Sandbox, fd: &Fd, path: String) -> FsResult<Spot> {
-    let Some(guard) = sandbox.grants.guard() else {
+    let guard = sandbox.grants.guard();
+    if guard.is_none() && sandbox.quota(fd).is_none() {
         return Ok(Spot::given(fd, path));
-    };
-    let spot = locate(sandbox, &guard, fd, &path).await?;
+    }
+    let spot = locate(sandbox, guard.as_ref(), fd, &path).await?;
     check(sandbox, guard, spot).await
 }
 
@@ -143,9 +144,9 @@ pub(super) async fn to_change_at(
     at: &mut PathFlags,
     path: String,
 ) -> FsResult<Spot> {
-    let Some(guard) = sandbox.grants.guard() else {
+    if sandbox.grants.guard().is_none() && sandbox.quota(fd).is_none() {
         return Ok(Spot::given(fd, path));
-    };
+    }
     let follows = at.contains(PathFlags::SYMLINK_FOLLOW);
     *at = PathFlags::empty();
     let mut path = path;
@@ -154,7 +155,8 @@ pub(super) async fn to_change_at(
         path.push('.');
     }
     for _ in 0..=MAX_LINKS {
-        let spot = locate(sandbox, &guard, fd, &path).await?;
+        let guard = sandbox.grants.guard();
+        let spot = locate(sandbox, guard.as_ref(), fd, &path).await?;
         let mut files = sandbox.filesystem();
         let found = files.stat_at(spot.fd(), *at, spot.name.clone()).await;
         let is_link = found.is_ok_and(|found| found.type_ == DescriptorType::SymbolicLink);
@@ -212,7 +214,12 @@ pub(super) async fn check_opened(sandbox: &mut Sandbox, from: &Fd, opened: Fd) -
 }
 
 /// Opens the folder that the last name of a path is in.
-async fn locate(sandbox: &mut Sandbox, guard: &Guard, fd: &Fd, path: &str) -> FsResult<Spot> {
+async fn locate(
+    sandbox: &mut Sandbox,
+    guard: Option<&Guard>,
+    fd: &Fd,
+    path: &str,
+) -> FsResult<Spot> {
     // WASI refuses these.
     if path.is_empty() || path.starts_with('/') {
         return Ok(Spot::given(fd, path.to_owned()));
@@ -237,7 +244,7 @@ async fn locate(sandbox: &mut Sandbox, guard: &Guard, fd: &Fd, path: &str) -> Fs
     let folder = opening::open(sandbox, borrowed(fd), at, above.to_owned(), how, flags).await?;
     watch(sandbox, &folder)?;
     let (from, opened) = (sandbox.file(fd)?, sandbox.file(&folder)?);
-    if guard.is_of_kernel(&from, &opened) {
+    if guard.is_some_and(|guard| guard.is_of_kernel(&from, &opened)) {
         sandbox.table.delete(folder)?;
         return Err(sandbox.refuse(Refused::Kernel));
     }
@@ -249,7 +256,10 @@ async fn locate(sandbox: &mut Sandbox, guard: &Guard, fd: &Fd, path: &str) -> Fs
 }
 
 /// The spot, if what is there is not protected.
-async fn check(sandbox: &mut Sandbox, guard: Guard, spot: Spot) -> FsResult<Spot> {
+async fn check(sandbox: &mut Sandbox, guard: Option<Guard>, spot: Spot) -> FsResult<Spot> {
+    let Some(guard) = guard else {
+        return Ok(spot);
+    };
     // WASI refuses absolute paths.
     let is_free = !guard.protects() && !guard.keeps_vcs();
     if is_free || spot.name.is_empty() || spot.name.starts_with('/') {

@@ -3,7 +3,7 @@
 use crate::roots::{Roots, io_error};
 use crate::whole::{self, Temporary};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use toolhost_plugin::{Error, arguments, tool};
 
 /// Edited files are held in memory twice.
@@ -46,7 +46,7 @@ pub(crate) fn fs_edit(args: Edit) -> Result<String, Error> {
     };
     let (edited, lines) = replace(&text, &args).map_err(|error| error.context(&path))?;
     let mut temporary = Temporary::beside(&target).map_err(write_error)?;
-    let written = temporary.file.write_all(edited.as_bytes());
+    let written = temporary.write(edited.as_bytes());
     written.map_err(write_error)?;
     if !has_content(&target, text.as_bytes()).map_err(read_error)? {
         return Err(Error::failed(format!(

@@ -125,6 +125,8 @@ pub(crate) fn io_error(action: &str, path: &str, error: &io::Error) -> Error {
         io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => {
             "it cannot be replaced: it is mounted by itself, or in use"
         }
+        io::ErrorKind::QuotaExceeded => OVER_QUOTA,
+        _ if error.raw_os_error() == Some(EDQUOT) => OVER_QUOTA,
         _ => return Error::failed(format!("cannot {action} {path}: {error}")),
     };
     Error::failed(format!("cannot {action} {path}: {why}"))
@@ -132,6 +134,12 @@ pub(crate) fn io_error(action: &str, path: &str, error: &io::Error) -> Error {
 
 /// As WASI's libc has it. It is of the operating system, and `EPERM` of the sandbox.
 const EACCES: i32 = 2;
+
+/// As WASI's libc has it, for which not every version of the standard library has a kind.
+const EDQUOT: i32 = 19;
+
+const OVER_QUOTA: &str =
+    "its folder would be over its quota: remove something first, or write less";
 
 #[cfg(test)]
 mod tests {

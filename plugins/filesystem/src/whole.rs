@@ -7,7 +7,7 @@
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
-use std::io;
+use std::io::{self, Write};
 
 /// The folder of temporary files, beside what is written. It is there only while a write is under way, or after one that
 /// was cut off.
@@ -53,7 +53,7 @@ pub(crate) struct Temporary {
     /// Removed after the file.
     _folder: Folder,
     path: String,
-    pub(crate) file: File,
+    file: File,
 }
 
 impl Temporary {
@@ -88,6 +88,27 @@ impl Temporary {
             }
         }
         Err(last)
+    }
+
+    /// Writes what is to be in it, or what is to follow.
+    pub(crate) fn write(&mut self, content: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all(content);
+        written.map_err(|error| self.reason(error, content.len() as u64))
+    }
+
+    /// Copies all of a file to its end.
+    pub(crate) fn copy(&mut self, from: &mut File) -> io::Result<()> {
+        match io::copy(from, &mut self.file) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.reason(error, from.metadata()?.len())),
+        }
+    }
+
+    /// Why so much more could not be written. The libc has one error for all that fails in a stream; to make the file
+    /// longer fails with the reason, if that is a quota.
+    fn reason(&self, error: io::Error, more: u64) -> io::Error {
+        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
+        self.file.set_len(length + more).err().unwrap_or(error)
     }
 
     /// Puts it in the place of what is at `target`.

@@ -3,7 +3,7 @@
 use crate::roots::{Roots, io_error};
 use crate::whole::{self, Temporary};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::time::SystemTime;
 use toolhost_plugin::{Error, arguments, tool};
 
@@ -74,15 +74,15 @@ pub(crate) fn fs_write(args: WriteFile) -> Result<String, Error> {
 
 fn new(target: &str, content: &str) -> io::Result<Temporary> {
     let mut new = Temporary::beside(target)?;
-    new.file.write_all(content.as_bytes())?;
+    new.write(content.as_bytes())?;
     Ok(new)
 }
 
 fn append(target: &str, content: &str) -> io::Result<()> {
     let before = state(target)?;
     let mut new = Temporary::beside(target)?;
-    io::copy(&mut File::open(target)?, &mut new.file)?;
-    new.file.write_all(content.as_bytes())?;
+    new.copy(&mut File::open(target)?)?;
+    new.write(content.as_bytes())?;
     if state(target)? != before {
         return Err(io::Error::other(
             "it was changed by another program meanwhile, and nothing was written",

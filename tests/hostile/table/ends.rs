@@ -65,7 +65,7 @@ pub const ATTACKS: &[Attack] = &[
         "reenter",
         "{}",
         NOTHING,
-        answer("listed 96 tools"),
+        answer("listed 97 tools"),
     ),
     attack(
         "reentry-through-the-component-model",

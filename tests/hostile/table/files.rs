@@ -15,6 +15,12 @@ const GUARDED: &str = "permissions.files = [
 ]
 permissions.secrets.OWN = { file = '<writing>/folder/c.txt' }";
 
+/// With what is in it at first it has room for three files and 32 KiB.
+const METERED: &str = "permissions.files = [
+    { host = '<reading>', guest = '/ro' },
+    { host = '<writing>', guest = '/rw', access = 'read-write', max-files = 10, max-disk = '60KiB' },
+]";
+
 const LINKS: &[&str] = &[
     "make link-up",
     "make link-through",
@@ -248,6 +254,30 @@ pub const ATTACKS: &[Attack] = &[
         r#"{"guest": "/ro", "path": "pipe"}"#,
         BOTH,
         denied("files: open-at pipe (refused: not-permitted)"),
+    ),
+    attack(
+        "fill-a-folder-with-bytes",
+        "script",
+        r#"{"steps": [["open", "f", "/rw", "a.txt", "write"], ["write", "f", 0, 100000], ["set-size", "f", 1000000000],
+            ["append", "f", 100000], ["zeroes", "f", 0, 100000], ["splice", "f", "f"], ["set-size", "f", 0]]}"#,
+        METERED,
+        answer("done\nquota\nquota\nquota\nquota\nquota\ndone"),
+    ),
+    attack(
+        "fill-a-folder-with-names",
+        "script",
+        r#"{"steps": [["each", 100, ["open", "f", "/rw", "{}", "new"]], ["each", 100, ["mkdir", "/rw", "a{}"]],
+            ["symlink", "/rw", "a", "l"], ["link", "/rw", "a.txt", "/rw", "l"], ["rename", "/rw", "a.txt", "/rw", "l"]]}"#,
+        METERED,
+        answer("3 times, then quota\n0 times, then quota\nquota\nquota\ndone"),
+    ),
+    attack(
+        "fill-a-folder-with-what-has-no-name",
+        "script",
+        r#"{"steps": [["open", "f", "/rw", "a.txt", "write"], ["append", "f", 30000], ["unlink", "/rw", "a.txt"],
+            ["open", "g", "/rw", "g", "new"], ["append", "g", 30000], ["close", "f"], ["append", "g", 1000]]}"#,
+        METERED,
+        answer("done\ndone\ndone\ndone\nquota\ndone\ndone"),
     ),
     attack(
         "symlink-race",

@@ -3,6 +3,7 @@
 pub mod links;
 pub mod protected;
 mod report;
+pub mod script;
 pub mod temporary;
 pub mod write;
 

@@ -72,6 +72,7 @@ fn tools() -> impl Iterator<Item = &'static Behaviour> {
         files::TOOLS,
         files::links::TOOLS,
         files::protected::TOOLS,
+        files::script::TOOLS,
         files::temporary::TOOLS,
         files::write::TOOLS,
         secrets::TOOLS,

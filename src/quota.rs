@@ -1,0 +1,379 @@
+//! Disk quotas: what a granted folder may hold at most, bytes and files. See docs/adr/0018.
+//!
+//! A folder is counted when it is loaded, and then by what guests do to it, one operation at a time. Those of one
+//! folder share a [`Ledger`], whatever grant or host they come through; the limits are the grant's.
+
+mod ledger;
+mod open;
+mod walk;
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use rustix::fs::{AtFlags, FileType, statat};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::limits::{ByteSize, size};
+use crate::paths::FolderId;
+use crate::permissions::FileGrant;
+use ledger::{Ledger, MOST_FILES};
+pub(crate) use open::opened;
+
+/// A file or folder, by device and inode.
+type Id = (u64, u64);
+
+type Tree = tokio::sync::Mutex<Ledger>;
+
+/// What a grant allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiskLimits {
+    pub(crate) max_disk: Option<ByteSize>,
+    pub(crate) max_files: Option<u32>,
+}
+
+impl DiskLimits {
+    /// `None` where there are none.
+    pub(crate) fn of(grant: &FileGrant) -> Option<DiskLimits> {
+        let (max_disk, max_files) = (grant.max_disk, grant.max_files);
+        let is_limited = max_disk.is_some() || max_files.is_some();
+        is_limited.then_some(DiskLimits {
+            max_disk,
+            max_files,
+        })
+    }
+}
+
+/// The quota of one grant.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    /// The folder, as its guest has it.
+    name: String,
+    limits: DiskLimits,
+    id: Id,
+    tree: Arc<Tree>,
+    /// The folders that it lies in. Those with a quota count what is in this one, too.
+    above: Vec<Id>,
+}
+
+impl Quota {
+    /// Counts what is in the folder, which takes its time. What is on the devices of `kernel` is not part of it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or has too many files to count.
+    pub(crate) fn count(
+        name: &str,
+        limits: DiskLimits,
+        folder: &FolderId,
+        held: &File,
+        kernel: &[u64],
+    ) -> io::Result<Quota> {
+        let begun = Instant::now();
+        let (id, above) = folder.ids();
+        let known = trees().get(&id).and_then(Weak::upgrade);
+        let tree = match known {
+            Some(tree) => tree,
+            None => {
+                let new = Ledger::new(held.try_clone()?, kernel.to_vec());
+                let new = Arc::new(Tree::new(new));
+                let mut trees = trees();
+                trees.retain(|_, tree| tree.strong_count() > 0);
+                let known = trees.get(&id).and_then(Weak::upgrade);
+                known.unwrap_or_else(|| {
+                    trees.insert(id, Arc::downgrade(&new));
+                    new
+                })
+            }
+        };
+        let mut ledger = tree.blocking_lock();
+        // Several plugins may have been granted it.
+        if !ledger.is_counted_since(begun) {
+            ledger.count()?;
+        }
+        drop(ledger);
+        Ok(Quota {
+            name: name.to_owned(),
+            limits,
+            id,
+            tree,
+            above: above.to_vec(),
+        })
+    }
+
+    /// Whether both are of one folder.
+    pub(crate) fn shares(&self, other: &Quota) -> bool {
+        Arc::ptr_eq(&self.tree, &other.tree)
+    }
+
+    /// Waits until no other operation changes the folder.
+    pub(crate) async fn hold(self: &Arc<Self>) -> Held {
+        let mut found = vec![(self.id, self.tree.clone())];
+        if !self.above.is_empty() {
+            let trees = trees();
+            let above = self.above.iter();
+            found.extend(above.filter_map(|id| Some((*id, trees.get(id)?.upgrade()?))));
+        }
+        // In one order for all, so that no two wait for each other.
+        found.sort_unstable_by_key(|(id, _)| *id);
+        found.dedup_by_key(|(id, _)| *id);
+        let mut held = Held {
+            quota: self.clone(),
+            ledgers: Vec::new(),
+            own: 0,
+            looked: Vec::new(),
+        };
+        for (number, (id, tree)) in found.into_iter().enumerate() {
+            if id == self.id {
+                held.own = number;
+            }
+            held.ledgers.push(tree.lock_owned().await);
+        }
+        held
+    }
+}
+
+/// The folders with a quota, of all hosts.
+fn trees() -> MutexGuard<'static, HashMap<Id, Weak<Tree>>> {
+    static TREES: LazyLock<Mutex<HashMap<Id, Weak<Tree>>>> = LazyLock::new(Mutex::default);
+    TREES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where something is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum At {
+    Offset(u64),
+    End,
+}
+
+/// A folder in which nothing else changes meanwhile. All that is done with it may wait for a disk.
+pub(crate) struct Held {
+    quota: Arc<Quota>,
+    /// Of the folder, and of those that it lies in.
+    ledgers: Vec<OwnedMutexGuard<Ledger>>,
+    /// Which of them is the folder's.
+    own: usize,
+    looked: Vec<Looked>,
+}
+
+/// What was at a name before an operation.
+struct Looked {
+    folder: Arc<File>,
+    name: String,
+    before: Option<Seen>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    id: Id,
+    length: u64,
+    /// The names that it has anywhere.
+    links: u32,
+}
+
+impl Held {
+    /// Something is about to be done at these names of open folders; if it `makes` the last one, there must be
+    /// room for a file.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
+    pub(crate) fn begin(&mut self, at: Vec<(Arc<File>, String)>, makes: bool) -> io::Result<()> {
+        let looked = at.into_iter().map(|(folder, name)| Looked {
+            before: look(&folder, &name),
+            folder,
+            name,
+        });
+        self.looked = looked.collect();
+        let is_there = |looked: &Looked| looked.before.is_some();
+        if makes && !self.looked.last().is_some_and(is_there) {
+            self.need(1, ledger::BLOCK)?;
+        }
+        Ok(())
+    }
+
+    /// It was done, or failed; what it opened, if it opened something.
+    pub(crate) fn end(mut self, opened: Option<&Arc<File>>) {
+        if let Some(file) = opened {
+            open::opened(file);
+        }
+        let mut changed: Vec<(Seen, i32)> = Vec::new();
+        let mut count = |seen: Option<Seen>, by: i32| {
+            let Some(seen) = seen else { return };
+            match changed.iter_mut().find(|(other, _)| other.id == seen.id) {
+                // As it is now.
+                Some(known) => *known = (seen, known.1 + by),
+                None => changed.push((seen, by)),
+            }
+        };
+        let looked = std::mem::take(&mut self.looked);
+        looked.iter().for_each(|it| count(it.before, -1));
+        let now = looked.iter().map(|it| look(&it.folder, &it.name));
+        now.for_each(|now| count(now, 1));
+        for (seen, names) in changed {
+            for ledger in &mut self.ledgers {
+                match names {
+                    0 => ledger.resized(seen.id, seen.length),
+                    1.. => ledger.named(seen.id, seen.length, seen.links),
+                    _ => ledger.unnamed(seen.id),
+                }
+            }
+        }
+    }
+
+    /// Something may be done that nobody will look at. Of what it is done to, nothing is held open any more.
+    pub(crate) fn doubt(&mut self) {
+        self.looked.clear();
+        self.ledgers.iter_mut().for_each(|ledger| ledger.doubt());
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if not all of it fits; then nothing is written.
+    pub(crate) fn write(&mut self, file: &File, at: At, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let before = file.metadata()?;
+        let start = match at {
+            At::Offset(offset) => offset,
+            At::End => before.len(),
+        };
+        let end = start.saturating_add(bytes.len() as u64);
+        self.grow(&before, end.max(before.len()))?;
+        let written = write_all(file, at, bytes);
+        self.settle(file);
+        written.map(|()| bytes.len())
+    }
+
+    /// Cuts a file off, or extends it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`write`](Held::write).
+    pub(crate) fn set_size(&mut self, file: &File, size: u64) -> io::Result<()> {
+        let before = file.metadata()?;
+        if size > before.len() {
+            self.grow(&before, size)?;
+        }
+        let done = file.set_len(size);
+        self.settle(file);
+        done
+    }
+
+    /// A file is about to be as long as that.
+    fn grow(&mut self, before: &Metadata, length: u64) -> io::Result<()> {
+        let more = ledger::blocks(length) - ledger::blocks(before.len());
+        // As it is, whoever made it so.
+        self.set(before, before.len());
+        self.need(0, more)?;
+        self.set(before, length);
+        Ok(())
+    }
+
+    /// As it has become.
+    fn settle(&mut self, file: &File) {
+        if let Ok(now) = file.metadata() {
+            self.set(&now, now.len());
+        }
+    }
+
+    fn set(&mut self, file: &Metadata, length: u64) {
+        let (id, has_name) = (id_of(file), file.nlink() > 0);
+        for ledger in &mut self.ledgers {
+            ledger.set(id, length, has_name);
+        }
+    }
+
+    fn need(&mut self, files: u64, bytes: u64) -> io::Result<()> {
+        let Quota { name, limits, .. } = &*self.quota;
+        let most = (
+            limits.max_files.map_or(MOST_FILES, u64::from),
+            limits.max_disk.map_or(u64::MAX, |most| most.as_u64()),
+        );
+        let ledger = &mut self.ledgers[self.own];
+        if ledger.has_room(most, (files, bytes)) {
+            return Ok(());
+        }
+        let (files, bytes) = ledger.total();
+        let bytes = size(ByteSize::b(bytes));
+        tracing::info!("over quota: files {name}, which has {bytes} in {files} files");
+        Err(io::ErrorKind::QuotaExceeded.into())
+    }
+}
+
+fn write_all(file: &File, at: At, mut bytes: &[u8]) -> io::Result<()> {
+    let mut done = 0;
+    while !bytes.is_empty() {
+        let written = match at {
+            At::Offset(offset) => file.write_at(bytes, offset.saturating_add(done)),
+            At::End => append(file, bytes),
+        };
+        match written {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                done += written as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Other programs may append at the same time.
+fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+        match pwritev2(file, &[io::IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND) {
+            Err(Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            written => return Ok(written?),
+        }
+    }
+    file.write_at(bytes, file.metadata()?.len())
+}
+
+/// What is at the last name of a path; a link is the link itself.
+fn look(folder: &File, name: &str) -> Option<Seen> {
+    let name = name.trim_end_matches('/');
+    // WASI refuses these.
+    if name.is_empty() || name.contains('/') {
+        return None;
+    }
+    let stat = statat(folder, Path::new(name), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(Seen {
+        id: stat_id(&stat),
+        length: length(&stat),
+        links: match FileType::from_raw_mode(stat.st_mode) {
+            // What is in it has names of it, too.
+            FileType::Directory => 1,
+            _ => u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+        },
+    })
+}
+
+/// The length of a file; a folder or link takes no more than its name.
+fn length(stat: &rustix::fs::Stat) -> u64 {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => u64::try_from(stat.st_size).unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+fn id_of(metadata: &Metadata) -> Id {
+    (metadata.dev(), metadata.ino())
+}
+
+/// The numbers have other types on other systems.
+#[allow(clippy::unnecessary_cast)]
+fn stat_id(stat: &rustix::fs::Stat) -> Id {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}

@@ -1,0 +1,46 @@
+//! Files and folders that guests with a quota have open: one without a name takes its place until it is closed.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::{Id, id_of};
+
+#[derive(Default)]
+struct Open {
+    files: HashMap<Id, Vec<Weak<File>>>,
+    /// Those that are closed are looked for when there are so many.
+    most: usize,
+}
+
+fn all() -> MutexGuard<'static, Open> {
+    static OPEN: LazyLock<Mutex<Open>> = LazyLock::new(Mutex::default);
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A guest has it open from now on, for as long as this descriptor lives.
+pub(crate) fn opened(file: &Arc<File>) {
+    let Ok(metadata) = file.metadata() else {
+        return;
+    };
+    let mut open = all();
+    let Open { files, most } = &mut *open;
+    if files.len() >= *most {
+        files.retain(|_, files| {
+            files.retain(|file| file.strong_count() > 0);
+            !files.is_empty()
+        });
+        *most = (2 * files.len()).max(64);
+    }
+    let same = files.entry(id_of(&metadata)).or_default();
+    if same.len() == same.capacity() {
+        same.retain(|file| file.strong_count() > 0);
+    }
+    same.push(Arc::downgrade(file));
+}
+
+/// One that is open.
+pub(super) fn file(id: Id) -> Option<Arc<File>> {
+    let open = all();
+    open.files.get(&id)?.iter().find_map(Weak::upgrade)
+}

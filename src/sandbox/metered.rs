@@ -1,0 +1,312 @@
+//! Operations of guests in folders with a quota: one at a time in each folder, and counted before they are done. See
+//! docs/adr/0018.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::component::Resource;
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::filesystem::types::{ErrorCode, HostDescriptor};
+use wasmtime_wasi::p2::{
+    DynOutputStream, FsResult, OutputStream, Pollable, StreamError, StreamResult,
+};
+use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn, spawn_blocking};
+
+use super::files::{Fd, blocking};
+use super::guarded::Spot;
+use super::{Operations, Sandbox};
+use crate::quota::{self, At, Held, Quota};
+
+/// The most that a guest may write at once to a stream: the host holds it while it waits.
+const WRITE_SIZE: usize = 64 << 10;
+
+impl Sandbox {
+    /// Of the folder that it was opened from.
+    pub(super) fn quota(&self, fd: &Fd) -> Option<Arc<Quota>> {
+        self.quotas.get(&fd.rep()).cloned()
+    }
+
+    /// What was opened has that quota; its number may have been another's.
+    pub(super) fn set_quota(&mut self, opened: &Fd, quota: Option<Arc<Quota>>) {
+        match quota {
+            Some(quota) => drop(self.quotas.insert(opened.rep(), quota)),
+            None => drop(self.quotas.remove(&opened.rep())),
+        }
+    }
+
+    /// The file and its quota, if it has one and may be written.
+    fn metered(&self, fd: &Fd) -> FsResult<Option<(Arc<Quota>, Arc<File>)>> {
+        let Some(quota) = self.quota(fd) else {
+            return Ok(None);
+        };
+        Ok(match self.table.get(fd)? {
+            Descriptor::File(file) if !file.perms.write_not_permitted() => {
+                Some((quota, file.file.clone()))
+            }
+            // WASI says what is wrong.
+            _ => None,
+        })
+    }
+}
+
+/// The quota of two folders between which something is to get another name. There is no way in or out of a folder
+/// with a quota but to copy, as between file systems: what is open would go on to grow uncounted.
+pub(super) fn of_both(sandbox: &Sandbox, from: &Fd, to: &Fd) -> FsResult<Option<Arc<Quota>>> {
+    match (sandbox.quota(from), sandbox.quota(to)) {
+        (None, None) => Ok(None),
+        (Some(from), Some(to)) if from.shares(&to) => Ok(Some(to)),
+        _ => Err(ErrorCode::CrossDevice.into()),
+    }
+}
+
+/// An operation on names in a folder with a quota, from before it begins until it was counted. Whoever begins one
+/// ends it, whatever came of the operation: left alone it lasts as long as the call.
+pub(super) struct Change {
+    held: Option<Held>,
+    operations: Operations,
+}
+
+impl Change {
+    /// At these names; `makes` if the last of them is one that may be new.
+    pub(super) async fn begin(
+        sandbox: &mut Sandbox,
+        quota: Option<&Arc<Quota>>,
+        at: &[&Spot],
+        makes: bool,
+    ) -> FsResult<Option<Change>> {
+        let Some(quota) = quota else {
+            return Ok(None);
+        };
+        let mut names = Vec::new();
+        for spot in at {
+            names.push((sandbox.file(&spot.folder)?, spot.name.clone()));
+        }
+        let operations = sandbox.journal.operations().clone();
+        let mut held = quota.hold().await;
+        if !names.is_empty() {
+            let begun = blocking(move || {
+                held.begin(names, makes)?;
+                Ok(held)
+            });
+            held = begun.await?;
+        }
+        Ok(Some(Change {
+            held: Some(held),
+            operations,
+        }))
+    }
+
+    async fn end(mut self, opened: Option<Arc<File>>) -> FsResult<()> {
+        match self.held.take() {
+            Some(held) => {
+                blocking(move || {
+                    held.end(opened.as_ref());
+                    Ok(())
+                })
+                .await
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Change {
+    /// The call was dropped, but what it began may still be under way, or was done and not counted.
+    fn drop(&mut self) {
+        let Some(mut held) = self.held.take() else {
+            return;
+        };
+        held.doubt();
+        let operations = self.operations.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                operations.settled().await;
+                drop(held);
+            });
+        }
+    }
+}
+
+/// It was done, or failed.
+pub(super) async fn ended<T>(change: Option<Change>, done: FsResult<T>) -> FsResult<T> {
+    if let Some(change) = change {
+        change.end(None).await?;
+    }
+    done
+}
+
+/// Something was opened, or was not, from a folder with that quota.
+pub(super) async fn opened(
+    sandbox: &mut Sandbox,
+    change: Option<Change>,
+    quota: Option<Arc<Quota>>,
+    opened: FsResult<Fd>,
+) -> FsResult<Fd> {
+    // Who has no quota at all is spared this.
+    if sandbox.quotas.is_empty() {
+        return opened;
+    }
+    let file = opened.as_ref().ok().and_then(|fd| sandbox.file(fd).ok());
+    match (change, file) {
+        (Some(change), file) => change.end(file).await?,
+        // What it has open takes its place, even if it is removed through another folder.
+        (None, Some(file)) => {
+            blocking(move || {
+                quota::opened(&file);
+                Ok(())
+            })
+            .await?;
+        }
+        (None, None) => {}
+    }
+    if let Ok(fd) = &opened {
+        sandbox.set_quota(fd, quota);
+    }
+    opened
+}
+
+pub(super) async fn write(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+    bytes: Vec<u8>,
+    offset: u64,
+) -> FsResult<u64> {
+    let Some((quota, file)) = sandbox.metered(&fd)? else {
+        return sandbox.filesystem().write(fd, bytes, offset).await;
+    };
+    let mut held = quota.hold().await;
+    let written = blocking(move || held.write(&file, At::Offset(offset), &bytes)).await?;
+    Ok(written as u64)
+}
+
+pub(super) async fn set_size(sandbox: &mut Sandbox, fd: Fd, size: u64) -> FsResult<()> {
+    let Some((quota, file)) = sandbox.metered(&fd)? else {
+        return sandbox.filesystem().set_size(fd, size).await;
+    };
+    let mut held = quota.hold().await;
+    blocking(move || held.set_size(&file, size)).await
+}
+
+pub(super) fn write_via_stream(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+    offset: u64,
+) -> FsResult<Resource<DynOutputStream>> {
+    match sandbox.metered(&fd)? {
+        Some(metered) => Stream::open(sandbox, metered, At::Offset(offset)),
+        None => sandbox.filesystem().write_via_stream(fd, offset),
+    }
+}
+
+pub(super) fn append_via_stream(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+) -> FsResult<Resource<DynOutputStream>> {
+    match sandbox.metered(&fd)? {
+        Some(metered) => Stream::open(sandbox, metered, At::End),
+        None => sandbox.filesystem().append_via_stream(fd),
+    }
+}
+
+/// Writes to a file in a folder with a quota.
+struct Stream {
+    quota: Arc<Quota>,
+    file: Arc<File>,
+    at: At,
+    state: State,
+}
+
+enum State {
+    Ready,
+    Writing(AbortOnDropJoinHandle<io::Result<usize>>),
+    Failed(io::Error),
+    Closed,
+}
+
+impl Stream {
+    fn open(
+        sandbox: &mut Sandbox,
+        (quota, file): (Arc<Quota>, Arc<File>),
+        at: At,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        let stream: DynOutputStream = Box::new(Stream {
+            quota,
+            file,
+            at,
+            state: State::Ready,
+        });
+        Ok(sandbox.table.push(stream)?)
+    }
+
+    /// What the last write failed with, once.
+    fn failure(&mut self) -> StreamResult<()> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
+            State::Closed => Err(StreamError::Closed),
+            state => {
+                self.state = state;
+                Ok(())
+            }
+        }
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Stream {
+    async fn ready(&mut self) {
+        let State::Writing(writing) = &mut self.state else {
+            return;
+        };
+        self.state = match writing.await {
+            Ok(written) => {
+                if let At::Offset(offset) = &mut self.at {
+                    *offset = offset.saturating_add(written as u64);
+                }
+                State::Ready
+            }
+            Err(error) => State::Failed(error),
+        };
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl OutputStream for Stream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        match self.state {
+            State::Ready => {}
+            State::Closed => return Err(StreamError::Closed),
+            State::Writing(_) | State::Failed(_) => {
+                return Err(StreamError::trap(
+                    "written without a look whether it may be",
+                ));
+            }
+        }
+        let (quota, file, at) = (self.quota.clone(), self.file.clone(), self.at);
+        self.state = State::Writing(spawn(async move {
+            let mut held = quota.hold().await;
+            spawn_blocking(move || held.write(&file, at, &bytes)).await
+        }));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        self.failure()
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        self.failure()?;
+        Ok(match self.state {
+            State::Ready => WRITE_SIZE,
+            _ => 0,
+        })
+    }
+
+    async fn cancel(&mut self) {
+        if let State::Writing(writing) = std::mem::replace(&mut self.state, State::Closed) {
+            // It ends before what it writes to is closed.
+            let _ = writing.cancel().await;
+        }
+    }
+}
