@@ -277,6 +277,17 @@ impl ToolHost {
         plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
     }
 
+    /// A digest of the plugins' names and files.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn plugins_sha256(&self) -> String {
+        let plugins = self.shared.plugins.iter().map(|loaded| &loaded.plugin);
+        let files = plugins.map(|it| (it.name(), it.sha256().unwrap_or_default()));
+        let files: Vec<String> = files
+            .map(|(name, sha256)| format!("{name} {sha256}"))
+            .collect();
+        crate::digest::sha256(files.join("\n"))
+    }
+
     /// What a call would run, without running it. Arguments that take long to check are checked on the thread at
     /// hand, for as long as a call of the tool may take.
     ///
