@@ -64,6 +64,7 @@ mod http_client;
 mod kept;
 #[cfg(feature = "mcp")]
 mod lines;
+mod lookup;
 mod mask;
 mod order;
 mod paths;

@@ -6,6 +6,8 @@ mod components;
 mod loads;
 mod planted;
 mod process;
+mod rebinding;
+mod resolver;
 mod secrets;
 mod server;
 mod stage;
