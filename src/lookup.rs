@@ -3,7 +3,7 @@
 //! `localhost` is this machine, whatever a name server says (RFC 6761, section 6.3): secrets go there without TLS. The
 //! C library asks name servers for `x.localhost`, and for `localhost` too where no hosts file has it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// Whether a name is this machine's, spelled as in a parsed URL.
 pub(crate) fn is_localhost(name: &str) -> bool {
@@ -21,9 +21,9 @@ pub(crate) fn may_be(name: &str, address: IpAddr) -> bool {
 ///
 /// There are none, or one of them may not be.
 #[cfg(any(feature = "agent", feature = "mcp"))]
-pub(crate) async fn addresses(name: &str) -> std::io::Result<Vec<SocketAddr>> {
+pub(crate) async fn addresses(name: &str) -> std::io::Result<Vec<std::net::SocketAddr>> {
     let found = tokio::net::lookup_host((name, 0)).await?;
-    let found: Vec<SocketAddr> = found.collect();
+    let found: Vec<_> = found.collect();
     match found.iter().find(|it| !may_be(name, it.ip())) {
         None => Ok(found),
         Some(address) => Err(std::io::Error::other(format!(

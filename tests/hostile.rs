@@ -6,7 +6,9 @@ mod components;
 mod loads;
 mod planted;
 mod process;
+#[cfg(target_os = "linux")]
 mod rebinding;
+#[cfg(target_os = "linux")]
 mod resolver;
 mod secrets;
 mod server;

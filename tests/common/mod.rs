@@ -4,6 +4,7 @@ pub mod arbitrary;
 pub mod binary;
 pub mod dear;
 pub mod forms;
+#[cfg(target_os = "linux")]
 pub mod namespace;
 pub mod responses;
 

@@ -52,6 +52,7 @@ impl Server {
     }
 
     /// The same at an address and port that are to be had.
+    #[cfg(target_os = "linux")]
     pub fn start_at(
         at: &str,
         answer: impl Fn(&str, &mut dyn Client) -> io::Result<()> + Send + Sync + 'static,
