@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, debug_span};
 
 use crate::audit::{AuditLog, CallAudit};
-use crate::error::{CallError, LoadError};
+use crate::error::{CallError, LoadError, said_by};
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Client, Place};
@@ -700,10 +700,5 @@ impl From<Ended<Output>> for ToolResult {
 
 /// A panic of the host while it served a call is that call's error and nobody else's.
 fn panicked(panic: &(dyn Any + Send)) -> CallError {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message");
-    CallError::internal(format!("the host panicked: {message}"))
+    CallError::internal(format!("the host panicked: {}", said_by(panic)))
 }

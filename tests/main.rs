@@ -9,6 +9,8 @@ mod bfcl;
 mod call;
 mod cli;
 mod embedding;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod grants;
 mod guard;
 mod hostile;
@@ -20,6 +22,8 @@ mod plugins;
 mod queue;
 mod remote;
 mod repairs;
+#[cfg(target_os = "linux")]
+mod scarce;
 mod schemas;
 mod terminal;
 mod trust;
