@@ -119,7 +119,7 @@ pub const ATTACKS: &[Attack] = &[
         "get",
         r#"{"url": "http://<web>/upgrade"}"#,
         WEB,
-        failed("…"),
+        answer("status: 101\n"),
     )
     .seen(&[("web", 1)]),
     attack(
