@@ -238,7 +238,11 @@ pub(crate) struct Session {
 
 pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     start_log(options.verbose);
+    out::panics_are(
+        "no threads to work with; `ulimit -u` and the pids limit of a container bound them",
+    );
     let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
+    out::watch_panics();
     let in_runtime = runtime.enter();
     let interrupts = Interrupts::listen().context("cannot listen for interrupts")?;
     #[cfg(unix)]

@@ -90,7 +90,7 @@ impl CodeCache {
 fn user_folder() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
-        let cache = Cache::new(CacheConfig::new()).ok()?;
+        let cache = new_cache(CacheConfig::new()).ok()?;
         Some(cache.directory().clone())
     });
     folder.as_deref()
@@ -186,13 +186,19 @@ fn open_cache(cache: &CodeCache) -> Option<Cache> {
         // Before anything is made in it.
         believed(folder)?;
     }
-    match Cache::new(config) {
+    match new_cache(config) {
         Ok(cache) => believed(cache.directory()).map(|()| cache),
         Err(error) => {
             warn!("compiled plugins will not be kept for the next start: {error:#}");
             None
         }
     }
+}
+
+/// wasmtime panics where there is no thread to be had for it.
+fn new_cache(config: CacheConfig) -> wasmtime::Result<Cache> {
+    let cache = std::panic::catch_unwind(|| Cache::new(config));
+    cache.unwrap_or_else(|_| Err(wasmtime::Error::msg("no thread can be started")))
 }
 
 /// What is in a folder that others may write is not run.

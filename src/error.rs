@@ -1,6 +1,7 @@
 //! The two ways in which things go wrong: [`LoadError`], a plugin or manifest is unusable;
 //! [`CallError`], one call failed.
 
+use std::any::Any;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -280,6 +281,13 @@ pub struct Location {
     pub line: usize,
     /// Column.
     pub column: usize,
+}
+
+/// What a panic said.
+pub(crate) fn said_by(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a message")
 }
 
 /// An error with all of its causes: what matters is often in the last.

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, debug_span};
 
 use crate::audit::{AuditLog, CallAudit};
-use crate::error::{CallError, LoadError};
+use crate::error::{CallError, LoadError, said_by};
 use crate::limits::Limits;
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
@@ -280,6 +280,17 @@ impl ToolHost {
     pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
         let plugins = self.shared.plugins.iter();
         plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
+    }
+
+    /// A digest of the plugins' names and files.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn plugins_sha256(&self) -> String {
+        let plugins = self.shared.plugins.iter().map(|loaded| &loaded.plugin);
+        let files = plugins.map(|it| (it.name(), it.sha256().unwrap_or_default()));
+        let files: Vec<String> = files
+            .map(|(name, sha256)| format!("{name} {sha256}"))
+            .collect();
+        crate::digest::sha256(files.join("\n"))
     }
 
     /// What a call would run, without running it. Arguments that take long to check are checked on the thread at
@@ -771,10 +782,5 @@ impl From<Ended<Output>> for ToolResult {
 
 /// A panic of the host while it served a call is that call's error and nobody else's.
 fn panicked(panic: &(dyn Any + Send)) -> CallError {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message");
-    CallError::internal(format!("the host panicked: {message}"))
+    CallError::internal(format!("the host panicked: {}", said_by(panic)))
 }

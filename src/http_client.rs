@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use reqwest::Client;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use url::Url;
 
+use crate::lookup::addresses;
 use crate::manifest::is_loopback;
 
 /// How long a connection may take.
@@ -22,6 +24,7 @@ pub(crate) fn http_client(url: &Url, redirects: Policy) -> Result<Client, String
     let mut client = Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(CONNECT_TIMEOUT)
+        .dns_resolver(Resolver)
         .tcp_nodelay(true)
         .user_agent(concat!("toolhost/", env!("CARGO_PKG_VERSION")))
         .redirect(redirects);
@@ -29,4 +32,15 @@ pub(crate) fn http_client(url: &Url, redirects: Policy) -> Result<Client, String
         client = client.no_proxy();
     }
     client.build().map_err(|error| error.to_string())
+}
+
+struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = addresses(name.as_str()).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
 }

@@ -65,6 +65,7 @@ mod http_client;
 mod kept;
 #[cfg(feature = "mcp")]
 mod lines;
+mod lookup;
 mod mask;
 mod native;
 mod order;

@@ -6,6 +6,7 @@
 
 mod cli;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -21,24 +22,31 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => {
             let status = u8::try_from(error.exit_code()).unwrap_or(cli::USAGE);
-            // Nobody can be told of what cannot be said.
-            let _ = out::usage(error);
-            return ExitCode::from(status);
+            return match out::usage(error) {
+                // Help is what was asked for.
+                Err(error) if status == 0 && error.kind() != ErrorKind::BrokenPipe => {
+                    failed(&error.into())
+                }
+                _ => ExitCode::from(status),
+            };
         }
     };
     match cli::run(options) {
         Ok(status) => ExitCode::from(status),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = out::Out::stderr().error(&error);
-            ExitCode::from(cli::status_of(&error))
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    // Nobody can be told of what cannot be said.
+    let _ = out::Out::stderr().error(error);
+    ExitCode::from(cli::status_of(error))
 }
 
 /// Whoever reads stdout has seen enough: no fault of ours, and nobody to tell.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }

@@ -6,6 +6,7 @@ pub(crate) mod component;
 mod convert;
 mod offers;
 mod questions;
+mod unfolded;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -6,6 +6,10 @@ mod components;
 mod loads;
 mod planted;
 mod process;
+#[cfg(target_os = "linux")]
+mod rebinding;
+#[cfg(target_os = "linux")]
+mod resolver;
 mod secrets;
 mod server;
 mod stage;

@@ -9,6 +9,8 @@ mod bfcl;
 mod call;
 mod cli;
 mod embedding;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod generate;
 mod grants;
 mod guard;
@@ -24,6 +26,8 @@ mod queue;
 mod quota;
 mod remote;
 mod repairs;
+#[cfg(target_os = "linux")]
+mod scarce;
 mod schemas;
 mod terminal;
 mod trust;

@@ -93,11 +93,12 @@ impl Conversation {
         {
             return Ok(());
         }
-        self.carried.extend(carried.clone());
         self.write(&Line {
-            carried: Some(carried),
+            carried: Some(carried.clone()),
             ..Line::default()
-        })
+        })?;
+        self.carried.extend(carried);
+        Ok(())
     }
 
     pub(super) fn waits_for_model(&self) -> bool {
@@ -155,9 +156,15 @@ impl Conversation {
         };
         let mut text = serde_json::to_vec(line).expect("plain data is JSON");
         text.push(b'\n');
+        let length = file.metadata().map(|metadata| metadata.len());
         // In one piece, so that a crash leaves a line or none.
-        file.write_all(&text)
-            .map_err(|error| failed(path, error.to_string()))
+        file.write_all(&text).map_err(|error| {
+            // A full disk may have taken a part, behind which no line would be read.
+            if let Ok(length) = length {
+                let _ = file.set_len(length);
+            }
+            failed(path, error.to_string())
+        })
     }
 
     /// Keeps all of it in a file that must not exist.
@@ -173,10 +180,12 @@ impl Conversation {
             _ => failed(path, error.to_string()),
         })?;
         self.file = Some((path.to_owned(), file));
-        self.write(&Header {
+        let begun = self.write(&Header {
             toolhost: env!("CARGO_PKG_VERSION").to_owned(),
             format: self.format.name().to_owned(),
-        })
+        });
+        // Else it would be in the way of the next try.
+        begun.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
 
     /// Reads a transcript, and goes on writing it; with it come the results that it stored.

@@ -47,6 +47,7 @@ pub(crate) use {line, say};
 
 /// stdout or stderr.
 pub(crate) struct Out {
+    name: &'static str,
     stream: Box<dyn Write>,
     is_terminal: bool,
 }
@@ -56,6 +57,7 @@ impl Out {
     pub(crate) fn stdout() -> Out {
         let stream = io::stdout().lock();
         Out {
+            name: "stdout",
             is_terminal: stream.is_terminal(),
             stream: Box::new(stream),
         }
@@ -64,6 +66,7 @@ impl Out {
     pub(crate) fn stderr() -> Out {
         let stream = io::stderr().lock();
         Out {
+            name: "stderr",
             is_terminal: stream.is_terminal(),
             stream: Box::new(stream),
         }
@@ -123,8 +126,12 @@ impl Out {
 
     fn write(&mut self, text: &str) -> io::Result<()> {
         // In one piece: bars and other threads write between pieces.
-        self.stream.write_all(text.as_bytes())?;
-        self.stream.flush()
+        let written = self.stream.write_all(text.as_bytes());
+        let written = written.and_then(|()| self.stream.flush());
+        written.map_err(|error| {
+            let name = self.name;
+            io::Error::new(error.kind(), format!("{name} cannot be written: {error}"))
+        })
     }
 }
 
@@ -179,6 +186,16 @@ pub(crate) fn watch_panics() {
         if trace.status() == std::backtrace::BacktraceStatus::Captured {
             drop(Out::stderr().text(&format!("{trace}\n")));
         }
+    }));
+}
+
+/// Has a panic end the process with that error. Where not all of its threads can be had, tokio panics, and while that
+/// unwinds waits for ever for those that could.
+pub(crate) fn panics_are(error: &'static str) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let why = panic.payload_as_str().unwrap_or("it is not known why");
+        say!("error: {error}: {why}");
+        std::process::exit(super::FAILED.into());
     }));
 }
 

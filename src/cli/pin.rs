@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
@@ -79,8 +79,10 @@ pub(super) fn write(
     }
     // The texts first: a digest whose text is missing could not be explained.
     let texts = serde_json::to_string_pretty(&texts)? + "\n";
-    replace(&lock, &texts)?;
-    replace(file, &document.to_string())?;
+    let texts = Replacement::write(&lock, &texts)?;
+    let document = Replacement::write(file, &document.to_string())?;
+    texts.put()?;
+    document.put()?;
     for line in said {
         out.line(line)?;
     }
@@ -115,22 +117,47 @@ fn read_lock(lock: &Path) -> Map<String, Value> {
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-/// Writes a file whole, through a link to where it is.
-fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
-    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    let beside = beside(&file);
-    // What is there may be a link, which is not to be written through.
-    let removed = match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
-    let new = removed.and_then(|()| File::create_new(&beside));
-    let written = new.and_then(|mut file| file.write_all(text.as_bytes()));
-    let written = written.and_then(|()| {
-        if let Ok(old) = file.metadata() {
-            std::fs::set_permissions(&beside, old.permissions())?;
-        }
-        std::fs::rename(&beside, &file)
-    });
-    written.with_context(|| format!("{} cannot be written", file.display()))
+/// A file written whole, that has not taken the place of the one before yet. Dropped before it has, it is removed.
+struct Replacement {
+    beside: PathBuf,
+    /// Where it belongs, through a link to where that is.
+    file: PathBuf,
+}
+
+impl Replacement {
+    fn write(file: &Path, text: &str) -> anyhow::Result<Replacement> {
+        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        let beside = beside(&file);
+        // What is there may be a link, which is not to be written through.
+        let removed = match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        let new = removed.and_then(|()| File::create_new(&beside));
+        let mut new = new.with_context(|| not_written(&file))?;
+        let replacement = Replacement { beside, file };
+        let written = new.write_all(text.as_bytes()).and_then(|()| {
+            if let Ok(old) = replacement.file.metadata() {
+                new.set_permissions(old.permissions())?;
+            }
+            // Where there turns out to be no room for it, what was there before stays.
+            new.sync_all()
+        });
+        written.with_context(|| not_written(&replacement.file))?;
+        Ok(replacement)
+    }
+
+    fn put(self) -> anyhow::Result<()> {
+        std::fs::rename(&self.beside, &self.file).with_context(|| not_written(&self.file))
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.beside);
+    }
+}
+
+fn not_written(file: &Path) -> String {
+    format!("{} cannot be written", file.display())
 }

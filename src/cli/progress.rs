@@ -22,7 +22,8 @@ pub(super) fn register(bar: &ProgressBar) {
 /// Clears what is drawn, for a process that ends at once.
 pub(super) fn clear() {
     let (done, is_done) = mpsc::channel();
-    std::thread::spawn(move || {
+    // Without a thread they stay.
+    let _ = std::thread::Builder::new().spawn(move || {
         let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
         let bars = drawn.iter().filter_map(WeakProgressBar::upgrade);
         bars.for_each(|bar| bar.finish_and_clear());

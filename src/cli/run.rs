@@ -475,7 +475,8 @@ impl Reading<'_> {
 fn chunks(mut input: Box<dyn Read + Send>) -> impl Stream<Item = io::Result<Bytes>> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
     // Reading blocks, and nothing can end it: not a task of the runtime, which would wait for it.
-    std::thread::spawn(move || {
+    let failed = sender.clone();
+    let reading = std::thread::Builder::new().spawn(move || {
         let mut buffer = vec![0; 64 << 10];
         loop {
             let read = match input.read(&mut buffer) {
@@ -490,6 +491,10 @@ fn chunks(mut input: Box<dyn Read + Send>) -> impl Stream<Item = io::Result<Byte
             }
         }
     });
+    if let Err(error) = reading {
+        let _ = failed.try_send(Err(error));
+    }
+    drop(failed);
     futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
-use super::out::Out;
+use super::out::{Out, say};
 
 /// Where somebody can read questions and type answers.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl Dialog {
         let lines = self.lines.received.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(1);
             // Reading blocks, and nothing can end it: not a task of the runtime.
-            std::thread::spawn(move || {
+            let reading = std::thread::Builder::new().spawn(move || {
                 for line in io::stdin().lock().lines() {
                     let Ok(line) = line else { break };
                     if sender.blocking_send(line).is_err() {
@@ -77,6 +77,9 @@ impl Dialog {
                     }
                 }
             });
+            if let Err(error) = reading {
+                say!("nobody can be asked: {error}");
+            }
             receiver
         });
         lines.recv().await

@@ -1,5 +1,6 @@
 //! Makes a [`ToolHost`] of a [`Manifest`]: compiles and asks every plugin, side by side.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::queue::{Queue, pages_in, pages_of};
 use super::{LoadedPlugin, Shared, ToolHost};
 use crate::audit::AuditLog;
 use crate::engine::{BESIDE, CodeCache, Engine, EngineConfig};
-use crate::error::{Diagnostic, LoadError};
+use crate::error::{Diagnostic, LoadError, said_by};
 use crate::hook::Hook;
 use crate::limits::{ByteSize, size};
 use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, PluginConfig};
@@ -517,10 +518,11 @@ async fn load_plugin(
         compiled.count_folders(&manifest).await?;
     }
     let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();
-    let panicked = |_| {
-        Err(failed(
-            "the host panicked as it asked what the plugin offers".to_owned(),
-        ))
+    let panicked = |panic: Box<dyn Any + Send>| {
+        Err(failed(format!(
+            "the host panicked as it asked what the plugin offers: {}",
+            said_by(&*panic)
+        )))
     };
     listed.await.unwrap_or_else(panicked)
 }

@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::bounds::read_duration;
 use super::grants::read_secret;
 use super::reader::{Source, Table, expect_table, to_json};
+use crate::lookup::is_localhost;
 use crate::paths::SharedPaths;
 use crate::permissions::SecretSource;
 use crate::wire::{Format, ToolChoice};
@@ -125,7 +126,7 @@ pub(crate) fn is_in_the_clear(url: &Url) -> bool {
 /// Whether it is this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => is_localhost(name),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,

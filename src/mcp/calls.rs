@@ -33,7 +33,13 @@ impl Session {
         let mut call = call_of(&offer, &caller, &context.id, &request.name, arguments)?;
         let (state, responses) = (request.request_state, request.input_responses);
         let usual = usual(&call.arguments);
-        let binding = Binding::new(caller.principal, "tools/call", &call.name, &usual);
+        let binding = Binding::new(
+            &offer.plugins,
+            caller.principal,
+            "tools/call",
+            &call.name,
+            &usual,
+        );
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         call.resumed = resumed.map(Box::new);
         let places = arrived(&context.extensions);
@@ -119,7 +125,13 @@ impl Session {
         caller: &Caller<'_>,
         places: Places,
     ) -> Result<ServerResult, ErrorData> {
-        let binding = Binding::new(caller.principal, "tools/call", &call.name, &call.arguments);
+        let binding = Binding::new(
+            &offer.plugins,
+            caller.principal,
+            "tools/call",
+            &call.name,
+            &call.arguments,
+        );
         let job = Job::new(self.hub.clone(), offer, call, binding, caller).placed(places);
         let mut result = ServerResult::from(job.answer(caller).await?);
         for_session(&mut result);

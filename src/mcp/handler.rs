@@ -404,7 +404,7 @@ impl ServerHandler for Session {
             return Err(ErrorData::method_not_found::<ReadResourceRequestMethod>());
         }
         let (uri, caller) = (request.uri, self.caller(&context));
-        let binding = Binding::new(caller.principal, "resources/read", &uri, "");
+        let binding = Binding::new(&offer.plugins, caller.principal, "resources/read", &uri, "");
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         let (host, read) = (&offer.host, uri.as_str());
@@ -518,7 +518,13 @@ impl ServerHandler for Session {
         let arguments = request.arguments.unwrap_or_default();
         let text = serde_json::to_string(&arguments).unwrap_or_default();
         let caller = self.caller(&context);
-        let binding = Binding::new(caller.principal, "prompts/get", &name, &text);
+        let binding = Binding::new(
+            &offer.plugins,
+            caller.principal,
+            "prompts/get",
+            &name,
+            &text,
+        );
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
         let arguments = arguments.into_iter().map(|(name, value)| match value {

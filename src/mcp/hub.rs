@@ -61,6 +61,8 @@ pub(super) struct Offer {
     /// Where long results are compacted.
     pub(super) long: Option<Arc<LongResults>>,
     by_name: HashMap<String, usize>,
+    /// Of the plugins' files, a digest: what was written by others is not read by these.
+    pub(super) plugins: String,
     pub(super) prompts: Vec<Prompt>,
     pub(super) templates: Vec<ResourceTemplate>,
 }
@@ -109,6 +111,7 @@ impl Offer {
             templates: host.resource_templates().map(convert::template).collect(),
             tools,
             long,
+            plugins: loaded.plugins_sha256(),
             loaded,
             host,
             info,

@@ -115,13 +115,14 @@ pub(super) fn is_stateless(version: &ProtocolVersion) -> bool {
     *version >= ProtocolVersion::V_2026_07_28
 }
 
-/// What a request's state is bound to: its maker, its method and its parameters.
+/// What a request's state is bound to: who serves it, who makes it, its method and its parameters.
 pub(super) struct Binding {
-    parts: [String; 4],
+    parts: [String; 5],
 }
 
 impl Binding {
     pub(super) fn new(
+        plugins: &str,
         principal: Option<&Principal>,
         method: &str,
         name: &str,
@@ -133,7 +134,7 @@ impl Binding {
         let long = (parameters.len() > LONG).then(|| crate::digest::sha256(parameters));
         let parameters = long.as_deref().unwrap_or(parameters);
         Binding {
-            parts: [principal, method, name, parameters].map(str::to_owned),
+            parts: [plugins, principal, method, name, parameters].map(str::to_owned),
         }
     }
 

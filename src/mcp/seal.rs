@@ -1,7 +1,7 @@
 //! `requestState`: what a tool wants back when it is called again, signed, so that a client can
 //! neither make nor change it, nor use it twice, for another request or as somebody else.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,21 +10,35 @@ use rmcp::model::{RequestStateCodec, SealOptions};
 /// A person has so long to answer.
 const TTL: Duration = Duration::from_secs(60 * 60);
 
-/// States that are remembered as used. More within the hour, and the oldest could be used again.
-const MAX_USED: usize = 100_000;
-
-const NONCE: usize = 16;
-
 pub(super) struct Seal {
     codec: RequestStateCodec,
+    ttl: Duration,
     used: Mutex<Used>,
 }
 
+/// Which states were used: a bit for each, as they are numbered.
 #[derive(Default)]
 struct Used {
-    at: HashMap<[u8; NONCE], Instant>,
-    order: VecDeque<[u8; NONCE]>,
+    chunks: VecDeque<Chunk>,
+    /// The number of the first chunk's first state. Those before it are used up, whether they were used or not.
+    first: u64,
+    /// The number of the state that is made next.
+    next: u64,
 }
+
+struct Chunk {
+    bits: Box<[u64; WORDS]>,
+    /// When its last state was made, so far.
+    last: Instant,
+}
+
+const WORDS: usize = 1024;
+
+/// States of a chunk.
+const CHUNK: u64 = 64 * WORDS as u64;
+
+/// Chunks that are kept: 8 MiB. Who makes more than 67 million states within an hour has the oldest expire early.
+const MAX_CHUNKS: usize = 1024;
 
 impl Seal {
     /// The key is this process's own: a state does not outlive it.
@@ -33,17 +47,17 @@ impl Seal {
         getrandom::fill(&mut key).expect("the system has randomness");
         Seal {
             codec: RequestStateCodec::try_new(key).expect("the key is long enough"),
+            ttl: TTL,
             used: Mutex::default(),
         }
     }
 
     /// `binding` names the request and who makes it.
     pub(super) fn seal(&self, state: &[u8], binding: &[u8]) -> String {
-        let mut sealed = vec![0; NONCE];
-        getrandom::fill(&mut sealed).expect("the system has randomness");
-        sealed.extend_from_slice(state);
-        let options = SealOptions::new().associated_data(binding).ttl(TTL);
-        self.codec.seal_with(&sealed, &options)
+        let number = self.used().number(self.ttl);
+        let numbered = [&number.to_le_bytes()[..], state].concat();
+        let options = SealOptions::new().associated_data(binding).ttl(self.ttl);
+        self.codec.seal_with(&numbered, &options)
     }
 
     /// # Errors
@@ -52,38 +66,56 @@ impl Seal {
     pub(super) fn open(&self, sealed: &str, binding: &[u8]) -> Result<Vec<u8>, String> {
         let opened = self.codec.open_with(sealed, binding);
         let mut opened = opened.map_err(|error| error.to_string())?;
-        let Some((nonce, _)) = opened.split_first_chunk::<NONCE>() else {
+        let Some((number, _)) = opened.split_first_chunk() else {
             return Err("request state is malformed".to_owned());
         };
-        if !self
-            .used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(*nonce)
-        {
+        if !self.used().take(u64::from_le_bytes(*number)) {
             return Err("request state was used before".to_owned());
         }
-        opened.drain(..NONCE);
+        opened.drain(..size_of::<u64>());
         Ok(opened)
+    }
+
+    fn used(&self) -> std::sync::MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Used {
-    /// Whether it was not there yet.
-    fn add(&mut self, nonce: [u8; NONCE]) -> bool {
+    /// The number of a new state. Chunks whose states have all expired are forgotten.
+    fn number(&mut self, ttl: Duration) -> u64 {
         let now = Instant::now();
-        while let Some(oldest) = self.order.front()
-            && (self.order.len() >= MAX_USED
-                || self.at.get(oldest).is_none_or(|at| now - *at > TTL))
+        let number = self.next;
+        self.next += 1;
+        match self.chunks.back_mut() {
+            Some(chunk) if !number.is_multiple_of(CHUNK) => chunk.last = now,
+            _ => self.chunks.push_back(Chunk {
+                bits: Box::new([0; WORDS]),
+                last: now,
+            }),
+        }
+        while self.chunks.len() > MAX_CHUNKS
+            || (self.chunks.len() > 1 && self.chunks.front().is_some_and(|it| now - it.last > ttl))
         {
-            self.at.remove(oldest);
-            self.order.pop_front();
+            self.chunks.pop_front();
+            self.first += CHUNK;
         }
-        if self.at.insert(nonce, now).is_some() {
+        number
+    }
+
+    /// Uses a state; whether it was not used yet.
+    fn take(&mut self, number: u64) -> bool {
+        let Some(at) = number.checked_sub(self.first) else {
             return false;
-        }
-        self.order.push_back(nonce);
-        true
+        };
+        let Some(chunk) = self.chunks.get_mut((at / CHUNK) as usize) else {
+            return false;
+        };
+        let word = &mut chunk.bits[(at % CHUNK / 64) as usize];
+        let bit = 1 << (at % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
     }
 }
 
@@ -108,17 +140,88 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
-        let mut used = Used::default();
-        let nonce = |number: usize| {
-            let mut nonce = [0; NONCE];
-            nonce[..8].copy_from_slice(&number.to_le_bytes());
-            nonce
-        };
-        for number in 0..MAX_USED + 10 {
-            assert!(used.add(nonce(number)));
+    fn a_state_that_was_changed_anywhere_or_cut_off_is_refused() {
+        let seal = Seal::new();
+        let sealed = seal.seal(b"step 2", b"alice call");
+        for end in 0..sealed.len() {
+            assert!(seal.open(&sealed[..end], b"alice call").is_err(), "{end}");
         }
-        assert_eq!(used.at.len(), MAX_USED);
-        assert!(!used.add(nonce(MAX_USED)));
+        for at in 0..sealed.len() {
+            for bit in 0..7 {
+                let mut changed = sealed.clone().into_bytes();
+                changed[at] ^= 1 << bit;
+                let changed = String::from_utf8(changed).unwrap();
+                if let Ok(state) = seal.open(&changed, b"alice call") {
+                    panic!("{state:?} by bit {bit} of byte {at}");
+                }
+            }
+        }
+        for more in ["A", "=", ".", " ", "\0"] {
+            assert!(
+                seal.open(&format!("{sealed}{more}"), b"alice call")
+                    .is_err()
+            );
+        }
+        assert_eq!(seal.open(&sealed, b"alice call").unwrap(), b"step 2");
+    }
+
+    #[test]
+    fn a_state_that_has_expired_is_refused() {
+        let mut seal = Seal::new();
+        seal.ttl = Duration::ZERO;
+        let sealed = seal.seal(b"step 2", b"alice call");
+        let start = Instant::now();
+        let why = loop {
+            match seal.open(&sealed, b"alice call") {
+                Err(why) => break why,
+                // The clock of expiry has milliseconds.
+                Ok(_) => assert!(start.elapsed() < Duration::from_secs(5)),
+            }
+            seal.used = Mutex::default();
+            seal.used().number(TTL);
+        };
+        assert!(why.contains("expired"), "{why}");
+    }
+
+    #[test]
+    fn a_state_that_was_used_stays_used_however_many_there_are_after_it() {
+        let mut used = Used::default();
+        for number in 0..3 * CHUNK {
+            assert_eq!(used.number(TTL), number);
+            assert!(number % 2 == 0 || used.take(number));
+        }
+        assert_eq!(used.chunks.len(), 3);
+        for number in 0..3 * CHUNK {
+            assert_eq!(used.take(number), number % 2 == 0, "{number}");
+            assert!(!used.take(number), "{number}");
+        }
+        // One that was never made.
+        assert!(!used.take(3 * CHUNK));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_what_is_forgotten_refused() {
+        let mut used = Used::default();
+        for _ in 0..=CHUNK {
+            used.number(Duration::from_secs(60));
+        }
+        assert_eq!(used.chunks.len(), 2);
+        // All of the first have expired.
+        used.chunks[0].last -= Duration::from_secs(61);
+        let last = used.number(Duration::from_secs(60));
+        assert_eq!((used.chunks.len(), used.first), (1, CHUNK));
+        assert!(!used.take(0) && !used.take(CHUNK - 1));
+        assert!(used.take(CHUNK) && used.take(last));
+        // However many there are within the time of one.
+        while used.chunks.len() < MAX_CHUNKS {
+            used.chunks.push_back(Chunk {
+                bits: Box::new([0; WORDS]),
+                last: Instant::now(),
+            });
+        }
+        used.next = used.first + MAX_CHUNKS as u64 * CHUNK;
+        let last = used.number(TTL);
+        assert_eq!(used.chunks.len(), MAX_CHUNKS);
+        assert!(!used.take(CHUNK + 2) && used.take(last));
     }
 }

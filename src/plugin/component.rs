@@ -1,6 +1,7 @@
 //! From a file to a component that can be instantiated, or a sentence that says why not.
 
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,9 +13,12 @@ use wasmtime::component::types::ComponentItem;
 use crate::bindings::PluginPre;
 use crate::bounded;
 use crate::engine::Engine;
+use crate::error::said_by;
 use crate::limits::{seconds, size};
 use crate::paths::Paths;
 use crate::sandbox::Sandbox;
+
+use super::unfolded;
 
 /// What a plugin exports, and the package of it.
 pub(super) const PLUGIN_PACKAGE: &str = "toolhost:plugin";
@@ -57,11 +61,18 @@ pub(crate) async fn compiling<T: Send + 'static>(
     let thread = std::thread::Builder::new().name("toolhost-compile".to_owned());
     thread
         // Nobody may be waiting any more.
-        .spawn(move || drop(sender.send(compile())))
+        .spawn(move || {
+            let compiled = catch_unwind(AssertUnwindSafe(compile));
+            drop(sender.send(compiled));
+        })
         .map_err(|error| format!("cannot be compiled: {error}"))?;
     match tokio::time::timeout(bound, compiled).await {
-        Ok(Ok(compiled)) => Ok(compiled),
-        Ok(Err(_)) => Err("cannot be compiled: the compiler panicked".to_owned()),
+        Ok(Ok(Ok(compiled))) => Ok(compiled),
+        Ok(Ok(Err(panic))) => Err(format!(
+            "cannot be compiled: the compiler panicked: {}",
+            said_by(&*panic)
+        )),
+        Ok(Err(_)) => Err("cannot be compiled: its thread is gone".to_owned()),
         Err(_) => Err(format!(
             "takes longer to compile than the `max-compile` limit of {}",
             seconds(bound)
@@ -82,6 +93,7 @@ pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Compone
         }
         Some(_) => return Err("is not a component: it is not WebAssembly at all".to_owned()),
     }
+    unfolded::check(bytes)?;
     // Not `Component::new`: it would take the text format too, if some crate enables it.
     Component::from_binary(engine, bytes)
         .map_err(|error| format!("is not a valid component: {error:#}"))

@@ -98,6 +98,6 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let beside = file.with_extension(std::process::id().to_string());
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, file)
+    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file));
+    written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }

@@ -9,12 +9,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
+use crate::lookup::may_be;
 use crate::permissions::address::special;
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub(super) enum NoConnection {
-    /// An address is none of the public internet, and is of that kind.
+    /// An address is of that kind: none of the public internet, or none of this machine.
     Special(SocketAddr, &'static str),
     /// The name has no address.
     Name(io::Error),
@@ -29,7 +30,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Connects to the first address of `host` that answers. Unless `any_address`, all must be public:
-/// a name that also stands for others is up to no good, or not ours to reach.
+/// a name that also stands for others is up to no good, or not ours to reach. Those of `localhost` are on loopback.
 pub(super) async fn connect(
     host: &Host<String>,
     port: u16,
@@ -43,11 +44,14 @@ pub(super) async fn connect(
             found.map_err(NoConnection::Name)?.collect()
         }
     };
-    if !any_address {
-        for address in &addresses {
-            if let Some(kind) = special(address.ip()) {
-                return Err(NoConnection::Special(*address, kind));
-            }
+    for address in &addresses {
+        let kind = match host {
+            Host::Domain(name) if !may_be(name, address.ip()) => Some("remote"),
+            _ if any_address => None,
+            _ => special(address.ip()),
+        };
+        if let Some(kind) = kind {
+            return Err(NoConnection::Special(*address, kind));
         }
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");

@@ -16,6 +16,7 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 
 use super::{Grants, Journal, Sandbox, Stop};
 use crate::limits::Limit;
+use crate::lookup::may_be;
 
 /// What a call has looked up.
 #[derive(Default)]
@@ -187,7 +188,7 @@ fn next_address(
             IpAddress::Ipv6((a, b, c, d, e, f, g, h)) => IpAddr::from([a, b, c, d, e, f, g, h]),
         };
         for rule in &sandbox.grants.permissions.sockets {
-            if rule.host().matches(&name) {
+            if rule.host().matches(&name) && may_be(&name, ip) {
                 reach(&sandbox.lookups.reachable, ip, rule.port());
             }
         }

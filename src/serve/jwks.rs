@@ -41,9 +41,10 @@ pub(super) struct Jwks {
     issuer_text: String,
     address: Option<Url>,
     known: RwLock<Option<Arc<Known>>>,
-    /// When they were last asked for; held while they are.
-    asked: Mutex<Option<Instant>>,
+    /// When the issuer last answered, or did not; held while it is asked.
+    asked: Arc<Mutex<Option<Instant>>>,
     interval: Duration,
+    timeout: Duration,
 }
 
 struct Known {
@@ -79,8 +80,9 @@ impl Jwks {
             issuer_text: config.issuer_text.clone(),
             address: config.jwks.clone(),
             known: RwLock::default(),
-            asked: Mutex::default(),
+            asked: Arc::default(),
             interval: INTERVAL,
+            timeout: TIMEOUT,
         })
     }
 
@@ -88,6 +90,13 @@ impl Jwks {
     #[cfg(test)]
     pub(super) fn impatient(mut self) -> Jwks {
         self.interval = Duration::ZERO;
+        self
+    }
+
+    /// Gives the issuer less time.
+    #[cfg(test)]
+    pub(super) fn waiting(mut self, timeout: Duration) -> Jwks {
+        self.timeout = timeout;
         self
     }
 
@@ -128,14 +137,24 @@ impl Jwks {
         asked.is_ok_and(|asked| asked.is_none_or(|asked| asked.elapsed() >= self.interval))
     }
 
-    /// Asks the issuer, unless that was done just now. Whoever comes meanwhile waits for the answer.
-    async fn refresh(&self) {
-        let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|asked| asked.elapsed() < self.interval) {
+    /// Asks the issuer, unless that was done just now. Whoever comes meanwhile waits for the same answer.
+    async fn refresh(self: &Arc<Self>) {
+        let came = Instant::now();
+        let mut asked = Arc::clone(&self.asked).lock_owned().await;
+        if asked.is_some_and(|at| at >= came || at.elapsed() < self.interval) {
             return;
         }
-        *asked = Some(Instant::now());
-        let fetched = tokio::time::timeout(TIMEOUT, self.fetch()).await;
+        // In a task of its own: a client that hangs up takes nobody's keys along.
+        let this = Arc::clone(self);
+        let asking = tokio::spawn(async move {
+            this.ask().await;
+            *asked = Some(Instant::now());
+        });
+        let _ = asking.await;
+    }
+
+    async fn ask(&self) {
+        let fetched = tokio::time::timeout(self.timeout, self.fetch()).await;
         let keys = match fetched.unwrap_or_else(|_| Err("it takes too long".to_owned())) {
             Ok(keys) => keys,
             Err(why) => {

@@ -7,6 +7,7 @@ mod names;
 mod oauth;
 mod protocols;
 mod silent;
+mod smuggling;
 mod tokens;
 
 use std::net::SocketAddr;

@@ -151,6 +151,72 @@ async fn a_transcript_is_not_overwritten_nor_mistaken_for_another() {
     assert!(error.to_string().contains("line 2"), "{error}");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_transcript_on_a_full_disk_stays_whole_and_goes_on_once_there_is_room() {
+    let test = "transcript::a_transcript_on_a_full_disk_stays_whole_and_goes_on_once_there_is_room";
+    if !crate::common::namespace::is_inside(test, "") {
+        return;
+    }
+    let disk = tempfile::tempdir().unwrap();
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=16k", "small"]);
+    assert!(mount.arg(disk.path()).status().unwrap().success());
+    let (file, filler) = (disk.path().join("talk.jsonl"), disk.path().join("filler"));
+    let format = Format::Anthropic;
+    let host = host().await;
+
+    // One that cannot be begun is not there, and in nobody's way.
+    let fill = |length: usize| std::fs::write(&filler, vec![b'x'; length]).is_ok();
+    assert!(fill(16 << 10));
+    let mut one = agent(&host, config(format, "http://127.0.0.1:9"), false);
+    let said = one.keep_transcript(&file).unwrap_err().to_string();
+    assert!(
+        said.contains("talk.jsonl") && said.contains("No space left"),
+        "{said}"
+    );
+    assert!(!file.exists());
+    std::fs::remove_file(&filler).unwrap();
+
+    let peer = Peer::start(vec![
+        text(format, "one"),
+        text(format, &"long ".repeat(5000)),
+        text(format, "three"),
+        text(format, "four"),
+    ]);
+    let mut one = agent(&host, config(format, &peer.url), false);
+    let mut seen = Seen::default();
+    one.keep_transcript(&file).unwrap();
+    one.ask("first", &mut seen).await.unwrap();
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let failed = one.ask("second", &mut seen).await.unwrap_err().to_string();
+    assert!(
+        failed.contains("talk.jsonl") && failed.contains("No space left"),
+        "{failed}"
+    );
+    let after = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        after.starts_with(&whole) && after.ends_with('\n'),
+        "{after}"
+    );
+    lines(&file);
+    // The same agent goes on, and so does another with what is kept.
+    one.ask("third", &mut seen).await.unwrap();
+    drop(one);
+    let mut two = agent(&host, config(format, &peer.url), false);
+    two.resume(&file).unwrap();
+    assert_eq!(
+        two.ask("fourth", &mut Seen::default()).await.unwrap().text,
+        "four"
+    );
+    lines(&file);
+    drop(two);
+    std::process::Command::new("umount")
+        .arg(disk.path())
+        .status()
+        .unwrap();
+}
+
 #[tokio::test]
 async fn what_a_question_that_failed_had_said_is_kept() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,8 @@ pub mod arbitrary;
 pub mod binary;
 pub mod dear;
 pub mod forms;
+#[cfg(target_os = "linux")]
+pub mod namespace;
 pub mod responses;
 
 use std::path::{Path, PathBuf};
@@ -135,7 +137,7 @@ pub fn with_core_module(component: &[u8], module: &[u8]) -> Vec<u8> {
     out
 }
 
-fn leb128(mut value: u32) -> Vec<u8> {
+pub fn leb128(mut value: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = (value & 0x7f) as u8;

@@ -131,6 +131,45 @@ fn plugins() -> Vec<(&'static str, Plugin)> {
         ),
         ("reentrant", reentrant()),
         ("transcoding", transcoding()),
+        (
+            // Two components that each grow a memory of their own until none grows any more.
+            "inner-memories",
+            inner(
+                r#"(memory 0) (func (export "do") (result i32) (memory.grow (i32.const 16)))"#,
+                "(loop $on (br_if $on (i32.ne (i32.and (call $one) (call $two)) (i32.const -1)))) unreachable",
+            ),
+        ),
+        (
+            "inner-spin",
+            inner(
+                r#"(func (export "do") (result i32) (loop $on (br $on)) unreachable)"#,
+                "(drop (call $one))",
+            ),
+        ),
+        (
+            "inner-deep",
+            inner(
+                r#"(func $do (export "do") (result i32) (i32.add (call $do) (call $do)))"#,
+                "(drop (call $one))",
+            ),
+        ),
+        (
+            "inner-trap",
+            inner(
+                r#"(func (export "do") (result i32) unreachable)"#,
+                "(drop (call $one)) (drop (call $two))",
+            ),
+        ),
+        (
+            // Handles of a resource that is another component's.
+            "inner-handles",
+            handles("", "(loop $on (drop (call $make)) (br $on))"),
+        ),
+        (
+            // That component says what is done when one is dropped.
+            "inner-destructor",
+            handles("(loop $on (br $on))", "(call $drop (call $make))"),
+        ),
     ]
 }
 
@@ -193,6 +232,68 @@ fn transcoding() -> Plugin {
                 (export "take" (func $lowered))))))"#,
         ),
         with: r#"(with "take" (func $taker "take"))"#,
+        ..Plugin::default()
+    }
+}
+
+/// Is composed with two instances of a component that exports `do` of a core module.
+fn inner(module: &str, attack: &'static str) -> Plugin {
+    let components = format!(
+        r#"(component $inner
+            (core module $module {module})
+            (core instance $instance (instantiate $module))
+            (func (export "do") (result s32) (canon lift (core func $instance "do"))))
+        (instance $one (instantiate $inner))
+        (instance $two (instantiate $inner))"#
+    );
+    Plugin {
+        components: components.leak(),
+        imports: r#"(import "one" (func $one (result s32))) (import "two" (func $two (result s32)))"#,
+        module_imports: r#"(import "" "one" (func $one (result i32)))
+            (import "" "two" (func $two (result i32)))"#,
+        attack,
+        instance: Some(
+            r#"(core func $one_ (canon lower (func $one)))
+            (core func $two_ (canon lower (func $two)))
+            (core instance $instance (instantiate $module (with "" (instance
+                (export "one" (func $one_)) (export "two" (func $two_))))))"#,
+        ),
+        with: r#"(with "one" (func $one "do")) (with "two" (func $two "do"))"#,
+        ..Plugin::default()
+    }
+}
+
+/// Is composed with a component that makes handles, with that destructor.
+fn handles(destructor: &str, attack: &'static str) -> Plugin {
+    let components = format!(
+        r#"(component $maker
+            (core module $destructor (func (export "drop") (param i32) {destructor}))
+            (core instance $destructor (instantiate $destructor))
+            (type $own (resource (rep i32) (dtor (core func $destructor "drop"))))
+            (export $r "r" (type $own))
+            (core func $new (canon resource.new $own))
+            (core module $module
+                (import "" "new" (func $new (param i32) (result i32)))
+                (func (export "make") (result i32) (call $new (i32.const 1))))
+            (core instance $instance (instantiate $module (with "" (instance
+                (export "new" (func $new))))))
+            (func (export "make") (result (own $r)) (canon lift (core func $instance "make"))))
+        (instance $maker (instantiate $maker))"#
+    );
+    Plugin {
+        components: components.leak(),
+        imports: r#"(import "r" (type $r (sub resource)))
+            (import "make" (func $make (result (own $r))))"#,
+        module_imports: r#"(import "" "make" (func $make (result i32)))
+            (import "" "drop" (func $drop (param i32)))"#,
+        attack,
+        instance: Some(
+            r#"(core func $make_ (canon lower (func $make)))
+            (core func $drop_ (canon resource.drop $r))
+            (core instance $instance (instantiate $module (with "" (instance
+                (export "make" (func $make_)) (export "drop" (func $drop_))))))"#,
+        ),
+        with: r#"(with "r" (type $maker "r")) (with "make" (func $maker "make"))"#,
         ..Plugin::default()
     }
 }

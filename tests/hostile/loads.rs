@@ -84,3 +84,81 @@ async fn components_that_cannot_be_run_safely_are_refused_at_load() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Components within components, of which the innermost does nothing.
+fn nested(depth: usize) -> Vec<u8> {
+    const COMPONENT_SECTION: u8 = 4;
+    let header = [0, b'a', b's', b'm', 13, 0, 1, 0];
+    let mut component = header.to_vec();
+    for _ in 0..depth {
+        let length = common::leb128(component.len() as u32);
+        component = [&header[..], &[COMPONENT_SECTION], &length, &component].concat();
+    }
+    component
+}
+
+/// A component in which each level instantiates two of the one below, which it knows by `known` as `$b`.
+fn doubling(depth: usize, known: &str) -> Vec<u8> {
+    let mut text = "(component $a)".to_owned();
+    for _ in 0..depth {
+        text = format!(
+            "(component $a {text} {known} (instance (instantiate $b)) (instance (instantiate $b)))"
+        );
+    }
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Each of some hundred bytes: a compiler that began with one would take all memory there is, or hours.
+#[tokio::test]
+async fn components_that_unfold_without_end_are_refused_before_they_are_compiled() {
+    let folder = tempfile::tempdir().unwrap();
+    let export = r#"(export $b "b" (component $a))"#;
+    let alias = "(component $c (alias outer 1 $a (component $b))
+            (instance (instantiate $b)) (instance (instantiate $b)))
+        (alias outer 0 $c (component $b))";
+    let import = wat::parse_str(
+        r#"(component (component $a (import "c" (component $b)) (instance (instantiate $b))))"#,
+    );
+    let of_an_instance = wat::parse_str(
+        r#"(component (component $a) (instance $i (export "c" (component $a)))
+            (alias export $i "c" (component $b)) (instance (instantiate $b)))"#,
+    );
+    let mut exports = "(component (instance $i0)".to_owned();
+    for level in 1..=17 {
+        let below = level - 1;
+        exports += &format!(
+            r#"(instance $i{level} (export "a" (instance $i{below})) (export "b" (instance $i{below})))"#
+        );
+    }
+    let exports = wat::parse_str(exports + r#"(export "x" (instance $i17)))"#);
+    let too_large =
+        "has more than 8 MiB of sections with those of all components that it instantiates";
+    let too_deep = "has components within components, more than 100 deep";
+    let unclear = "takes components from elsewhere";
+    let none = "is not a toolhost plugin";
+    for (name, component, why) in [
+        (
+            "doubling",
+            doubling(40, "(alias outer 0 $a (component $b))"),
+            too_large,
+        ),
+        ("doubling-by-export", doubling(40, export), too_large),
+        ("doubling-twice", doubling(20, alias), too_large),
+        (
+            "doubling-a-little",
+            doubling(10, "(alias outer 0 $a (component $b))"),
+            none,
+        ),
+        ("exports-of-exports", exports.unwrap(), too_large),
+        ("import", import.unwrap(), unclear),
+        ("of-an-instance", of_an_instance.unwrap(), unclear),
+        ("nested", nested(60_000), too_deep),
+        ("nested-a-little", nested(100), none),
+    ] {
+        let path = folder.path().join(format!("{name}.wasm"));
+        std::fs::write(&path, component).unwrap();
+        let loaded = common::try_load(manifest([PluginConfig::new("echo", path)])).await;
+        let said = loaded.unwrap_err().to_string();
+        assert!(said.contains(why), "{name}: {said}");
+    }
+}

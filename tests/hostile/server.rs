@@ -51,6 +51,16 @@ impl Server {
         .expect("a port of the loopback")
     }
 
+    /// The same at an address and port that are to be had.
+    #[cfg(target_os = "linux")]
+    pub fn start_at(
+        at: &str,
+        answer: impl Fn(&str, &mut dyn Client) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Server {
+        Server::serve(at, move |stream, kept| one(stream, kept, &answer))
+            .unwrap_or_else(|error| panic!("{at}: {error}"))
+    }
+
     /// The same by IPv6, where the machine has it.
     pub fn start_v6(
         answer: impl Fn(&str, &mut dyn Client) -> io::Result<()> + Send + Sync + 'static,

@@ -205,6 +205,39 @@ fn answer(request: &str, client: &mut dyn Client) -> std::io::Result<()> {
                 client.write_all(&[b'x'; 1000])?;
             }
         }
+        "/trailers" => client.write_all(
+            b"HTTP/1.1 200 -\r\ntransfer-encoding: chunked\r\ntrailer: location\r\n\r\n\
+              5;ext=\"a;b\"\r\nhello\r\n0\r\n\
+              location: http://evil.test/\r\ncontent-length: 1\r\ntransfer-encoding: x\r\n\r\n\
+              HTTP/1.1 200 -\r\ncontent-length: 6\r\n\r\nhidden",
+        ),
+        "/endless-trailers" => {
+            client.write_all(b"HTTP/1.1 200 -\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")?;
+            loop {
+                client.write_all(&b"x-trailer: y\r\n".repeat(100))?;
+            }
+        }
+        "/endless-trailer" => {
+            client.write_all(b"HTTP/1.1 200 -\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ")?;
+            loop {
+                client.write_all(&[b'y'; 1000])?;
+            }
+        }
+        "/endless-extension" => {
+            client.write_all(b"HTTP/1.1 200 -\r\ntransfer-encoding: chunked\r\n\r\n5;")?;
+            loop {
+                client.write_all(&[b'y'; 1000])?;
+            }
+        }
+        "/two-lengths" => client.write_all(
+            b"HTTP/1.1 200 -\r\ncontent-length: 5\r\ncontent-length: 50\r\n\r\nhello",
+        ),
+        "/length-and-chunks" => client.write_all(
+            b"HTTP/1.1 200 -\r\ncontent-length: 50\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
+        "/upgrade" => client.write_all(
+            b"HTTP/1.1 101 -\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhello",
+        ),
         "/hints" => loop {
             client.write_all(&b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100))?;
         },

@@ -1,11 +1,13 @@
 //! Tools that ask: by requests of the server's, or by results that are answered with the next call.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::client::{Client, New, Old, text};
 use crate::common::binary::{Folder, listed};
+use crate::common::guest;
+use crate::http::PATIENCE;
 use crate::server::{Http, folder};
 
 fn forms() -> Value {
@@ -413,6 +415,46 @@ fn a_state_of_another_token_is_refused() {
         call("ask_twice", json!({}), Some(&good), age()),
     );
     assert_eq!(text(&last), "Ada is 36");
+}
+
+#[test]
+fn a_state_outlives_a_reload_but_not_the_file_of_the_plugin_that_wrote_it() {
+    let folder = Folder::empty();
+    let file = guest("conformance");
+    folder.write("plugin.wasm", std::fs::read(&file).unwrap());
+    let manifest = "[plugin.conformance]\npath = 'plugin.wasm'\n";
+    folder.write("toolhost.toml", manifest);
+    let server = Http::start_in(folder);
+    let mut client = Client::http(&server, New, forms());
+    let mut reloads = 0;
+    let mut reload = || {
+        reloads += 1;
+        server.signal("HUP");
+        let start = Instant::now();
+        while server.said().matches("reloaded").count() < reloads {
+            assert!(start.elapsed() < PATIENCE, "{}", server.said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let (before, other) = (state(&mut client), state(&mut client));
+    let changed = format!("{manifest}timeout = '20s'\n");
+    server.folder.write("toolhost.toml", changed);
+    reload();
+    let resumed = call("ask_twice", json!({}), Some(&before), age());
+    assert_eq!(text(&client.result("tools/call", resumed)), "Ada is 36");
+
+    // The same but for a custom section, which nothing of it looks at.
+    let mut component = std::fs::read(&file).unwrap();
+    component.extend([0, 5, 4, b'n', b'o', b't', b'e']);
+    server.folder.write("plugin.wasm", component);
+    reload();
+    refused(
+        &mut client,
+        call("ask_twice", json!({}), Some(&other), age()),
+    );
+    let now = state(&mut client);
+    let resumed = call("ask_twice", json!({}), Some(&now), age());
+    assert_eq!(text(&client.result("tools/call", resumed)), "Ada is 36");
 }
 
 #[test]

@@ -194,6 +194,7 @@ async fn bodies_and_statuses_are_taken_as_servers_send_them() {
         "event-batch",
         "undeclared-events",
         "text-type",
+        "trailers",
         "no-type",
         "string-ids",
         "null-for-notifications",
@@ -212,6 +213,15 @@ async fn bodies_and_statuses_are_taken_as_servers_send_them() {
         }
         assert_eq!(host.left_out().count(), 1, "{mode}");
     }
+}
+
+#[tokio::test]
+async fn trailers_without_end_end_the_call_that_they_are_of() {
+    let server = odd("endless-trailers");
+    let host = server.load("/mcp", "timeout = '5s'").await;
+    let result = host.call(call("t", json!({}))).await;
+    // Not at its deadline: too many are an error.
+    assert_eq!(error(&result).code(), "failed", "{result:?}");
 }
 
 #[tokio::test]

@@ -26,6 +26,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def send_with_trailers(self, body, headers, is_call):
+        """In chunks, with an extension and trailers that would say something else if they were headers."""
+        self.send_response(200)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x;a=b\r\n%s\r\n0\r\n" % (len(body), body))
+        if mode == "endless-trailers" and is_call:
+            try:
+                while True:
+                    self.wfile.write(b"x-trailer: y\r\n" * 100)
+            except OSError:
+                return
+        self.wfile.write(b"Content-Length: 1\r\nContent-Type: text/event-stream\r\n")
+        self.wfile.write(b"Mcp-Session-Id: another\r\nLocation: http://evil.test/\r\n\r\n")
+
     def do_GET(self):
         self.send({"get-400": 400, "get-404": 404}.get(mode, 405), "no such thing", "text/plain")
 
@@ -77,6 +95,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send(200, f"event: message\ndata: {json.dumps(answer)}\n\n", "text/plain", **headers)
         if mode == "string-ids":
             answer["id"] = str(answer["id"])
+        if "trailers" in mode:
+            return self.send_with_trailers(json.dumps(answer).encode(), headers, method == "tools/call")
         kind = {"text-type": "text/plain", "no-type": None}.get(mode, "application/json")
         self.send(200, json.dumps(answer), kind, **headers)
 

@@ -101,10 +101,12 @@ impl Store {
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut new = options.open(&beside)?;
-        new.write_all(text.as_bytes())?;
-        new.sync_all()?;
-        std::fs::rename(&beside, file)
+        let written = options.open(&beside).and_then(|mut new| {
+            new.write_all(text.as_bytes())?;
+            new.sync_all()?;
+            std::fs::rename(&beside, file)
+        });
+        written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
     }
 }
 

@@ -3,9 +3,9 @@
 mod issuer;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use issuer::{Issuer, Signer};
+use issuer::{Issuer, Signer, Silent, say};
 use jsonwebtoken::Algorithm;
 
 use super::*;
@@ -80,7 +80,20 @@ async fn a_token_that_is_wrong_in_any_way_lets_nobody_through() {
             json!({ "exp": (now() + 300).to_string() }),
             "it lacks a claim",
         ),
+        (
+            json!({ "exp": (now() - 3600) as f64 + 0.5 }),
+            "it has expired",
+        ),
+        (json!({ "exp": 0 }), "it has expired"),
+        (json!({ "exp": -1 }), "it lacks a claim"),
+        (json!({ "exp": true }), "it lacks a claim"),
+        (
+            json!({ "exp": [now() + 300] }),
+            "it is no token of this server",
+        ),
+        (json!({ "exp": {} }), "it lacks a claim"),
         (json!({ "nbf": now() + 3600 }), "it is not valid yet"),
+        (json!({ "nbf": u64::MAX }), "it is not valid yet"),
         (json!({ "nbf": "soon" }), "it is no token of this server"),
         (
             json!({ "aud": "https://other.example/mcp" }),
@@ -233,6 +246,87 @@ async fn a_key_that_is_new_is_found_and_one_that_is_withdrawn_is_not() {
     assert_eq!(find("ed").await, Err(NoKey::Unknown));
 }
 
+/// A fetch that ended with its client could be ended again and again.
+#[tokio::test]
+async fn a_client_that_hangs_up_keeps_nobody_from_new_keys() {
+    let silent = Silent::start().await;
+    let issuer = Issuer::start().await;
+    let mut config = oauth(&issuer);
+    config.jwks = Some(format!("{}/jwks", silent.url).parse().unwrap());
+    let server = serve(config).await;
+    let header = json!({ "alg": "EdDSA", "kid": "nobody" });
+    let bogus = issuer.signed(Signer::Ed, &header, &claims(&issuer, json!({})));
+    let mut gone = server.connect().await;
+    let request = message(&format!("Authorization: Bearer {bogus}\r\n"));
+    gone.send(&request).await;
+    let fetch = silent.asked().await;
+    drop(gone);
+    let good = with_token(&issuer.token(Signer::Ed, &claims(&issuer, json!({}))));
+    let keys = json!({ "keys": [issuer.key("ed")] }).to_string();
+    // The server has seen by then that the other one is gone.
+    let answer = async {
+        server.ask(&message("")).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        say(fetch, &keys).await;
+    };
+    let (reply, ()) = tokio::join!(server.ask(&good), answer);
+    reply.name();
+}
+
+#[tokio::test]
+async fn all_who_wait_for_keys_take_one_answer() {
+    let silent = Silent::start().await;
+    let issuer = Issuer::start().await;
+    let mut config = oauth(&issuer);
+    config.jwks = Some(format!("{}/jwks", silent.url).parse().unwrap());
+    let jwks = Arc::new(Jwks::new(&config).unwrap().impatient());
+    let finds = (0..20).map(|_| {
+        let jwks = Arc::clone(&jwks);
+        tokio::spawn(async move { jwks.find(Some("new"), Algorithm::EdDSA).await.map(|_| ()) })
+    });
+    let finds: Vec<_> = finds.collect();
+    let fetch = silent.asked().await;
+    while finds.iter().any(|find| find.is_finished()) || Arc::strong_count(&jwks) < 22 {
+        tokio::task::yield_now().await;
+    }
+    say(fetch, r#"{"keys":[]}"#).await;
+    for find in finds {
+        // Nobody answers a second time.
+        assert_eq!(find.await.unwrap(), Err(NoKey::Unknown));
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_does_not_answer_is_given_up_and_keys_that_are_known_need_none() {
+    let silent = Silent::start().await;
+    let issuer = Issuer::start().await;
+    let mut config = oauth(&issuer);
+    config.jwks = Some(format!("{}/jwks", silent.url).parse().unwrap());
+    let jwks = Jwks::new(&config).unwrap().impatient();
+    let jwks = Arc::new(jwks.waiting(Duration::from_millis(500)));
+    let find = async |kid| jwks.find(Some(kid), Algorithm::EdDSA).await.map(|_| ());
+    let keys = json!({ "keys": [issuer.key("ed")] }).to_string();
+    let (found, ()) = tokio::join!(find("ed"), async { say(silent.asked().await, &keys).await });
+    assert_eq!(found, Ok(()));
+    // It takes the question and says nothing, or never comes to the end of what it says.
+    for begin in [
+        "",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"keys\":",
+    ] {
+        let unknown = find("new");
+        let (found, mut hanging) = tokio::join!(unknown, async {
+            let mut stream = silent.asked().await;
+            stream.write_all(begin.as_bytes()).await.unwrap();
+            // Meanwhile nobody waits who has a key that is known.
+            assert_eq!(find("ed").await, Ok(()));
+            stream
+        });
+        assert_eq!(found, Err(NoKey::Unknown), "{begin}");
+        let _ = hanging.shutdown().await;
+    }
+    assert_eq!(find("ed").await, Ok(()));
+}
+
 #[tokio::test]
 async fn the_keys_are_found_by_the_issuers_metadata() {
     for (path, place) in [
@@ -267,7 +361,27 @@ async fn without_the_issuers_keys_nobody_is_let_through_and_nobody_called_wrong(
     let issuer = Issuer::start().await;
     let token = issuer.token(Signer::Ed, &claims(&issuer, json!({})));
     let long = json!({ "keys": [issuer.key("ed")], "x": "x".repeat(300_000) }).to_string();
-    for answer in ["", "{}", "[1]", r#"{"keys":{}}"#, &long] {
+    let elsewhere = Issuer::start().await;
+    elsewhere.put("/jwks", json!({ "keys": [issuer.key("ed")] }).to_string());
+    let moved = format!(
+        "HTTP/1.1 302 Found\r\nLocation: {}/jwks\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        elsewhere.url
+    );
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let page = "<!DOCTYPE html><title>Sign in</title>";
+    let error = "HTTP/1.1 500 -\r\nContent-Length: 11\r\nConnection: close\r\n\r\n{\"keys\":[]}";
+    for answer in [
+        "",
+        "{}",
+        "[1]",
+        r#"{"keys":{}}"#,
+        &long,
+        &moved,
+        &deep,
+        page,
+        error,
+        "HTTP/9 what\r\n\r\n",
+    ] {
         issuer.put("/jwks", answer.to_owned());
         let server = serve(oauth(&issuer)).await;
         let reply = server.ask(&with_token(&token)).await;
@@ -275,6 +389,111 @@ async fn without_the_issuers_keys_nobody_is_let_through_and_nobody_called_wrong(
         assert!(reply.retry_after().is_some(), "{reply:?}");
         assert_eq!(server.ask(&message("")).await.status, 401);
     }
+    assert_eq!(elsewhere.asked("/jwks"), 0);
+}
+
+/// Keys that an issuer should not have, beside one that it should.
+#[tokio::test]
+async fn no_key_is_taken_for_more_than_it_is() {
+    let issuer = Issuer::start().await;
+    let (ed, other, rsa) = (issuer.key("ed"), issuer.key("other-ed"), issuer.key("rsa"));
+    let with = |key: &Value, change: Value| {
+        let mut key = key.clone();
+        for (name, value) in change.as_object().unwrap() {
+            key[name] = value.clone();
+        }
+        key
+    };
+    let path = "../../../../etc/passwd";
+    let long = "k".repeat(4000);
+    let keys = [
+        with(&ed, json!({ "kid": "twice" })),
+        with(&other, json!({ "kid": "twice" })),
+        with(&ed, json!({ "kid": path })),
+        with(&ed, json!({ "kid": long })),
+        with(&ed, json!({ "kid": "signs", "key_ops": ["sign"] })),
+        with(&ed, json!({ "kid": "derives", "key_ops": ["deriveKey"] })),
+        with(&ed, json!({ "kid": "unheard", "use": "unheard-of" })),
+        with(&ed, json!({ "kid": "x25519", "crv": "X25519" })),
+        with(&ed, json!({ "kid": "ed448", "crv": "Ed448" })),
+        with(&ed, json!({ "kid": "short", "x": "AAAA" })),
+        with(&ed, json!({ "kid": "zero", "x": "A".repeat(43) })),
+        with(
+            &issuer.key("es256"),
+            json!({ "kid": "p384", "crv": "P-384" }),
+        ),
+        with(
+            &issuer.key("es256"),
+            json!({ "kid": "koblitz", "crv": "secp256k1" }),
+        ),
+        with(&rsa, json!({ "kid": "tiny", "n": "AQAB" })),
+        with(&rsa, json!({ "kid": "one", "e": "AQ" })),
+        with(&rsa, json!({ "kid": "huge", "n": "f".repeat(40_000) })),
+        json!({ "kty": "RSA", "kid": "nothing" }),
+        json!({ "kid": 7, "kty": [] }),
+        json!(null),
+    ];
+    issuer.put("/jwks", json!({ "keys": keys }).to_string());
+    let server = serve(oauth(&issuer)).await;
+    let good = claims(&issuer, json!({}));
+    let ask = async |signer: Signer, header: Value| {
+        let token = issuer.signed(signer, &header, &good);
+        server.ask(&with_token(&token)).await
+    };
+    // A name is no more than a name.
+    for kid in [path, &long] {
+        let reply = ask(Signer::Ed, json!({ "alg": "EdDSA", "kid": kid })).await;
+        assert_eq!(reply.status, 200, "{kid:.40}: {reply:?}");
+    }
+    for (signer, kids) in [
+        (
+            Signer::Ed,
+            &[
+                "twice", "signs", "derives", "unheard", "x25519", "ed448", "short", "zero",
+                "nothing",
+            ][..],
+        ),
+        (Signer::Es256, &["p384", "koblitz"]),
+        (Signer::Rs256, &["tiny", "one", "huge", "nothing"]),
+        (Signer::Ps256, &["tiny", "one", "huge"]),
+    ] {
+        for kid in kids {
+            let header = json!({ "alg": signer.name(), "kid": kid });
+            let token = issuer.signed(signer, &header, &good);
+            let from = format!("X-Forwarded-For: 192.0.2.{}\r\n", kid.len());
+            let request = message(&format!("Authorization: Bearer {token}\r\n{from}"));
+            let reply = server.ask(&request).await;
+            assert_eq!(reply.status, 401, "{signer:?} {kid}: {reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_expires_lets_nobody_through_on_a_connection_that_it_opened() {
+    let issuer = Issuer::start().await;
+    let server = serve(oauth(&issuer)).await;
+    // Clocks may be 30 seconds apart.
+    let short = claims(&issuer, json!({ "exp": now() - 28 }));
+    let token = issuer.token(Signer::Ed, &short);
+    let mut connection = server.connect().await;
+    let request = with_token(&token);
+    let start = Instant::now();
+    let mut answered = 0;
+    loop {
+        match connection.ask(&request).await.status {
+            200 => answered += 1,
+            status => {
+                assert_eq!(status, 401);
+                break;
+            }
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "it never expires"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(answered > 0);
 }
 
 #[tokio::test]

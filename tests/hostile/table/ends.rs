@@ -75,6 +75,13 @@ pub const ATTACKS: &[Attack] = &[
         trap("wasm trap: cannot enter component instance"),
     ),
     attack(
+        "trap-in-an-inner-component",
+        "attack",
+        "{}",
+        "path = '<inner-trap>'",
+        trap("wasm trap: wasm `unreachable` instruction executed"),
+    ),
+    attack(
         "realloc-out-of-bounds",
         "attack",
         "{}",

@@ -30,6 +30,27 @@ pub const ATTACKS: &[Attack] = &[
         limit("64 MiB of memory"),
     ),
     attack(
+        "memory-bomb-in-inner-components",
+        "attack",
+        "{}",
+        "path = '<inner-memories>'",
+        limit("64 MiB of memory"),
+    ),
+    attack(
+        "handles-of-an-inner-component",
+        "attack",
+        "{}",
+        "path = '<inner-handles>'\ntimeout = '5s'",
+        limit("1000 open host resources"),
+    ),
+    attack(
+        "recursion-in-an-inner-component",
+        "attack",
+        "{}",
+        "path = '<inner-deep>'",
+        limit("512 KiB of stack"),
+    ),
+    attack(
         "table-bomb",
         "attack",
         "{}",

@@ -67,6 +67,62 @@ pub const ATTACKS: &[Attack] = &[
     )
     .seen(&[("web", 1)]),
     attack(
+        "trailers-of-a-response",
+        "get",
+        r#"{"url": "http://<web>/trailers"}"#,
+        WEB,
+        answer("status: 200\nhello"),
+    )
+    .seen(&[("web", 1)]),
+    attack(
+        "trailers-without-end",
+        "get",
+        r#"{"url": "http://<web>/endless-trailers"}"#,
+        WEB,
+        failed("…"),
+    )
+    .seen(&[("web", 1)]),
+    attack(
+        "trailer-without-end",
+        "get",
+        r#"{"url": "http://<web>/endless-trailer"}"#,
+        WEB,
+        failed("…"),
+    )
+    .seen(&[("web", 1)]),
+    attack(
+        "chunk-extension-without-end",
+        "get",
+        r#"{"url": "http://<web>/endless-extension"}"#,
+        WEB,
+        failed("…"),
+    )
+    .seen(&[("web", 1)]),
+    attack(
+        "response-of-two-lengths",
+        "get",
+        r#"{"url": "http://<web>/two-lengths"}"#,
+        WEB,
+        failed("…"),
+    )
+    .seen(&[("web", 1)]),
+    attack(
+        "response-of-a-length-and-chunks",
+        "get",
+        r#"{"url": "http://<web>/length-and-chunks"}"#,
+        WEB,
+        answer("status: 200\nhello"),
+    )
+    .seen(&[("web", 1)]),
+    attack(
+        "response-that-changes-the-protocol",
+        "get",
+        r#"{"url": "http://<web>/upgrade"}"#,
+        WEB,
+        answer("status: 101\n"),
+    )
+    .seen(&[("web", 1)]),
+    attack(
         "interim-responses-without-end",
         "get",
         r#"{"url": "http://<web>/hints"}"#,

@@ -37,6 +37,20 @@ pub const ATTACKS: &[Attack] = &[
     ),
     attack("string-transcoding", "attack", "{}", TRANSCODING, TIMEOUT),
     attack(
+        "spin-in-an-inner-component",
+        "attack",
+        "{}",
+        "path = '<inner-spin>'\ntimeout = '300ms'",
+        TIMEOUT,
+    ),
+    attack(
+        "spin-in-a-destructor",
+        "attack",
+        "{}",
+        "path = '<inner-destructor>'\ntimeout = '300ms'",
+        TIMEOUT,
+    ),
+    attack(
         "realloc-without-end",
         "attack",
         "{}",

@@ -9,7 +9,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Made for these tests, and nobody's: ring makes no keys of this kind.
@@ -76,6 +76,40 @@ struct Site {
 
 fn base64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A listener that is no issuer yet, and what its keys are once it answers.
+pub(super) struct Silent {
+    pub(super) listener: TcpListener,
+    pub(super) url: String,
+}
+
+impl Silent {
+    pub(super) async fn start() -> Silent {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Silent { listener, url }
+    }
+
+    /// Whoever asks next, once it has asked.
+    pub(super) async fn asked(&self) -> TcpStream {
+        let (mut stream, _) = self.listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+        }
+        stream
+    }
+}
+
+/// Answers with that document.
+pub(super) async fn say(mut stream: TcpStream, document: &str) {
+    let length = document.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    stream
+        .write_all((head + document).as_bytes())
+        .await
+        .unwrap();
 }
 
 pub(super) fn encoded(value: &Value) -> String {
@@ -193,6 +227,7 @@ impl Issuer {
         format!("{message}.{}", base64(signature))
     }
 
+    /// A document that begins with `HTTP/` is the whole answer.
     pub(super) fn put(&self, path: &str, document: String) {
         self.site
             .lock()
@@ -226,9 +261,12 @@ async fn answer(listener: TcpListener, site: Arc<Mutex<Site>>) {
         };
         let body = document.unwrap_or_default();
         let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
+        let answer = match body.starts_with("HTTP/") {
+            true => body,
+            false => format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            ),
+        };
         // Whoever has read enough hangs up.
         let _ = stream.write_all(answer.as_bytes()).await;
     }
