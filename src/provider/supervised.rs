@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::{
     CallContext, End, Meter, ProvidedTool, RunOutcome, ToolProvider, bounded, held, stopped, until,
 };
-use crate::error::CallError;
+use crate::error::{CallError, said_by};
 use crate::schema::checking::Allowed;
 use crate::tool::{Output, ToolCall};
 
@@ -48,11 +48,7 @@ pub(crate) async fn run(
 
 /// It is the tool's own fault, and no other call's.
 fn panicked(panic: &(dyn Any + Send)) -> CallError {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let message = match text {
-        Some(text) => format!("the tool panicked: {text}"),
-        None => "the tool panicked".to_owned(),
-    };
-    CallError::Trap { message }
+    CallError::Trap {
+        message: format!("the tool panicked: {}", said_by(panic)),
+    }
 }

@@ -2,7 +2,7 @@
 //! the id of a session that is open.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use proptest::prelude::*;

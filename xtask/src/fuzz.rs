@@ -61,7 +61,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         println!("{HELP}");
         return Ok(());
     };
-    guests::build(guests::way()?)?;
+    guests::build(guests::way()?, guests::Scope::All)?;
     let fuzzer = Fuzzer::build()?;
     let mut failed = Vec::new();
     let mut waiting = options.targets.iter().rev().copied().collect::<Vec<_>>();
