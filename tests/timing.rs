@@ -88,10 +88,7 @@ fn spinning_calls_end_on_time_and_every_healthy_call_answers() {
         for result in &results[..8] {
             assert_eq!(error(result), &CallError::Timeout { after: timeout });
             let late = result.usage.run - timeout;
-            assert!(
-                late <= GRACE,
-                "a spinner ended {late:?} after its deadline"
-            );
+            assert!(late <= GRACE, "a spinner ended {late:?} after its deadline");
         }
     });
 }
