@@ -24,6 +24,7 @@ pub(crate) struct Protected {
 
 impl Purpose {
     /// Whether it is a folder in which something is protected.
+    #[cfg(unix)]
     pub(super) fn is_tree(self) -> bool {
         matches!(self, Purpose::PluginDir | Purpose::CodeCache)
     }

@@ -106,6 +106,7 @@ impl Mounts {
     }
 
     /// Whether something is mounted right there.
+    #[cfg(unix)]
     pub(super) fn is_point(&self, folder: &Path) -> bool {
         self.0.iter().any(|mount| mount.point == folder)
     }

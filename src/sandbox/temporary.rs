@@ -39,6 +39,7 @@ pub(super) struct Temporaries(Vec<Temporary>);
 #[derive(Clone)]
 pub(super) struct Temporary {
     name: String,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "it is held for its lock"))]
     file: Arc<File>,
     /// What it would have been created with.
     #[cfg(unix)]
