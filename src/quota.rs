@@ -191,7 +191,11 @@ impl Held {
         self.looked = looked.collect();
         let is_there = |looked: &Looked| looked.before.is_some();
         if makes && !self.looked.last().is_some_and(is_there) {
-            self.need(1, ledger::BLOCK)?;
+            let room = self.need(1, ledger::BLOCK);
+            if room.is_err() {
+                self.looked.clear();
+            }
+            return room;
         }
         Ok(())
     }
@@ -305,6 +309,15 @@ impl Held {
         let bytes = size(ByteSize::b(bytes));
         tracing::info!("over quota: files {name}, which has {bytes} in {files} files");
         Err(io::ErrorKind::QuotaExceeded.into())
+    }
+}
+
+impl Drop for Held {
+    /// What was begun was not ended: whoever was to do so was dropped.
+    fn drop(&mut self) {
+        if !self.looked.is_empty() {
+            self.doubt();
+        }
     }
 }
 
