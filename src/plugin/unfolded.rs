@@ -4,8 +4,9 @@
 use std::mem;
 
 use wasmparser::{
-    BinaryReaderError, Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance,
-    ComponentOuterAliasKind, ComponentTypeRef, Parser, Payload,
+    BinaryReader, BinaryReaderError, Chunk, ComponentAlias, ComponentExternalKind,
+    ComponentInstance, ComponentOuterAliasKind, ComponentType, ComponentTypeDeclaration,
+    ComponentTypeRef, Parser, Payload,
 };
 
 /// Bytes of sections, of which a compiler makes some thirty times as much. Plugins have a few thousand.
@@ -16,6 +17,9 @@ const INSTANCE: u64 = 32;
 
 /// What each export of an instance weighs, and of those within: a compiler keeps them anew wherever one is exported.
 const EXPORT: u64 = 64;
+
+/// Types within types, of which validation takes as many. They are read by recursion, before that.
+const MAX_TYPE_DEPTH: usize = 100;
 
 /// Components within components. A compiler takes seconds for some ten thousand, and minutes for twice as many.
 const MAX_DEPTH: usize = 100;
@@ -99,7 +103,13 @@ fn read(component: &[u8]) -> Result<(), Halt> {
                     exports: inside.exports,
                 });
             }
-            section => read.section(section, &around)?,
+            section => {
+                if let Payload::ComponentTypeSection(types) = &section {
+                    let bytes = component.get(types.range()).ok_or(Halt::Malformed)?;
+                    check_type_depth(bytes)?;
+                }
+                read.section(section, &around)?;
+            }
         }
         if read.unfolded > MOST {
             return refused(format!(
@@ -108,6 +118,47 @@ fn read(component: &[u8]) -> Result<(), Halt> {
             ));
         }
     }
+}
+
+/// Reads a section of types, without recursion where types hold types.
+fn check_type_depth(section: &[u8]) -> Result<(), Halt> {
+    const A_TYPE: u8 = 0x01;
+    const COMPONENT: u8 = 0x41;
+    const INSTANCE: u8 = 0x42;
+    let mut reader = BinaryReader::new(section, 0);
+    // What is still to be read at each level: types of the section, and declarations of each type around.
+    let mut left = vec![reader.read_var_u32()?];
+    while let Some(count) = left.last_mut() {
+        if *count == 0 {
+            left.pop();
+            continue;
+        }
+        *count -= 1;
+        let mut ahead = reader.clone();
+        if left.len() > 1 && ahead.read_u8()? != A_TYPE {
+            // All other declarations name types, and hold none.
+            let _: ComponentTypeDeclaration = reader.read()?;
+            continue;
+        }
+        if left.len() > 1 {
+            reader = ahead;
+        }
+        let mut ahead = reader.clone();
+        match ahead.read_u8()? {
+            COMPONENT | INSTANCE => {
+                if left.len() > MAX_TYPE_DEPTH {
+                    let why = format!("has types within types, more than {MAX_TYPE_DEPTH} deep");
+                    return Err(Halt::Refused(why));
+                }
+                reader = ahead;
+                left.push(reader.read_var_u32()?);
+            }
+            _ => {
+                let _: ComponentType = reader.read()?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Read {

@@ -97,6 +97,16 @@ fn nested(depth: usize) -> Vec<u8> {
     component
 }
 
+/// Types of that kind within types, of which the innermost says nothing.
+fn nested_types(depth: usize, kind: u8) -> Vec<u8> {
+    const TYPE_SECTION: u8 = 7;
+    const A_TYPE: u8 = 1;
+    let types = [&[1], &*[kind, 1, A_TYPE].repeat(depth), &[kind, 0]].concat();
+    let header = [0, b'a', b's', b'm', 13, 0, 1, 0];
+    let length = common::leb128(types.len() as u32);
+    [&header[..], &[TYPE_SECTION], &length, &types].concat()
+}
+
 /// A component in which each level instantiates two of the one below, which it knows by `known` as `$b`.
 fn doubling(depth: usize, known: &str) -> Vec<u8> {
     let mut text = "(component $a)".to_owned();
@@ -134,6 +144,7 @@ async fn components_that_unfold_without_end_are_refused_before_they_are_compiled
     let too_large =
         "has more than 8 MiB of sections with those of all components that it instantiates";
     let too_deep = "has components within components, more than 100 deep";
+    let types_too_deep = "has types within types, more than 100 deep";
     let unclear = "takes components from elsewhere";
     let none = "is not a toolhost plugin";
     for (name, component, why) in [
@@ -152,6 +163,18 @@ async fn components_that_unfold_without_end_are_refused_before_they_are_compiled
         ("exports-of-exports", exports.unwrap(), too_large),
         ("import", import.unwrap(), unclear),
         ("of-an-instance", of_an_instance.unwrap(), unclear),
+        ("types", nested_types(1_000_000, 0x41), types_too_deep),
+        ("instance-types", nested_types(5_000, 0x42), types_too_deep),
+        (
+            "types-within",
+            {
+                let inner = nested_types(5_000, 0x41);
+                let length = common::leb128(inner.len() as u32);
+                [&inner[..8], &[4], &length, &inner].concat()
+            },
+            types_too_deep,
+        ),
+        ("types-a-little", nested_types(50, 0x41), none),
         ("nested", nested(60_000), too_deep),
         ("nested-a-little", nested(100), none),
     ] {
