@@ -374,7 +374,11 @@ pub fn decode(
     let read = |text: &str, is_inner: bool| {
         let format = match format {
             Some(format) => format,
-            None => detect::detect(text)?,
+            None => detect::detect(text).or_else(|error| match error {
+                // It may be told here alone that there is a call.
+                DecodeError::Shape { .. } => leftover::check(text).and(Err(error)),
+                other => Err(other),
+            })?,
         };
         // Calls of these formats come from a script, which puts nothing around them: what has their members
         // by chance must not be run.

@@ -1,8 +1,7 @@
 //! `cargo xtask test`: every test there is.
 
-use crate::{aimock, asks_for_help, guests, mcp, root, run, ui};
+use crate::{aimock, asks_for_help, cargo, guests, mcp, root, run, ui};
 use anyhow::Result;
-use std::process::Command;
 
 const HELP: &str = "\
 Build the guests and run every test: the library's, the command line's, and those of the guests' own logic.
@@ -26,16 +25,16 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         if packages.is_empty() {
             continue;
         }
-        let mut cargo = Command::new("cargo");
-        cargo.args(["test", "--quiet", "--target-dir"]);
-        cargo.arg(root.join("target/guests-build/native"));
+        let mut tests = cargo();
+        tests.args(["test", "--quiet", "--target-dir"]);
+        tests.arg(root.join("target/guests-build/native"));
         for package in packages {
-            cargo.args(["--package", package]);
+            tests.args(["--package", package]);
         }
-        run(cargo.current_dir(root.join(workspace)))?;
+        run(tests.current_dir(root.join(workspace)))?;
     }
     ui::say("testing the host");
-    let mut tests = Command::new("cargo");
+    let mut tests = cargo();
     // Not the whole workspace at once: xtask's crates would have wasmtime built once more, with
     // other features.
     tests.args([
@@ -59,11 +58,9 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         "--examples",
     ]);
     run(tests.current_dir(&root))?;
-    run(Command::new("cargo")
-        .args(["test", "--doc"])
-        .current_dir(&root))?;
+    run(cargo().args(["test", "--doc"]).current_dir(&root))?;
     ui::say("testing what takes a quiet machine, one at a time");
-    let mut timing = Command::new("cargo");
+    let mut timing = cargo();
     timing.args(["test", "--test", "timing", "--", "--test-threads=1"]);
     run(timing.current_dir(&root))
 }
