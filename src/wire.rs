@@ -374,11 +374,7 @@ pub fn decode(
     let read = |text: &str, is_inner: bool| {
         let format = match format {
             Some(format) => format,
-            None => detect::detect(text).or_else(|error| match error {
-                // It may be told here alone that there is a call.
-                DecodeError::Shape { .. } => leftover::check(text).and(Err(error)),
-                other => Err(other),
-            })?,
+            None => detect::detect(text)?,
         };
         // Calls of these formats come from a script, which puts nothing around them: what has their members
         // by chance must not be run.
@@ -396,7 +392,12 @@ pub fn decode(
         }
         Ok((format, calls))
     };
-    wrapping::within(text, read, |(_, calls)| !calls.is_empty())
+    let decoded = wrapping::within(text, read, |(_, calls)| !calls.is_empty())?;
+    // What is around a response may say that there is a call, too.
+    if decoded.1.is_empty() {
+        leftover::check(text)?;
+    }
+    Ok(decoded)
 }
 
 /// What a model answered, from the whole response: see [`Wire::reply`].

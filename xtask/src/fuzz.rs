@@ -45,7 +45,7 @@ const AT_ONCE: usize = 2;
 const MAX_LEN: usize = 4096;
 
 /// What the repository keeps for each target, in bytes.
-const MAX_CORPUS: u64 = 128 << 10;
+const MAX_CORPUS: u64 = 96 << 10;
 
 const BETWEEN_REPORTS: Duration = Duration::from_secs(60);
 
