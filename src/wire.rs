@@ -392,7 +392,12 @@ pub fn decode(
         }
         Ok((format, calls))
     };
-    wrapping::within(text, read, |(_, calls)| !calls.is_empty())
+    let decoded = wrapping::within(text, read, |(_, calls)| !calls.is_empty())?;
+    // What is around a response may say that there is a call, too.
+    if decoded.1.is_empty() {
+        leftover::check(text)?;
+    }
+    Ok(decoded)
 }
 
 /// What a model answered, from the whole response: see [`Wire::reply`].

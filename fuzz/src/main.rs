@@ -1,6 +1,6 @@
-//! Fuzzing that is guided by coverage, with libFuzzer: the checks of `tests/fuzz`, which are run there on made inputs.
-//! `cargo xtask fuzz` builds it with counters in the project's own crates, and runs it; `TOOLHOST_FUZZ_TARGET` names the
-//! check.
+//! Fuzzing guided by coverage, with libFuzzer: the checks of `tests/fuzz`, which are run there on made inputs.
+//! `cargo xtask fuzz` builds it with counters in the project's own crates, and runs it. `TOOLHOST_FUZZ_TARGET` names
+//! the check.
 
 #![no_main]
 #![allow(dead_code, unused_imports)] // the tests use more of these files

@@ -38,7 +38,7 @@ struct Session {
 }
 
 /// A question, until it is dropped.
-struct Ask<'a> {
+pub(super) struct Ask<'a> {
     asks: &'a Asks,
     owner: &'a Owner,
     client: Option<&'a Arc<str>>,
@@ -128,6 +128,21 @@ impl Asks {
             session.end.cancel();
         }
     }
+
+    /// Nobody will answer what is asked of an owner, nor what it is asked until this is dropped.
+    pub(super) fn gone<'a>(&'a self, owner: &'a Owner) -> Ask<'a> {
+        let mut state = self.state();
+        state.all += 1;
+        let session = state.sessions.entry(owner.clone()).or_default();
+        session.asked += 1;
+        session.end.cancel();
+        Ask {
+            asks: self,
+            owner,
+            client: None,
+            end: session.end.clone(),
+        }
+    }
 }
 
 impl Drop for Ask<'_> {
@@ -208,6 +223,20 @@ mod tests {
         asks.end_owner(&one);
         assert_eq!(ended.await, Err("the client is gone".to_owned()));
         assert!(waits(&mut goes_on));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_gone_is_not_waited_for() {
+        let asks = Asks::new(Duration::from_secs(60));
+        let (owner, client) = (Owner::Session(1), "alice".into());
+        let before = ask(&asks, &owner, &client);
+        let gone = asks.gone(&owner);
+        for asked in [before, ask(&asks, &owner, &client)] {
+            assert_eq!(asked.await, Err("the client is gone".to_owned()));
+        }
+        drop(gone);
+        assert!(asks.state().sessions.is_empty());
+        assert_eq!(asks.state().all, 0);
     }
 
     #[tokio::test]

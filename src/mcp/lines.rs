@@ -98,10 +98,21 @@ impl Drop for Part {
     }
 }
 
-/// The requests that are not answered yet. One that is cancelled is not answered, and in use for as long
-/// as it runs: rmcp would take its end for the end of another with its id.
+/// The requests that are not answered yet. An id is in use until its answer is sent: rmcp takes the end of one request
+/// for that of another with its id. One that is cancelled is not answered, and in use for as long as it runs.
 #[derive(Clone, Default)]
-struct Running(Arc<Mutex<HashMap<RequestId, Weak<()>>>>);
+struct Running(Arc<Mutex<HashMap<RequestId, Unanswered>>>);
+
+struct Unanswered {
+    runs: Weak<()>,
+    is_cancelled: bool,
+}
+
+impl Unanswered {
+    fn is_over(&self) -> bool {
+        self.is_cancelled && self.runs.strong_count() == 0
+    }
+}
 
 /// Is with a request while it runs, with what its line takes.
 #[derive(Clone)]
@@ -111,19 +122,22 @@ struct Runs {
 }
 
 impl Running {
-    fn requests(&self) -> MutexGuard<'_, HashMap<RequestId, Weak<()>>> {
+    fn requests(&self) -> MutexGuard<'_, HashMap<RequestId, Unanswered>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing where the id is in use.
     fn begin(&self, id: &RequestId, line: Option<Part>) -> Option<Runs> {
         let mut requests = self.requests();
-        let used = requests.get(id);
-        if used.is_some_and(|request| request.strong_count() > 0) {
+        if requests.get(id).is_some_and(|used| !used.is_over()) {
             return None;
         }
         let request = Arc::new(());
-        requests.insert(id.clone(), Arc::downgrade(&request));
+        let unanswered = Unanswered {
+            runs: Arc::downgrade(&request),
+            is_cancelled: false,
+        };
+        requests.insert(id.clone(), unanswered);
         Some(Runs {
             _request: request,
             _line: line.map(Arc::new),
@@ -134,10 +148,13 @@ impl Running {
         self.requests().remove(id);
     }
 
-    /// Forgets those that were cancelled and are over.
-    fn tidy(&self) {
-        self.requests()
-            .retain(|_, request| request.strong_count() > 0);
+    /// One will not be answered. Forgets those of that kind that are over.
+    fn cancelled(&self, id: Option<&RequestId>) {
+        let mut requests = self.requests();
+        if let Some(request) = id.and_then(|id| requests.get_mut(id)) {
+            request.is_cancelled = true;
+        }
+        requests.retain(|_, request| !request.is_over());
     }
 }
 
@@ -190,8 +207,8 @@ where
                 }
             }
             JsonRpcMessage::Notification(notification) => {
-                if let ClientNotification::CancelledNotification(_) = notification.notification {
-                    self.running.tidy();
+                if let ClientNotification::CancelledNotification(it) = &notification.notification {
+                    self.running.cancelled(it.params.request_id.as_ref());
                 }
             }
             _ => {}
@@ -289,5 +306,34 @@ where
 
     fn close(&mut self) -> impl Future<Output = Result<(), io::Error>> + Send {
         self.writer.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_in_use_until_its_answer_is_sent() {
+        let running = Running::default();
+        let id = RequestId::Number(1);
+        drop(running.begin(&id, None).expect("it is new"));
+        // Its handler is done, and its answer on the way to the transport.
+        assert!(running.begin(&id, None).is_none());
+        running.answered(&id);
+        assert!(running.begin(&id, None).is_some());
+    }
+
+    #[test]
+    fn the_id_of_a_cancelled_request_is_in_use_until_that_is_over() {
+        let running = Running::default();
+        let id = RequestId::Number(1);
+        let runs = running.begin(&id, None).expect("it is new");
+        running.cancelled(Some(&id));
+        assert!(running.begin(&id, None).is_none());
+        drop(runs);
+        assert!(running.begin(&id, None).is_some());
+        running.cancelled(Some(&id));
+        assert!(running.requests().is_empty());
     }
 }

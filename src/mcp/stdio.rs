@@ -116,8 +116,9 @@ impl Server {
             }),
             () = async {
                 end.cancelled().await;
-                // Nobody is left to answer what is asked.
-                self.hub.asks.end_owner(&own.owner(None));
+                // Nobody is left to answer what is asked, or will be.
+                let owner = own.owner(None);
+                let _gone = self.hub.asks.gone(&owner);
                 sleep(AFTER_THE_END).await;
                 stop.cancel();
                 sleep(LAST_WORDS).await;
@@ -135,8 +136,8 @@ struct Client {
 }
 
 impl Client {
-    /// A stream that a client listens on, for as long as it can take it back: what is left to be told at the end of input
-    /// would keep the server from going, and rmcp sends no notification any more.
+    /// A stream that a client listens on. It ends with the input: rmcp sends no notification after that, and the server
+    /// would stay for as long as it waits for those that run.
     async fn listen(
         &self,
         request: ClientRequest,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::DecodeError;
-use super::looks::{bytes_look_like, looks_like};
+use super::looks::{LOOKED_AT, bytes_look_like, looks_like};
 use super::object;
 use super::stream::{MAX_STREAM, error_event, sse_data};
 use crate::error::causes;
@@ -18,6 +18,9 @@ use crate::json_text::Scanner;
 
 /// No line of Ollama's is longer that begins a response.
 const MAX_FIRST_LINE: usize = 1 << 20;
+
+/// The first bytes of a file that say what it is.
+const MAGIC: usize = 4;
 
 /// The data of each event of a byte stream: of an event stream, as the HTML standard has it
 /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), or the lines of one of Ollama's.
@@ -43,9 +46,13 @@ where
         first.extend_from_slice(chunk.as_deref().unwrap_or_default());
         ahead.push(chunk);
         let text = first.trim_ascii_start();
-        // Nothing else begins so, and what does is mostly short.
-        let may_be_line = text.is_empty() || text.starts_with(b"{");
-        if is_error || !may_be_line || text.contains(&b'\n') || text.len() > MAX_FIRST_LINE {
+        // However it is cut into chunks, the same is seen of it.
+        let enough = match text.first() {
+            None | Some(b'{') => MAX_FIRST_LINE,
+            Some(b'<') => LOOKED_AT,
+            Some(_) => MAGIC,
+        };
+        if is_error || text.contains(&b'\n') || text.len() >= enough {
             break;
         }
     }
@@ -94,8 +101,9 @@ fn no_events(document: &[u8]) -> DecodeError {
 /// Why bytes are no stream that cannot be one.
 fn unlike(bytes: &[u8]) -> Option<DecodeError> {
     let error = bytes_look_like(bytes).or_else(|| {
-        let text = String::from_utf8_lossy(bytes);
-        looks_like(&text).filter(|_| text.trim_ascii_start().starts_with('<'))
+        let text = bytes.trim_ascii_start();
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        looks_like(&String::from_utf8_lossy(line)).filter(|_| line.starts_with(b"<"))
     })?;
     match error {
         DecodeError::LooksLike { like, advice } => Some(DecodeError::NotEvents {

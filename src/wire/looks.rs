@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::error::DecodeError;
 
 /// How much of a text is looked at.
-const LOOKED_AT: usize = 4096;
+pub(super) const LOOKED_AT: usize = 4096;
 
 /// What bytes that are no text look like.
 pub(super) fn bytes_look_like(bytes: &[u8]) -> Option<DecodeError> {

@@ -9,8 +9,9 @@ use toolhost::mcp::{Server, ServerInfo};
 
 use crate::common;
 
-/// Nothing that a client sends keeps the server busy for as long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Nothing that a client sends keeps the server for as long. It is shorter than what the server gives those that run at
+/// the end of its input, and rmcp its answers: whatever comes to wait for that would wait without reason.
+pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Some tools of the guests never end by themselves.
 const TIMEOUT: Duration = Duration::from_millis(200);

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use rustix::time::{ClockId, clock_gettime};
 
 /// wasmtime compresses compiled code in a thread of its own, which may take some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,9 +81,6 @@ pub fn memory_within(bytes: usize) -> usize {
 
 /// The time that this process has computed.
 fn computed() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-    [usage.user_time(), usage.system_time()]
-        .map(|time| Duration::from_micros((time.tv_sec() * 1_000_000 + time.tv_usec()) as u64))
-        .iter()
-        .sum()
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -4,7 +4,7 @@
 mod model;
 
 use crate::guests::Scope;
-use crate::{asks_for_help, guests, root, run, ui};
+use crate::{asks_for_help, cargo, guests, root, run, ui};
 use anyhow::Result;
 use model::Model;
 use std::io::IsTerminal;
@@ -32,7 +32,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     steps.run(
         "build toolhost: the first time, wasmtime takes minutes",
         || {
-            let mut build = Command::new("cargo");
+            let mut build = cargo();
             build.args(["build", "--bin", "toolhost"]);
             if !std::io::stderr().is_terminal() {
                 build.arg("--quiet");
@@ -67,7 +67,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
 
 /// A command of the binary that was just built.
 fn toolhost(root: &Path, command: &str) -> Command {
-    let mut toolhost = Command::new("cargo");
+    let mut toolhost = cargo();
     toolhost.args(["run", "--quiet", "--bin", "toolhost", "--", command]);
     toolhost.current_dir(root);
     toolhost

@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: the checks of `tests/fuzz`, on inputs that libFuzzer finds by coverage.
 
-use crate::{Usage, guests, root, run, ui};
+use crate::{Usage, cargo, guests, root, run, ui};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ const AT_ONCE: usize = 2;
 const MAX_LEN: usize = 4096;
 
 /// What the repository keeps for each target, in bytes.
-const MAX_CORPUS: u64 = 128 << 10;
+const MAX_CORPUS: u64 = 96 << 10;
 
 const BETWEEN_REPORTS: Duration = Duration::from_secs(60);
 
@@ -164,11 +164,11 @@ impl Fuzzer {
     fn build() -> Result<Fuzzer> {
         let root = root()?;
         ui::say("building the fuzzer");
-        let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--quiet", "--package", "toolhost-fuzz"]);
-        cargo.env("RUSTC_WORKSPACE_WRAPPER", root.join("fuzz/rustc"));
-        cargo.env("CARGO_TARGET_DIR", root.join("target"));
-        run(cargo.current_dir(&root)).context("is a C++ compiler installed (Debian: g++)?")?;
+        let mut build = cargo();
+        build.args(["build", "--quiet", "--package", "toolhost-fuzz"]);
+        build.env("RUSTC_WORKSPACE_WRAPPER", root.join("fuzz/rustc"));
+        build.env("CARGO_TARGET_DIR", root.join("target"));
+        run(build.current_dir(&root)).context("is a C++ compiler installed (Debian: g++)?")?;
         Ok(Fuzzer {
             program: root.join("target/debug/toolhost-fuzz"),
             folder: root.join("target/fuzz"),

@@ -95,6 +95,20 @@ fn asks_for_help(arguments: &[String], help: &str) -> Result<bool> {
     }
 }
 
+/// Cargo, as somebody at a terminal would run it: ring's build script looks at what cargo tells xtask of its own package,
+/// and has ring and all that depends on it built again whenever that is something else.
+fn cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let is_own =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_own) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
 /// Runs a program to its end; failing is an error.
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();

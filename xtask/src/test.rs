@@ -1,10 +1,9 @@
 //! `cargo xtask test`: every test there is.
 
 use crate::guests::Scope;
-use crate::{aimock, asks_for_help, guests, mcp, root, run, ui};
+use crate::{aimock, asks_for_help, cargo, guests, mcp, root, run, ui};
 use anyhow::Result;
 use std::path::Path;
-use std::process::Command;
 
 const HELP: &str = "\
 Build the guests and run every test: the library's, the command line's, and those of the guests' own logic.
@@ -31,7 +30,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             .try_for_each(|workspace| test_guests(&root, workspace))
     })?;
     steps.run("test the host", || {
-        let mut tests = Command::new("cargo");
+        let mut tests = cargo();
         // Not the whole workspace at once: xtask's crates would have wasmtime built once more, with
         // other features.
         tests.args([
@@ -57,12 +56,10 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         run(tests.current_dir(&root))
     })?;
     steps.run("test the examples in the documentation", || {
-        run(Command::new("cargo")
-            .args(["test", "--doc"])
-            .current_dir(&root))
+        run(cargo().args(["test", "--doc"]).current_dir(&root))
     })?;
     steps.run("test what takes a quiet machine, one at a time", || {
-        let mut timing = Command::new("cargo");
+        let mut timing = cargo();
         timing.args(["test", "--test", "timing", "--", "--test-threads=1"]);
         run(timing.current_dir(&root))
     })?;
@@ -77,7 +74,7 @@ fn test_guests(root: &Path, workspace: &str) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    let mut cargo = Command::new("cargo");
+    let mut cargo = cargo();
     cargo.args(["test", "--quiet", "--target-dir"]);
     cargo.arg(root.join("target/guests-build/native"));
     for package in packages {
