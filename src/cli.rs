@@ -8,6 +8,8 @@ mod clients;
 mod dry_run;
 mod generate;
 mod grants;
+#[cfg(unix)]
+pub(crate) mod inherited;
 mod inspect;
 mod interrupt;
 mod list;
