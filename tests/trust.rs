@@ -217,6 +217,14 @@ fn whatever_leaves_a_strangers_folder_takes_trust() {
             "request = { tools = [{ type = 'mcp' }] }",
             "asks with \"tools\"",
         ),
+        (
+            "request = { service_tier = 'priority' }",
+            "asks with \"service_tier\": \"priority\"",
+        ),
+        (
+            "max-iterations = 11",
+            "may send 11 requests for one question",
+        ),
     ]
     .map(|(text, words)| {
         (
@@ -305,7 +313,7 @@ fn a_manifest_that_stays_in_its_folder_needs_no_trust() {
     );
     stage.answers();
     let more = "[host]\ntimeout = '10s'\n[audit]\npath = 'audit.jsonl'\n\
-                [agent]\nprovider = 'anthropic'\nmodel = 'm'\nrequest = { reasoning = { effort = 'low' } }\n\
+                [agent]\nprovider = 'anthropic'\nmodel = 'm'\nmax-iterations = 10\n\
                 [resource.r]\nuri = 'a:b'\npath = 'notes/a.txt'\n[serve]\nrate-limit = 5\n";
     stage.write(more);
     stage.answers();
