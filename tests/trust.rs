@@ -325,6 +325,42 @@ fn a_manifest_that_stays_in_its_folder_needs_no_trust() {
     assert!(!checked.stdout.contains("not trusted"), "{checked:?}");
 }
 
+/// A file that is too large by default shows which limit it meets, and costs no time.
+#[test]
+fn a_strangers_limits_do_not_make_looking_endless() {
+    let stage = Stage::new("");
+    let large = stage.folder.write("large.wasm", "");
+    let file = std::fs::File::options().write(true).open(large);
+    file.unwrap().set_len(129 << 20).unwrap();
+    for limits in [
+        "max-component = '1GiB'\n",
+        "[host]\ntimeout = '8000h'\nmax-component = '4GiB'\n",
+    ] {
+        stage.write(&format!("[plugin.large]\npath = 'large.wasm'\n{limits}"));
+        let note = "limits above the defaults are not used to check it";
+        let over = "over the `max-component` limit of 128 MiB";
+        for looks in [&["check"][..], &["list"], &["run", "--dry-run"]] {
+            let found = stage.run(looks);
+            assert_eq!(found.status, 1, "{looks:?}: {found:?}");
+            assert!(found.stderr.contains(over), "{looks:?}: {found:?}");
+            assert_eq!(found.stderr.contains(note), looks == ["check"], "{found:?}");
+        }
+        let named = stage.run(&["check", "--manifest", "toolhost.toml"]);
+        assert!(!named.stderr.contains(over), "{named:?}");
+        assert!(!named.stderr.contains(note), "{named:?}");
+    }
+    stage.write("[host]\ntimeout = '8000h'\nmemory = '4GiB'\n");
+    let checked = stage.run(&["check"]).answered();
+    assert!(
+        checked.stderr.contains("is neither named nor trusted"),
+        "{checked:?}"
+    );
+    // Lower ones are the manifest's own business.
+    stage.write("timeout = '5s'\nmax-stack = '400KiB'\n");
+    let checked = stage.run(&["check"]).answered();
+    assert!(!checked.stderr.contains("note: "), "{checked:?}");
+}
+
 /// Its own folder is then everything that the user has.
 #[test]
 fn a_manifest_in_the_home_folder_has_no_folder_of_its_own() {
