@@ -325,6 +325,40 @@ fn a_manifest_that_stays_in_its_folder_needs_no_trust() {
     assert!(!checked.stdout.contains("not trusted"), "{checked:?}");
 }
 
+#[test]
+fn a_server_whose_tools_are_no_longer_chosen_or_pinned_takes_trust_again() {
+    let server = "[mcp.x]\nurl = 'https://127.0.0.1:9/mcp'\n";
+    let tools = "tools = ['read']\n";
+    let pins = format!("pins = {{ read = 'sha256:{}' }}\n", "0".repeat(64));
+    let restricted = format!("{server}{tools}{pins}");
+    let stage = Stage::new(&restricted);
+    stage.run(&["trust"]).answered();
+    let is_trusted = || {
+        let shown = stage.run(&["trust", "--show"]).answered();
+        shown.stdout.contains("is trusted with this")
+    };
+    assert!(is_trusted());
+    for (manifest, words) in [
+        (
+            format!("{server}{pins}"),
+            "mcp.x: offers all tools that it lists",
+        ),
+        (
+            format!("{server}{tools}"),
+            "mcp.x: offers tools that are not pinned",
+        ),
+    ] {
+        stage.write(&manifest);
+        let said = stage.refused(&["call", "echo", "{}"]);
+        assert!(said.contains(words), "no {words} in {said}");
+    }
+    // Less than before asks for nothing.
+    stage.write(server);
+    stage.run(&["trust"]).answered();
+    stage.write(&restricted);
+    assert!(is_trusted());
+}
+
 /// A file that is too large by default shows which limit it meets, and costs no time.
 #[test]
 fn a_strangers_limits_do_not_make_looking_endless() {

@@ -178,6 +178,20 @@ impl Demands {
             what += &format!(", may ask for {}", asks.join(", "));
         }
         self.add(Use::Tools, what);
+        // Lines of their own: to restrict it later asks for less.
+        let name = &server.name;
+        if server.tools.is_none() {
+            self.add(
+                Use::Tools,
+                format!("mcp.{name}: offers all tools that it lists"),
+            );
+        }
+        if server.pins.is_none() {
+            self.add(
+                Use::Tools,
+                format!("mcp.{name}: offers tools that are not pinned"),
+            );
+        }
     }
 
     fn agent(&mut self, manifest: &Manifest) {
