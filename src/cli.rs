@@ -8,6 +8,8 @@ mod clients;
 mod dry_run;
 mod generate;
 mod grants;
+#[cfg(unix)]
+pub(crate) mod inherited;
 mod inspect;
 mod interrupt;
 mod list;
@@ -165,13 +167,14 @@ struct StartServers {
 }
 
 impl StartServers {
-    /// The manifest to look at; to start its servers it has to be trusted.
-    fn manifest_of(&self, session: &Session) -> anyhow::Result<Found> {
-        let found = session.find_manifest()?;
-        match self.start_servers {
-            true => found.require(Use::Tools),
-            false => Ok(found),
+    /// The manifest to look at, and whether its limits were lowered for that; to start its servers it has to be trusted.
+    fn manifest_of(&self, session: &Session) -> anyhow::Result<(Found, bool)> {
+        let mut found = session.find_manifest()?;
+        if self.start_servers {
+            found = found.require(Use::Tools)?;
         }
+        let is_lowered = found.lower_limits();
+        Ok((found, is_lowered))
     }
 }
 

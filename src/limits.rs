@@ -65,6 +65,21 @@ impl Limits {
             .unwrap_or(ByteSize::b(derived.saturating_add(2 << 20)))
     }
 
+    /// Lowers to its default what decides how long a plugin may take to be loaded and asked for its tools, and with
+    /// how much memory; whether any of it was higher.
+    pub(crate) fn lower_to_load(&mut self) -> bool {
+        let before = self.clone();
+        let usual = Limits::default();
+        self.timeout = self.timeout.min(usual.timeout);
+        self.memory = self.memory.min(usual.memory);
+        self.max_stack = self.max_stack.min(usual.max_stack);
+        self.max_component = self.max_component.min(usual.max_component);
+        self.max_compile = self.max_compile.min(usual.max_compile);
+        // By default it is bounded by the deadline.
+        self.cpu = self.cpu.map(|cpu| cpu.min(usual.timeout));
+        *self != before
+    }
+
     /// [`max_stack`](Limits::max_stack) within its range, in whole pages.
     pub(crate) fn stack(&self) -> ByteSize {
         let [least, most] = STACK_RANGE;

@@ -337,6 +337,15 @@ impl Manifest {
             server.limits.timeout = timeout;
         }
     }
+
+    /// Has its plugins loaded with no higher `timeout`, `cpu`, `memory`, `max-stack`, `max-component` and `max-compile`
+    /// than the defaults, for one who only looks at it and has no reason to believe its author; whether that
+    /// lowers any.
+    pub fn lower_limits_to_defaults(&mut self) -> bool {
+        let plugins = self.plugins.iter_mut().map(|it| &mut it.limits);
+        let all = plugins.chain([&mut self.host.limits]);
+        all.fold(false, |lowered, limits| limits.lower_to_load() | lowered)
+    }
 }
 
 /// Where a file is written before it takes the place of another.

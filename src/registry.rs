@@ -92,7 +92,8 @@ impl Registry {
         }
     }
 
-    /// What the same providers, and more of them, offer now. Where two offer one name it is the first's.
+    /// What the same providers, and more of them, offer now. Where two offer one name it is the host's own, or the
+    /// first's.
     pub(crate) fn renewed(&self, more: impl IntoIterator<Item = Arc<Registered>>) -> Registry {
         let providers = self.providers.iter().cloned().chain(more).collect();
         Registry::collect(providers, |first, second, name| {
@@ -110,12 +111,23 @@ impl Registry {
     ) -> Registry {
         // Ahead of the tools: a change in between is seen once more, and not missed.
         let versions = providers.iter().map(|it| version(&*it.provider)).collect();
+        let offered: Vec<_> = providers.iter().map(|it| it.provider.tools()).collect();
+        // A server that lists something else while it runs takes no name from the host.
+        let mut own = HashMap::new();
+        for (index, registered) in providers.iter().enumerate() {
+            if matches!(registered.provider.provenance(), Provider::Host) {
+                let names = offered[index].iter().map(|tool| &*tool.tool.name);
+                own.extend(names.map(|name| (name, index)));
+            }
+        }
         let mut tools = Vec::new();
         let mut by_name: HashMap<String, (usize, usize)> = HashMap::new();
         for (index, registered) in providers.iter().enumerate() {
-            for tool in registered.provider.tools().iter() {
+            for tool in offered[index].iter() {
                 let name = &tool.tool.name;
-                if let Some((first, _)) = by_name.get(name) {
+                let of_host = own.get(&**name).filter(|first| **first != index);
+                let first = of_host.or(by_name.get(name).map(|(first, _)| first));
+                if let Some(first) = first {
                     twice(&*providers[*first].provider, &*registered.provider, name);
                     continue;
                 }

@@ -278,7 +278,7 @@ impl ToolProvider for LongResults {
     }
 
     fn title(&self) -> String {
-        format!("the {}", self.name)
+        self.name.to_owned()
     }
 
     fn provenance(&self) -> Provider<'_> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toolhost::Manifest;
 use toolhost::input::QuestionKind;
-use toolhost::manifest::{McpTransport, lowers_guard};
+use toolhost::manifest::{McpTransport, Order, lowers_guard};
 use toolhost::permissions::{Access, Ambient};
 
 use crate::common::binary::Folder;
@@ -45,6 +45,8 @@ path = "web.wasm"
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 prefix = "web_"
 tools = ["get"]
+order = "in-order"
+allowed-callers = ["direct"]
 max-concurrency = 1
 timeout = "1s"
 
@@ -81,6 +83,8 @@ args = ["--read-only", "server"]
 cwd = "inner"
 prefix = "f_"
 tools = ["read"]
+order = "in-order"
+allowed-callers = { read = ["direct"] }
 may-ask = []
 timeout = "1s"
 max-output = "1KiB"
@@ -111,6 +115,7 @@ max-sessions = 10
 session-timeout = "1m"
 max-result-chars = 100
 grace = "1s"
+task-only = ["web_get"]
 hosts = ["a.example"]
 origins = ["https://a.example"]
 
@@ -202,6 +207,9 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
             note("web digest".to_owned(), plugin.sha256.is_some());
             note("web prefix".to_owned(), plugin.prefix == "web_");
             note("web calls".to_owned(), plugin.max_concurrency.is_some());
+            note("order of web".to_owned(), plugin.order == Order::InOrder);
+            let callers = plugin.allowed_callers.of("get");
+            note("callers of web".to_owned(), !callers.is_empty());
             note(
                 "web timeout".to_owned(),
                 plugin.limits.timeout.as_secs() <= 1,
@@ -244,6 +252,9 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
                 let asks = server.may_ask.contains(QuestionKind::Prompt);
                 note("questions of files".to_owned(), !asks);
                 note("pins of files".to_owned(), server.pins.is_some());
+                note("order of files".to_owned(), server.order == Order::InOrder);
+                let callers = server.allowed_callers.of("read");
+                note("callers of files".to_owned(), !callers.is_empty());
                 note(
                     "timeout of files".to_owned(),
                     server.limits.timeout.as_secs() <= 1,
@@ -276,6 +287,7 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
         serve.session_timeout.as_secs() <= 60,
     );
     note("characters".to_owned(), serve.max_result_chars.is_some());
+    note("task only".to_owned(), !serve.task_only.is_empty());
     note("certificate".to_owned(), serve.tls.is_some());
     note("authentication".to_owned(), serve.auth.is_required());
     for token in &serve.auth.tokens {

@@ -217,6 +217,14 @@ fn whatever_leaves_a_strangers_folder_takes_trust() {
             "request = { tools = [{ type = 'mcp' }] }",
             "asks with \"tools\"",
         ),
+        (
+            "request = { service_tier = 'priority' }",
+            "asks with \"service_tier\": \"priority\"",
+        ),
+        (
+            "max-iterations = 11",
+            "may send 11 requests for one question",
+        ),
     ]
     .map(|(text, words)| {
         (
@@ -305,7 +313,7 @@ fn a_manifest_that_stays_in_its_folder_needs_no_trust() {
     );
     stage.answers();
     let more = "[host]\ntimeout = '10s'\n[audit]\npath = 'audit.jsonl'\n\
-                [agent]\nprovider = 'anthropic'\nmodel = 'm'\nrequest = { reasoning = { effort = 'low' } }\n\
+                [agent]\nprovider = 'anthropic'\nmodel = 'm'\nmax-iterations = 10\n\
                 [resource.r]\nuri = 'a:b'\npath = 'notes/a.txt'\n[serve]\nrate-limit = 5\n";
     stage.write(more);
     stage.answers();
@@ -315,6 +323,76 @@ fn a_manifest_that_stays_in_its_folder_needs_no_trust() {
     assert!(!stage.user.path().join("config").exists());
     let checked = stage.run(&["check"]).answered();
     assert!(!checked.stdout.contains("not trusted"), "{checked:?}");
+}
+
+#[test]
+fn a_server_whose_tools_are_no_longer_chosen_or_pinned_takes_trust_again() {
+    let server = "[mcp.x]\nurl = 'https://127.0.0.1:9/mcp'\n";
+    let tools = "tools = ['read']\n";
+    let pins = format!("pins = {{ read = 'sha256:{}' }}\n", "0".repeat(64));
+    let restricted = format!("{server}{tools}{pins}");
+    let stage = Stage::new(&restricted);
+    stage.run(&["trust"]).answered();
+    let is_trusted = || {
+        let shown = stage.run(&["trust", "--show"]).answered();
+        shown.stdout.contains("is trusted with this")
+    };
+    assert!(is_trusted());
+    for (manifest, words) in [
+        (
+            format!("{server}{pins}"),
+            "mcp.x: offers all tools that it lists",
+        ),
+        (
+            format!("{server}{tools}"),
+            "mcp.x: offers tools that are not pinned",
+        ),
+    ] {
+        stage.write(&manifest);
+        let said = stage.refused(&["call", "echo", "{}"]);
+        assert!(said.contains(words), "no {words} in {said}");
+    }
+    // Less than before asks for nothing.
+    stage.write(server);
+    stage.run(&["trust"]).answered();
+    stage.write(&restricted);
+    assert!(is_trusted());
+}
+
+/// A file that is too large by default shows which limit it meets, and costs no time.
+#[test]
+fn a_strangers_limits_do_not_make_looking_endless() {
+    let stage = Stage::new("");
+    let large = stage.folder.write("large.wasm", "");
+    let file = std::fs::File::options().write(true).open(large);
+    file.unwrap().set_len(129 << 20).unwrap();
+    for limits in [
+        "max-component = '1GiB'\n",
+        "[host]\ntimeout = '8000h'\nmax-component = '4GiB'\n",
+    ] {
+        stage.write(&format!("[plugin.large]\npath = 'large.wasm'\n{limits}"));
+        let note = "limits above the defaults are not used to check it";
+        let over = "over the `max-component` limit of 128 MiB";
+        for looks in [&["check"][..], &["list"], &["run", "--dry-run"]] {
+            let found = stage.run(looks);
+            assert_eq!(found.status, 1, "{looks:?}: {found:?}");
+            assert!(found.stderr.contains(over), "{looks:?}: {found:?}");
+            assert_eq!(found.stderr.contains(note), looks == ["check"], "{found:?}");
+        }
+        let named = stage.run(&["check", "--manifest", "toolhost.toml"]);
+        assert!(!named.stderr.contains(over), "{named:?}");
+        assert!(!named.stderr.contains(note), "{named:?}");
+    }
+    stage.write("[host]\ntimeout = '8000h'\nmemory = '4GiB'\n");
+    let checked = stage.run(&["check"]).answered();
+    assert!(
+        checked.stderr.contains("is neither named nor trusted"),
+        "{checked:?}"
+    );
+    // Lower ones are the manifest's own business.
+    stage.write("timeout = '5s'\nmax-stack = '400KiB'\n");
+    let checked = stage.run(&["check"]).answered();
+    assert!(!checked.stderr.contains("note: "), "{checked:?}");
 }
 
 /// Its own folder is then everything that the user has.

@@ -1,6 +1,7 @@
 //! `toolhost agent`: a question in, an answer out, the tools run in between.
 
 mod approve;
+mod arguments;
 mod events;
 mod screen;
 

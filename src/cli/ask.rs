@@ -51,6 +51,7 @@ fn asks(dialog: &Dialog, tool: &str, message: &str) {
 }
 
 async fn visited(dialog: &mut Dialog) -> Reply {
+    dialog.discard_typed();
     loop {
         dialog.prompt("Did you? [y]es, [n]o: ");
         let Some(line) = dialog.line().await else {
@@ -77,6 +78,8 @@ async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
         .filter_map(Value::as_str)
         .collect();
     dialog.say(HELP);
+    // Not between the fields: somebody may paste all answers.
+    dialog.discard_typed();
     let mut answer = Map::new();
     for (name, field) in fields {
         let is_required = required.contains(&name.as_str());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::grants::{denied, granted};
-use super::out::{Out, line};
+use super::out::{Out, line, say};
 use super::result::names;
 use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
 use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
@@ -25,10 +25,18 @@ pub(super) struct CheckOptions {
 pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::Result<Status> {
     // They are pinned as they are now.
     options.servers.start_servers |= options.pin;
+    let (found, is_lowered) = options.servers.manifest_of(&session)?;
+    if is_lowered {
+        say!(
+            "note: {} is neither named nor trusted: limits above the defaults are not used to check it (--manifest names it)",
+            found.manifest.file.display()
+        );
+    }
     let Found {
         mut manifest,
         untrusted,
-    } = options.servers.manifest_of(&session)?;
+        ..
+    } = found;
     let file = manifest.file.clone();
     let mut own = manifest.host_files();
     let cache = session.code_cache.folders().into_iter();

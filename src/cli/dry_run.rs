@@ -93,7 +93,7 @@ pub(super) async fn load(
     options: &HostOptions,
     session: &Session,
 ) -> anyhow::Result<ToolHost> {
-    let mut manifest = servers.manifest_of(session)?.manifest;
+    let mut manifest = servers.manifest_of(session)?.0.manifest;
     options.apply(&mut manifest);
     let host = session.survey(manifest, servers).await?;
     Ok(host)

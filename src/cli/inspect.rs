@@ -58,6 +58,7 @@ fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
     let Found {
         manifest,
         mut untrusted,
+        ..
     } = match session.find_manifest() {
         Ok(found) => found,
         Err(_) if session.manifest.is_none() && (is_file || !is_name) => return Ok(None),

@@ -21,7 +21,7 @@ pub(super) struct ListOptions {
 }
 
 pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Result<Status> {
-    let found = options.servers.manifest_of(&session)?;
+    let (found, _) = options.servers.manifest_of(&session)?;
     let host = session.survey(found.manifest, &options.servers).await?;
     let status = warn_of_unasked(&host);
     if !found.untrusted.is_empty() {

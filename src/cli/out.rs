@@ -22,7 +22,8 @@ pub(crate) fn hide(mask: Arc<Mask>) {
     masks.push(mask);
 }
 
-fn masked(mut text: String) -> String {
+/// Without what must not be shown.
+pub(crate) fn masked(mut text: String) -> String {
     let masks = MASKS.read().unwrap_or_else(PoisonError::into_inner);
     masks.iter().for_each(|mask| mask.text(&mut text));
     text

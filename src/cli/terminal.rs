@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal};
 use std::sync::Arc;
+use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
@@ -19,7 +20,15 @@ pub(super) struct Terminal {
 
 struct Lines {
     /// Started when first somebody is asked: until then stdin is nobody's.
-    received: Option<mpsc::Receiver<String>>,
+    received: Option<mpsc::Receiver<Typed>>,
+    /// What was read before is no answer.
+    asked: Option<Instant>,
+}
+
+struct Typed {
+    line: String,
+    /// When its first part was read.
+    since: Instant,
 }
 
 /// The terminal, while somebody is asked.
@@ -32,7 +41,10 @@ impl Terminal {
     /// Only where both stdin and stderr are a terminal.
     pub(super) fn open(drawn: MultiProgress) -> Option<Self> {
         let is_open = io::stdin().is_terminal() && Out::stderr().is_terminal();
-        let lines = Arc::new(Mutex::new(Lines { received: None }));
+        let lines = Arc::new(Mutex::new(Lines {
+            received: None,
+            asked: None,
+        }));
         is_open.then_some(Terminal { lines, drawn })
     }
 
@@ -64,24 +76,66 @@ impl Dialog {
         let _ = Out::stderr().prompt(text);
     }
 
+    /// Discards what has been typed so far: nobody can have meant it as the answer to a question that is yet to be
+    /// shown. To be called before that question's prompt, so that an answer to the prompt is not lost.
+    pub(super) fn discard_typed(&mut self) {
+        #[cfg(unix)]
+        // One that fails has nothing to discard: stdin is a terminal no more.
+        let _ = rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush);
+        self.lines.asked = Some(Instant::now());
+    }
+
     /// What is typed next; `None` at the end of input.
     pub(super) async fn line(&mut self) -> Option<String> {
-        let lines = self.lines.received.get_or_insert_with(|| {
+        let Lines { received, asked } = &mut *self.lines;
+        let received = received.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(1);
             // Reading blocks, and nothing can end it: not a task of the runtime.
-            let reading = std::thread::Builder::new().spawn(move || {
-                for line in io::stdin().lock().lines() {
-                    let Ok(line) = line else { break };
-                    if sender.blocking_send(line).is_err() {
-                        break;
-                    }
-                }
-            });
+            let reading = std::thread::Builder::new().spawn(move || read_lines(&sender));
             if let Err(error) = reading {
                 say!("nobody can be asked: {error}");
             }
             receiver
         });
-        lines.recv().await
+        loop {
+            let typed = received.recv().await?;
+            if asked.is_none_or(|asked| asked <= typed.since) {
+                return Some(typed.line);
+            }
+        }
+    }
+}
+
+/// Reads lines until nobody wants them any more. Each has the time at which it was read, not the one at which it
+/// is looked at.
+fn read_lines(sender: &mpsc::Sender<Typed>) {
+    let mut stdin = io::stdin().lock();
+    let mut line = Vec::new();
+    let mut since = None;
+    loop {
+        let piece = match stdin.fill_buf() {
+            Ok([]) => return,
+            Ok(piece) => piece,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        };
+        let now = Instant::now();
+        let read = piece.len();
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            let first = *since.get_or_insert(now);
+            line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                let typed = Typed {
+                    line: String::from_utf8_lossy(&line).trim_end().to_owned(),
+                    since: first,
+                };
+                line.clear();
+                since = None;
+                if sender.blocking_send(typed).is_err() {
+                    return;
+                }
+            }
+        }
+        stdin.consume(read);
     }
 }

@@ -89,6 +89,8 @@ pub(super) fn file_of(manifest: &Path) -> Option<PathBuf> {
 pub(super) struct Found {
     pub(super) manifest: Manifest,
     pub(super) untrusted: Vec<Demand>,
+    /// Whether the user has named it, or has trusted it with something and it asks for no more.
+    is_known: bool,
 }
 
 impl Found {
@@ -99,6 +101,7 @@ impl Found {
         if !is_named {
             untrusted = manifest.demands();
         }
+        let asks = !untrusted.is_empty();
         if !untrusted.is_empty()
             && let Some(store) = Store::of_user()
         {
@@ -107,8 +110,15 @@ impl Found {
         }
         Ok(Found {
             manifest,
+            is_known: is_named || asks && untrusted.is_empty(),
             untrusted,
         })
+    }
+
+    /// Has it take no longer and no more memory to be looked at than the defaults allow, unless its user knows it;
+    /// whether that lowers a limit.
+    pub(super) fn lower_limits(&mut self) -> bool {
+        !self.is_known && self.manifest.lower_limits_to_defaults()
     }
 
     /// The manifest, to be used for that.

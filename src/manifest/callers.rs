@@ -24,6 +24,13 @@ impl AllowedCallers {
         }
     }
 
+    /// Whether a tool whose callers were said before is anybody's in these.
+    pub(super) fn lack(&self, before: &AllowedCallers) -> bool {
+        let is_lost = |tool: &str| !before.of(tool).is_empty() && self.of(tool).is_empty();
+        let is_of_all = !before.all.is_empty() && self.all.is_empty();
+        is_of_all || before.by_tool.keys().any(|tool| is_lost(tool))
+    }
+
     /// The tools that are named, with their places.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&str, Location)> {
         let named = self.by_tool.iter();

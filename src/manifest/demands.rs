@@ -1,11 +1,11 @@
 //! What a manifest asks for beyond its own folder: what is started, read, reached and written for it. Somebody
 //! else may have written the manifest that is found in a folder; what it asks for here is for the user to allow.
 //!
-//! What is not here needs nobody's word: plugins without grants, folders below the manifest's own, limits.
+//! What is not here needs nobody's word: plugins without grants, folders below the manifest's own, limits of plugins.
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{Manifest, McpConfig, McpTransport, OwnBody, PluginConfig};
+use super::{AgentConfig, Manifest, McpConfig, McpTransport, OwnBody, PluginConfig};
 use crate::digest::sha256;
 use crate::paths::vcs;
 use crate::permissions::{Access, Permissions, SecretSource};
@@ -178,6 +178,20 @@ impl Demands {
             what += &format!(", may ask for {}", asks.join(", "));
         }
         self.add(Use::Tools, what);
+        // Lines of their own: to restrict it later asks for less.
+        let name = &server.name;
+        if server.tools.is_none() {
+            self.add(
+                Use::Tools,
+                format!("mcp.{name}: offers all tools that it lists"),
+            );
+        }
+        if server.pins.is_none() {
+            self.add(
+                Use::Tools,
+                format!("mcp.{name}: offers tools that are not pinned"),
+            );
+        }
     }
 
     fn agent(&mut self, manifest: &Manifest) {
@@ -197,11 +211,17 @@ impl Demands {
                 format!("agent: sends the key from {key} to {api}"),
             );
         }
+        // Whatever the API has to set: tools of its own, which may be a server of anybody's, or a dearer service.
         for (name, value) in &agent.request {
-            // Such as tools of the API itself, which may be a server of anybody's.
-            if reaches_out(value) {
-                self.add(Use::Agent, format!("agent: asks with {name:?}: {value}"));
-            }
+            self.add(Use::Agent, format!("agent: asks with {name:?}: {value}"));
+        }
+        // Each request is paid for with the user's key.
+        let most = agent.max_iterations;
+        if most > AgentConfig::default().max_iterations {
+            self.add(
+                Use::Agent,
+                format!("agent: may send {most} requests for one question"),
+            );
         }
     }
 
@@ -334,15 +354,5 @@ fn from(source: &SecretSource) -> String {
     match source {
         SecretSource::Env(variable) => format!("the environment variable {variable:?}"),
         SecretSource::File(path) => format!("{:?}", absolute(path)),
-    }
-}
-
-/// Whether a parameter can be more than a setting: it names a place, or lists something.
-fn reaches_out(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::String(text) => text.contains("://"),
-        serde_json::Value::Array(_) => true,
-        serde_json::Value::Object(members) => members.values().any(reaches_out),
-        _ => false,
     }
 }

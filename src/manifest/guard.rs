@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{AuthConfig, Manifest, McpConfig, McpTransport, PluginConfig};
+use super::{AllowedCallers, AuthConfig, Manifest, McpConfig, McpTransport, Order, PluginConfig};
 use crate::input::QuestionKind;
 use crate::limits::Limits;
 use crate::permissions::{Access, Ambient, Permissions};
@@ -15,7 +15,9 @@ use crate::permissions::{Access, Ambient, Permissions};
 /// client all tools where none could; TLS, the audit log or the arguments in it, a rate or any other bound
 /// of `[host]`, `[serve]`, a plugin or a server is gone; a plugin or server that stays offers tools that were
 /// not listed, loses its digest, pins or prefix, sees a secret that was for headers only, has a clock or
-/// randomness, sends by other methods, has no quota for a folder any more, or may ask of more kinds, is started without an argument, variable, folder or header.
+/// randomness, sends by other methods, has no quota for a folder any more, runs its calls out of order, has tools
+/// whose callers are not said, or may ask of more kinds, is started without an argument, variable, folder or header;
+/// a tool is for clients without tasks too.
 ///
 /// What is added or changed by hand is what its author wants, and whatever is taken away beside these narrows.
 pub fn lowers_guard(before: &Manifest, now: &Manifest) -> Option<String> {
@@ -40,6 +42,8 @@ pub fn lowers_guard(before: &Manifest, now: &Manifest) -> Option<String> {
     lowered.bounds("host", &host_bounds(before), &host_bounds(now));
     let repairs = |manifest: &Manifest| !manifest.host.repair_arguments;
     lowered.flag("host.repair-arguments", repairs(before), repairs(now));
+    let task_only = |manifest: &Manifest| !manifest.serve.task_only.is_empty();
+    lowered.flag("serve.task-only", task_only(before), task_only(now));
     for after in &now.plugins {
         if let Some(plugin) = before.plugins.iter().find(|it| it.name == after.name) {
             lowered.plugin(plugin, after);
@@ -90,6 +94,17 @@ impl Lowered<'_> {
         }
     }
 
+    fn order(&mut self, table: &str, before: Order, now: Order) {
+        let [before, now] = [before, now].map(|order| order == Order::InOrder);
+        self.flag(&format!("{table}.order"), before, now);
+    }
+
+    fn callers(&mut self, table: &str, before: &AllowedCallers, now: &AllowedCallers) {
+        self.when(now.lack(before), || {
+            format!("`{table}.allowed-callers` is gone, or that of a tool")
+        });
+    }
+
     fn auth(&mut self, before: &AuthConfig, now: &AuthConfig) {
         if !before.is_required() {
             return;
@@ -130,6 +145,8 @@ impl Lowered<'_> {
         self.when(!before.prefix.is_empty() && now.prefix.is_empty(), || {
             gone("prefix")
         });
+        self.order(&table, before.order, now.order);
+        self.callers(&table, &before.allowed_callers, &now.allowed_callers);
         self.permissions(&table, &before.permissions, &now.permissions);
         let bounds = |plugin: &PluginConfig| {
             let mut bounds = limit_bounds(&plugin.limits).to_vec();
@@ -196,6 +213,8 @@ impl Lowered<'_> {
             gone("tools")
         });
         self.when(before.pins.is_some() && now.pins.is_none(), || gone("pins"));
+        self.order(&table, before.order, now.order);
+        self.callers(&table, &before.allowed_callers, &now.allowed_callers);
         let [asked, asks] = [before.may_ask, now.may_ask];
         let mut kinds = [
             QuestionKind::Form,

@@ -60,6 +60,9 @@ pub(super) struct Offer {
     pub(super) tools: Vec<Tool>,
     /// Where long results are compacted.
     pub(super) long: Option<Arc<LongResults>>,
+    /// The name of the tool that reads on in them, once it has one: clients know it, and no server that lists more
+    /// tools while it runs takes it.
+    reader: Option<String>,
     by_name: HashMap<String, usize>,
     /// Of the plugins' files, a digest: what was written by others is not read by these.
     pub(super) plugins: String,
@@ -90,11 +93,19 @@ impl Drop for SessionPermit {
 }
 
 impl Offer {
-    fn new(loaded: ToolHost, info: ServerInfo, results: &Arc<ResultStore>) -> Offer {
+    fn new(
+        loaded: ToolHost,
+        info: ServerInfo,
+        results: &Arc<ResultStore>,
+        before: Option<&Offer>,
+    ) -> Offer {
+        let mut reader = before.and_then(|before| before.reader.clone());
         let long = info.max_result_chars.map(|max_chars| {
-            let names = loaded.tools().map(|tool| &*tool.name);
-            let names: Vec<&str> = names.collect();
-            Arc::new(long::results(max_chars, names.into_iter(), results.clone()))
+            let name = reader.get_or_insert_with(|| {
+                let names: Vec<&str> = loaded.tools().map(|tool| &*tool.name).collect();
+                long::free_name(names.into_iter())
+            });
+            Arc::new(long::results(max_chars, name, results.clone()))
         });
         let host = match &long {
             Some(long) => loaded.with_provider(long.clone()),
@@ -111,6 +122,7 @@ impl Offer {
             templates: host.resource_templates().map(convert::template).collect(),
             tools,
             long,
+            reader,
             plugins: loaded.plugins_sha256(),
             loaded,
             host,
@@ -139,7 +151,7 @@ impl Hub {
         let results = Arc::new(ResultStore::of_many());
         let asks = Arc::new(Asks::new(info.ask_timeout));
         Hub {
-            offer: RwLock::new(Arc::new(Offer::new(host, info, &results))),
+            offer: RwLock::new(Arc::new(Offer::new(host, info, &results, None))),
             seal: Seal::new(),
             polls: Polls::new(),
             teller: Arc::new(Teller::new()),
@@ -161,7 +173,8 @@ impl Hub {
 
     pub(super) fn replace(&self, host: ToolHost, info: ServerInfo) {
         self.asks.set_patience(info.ask_timeout);
-        let new = Arc::new(Offer::new(host, info, &self.results));
+        let before = self.offer();
+        let new = Arc::new(Offer::new(host, info, &self.results, Some(&before)));
         let old = {
             let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *offer, new.clone())
@@ -179,7 +192,8 @@ impl Hub {
                 () = old.host.tools_changed() => {}
             }
             let renewed = old.loaded.renewed();
-            let new = Arc::new(Offer::new(renewed, old.info.clone(), &self.results));
+            let info = old.info.clone();
+            let new = Arc::new(Offer::new(renewed, info, &self.results, Some(&old)));
             {
                 let mut offer = self.offer.write().unwrap_or_else(PoisonError::into_inner);
                 if !Arc::ptr_eq(&offer, &old) {

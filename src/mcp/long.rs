@@ -75,17 +75,17 @@ fn is_text(content: &Content) -> bool {
     }
 }
 
-/// What compacts results of so many characters, with a tool whose name none of the others has.
-pub(super) fn results<'t>(
-    max_chars: usize,
-    names: impl Iterator<Item = &'t str> + Clone,
-    store: Arc<ResultStore>,
-) -> LongResults {
+/// A name for the tool that reads, which none of the others has.
+pub(super) fn free_name<'t>(names: impl Iterator<Item = &'t str> + Clone) -> String {
     let is_free = |name: &String| names.clone().all(|taken| taken != name);
     let numbered = (2..).map(|number| format!("{READ_RESULT}_{number}"));
     let mut candidates = [READ_RESULT.to_owned()].into_iter().chain(numbered);
-    let name = candidates.find(is_free);
-    LongResults::new("server", max_chars, &name.unwrap_or_default(), store)
+    candidates.find(is_free).unwrap_or_default()
+}
+
+/// What compacts results of so many characters, with a tool of that name.
+pub(super) fn results(max_chars: usize, name: &str, store: Arc<ResultStore>) -> LongResults {
+    LongResults::new("server", max_chars, name, store)
 }
 
 /// Declares tools whose results are compacted. A schema of their output would be a promise that a
@@ -109,9 +109,7 @@ mod tests {
             (&["read_result"], "read_result_2"),
             (&["read_result_2", "read_result"], "read_result_3"),
         ] {
-            let store = Arc::new(ResultStore::of_many());
-            let results = results(100, taken.iter().copied(), store);
-            assert_eq!(results.tool(), name);
+            assert_eq!(free_name(taken.iter().copied()), name);
         }
     }
 }

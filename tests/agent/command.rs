@@ -9,7 +9,7 @@ use toolhost::wire::Format;
 
 use crate::apis;
 use crate::common::binary::{Folder, run};
-use crate::peer::{Peer, Say, calls, chat_call, chat_end, event, text};
+use crate::peer::{Peer, Say, calls, calls_body, chat_call, chat_end, event, text};
 
 const GUESTS: &[&str] = &["calculator", "echo", "misbehave"];
 
@@ -586,6 +586,74 @@ fn on_a_terminal_one_is_asked_and_answers() {
         ]
     );
     assert_eq!(shown.matches("Allow id of").count(), 1, "{shown}");
+}
+
+/// A call whose arguments are spelled like this.
+fn spelled(name: &str, arguments: &str) -> Say {
+    let mut body = calls_body(Format::OpenaiChat, &[("a", name, json!({}))]);
+    let call = &mut body["choices"][0]["message"]["tool_calls"][0];
+    call["function"]["arguments"] = json!(arguments);
+    Say::Whole(200, "", body.to_string())
+}
+
+#[test]
+fn what_is_asked_about_is_shown_whatever_way_it_is_spelled() {
+    let blanks = " ".repeat(5000);
+    let long = "A harmless note. ".repeat(400);
+    let cases = [
+        format!(r#"{{"content":"hi",{blanks}"p\u0061th":"/w/\u0065vil\u202e.txt"}}"#),
+        format!(r#"{{"content":"{long}","path":"/w/evil\u202e.txt"}}"#),
+        format!(
+            "{{\"content\":\"hi\",{}\"path\":\"/w/evil\u{202e}.txt\"}}",
+            "\n".repeat(50)
+        ),
+    ];
+    for arguments in cases {
+        let script = vec![
+            spelled("optional", &arguments),
+            text(Format::OpenaiChat, "done"),
+        ];
+        let peer = Peer::start(script);
+        let folder = Folder::of(GUESTS);
+        let options = with(
+            asks(Format::OpenaiChat, &peer),
+            &["--approve", "--no-stream", "?"],
+        );
+        let typed = [("[a]lways allow optional: ", "n")];
+        let (status, shown) = on_a_terminal(&folder, &options, &typed);
+        assert_eq!(status, 0, "{shown}");
+        let plain = without_escapes(&shown);
+        let (_, question) = plain.split_once("Allow optional of").expect("it asks");
+        let path = "\n    \"path\": \"/w/evil\\u202e.txt\"\n  }\n";
+        assert!(question.contains(path), "{question}");
+        let says_how_much = question.contains(" … 5800 more characters … ");
+        assert_eq!(says_how_much, arguments.contains("harmless"), "{question}");
+    }
+}
+
+#[test]
+fn what_was_typed_before_the_question_is_no_answer_to_it() {
+    let turn = calls(
+        Format::OpenaiChat,
+        &[("a", "optional", json!({})), ("b", "id", json!({}))],
+    );
+    let peer = Peer::start(vec![turn, text(Format::OpenaiChat, "done")]);
+    let folder = Folder::of(GUESTS);
+    let arguments = with(
+        asks(Format::OpenaiChat, &peer),
+        &["--approve", "--no-stream", "?"],
+    );
+    // The second and third lines come with the first, before there is a question that they could answer.
+    let typed = [
+        ("[a]lways allow optional: ", "y\ny\ny\n"),
+        ("[a]lways allow id: ", "n"),
+    ];
+    let (status, shown) = on_a_terminal(&folder, &arguments, &typed);
+    assert_eq!(status, 0, "{shown}");
+    let messages = peer.asked()[1].body["messages"].clone();
+    let texts = [&messages[2]["content"], &messages[3]["content"]];
+    let denied = "Error: id failed - not permitted: the user did not allow this call";
+    assert_eq!(texts, ["{}", denied], "{shown}");
 }
 
 /// What a terminal shows: without what moves its cursor, lines ended in one way.

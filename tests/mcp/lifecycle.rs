@@ -152,7 +152,7 @@ fn an_idle_server_ends_at_once_though_sessions_and_streams_are_open() {
 
 /// Has a client told of changed lists, however that is done.
 #[track_caller]
-fn listen(client: &mut Client) {
+pub fn listen(client: &mut Client) {
     match client.revision {
         Old => client.listen(),
         New => {
@@ -163,7 +163,7 @@ fn listen(client: &mut Client) {
     }
 }
 
-fn names(client: &mut Client) -> Vec<String> {
+pub fn names(client: &mut Client) -> Vec<String> {
     let tools = client.result("tools/list", json!({}))["tools"].take();
     let tools = tools.as_array().unwrap().iter();
     tools

@@ -1,9 +1,13 @@
 //! Long results, where `[serve] max-result-chars` bounds them.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::client::{Client, New, Old, Revision, text};
 use crate::common::binary::{Folder, listed};
+use crate::common::root;
+use crate::http::PATIENCE;
 use crate::server::Http;
 
 fn folder(serve: &str) -> Folder {
@@ -121,6 +125,39 @@ fn a_token_without_a_session_reads_its_own_in_the_next_request() {
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["echo", "read_result"]);
+}
+
+#[test]
+fn a_server_that_lists_more_tools_does_not_take_the_name_of_the_one_that_reads() {
+    for revision in [Old, New] {
+        let folder = Folder::empty();
+        let script = root().join("tests/remote/server.py");
+        let args = [script.to_str().unwrap(), "takes-a-name"];
+        let manifest = format!(
+            "[serve]\nmax-result-chars = 100\n[mcp.x]\ncommand = 'python3'\nargs = {args:?}\n"
+        );
+        folder.write("toolhost.toml", manifest);
+        let mut client = Client::stdio(&folder, revision, json!({}));
+        crate::lifecycle::listen(&mut client);
+        let id = id(&client.call("echo", json!({ "text": long() })));
+        client.told("notifications/tools/list_changed");
+        let names = crate::lifecycle::names(&mut client);
+        let offers = |name: &str| names.iter().filter(|it| *it == name).count();
+        assert_eq!(
+            (offers("grown"), offers("read_result")),
+            (1, 1),
+            "{names:?}"
+        );
+        assert!(!names.iter().any(|it| it == "read_result_2"), "{names:?}");
+        // It is still the one that the result names.
+        assert_eq!(read(&mut client, &id), long());
+        let warning = "the tool `read_result` of the MCP server `x` is left out: the server has one of that name";
+        let begun = Instant::now();
+        while !client.process().said().contains(warning) {
+            assert!(begun.elapsed() < PATIENCE, "{}", client.process().said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 fn tools(revision: Revision, folder: Folder) -> Vec<Value> {

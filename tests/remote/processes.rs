@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Stage, is_alive, wait_until_gone};
+use crate::common::binary::Folder;
 use crate::common::call;
 
 #[tokio::test]
@@ -29,6 +30,29 @@ async fn no_process_outlives_its_host() {
         // It was told first.
         stage.event("end").await;
     }
+}
+
+#[test]
+fn a_server_has_no_descriptor_that_we_were_started_with() {
+    let folder = Folder::empty();
+    let secret = folder.write("secret", "hidden");
+    let look = "if cat <&7 >seen; then :; else echo none >seen; fi";
+    folder.write(
+        "toolhost.toml",
+        format!("[mcp.x]\ncommand = 'sh'\nargs = ['-c', '{look}']\n"),
+    );
+    let mut command = Command::new("sh");
+    let passed_on = format!("exec 7<'{}'; exec \"$@\"", secret.display());
+    command
+        .args(["-c", &passed_on, "sh", env!("CARGO_BIN_EXE_toolhost")])
+        .args(["--code-cache", "off", "--manifest", "toolhost.toml"])
+        .args(["list", "--start-servers"])
+        .current_dir(folder.path());
+    // It is no server: only that it was started is of interest.
+    let ended = command.output().unwrap();
+    assert!(!ended.status.success(), "{ended:?}");
+    let seen = std::fs::read_to_string(folder.path().join("seen")).unwrap();
+    assert_eq!(seen, "none\n");
 }
 
 #[test]

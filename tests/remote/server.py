@@ -33,6 +33,9 @@ def note(line):
         pass  # The test has what it wanted.
 
 
+grown = threading.Event()
+
+
 def tool(name, properties=None, **more):
     schema = {"type": "object", "properties": properties or {}, "required": list(properties or {})}
     return {"name": name, "description": f"Does {name}.", "inputSchema": schema, **more}
@@ -65,6 +68,8 @@ def tools():
             {"name": "huge", "inputSchema": {"type": "object", "title": "x" * 300_000}},
             tool("echo"),
         ]
+    if mode == "takes-a-name" and grown.is_set():
+        listed += [tool("read_result"), tool("grown")]
     if mode == "many-tools":
         listed = [tool(f"tool_{n}") for n in range(3000)]
     if mode == "no-tools":
@@ -103,6 +108,9 @@ def call(peer, params):
     name, arguments = params["name"], params.get("arguments", {})
     note(f"call {name}")
     if name == "echo":
+        if mode == "takes-a-name":
+            grown.set()
+            peer.notify("notifications/tools/list_changed", {})
         return text(arguments["text"])
     if name == "sleep":
         time.sleep(arguments["seconds"])

@@ -3,12 +3,9 @@
 use toolhost::agent::Approval;
 use toolhost::{Tool, ToolCall};
 
-use super::View;
+use super::{View, arguments};
 use crate::cli::out::say;
 use crate::cli::terminal::Terminal;
-
-/// Of longer arguments the beginning is shown.
-const MAX_SHOWN: usize = 4000;
 
 pub(super) async fn approve(
     terminal: Option<&Terminal>,
@@ -25,12 +22,7 @@ pub(super) async fn approve(
         });
         return Approval::No;
     };
-    let shown: String = call.arguments.chars().take(MAX_SHOWN).collect();
-    let rest = call.arguments.chars().count().saturating_sub(MAX_SHOWN);
-    let rest = match rest {
-        0 => String::new(),
-        rest => format!(" … and {rest} more characters"),
-    };
+    let shown = arguments::lines(&call.arguments);
     let whose = match tool.sandboxed {
         true => format!("the plugin {}", tool.plugin),
         false => format!("the MCP server {}, which is not sandboxed", tool.plugin),
@@ -38,9 +30,13 @@ pub(super) async fn approve(
     let mut dialog = terminal.dialog().await;
     // What is drawn of the model ends here.
     view.suspended(&mut || {});
+    // Once: what is typed after it has been asked is an answer to it, also where it is asked again.
+    dialog.discard_typed();
     loop {
         dialog.say(format_args!("Allow {name} of {whose}?"));
-        dialog.say(format_args!("  {shown}{rest}"));
+        for line in &shown {
+            dialog.say(format_args!("  {line}"));
+        }
         dialog.prompt(format_args!("[y]es, [n]o, [a]lways allow {name}: "));
         let Some(answer) = dialog.line().await else {
             return Approval::No;
