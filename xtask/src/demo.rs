@@ -4,11 +4,10 @@
 mod model;
 
 use crate::guests::Scope;
-use crate::{asks_for_help, cargo, guests, root, run, ui};
+use crate::{asks_for_help, build_toolhost, cargo, guests, root, run, ui};
 use anyhow::Result;
 use model::Model;
 use std::io::IsTerminal;
-use std::path::Path;
 use std::process::Command;
 
 const HELP: &str = "\
@@ -29,23 +28,22 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         "build the plugins that ship, and a guest that sleeps",
         || guests::build(guests::way()?, Scope::PluginsAnd(&["misbehave"])),
     )?;
-    steps.run(
-        "build toolhost: the first time, wasmtime takes minutes",
-        || {
-            let mut build = cargo();
-            build.args(["build", "--bin", "toolhost"]);
-            if !std::io::stderr().is_terminal() {
-                build.arg("--quiet");
-            }
-            run(build.current_dir(&root))
-        },
-    )?;
+    let title = "build toolhost and an example: the first time, wasmtime takes minutes";
+    let binary = steps.run(title, || {
+        let mut build = cargo();
+        // With an example, dependencies have the features that they have for tests, and those build them no second time.
+        build.args(["build", "--bin", "toolhost", "--example", "embed"]);
+        if !std::io::stderr().is_terminal() {
+            build.arg("--quiet");
+        }
+        build_toolhost(build.current_dir(&root))
+    })?;
     let demo = root.join("examples/demo");
     steps.run(
         "toolhost run examples/demo/response.json --timeline",
         || {
-            let mut batch = toolhost(&root, "run");
-            batch.arg(demo.join("response.json"));
+            let mut batch = Command::new(&binary);
+            batch.arg("run").arg(demo.join("response.json"));
             batch.arg("--manifest").arg(demo.join("toolhost.toml"));
             run(batch.arg("--timeline"))
         },
@@ -54,8 +52,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let title = "toolhost agent \"How long do six naps take?\" --timeline, with a recorded model";
     steps.run(title, || {
         let model = Model::start(&recorded)?;
-        let mut agent = toolhost(&root, "agent");
-        agent.arg("How long do six naps take?");
+        let mut agent = Command::new(&binary);
+        agent.args(["agent", "How long do six naps take?"]);
         agent.args(["--timeline", "--stream", "--base-url", &model.url]);
         agent.arg("--manifest").arg(recorded.join("toolhost.toml"));
         // The recording wants no key, and should not get one.
@@ -63,12 +61,4 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     })?;
     steps.report();
     Ok(())
-}
-
-/// A command of the binary that was just built.
-fn toolhost(root: &Path, command: &str) -> Command {
-    let mut toolhost = cargo();
-    toolhost.args(["run", "--quiet", "--bin", "toolhost", "--", command]);
-    toolhost.current_dir(root);
-    toolhost
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: what is released, as an archive for the system it is built on.
 
 use crate::guests::{self, Scope};
-use crate::{Usage, root, run, ui};
+use crate::{Usage, build_toolhost, cargo, root, run, ui};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::env::consts::EXE_SUFFIX;
@@ -53,34 +53,16 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     steps.run("build the plugins that ship", || {
         guests::build(guests::way()?, Scope::PluginsAnd(&[]))
     })?;
-    let binary = steps.run("build toolhost", || build(&root, profile))?;
+    let binary = steps.run("build toolhost", || {
+        let mut build = cargo();
+        build.args(["build", "--locked", "--bin", "toolhost"]);
+        build_toolhost(build.args(["--profile", profile]).current_dir(&root))
+    })?;
     let (archive, name) = steps.run("pack the archive", || pack(&root, &binary))?;
     steps.run("try what is in it", || try_out(&archive, &name))?;
     steps.report();
     println!("{}", archive.display());
     Ok(())
-}
-
-/// Builds the binary, and returns its path.
-fn build(root: &Path, profile: &str) -> Result<PathBuf> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--locked", "--bin", "toolhost"]);
-    cargo.args(["--profile", profile]);
-    // Cargo says where it puts the binary, wherever the environment has its target folder.
-    cargo.arg("--message-format=json-render-diagnostics");
-    let output = cargo
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("cargo could not build toolhost ({})", output.status);
-    }
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .context("cargo named no binary")
 }
 
 /// Packs the archive; returns its path, and the name of the folder in it.

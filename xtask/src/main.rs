@@ -11,7 +11,7 @@ mod ui;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 const HELP: &str = "\
 What the project needs beside `cargo build` and `cargo test`.
@@ -107,6 +107,25 @@ fn cargo() -> Command {
         }
     }
     cargo
+}
+
+/// Runs a `cargo build` that builds the binary `toolhost`, and returns its path.
+fn build_toolhost(cargo: &mut Command) -> Result<PathBuf> {
+    // Cargo says where it puts the binary, wherever the environment has its target folder.
+    let output = cargo
+        .arg("--message-format=json-render-diagnostics")
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo could not build toolhost ({})", output.status);
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "toolhost")
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+        .context("cargo named no binary")
 }
 
 /// Runs a program to its end; failing is an error.
