@@ -37,7 +37,7 @@ pub use accept::Listener;
 pub(crate) use accept::accept;
 pub(crate) use activity::Response;
 pub(crate) use auth::Principal;
-pub(crate) use bodies::Room;
+pub(crate) use bodies::{Room, Short};
 pub(crate) use front::{Front, FrontError, Site};
 pub(crate) use lifecycle::Lifecycle;
 pub(crate) use unsent::Unsent;

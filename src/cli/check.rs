@@ -28,7 +28,8 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     let (found, is_lowered) = options.servers.manifest_of(&session)?;
     if is_lowered {
         say!(
-            "note: {} is neither named nor trusted: limits above the defaults are not used to check it (--manifest names it)",
+            "note: {} is neither named nor trusted: limits above the defaults are not used to check it \
+             (--manifest names it)",
             found.manifest.file.display()
         );
     }

@@ -25,7 +25,7 @@ pub(crate) fn keep_from_children() {
         // runs that could close it. It is borrowed for the next statement only.
         #[allow(unsafe_code)]
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-        // What is not ours to change (`O_PATH` on an old system) stays as it is.
+        // One that cannot be changed stays as it is.
         let _ = fcntl_setfd(descriptor, FdFlags::CLOEXEC);
     }
 }

@@ -29,7 +29,7 @@ use super::sessions::{Begun, Bounds, Called, Sessions};
 use super::streams::JsonOnly;
 use super::task_streams::TaskSubscription;
 use crate::manifest::ServeConfig;
-use crate::serve::{self, Principal, Unsent};
+use crate::serve::{self, Principal, Room, Short, Unsent};
 use crate::watch::Owner;
 
 pub(super) struct Endpoint {
@@ -141,7 +141,10 @@ impl Endpoint {
         let Some(call) = call(&request) else {
             return self.handle(request, Some(&begun), &principal).await;
         };
-        let room = request.extensions().get().cloned();
+        let room = match counted(&mut request).await {
+            Ok(room) => room,
+            Err(refusal) => return *refusal,
+        };
         drop(request);
         match open.call(begun, call, principal, room, is_json_only).await {
             Ok(Called::Answered(answer)) => json(&answer),
@@ -202,6 +205,12 @@ impl Endpoint {
             *response.status_mut() = StatusCode::BAD_REQUEST;
             return response;
         }
+        if look.waits
+            && request.method() == Method::POST
+            && let Err(refusal) = counted(&mut request).await
+        {
+            return *refusal;
+        }
         if let Some(outline) = look.call {
             let call = outline.call();
             let places = match begun {
@@ -227,6 +236,20 @@ impl Endpoint {
         }
         response
     }
+}
+
+/// Has a request that waits for its answer count for as long as it does: what is done for it goes on when its
+/// connection is gone. The room that it has, where it came by a front.
+///
+/// # Errors
+///
+/// The response where there is no room.
+async fn counted(request: &mut Request<Bytes>) -> Result<Option<Room>, Box<Response>> {
+    if let Some(short) = request.extensions_mut().remove::<Short>() {
+        let room = short.room().await?;
+        request.extensions_mut().insert(room);
+    }
+    Ok(request.extensions().get().cloned())
 }
 
 /// The kind of answer that a request cannot do without, and its client does not take.

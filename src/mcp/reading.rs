@@ -118,7 +118,20 @@ pub(super) struct Look<'a> {
     id: Option<&'a RawValue>,
     meta: Option<&'a RawValue>,
     pub(super) call: Option<Outline<'a>>,
+    /// Whether it is a request whose answer may take its time; what cannot be seen may be one.
+    pub(super) waits: bool,
 }
+
+/// Requests that are answered at once. `initialize` is kept by its session, which is counted by itself, and the others
+/// end what is waited for, or have it go on: these come through whatever waits.
+const AT_ONCE: [&str; 6] = [
+    "initialize",
+    "logging/setLevel",
+    "ping",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/update",
+];
 
 /// A call, whatever else is in its message.
 pub(super) struct Outline<'a> {
@@ -155,6 +168,7 @@ impl<'a> Look<'a> {
             is_unseen: message.len() > MAX_UNSEEN
                 && message.trim_ascii_start().starts_with(b"{")
                 && serde_json::from_slice::<IgnoredAny>(message).is_ok(),
+            waits: true,
             ..Look::default()
         })
     }
@@ -166,8 +180,9 @@ impl<'a> Look<'a> {
             Some(params) if params.starts_with('{') => Some(object(params)?),
             _ => None,
         };
-        let is_call = outline.method.is_some_and(|method| method == "tools/call");
-        let id = outline.id;
+        let (id, method) = (outline.id, outline.method.as_deref());
+        let is_call = method == Some("tools/call");
+        let waits = id.is_some() && method.is_some_and(|method| !AT_ONCE.contains(&method));
         let call = params.as_ref().filter(|_| is_call).and_then(|params| {
             let arguments = params.arguments.map(RawValue::get);
             // Those of another kind than a tool could be meant to get are rmcp's to refuse. Inside they need be no
@@ -187,6 +202,7 @@ impl<'a> Look<'a> {
             id,
             meta: params.and_then(|params| params.meta),
             call,
+            waits,
         })
     }
 

@@ -1,16 +1,24 @@
 //! How much of the requests that are not answered yet may be held: bodies over a bound wait for room
-//! before they are read, in turn, behind others of their client first. One client has half of it at most.
+//! before they are read, in turn, behind others of their client first. Shorter ones are read first: many of them
+//! wait for nothing, or end what others wait for. One client has half of it at most.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
+use axum::response::Response;
 use bytesize::ByteSize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::body::no_room;
 use super::rate::Client;
 
-/// Shorter bodies are not counted: they are bounded by the connections that they come on.
+/// Shorter bodies need no room to be read: they are bounded by the connections that they come on. What is done for
+/// them goes on without its connection: that needs [room](Short::room).
 pub(super) const SMALL: usize = 16 << 10;
+
+/// What a request takes beside its body, at least, while it waits to be answered.
+const BESIDE: usize = 8 << 10;
 
 /// What is counted, so that a permit is for a page.
 const PAGE: usize = 4 << 10;
@@ -43,6 +51,48 @@ pub(super) struct Taken {
     all: OwnedSemaphorePermit,
 }
 
+/// A short body, that has come. It is in its request's extensions, for whoever knows whether that waits.
+#[derive(Clone)]
+pub(crate) struct Short {
+    bodies: Arc<Bodies>,
+    client: Client,
+    bytes: usize,
+    patience: Duration,
+}
+
+impl Short {
+    pub(super) fn new(
+        bodies: &Arc<Bodies>,
+        client: Client,
+        bytes: usize,
+        patience: Duration,
+    ) -> Short {
+        Short {
+            bodies: bodies.clone(),
+            client,
+            bytes,
+            patience,
+        }
+    }
+
+    /// Room for it, and for what is done for it until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// There is none for so long: the response that says so.
+    pub(crate) async fn room(self) -> Result<Room, Box<Response>> {
+        if let Some(taken) = self.bodies.try_take(&self.client, self.bytes) {
+            return Ok(taken.room());
+        }
+        // Boxed: it is rare, and what it is in is moved about.
+        let taken = Box::pin(self.bodies.take(&self.client, self.bytes));
+        match tokio::time::timeout(self.patience, taken).await {
+            Ok(Some(taken)) => Ok(taken.room()),
+            _ => Err(Box::new(no_room())),
+        }
+    }
+}
+
 impl Bodies {
     /// Room for so much, and in any case for one body of the longest.
     pub(super) fn new(most: ByteSize, longest: ByteSize) -> Bodies {
@@ -51,7 +101,8 @@ impl Bodies {
             usize::try_from(pages).unwrap_or(usize::MAX)
         };
         let bound = (u32::MAX as usize).min(Semaphore::MAX_PERMITS);
-        let longest = pages(longest).clamp(1, bound);
+        let beside = ByteSize::b(BESIDE as u64);
+        let longest = pages(longest + beside).clamp(1, bound);
         let all = pages(most).clamp(longest, bound);
         Bodies {
             all: Arc::new(Semaphore::new(all)),
@@ -65,48 +116,70 @@ impl Bodies {
         if bytes <= SMALL {
             return None;
         }
-        let own = self.of(client);
-        let (all, of_one) = self.most;
-        let pages = bytes.div_ceil(PAGE);
-        let of = |most: usize| u32::try_from(pages.min(most)).unwrap_or(u32::MAX);
+        self.take(&client, bytes).await
+    }
+
+    async fn take(&self, client: &Client, bytes: usize) -> Option<Taken> {
+        let (own, pages) = (self.of(client), self.pages(bytes));
         // No semaphore is ever closed.
-        let own = own.acquire_many_owned(of(of_one)).await.ok()?;
-        let all = self.all.clone().acquire_many_owned(of(all)).await.ok()?;
+        let own = own.acquire_many_owned(pages).await.ok()?;
+        let all = self.all.clone().acquire_many_owned(pages).await.ok()?;
         Some(Taken { own, all })
     }
 
-    fn of(&self, client: Client) -> Arc<Semaphore> {
+    /// Takes room, if there is some that nobody waits for.
+    fn try_take(&self, client: &Client, bytes: usize) -> Option<Taken> {
+        let (own, pages) = (self.of(client), self.pages(bytes));
+        let own = own.try_acquire_many_owned(pages).ok()?;
+        let all = self.all.clone().try_acquire_many_owned(pages).ok()?;
+        Some(Taken { own, all })
+    }
+
+    /// What a request with so long a body takes; no more than one client can have.
+    fn pages(&self, bytes: usize) -> u32 {
+        let pages = pages_of(bytes).min(self.most.1);
+        u32::try_from(pages).unwrap_or(u32::MAX)
+    }
+
+    fn of(&self, client: &Client) -> Arc<Semaphore> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = clients.get(&client).and_then(Weak::upgrade) {
+        if let Some(own) = clients.get(client).and_then(Weak::upgrade) {
             return own;
         }
         if clients.len() >= MANY {
             clients.retain(|_, own| own.strong_count() > 0);
         }
         let own = Arc::new(Semaphore::new(self.most.1));
-        clients.insert(client, Arc::downgrade(&own));
+        clients.insert(client.clone(), Arc::downgrade(&own));
         own
     }
 }
 
+fn pages_of(bytes: usize) -> usize {
+    bytes.saturating_add(BESIDE).div_ceil(PAGE)
+}
+
 impl Taken {
+    fn room(self) -> Room {
+        let held = Held {
+            _own: self.own,
+            _all: self.all,
+        };
+        Room {
+            _held: Arc::new(held),
+        }
+    }
+
     /// Keeps what a body needs that has come.
     pub(super) fn shrunk(mut self, bytes: usize) -> Option<Room> {
         if bytes <= SMALL {
             return None;
         }
-        let pages = bytes.div_ceil(PAGE);
+        let pages = pages_of(bytes);
         for permit in [&mut self.own, &mut self.all] {
             drop(permit.split(permit.num_permits().saturating_sub(pages)));
         }
-        let (own, all) = (self.own, self.all);
-        let held = Held {
-            _own: own,
-            _all: all,
-        };
-        Some(Room {
-            _held: Arc::new(held),
-        })
+        Some(self.room())
     }
 }
 
@@ -136,9 +209,28 @@ mod tests {
         assert!(bodies.room(name("a"), SMALL).now_or_never().is_some());
         let other = bodies.room(name("b"), HALF).now_or_never();
         assert!(other.is_some(), "the other half is for others");
-        let room = taken.shrunk(HALF - 2 * SMALL).unwrap();
+        let room = taken.shrunk(HALF - 2 * SMALL - BESIDE).unwrap();
         assert!(second.as_mut().now_or_never().is_some());
         drop(room);
+    }
+
+    #[tokio::test]
+    async fn short_bodies_of_requests_that_wait_have_half_together_and_others_have_theirs() {
+        let bodies = Arc::new(bodies());
+        let short = |client| Short::new(&bodies, name(client), 100, Duration::from_secs(60));
+        let mut held = Vec::new();
+        while let Some(Ok(room)) = short("a").room().now_or_never() {
+            held.push(room);
+            assert!(held.len() < 100, "there is no end to it");
+        }
+        // Three pages each, of sixteen.
+        assert_eq!(held.len(), 5);
+        let waiting = short("a").room();
+        let mut waiting = std::pin::pin!(waiting);
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(matches!(short("b").room().now_or_never(), Some(Ok(_))));
+        held.pop();
+        assert!(matches!(waiting.as_mut().now_or_never(), Some(Ok(_))));
     }
 
     #[tokio::test]

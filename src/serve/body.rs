@@ -46,7 +46,7 @@ pub(super) async fn take_in(
         length if length <= SMALL => None,
         length => {
             let room = tokio::time::timeout(timeout, bodies.room(client, length));
-            room.await.map_err(|_| no_room())?
+            room.await.map_err(|_| no_room_to_read())?
         }
     };
     let (head, body) = request.into_parts();
@@ -68,9 +68,14 @@ pub(super) async fn take_in(
     }
 }
 
-fn no_room() -> Box<Response> {
-    let why = "the requests that are not answered yet take all the room there is (`max-in-flight`)";
-    let mut response = refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY);
+fn no_room_to_read() -> Box<Response> {
+    let mut response = no_room();
     close(&mut response);
     Box::new(response)
+}
+
+/// The response to a request that there is no room for.
+pub(super) fn no_room() -> Response {
+    let why = "the requests that are not answered yet take all the room there is (`max-in-flight`)";
+    refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY)
 }

@@ -18,6 +18,7 @@ use tracing::debug;
 use super::Lifecycle;
 use super::activity;
 use super::auth::Refused;
+use super::bodies::Short;
 use super::body::take_in;
 use super::connection::Peer;
 use super::cors::Cors;
@@ -196,11 +197,17 @@ async fn admit(
     }
     let most = usize::try_from(state.config.max_body.as_u64()).unwrap_or(usize::MAX);
     let timeout = state.config.body_timeout;
-    let (mut request, room) = take_in(request, most, timeout, &state.bodies, client).await?;
+    let bodies = &state.bodies;
+    let (mut request, room) = take_in(request, most, timeout, bodies, client.clone()).await?;
     // Whoever is behind this knows who it is, and needs nothing that could be repeated elsewhere.
     request.headers_mut().remove(AUTHORIZATION);
-    if let Some(room) = room {
-        request.extensions_mut().insert(room);
+    match (room, request.body().len()) {
+        (Some(room), _) => drop(request.extensions_mut().insert(room)),
+        (None, 0) => {}
+        (None, length) => {
+            let short = Short::new(bodies, client, length, timeout);
+            request.extensions_mut().insert(short);
+        }
     }
     request.extensions_mut().insert(principal);
     Ok(request)

@@ -610,7 +610,7 @@ fn what_is_asked_about_is_shown_whatever_way_it_is_spelled() {
     ];
     for arguments in cases {
         let script = vec![
-            spelled("optional", &arguments),
+            spelled("raw_arguments", &arguments),
             text(Format::OpenaiChat, "done"),
         ];
         let peer = Peer::start(script);
@@ -619,11 +619,11 @@ fn what_is_asked_about_is_shown_whatever_way_it_is_spelled() {
             asks(Format::OpenaiChat, &peer),
             &["--approve", "--no-stream", "?"],
         );
-        let typed = [("[a]lways allow optional: ", "n")];
+        let typed = [("[a]lways allow raw_arguments: ", "n")];
         let (status, shown) = on_a_terminal(&folder, &options, &typed);
         assert_eq!(status, 0, "{shown}");
         let plain = without_escapes(&shown);
-        let (_, question) = plain.split_once("Allow optional of").expect("it asks");
+        let (_, question) = plain.split_once("Allow raw_arguments of").expect("it asks");
         let path = "\n    \"path\": \"/w/evil\\u202e.txt\"\n  }\n";
         assert!(question.contains(path), "{question}");
         let says_how_much = question.contains(" … 5800 more characters … ");

@@ -179,6 +179,43 @@ fn calls_that_wait_take_what_they_are_long_and_no_more_of_them_than_may_be() {
     assert_eq!(served, 2, "{statuses:?}");
 }
 
+#[test]
+fn calls_whose_client_has_hung_up_are_as_many_as_there_is_room_for() {
+    let host = "[host]\nmax-concurrency = 1\ntimeout = '60s'\n";
+    let serve = "[serve]\nmax-in-flight = '8MiB'\nbody-timeout = '2s'\n";
+    let plugins = listed("conformance") + &listed("echo");
+    let server = Http::start_in(Folder::with(format!("{host}{serve}{plugins}")));
+    let mut client = Client::http(&server, Old, json!({}));
+    let spinning = client.start("spin", json!({}));
+    let session = client.session().to_owned();
+    let headers = head(&[
+        ("Mcp-Session-Id", &session),
+        ("MCP-Protocol-Version", "2025-11-25"),
+    ]);
+    // They wait for the one that spins, and each client is gone as soon as its call is taken.
+    let mut taken = 0;
+    let refused = loop {
+        let params = json!({ "name": "echo", "arguments": { "text": "hi" },
+            "_meta": { "x": "y".repeat(15_000) } });
+        let call = json!({ "jsonrpc": "2.0", "id": format!("w{taken}"), "method": "tools/call",
+            "params": params });
+        let stream = http::send(server.address(), "POST /mcp", &headers, &call.to_string());
+        let response = Incoming::read(stream.unwrap()).unwrap();
+        match response.status {
+            200 => taken += 1,
+            _ => break response.whole(),
+        }
+        assert!(taken < 500, "there is no end to it");
+    };
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.body.contains("max-in-flight"), "{refused:?}");
+    // Half of 8 MiB, of 23 KiB and a part of a page each.
+    assert!((100..200).contains(&taken), "{taken}");
+    // What ends one of them needs no room, and there is room again.
+    client.notify("notifications/cancelled", json!({ "requestId": spinning }));
+    assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+}
+
 /// A connection of HTTP/2 by hand, whose client takes nothing of any answer.
 struct Silent {
     stream: TcpStream,
