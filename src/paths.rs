@@ -77,6 +77,8 @@ pub enum Purpose {
     PluginDir,
     /// The folder of compiled plugins.
     CodeCache,
+    /// The folder that says what each manifest is trusted with.
+    Trust,
     /// The file of a resource.
     Resource,
     /// A program that is started, or a file that one is started with.
@@ -114,6 +116,7 @@ impl fmt::Display for Purpose {
             Purpose::WorkingFolder => "the working folder of an MCP server",
             Purpose::PluginDir => "the folder of plugins",
             Purpose::CodeCache => "the code cache",
+            Purpose::Trust => "the folder of trusted manifests",
             Purpose::Resource => "a resource",
             Purpose::Program => "what an MCP server is started with",
             Purpose::AuditLog => "the audit log",

@@ -26,7 +26,12 @@ impl Purpose {
     /// Whether it is a folder in which something is protected.
     #[cfg(unix)]
     pub(super) fn is_tree(self) -> bool {
-        matches!(self, Purpose::PluginDir | Purpose::CodeCache)
+        matches!(self, Purpose::PluginDir) || self.has_all_below()
+    }
+
+    /// Whether everything below it is protected.
+    fn has_all_below(self) -> bool {
+        matches!(self, Purpose::CodeCache | Purpose::Trust)
     }
 }
 
@@ -123,7 +128,7 @@ impl Guard {
             };
             let mut is_in_it = || match (protected.purpose, &now) {
                 (Purpose::PluginDir, Some(now)) => *now == own && lower(name).ends_with(".wasm"),
-                (Purpose::CodeCache, Some(now)) => above
+                (purpose, Some(now)) if purpose.has_all_below() => above
                     .get_or_insert_with(|| seen::above(folder))
                     .as_ref()
                     .is_none_or(|above| above.contains(now)),

@@ -9,7 +9,7 @@ use serde_json::json;
 use toolhost::mcp::{Server, ServerInfo};
 use toolhost::{CallOptions, CodeCache, LoadError, Loader, Manifest, ToolHost};
 
-use crate::common::binary::Folder;
+use crate::common::binary::{Folder, run};
 use crate::common::{self, call, error, root, text};
 
 /// Why a link is not followed.
@@ -645,6 +645,69 @@ async fn a_grant_of_everything_is_none_of_what_the_kernel_shows() {
         error(&read(&host, "/all", "proc/version").await).code(),
         "denied"
     );
+}
+
+/// Runs `harm` on a path of the granted folder `home`, which is the user's home, in a process of its own.
+fn harm_at_home(folder: &Folder, path: &str) -> String {
+    let given = json!({ "guest": "/w", "path": path }).to_string();
+    let mut command = folder.command(&["call", "harm", &given]);
+    command
+        .env("HOME", folder.path().join("home"))
+        .env_remove("XDG_CONFIG_HOME");
+    let ended = run(command, "");
+    assert_eq!(ended.status, 0, "{ended:?}");
+    ended.stdout
+}
+
+#[test]
+fn no_plugin_writes_what_manifests_are_trusted_with() {
+    let folder = Folder::with(hostile(
+        "permissions.files = [{ host = 'home', guest = '/w', access = 'read-write' }]",
+    ));
+    let home = folder.path().join("home");
+    let way = [
+        ".config",
+        ".config/toolhost",
+        ".config/toolhost/trust",
+        ".config/toolhost/trust/new.json",
+    ];
+    // What the user has of it so far.
+    for there in 0..3 {
+        std::fs::create_dir_all(&home).unwrap();
+        for part in &way[..there] {
+            std::fs::create_dir(home.join(part)).unwrap();
+        }
+        for path in way {
+            let report = harm_at_home(&folder, path);
+            for (number, part) in way.iter().enumerate() {
+                let found = home.join(part).symlink_metadata();
+                let is_folder = found.is_ok_and(|found| found.is_dir());
+                assert_eq!(is_folder, number < there, "{part} after {path}: {report}");
+            }
+        }
+        std::fs::remove_dir_all(&home).unwrap();
+    }
+    let kept = folder.write("home/.config/toolhost/trust/old.json", "trusted");
+    for path in way.into_iter().chain([".config/toolhost/trust/old.json"]) {
+        let report = harm_at_home(&folder, path);
+        assert!(
+            report.contains(": refused not-permitted"),
+            "{path}: {report}"
+        );
+        let all = contents(&home.join(".config/toolhost/trust"));
+        let expected = BTreeMap::from([(kept.clone(), b"trusted".to_vec())]);
+        assert_eq!(all, expected, "{path}: {report}");
+    }
+    // The attacks are real.
+    folder.write("home/notes.txt", "mine");
+    let report = harm_at_home(&folder, "notes.txt");
+    assert!(done(&report).len() > 10, "{report}");
+    // A link on the way there could be turned elsewhere.
+    std::fs::rename(home.join(".config"), home.join("dotfiles")).unwrap();
+    symlink("dotfiles", home.join(".config")).unwrap();
+    let mut command = folder.command(&["check"]);
+    command.env("HOME", &home).env_remove("XDG_CONFIG_HOME");
+    run(command, "").failed(LINK);
 }
 
 /// What belongs to version control, in a folder with some of it.

@@ -9,6 +9,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toolhost::manifest::Demand;
+use toolhost::trust_folder;
 
 /// A file here may be no longer, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -26,7 +27,7 @@ struct Trusted {
 impl Store {
     /// The user's; none without a home.
     pub(super) fn of_user() -> Option<Store> {
-        Some(Store(config_folder()?.join("toolhost/trust")))
+        Some(Store(trust_folder::of_user()?))
     }
 
     /// The digests of what a manifest may ask for.
@@ -120,16 +121,4 @@ fn real(manifest: &Path) -> PathBuf {
         }
         _ => absolute,
     }
-}
-
-/// Where the user's programs keep what they are told.
-fn config_folder() -> Option<PathBuf> {
-    let named = |variable: &str| {
-        let folder = PathBuf::from(std::env::var_os(variable)?);
-        folder.is_absolute().then_some(folder)
-    };
-    if cfg!(windows) {
-        return named("APPDATA");
-    }
-    named("XDG_CONFIG_HOME").or_else(|| Some(std::env::home_dir()?.join(".config")))
 }
