@@ -110,6 +110,14 @@ pub(super) mod seen {
         None
     }
 
+    pub(in super::super) fn hold(_: &File, _: &Path) -> Option<(Id, File)> {
+        None
+    }
+
+    pub(in super::super) fn is_removed(_: &File) -> bool {
+        false
+    }
+
     pub(in super::super) fn above(_: &File) -> Option<Vec<Id>> {
         None
     }

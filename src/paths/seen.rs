@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, fstat, openat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::folder::Id;
@@ -30,6 +30,22 @@ pub(super) fn id_at(folder: impl AsFd, path: &Path) -> Option<Id> {
     }
     let stat = statat(folder, path, AtFlags::SYMLINK_NOFOLLOW);
     stat.ok().map(|stat| id_of(&stat))
+}
+
+/// What is at a path from a folder, to be held; a link at its end is not followed, and nothing is waited for.
+pub(super) fn hold(folder: impl AsFd, path: &Path) -> Option<(Id, File)> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let how = OFlags::PATH;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let how = how | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held = openat(folder, path, how, Mode::empty()).ok()?;
+    Some((id_of(&fstat(&held).ok()?), held.into()))
+}
+
+/// Whether an open file has no name any more.
+pub(super) fn is_removed(file: &File) -> bool {
+    fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
 /// The folder and all that it lies in; `None` where that is not to be known.
