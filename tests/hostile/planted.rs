@@ -301,7 +301,10 @@ async fn of_a_file_that_is_replaced_again_and_again_the_last_are_protected() {
         read("notes.md").await;
     }
     let last = read("token.39").await;
-    assert!(last.contains("read token.39: refused not-permitted"), "{last}");
+    assert!(
+        last.contains("read token.39: refused not-permitted"),
+        "{last}"
+    );
     // It holds no more than a few.
     let first = read("token.0").await;
     assert!(first.contains("read token.0: DONE"), "{first}");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toolhost::manifest::Demand;
@@ -34,11 +34,21 @@ impl Store {
     pub(super) fn recall(&self, manifest: &Path) -> BTreeSet<String> {
         let kept = self.read(&self.file_of(manifest));
         let kept = kept.filter(|it| it.manifest == real(manifest));
-        kept.map(|it| it.allowed).unwrap_or_default()
+        let Some(kept) = kept else {
+            return BTreeSet::new();
+        };
+        match self.check() {
+            Ok(()) => kept.allowed,
+            Err(error) => {
+                tracing::warn!("{error:#}");
+                BTreeSet::new()
+            }
+        }
     }
 
     /// Allows a manifest that, and nothing else that it was allowed before.
     pub(super) fn keep(&self, manifest: &Path, demands: &[Demand]) -> anyhow::Result<()> {
+        self.check()?;
         let file = self.file_of(manifest);
         let trusted = Trusted {
             manifest: real(manifest),
@@ -68,6 +78,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
             Err(error) => Err(error).with_context(|| self.0.display().to_string())?,
         };
+        self.check()?;
         let mut all = BTreeSet::new();
         for file in files {
             all.extend(self.read(&file?.path()).map(|it| it.manifest));
@@ -82,10 +93,25 @@ impl Store {
         self.0.join(format!("{name}.json"))
     }
 
-    fn read(&self, file: &Path) -> Option<Trusted> {
+    /// Whether nobody else decides what is trusted.
+    fn check(&self) -> anyhow::Result<()> {
+        if let Err(why) = trust_folder::check(&self.0) {
+            bail!(
+                "{} is not used, so that no manifest is trusted: {why}; let the folder be yours alone",
+                self.0.display()
+            );
+        }
+        Ok(())
+    }
+
+    fn read(&self, path: &Path) -> Option<Trusted> {
         let mut text = String::new();
-        let file = file.metadata().ok()?.is_file().then_some(file)?;
-        let file = std::fs::File::open(file).ok()?;
+        let path = path.metadata().ok()?.is_file().then_some(path)?;
+        let file = std::fs::File::open(path).ok()?;
+        if let Err(why) = trust_folder::check_file(&file, path) {
+            tracing::warn!("what a manifest is trusted with is not gone by: {why}");
+            return None;
+        }
         file.take(MAX_FILE).read_to_string(&mut text).ok()?;
         serde_json::from_str(&text).ok()
     }
