@@ -122,6 +122,14 @@ pub(super) mod seen {
         None
     }
 
+    pub(in super::super) fn has_repository(
+        _: &File,
+        _: &Path,
+        _: &[(Id, bool)],
+    ) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// What the folder is in is not to be seen.
     pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[(Id, bool)]) -> io::Result<bool> {
         Ok(vcs::is_name(name) || vcs::is_head(name))

@@ -163,6 +163,17 @@ impl Guard {
         Ok(self.keeps_vcs() && seen::is_vcs(folder, name, &self.writable)?)
     }
 
+    /// Whether a name in a folder is a folder with a repository, which may not get another name for that: whoever
+    /// trusts the one that is there would find another in its place.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be looked at.
+    pub(crate) fn has_repository(&self, folder: &File, name: &str) -> io::Result<bool> {
+        let name = Path::new(name.trim_end_matches('/'));
+        Ok(self.keeps_vcs() && seen::has_repository(folder, name, &self.writable)?)
+    }
+
     /// What an open file is to the host.
     pub(crate) fn of_file(&self, file: &File) -> Option<Purpose> {
         let own = seen::id(file)?;

@@ -840,7 +840,7 @@ async fn version_control_is_not_changed_or_made_where_a_plugin_may_write() {
         assert!(refused.count() > 50, "{path}: {report}");
         let (above, name) = path.rsplit_once('/').unwrap_or_default();
         for line in done(&report) {
-            // A folder that has a repository in it may be moved whole, and to be read at a time changes nothing.
+            // A folder with a repository further down may be moved whole, and to be read at a time changes nothing.
             let moves = ["rename a folder over ", "rename ", "remove "];
             let way = moves.iter().find_map(|it| line.strip_prefix(it));
             let way = way.map(|way| way.trim_start_matches("./"));
@@ -891,6 +891,34 @@ async fn version_control_is_not_changed_or_made_where_a_plugin_may_write() {
         folder.write(format!("work/{path}"), "mine");
         let report = harm(&host, path).await;
         assert!(done(&report).len() > 10, "{path}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_with_a_repository_is_not_moved_with_it() {
+    let moved = async |host: &ToolHost, path: &str| {
+        let given = json!({ "guest": "/w", "path": path, "target": "elsewhere" });
+        host.call(call("replace_by_link", given)).await
+    };
+    for path in ["vendor/lib", "bare", "worktree", "hg"] {
+        for allowed in ["", ", allow-vcs = true"] {
+            let folder = repositories(allowed);
+            folder.write("work/worktree/.git", "gitdir: elsewhere");
+            folder.write("work/hg/.hg/hgrc", "what it has");
+            let host = load(&folder).await.unwrap();
+            let result = moved(&host, path).await;
+            if allowed.is_empty() {
+                let said = error(&result).to_string();
+                assert!(
+                    said.contains("it belongs to version control"),
+                    "{path}: {said}"
+                );
+            } else {
+                assert_eq!(text(&result), "replaced", "{path}");
+            }
+            // One without is.
+            assert_eq!(text(&moved(&host, "notes").await), "replaced");
+        }
     }
 }
 
