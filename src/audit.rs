@@ -1,10 +1,12 @@
 //! The audit log: one JSON line for every call and every denial.
 //!
 //! A line is on its way to the disk, in one write, before its call's result is seen: a crash of this
-//! process loses none, one of the machine what its file system had not yet written.
+//! process loses none, one of the machine what its file system had not yet written. A log that was moved or
+//! removed, as rotations do, is opened anew before the next line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -19,6 +21,9 @@ use crate::tool::{Repair, ToolCall, Usage};
 
 pub(crate) struct AuditLog {
     config: AuditConfig,
+    /// Whatever the working folder becomes.
+    path: PathBuf,
+    paths: Arc<Paths>,
     lines: Mutex<Lines<File>>,
 }
 
@@ -88,29 +93,15 @@ struct Dropped {
 
 impl AuditLog {
     /// Opens the log to append to it.
-    pub(crate) fn open(config: &AuditConfig, paths: &Paths) -> io::Result<AuditLog> {
-        let mut file = paths.open_to_append(&config.path)?;
-        let mut unwritten = Vec::new();
-        // Writing to a pipe waits for whoever reads it, and with it would every call.
-        #[cfg(unix)]
-        if std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type()) {
-            return Err(io::Error::other("it is a pipe"));
-        }
-        if let Err(why) = crate::private::check_file(&file, &config.path) {
-            tracing::warn!("the audit log proves nothing: {why}");
-        }
-        // A line that a crash cut off stays a line of its own.
-        if file.metadata()?.is_file() && file.seek(SeekFrom::End(-1)).is_ok() {
-            let mut last = [0];
-            file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                unwritten.push(b'\n');
-            }
-        }
+    pub(crate) fn open(config: &AuditConfig, paths: &Arc<Paths>) -> io::Result<AuditLog> {
+        let path = std::path::absolute(&config.path)?;
+        let (out, unwritten) = open(&path, paths)?;
         Ok(AuditLog {
             config: config.clone(),
+            path,
+            paths: paths.clone(),
             lines: Mutex::new(Lines {
-                out: file,
+                out,
                 unwritten,
                 dropped: 0,
             }),
@@ -151,7 +142,10 @@ impl AuditLog {
     pub(crate) fn ready(&self) -> Result<(), String> {
         match self.config.on_error {
             OnAuditError::Drop => Ok(()),
-            OnAuditError::Fail => self.with_lines(Lines::flush),
+            OnAuditError::Fail => self.with_lines(|lines| {
+                self.follow(lines)?;
+                lines.flush()
+            }),
         }
     }
 
@@ -163,13 +157,38 @@ impl AuditLog {
     ) -> Result<(), String> {
         let line = line(event, subject, detail);
         match self.config.on_error {
-            OnAuditError::Fail => self.with_lines(|lines| lines.keep(&line)),
+            OnAuditError::Fail => self.with_lines(|lines| match self.follow(lines) {
+                Ok(()) => lines.keep(&line),
+                Err(error) => {
+                    lines.put_off(&line);
+                    Err(error)
+                }
+            }),
             OnAuditError::Drop => {
-                let lines = self.lines.lock();
-                lines.unwrap_or_else(PoisonError::into_inner).offer(&line);
+                let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                match self.follow(&mut lines) {
+                    Ok(()) => lines.offer(&line),
+                    Err(_) => lines.dropped += 1,
+                }
                 Ok(())
             }
         }
+    }
+
+    /// Opens the log anew where it was moved or removed since.
+    fn follow(&self, lines: &mut Lines<File>) -> io::Result<()> {
+        if !is_elsewhere(&lines.out, &self.path)? {
+            return Ok(());
+        }
+        let (out, mut unwritten) = open(&self.path, &self.paths)?;
+        // What was begun there ends there, unless nobody could read it any more.
+        if !is_removed(&lines.out)? {
+            lines.flush()?;
+        }
+        unwritten.append(&mut lines.unwritten);
+        lines.unwritten = unwritten;
+        lines.out = out;
+        Ok(())
     }
 
     fn with_lines(
@@ -197,21 +216,26 @@ impl Drop for AuditLog {
 impl<W: Write> Lines<W> {
     /// Writes a line, now or, after an error, before any other.
     fn keep(&mut self, line: &[u8]) -> io::Result<()> {
-        match self.flush() {
-            // Of what is refused because of this log itself, no more than is room for.
-            Err(error) if self.unwritten.len() + line.len() > MOST_UNWRITTEN => {
-                self.dropped += 1;
-                return Err(error);
-            }
-            Ok(()) if self.dropped > 0 => {
-                let lines = std::mem::take(&mut self.dropped);
-                let dropped = self::line("dropped", None, Dropped { lines });
-                self.unwritten.extend(dropped);
-            }
-            _ => {}
+        if let Err(error) = self.flush() {
+            self.put_off(line);
+            return Err(error);
+        }
+        if self.dropped > 0 {
+            let lines = std::mem::take(&mut self.dropped);
+            let dropped = self::line("dropped", None, Dropped { lines });
+            self.unwritten.extend(dropped);
         }
         self.unwritten.extend_from_slice(line);
         self.flush()
+    }
+
+    /// Keeps a line to be written later.
+    fn put_off(&mut self, line: &[u8]) {
+        // Of what is refused because of this log itself, no more than is room for.
+        match self.unwritten.len() + line.len() > MOST_UNWRITTEN {
+            true => self.dropped += 1,
+            false => self.unwritten.extend_from_slice(line),
+        }
     }
 
     /// Writes a line or drops it.
@@ -331,6 +355,55 @@ impl CallAudit {
         };
         self.log.write("call", Some(&self.subject), detail)
     }
+}
+
+/// Opens a log to append to it, and gives what is to be written first: a line that a crash cut off stays a line of
+/// its own.
+fn open(path: &Path, paths: &Paths) -> io::Result<(File, Vec<u8>)> {
+    let mut file = paths.open_to_append(path)?;
+    let mut unwritten = Vec::new();
+    // Writing to a pipe waits for whoever reads it, and with it would every call.
+    #[cfg(unix)]
+    if std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type()) {
+        return Err(io::Error::other("it is a pipe"));
+    }
+    if let Err(why) = crate::private::check_file(&file, path) {
+        tracing::warn!("the audit log proves nothing: {why}");
+    }
+    if file.metadata()?.is_file() && file.seek(SeekFrom::End(-1)).is_ok() {
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            unwritten.push(b'\n');
+        }
+    }
+    Ok((file, unwritten))
+}
+
+/// Whether an open file is not what the path leads to.
+#[cfg(unix)]
+fn is_elsewhere(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    let there = path.metadata().ok().map(id);
+    Ok(there != Some(id(file.metadata()?)))
+}
+
+/// Files have no identity here that could be compared.
+#[cfg(not(unix))]
+fn is_elsewhere(_: &File, path: &Path) -> io::Result<bool> {
+    Ok(path.metadata().is_err())
+}
+
+/// Whether an open file has no name any more.
+#[cfg(unix)]
+fn is_removed(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0)
+}
+
+#[cfg(not(unix))]
+fn is_removed(_: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 fn line(event: &'static str, subject: Option<&Subject>, detail: impl Serialize) -> Vec<u8> {

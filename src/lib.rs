@@ -86,6 +86,7 @@ mod schema;
 mod serve;
 mod thread_time;
 mod tls;
+pub mod trust_folder;
 mod watch;
 
 pub use engine::CodeCache;

@@ -28,6 +28,7 @@ use crate::limits::Limits;
 use crate::paths::{HostFile, Paths, Purpose, SharedPaths};
 use crate::permissions::{Access, Permissions, SecretSource};
 use crate::summarize::Summarize;
+use crate::trust_folder;
 pub use agent::AgentConfig;
 use agent::read_agent;
 #[cfg(any(feature = "agent", feature = "mcp"))]
@@ -265,7 +266,8 @@ impl Manifest {
         files
     }
 
-    /// What plugins have nothing to do with, wherever they may write: see [`HostFile`].
+    /// What plugins have nothing to do with, wherever they may write: see [`HostFile`]. The user's folder of
+    /// [trusted manifests](crate::trust_folder) is among it.
     pub fn host_files(&self) -> Vec<HostFile> {
         let mut files = Vec::new();
         let mut add = |path: &Path, purpose| files.push(HostFile::new(path, purpose));
@@ -309,6 +311,8 @@ impl Manifest {
             }
         }
         files.extend(self.mcp.iter().flat_map(McpConfig::host_files));
+        let trust = trust_folder::of_user();
+        files.extend(trust.map(|it| HostFile::new(it, Purpose::Trust)));
         files
     }
 

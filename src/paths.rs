@@ -5,6 +5,7 @@
 
 mod folder;
 mod guard;
+mod held;
 mod mounts;
 #[cfg(unix)]
 mod seen;
@@ -27,6 +28,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) use folder::FolderId;
 use guard::Protected;
 pub(crate) use guard::{Guard, GuestFolder};
+use held::Held;
 use mounts::Mounts;
 use walk::Walk;
 
@@ -77,6 +79,8 @@ pub enum Purpose {
     PluginDir,
     /// The folder of compiled plugins.
     CodeCache,
+    /// The folder that says what each manifest is trusted with.
+    Trust,
     /// The file of a resource.
     Resource,
     /// A program that is started, or a file that one is started with.
@@ -114,6 +118,7 @@ impl fmt::Display for Purpose {
             Purpose::WorkingFolder => "the working folder of an MCP server",
             Purpose::PluginDir => "the folder of plugins",
             Purpose::CodeCache => "the code cache",
+            Purpose::Trust => "the folder of trusted manifests",
             Purpose::Resource => "a resource",
             Purpose::Program => "what an MCP server is started with",
             Purpose::AuditLog => "the audit log",
@@ -139,6 +144,7 @@ pub(crate) struct Paths {
     mounts: Mounts,
     /// The host that follows this one adds its own.
     protected: RwLock<Vec<Arc<Protected>>>,
+    held: Arc<Held>,
 }
 
 /// The same for all parts of a manifest, of which it says nothing itself.
@@ -200,8 +206,10 @@ impl Paths {
             past.retain(|other| other != granted);
             past.push(granted.clone());
         }
+        let held = before.map(|before| before.held.moved());
         let mut paths = Paths {
             past,
+            held: Arc::new(held.unwrap_or_default()),
             ..Paths::default()
         };
         let mut grants = grants.into_iter().peekable();
@@ -273,7 +281,12 @@ impl Paths {
     /// As of [`open_regular`](Paths::open_regular).
     pub(crate) fn open_to_append(&self, path: &Path) -> io::Result<File> {
         if !self.is_empty() {
-            return self.walk(path, Want::Append)?.into_file();
+            let file = self.walk(path, Want::Append)?.into_file()?;
+            // It may have been made.
+            for protected in self.protected() {
+                self.held.now(&protected);
+            }
+            return Ok(file);
         }
         let mut options = File::options();
         options.create(true).append(true).read(true);
@@ -362,20 +375,32 @@ impl Paths {
         }
         let walk = self.walk(&file.path, Want::MayBeMissing)?;
         let known = self.protected();
-        let protected = walk.protected(file).into_iter().map(|mut new| {
+        for mut new in walk.protected(file) {
             // One descriptor for all that is found from the same folder.
             if let Some(same) = known.iter().find(|known| known.root.0 == new.root.0) {
                 new.root.1 = same.root.1.clone();
             }
-            Arc::new(new)
-        });
-        add(&self.protected, protected);
+            self.keep(Arc::new(new));
+        }
         Ok(())
     }
 
     /// Keeps the guests of the host before this one from what is protected here.
     pub(crate) fn extend(&self, before: &Paths) {
-        add(&before.protected, self.protected());
+        for protected in self.protected() {
+            before.keep(protected);
+        }
+    }
+
+    fn keep(&self, new: Arc<Protected>) {
+        self.held.now(&new);
+        let mut known = self
+            .protected
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !known.iter().any(|known| known.is_same(&new)) {
+            known.push(new);
+        }
     }
 
     fn protected(&self) -> Vec<Arc<Protected>> {
@@ -387,7 +412,7 @@ impl Paths {
     pub(crate) fn guard(&self, folders: &[GuestFolder<'_>], kernel: &[u64]) -> Option<Guard> {
         let protected = self.protected.read();
         let protected = protected.unwrap_or_else(PoisonError::into_inner);
-        Guard::new(&protected, folders, kernel)
+        Guard::new(&protected, &self.held, folders, kernel)
     }
 
     /// Whether a granted folder lies in another, and is not the same.
@@ -419,15 +444,6 @@ impl Paths {
         devices.sort_unstable();
         devices.dedup();
         devices
-    }
-}
-
-fn add(to: &RwLock<Vec<Arc<Protected>>>, new: impl IntoIterator<Item = Arc<Protected>>) {
-    let mut known = to.write().unwrap_or_else(PoisonError::into_inner);
-    for new in new {
-        if !known.iter().any(|known| known.is_same(&new)) {
-            known.push(new);
-        }
     }
 }
 

@@ -142,6 +142,62 @@ async fn a_log_is_appended_to_and_a_torn_line_stays_alone() {
     assert_eq!(line["id"], "after");
 }
 
+/// The ids of a log's lines.
+#[cfg(unix)]
+fn ids(path: &Path) -> Vec<String> {
+    let lines = lines(path).into_iter();
+    lines
+        .map(|line| line["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_that_is_rotated_is_opened_anew() {
+    for on_error in [OnAuditError::Fail, OnAuditError::Drop] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (log(&folder), folder.path().join("audit.jsonl.1"));
+        let mut config = AuditConfig::new(&path);
+        config.on_error = on_error;
+        let host = host(config).await;
+        host.call(echo("first", "x")).await;
+        std::fs::rename(&path, &old).unwrap();
+        host.call(echo("moved", "x")).await;
+        assert_eq!(ids(&path), ["moved"]);
+        // Whoever rotates it makes another.
+        std::fs::rename(&path, folder.path().join("audit.jsonl.2")).unwrap();
+        std::fs::write(&path, "").unwrap();
+        host.call(echo("made", "x")).await;
+        assert_eq!(ids(&path), ["made"]);
+        std::fs::remove_file(&path).unwrap();
+        host.call(echo("removed", "x")).await;
+        assert_eq!(ids(&path), ["removed"]);
+        assert_eq!(ids(&old), ["first"]);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_that_cannot_be_opened_anew_fails_calls_until_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log/audit.jsonl");
+    let logs = path.parent().unwrap();
+    std::fs::create_dir(logs).unwrap();
+    let host = host(AuditConfig::new(&path)).await;
+    host.call(echo("first", "x")).await;
+    std::fs::remove_dir_all(logs).unwrap();
+    // The call is not begun.
+    let result = host.call(call("spin", json!({}))).await;
+    let CallError::Internal { message } = error(&result) else {
+        panic!("{result:?}");
+    };
+    assert!(message.contains("cannot be written: "), "{message}");
+    assert!(result.usage.run.is_zero());
+    std::fs::create_dir(logs).unwrap();
+    assert_eq!(text(&host.call(echo("last", "hi")).await), "hi");
+    assert_eq!(ids(&path).last().unwrap(), "last");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_full_disk_fails_calls_loudly_or_drops_lines() {

@@ -562,6 +562,59 @@ fn a_link_that_leads_elsewhere_is_another_grant() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn what_others_may_write_trusts_nothing() {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+    let stage = Stage::new("[plugin.echo.permissions]\nhttp = ['https://a.example']\n");
+    let mode = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    stage.run(&["trust"]).answered();
+    stage.answers();
+    let config = stage.user.path().join("config");
+    let trust = config.join("toolhost/trust");
+    let kept = std::fs::read_dir(&trust).unwrap().next();
+    let kept = kept.unwrap().unwrap().path();
+    let call = ["call", "echo", r#"{"text": "hi"}"#];
+    for path in [&config, &config.join("toolhost"), &trust, &kept] {
+        let before = path.metadata().unwrap().mode();
+        for others in [0o777, 0o722] {
+            mode(path, others);
+            let said = stage.refused(&call);
+            let why = format!("others may write to `{}`", path.display());
+            assert!(said.contains(&why), "{said}");
+        }
+        if *path != kept {
+            let ended = stage.run(&["trust"]);
+            assert_eq!(ended.status, 1, "{ended:?}");
+            assert!(ended.stderr.contains("others may write to"), "{ended:?}");
+        }
+        mode(path, before);
+        stage.answers();
+    }
+    // Only root can give files away.
+    if stage.user.path().metadata().unwrap().uid() == 0 {
+        for path in [&config, &trust, &kept] {
+            chown(path, Some(65534), None).unwrap();
+            let said = stage.refused(&call);
+            assert!(said.contains("belongs to another user"), "{said}");
+            chown(path, Some(0), None).unwrap();
+        }
+        stage.answers();
+    }
+    // What a relative home is depends on the working folder, which may be a stranger's.
+    for variable in ["HOME", "XDG_CONFIG_HOME"] {
+        let mut command = stage.command(&["trust"]);
+        command.env("HOME", "home").env_remove("XDG_CONFIG_HOME");
+        command.env(variable, "home");
+        let ended = run(command, "");
+        assert_eq!(ended.status, 1, "{ended:?}");
+        assert!(ended.stderr.contains("no home folder"), "{ended:?}");
+    }
+    assert!(!stage.folder.path().join("home").exists());
+}
+
 #[test]
 fn a_manifest_that_is_named_is_trusted_by_that() {
     let stage = Stage::new("[plugin.echo.permissions]\nhttp = ['https://a.example']\n");

@@ -29,6 +29,7 @@ use crate::plugin::{Compiled, Plugin, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
+use crate::trust_folder;
 
 /// Plugins that load at once. Compiling takes all cores by itself.
 const PARALLEL_LOADS: usize = 4;
@@ -142,6 +143,7 @@ impl Loader {
     /// [`LoadError::Engine`].
     pub async fn load(self) -> Result<ToolHost, LoadError> {
         let paths = self.paths();
+        check_trust(&self.manifest.file, &paths)?;
         let cache = checked(&self.cache, &paths);
         let Manifest {
             file,
@@ -302,6 +304,20 @@ fn checked(cache: &CodeCache, paths: &Paths) -> CodeCache {
             CodeCache::Off
         }
     }
+}
+
+/// What is trusted is read by its name: a link that a plugin could turn elsewhere would be a plugin's word.
+fn check_trust(manifest: &Path, paths: &Paths) -> Result<(), LoadError> {
+    let folder = trust_folder::of_user();
+    let Some(folder) = folder.map(|it| HostFile::new(it, Purpose::Trust)) else {
+        return Ok(());
+    };
+    paths.check_way(&folder).map_err(|error| {
+        let path = folder.path.display();
+        let message =
+            format!("the folder of trusted manifests, {path}, cannot be protected: {error}");
+        LoadError::invalid(manifest, message)
+    })
 }
 
 enum Loaded {

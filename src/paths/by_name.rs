@@ -110,8 +110,24 @@ pub(super) mod seen {
         None
     }
 
+    pub(in super::super) fn hold(_: &File, _: &Path) -> Option<(Id, File)> {
+        None
+    }
+
+    pub(in super::super) fn is_removed(_: &File) -> bool {
+        false
+    }
+
     pub(in super::super) fn above(_: &File) -> Option<Vec<Id>> {
         None
+    }
+
+    pub(in super::super) fn has_repository(
+        _: &File,
+        _: &Path,
+        _: &[(Id, bool)],
+    ) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// What the folder is in is not to be seen.

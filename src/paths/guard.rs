@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::folder::{FolderId, Id};
+use super::held::Held;
 use super::{Purpose, seen};
 
 /// A file or folder of the host's in a granted folder.
@@ -24,9 +25,22 @@ pub(crate) struct Protected {
 
 impl Purpose {
     /// Whether it is a folder in which something is protected.
-    #[cfg(unix)]
     pub(super) fn is_tree(self) -> bool {
-        matches!(self, Purpose::PluginDir | Purpose::CodeCache)
+        matches!(self, Purpose::PluginDir) || self.has_all_below()
+    }
+
+    /// Whether it is protected for what it has, and not for its name.
+    pub(super) fn is_file(self) -> bool {
+        let is_folder = matches!(
+            self,
+            Purpose::Way | Purpose::Folder | Purpose::WorkingFolder
+        );
+        !is_folder && !self.is_tree()
+    }
+
+    /// Whether everything below it is protected.
+    fn has_all_below(self) -> bool {
+        matches!(self, Purpose::CodeCache | Purpose::Trust)
     }
 }
 
@@ -45,7 +59,7 @@ impl Protected {
     }
 
     /// What is there now.
-    fn now(&self) -> Option<Id> {
+    pub(super) fn now(&self) -> Option<Id> {
         seen::id_at(&self.root.1, &self.rest)
     }
 
@@ -65,6 +79,7 @@ pub(crate) struct GuestFolder<'f> {
 /// What the guests of some folders are kept from.
 pub(crate) struct Guard {
     protected: Vec<Arc<Protected>>,
+    held: Arc<Held>,
     /// The folders that may be written, and whether what is version control's in them may be.
     writable: Vec<(Id, bool)>,
     /// Devices that show the kernel.
@@ -74,6 +89,7 @@ pub(crate) struct Guard {
 impl Guard {
     pub(super) fn new(
         protected: &[Arc<Protected>],
+        held: &Arc<Held>,
         folders: &[GuestFolder<'_>],
         kernel: &[u64],
     ) -> Option<Guard> {
@@ -81,6 +97,7 @@ impl Guard {
         let writable = folders.iter().filter(|folder| folder.is_writable);
         let guard = Guard {
             protected: protected.iter().filter(concerns).cloned().collect(),
+            held: held.clone(),
             writable: writable
                 .map(|it| (Id::clone(&it.id.own), it.allows_vcs))
                 .collect(),
@@ -111,7 +128,7 @@ impl Guard {
         let lower = |name: &Path| name.to_string_lossy().to_lowercase();
         let mut above = None;
         for protected in &self.protected {
-            let now = protected.now();
+            let now = self.held.now(protected);
             let is_it = match (&found, &now) {
                 (Some(found), Some(now)) => found == now,
                 (None, None) => {
@@ -123,7 +140,7 @@ impl Guard {
             };
             let mut is_in_it = || match (protected.purpose, &now) {
                 (Purpose::PluginDir, Some(now)) => *now == own && lower(name).ends_with(".wasm"),
-                (Purpose::CodeCache, Some(now)) => above
+                (purpose, Some(now)) if purpose.has_all_below() => above
                     .get_or_insert_with(|| seen::above(folder))
                     .as_ref()
                     .is_none_or(|above| above.contains(now)),
@@ -133,7 +150,7 @@ impl Guard {
                 return Ok(Some(protected.purpose));
             }
         }
-        Ok(None)
+        Ok(found.and_then(|found| self.held.purpose(&found)))
     }
 
     /// Whether a name in a folder is version control's, and may not be changed for that.
@@ -146,15 +163,25 @@ impl Guard {
         Ok(self.keeps_vcs() && seen::is_vcs(folder, name, &self.writable)?)
     }
 
+    /// Whether a name in a folder is a folder with a repository, which may not get another name for that: whoever
+    /// trusts the one that is there would find another in its place.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be looked at.
+    pub(crate) fn has_repository(&self, folder: &File, name: &str) -> io::Result<bool> {
+        let name = Path::new(name.trim_end_matches('/'));
+        Ok(self.keeps_vcs() && seen::has_repository(folder, name, &self.writable)?)
+    }
+
     /// What an open file is to the host.
     pub(crate) fn of_file(&self, file: &File) -> Option<Purpose> {
         let own = seen::id(file)?;
-        let found = self
-            .protected
-            .iter()
-            .filter(|it| it.now().as_ref() == Some(&own));
+        let protected = self.protected.iter();
+        let found = protected.filter(|it| self.held.now(it).as_ref() == Some(&own));
         // It may be more than one thing.
-        found.map(|it| it.purpose).max()
+        let now = found.map(|it| it.purpose).max();
+        now.max(self.held.purpose(&own))
     }
 
     /// What an open file may be to the host. Where it lies is not to be seen: where there is a code cache, it
@@ -167,7 +194,7 @@ impl Guard {
 
     /// Whether there is anything of the host's that a guest may not change.
     pub(crate) fn protects(&self) -> bool {
-        !self.protected.is_empty()
+        !self.protected.is_empty() || self.held.concerns(!self.writable.is_empty())
     }
 
     /// Whether there is a folder in which a guest may change all but what is version control's.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, fstat, openat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::folder::Id;
@@ -32,6 +32,22 @@ pub(super) fn id_at(folder: impl AsFd, path: &Path) -> Option<Id> {
     stat.ok().map(|stat| id_of(&stat))
 }
 
+/// What is at a path from a folder, to be held; a link at its end is not followed, and nothing is waited for.
+pub(super) fn hold(folder: impl AsFd, path: &Path) -> Option<(Id, File)> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let how = OFlags::PATH;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let how = how | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held = openat(folder, path, how, Mode::empty()).ok()?;
+    Some((id_of(&fstat(&held).ok()?), held.into()))
+}
+
+/// Whether an open file has no name any more.
+pub(super) fn is_removed(file: &File) -> bool {
+    fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
+}
+
 /// The folder and all that it lies in; `None` where that is not to be known.
 pub(super) fn above(folder: &File) -> Option<Vec<Id>> {
     let mut above = vec![id(folder)?];
@@ -56,7 +72,32 @@ pub(super) fn above(folder: &File) -> Option<Vec<Id>> {
 /// The folder is not there any more, or deeper than can be looked at.
 pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Result<bool> {
     let completes = vcs::is_beside_head(name) && id_at(folder, Path::new(vcs::HEAD)).is_some();
-    let mut is_vcs = vcs::is_name(name) || vcs::is_head(name) || completes;
+    let is_vcs = vcs::is_name(name) || vcs::is_head(name) || completes;
+    is_kept(folder, is_vcs, roots)
+}
+
+/// Whether a name in a folder is a folder that is a repository, or has one right in it, and the nearest of `roots` that it
+/// is in does not allow that to be changed.
+///
+/// # Errors
+///
+/// As of [`is_vcs`].
+pub(super) fn has_repository(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Result<bool> {
+    let Ok(there) = openat(folder, name, LOOK_UP, Mode::empty()) else {
+        return Ok(false);
+    };
+    let has = |name: &&str| id_at(&there, Path::new(name)).is_some();
+    let has_one = vcs::NAMES.iter().any(has) || is_repository(&there);
+    Ok(has_one && is_kept(folder, true, roots)?)
+}
+
+fn is_repository(folder: impl AsFd) -> bool {
+    let has = |name: &str| id_at(&folder, Path::new(name)).is_some();
+    has(vcs::HEAD) && vcs::BESIDE_HEAD.iter().all(|name| has(name))
+}
+
+/// As [`is_vcs`], of what a name in the folder is by itself.
+fn is_kept(folder: &File, mut is_vcs: bool, roots: &[(Id, bool)]) -> io::Result<bool> {
     let mut here = openat(folder, ".", LOOK_UP, Mode::empty())?;
     let mut own = id_of(&fstat(&here)?);
     for _ in 0..MAX_DEPTH {
@@ -66,10 +107,7 @@ pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Re
         }
         let above = openat(&here, "..", LOOK_UP, Mode::empty())?;
         let is_called = |name: &&str| id_at(&above, Path::new(name)) == Some(own);
-        let has = |name: &str| id_at(&here, Path::new(name)).is_some();
-        is_vcs = is_vcs
-            || vcs::NAMES.iter().any(is_called)
-            || has(vcs::HEAD) && vcs::BESIDE_HEAD.iter().all(|name| has(name));
+        is_vcs = is_vcs || vcs::NAMES.iter().any(is_called) || is_repository(&here);
         let id = id_of(&fstat(&above)?);
         // The root is in itself.
         if id == own {

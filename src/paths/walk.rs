@@ -295,12 +295,13 @@ impl Walk {
                 found.push(protected(Purpose::Way, path, within(number - 1)));
             }
         }
-        if let End::Missing(names) = &self.end
-            && let Some(first) = names.iter().next()
-            && names.iter().nth(1).is_some()
-        {
-            let path = self.steps[last].path.join(first);
-            found.push(protected(Purpose::Way, &path, within(last)));
+        // Of these a guest could make one as soon as the one before it is there.
+        if let End::Missing(names) = &self.end {
+            let ways = names.ancestors().skip(1);
+            for way in ways.filter(|way| !way.as_os_str().is_empty()) {
+                let path = self.steps[last].path.join(way);
+                found.push(protected(Purpose::Way, &path, within(last)));
+            }
         }
         let of_end = match self.end {
             // What is in it is protected, or it was granted for itself.

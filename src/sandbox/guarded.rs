@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use wasmtime::component::Resource;
@@ -128,6 +129,7 @@ pub(super) async fn to_move(
     (to, new): (&Fd, String),
 ) -> FsResult<(Spot, Spot)> {
     let from = to_change(sandbox, fd, old).await?;
+    let from = check_moved(sandbox, from).await?;
     match to_change(sandbox, to, new).await {
         Ok(to) => Ok((from, to)),
         Err(error) => {
@@ -260,22 +262,45 @@ async fn check(sandbox: &mut Sandbox, guard: Option<Guard>, spot: Spot) -> FsRes
     let Some(guard) = guard else {
         return Ok(spot);
     };
-    // WASI refuses absolute paths.
-    let is_free = !guard.protects() && !guard.keeps_vcs();
-    if is_free || spot.name.is_empty() || spot.name.starts_with('/') {
+    if !guard.protects() && !guard.keeps_vcs() {
         return Ok(spot);
     }
-    let (folder, name) = (sandbox.file(&spot.folder)?, spot.name.clone());
-    let found = blocking(move || {
+    check_by(sandbox, spot, move |folder, name| {
         if guard.protects()
-            && let Some(purpose) = guard.of_name(&folder, &name)?
+            && let Some(purpose) = guard.of_name(folder, name)?
         {
             return Ok(Some(Refused::Protected(purpose)));
         }
-        let is_vcs = guard.is_vcs(&folder, &name)?;
+        let is_vcs = guard.is_vcs(folder, name)?;
         Ok(is_vcs.then_some(Refused::Vcs))
-    });
-    match found.await {
+    })
+    .await
+}
+
+/// The spot, if what is there may get another name with all that is in it.
+async fn check_moved(sandbox: &mut Sandbox, spot: Spot) -> FsResult<Spot> {
+    let Some(guard) = sandbox.grants.guard().filter(Guard::keeps_vcs) else {
+        return Ok(spot);
+    };
+    check_by(sandbox, spot, move |folder, name| {
+        let is_vcs = guard.has_repository(folder, name)?;
+        Ok(is_vcs.then_some(Refused::Vcs))
+    })
+    .await
+}
+
+/// The spot, if a look at its folder and name finds nothing to refuse.
+async fn check_by(
+    sandbox: &mut Sandbox,
+    spot: Spot,
+    look: impl FnOnce(&File, &str) -> io::Result<Option<Refused>> + Send + 'static,
+) -> FsResult<Spot> {
+    // WASI refuses absolute paths.
+    if spot.name.is_empty() || spot.name.starts_with('/') {
+        return Ok(spot);
+    }
+    let (folder, name) = (sandbox.file(&spot.folder)?, spot.name.clone());
+    match blocking(move || look(&folder, &name)).await {
         Ok(None) => Ok(spot),
         Ok(Some(refused)) => {
             spot.leave(sandbox);

@@ -9,7 +9,7 @@ use serde_json::json;
 use toolhost::mcp::{Server, ServerInfo};
 use toolhost::{CallOptions, CodeCache, LoadError, Loader, Manifest, ToolHost};
 
-use crate::common::binary::Folder;
+use crate::common::binary::{Folder, run};
 use crate::common::{self, call, error, root, text};
 
 /// Why a link is not followed.
@@ -222,14 +222,92 @@ async fn what_the_owner_moves_stays_protected_where_it_is_now() {
             .await;
         assert_eq!(done(&text(&result)), [""; 0], "{path}");
     }
-    // What was there is nobody's now.
-    let result = host
-        .call(call(
-            "harm",
-            json!({ "guest": "/w", "path": "old/readme.md" }),
-        ))
-        .await;
-    assert!(text(&result).starts_with("ESCAPED"), "{result:?}");
+    // So does what was there, wherever it is now: see the next test.
+    harm(&host, "old/readme.md").await;
+    let all = contents(folder.path());
+    let kept = all.values().filter(|it| *it == b"what docs/readme.md has");
+    assert_eq!(kept.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_protected_stays_so_whatever_its_owner_calls_it() {
+    for (from, to, file) in [
+        ("secrets/deep/token.txt", "token.old", "token.old"),
+        ("secrets", "old", "old/deep/token.txt"),
+        ("secrets/deep", "old", "old/token.txt"),
+        ("tls/key.pem", "key.old", "key.old"),
+        ("toolhost.toml", "manifest.old", "manifest.old"),
+        ("components/echo.wasm", "echo.old", "echo.old"),
+        ("bin/server.py", "server.old", "server.old"),
+        ("log/audit.jsonl", "audit.old", "audit.old"),
+    ] {
+        let folder = everything();
+        let mut host = load(&folder).await.unwrap();
+        let copy = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
+        std::fs::rename(folder.path().join(from), folder.path().join(to)).unwrap();
+        let moved = std::fs::read(folder.path().join(file)).unwrap();
+        // By calls of the host that knew it, and by those of one that replaces it.
+        for reloaded in [false, true] {
+            if reloaded {
+                folder.write("toolhost.toml", &copy);
+                folder.write("secrets/deep/token.txt", "another secret");
+                folder.write("tls/key.pem", "another key");
+                folder.write(
+                    "components/echo.wasm",
+                    std::fs::read(common::guest("echo")).unwrap(),
+                );
+                stub(&folder, "bin");
+                let manifest = Manifest::read(folder.path().join("toolhost.toml")).unwrap();
+                let next = Loader::new(manifest)
+                    .code_cache(CodeCache::Folder(common::code_cache()))
+                    .replacing(&host);
+                host = next.load().await.unwrap();
+            }
+            let is_secret = from.starts_with("secrets") || from.contains("key");
+            if is_secret {
+                let read = json!({ "guest": "/w", "path": file });
+                let report = text(&host.call(call("spellings", read)).await);
+                let refused = format!("read {file}: refused not-permitted");
+                // `harm` may have moved the folder.
+                let is_gone = reloaded && file.contains('/');
+                assert!(is_gone || report.contains(&refused), "{report}");
+                assert!(reloaded || done(&report).is_empty(), "{report}");
+            }
+            let report = harm(&host, file).await;
+            // A folder that it was moved with may be moved again.
+            if !file.contains('/') {
+                assert_eq!(done(&report), [""; 0], "{from} as {file}");
+                assert_eq!(std::fs::read(folder.path().join(file)).unwrap(), moved);
+            }
+            let all = contents(folder.path());
+            assert!(all.values().any(|it| *it == moved), "{from}: {report}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_file_that_is_replaced_again_and_again_the_last_are_protected() {
+    let folder = everything();
+    let host = load(&folder).await.unwrap();
+    let read = async |path: &str| {
+        let given = json!({ "guest": "/w", "path": path });
+        text(&host.call(call("spellings", given)).await)
+    };
+    for number in 0..40 {
+        let file = folder.path().join("secrets/deep/token.txt");
+        std::fs::rename(&file, folder.path().join(format!("token.{number}"))).unwrap();
+        folder.write("secrets/deep/token.txt", format!("secret {number}"));
+        // The host sees what is there whenever a plugin opens anything.
+        read("notes.md").await;
+    }
+    let last = read("token.39").await;
+    assert!(
+        last.contains("read token.39: refused not-permitted"),
+        "{last}"
+    );
+    // It holds no more than a few.
+    let first = read("token.0").await;
+    assert!(first.contains("read token.0: DONE"), "{first}");
 }
 
 #[tokio::test]
@@ -647,6 +725,69 @@ async fn a_grant_of_everything_is_none_of_what_the_kernel_shows() {
     );
 }
 
+/// Runs `harm` on a path of the granted folder `home`, which is the user's home, in a process of its own.
+fn harm_at_home(folder: &Folder, path: &str) -> String {
+    let given = json!({ "guest": "/w", "path": path }).to_string();
+    let mut command = folder.command(&["call", "harm", &given]);
+    command
+        .env("HOME", folder.path().join("home"))
+        .env_remove("XDG_CONFIG_HOME");
+    let ended = run(command, "");
+    assert_eq!(ended.status, 0, "{ended:?}");
+    ended.stdout
+}
+
+#[test]
+fn no_plugin_writes_what_manifests_are_trusted_with() {
+    let folder = Folder::with(hostile(
+        "permissions.files = [{ host = 'home', guest = '/w', access = 'read-write' }]",
+    ));
+    let home = folder.path().join("home");
+    let way = [
+        ".config",
+        ".config/toolhost",
+        ".config/toolhost/trust",
+        ".config/toolhost/trust/new.json",
+    ];
+    // What the user has of it so far.
+    for there in 0..3 {
+        std::fs::create_dir_all(&home).unwrap();
+        for part in &way[..there] {
+            std::fs::create_dir(home.join(part)).unwrap();
+        }
+        for path in way {
+            let report = harm_at_home(&folder, path);
+            for (number, part) in way.iter().enumerate() {
+                let found = home.join(part).symlink_metadata();
+                let is_folder = found.is_ok_and(|found| found.is_dir());
+                assert_eq!(is_folder, number < there, "{part} after {path}: {report}");
+            }
+        }
+        std::fs::remove_dir_all(&home).unwrap();
+    }
+    let kept = folder.write("home/.config/toolhost/trust/old.json", "trusted");
+    for path in way.into_iter().chain([".config/toolhost/trust/old.json"]) {
+        let report = harm_at_home(&folder, path);
+        assert!(
+            report.contains(": refused not-permitted"),
+            "{path}: {report}"
+        );
+        let all = contents(&home.join(".config/toolhost/trust"));
+        let expected = BTreeMap::from([(kept.clone(), b"trusted".to_vec())]);
+        assert_eq!(all, expected, "{path}: {report}");
+    }
+    // The attacks are real.
+    folder.write("home/notes.txt", "mine");
+    let report = harm_at_home(&folder, "notes.txt");
+    assert!(done(&report).len() > 10, "{report}");
+    // A link on the way there could be turned elsewhere.
+    std::fs::rename(home.join(".config"), home.join("dotfiles")).unwrap();
+    symlink("dotfiles", home.join(".config")).unwrap();
+    let mut command = folder.command(&["check"]);
+    command.env("HOME", &home).env_remove("XDG_CONFIG_HOME");
+    run(command, "").failed(LINK);
+}
+
 /// What belongs to version control, in a folder with some of it.
 const VCS: [&str; 12] = [
     ".git",
@@ -699,7 +840,7 @@ async fn version_control_is_not_changed_or_made_where_a_plugin_may_write() {
         assert!(refused.count() > 50, "{path}: {report}");
         let (above, name) = path.rsplit_once('/').unwrap_or_default();
         for line in done(&report) {
-            // A folder that has a repository in it may be moved whole, and to be read at a time changes nothing.
+            // A folder with a repository further down may be moved whole, and to be read at a time changes nothing.
             let moves = ["rename a folder over ", "rename ", "remove "];
             let way = moves.iter().find_map(|it| line.strip_prefix(it));
             let way = way.map(|way| way.trim_start_matches("./"));
@@ -750,6 +891,34 @@ async fn version_control_is_not_changed_or_made_where_a_plugin_may_write() {
         folder.write(format!("work/{path}"), "mine");
         let report = harm(&host, path).await;
         assert!(done(&report).len() > 10, "{path}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_with_a_repository_is_not_moved_with_it() {
+    let moved = async |host: &ToolHost, path: &str| {
+        let given = json!({ "guest": "/w", "path": path, "target": "elsewhere" });
+        host.call(call("replace_by_link", given)).await
+    };
+    for path in ["vendor/lib", "bare", "worktree", "hg"] {
+        for allowed in ["", ", allow-vcs = true"] {
+            let folder = repositories(allowed);
+            folder.write("work/worktree/.git", "gitdir: elsewhere");
+            folder.write("work/hg/.hg/hgrc", "what it has");
+            let host = load(&folder).await.unwrap();
+            let result = moved(&host, path).await;
+            if allowed.is_empty() {
+                let said = error(&result).to_string();
+                assert!(
+                    said.contains("it belongs to version control"),
+                    "{path}: {said}"
+                );
+            } else {
+                assert_eq!(text(&result), "replaced", "{path}");
+            }
+            // One without is.
+            assert_eq!(text(&moved(&host, "notes").await), "replaced");
+        }
     }
 }
 

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toolhost::manifest::Demand;
+use toolhost::trust_folder;
 
 /// A file here may be no longer, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -26,18 +27,28 @@ struct Trusted {
 impl Store {
     /// The user's; none without a home.
     pub(super) fn of_user() -> Option<Store> {
-        Some(Store(config_folder()?.join("toolhost/trust")))
+        Some(Store(trust_folder::of_user()?))
     }
 
     /// The digests of what a manifest may ask for.
     pub(super) fn recall(&self, manifest: &Path) -> BTreeSet<String> {
         let kept = self.read(&self.file_of(manifest));
         let kept = kept.filter(|it| it.manifest == real(manifest));
-        kept.map(|it| it.allowed).unwrap_or_default()
+        let Some(kept) = kept else {
+            return BTreeSet::new();
+        };
+        match self.check() {
+            Ok(()) => kept.allowed,
+            Err(error) => {
+                tracing::warn!("{error:#}");
+                BTreeSet::new()
+            }
+        }
     }
 
     /// Allows a manifest that, and nothing else that it was allowed before.
     pub(super) fn keep(&self, manifest: &Path, demands: &[Demand]) -> anyhow::Result<()> {
+        self.check()?;
         let file = self.file_of(manifest);
         let trusted = Trusted {
             manifest: real(manifest),
@@ -67,6 +78,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
             Err(error) => Err(error).with_context(|| self.0.display().to_string())?,
         };
+        self.check()?;
         let mut all = BTreeSet::new();
         for file in files {
             all.extend(self.read(&file?.path()).map(|it| it.manifest));
@@ -81,10 +93,25 @@ impl Store {
         self.0.join(format!("{name}.json"))
     }
 
-    fn read(&self, file: &Path) -> Option<Trusted> {
+    /// Whether nobody else decides what is trusted.
+    fn check(&self) -> anyhow::Result<()> {
+        if let Err(why) = trust_folder::check(&self.0) {
+            bail!(
+                "{} is not used, so that no manifest is trusted: {why}; let the folder be yours alone",
+                self.0.display()
+            );
+        }
+        Ok(())
+    }
+
+    fn read(&self, path: &Path) -> Option<Trusted> {
         let mut text = String::new();
-        let file = file.metadata().ok()?.is_file().then_some(file)?;
-        let file = std::fs::File::open(file).ok()?;
+        let path = path.metadata().ok()?.is_file().then_some(path)?;
+        let file = std::fs::File::open(path).ok()?;
+        if let Err(why) = trust_folder::check_file(&file, path) {
+            tracing::warn!("what a manifest is trusted with is not gone by: {why}");
+            return None;
+        }
         file.take(MAX_FILE).read_to_string(&mut text).ok()?;
         serde_json::from_str(&text).ok()
     }
@@ -120,16 +147,4 @@ fn real(manifest: &Path) -> PathBuf {
         }
         _ => absolute,
     }
-}
-
-/// Where the user's programs keep what they are told.
-fn config_folder() -> Option<PathBuf> {
-    let named = |variable: &str| {
-        let folder = PathBuf::from(std::env::var_os(variable)?);
-        folder.is_absolute().then_some(folder)
-    };
-    if cfg!(windows) {
-        return named("APPDATA");
-    }
-    named("XDG_CONFIG_HOME").or_else(|| Some(std::env::home_dir()?.join(".config")))
 }

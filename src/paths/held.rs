@@ -1,0 +1,89 @@
+//! What was protected once stays so, whatever its owner calls it since: its descriptor is held, so that the
+//! number of its inode is given to no other file.
+
+use std::fs::File;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use super::folder::Id;
+use super::guard::Protected;
+use super::{Purpose, seen};
+
+/// Files that are held of one path: its owner may replace it again and again.
+const MOST_OF_A_PATH: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Held(RwLock<Vec<HeldFile>>);
+
+#[derive(Clone, Debug)]
+struct HeldFile {
+    id: Id,
+    file: Arc<File>,
+    /// Where it was.
+    of: Arc<Protected>,
+}
+
+impl Held {
+    /// What a host takes over from the one that it replaces: what was moved. The rest it finds where it is, if its
+    /// manifest still names it.
+    pub(super) fn moved(&self) -> Held {
+        let files = self.files();
+        let moved = files
+            .iter()
+            .filter(|it| it.of.now().as_ref() != Some(&it.id));
+        Held(RwLock::new(moved.cloned().collect()))
+    }
+
+    /// What is at a protected place now, which is held from then on.
+    pub(super) fn now(&self, of: &Arc<Protected>) -> Option<Id> {
+        let id = of.now()?;
+        if of.purpose.is_file() && !has(&self.files(), &id, of.purpose) {
+            self.hold(of);
+        }
+        Some(id)
+    }
+
+    fn hold(&self, of: &Arc<Protected>) {
+        let Some((id, file)) = seen::hold(&of.root.1, &of.rest) else {
+            return;
+        };
+        let mut files = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if has(&files, &id, of.purpose) {
+            return;
+        }
+        // What has no name any more nobody can open, and it would keep its room on the disk.
+        files.retain(|it| !seen::is_removed(&it.file));
+        let mut of_path = files.iter().enumerate().filter(|(_, it)| it.of.is_same(of));
+        let oldest = of_path.next().map(|(number, _)| number);
+        if let Some(oldest) = oldest.filter(|_| of_path.count() + 1 >= MOST_OF_A_PATH) {
+            files.remove(oldest);
+        }
+        files.push(HeldFile {
+            id,
+            file: Arc::new(file),
+            of: of.clone(),
+        });
+    }
+
+    /// What something is or was to the host.
+    pub(super) fn purpose(&self, id: &Id) -> Option<Purpose> {
+        let files = self.files();
+        let found = files.iter().filter(|it| it.id == *id);
+        found.map(|it| it.of.purpose).max()
+    }
+
+    /// Whether there is anything that matters to a guest, which may write or not.
+    pub(super) fn concerns(&self, writes: bool) -> bool {
+        let files = self.files();
+        files.iter().any(|it| writes || it.of.purpose.is_secret())
+    }
+
+    fn files(&self) -> RwLockReadGuard<'_, Vec<HeldFile>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn has(files: &[HeldFile], id: &Id, purpose: Purpose) -> bool {
+    files
+        .iter()
+        .any(|it| it.id == *id && it.of.purpose == purpose)
+}
