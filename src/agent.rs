@@ -224,7 +224,9 @@ impl Agent {
     /// The file exists, or cannot be made.
     pub fn keep_transcript(&mut self, file: &Path) -> Result<(), AgentError> {
         self.protect(file)?;
-        self.conversation.keep(file)
+        self.conversation.keep(file)?;
+        // It is there now, and stays protected wherever its owner moves it.
+        self.protect(file)
     }
 
     /// Keeps plugins from a transcript, and us from one that they could have led elsewhere.
