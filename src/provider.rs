@@ -380,6 +380,7 @@ impl CallContext<'_> {
 
 /// What is answered to a call, or to any other request.
 #[doc(hidden)]
+#[expect(clippy::len_without_is_empty, reason = "nobody asks that of an answer")]
 pub trait Payload {
     /// Its bytes, as the `max-output` limit counts them.
     fn len(&self) -> u64;

@@ -26,11 +26,11 @@ impl Responder for Asker {
             let mut dialog = self.0.dialog().await;
             match question {
                 Question::Form { message, schema } => {
-                    asks(&dialog, tool, message);
+                    asks(&mut dialog, tool, message);
                     form(&mut dialog, schema).await
                 }
                 Question::Page { message, url, .. } => {
-                    asks(&dialog, tool, message);
+                    asks(&mut dialog, tool, message);
                     dialog.say(format_args!("It wants you to visit {url}"));
                     Ok(visited(&mut dialog).await)
                 }
@@ -43,7 +43,9 @@ impl Responder for Asker {
 }
 
 /// A tool's text: no line of it begins where one of ours does.
-fn asks(dialog: &Dialog, tool: &str, message: &str) {
+fn asks(dialog: &mut Dialog, tool: &str, message: &str) {
+    // Before anything of it is shown, and not between the fields of a form: somebody may paste all answers.
+    dialog.discard_typed();
     let mut lines = message.lines();
     let first = lines.next().unwrap_or_default();
     dialog.say(format_args!("{tool} asks: {first}"));
@@ -51,7 +53,6 @@ fn asks(dialog: &Dialog, tool: &str, message: &str) {
 }
 
 async fn visited(dialog: &mut Dialog) -> Reply {
-    dialog.discard_typed();
     loop {
         dialog.prompt("Did you? [y]es, [n]o: ");
         let Some(line) = dialog.line().await else {
@@ -78,8 +79,6 @@ async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
         .filter_map(Value::as_str)
         .collect();
     dialog.say(HELP);
-    // Not between the fields: somebody may paste all answers.
-    dialog.discard_typed();
     let mut answer = Map::new();
     for (name, field) in fields {
         let is_required = required.contains(&name.as_str());

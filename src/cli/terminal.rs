@@ -77,7 +77,7 @@ impl Dialog {
     }
 
     /// Discards what has been typed so far: nobody can have meant it as the answer to a question that is yet to be
-    /// shown. To be called before that question's prompt, so that an answer to the prompt is not lost.
+    /// shown. To be called before anything of that question is shown, so that no answer to it is lost.
     pub(super) fn discard_typed(&mut self) {
         #[cfg(unix)]
         // One that fails has nothing to discard: stdin is a terminal no more.
