@@ -103,7 +103,9 @@ pub fn error(result: &ToolResult) -> &CallError {
 
 /// The binary, with the tests' code cache, no manifest from outside and none that is trusted.
 pub fn toolhost() -> Command {
-    let binary = option_env!("CARGO_BIN_EXE_toolhost").expect("a test of the package `toolhost`");
+    let Some(binary) = option_env!("CARGO_BIN_EXE_toolhost") else {
+        panic!("this is no test of the package `toolhost`");
+    };
     let mut command = Command::new(binary);
     command
         .env("TOOLHOST_CODE_CACHE", code_cache())
