@@ -193,7 +193,7 @@ impl Drop for Serving {
 /// let host = ToolHost::load(manifest).await?;
 /// let mcp = Server::new(host, ServerInfo::of(&serve)).http(&serve)?.service()?;
 ///
-/// let app = axum::Router::new().nest_service("/tools", mcp);
+/// let app: axum::Router = axum::Router::new().nest_service("/tools", mcp);
 /// # Ok(())
 /// # }
 /// ```
