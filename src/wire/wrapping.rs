@@ -84,15 +84,25 @@ fn held(text: &str) -> Option<String> {
     if has("name") && !has("lc") {
         return None;
     }
-    let holder = |name: &&&str| {
-        let (_, value) = members.iter().find(|(key, _)| key == **name)?;
-        match value.get().as_bytes()[0] {
+    for name in HOLDERS {
+        let mut held = members.iter().filter(|(key, _)| key == name);
+        let Some((_, value)) = held.next() else {
+            continue;
+        };
+        // Of two it is not known which is meant.
+        if held.next().is_some() {
+            return None;
+        }
+        let document = match value.get().as_bytes()[0] {
             b'{' | b'[' => Some(value.get().to_owned()),
             b'"' => string(value),
             _ => None,
+        };
+        if document.is_some() {
+            return document;
         }
-    };
-    HOLDERS.iter().find_map(|name| holder(&name))
+    }
+    None
 }
 
 /// What a string holds, if that may be a document.
