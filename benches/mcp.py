@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 IN_FLIGHT = 64
 SPINNING = 16
-# Wassette's calls a second over stdio at 64 in flight, measured once on a two-core machine; --wassette measures it anew.
+# Wassette's calls a second over stdio at 64 in flight, measured once on a two-core machine; --wassette measures it again.
 WASSETTE = 3_771
 
 MANIFEST = """\

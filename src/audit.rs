@@ -2,7 +2,7 @@
 //!
 //! A line is on its way to the disk, in one write, before its call's result is seen: a crash of this
 //! process loses none, one of the machine what its file system had not yet written. A log that was moved or
-//! removed, as rotations do, is opened anew before the next line.
+//! removed, as rotations do, is reopened before the next line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -175,7 +175,7 @@ impl AuditLog {
         }
     }
 
-    /// Opens the log anew where it was moved or removed since.
+    /// Reopens the log where it was moved or removed since.
     fn follow(&self, lines: &mut Lines<File>) -> io::Result<()> {
         if !is_elsewhere(&lines.out, &self.path)? {
             return Ok(());

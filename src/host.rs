@@ -451,7 +451,7 @@ impl ToolHost {
         arrival: Arrival,
     ) -> ToolResult {
         let Arrival {
-            queued,
+            mut queued,
             ticket,
             entering,
             place,
@@ -465,7 +465,6 @@ impl ToolHost {
             return ended.refused::<Output>(error).into();
         }
         let cancel = context.cancel;
-        let mut queued = queued;
         if let Some(hooks) = &self.shared.hooks {
             if !fit.is_unchecked {
                 let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;

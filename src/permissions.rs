@@ -95,6 +95,14 @@ pub struct FileGrant {
     pub max_files: Option<u32>,
 }
 
+/// The quota of a granted folder.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(unix), allow(dead_code))]
+pub(crate) struct DiskLimits {
+    pub(crate) max_disk: Option<ByteSize>,
+    pub(crate) max_files: Option<u32>,
+}
+
 impl FileGrant {
     /// A folder, to be read only.
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
@@ -107,6 +115,16 @@ impl FileGrant {
             max_disk: None,
             max_files: None,
         }
+    }
+
+    /// Its quota, if it has one.
+    pub(crate) fn disk_limits(&self) -> Option<DiskLimits> {
+        let (max_disk, max_files) = (self.max_disk, self.max_files);
+        let is_limited = max_disk.is_some() || max_files.is_some();
+        is_limited.then_some(DiskLimits {
+            max_disk,
+            max_files,
+        })
     }
 
     /// With that access.

@@ -20,7 +20,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::limits::{ByteSize, size};
 use crate::paths::FolderId;
-use crate::permissions::FileGrant;
+use crate::permissions::DiskLimits;
 use ledger::{Ledger, MOST_FILES};
 pub(crate) use open::opened;
 
@@ -28,25 +28,6 @@ pub(crate) use open::opened;
 type Id = (u64, u64);
 
 type Tree = tokio::sync::Mutex<Ledger>;
-
-/// What a grant allows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DiskLimits {
-    pub(crate) max_disk: Option<ByteSize>,
-    pub(crate) max_files: Option<u32>,
-}
-
-impl DiskLimits {
-    /// `None` where there are none.
-    pub(crate) fn of(grant: &FileGrant) -> Option<DiskLimits> {
-        let (max_disk, max_files) = (grant.max_disk, grant.max_files);
-        let is_limited = max_disk.is_some() || max_files.is_some();
-        is_limited.then_some(DiskLimits {
-            max_disk,
-            max_files,
-        })
-    }
-}
 
 /// The quota of one grant.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ pub(super) const BLOCK: u64 = 4096;
 /// The most that is counted. Each takes some 50 bytes.
 pub(super) const MOST_FILES: u64 = 1_000_000;
 
-/// At most so much of the time goes into counting anew: one part in as many.
+/// At most so much of the time goes into counting again: one part in as many.
 const PARTS: u32 = 10;
 
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Ledger {
     }
 
     /// Whether so many files and bytes more are no more than the most. What takes no more always fits. Before
-    /// the answer is no, what is there is counted anew.
+    /// the answer is no, what is there is counted again.
     pub(super) fn has_room(&mut self, most: (u64, u64), more: (u64, u64)) -> bool {
         if more == (0, 0) || !self.is_doubtful && self.fits(most, more) {
             return true;

@@ -4,28 +4,8 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use crate::limits::ByteSize;
 use crate::paths::FolderId;
-use crate::permissions::FileGrant;
-
-#[derive(Clone, Copy, Debug)]
-#[allow(dead_code)]
-pub(crate) struct DiskLimits {
-    pub(crate) max_disk: Option<ByteSize>,
-    pub(crate) max_files: Option<u32>,
-}
-
-impl DiskLimits {
-    /// `None` where there are none.
-    pub(crate) fn of(grant: &FileGrant) -> Option<DiskLimits> {
-        let (max_disk, max_files) = (grant.max_disk, grant.max_files);
-        let is_limited = max_disk.is_some() || max_files.is_some();
-        is_limited.then_some(DiskLimits {
-            max_disk,
-            max_files,
-        })
-    }
-}
+use crate::permissions::DiskLimits;
 
 #[derive(Debug)]
 pub(crate) enum Quota {}

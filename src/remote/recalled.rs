@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::listing::{self, Offered};
 use super::settings::Settings;
 use crate::error::CallError;
-use crate::limits::{ByteSize, Limits};
+use crate::limits::Limits;
 use crate::manifest::{McpConfig, Order};
 use crate::paths::Paths;
 use crate::provider::{
@@ -72,10 +72,6 @@ impl ToolProvider for Recalled {
 
     fn limits(&self) -> &Limits {
         &self.settings.config.limits
-    }
-
-    fn memory(&self) -> ByteSize {
-        ByteSize::b(0)
     }
 
     fn order(&self) -> Order {

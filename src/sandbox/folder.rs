@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::paths::{FolderId, Paths, vcs};
-use crate::permissions::{Access, FileGrant};
-use crate::quota::{DiskLimits, Quota};
+use crate::permissions::{Access, DiskLimits, FileGrant};
+use crate::quota::Quota;
 
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -43,7 +43,7 @@ impl Folder {
             kernel: found.kernel,
             path: found.path,
             held: found.held,
-            limits: DiskLimits::of(grant),
+            limits: grant.disk_limits(),
             quota: OnceLock::new(),
         })
     }
