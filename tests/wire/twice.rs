@@ -160,6 +160,30 @@ fn what_differs_or_has_no_id_is_a_call_of_its_own() {
     }
 }
 
+/// Nor does its beginning say that it is: its name does.
+#[test]
+fn what_has_no_arguments_is_no_copy_of_a_call_of_another_tool() {
+    let given = calls(&[("a", "echo", X), ("b", "echo", Y), ("a", "clock", "")]);
+    let pieces = given.iter().map(|call| Pieces {
+        pieces: vec![call.arguments.clone()],
+        call: call.clone(),
+    });
+    let pieces: Vec<Pieces> = pieces.collect();
+    for format in APIS.into_iter().filter(|format| *format != Format::Gemini) {
+        let in_order = |_: usize| 0;
+        let together = |count: usize| count - 1;
+        for events in [
+            events(format, &pieces, in_order),
+            events(format, &pieces, together),
+        ] {
+            let data: Vec<String> = events.into_iter().map(|event| event.data).collect();
+            let taken = read(format, &data);
+            let handed = taken.calls.iter().map(|(_, call)| &*call.name);
+            assert!(handed.eq(["echo", "echo", "clock"]), "{format} {data:?}");
+        }
+    }
+}
+
 /// What a script writes is what it means: each line is answered.
 #[test]
 fn scripts_get_a_result_for_each_line() {

@@ -261,10 +261,10 @@ impl Calls {
         };
         let (original, copy) = (&self.begun[of].open, &begun.open);
         let is_copy = match copy.given() {
+            _ if !copy.name.is_empty() && copy.name != original.name => false,
             Given::Nothing => true,
             // Without an id of its own there is nothing to say that it is the same call.
             _ if copies::id(original.id.as_deref(), &original.name).is_none() => false,
-            _ if !copy.name.is_empty() && copy.name != original.name => false,
             Given::Braces => {
                 begun.is_doubtful = true;
                 false
