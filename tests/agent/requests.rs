@@ -614,3 +614,40 @@ async fn an_answer_that_is_cut_off_runs_no_call_that_it_cut() {
         }
     }
 }
+
+/// `examples/openai.rs`: the loop by hand.
+#[test]
+fn the_example_of_a_loop_by_hand_answers_each_call_behind_the_message_that_made_it() {
+    let format = Format::OpenaiChat;
+    let arguments = [
+        json!({ "a": 17, "b": 23 }),
+        json!({ "a": i64::MAX, "b": 2 }),
+    ];
+    let peer = Peer::start(vec![
+        calls(
+            format,
+            &[
+                ("x", "multiply", arguments[0].clone()),
+                ("y", "multiply", arguments[1].clone()),
+            ],
+        ),
+        text(format, "391"),
+    ]);
+    let mut command = crate::common::example("openai");
+    command
+        .arg("What is 17 times 23?")
+        .env("OPENAI_BASE_URL", &peer.url);
+    command
+        .env("OPENAI_MODEL", "any")
+        .env_remove("OPENAI_API_KEY");
+    let ended = crate::common::binary::run(command, "").answered();
+    let said: Vec<&str> = ended.stdout.lines().collect();
+    let failed = "multiply: Error: multiply failed - the product is too large";
+    assert_eq!(said, ["multiply: 391", failed, "391"]);
+
+    let asked = peer.asked();
+    let messages = asked[1].body["messages"].as_array().unwrap();
+    let ids = messages.iter().map(|message| &message["tool_call_id"]);
+    assert!(ids.eq([&Value::Null, &Value::Null, &json!("x"), &json!("y")]));
+    assert_eq!(asked[0].body["tools"][0]["function"]["name"], "multiply");
+}

@@ -115,6 +115,22 @@ pub fn toolhost() -> Command {
     command
 }
 
+/// One of the programs in `examples/`, which cargo puts beside the tests.
+pub fn example(name: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("examples")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{name} is missing: `cargo build --examples` builds it"
+    );
+    Command::new(path)
+}
+
 /// A component that also instantiates a core module of its own, which nothing uses.
 pub fn with_core_module(component: &[u8], module: &[u8]) -> Vec<u8> {
     const CORE_MODULE: u8 = 1;

@@ -168,3 +168,38 @@ async fn a_client_is_served_over_any_pair_of_streams() {
     writer.shutdown().await.unwrap();
     serving.await.unwrap().unwrap();
 }
+
+/// A process that is killed when it is dropped.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_example_of_a_mounted_server_answers_beside_the_page_of_the_application() {
+    let mut command = crate::common::example("mounted");
+    command.arg("0").stdout(std::process::Stdio::piped());
+    let mut server = Running(command.spawn().unwrap());
+    let mut lines = std::io::BufReader::new(server.0.stdout.take().unwrap());
+    let mut url = String::new();
+    std::io::BufRead::read_line(&mut lines, &mut url).unwrap();
+    let address = url.trim().strip_prefix("http://").unwrap();
+    let address = address.strip_suffix("/mcp").unwrap();
+
+    let page = http::ask(address, "GET /", &[], "");
+    assert_eq!(
+        (page.status, &*page.body),
+        (200, "The tools are at /mcp.\n")
+    );
+    let begun = post(address, "/mcp", &[], &initialize());
+    let session = begun.header("mcp-session-id").unwrap().to_owned();
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": "greet", "arguments": { "name": "Ada" } } });
+    let head = [("Mcp-Session-Id", &*session)];
+    let reply = post(address, "/mcp", &head, &call);
+    assert!(reply.body.contains("Hello, Ada!"), "{}", reply.body);
+}

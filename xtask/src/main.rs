@@ -1,6 +1,7 @@
 //! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
 
 mod aimock;
+mod api;
 mod demo;
 mod dist;
 mod fuzz;
@@ -22,6 +23,7 @@ Commands:
   demo      Run a recorded model response with the plugins that ship
   test      Run every test
   dist      Pack what is released, for this system, into target/dist
+  api       Compare the public interface of the libraries with the one in docs/api
   fuzz      Fuzz what reads untrusted input, guided by coverage
   aimock    Install the mock of models' APIs that the agent's tests talk to
   mcp       Install the clients and the conformance suite that the protocol's tests run
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     };
     let done = match command.as_str() {
         "aimock" => aimock::command(rest),
+        "api" => api::command(rest),
         "demo" => demo::command(rest),
         "dist" => dist::command(rest),
         "fuzz" => fuzz::command(rest),

@@ -1,0 +1,106 @@
+//! What an embedder wants around each call: somebody's approval, a limit on the number of calls, a trace.
+//! `cargo run --example hooks`.
+
+use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toolhost::{Decision, Hook, Loader, Manifest, NativeTools, Tool, ToolCall, ToolResult};
+
+/// Asks on the terminal before anything is changed.
+struct Approval;
+
+impl Hook for Approval {
+    fn before<'a>(&'a self, call: &'a ToolCall, tool: &'a Tool) -> BoxFuture<'a, Decision> {
+        Box::pin(async {
+            if tool.annotations.read_only == Some(true) {
+                return Decision::Run;
+            }
+            let question = format!("{} {}: allow? [y/N] ", call.name, call.arguments);
+            let answer = tokio::task::spawn_blocking(move || {
+                print!("{question}");
+                std::io::stdout().flush()?;
+                let mut line = String::new();
+                std::io::stdin().lock().read_line(&mut line)?;
+                std::io::Result::Ok(line.trim().eq_ignore_ascii_case("y"))
+            });
+            match answer.await {
+                Ok(Ok(true)) => Decision::Run,
+                _ => Decision::Refuse {
+                    why: "the user does not allow it".to_owned(),
+                },
+            }
+        })
+    }
+}
+
+/// Lets so many calls run, and refuses the others.
+struct Budget(AtomicUsize);
+
+impl Hook for Budget {
+    fn before<'a>(&'a self, _: &'a ToolCall, _: &'a Tool) -> BoxFuture<'a, Decision> {
+        let take = |left: usize| left.checked_sub(1);
+        let taken = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        Box::pin(async move {
+            match taken {
+                Ok(_) => Decision::Run,
+                Err(_) => Decision::Refuse {
+                    why: "the budget of this conversation is spent".to_owned(),
+                },
+            }
+        })
+    }
+}
+
+/// Prints what became of each call.
+struct Trace;
+
+impl Hook for Trace {
+    fn after(&self, call: &ToolCall, _: Option<&Tool>, result: &ToolResult) {
+        let took = result.usage.run;
+        println!("{}: {} ({took:.0?})", call.name, result.to_text());
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Mail {
+    to: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+#[tokio::main]
+async fn main() -> Result<(), toolhost::LoadError> {
+    let mail = NativeTools::new("mail")
+        .tool(
+            Tool::new("unread", "Counts unread mails").read_only(),
+            async |_: Nothing| 3,
+        )
+        .tool(
+            Tool::new("send", "Sends a mail").additive(),
+            async |args: Mail| format!("sent to {}", args.to),
+        );
+    // In this order before a call, each only if those ahead of it let the call run.
+    let host = Loader::new(Manifest::default())
+        .provider(mail)
+        .hook(Trace)
+        .hook(Budget(AtomicUsize::new(3)))
+        .hook(Approval)
+        .load()
+        .await?;
+
+    for (name, arguments) in [
+        ("unread", "{}"),
+        ("send", r#"{"to": "ada@example.com"}"#),
+        ("unread", "{}"),
+        ("unread", "{}"),
+    ] {
+        host.call(ToolCall::new("call", name, arguments)).await;
+    }
+    Ok(())
+}
