@@ -64,9 +64,9 @@ fn bar(title: &'static str) -> ProgressBar {
     // indicatif hides the bar by itself where stderr is no terminal.
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {wide_msg}");
+    register(&bar);
     bar.set_style(style.expect("the template is valid"));
     bar.set_prefix(title);
-    register(&bar);
     if !bar.is_hidden() {
         bar.enable_steady_tick(Duration::from_millis(200));
     }

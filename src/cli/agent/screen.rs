@@ -48,8 +48,9 @@ impl Screen {
         let bar = self.lines.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
         bar.set_style(style.expect("the template is valid"));
-        progress::tell(&bar, message);
+        // Before it is drawn: an interrupt may follow at once.
         progress::register(&bar);
+        progress::tell(&bar, message);
         if self.is_terminal {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
