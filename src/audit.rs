@@ -17,6 +17,7 @@ use crate::error::CallError;
 use crate::manifest::{AuditConfig, OnAuditError};
 use crate::mask::Mask;
 use crate::paths::{HostFile, Paths, Purpose};
+use crate::printable;
 use crate::tool::{Repair, ToolCall, Usage};
 
 pub(crate) struct AuditLog {
@@ -413,9 +414,11 @@ fn line(event: &'static str, subject: Option<&Subject>, detail: impl Serialize) 
         subject,
         detail,
     };
-    let mut bytes = serde_json::to_vec(&line).expect("its keys are strings");
-    bytes.push(b'\n');
-    bytes
+    let line = serde_json::to_string(&line).expect("its keys are strings");
+    // People read it on a terminal.
+    let mut line = printable::json(&line).into_owned();
+    line.push('\n');
+    line.into_bytes()
 }
 
 #[cfg(test)]

@@ -485,6 +485,7 @@ impl ToolHost {
             queued,
             cancel,
             (ticket, entering),
+            context.client,
             place.as_ref(),
         );
         let _permits = match permits.await {

@@ -78,6 +78,7 @@ mod quota;
 mod registry;
 #[cfg(feature = "mcp")]
 mod remote;
+pub mod replacement;
 #[cfg(any(feature = "agent", feature = "mcp"))]
 mod results;
 mod sandbox;

@@ -587,9 +587,9 @@ fn find_plugins(dir: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
         if path
             .extension()
             .is_some_and(|extension| extension == "wasm")
-            && let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
+            && let Some(name) = path.file_stem()
         {
-            found.push((name.to_owned(), path));
+            found.push((name.to_string_lossy().into_owned(), path));
         }
     }
     found.sort();

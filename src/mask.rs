@@ -14,6 +14,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -115,6 +116,15 @@ impl Mask {
             masked.extend_from_slice(&bytes[end..]);
             *bytes = masked;
         }
+    }
+
+    /// Whether a secret is in a number, as JSON writes it: one of digits alone.
+    pub(crate) fn is_in_number(&self, number: impl Serialize) -> bool {
+        let text = match self.is_empty() {
+            true => return false,
+            false => serde_json::to_string(&number),
+        };
+        text.is_ok_and(|text| !self.find(text.as_bytes()).is_empty())
     }
 
     /// As [`text`](Mask::text), for a JSON document, which stays one: `"***"` where a secret was more than
@@ -362,6 +372,14 @@ mod tests {
         assert_eq!(mask("hunter22", json), r#"{"***": ["a\\***", 1.0]}"#);
         assert_eq!(mask("1234567", "[12345678]"), r#""***""#);
         assert_eq!(mask("{\"a\":1}", r#"{"a":1}"#), r#""***""#);
+    }
+
+    #[test]
+    fn a_secret_of_digits_is_found_in_numbers() {
+        let secret = Secret::new("1234567".to_owned());
+        let mask = Mask::new([&secret]).unwrap();
+        assert!(mask.is_in_number(91_234_567_u64) && mask.is_in_number(-1_234_567.5));
+        assert!(!mask.is_in_number(123_456) && !mask.is_in_number(None::<u64>));
     }
 
     #[test]

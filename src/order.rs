@@ -2,21 +2,22 @@
 //!
 //! A [`Domain`] is what a set of calls may change: folders that overlap, or the data behind one MCP
 //! server. It is a fair readers-writer lock whose places are taken synchronously, so that a call's
-//! [`Place`] is decided by its position in the message and not by when it is first polled.
+//! [`Place`] is decided by its position in the message and not by when it is first polled. [`Turns`] are permits that
+//! clients share fairly.
 
 mod folders;
 mod line;
+mod turns;
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Poll;
 use std::time::Instant;
 
 use folders::{Folders, Member};
 use line::{Line, Waiter};
+pub(crate) use turns::{Permit, Turns};
 
 use crate::paths::FolderId;
 
@@ -189,17 +190,9 @@ impl Place {
 
     /// Waits until the call may run. Dropping the future keeps the place.
     pub(crate) async fn granted(&self) {
-        let Some(waiter) = &self.waiter else {
-            return;
-        };
-        poll_fn(|context| {
-            waiter.register(context.waker());
-            match waiter.is_granted() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
+        if let Some(waiter) = &self.waiter {
+            waiter.granted().await;
+        }
     }
 
     /// Lets a call run that was held.

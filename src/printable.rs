@@ -1,8 +1,12 @@
 //! Text of others as a terminal may have it: what it would obey, and what would hide or reorder text, is
 //! spelled as an escape.
 
+mod look_alikes;
+
 use std::borrow::Cow;
 use std::fmt::Write;
+
+pub use look_alikes::look_alikes;
 
 /// As part of one line: an escape for each control character, ends of lines and tabs included, and for
 /// each invisible one.
@@ -73,10 +77,10 @@ fn is_special(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            // Combining grapheme joiner, marks of direction.
-            '\u{34f}' | '\u{61c}'
+            // Soft hyphen, combining grapheme joiner, marks of direction.
+            '\u{ad}' | '\u{34f}' | '\u{61c}'
             // Fillers that are as wide as a letter and blank.
-            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
+            | '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
             | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
             // Of no width, and marks of direction.
             | '\u{200b}'..='\u{200f}'
@@ -87,7 +91,7 @@ fn is_special(c: char) -> bool {
             // Variants, but for those of emoji.
             | '\u{fe00}'..='\u{fe0d}'
             | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
             // Tags, and more variants.
             | '\u{e0000}'..='\u{e0fff}'
         )
@@ -109,8 +113,11 @@ mod tests {
             '\u{85}',
             '\u{9b}',
             '\u{9d}',
+            '\u{ad}',
             '\u{61c}',
             '\u{200b}',
+            '\u{2800}',
+            '\u{1343f}',
             '\u{200e}',
             '\u{200f}',
             '\u{2028}',

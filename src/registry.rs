@@ -4,11 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use crate::error::{CallError, Diagnostic, similar};
 use crate::manifest::Order;
-use crate::order::{Access, Domain};
+use crate::order::{Access, Domain, Turns};
 use crate::provider::{ProvidedTool, Provider, ToolProvider};
 use crate::wire::leaks;
 
@@ -16,7 +14,7 @@ use crate::wire::leaks;
 pub(crate) struct Registered {
     pub(crate) provider: Arc<dyn ToolProvider>,
     /// Where it has a cap of its own, below the host's.
-    pub(crate) permits: Option<Semaphore>,
+    pub(crate) permits: Option<Turns>,
     /// Where its calls may have to run in order.
     domain: Option<Arc<Domain>>,
 }
@@ -29,7 +27,9 @@ impl Registered {
     ) -> Registered {
         let own = provider.max_concurrency();
         Registered {
-            permits: own.filter(|own| *own < max_concurrency).map(Semaphore::new),
+            permits: own
+                .filter(|own| *own < max_concurrency)
+                .map(|own| Turns::new(own as u64)),
             domain,
             provider,
         }

@@ -37,6 +37,7 @@ mod watchdog;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -187,9 +188,12 @@ impl Server {
         )
         .await;
         let log = flight.log(&journal);
+        let mut checking = Duration::ZERO;
         let outcome = match step {
             End::Itself(Step::Done(Ok(output))) => {
-                answer::held(output, tool.output.as_ref(), allowed).await
+                let (held, spent) = answer::held(output, tool.output.as_ref(), allowed).await;
+                checking = spent;
+                held
             }
             End::Itself(Step::Done(Err(error))) => Err(error),
             End::Itself(Step::Asks(asked)) => {
@@ -200,7 +204,7 @@ impl Server {
         };
         RunOutcome {
             outcome,
-            cpu: meter.spent,
+            cpu: meter.spent + checking,
             peak_memory: 0,
             log,
         }

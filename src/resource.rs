@@ -139,6 +139,14 @@ impl ResourceTemplate {
         uri.len() <= MAX_URI && is_match(&self.uri_template, uri)
     }
 
+    /// Whether it stands for URIs of any scheme, so that its plugin is asked for what others list, too, and sees what else
+    /// clients ask for.
+    pub fn takes_any_scheme(&self) -> bool {
+        let (variables, _) = pieces(&self.uri_template);
+        let first = variables.first();
+        first.is_some_and(|(literal, _)| !literal.contains(':'))
+    }
+
     /// # Errors
     ///
     /// What it has too much of to be matched with every URI that is asked for.
@@ -233,6 +241,23 @@ mod tests {
         ];
         for (template, uri, expected) in cases {
             assert_eq!(is_match(template, uri), expected, "{template} {uri}");
+        }
+    }
+
+    #[test]
+    fn a_template_without_a_scheme_takes_them_all() {
+        for (template, expected) in [
+            ("{+x}", true),
+            ("{scheme}://{host}", true),
+            ("f{x}", true),
+            ("file:///{+path}", false),
+            ("plain", false),
+        ] {
+            let template = ResourceTemplate {
+                uri_template: template.to_owned(),
+                ..ResourceTemplate::default()
+            };
+            assert_eq!(template.takes_any_scheme(), expected, "{template:?}");
         }
     }
 

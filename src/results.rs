@@ -24,7 +24,7 @@ pub(crate) const READ_RESULT: &str = "read_result";
 /// Whole results, of one client or of many.
 pub(crate) struct ResultStore {
     ids: Ids,
-    kept: Mutex<Kept<Owner, String>>,
+    kept: Mutex<Kept<Owner, Arc<str>>>,
 }
 
 /// How results are named.
@@ -68,7 +68,7 @@ impl ResultStore {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept<Owner, String>> {
+    fn kept(&self) -> MutexGuard<'_, Kept<Owner, Arc<str>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,7 +89,7 @@ impl ResultStore {
         if !kept.fits(bytes) {
             return None;
         }
-        kept.add(owner, id.clone(), whole, bytes);
+        kept.add(owner, id.clone(), whole.into(), bytes);
         Some(id)
     }
 
@@ -234,7 +234,7 @@ impl LongResults {
     #[cfg(feature = "agent")]
     pub(crate) fn restore(&self, id: String, whole: String, owner: &Owner) {
         let bytes = whole.len();
-        self.store.kept().add(owner, id, whole, bytes);
+        self.store.kept().add(owner, id, whole.into(), bytes);
     }
 
     /// # Errors
@@ -243,13 +243,10 @@ impl LongResults {
     fn read(&self, arguments: &str, owner: &Owner) -> Result<Output, CallError> {
         let asked: Asked = serde_json::from_str(arguments)
             .map_err(|error| CallError::invalid_arguments("", error.to_string()))?;
-        let kept = self.store.kept();
-        let part = kept
-            .get(owner, &asked.id)
-            .map(|whole| self.part(whole, &asked));
-        drop(kept);
-        match part {
-            Some(part) => Ok(Output::text(part)),
+        // It is cut where nobody else waits for it.
+        let whole = self.store.kept().get(owner, &asked.id).cloned();
+        match whole {
+            Some(whole) => Ok(Output::text(self.part(&whole, &asked))),
             None => Err(self.store.unknown(owner, &asked.id)),
         }
     }

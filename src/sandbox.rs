@@ -11,6 +11,7 @@ mod guarded;
 mod http;
 mod journal;
 mod limiter;
+mod listing;
 mod metered;
 mod names;
 mod offered;
@@ -49,6 +50,7 @@ pub(crate) use journal::Journal;
 pub(crate) use limiter::{
     CORE_INSTANCES_PER_INSTANCE, Limiter, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE,
 };
+use listing::LossyNames;
 pub(crate) use offered::link;
 pub(crate) use operations::Operations;
 use sockets::Lookups;
@@ -134,6 +136,7 @@ pub(crate) struct Sandbox {
     refused: Option<Refused>,
     /// The most that the host has held for one listing of a folder.
     listing: usize,
+    lossy_names: LossyNames,
     http: WasiHttpCtx,
     /// Made when the guest first makes use of it.
     http_gate: Option<HttpGate>,
@@ -162,6 +165,7 @@ impl Sandbox {
             quotas: HashMap::new(),
             refused: None,
             listing: 0,
+            lossy_names: LossyNames::default(),
             http,
             http_gate: None,
         };

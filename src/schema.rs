@@ -4,6 +4,7 @@ pub(crate) mod checking;
 mod cost;
 mod draft;
 mod place;
+mod pointer;
 #[cfg(test)]
 mod properties;
 mod refs;

@@ -100,6 +100,23 @@ async fn arguments_are_written_only_if_asked() {
 }
 
 #[tokio::test]
+async fn what_a_terminal_would_obey_is_escaped_and_means_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = AuditConfig::new(log(&folder));
+    config.arguments = true;
+    let host = host(config).await;
+    let sly = "\u{202e}\u{9b}2J\u{2028}\u{ad}";
+    host.call(echo(1, sly)).await;
+    host.call(ToolCall::new(sly, sly, "{}")).await;
+    let written = std::fs::read_to_string(log(&folder)).unwrap();
+    assert!(written.is_ascii(), "{written}");
+    let lines = lines(&log(&folder));
+    let arguments: Value = serde_json::from_str(lines[0]["arguments"].as_str().unwrap()).unwrap();
+    assert_eq!(arguments["text"], sly);
+    assert_eq!(lines[1]["id"], sly);
+}
+
+#[tokio::test]
 async fn a_batch_has_a_line_for_every_call_whatever_becomes_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut manifest = manifest([plugin("echo"), plugin("misbehave")]);

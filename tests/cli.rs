@@ -1208,6 +1208,20 @@ fn a_new_token_goes_to_stdout_alone_and_its_digest_to_the_manifest() {
 }
 
 #[test]
+fn check_warns_of_resource_templates_that_take_every_read() {
+    let folder = Folder::of(&["conformance"]);
+    let manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
+    let warning = |shown: &str| shown.contains("takes reads of every scheme");
+    for (template, expected) in [("{+x}", true), ("mine:{+x}", false)] {
+        let config = format!("[plugin.conformance.config]\ntemplate = '{template}'\n");
+        folder.write("toolhost.toml", format!("{manifest}\n{config}"));
+        let shown = folder.run(&["check"], "").answered().stdout;
+        assert!(shown.contains(template), "{shown}");
+        assert_eq!(warning(&shown), expected, "{shown}");
+    }
+}
+
+#[test]
 fn check_tells_who_may_use_the_server_and_which_tools_are_not_there() {
     let folder = Folder::of(&["conformance", "echo"]);
     let manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();

@@ -498,6 +498,23 @@ fn a_plugin_listed_under_another_name_is_not_found_a_second_time() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_name_no_plugin_can_have_is_said_and_not_left_out() {
+    use std::os::unix::ffi::OsStrExt;
+
+    for name in [&b"caf\xe9.wasm"[..], b"two words.wasm"] {
+        let folder = Folder::with("plugin-dir = \"plugins\"\n");
+        folder.write(
+            Path::new("plugins").join(std::ffi::OsStr::from_bytes(name)),
+            "",
+        );
+        folder
+            .run(&["list"], "")
+            .failed("cannot be a plugin's name");
+    }
+}
+
 #[test]
 fn an_entry_with_a_path_goes_before_the_plugin_of_that_name_in_the_folder() {
     let folder = Folder::with(format!("plugin-dir = \"plugins\"\n{}", listed("echo")));

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::AgentError;
+use crate::printable;
 use crate::tool::ToolCall;
 use crate::wire::Format;
 
@@ -154,11 +155,12 @@ impl Conversation {
         let Some((path, file)) = &mut self.file else {
             return Ok(());
         };
-        let mut text = serde_json::to_vec(line).expect("plain data is JSON");
-        text.push(b'\n');
+        let text = serde_json::to_string(line).expect("plain data is JSON");
+        // People read it on a terminal.
+        let text = format!("{}\n", printable::json(&text));
         let length = file.metadata().map(|metadata| metadata.len());
         // In one piece, so that a crash leaves a line or none.
-        file.write_all(&text).map_err(|error| {
+        file.write_all(text.as_bytes()).map_err(|error| {
             // A full disk may have taken a part, behind which no line would be read.
             if let Ok(length) = length {
                 let _ = file.set_len(length);

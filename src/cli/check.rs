@@ -6,6 +6,7 @@ use std::io;
 use super::grants::{denied, granted};
 use super::out::{Out, line, say};
 use super::result::names;
+use super::trust::look_alikes;
 use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
 use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
 use toolhost::permissions::{Access, HostFile, Purpose, SecretSource};
@@ -73,6 +74,14 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         for warning in plugin.permissions.warnings(&own) {
             line!(out, "  warning: {warning}")?;
         }
+        let templates = host.resource_templates_of(&plugin.name);
+        for template in templates.filter(|it| it.takes_any_scheme()) {
+            line!(
+                out,
+                "  warning: the resource template `{}` takes reads of every scheme, also those meant for other plugins",
+                template.uri_template
+            )?;
+        }
         secret_lines(&mut out, &plugin.permissions.secrets)?;
     }
     for server in host.servers() {
@@ -128,6 +137,9 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     counts.push(counted(host.tools().count(), "tool"));
     for Demand { what, .. } in &untrusted {
         line!(out, "not trusted: {what}")?;
+        if let Some(note) = look_alikes(what) {
+            line!(out, "  {note}")?;
+        }
     }
     let (shown, counts) = (file.display(), counts.join(", "));
     let unknown = host.not_started().filter(|(_, it)| it.tools_from.is_none());

@@ -1,18 +1,18 @@
 //! `toolhost check --pin`: writes what the tools of MCP servers say of themselves into the manifest, as
 //! digests, and into the lock file beside it, as texts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
-use toml_edit::{DocumentMut, InlineTable, Item, Table, value};
-use toolhost::manifest::{Manifest, beside, lock_file};
-use toolhost::{Pin, ToolHost};
+use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, Value as TomlValue, value};
+use toolhost::manifest::{Manifest, lock_file};
+use toolhost::replacement::Replacement;
+use toolhost::{Pin, ToolHost, printable};
 
-use super::out::Out;
+use super::out::{Out, masked};
 
 /// The pins of a manifest, by server; they are taken out of it, so that tools that changed load.
 pub(super) fn take(manifest: &mut Manifest) -> Pins {
@@ -74,15 +74,23 @@ pub(super) fn write(
             ));
         }
         enter(&mut document, server, pins)?;
-        let tools = pins.iter().map(|pin| (pin.tool.clone(), pin.text.clone()));
+        // Others may read the file: of a text with a secret in it the digest has to do.
+        let is_shown = |pin: &&Pin| {
+            let text = pin.text.to_string();
+            masked(text.clone()) == text
+        };
+        let tools = pins.iter().filter(is_shown);
+        let tools = tools.map(|pin| (pin.tool.clone(), pin.text.clone()));
         texts.insert(server.clone(), Value::Object(tools.collect()));
     }
     // The texts first: a digest whose text is missing could not be explained.
     let texts = serde_json::to_string_pretty(&texts)? + "\n";
-    let texts = Replacement::write(&lock, &texts)?;
-    let document = Replacement::write(file, &document.to_string())?;
-    texts.put()?;
-    document.put()?;
+    let written =
+        |file: &Path, text: &str| Replacement::write(file, text).with_context(|| not_written(file));
+    let texts = written(&lock, &printable::json(&texts))?;
+    let document = written(file, &document.to_string())?;
+    texts.put().with_context(|| not_written(&lock))?;
+    document.put().with_context(|| not_written(file))?;
     for line in said {
         out.line(line)?;
     }
@@ -95,17 +103,54 @@ fn enter(document: &mut DocumentMut, server: &str, pins: &[Pin]) -> anyhow::Resu
     let Some(table) = table else {
         bail!("the manifest has no `mcp.{server}` any more");
     };
-    let digests = pins.iter().map(|pin| (&*pin.tool, &*pin.digest));
-    let pins = match table.as_inline_table() {
-        Some(_) => value(digests.collect::<InlineTable>()),
-        None => {
-            let mut pins = Table::new();
-            digests.for_each(|(tool, digest)| drop(pins.insert(tool, value(digest))));
-            Item::Table(pins)
-        }
+    if table.get("pins").is_none_or(|pins| !pins.is_table_like()) {
+        table["pins"] = match table.is_inline_table() {
+            true => value(InlineTable::new()),
+            false => Item::Table(Table::new()),
+        };
+    }
+    let Some(known) = table["pins"].as_table_like_mut() else {
+        return Ok(());
     };
-    table["pins"] = pins;
+    let gone = known.iter().map(|(tool, _)| tool.to_owned());
+    let gone: Vec<String> = gone
+        .filter(|tool| pins.iter().all(|pin| pin.tool != *tool))
+        .collect();
+    let is_same = gone.is_empty() && pins.iter().all(|pin| known.contains_key(&pin.tool));
+    for tool in gone {
+        known.remove(&tool);
+    }
+    for Pin { tool, digest, .. } in pins {
+        match known.get_mut(tool).and_then(Item::as_value_mut) {
+            // The comment behind it stays.
+            Some(old) => {
+                let mut new = TomlValue::from(digest);
+                *new.decor_mut() = old.decor().clone();
+                *old = new;
+            }
+            None => drop(known.entry_format(&key(tool)).or_insert(value(digest))),
+        }
+    }
+    if !is_same && let Some(inline) = table["pins"].as_inline_table_mut() {
+        inline.fmt();
+    }
     Ok(())
+}
+
+/// Written so that whoever reads the manifest sees all of the name, in its order.
+fn key(tool: &str) -> Key {
+    if let Cow::Borrowed(_) = printable::line(tool) {
+        return Key::new(tool);
+    }
+    let mut quoted = String::from("\"");
+    for c in tool.chars() {
+        match printable::line(c.encode_utf8(&mut [0; 4])) {
+            Cow::Borrowed(shown) if !matches!(c, '"' | '\\') => quoted += shown,
+            _ => quoted += &format!("\\U{:08X}", u32::from(c)),
+        }
+    }
+    quoted.push('"');
+    quoted.parse().unwrap_or_else(|_| Key::new(tool))
 }
 
 fn read_lock(lock: &Path) -> Map<String, Value> {
@@ -115,47 +160,6 @@ fn read_lock(lock: &Path) -> Map<String, Value> {
         false => String::new(),
     };
     serde_json::from_str(&text).unwrap_or_default()
-}
-
-/// A file written whole, that has not taken the place of the one before yet. Dropped before it has, it is removed.
-struct Replacement {
-    beside: PathBuf,
-    /// Where it belongs, through a link to where that is.
-    file: PathBuf,
-}
-
-impl Replacement {
-    fn write(file: &Path, text: &str) -> anyhow::Result<Replacement> {
-        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-        let beside = beside(&file);
-        // What is there may be a link, which is not to be written through.
-        let removed = match std::fs::remove_file(&beside) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-        let new = removed.and_then(|()| File::create_new(&beside));
-        let mut new = new.with_context(|| not_written(&file))?;
-        let replacement = Replacement { beside, file };
-        let written = new.write_all(text.as_bytes()).and_then(|()| {
-            if let Ok(old) = replacement.file.metadata() {
-                new.set_permissions(old.permissions())?;
-            }
-            // Where there turns out to be no room for it, what was there before stays.
-            new.sync_all()
-        });
-        written.with_context(|| not_written(&replacement.file))?;
-        Ok(replacement)
-    }
-
-    fn put(self) -> anyhow::Result<()> {
-        std::fs::rename(&self.beside, &self.file).with_context(|| not_written(&self.file))
-    }
-}
-
-impl Drop for Replacement {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.beside);
-    }
 }
 
 fn not_written(file: &Path) -> String {

@@ -63,6 +63,9 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
             false => '+',
         };
         line!(out, "{sign} {}", demand.what)?;
+        if let Some(note) = look_alikes(&demand.what) {
+            line!(out, "    {note}")?;
+        }
     }
     let is_trusted = demands.iter().all(|it| known.contains(&it.digest()));
     match (options.show, is_trusted) {
@@ -146,6 +149,20 @@ impl Found {
     }
 }
 
+/// What is to be said beside a text with names that are not what they look like.
+pub(super) fn look_alikes(text: &str) -> Option<String> {
+    let spelled = printable::look_alikes(text).into_iter();
+    let spelled: Vec<String> = spelled
+        .map(|(_, it)| printable::line(&it).into_owned())
+        .collect();
+    (!spelled.is_empty()).then(|| {
+        format!(
+            "note: letters there look like others: it is {}",
+            spelled.join(", ")
+        )
+    })
+}
+
 /// A manifest that asks for what its user has not allowed.
 #[derive(Debug)]
 pub(super) struct Untrusted {
@@ -166,6 +183,9 @@ impl fmt::Display for Untrusted {
         )?;
         for Demand { what, .. } in demands.iter().take(MOST_NAMED) {
             writeln!(f, "  {}", printable::line(what))?;
+            if let Some(note) = look_alikes(what) {
+                writeln!(f, "    {note}")?;
+            }
         }
         if let Some(more) = demands.len().checked_sub(MOST_NAMED).filter(|it| *it > 0) {
             writeln!(f, "  and {more} more, which `toolhost trust --show` shows")?;

@@ -82,6 +82,15 @@ impl ToolHost {
         plugins.flat_map(|loaded| &loaded.plugin.listed.templates)
     }
 
+    /// The same, of the plugin of that name.
+    pub fn resource_templates_of(&self, plugin: &str) -> impl Iterator<Item = &ResourceTemplate> {
+        let mut plugins = self.shared.plugins.iter();
+        let found = plugins.find(|loaded| loaded.plugin.config.name == plugin);
+        found
+            .into_iter()
+            .flat_map(|loaded| &loaded.plugin.listed.templates)
+    }
+
     /// The prompts: the manifest's, then those of the plugins in the order of their names.
     pub fn prompts(&self) -> impl Iterator<Item = &Prompt> {
         let own = self.shared.own.prompts.iter().map(|prompt| &prompt.prompt);
@@ -336,6 +345,7 @@ impl ToolHost {
             queued,
             context.cancel,
             (None, None),
+            context.client,
             place.as_ref(),
         );
         let _permits = match permits.await {

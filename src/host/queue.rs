@@ -1,5 +1,5 @@
-//! Whose turn it is: permits of a plugin, of the host's memory and of the host, each first come
-//! first served; and how many calls may wait for them, and how long.
+//! Whose turn it is: permits of a plugin, of the host's memory and of the host, each in turn between clients; and how many
+//! calls may wait for them, and how long.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
 use crate::limits::{Bound, Limit};
 use crate::manifest::HostConfig;
-use crate::order::Place;
+use crate::order::{Client, Permit, Place, Turns};
 use crate::registry::Registered;
 
 /// Memory is counted in pages of WebAssembly.
@@ -21,9 +21,9 @@ const PAGE: u64 = 64 << 10;
 
 pub(super) struct Queue {
     max_concurrency: usize,
-    calls: Semaphore,
+    calls: Turns,
     /// The memory that calls may use together, where it is bounded.
-    memory: Option<Semaphore>,
+    memory: Option<Turns>,
     /// Calls that wait: counted only where they are bounded.
     waiting: Arc<AtomicUsize>,
     most_waiting: Option<usize>,
@@ -43,12 +43,12 @@ impl Drop for Ticket {
 
 /// What a call holds while it runs.
 pub(super) struct Permits<'a> {
-    _held: [Option<SemaphorePermit<'a>>; 3],
+    _held: [Option<Permit<'a>>; 3],
 }
 
 impl Queue {
     pub(super) fn new(host: &HostConfig, providers: &[Arc<Registered>]) -> Queue {
-        let most = providers.iter().map(|it| u64::from(pages(it))).max();
+        let most = providers.iter().map(|it| pages(it)).max();
         let most = most
             .unwrap_or(0)
             .saturating_mul(host.max_concurrency as u64);
@@ -57,8 +57,8 @@ impl Queue {
         let total = total.filter(|total| *total < most);
         Queue {
             max_concurrency: host.max_concurrency,
-            calls: Semaphore::new(host.max_concurrency),
-            memory: total.map(|total| Semaphore::new(usize::try_from(total).unwrap_or(usize::MAX))),
+            calls: Turns::new(host.max_concurrency as u64),
+            memory: total.map(Turns::new),
             waiting: Arc::default(),
             most_waiting: host.max_queue,
             timeout: host.queue_timeout,
@@ -113,6 +113,7 @@ impl Queue {
         queued: Instant,
         cancel: &CancellationToken,
         (ticket, entering): (Option<Ticket>, Option<oneshot::Sender<()>>),
+        client: Client,
         place: Option<&Place>,
     ) -> Result<Permits<'a>, CallError> {
         if cancel.is_cancelled() {
@@ -132,7 +133,7 @@ impl Queue {
         if let Some(place) = behind {
             self.in_order(place, queued, cancel).await?;
         }
-        let permits = cancel.run_until_cancelled(self.permits(by));
+        let permits = cancel.run_until_cancelled(self.permits(by, client));
         let permits = match self.timeout {
             None => permits.await,
             Some(timeout) => {
@@ -190,37 +191,37 @@ impl Queue {
 
     fn permits_now<'a>(&'a self, by: &'a Registered) -> Option<Permits<'a>> {
         let own = match &by.permits {
-            Some(permits) => Some(permits.try_acquire().ok()?),
+            Some(permits) => Some(permits.try_acquire(1)?),
             None => None,
         };
         let memory = match &self.memory {
-            Some(memory) => Some(memory.try_acquire_many(pages(by)).ok()?),
+            Some(memory) => Some(memory.try_acquire(pages(by))?),
             None => None,
         };
         Some(Permits {
-            _held: [own, memory, Some(self.calls.try_acquire().ok()?)],
+            _held: [own, memory, Some(self.calls.try_acquire(1)?)],
         })
     }
 
     /// The provider's permit first, the host's last: a call that waits for its provider or for memory
-    /// keeps nobody else from running. No semaphore is ever closed.
-    async fn permits<'a>(&'a self, by: &'a Registered) -> Permits<'a> {
+    /// keeps nobody else from running.
+    async fn permits<'a>(&'a self, by: &'a Registered, client: Client) -> Permits<'a> {
         let own = match &by.permits {
-            Some(permits) => permits.acquire().await.ok(),
+            Some(permits) => Some(permits.acquire(client, 1).await),
             None => None,
         };
         let memory = match &self.memory {
-            Some(memory) => memory.acquire_many(pages(by)).await.ok(),
+            Some(memory) => Some(memory.acquire(client, pages(by)).await),
             None => None,
         };
         Permits {
-            _held: [own, memory, self.calls.acquire().await.ok()],
+            _held: [own, memory, Some(self.calls.acquire(client, 1).await)],
         }
     }
 }
 
-fn pages(by: &Registered) -> u32 {
-    u32::try_from(pages_of(by.provider.memory())).unwrap_or(u32::MAX)
+fn pages(by: &Registered) -> u64 {
+    pages_of(by.provider.memory())
 }
 
 /// Pages that fit.

@@ -10,6 +10,10 @@ use crate::digest::sha256;
 use crate::paths::vcs;
 use crate::permissions::{Access, Permissions, SecretSource};
 
+/// An answer may have so many tokens without anybody's word: as many as where the manifest says nothing, for the API that
+/// has no default of its own.
+const FREE_TOKENS: u64 = 8192;
+
 /// One thing that a manifest asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -215,12 +219,29 @@ impl Demands {
         for (name, value) in &agent.request {
             self.add(Use::Agent, format!("agent: asks with {name:?}: {value}"));
         }
-        // Each request is paid for with the user's key.
-        let most = agent.max_iterations;
-        if most > AgentConfig::default().max_iterations {
+        // It steers what the user's model does with the user's key, and with all tools.
+        if let Some(prompt) = &agent.system_prompt {
+            self.add(Use::Agent, format!("agent: tells the model {prompt:?}"));
+        }
+        // Each request is paid for with the user's key, by its length.
+        let (most, default) = (agent.max_iterations, AgentConfig::default());
+        if most > default.max_iterations {
             self.add(
                 Use::Agent,
                 format!("agent: may send {most} requests for one question"),
+            );
+        }
+        let retries = agent.max_retries;
+        if retries > default.max_retries {
+            self.add(
+                Use::Agent,
+                format!("agent: may send each request {retries} times again"),
+            );
+        }
+        if let Some(tokens) = agent.max_tokens.filter(|it| *it > FREE_TOKENS) {
+            self.add(
+                Use::Agent,
+                format!("agent: lets an answer have {tokens} tokens"),
             );
         }
     }
@@ -228,6 +249,9 @@ impl Demands {
     fn serve(&mut self, manifest: &Manifest) {
         let serve = &manifest.serve;
         let mut add = |what: String| self.add(Use::Serve, format!("serve: {what}"));
+        if let Some(instructions) = &serve.instructions {
+            add(format!("tells models {instructions:?}"));
+        }
         for host in &serve.hosts {
             add(format!("is called {host}"));
         }

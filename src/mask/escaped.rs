@@ -4,8 +4,7 @@
 
 use std::ops::Range;
 
-/// Shorter ones are looked for as they are: too much looks like them.
-pub(super) const LEAST: usize = 6;
+use super::LEAST_SPELLED;
 
 /// How often in one another escapes are undone: JSON in JSON, a URL in HTML.
 const DEPTH: usize = 2;
@@ -67,7 +66,7 @@ fn search(
             continue;
         };
         let mut inner = find(&meant);
-        inner.retain(|range| range.len() >= LEAST);
+        inner.retain(|range| range.len() >= LEAST_SPELLED);
         if depth > 1 {
             search(&meant, find, depth - 1, &mut inner);
         }

@@ -57,7 +57,8 @@ impl HttpServer {
     ///
     /// # Errors
     ///
-    /// As of [`Server::http`]; then nothing has changed.
+    /// As of [`Server::http`]; or anyone who reaches what it [serves](HttpServer::serve), or was nested in as a
+    /// [service](HttpServer::service), could call every tool by it. Then nothing has changed.
     pub fn reload(&self, config: &ServeConfig) -> Result<(), HttpError> {
         Ok(self.front.reload(config)?)
     }
@@ -75,8 +76,7 @@ impl HttpServer {
         grace: Duration,
     ) -> Result<usize, HttpError> {
         if let Some(address) = listener.address().map_err(FrontError::Address)? {
-            let checked = self.config.check_exposure(address);
-            checked.map_err(FrontError::Exposed)?;
+            self.front.check_exposure(address)?;
         }
         Ok(self.serve_unchecked(listener, shutdown, grace).await)
     }
@@ -112,7 +112,7 @@ impl HttpServer {
     pub fn service(&self) -> Result<McpService, HttpError> {
         // What is on no loopback has to ask.
         let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let checked = self.config.check_exposure(anywhere);
+        let checked = self.front.check_exposure(anywhere);
         checked.map_err(|_| {
             let why = "anyone who can reach the server that this is nested in could call every tool: configure client \
                        tokens or an issuer, or use `service_unchecked`";

@@ -2,16 +2,17 @@
 //! turn between clients.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Waker;
+use std::task::Poll;
 use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 
 use super::{Access, Ahead, Client};
 
-/// Where a call waits for its grant.
+/// Where a request waits for its grant.
 #[derive(Default)]
 pub(super) struct Waiter {
     granted: AtomicBool,
@@ -23,11 +24,18 @@ impl Waiter {
         self.granted.load(Ordering::Acquire)
     }
 
-    pub(super) fn register(&self, waker: &Waker) {
-        self.waker.register(waker);
+    pub(super) async fn granted(&self) {
+        poll_fn(|context| {
+            self.waker.register(context.waker());
+            match self.is_granted() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
-    fn grant(&self) {
+    pub(super) fn grant(&self) {
         self.granted.store(true, Ordering::Release);
         self.waker.wake();
     }

@@ -163,7 +163,7 @@ impl Guard {
         Ok(self.keeps_vcs() && seen::is_vcs(folder, name, &self.writable)?)
     }
 
-    /// Whether a name in a folder is a folder with a repository, which may not get another name for that: whoever
+    /// Whether a name in a folder is a folder with a repository in it, however deep, which may not get another name for that: whoever
     /// trusts the one that is there would find another in its place.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! What is where, by device and inode.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::folder::Id;
@@ -14,6 +16,10 @@ use super::walk::{LOOK_UP, id_of};
 
 /// A guest can nest folders deeper than anybody could climb out of in time.
 const MAX_DEPTH: usize = 4096;
+
+/// What may be in a folder that is looked through: so many names, and folders in one another.
+const MAX_NAMES: usize = 200_000;
+const MAX_NESTED: usize = 100;
 
 pub(super) fn id(file: &File) -> Option<Id> {
     fstat(file).ok().map(|stat| id_of(&stat))
@@ -76,8 +82,10 @@ pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Re
     is_kept(folder, is_vcs, roots)
 }
 
-/// Whether a name in a folder is a folder that is a repository, or has one right in it, and the nearest of `roots` that it
-/// is in does not allow that to be changed.
+/// Whether a name in a folder is a folder that is a repository, or has one anywhere below it, and the nearest of `roots`
+/// that it is in does not allow that to be changed.
+///
+/// No guest moves a repository meanwhile, nor what it is in: that is refused by this.
 ///
 /// # Errors
 ///
@@ -86,9 +94,46 @@ pub(super) fn has_repository(folder: &File, name: &Path, roots: &[(Id, bool)]) -
     let Ok(there) = openat(folder, name, LOOK_UP, Mode::empty()) else {
         return Ok(false);
     };
-    let has = |name: &&str| id_at(&there, Path::new(name)).is_some();
-    let has_one = vcs::NAMES.iter().any(has) || is_repository(&there);
-    Ok(has_one && is_kept(folder, true, roots)?)
+    let may_have_one = || may_have_repository(&there, &mut { MAX_NAMES }, MAX_NESTED);
+    Ok(is_kept(folder, true, roots)? && may_have_one())
+}
+
+/// Whether there is a repository at or below a folder; what cannot be looked through may have one.
+fn may_have_repository(folder: &OwnedFd, names: &mut usize, nested: usize) -> bool {
+    let Ok(entries) = Dir::read_from(folder) else {
+        return true;
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let Ok(entry) = entry else {
+            return true;
+        };
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let Some(left) = names.checked_sub(1) else {
+            return true;
+        };
+        *names = left;
+        if vcs::is_name(Path::new(OsStr::from_bytes(name.to_bytes()))) {
+            return true;
+        }
+        // Not every file system says what it has.
+        if matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
+            folders.push(name.to_owned());
+        }
+    }
+    if is_repository(folder) {
+        return true;
+    }
+    folders.into_iter().any(
+        |name| match (openat(folder, name, LOOK_UP, Mode::empty()), nested) {
+            (Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP), _) => false,
+            (Err(_), _) | (Ok(_), 0) => true,
+            (Ok(inner), nested) => may_have_repository(&inner, names, nested - 1),
+        },
+    )
 }
 
 fn is_repository(folder: impl AsFd) -> bool {

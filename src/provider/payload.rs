@@ -1,7 +1,7 @@
 //! What providers answer, as the limits and the mask of secrets take it.
 
 use super::Payload;
-use crate::input::{InputRequired, Message, Question};
+use crate::input::{Conversation, InputRequired, Message, Question};
 use crate::mask::Mask;
 use crate::prompt::{FilledPrompt, Suggestions};
 use crate::resource::{Resource, ResourceContents};
@@ -39,6 +39,7 @@ impl Payload for Vec<Resource> {
         for resource in self {
             mask.text(&mut resource.uri);
             mask.text(&mut resource.name);
+            resource.size = resource.size.take_if(|size| !mask.is_in_number(*size));
             let optional = [
                 &mut resource.title,
                 &mut resource.description,
@@ -88,6 +89,7 @@ impl Payload for Suggestions {
 
     fn hide(&mut self, mask: &Mask) {
         self.values.iter_mut().for_each(|value| mask.text(value));
+        self.total = self.total.take_if(|total| !mask.is_in_number(*total));
     }
 }
 
@@ -141,6 +143,15 @@ impl InputRequired {
                     let texts = conversation.system_prompt.iter_mut();
                     let texts = texts.chain(&mut conversation.stop_sequences);
                     texts.for_each(|text| mask.text(text));
+                    let Conversation {
+                        max_tokens,
+                        temperature,
+                        ..
+                    } = conversation;
+                    *temperature = temperature.take_if(|it| !mask.is_in_number(*it));
+                    if mask.is_in_number(*max_tokens) {
+                        *max_tokens = 0;
+                    }
                 }
                 Question::Roots => {}
             }

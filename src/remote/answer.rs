@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
@@ -108,24 +109,31 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
     }
 }
 
-/// An output with what is structured only where it is what the tool says it is, and else with a mark.
+/// An output with what is structured only where it is what the tool says it is, and else with a mark; and what it took to
+/// find out.
 ///
 /// # Errors
 ///
 /// The call's time is over, or it is longer than an answer may be.
 pub(super) async fn held(
-    mut output: Output,
+    output: Output,
     schema: Option<&Arc<Schema>>,
     allowed: Allowed<'_>,
-) -> Result<Output, CallError> {
+) -> (Result<Output, CallError>, Duration) {
     let is_marked = |meta: &Map<String, Value>| meta.contains_key(OUTPUT_MISMATCH);
     if output.meta.as_ref().is_some_and(is_marked) {
-        return Ok(output);
+        return (Ok(output), Duration::ZERO);
     }
-    let (problem, _) = mismatch(output.structured.as_deref(), schema, allowed).await;
-    let Some(problem) = problem? else {
-        return Ok(output);
+    let (problem, spent) = mismatch(output.structured.as_deref(), schema, allowed).await;
+    let held = match problem {
+        Ok(None) => Ok(output),
+        Ok(Some(problem)) => marked(output, problem, allowed.limits),
+        Err(error) => Err(error),
     };
+    (held, spent)
+}
+
+fn marked(mut output: Output, problem: String, limits: &Limits) -> Result<Output, CallError> {
     let structured = output.structured.take();
     let structured = structured.as_deref().map(RawValue::get);
     let mut held = without_structured(std::mem::take(&mut output.content), structured, problem);
@@ -133,8 +141,8 @@ pub(super) async fn held(
     held.meta
         .get_or_insert_default()
         .extend(output.meta.into_iter().flatten());
-    match held.len() > allowed.limits.max_output.as_u64() {
-        true => Err(output_limit(allowed.limits)),
+    match held.len() > limits.max_output.as_u64() {
+        true => Err(output_limit(limits)),
         false => Ok(held),
     }
 }

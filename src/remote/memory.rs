@@ -12,6 +12,7 @@ use crate::bounded;
 use crate::digest::sha256;
 use crate::manifest::{McpConfig, McpProtocol};
 use crate::mask::Mask;
+use crate::replacement::Replacement;
 
 use super::reading::{listed_tool, written};
 
@@ -92,12 +93,6 @@ impl Memory {
     }
 }
 
-/// Others may read it at the same time.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let beside = file.with_extension(std::process::id().to_string());
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file));
-    written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
+    Replacement::write_private(file, text)?.put()
 }

@@ -7,18 +7,17 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::ResourceTableError;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
+use wasmtime_wasi::p2::FsResult;
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, DescriptorStat, ErrorCode, Host, HostDescriptor, MetadataHashValue,
     NewTimestamp, OpenFlags, PathFlags,
 };
-use wasmtime_wasi::p2::{FsResult, ReaddirIterator};
 
 use super::guarded::{self, Spot};
 use super::metered::{self, Change};
 use super::temporary::{self, Temporary};
-use super::{Folder, Sandbox, Stop, names, opening};
-use crate::limits::Limit;
+use super::{Folder, Sandbox, listing, names, opening};
 use crate::quota::Quota;
 
 pub(super) type Fd = Resource<Descriptor>;
@@ -119,8 +118,18 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<Sandbox>, (fd,): (Fd,)| {
             Box::new(async move {
                 let sandbox = store.data_mut();
-                let listed = list(sandbox, fd).await?;
+                let listed = listing::open(sandbox, fd).await?;
                 Ok((note(sandbox, "read-directory", "", listed)?,))
+            })
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]directory-entry-stream.read-directory-entry",
+        |mut store: StoreContextMut<Sandbox>, (stream,): (listing::Stream,)| {
+            Box::new(async move {
+                let sandbox = store.data_mut();
+                let next = listing::next(sandbox, stream).await;
+                Ok((note(sandbox, "read-directory-entry", "", next)?,))
             })
         },
     )?;
@@ -141,26 +150,6 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
                 Ok((folders,))
             },
         )
-}
-
-/// Lists a folder: the host holds all of it while the guest reads it bit by bit, so it must fit.
-async fn list(
-    sandbox: &mut Sandbox,
-    fd: Fd,
-) -> wasmtime::Result<FsResult<Resource<ReaddirIterator>>> {
-    let mut files = sandbox.filesystem();
-    // What the folder takes on disk says how many entries it has, and what the host makes of them.
-    let size = match files.stat(borrowed(&fd)).await {
-        Ok(stat) => usize::try_from(stat.size).unwrap_or(usize::MAX),
-        Err(error) => return Ok(Err(error)),
-    };
-    let listing = size.saturating_mul(16);
-    sandbox.listing = sandbox.listing.max(listing);
-    if !sandbox.weigh(listing) {
-        let memory = sandbox.grants.limits.memory;
-        return Err(Stop::Limit(Limit::Memory, memory.into()).into());
-    }
-    Ok(sandbox.filesystem().read_directory(fd).await)
 }
 
 async fn set_times(

@@ -143,9 +143,11 @@ impl Journal {
     /// Passes on how far the guest says it is.
     pub(crate) fn progress(&self, mut progress: Progress) {
         let traced = tracing::enabled!(tracing::Level::DEBUG);
-        if self.0.watcher.is_none() && !traced {
+        if self.0.watcher.is_none() && !traced || self.mask().is_in_number(progress.done) {
             return;
         }
+        let total = progress.total.take();
+        progress.total = total.filter(|total| !self.mask().is_in_number(*total));
         let message = progress.message.take();
         progress.message = message.map(|message| self.mask().beginning(message, MAX_MESSAGE));
         tracing::debug!(?progress);

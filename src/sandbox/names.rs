@@ -16,43 +16,23 @@ use super::{Sandbox, opening, temporary};
 use crate::quota::Quota;
 
 pub(super) async fn create_directory(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
-    let quota = sandbox.quota(&fd);
-    let spot = guarded::to_change(sandbox, &fd, path).await?;
-    let done = create_directory_there(sandbox, quota, &spot).await;
-    spot.leave(sandbox);
-    done
-}
-
-async fn create_directory_there(
-    sandbox: &mut Sandbox,
-    quota: Option<Arc<Quota>>,
-    spot: &Spot,
-) -> FsResult<()> {
-    let change = Change::begin(sandbox, quota.as_ref(), &[spot], true).await?;
-    let mut files = sandbox.filesystem();
-    let done = files.create_directory_at(spot.fd(), spot.name.clone());
-    let done = done.await;
-    metered::ended(change, done).await
+    change(sandbox, &fd, path, true, async |sandbox, spot| {
+        let mut files = sandbox.filesystem();
+        files
+            .create_directory_at(spot.fd(), spot.name.clone())
+            .await
+    })
+    .await
 }
 
 pub(super) async fn remove_directory(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
-    let quota = sandbox.quota(&fd);
-    let spot = guarded::to_change(sandbox, &fd, path).await?;
-    let done = remove_directory_there(sandbox, quota, &spot).await;
-    spot.leave(sandbox);
-    done
-}
-
-async fn remove_directory_there(
-    sandbox: &mut Sandbox,
-    quota: Option<Arc<Quota>>,
-    spot: &Spot,
-) -> FsResult<()> {
-    let change = Change::begin(sandbox, quota.as_ref(), &[spot], false).await?;
-    let mut files = sandbox.filesystem();
-    let done = files.remove_directory_at(spot.fd(), spot.name.clone());
-    let done = done.await;
-    metered::ended(change, done).await
+    change(sandbox, &fd, path, false, async |sandbox, spot| {
+        let mut files = sandbox.filesystem();
+        files
+            .remove_directory_at(spot.fd(), spot.name.clone())
+            .await
+    })
+    .await
 }
 
 pub(super) async fn symlink(
@@ -61,25 +41,34 @@ pub(super) async fn symlink(
     old: String,
     new: String,
 ) -> FsResult<()> {
-    let quota = sandbox.quota(&fd);
-    let spot = guarded::to_change(sandbox, &fd, new).await?;
-    let done = symlink_there(sandbox, quota, old, &spot).await;
-    spot.leave(sandbox);
-    done
+    change(sandbox, &fd, new, true, async |sandbox, spot| {
+        let _moving = opening::moving().await;
+        let mut files = sandbox.filesystem();
+        files.symlink_at(spot.fd(), old, spot.name.clone()).await
+    })
+    .await
 }
 
-async fn symlink_there(
+pub(super) async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
+    change(sandbox, &fd, path, false, unlink_there).await
+}
+
+/// Does something to a name, which it makes or takes away.
+async fn change(
     sandbox: &mut Sandbox,
-    quota: Option<Arc<Quota>>,
-    old: String,
-    spot: &Spot,
+    fd: &Fd,
+    path: String,
+    makes: bool,
+    run: impl AsyncFnOnce(&mut Sandbox, &Spot) -> FsResult<()>,
 ) -> FsResult<()> {
-    let change = Change::begin(sandbox, quota.as_ref(), &[spot], true).await?;
-    let moving = opening::moving().await;
-    let mut files = sandbox.filesystem();
-    let done = files.symlink_at(spot.fd(), old, spot.name.clone()).await;
-    drop(moving);
-    metered::ended(change, done).await
+    let quota = sandbox.quota(fd);
+    let spot = guarded::to_change(sandbox, fd, path).await?;
+    let done = match Change::begin(sandbox, quota.as_ref(), &[&spot], makes).await {
+        Ok(change) => metered::ended(change, run(sandbox, &spot).await).await,
+        Err(error) => Err(error),
+    };
+    spot.leave(sandbox);
+    done
 }
 
 pub(super) async fn rename(
@@ -91,21 +80,41 @@ pub(super) async fn rename(
 ) -> FsResult<()> {
     let quota = metered::of_both(sandbox, &fd, &to);
     let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
-    let done = rename_counted(sandbox, quota, &from, &to).await;
+    let done = match begin(sandbox, quota, &[&from, &to], false).await {
+        Ok(change) => metered::ended(change, rename_there(sandbox, &from, &to).await).await,
+        Err(error) => Err(error),
+    };
     from.leave(sandbox);
     to.leave(sandbox);
     done
 }
 
-async fn rename_counted(
+pub(super) async fn link(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+    flags: PathFlags,
+    old: String,
+    to: Fd,
+    new: String,
+) -> FsResult<()> {
+    let quota = metered::of_both(sandbox, &fd, &to);
+    let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
+    let done = match begin(sandbox, quota, &[&to], true).await {
+        Ok(change) => metered::ended(change, link_there(sandbox, flags, &from, &to).await).await,
+        Err(error) => Err(error),
+    };
+    from.leave(sandbox);
+    to.leave(sandbox);
+    done
+}
+
+async fn begin(
     sandbox: &mut Sandbox,
     quota: FsResult<Option<Arc<Quota>>>,
-    from: &Spot,
-    to: &Spot,
-) -> FsResult<()> {
-    let change = Change::begin(sandbox, quota?.as_ref(), &[from, to], false).await?;
-    let done = rename_there(sandbox, from, to).await;
-    metered::ended(change, done).await
+    at: &[&Spot],
+    makes: bool,
+) -> FsResult<Option<Change>> {
+    Change::begin(sandbox, quota?.as_ref(), at, makes).await
 }
 
 async fn rename_there(sandbox: &mut Sandbox, from: &Spot, to: &Spot) -> FsResult<()> {
@@ -119,34 +128,6 @@ async fn rename_there(sandbox: &mut Sandbox, from: &Spot, to: &Spot) -> FsResult
     files.rename_at(from.fd(), old, to.fd(), new).await?;
     sandbox.temporaries.remove(&from.name);
     Ok(())
-}
-
-pub(super) async fn link(
-    sandbox: &mut Sandbox,
-    fd: Fd,
-    flags: PathFlags,
-    old: String,
-    to: Fd,
-    new: String,
-) -> FsResult<()> {
-    let quota = metered::of_both(sandbox, &fd, &to);
-    let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
-    let done = link_counted(sandbox, quota, flags, &from, &to).await;
-    from.leave(sandbox);
-    to.leave(sandbox);
-    done
-}
-
-async fn link_counted(
-    sandbox: &mut Sandbox,
-    quota: FsResult<Option<Arc<Quota>>>,
-    flags: PathFlags,
-    from: &Spot,
-    to: &Spot,
-) -> FsResult<()> {
-    let change = Change::begin(sandbox, quota?.as_ref(), &[to], true).await?;
-    let done = link_there(sandbox, flags, from, to).await;
-    metered::ended(change, done).await
 }
 
 async fn link_there(
@@ -163,24 +144,6 @@ async fn link_there(
     let (old, new) = (from.name.clone(), to.name.clone());
     let mut files = sandbox.filesystem();
     files.link_at(from.fd(), flags, old, to.fd(), new).await
-}
-
-pub(super) async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<()> {
-    let quota = sandbox.quota(&fd);
-    let spot = guarded::to_change(sandbox, &fd, path).await?;
-    let done = unlink_counted(sandbox, quota, &spot).await;
-    spot.leave(sandbox);
-    done
-}
-
-async fn unlink_counted(
-    sandbox: &mut Sandbox,
-    quota: Option<Arc<Quota>>,
-    spot: &Spot,
-) -> FsResult<()> {
-    let change = Change::begin(sandbox, quota.as_ref(), &[spot], false).await?;
-    let done = unlink_there(sandbox, spot).await;
-    metered::ended(change, done).await
 }
 
 async fn unlink_there(sandbox: &mut Sandbox, spot: &Spot) -> FsResult<()> {

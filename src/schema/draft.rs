@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
+use super::pointer;
 use crate::wire::subschemas::{Holds, each_within, holds};
 
 /// Rewrites a schema of any draft as one of 2020-12. One that is so already stays as it is.
@@ -262,7 +263,7 @@ fn moved(before: &Value, reference: &str, moves_definitions: bool) -> String {
         let is_schema = kind == Holds::One;
         let next = match at {
             Some(Value::Array(values)) => segment.parse().ok().and_then(|at: usize| values.get(at)),
-            _ => members.and_then(|it| it.get(&segment.replace("~1", "/").replace("~0", "~"))),
+            _ => members.and_then(|it| it.get(&pointer::unescaped(segment))),
         };
         let to = match segment {
             "definitions" if is_root && moves_definitions => "$defs",

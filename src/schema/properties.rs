@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-use super::Schema;
+use super::{Schema, pointer};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "kind"];
 
@@ -208,7 +208,7 @@ fn put_back(mended: &Value, written: &Value, path: &str) -> Option<Value> {
     let was = written.pointer(path)?;
     let mut value = mended.clone();
     let (parent, name) = path.rsplit_once('/')?;
-    let name = name.replace("~1", "/").replace("~0", "~");
+    let name = pointer::unescaped(name);
     match value.pointer_mut(parent)? {
         Value::Object(members) => drop(members.insert(name, was.clone())),
         Value::Array(items) => items[name.parse::<usize>().ok()?] = was.clone(),

@@ -15,7 +15,7 @@ use toolhost_schema::Patterns;
 
 use super::cost::Extent;
 use super::refs::{anchors, resolve};
-use super::{Unenforced, shorten};
+use super::{Unenforced, pointer, shorten};
 use crate::wire::subschemas::{Holds, holds};
 
 /// What a relaxed schema may have, in values: parts that are referred to are there once more.
@@ -217,7 +217,7 @@ impl<'s> Relaxer<'s, '_> {
         let mut more = Vec::new();
         let is_open = self.names(members, place, &mut out);
         for (key, value) in members {
-            let at = || format!("{place}/{}", key.replace('~', "~0").replace('/', "~1"));
+            let at = || format!("{place}/{}", pointer::escaped(key));
             let new = match (&**key, value) {
                 (key, Value::String(reference)) if is_reference(key) => {
                     more.extend(self.refer(reference));
@@ -266,7 +266,7 @@ impl<'s> Relaxer<'s, '_> {
                     (Holds::Named, Value::Object(parts)) => {
                         let place = at();
                         let parts = parts.iter().map(|(name, part)| {
-                            let name_at = name.replace('~', "~0").replace('/', "~1");
+                            let name_at = pointer::escaped(name);
                             let part = self.upper(part, &format!("{place}/{name_at}"));
                             (name.clone(), part)
                         });
@@ -318,7 +318,7 @@ impl<'s> Relaxer<'s, '_> {
         };
         let mut kept = Map::new();
         for (pattern, part) in parts {
-            let name_at = pattern.replace('~', "~0").replace('/', "~1");
+            let name_at = pointer::escaped(pattern);
             let place = format!("{place}/patternProperties/{name_at}");
             match self.patterns.add(pattern) {
                 true => {

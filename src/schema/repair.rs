@@ -10,6 +10,7 @@ use serde_json::Value;
 use toolhost_schema::{Patterns, Watch};
 
 use super::place::{Place, Places, Types};
+use super::pointer;
 use super::text::{Edit, Kind, Node, edited, without};
 use super::unique::Unique;
 use crate::tool::Repair;
@@ -250,8 +251,7 @@ impl<'s> Mender<'s> {
     fn enter(&mut self, part: &str) -> usize {
         let length = self.path.len();
         self.path.push('/');
-        self.path
-            .push_str(&part.replace('~', "~0").replace('/', "~1"));
+        self.path.push_str(&pointer::escaped(part));
         length
     }
 

@@ -1,8 +1,9 @@
 //! The front of the server, and its configuration, which may change while it runs.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -68,6 +69,8 @@ pub(crate) struct Site {
 /// What all requests see.
 pub(super) struct Shared {
     state: RwLock<Arc<State>>,
+    /// The addresses that it was checked for: who reaches them is not to call tools unasked.
+    checked: Mutex<Vec<SocketAddr>>,
     pub(super) failures: Allowance,
     pub(super) slots: Arc<Slots>,
 }
@@ -94,6 +97,7 @@ impl Front {
         let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
         Ok(Front(Arc::new(Shared {
             state: RwLock::new(Arc::new(State::new(config, None)?)),
+            checked: Mutex::default(),
             failures: Allowance::new(count(a_second), count(burst)),
             slots: Arc::new(Slots::new(config.max_connections, unsent(config))),
         })))
@@ -104,13 +108,41 @@ impl Front {
         self.0.slots.unsent.clone()
     }
 
+    /// Whether the server may be reached there, by this configuration and those that follow it.
+    ///
+    /// # Errors
+    ///
+    /// Anyone could call every tool: see [`ServeConfig::check_exposure`].
+    pub(crate) fn check_exposure(&self, address: SocketAddr) -> Result<(), FrontError> {
+        let mut checked = self.checked();
+        let config = &self.0.state().config;
+        config
+            .check_exposure(address)
+            .map_err(FrontError::Exposed)?;
+        checked.push(address);
+        Ok(())
+    }
+
+    fn checked(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
+        self.0
+            .checked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes another configuration, and reads the certificate again. Requests that come from now on go
     /// by it; timeouts and the certificate are those of a connection's beginning.
     ///
     /// # Errors
     ///
-    /// As of [`new`](Front::new); then nothing has changed.
+    /// As of [`new`](Front::new) and [`check_exposure`](Front::check_exposure); then nothing has changed.
     pub(crate) fn reload(&self, config: &ServeConfig) -> Result<(), FrontError> {
+        let checked = self.checked();
+        for address in &*checked {
+            config
+                .check_exposure(*address)
+                .map_err(FrontError::Exposed)?;
+        }
         let state = State::new(config, Some(&self.0.state()))?;
         let mut current = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(state);

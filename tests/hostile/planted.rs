@@ -900,11 +900,14 @@ async fn a_folder_with_a_repository_is_not_moved_with_it() {
         let given = json!({ "guest": "/w", "path": path, "target": "elsewhere" });
         host.call(call("replace_by_link", given)).await
     };
-    for path in ["vendor/lib", "bare", "worktree", "hg"] {
+    for path in ["vendor/lib", "vendor", "bare", "worktree", "hg", "deep"] {
         for allowed in ["", ", allow-vcs = true"] {
             let folder = repositories(allowed);
             folder.write("work/worktree/.git", "gitdir: elsewhere");
             folder.write("work/hg/.hg/hgrc", "what it has");
+            for file in ["HEAD", "objects/a", "refs/a"] {
+                folder.write(&format!("work/deep/er/and/mirror/{file}"), "");
+            }
             let host = load(&folder).await.unwrap();
             let result = moved(&host, path).await;
             if allowed.is_empty() {

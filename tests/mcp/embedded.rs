@@ -1,13 +1,19 @@
 //! The server in somebody else's: as a service of their router, over their listener, over their streams.
 
+use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
 use toolhost::mcp::{McpService, Server, ServerInfo};
-use toolhost::{CancellationToken, Loader, Manifest, NativeTools, Tool, ToolHost};
+use toolhost::{
+    CancellationToken, Decision, Hook, Loader, Manifest, NativeTools, Tool, ToolCall, ToolHost,
+};
 
 use crate::http::{self, Reply};
 
@@ -140,6 +146,28 @@ async fn what_others_reach_has_authentication_unless_that_is_switched_off_by_nam
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_does_not_open_what_others_reach() {
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let open = manifest("").serve;
+    for address in ["0.0.0.0:0", "127.0.0.1:0"] {
+        let server = server(&with_token()).await;
+        let listener = TcpListener::bind(address).await.unwrap();
+        let served = server.serve(listener, stop.clone(), Duration::ZERO);
+        served.await.unwrap();
+        let reloaded = server.reload(&open).map_err(|error| error.to_string());
+        match address {
+            "127.0.0.1:0" => reloaded.unwrap(),
+            _ => assert!(reloaded.unwrap_err().contains("could call every tool")),
+        }
+        server.reload(&with_token().serve).unwrap();
+    }
+    let server = server(&with_token()).await;
+    let _service = server.service().unwrap();
+    server.reload(&open).unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_served_over_any_pair_of_streams() {
     let server = Server::new(host().await, ServerInfo::default());
     let (ours, theirs) = tokio::io::duplex(1 << 16);
@@ -202,4 +230,81 @@ fn the_example_of_a_mounted_server_answers_beside_the_page_of_the_application() 
     let head = [("Mcp-Session-Id", &*session)];
     let reply = post(address, "/mcp", &head, &call);
     assert!(reply.body.contains("Hello, Ada!"), "{}", reply.body);
+}
+
+/// Counts the calls that are about to wait for their turn.
+struct Arrivals(watch::Sender<usize>);
+
+impl Hook for Arrivals {
+    fn before<'a>(&'a self, _: &'a ToolCall, _: &'a Tool) -> BoxFuture<'a, Decision> {
+        self.0.send_modify(|count| *count += 1);
+        Box::pin(ready(Decision::Run))
+    }
+}
+
+/// A client over streams that has introduced itself.
+async fn client(server: &Server) -> impl AsyncWrite + Unpin + use<> {
+    let (server, (ours, theirs)) = (server.clone(), tokio::io::duplex(1 << 16));
+    let (reader, writer) = tokio::io::split(ours);
+    tokio::spawn(async move {
+        let never = CancellationToken::new();
+        server.serve_stream(reader, writer, never).await
+    });
+    let begun = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let mut client = theirs;
+    for message in [initialize(), begun] {
+        send(&mut client, &message).await;
+    }
+    client
+}
+
+async fn send(client: &mut (impl AsyncWrite + Unpin), message: &Value) {
+    let line = format!("{message}\n");
+    client.write_all(line.as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_with_many_calls_waiting_keeps_another_waiting_for_one_of_them() {
+    let (begun, mut order) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(0));
+    let turn = gate.clone();
+    let tools = NativeTools::new("mine").tool_with_schema(
+        Tool::new("step", "Waits to be let on").read_only(),
+        json!({ "type": "object" }),
+        move |arguments: Value| {
+            let (begun, turn) = (begun.clone(), turn.clone());
+            async move {
+                begun.send(arguments["by"].to_string()).unwrap();
+                turn.acquire().await.unwrap().forget();
+                "done"
+            }
+        },
+    );
+    let (arrivals, mut arrived) = watch::channel(0);
+    let host = Loader::new(manifest("[host]\nmax-concurrency = 1\n"))
+        .provider(tools)
+        .hook(Arrivals(arrivals));
+    let server = Server::new(host.load().await.unwrap(), ServerInfo::default());
+
+    let (mut many, mut few) = (client(&server).await, client(&server).await);
+    for id in 1..=6 {
+        send(&mut many, &step(id, "many")).await;
+    }
+    // On the one thread of this test a call has its place in the queue once it has been seen here.
+    arrived.wait_for(|count| *count == 6).await.unwrap();
+    send(&mut few, &step(1, "few")).await;
+    arrived.wait_for(|count| *count == 7).await.unwrap();
+    gate.add_permits(7);
+    let mut by = Vec::new();
+    for _ in 0..3 {
+        by.push(order.recv().await.unwrap());
+    }
+    // The first runs already, the second came before.
+    assert_eq!(by, [r#""many""#, r#""many""#, r#""few""#]);
+}
+
+fn step(id: usize, by: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+        "name": "step", "arguments": { "by": by },
+    } })
 }

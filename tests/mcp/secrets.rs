@@ -52,3 +52,22 @@ fn no_message_has_a_secret_or_much_of_one() {
         assert!(hidden > 20 && told > 2, "{hidden} {told}");
     }
 }
+
+#[test]
+fn a_secret_of_digits_is_in_no_number() {
+    let granted = "permissions.secrets = { size = { file = 'secret' } }\n";
+    let folder = Folder::with([&*listed("conformance"), granted].concat());
+    folder.write("secret", "8675309");
+    for revision in [Old, New] {
+        let mut client = Client::stdio(&folder, revision, json!({}));
+        let listed = client.result("resources/list", json!({}));
+        let resources = listed["resources"].as_array().unwrap();
+        let sized = resources
+            .iter()
+            .find(|it| it["uri"] == "test://sized")
+            .unwrap();
+        assert_eq!(sized.get("size"), None);
+        assert!(resources[0]["size"].is_u64(), "{listed}");
+        assert!(!listed.to_string().contains("8675309"), "{listed}");
+    }
+}

@@ -96,6 +96,31 @@ async fn a_folder_is_listed_with_sizes_and_to_the_depth_asked_for() {
     assert_error(&result, "failed", "no such file or folder");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_name_that_is_not_utf8_hides_nothing_beside_it() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let files = Files::with(&[("a.txt", "x"), ("z/z.txt", "x")]).await;
+    fs::write(files.path("").join(OsStr::from_bytes(b"caf\xe9.txt")), "x").unwrap();
+    fs::create_dir(files.path("z").join(OsStr::from_bytes(b"\xff"))).unwrap();
+
+    let listed = files.call("fs_list", json!({"depth": 2})).await;
+    let odd = "(not UTF-8, cannot be opened)";
+    let all = format!("a.txt  1\ncaf\u{fffd}.txt  {odd}\nz/\nz/z.txt  1\nz/\u{fffd}  {odd}");
+    assert_eq!(text(&listed), all);
+
+    let skipped = "2 names are not UTF-8 and were skipped.";
+    let found = files.call("fs_find", json!({"glob": "*.txt"})).await;
+    assert_eq!(texts(&found), ["/notes/a.txt\n/notes/z/z.txt", skipped]);
+    let found = files.call("fs_search", json!({"pattern": "x"})).await;
+    assert_eq!(
+        texts(&found),
+        ["/notes/a.txt:1:x\n/notes/z/z.txt:1:x", skipped]
+    );
+}
+
 #[tokio::test]
 async fn a_file_is_read_whole_or_by_lines() {
     let files = Files::with(&[("n.txt", "one\ntwo\r\nthré"), ("empty", "")]).await;

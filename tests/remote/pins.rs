@@ -100,6 +100,75 @@ fn pins_go_where_the_server_is_written() {
     folder.run(&["check", "--start-servers"], "").answered();
 }
 
+#[test]
+fn what_is_written_around_pins_stays() {
+    let folder = folder("mcp_stub.py", &["names"]);
+    let before = read(&folder, "toolhost.toml");
+    let pin = "\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"";
+    let pins = format!(
+        "# Looked at.\n[mcp.x.pins] # in March\n# The one that matters.\nok = {pin} # by me\ngone = {pin}\n# The end.\n"
+    );
+    folder.write("toolhost.toml", before.clone() + &pins);
+    folder.run(&["check", "--pin"], "").answered();
+    let after = read(&folder, "toolhost.toml");
+    let pinned = after
+        .strip_prefix(&before)
+        .unwrap_or_else(|| panic!("{after}"));
+    let lines: Vec<&str> = pinned.lines().collect();
+    let [looked_at, header, matters, ok, others @ .., end] = &lines[..] else {
+        panic!("{after}");
+    };
+    assert_eq!(
+        [*looked_at, *header, *matters, *end],
+        [
+            "# Looked at.",
+            "[mcp.x.pins] # in March",
+            "# The one that matters.",
+            "# The end."
+        ]
+    );
+    assert!(
+        ok.starts_with("ok = \"sha256:") && ok.ends_with("\" # by me"),
+        "{ok}"
+    );
+    assert!(!ok.contains("0000") && others.len() == 3, "{pinned}");
+    assert!(!pinned.contains("gone"), "{pinned}");
+
+    folder.run(&["check", "--pin"], "").answered();
+    assert_eq!(read(&folder, "toolhost.toml"), after);
+
+    // The same where the server is written in one line.
+    let script = root().join("tests/remote/mcp_stub.py");
+    let server = format!(
+        "command = 'python3', args = ['{}', 'names']",
+        script.display()
+    );
+    let line = format!("mcp.x = {{ {server}, pins = {{ ok = {pin} }} }} # ours\n");
+    folder.write("toolhost.toml", line);
+    folder.run(&["check", "--pin"], "").answered();
+    let after = read(&folder, "toolhost.toml");
+    assert!(
+        after.ends_with(" } } # ours\n") && after.contains("{ ok = \"sha256:"),
+        "{after}"
+    );
+    folder.run(&["check", "--start-servers"], "").answered();
+}
+
+#[test]
+fn names_and_texts_of_pins_hide_and_reorder_nothing() {
+    let folder = folder("mcp_stub.py", &["sly"]);
+    folder.run(&["check", "--pin"], "").answered();
+    let name = "t\u{202e}\u{2028}\"x";
+    for file in ["toolhost.toml", "toolhost.lock"] {
+        let text = read(&folder, file);
+        assert!(text.is_ascii(), "{text}");
+    }
+    let lock: Value = serde_json::from_str(&read(&folder, "toolhost.lock")).unwrap();
+    let description = "a\u{202e}b\u{200b}c\u{9b}d\u{e0041}";
+    assert_eq!(lock["x"][name]["description"], description);
+    folder.run(&["check", "--start-servers"], "").answered();
+}
+
 #[tokio::test]
 async fn a_tool_without_a_pin_is_left_out_where_there_are_pins() {
     let folder = Folder::empty();

@@ -1,7 +1,7 @@
 //! `fs_find`, and globs.
 
 use crate::roots::{Roots, io_error};
-use crate::walk::{End, Kind, walk};
+use crate::walk::{End, Kind, Unreachable, walk};
 use globset::{GlobBuilder, GlobMatcher};
 use toolhost_plugin::{Error, Output, arguments, tool};
 
@@ -25,9 +25,11 @@ pub(crate) fn fs_find(args: Find) -> Result<Output, Error> {
     let glob = matcher(&args.glob)?;
     let limit = args.limit.unwrap_or(DEFAULT_LIMIT);
     let mut found = Vec::new();
+    let mut unreachable = Unreachable::default();
     let mut is_complete = true;
     for folder in folders(args.path.as_deref())? {
         let end = walk(&folder, usize::MAX, |entry| {
+            unreachable.count(&entry);
             if entry.kind == Kind::File && glob.is_match(&entry.relative) {
                 if found.len() == limit {
                     return false;
@@ -43,10 +45,13 @@ pub(crate) fn fs_find(args: Find) -> Result<Output, Error> {
     } else {
         Output::text(found.join("\n"))
     };
-    Ok(if is_complete {
-        output
-    } else {
-        output.with_text("There are more: narrow `path` or `glob`, or raise `limit`.")
+    let mut notes = Vec::from_iter(unreachable.note());
+    if !is_complete {
+        notes.push("There are more: narrow `path` or `glob`, or raise `limit`.".to_owned());
+    }
+    Ok(match notes.is_empty() {
+        true => output,
+        false => output.with_text(notes.join(" ")),
     })
 }
 

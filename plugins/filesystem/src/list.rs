@@ -57,6 +57,7 @@ pub(crate) fn fs_list(args: List) -> Result<Output, Error> {
                 Err(_) => entry.relative,
             },
             Kind::Other => format!("{}  (link or device)", entry.relative),
+            Kind::Unreachable => format!("{}  (not UTF-8, cannot be opened)", entry.relative),
         });
         true
     })?;

@@ -3,7 +3,7 @@
 use crate::find::{folders, matcher};
 use crate::read::is_binary;
 use crate::roots::Roots;
-use crate::walk::{End, Entry, Kind, walk};
+use crate::walk::{End, Kind, Unreachable, walk};
 use regex::{Regex, RegexBuilder};
 use std::fs;
 use toolhost_plugin::{Error, Output, arguments, tool};
@@ -58,20 +58,14 @@ pub(crate) fn fs_search(args: Search) -> Result<Output, Error> {
     }
     let mut is_complete = true;
     for folder in folders(args.path.as_deref())? {
-        let end = walk(
-            &folder,
-            usize::MAX,
-            |Entry {
-                 path,
-                 relative,
-                 kind,
-             }| {
-                if kind == Kind::File && glob.as_ref().is_none_or(|glob| glob.is_match(&relative)) {
-                    report.search_file(&path);
-                }
-                !report.is_full
-            },
-        )?;
+        let end = walk(&folder, usize::MAX, |entry| {
+            report.unreachable.count(&entry);
+            let is_meant = |relative| glob.as_ref().is_none_or(|glob| glob.is_match(relative));
+            if entry.kind == Kind::File && is_meant(&entry.relative) {
+                report.search_file(&entry.path);
+            }
+            !report.is_full
+        })?;
         is_complete &= matches!(end, End::Complete);
     }
     Ok(report.output(is_complete))
@@ -85,6 +79,7 @@ struct Report {
     matches: usize,
     /// Files that could not be searched and that a model may have meant.
     skipped: usize,
+    unreachable: Unreachable,
     is_full: bool,
 }
 
@@ -97,6 +92,7 @@ impl Report {
             text: String::new(),
             matches: 0,
             skipped: 0,
+            unreachable: Unreachable::default(),
             is_full: false,
         }
     }
@@ -177,6 +173,7 @@ impl Report {
                 self.skipped
             ));
         }
+        notes.extend(self.unreachable.note());
         self.text.truncate(self.text.trim_end().len());
         let output = Output::text(if self.matches == 0 {
             "No line matches.".to_owned()

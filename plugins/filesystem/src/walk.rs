@@ -23,6 +23,27 @@ pub(crate) enum Kind {
     Folder,
     /// A symbolic link, a socket, …: named, never followed.
     Other,
+    /// Its name is not UTF-8: what it is called here does not lead to it.
+    Unreachable,
+}
+
+/// How many entries of a walk are that.
+#[derive(Default)]
+pub(crate) struct Unreachable(usize);
+
+impl Unreachable {
+    pub(crate) fn count(&mut self, entry: &Entry) {
+        self.0 += usize::from(entry.kind == Kind::Unreachable);
+    }
+
+    /// What a model should know of them.
+    pub(crate) fn note(&self) -> Option<String> {
+        match self.0 {
+            0 => None,
+            1 => Some("1 name is not UTF-8 and was skipped.".to_owned()),
+            many => Some(format!("{many} names are not UTF-8 and were skipped.")),
+        }
+    }
 }
 
 /// How a walk ended.
@@ -81,6 +102,8 @@ fn push_entries(
         let kind = match entry.file_type() {
             Ok(kind) if kind.is_dir() => Kind::Folder,
             Ok(kind) if kind.is_file() => Kind::File,
+            // The host lists it, with what is no character replaced.
+            Err(_) if name.contains(char::REPLACEMENT_CHARACTER) => Kind::Unreachable,
             _ => Kind::Other,
         };
         let path = format!("{}/{name}", folder.trim_end_matches('/'));

@@ -2,14 +2,15 @@
 //! What a manifest asks for less or anew is seen by that; limits and all else are no part of it.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toolhost::manifest::Demand;
-use toolhost::trust_folder;
+use toolhost::replacement::Replacement;
+use toolhost::{printable, trust_folder};
 
 /// A file here may be no longer, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -55,7 +56,8 @@ impl Store {
             allowed: demands.iter().map(Demand::digest).collect(),
         };
         let text = serde_json::to_string_pretty(&trusted)? + "\n";
-        let kept = self.write(&file, &text);
+        let text = printable::json(&text);
+        let kept = Replacement::write_private(&file, &text).and_then(Replacement::put);
         kept.with_context(|| format!("{} cannot be written", file.display()))
     }
 
@@ -114,26 +116,6 @@ impl Store {
         }
         file.take(MAX_FILE).read_to_string(&mut text).ok()?;
         serde_json::from_str(&text).ok()
-    }
-
-    /// Whole or not at all.
-    fn write(&self, file: &Path, text: &str) -> io::Result<()> {
-        let mut folders = std::fs::DirBuilder::new();
-        folders.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut folders, 0o700);
-        folders.create(&self.0)?;
-        let beside = file.with_extension(std::process::id().to_string());
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&beside).and_then(|mut new| {
-            new.write_all(text.as_bytes())?;
-            new.sync_all()?;
-            std::fs::rename(&beside, file)
-        });
-        written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::PIXEL;
 use toolhost_plugin::serde_json::{Value, json};
-use toolhost_plugin::{Contents, Error, Resource, Resources, Template, ask, config};
+use toolhost_plugin::{Contents, Error, Resource, Resources, Template, ask, config, secret};
 
 pub(crate) struct Fixtures;
 
@@ -28,6 +28,9 @@ impl Resources for Fixtures {
                 .with_description("A resource that asks for a name first")
                 .with_mime_type("text/plain"),
         ];
+        if let Some(size) = secret("size").and_then(|size| size.parse().ok()) {
+            resources.push(Resource::new("test://sized", "sized").with_size(size));
+        }
         // The file may name more of them.
         resources.extend(
             watched()?
@@ -44,6 +47,9 @@ impl Resources for Fixtures {
                 .with_description("A resource of any id")
                 .with_mime_type("application/json"),
         ]
+        .into_iter()
+        .chain(config("template").map(|template| Template::new(template, "configured")))
+        .collect()
     }
 
     fn read(uri: &str) -> Result<Contents, Error> {

@@ -1,0 +1,261 @@
+//! Permits, a semaphore's, that go to requests in their order within a client, and in turn between clients: one that has a
+//! thousand calls waiting keeps another waiting for one of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Client;
+use super::line::Waiter;
+
+pub(crate) struct Turns(Mutex<State>);
+
+struct State {
+    free: u64,
+    /// No queue is empty.
+    waiting: HashMap<Client, VecDeque<Waiting>>,
+    /// The clients of `waiting`, the next to be served first.
+    turns: VecDeque<Client>,
+    next_ticket: u64,
+}
+
+struct Waiting {
+    ticket: u64,
+    permits: u64,
+    waiter: Arc<Waiter>,
+}
+
+/// Permits that are held, or waited for; dropped, they are given back.
+pub(crate) struct Permit<'t> {
+    of: &'t Turns,
+    permits: u64,
+    /// Where it had to wait.
+    place: Option<Place>,
+}
+
+struct Place {
+    client: Client,
+    ticket: u64,
+    waiter: Arc<Waiter>,
+}
+
+impl Turns {
+    pub(crate) fn new(permits: u64) -> Turns {
+        Turns(Mutex::new(State {
+            free: permits,
+            waiting: HashMap::new(),
+            turns: VecDeque::new(),
+            next_ticket: 0,
+        }))
+    }
+
+    /// So many, if they can be had at once and nobody waits.
+    pub(crate) fn try_acquire(&self, permits: u64) -> Option<Permit<'_>> {
+        let mut state = self.state();
+        state.take(permits).then_some(Permit {
+            of: self,
+            permits,
+            place: None,
+        })
+    }
+
+    /// Waits for so many. Dropping the future leaves the queue.
+    pub(crate) async fn acquire(&self, client: Client, permits: u64) -> Permit<'_> {
+        let permit = self.enter(client, permits);
+        if let Some(Place { waiter, .. }) = &permit.place {
+            waiter.granted().await;
+        }
+        permit
+    }
+
+    fn enter(&self, client: Client, permits: u64) -> Permit<'_> {
+        let mut state = self.state();
+        let place = match state.take(permits) {
+            true => None,
+            false => Some(state.queue(client, permits)),
+        };
+        Permit {
+            of: self,
+            permits,
+            place,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes permits for a request that would be the first.
+    fn take(&mut self, permits: u64) -> bool {
+        let is_first = self.turns.is_empty() && self.free >= permits;
+        if is_first {
+            self.free -= permits;
+        }
+        is_first
+    }
+
+    fn queue(&mut self, client: Client, permits: u64) -> Place {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let waiter = Arc::new(Waiter::default());
+        let queue = self.waiting.entry(client).or_insert_with(|| {
+            self.turns.push_back(client);
+            VecDeque::new()
+        });
+        queue.push_back(Waiting {
+            ticket,
+            permits,
+            waiter: waiter.clone(),
+        });
+        Place {
+            client,
+            ticket,
+            waiter,
+        }
+    }
+
+    /// Takes out a request that waits; whether it did.
+    fn leave(&mut self, place: &Place) -> bool {
+        let Some(queue) = self.waiting.get_mut(&place.client) else {
+            return false;
+        };
+        let Ok(at) = queue.binary_search_by_key(&place.ticket, |waiting| waiting.ticket) else {
+            return false;
+        };
+        queue.remove(at);
+        if queue.is_empty() {
+            self.waiting.remove(&place.client);
+            self.turns.retain(|client| *client != place.client);
+        }
+        true
+    }
+
+    /// Serves one request of each client in turn. The next in turn is never passed by, or one that needs many would
+    /// wait for ever.
+    fn advance(&mut self) {
+        while let Some(client) = self.turns.front().copied() {
+            let Some(queue) = self.waiting.get_mut(&client) else {
+                return;
+            };
+            let Some(next) = queue.pop_front_if(|next| next.permits <= self.free) else {
+                return;
+            };
+            self.free -= next.permits;
+            self.turns.pop_front();
+            match queue.is_empty() {
+                true => drop(self.waiting.remove(&client)),
+                false => self.turns.push_back(client),
+            }
+            next.waiter.grant();
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let mut state = self.of.state();
+        let waited = self.place.as_ref();
+        if !waited.is_some_and(|place| state.leave(place)) {
+            state.free += self.permits;
+        }
+        state.advance();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    type Request<'t> = Pin<Box<dyn Future<Output = Permit<'t>> + 't>>;
+
+    /// A request that has been polled once, and has its place by that.
+    fn request<'t>(turns: &'t Turns, client: Client, permits: u64) -> Request<'t> {
+        let mut request: Request = Box::pin(turns.acquire(client, permits));
+        assert!(poll(&mut request).is_none());
+        request
+    }
+
+    fn poll<'t>(request: &mut Request<'t>) -> Option<Permit<'t>> {
+        let mut context = Context::from_waker(Waker::noop());
+        match request.as_mut().poll(&mut context) {
+            Poll::Ready(permit) => Some(permit),
+            Poll::Pending => None,
+        }
+    }
+
+    /// The order in which requests are served, one after the other.
+    fn served(mut requests: Vec<(&'static str, Request)>, first: Permit) -> Vec<&'static str> {
+        let mut served = Vec::new();
+        let mut held = Some(first);
+        while held.take().is_some() {
+            let found = requests
+                .iter_mut()
+                .enumerate()
+                .find_map(|(at, (name, it))| {
+                    let permit = poll(it)?;
+                    Some((at, *name, permit))
+                });
+            if let Some((at, name, permit)) = found {
+                served.push(name);
+                held = Some(permit);
+                drop(requests.remove(at));
+            }
+        }
+        assert!(requests.is_empty());
+        served
+    }
+
+    #[test]
+    fn clients_take_turns_and_each_keeps_its_order() {
+        let turns = Turns::new(1);
+        let (many, few) = (Client::new(), Client::new());
+        let first = turns.try_acquire(1).unwrap();
+        let requests = vec![
+            ("a1", request(&turns, many, 1)),
+            ("a2", request(&turns, many, 1)),
+            ("a3", request(&turns, many, 1)),
+            ("a4", request(&turns, many, 1)),
+            ("b1", request(&turns, few, 1)),
+            ("b2", request(&turns, few, 1)),
+        ];
+        assert!(turns.try_acquire(1).is_none());
+        assert_eq!(
+            served(requests, first),
+            ["a1", "b1", "a2", "b2", "a3", "a4"]
+        );
+        assert!(turns.try_acquire(1).is_some());
+    }
+
+    #[test]
+    fn who_needs_many_is_not_passed_by_for_ever() {
+        let turns = Turns::new(3);
+        let first = turns.try_acquire(3).unwrap();
+        let large = request(&turns, Client::new(), 3);
+        let small = request(&turns, Client::new(), 1);
+        assert_eq!(
+            served(vec![("small", small), ("large", large)], first),
+            ["large", "small"]
+        );
+    }
+
+    #[test]
+    fn what_is_dropped_leaves_its_place_and_its_permits_to_others() {
+        let turns = Turns::new(1);
+        let client = Client::new();
+        let first = turns.try_acquire(1).unwrap();
+        let waiting = request(&turns, client, 1);
+        let granted = request(&turns, Client::new(), 1);
+        let mut last = request(&turns, client, 1);
+        drop(waiting);
+        drop(first);
+        // It was granted, and never looked.
+        drop(granted);
+        drop(poll(&mut last).unwrap());
+        assert!(turns.try_acquire(1).is_some());
+        assert!(turns.state().waiting.is_empty() && turns.state().turns.is_empty());
+    }
+}

@@ -1,0 +1,101 @@
+//! Folders as guests list them. An entry that WASI cannot show hides none of the others.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::filesystem::WasiFilesystemView;
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    DescriptorType, DirectoryEntry, ErrorCode, HostDescriptor, HostDirectoryEntryStream,
+};
+use wasmtime_wasi::p2::{FsResult, ReaddirIterator};
+
+use super::files::{Fd, blocking, borrowed};
+use super::{Sandbox, Stop};
+use crate::limits::Limit;
+
+pub(super) type Stream = Resource<ReaddirIterator>;
+
+/// The names that are not UTF-8, lossily, of each listing that has any: WASI has an error in their place.
+pub(super) type LossyNames = HashMap<u32, VecDeque<String>>;
+
+/// Lists a folder: the host holds all of it while the guest reads it bit by bit, so it must fit.
+pub(super) async fn open(sandbox: &mut Sandbox, fd: Fd) -> wasmtime::Result<FsResult<Stream>> {
+    let mut files = sandbox.filesystem();
+    // What the folder takes on disk says how many entries it has, and what the host makes of them.
+    let size = match files.stat(borrowed(&fd)).await {
+        Ok(stat) => usize::try_from(stat.size).unwrap_or(usize::MAX),
+        Err(error) => return Ok(Err(error)),
+    };
+    let listing = size.saturating_mul(16);
+    sandbox.listing = sandbox.listing.max(listing);
+    if !sandbox.weigh(listing) {
+        let memory = sandbox.grants.limits.memory;
+        return Err(Stop::Limit(Limit::Memory, memory.into()).into());
+    }
+    Ok(open_there(sandbox, fd).await)
+}
+
+async fn open_there(sandbox: &mut Sandbox, fd: Fd) -> FsResult<Stream> {
+    let folder = sandbox.file(&fd)?;
+    let stream = sandbox.filesystem().read_directory(fd).await?;
+    let lossy = blocking(move || lossy_names(&folder)).await;
+    // Those of streams that are gone; their numbers are given to others.
+    let table = &sandbox.table;
+    let is_open = |number: &u32| table.get(&Stream::new_borrow(*number)).is_ok();
+    sandbox.lossy_names.retain(|number, _| is_open(number));
+    match lossy {
+        Ok(names) if names.is_empty() => drop(sandbox.lossy_names.remove(&stream.rep())),
+        Ok(names) => drop(sandbox.lossy_names.insert(stream.rep(), names)),
+        Err(error) => {
+            sandbox.table.delete(stream)?;
+            return Err(error);
+        }
+    }
+    Ok(stream)
+}
+
+/// The next entry. One that is not UTF-8 cannot be opened by what it is called here, so that it is of no type; one that was
+/// removed meanwhile is left out.
+pub(super) async fn next(
+    sandbox: &mut Sandbox,
+    stream: Stream,
+) -> FsResult<Option<DirectoryEntry>> {
+    loop {
+        let this = Stream::new_borrow(stream.rep());
+        let error = match sandbox.filesystem().read_directory_entry(this).await {
+            Ok(entry) => return Ok(entry),
+            Err(error) => error,
+        };
+        match error.downcast_ref() {
+            Some(ErrorCode::NoEntry) => {}
+            Some(ErrorCode::IllegalByteSequence) => {
+                let names = sandbox.lossy_names.get_mut(&stream.rep());
+                if let Some(name) = names.and_then(VecDeque::pop_front) {
+                    let type_ = DescriptorType::Unknown;
+                    return Ok(Some(DirectoryEntry { type_, name }));
+                }
+            }
+            _ => return Err(error),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn lossy_names(folder: &File) -> io::Result<VecDeque<String>> {
+    let mut names = VecDeque::new();
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_err() {
+            names.push_back(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Left out.
+#[cfg(not(unix))]
+fn lossy_names(_: &File) -> io::Result<VecDeque<String>> {
+    Ok(VecDeque::new())
+}
