@@ -2,19 +2,17 @@
 //! and the server does not need, or with the name of a session that a restart has ended.
 
 use axum::body::Bytes;
-use axum::response::Response;
-use http::{Request, StatusCode};
+use http::Request;
 use rmcp::ErrorData;
 use rmcp::model::{
     ClientRequest, GetMeta, Implementation, InitializeRequest, InitializeRequestParams, JsonObject,
-    RequestId, TASKS_EXTENSION_ID,
+    JsonRpcMessage, RequestId, ServerJsonRpcMessage, TASKS_EXTENSION_ID,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::reading::MAX_ID;
-use super::refusing::refuse;
+use crate::mcp::message::MAX_ID;
 
 const METHOD: &str = "initialize";
 
@@ -34,7 +32,7 @@ struct Head<'a> {
 }
 
 /// Whether a message is an `initialize`.
-pub(super) fn is_initialize(message: &[u8]) -> bool {
+pub(crate) fn is_initialize(message: &[u8]) -> bool {
     let head = serde_json::from_slice::<Head>(message);
     head.is_ok_and(|head| head.method == METHOD)
 }
@@ -204,7 +202,7 @@ fn fill(params: &mut JsonObject) {
 
 /// A request that is no other, if it is an `initialize` with something missing. The stateless protocol,
 /// whose requests name its version, has none.
-pub(super) fn filled(request: &ClientRequest) -> Option<ClientRequest> {
+pub(crate) fn filled(request: &ClientRequest) -> Option<ClientRequest> {
     let ClientRequest::CustomRequest(custom) = request else {
         return None;
     };
@@ -225,7 +223,7 @@ pub(super) fn filled(request: &ClientRequest) -> Option<ClientRequest> {
 }
 
 /// What is kept of an `initialize` that was read.
-pub(super) fn reduce(request: &mut ClientRequest) {
+pub(crate) fn reduce(request: &mut ClientRequest) {
     if let ClientRequest::InitializeRequest(initialize) = request {
         needed(&mut initialize.params);
     }
@@ -236,8 +234,8 @@ pub(super) fn reduce(request: &mut ClientRequest) {
 ///
 /// # Errors
 ///
-/// The response to one with something wrong.
-pub(super) fn prepare(request: &mut Request<Bytes>) -> Result<bool, Box<Response>> {
+/// The answer to one with something wrong.
+pub(crate) fn prepare(request: &mut Request<Bytes>) -> Result<bool, Box<ServerJsonRpcMessage>> {
     if !is_initialize(request.body()) {
         return Ok(false);
     }
@@ -291,10 +289,10 @@ pub(super) fn prepare(request: &mut Request<Bytes>) -> Result<bool, Box<Response
     Ok(true)
 }
 
-fn refusal(message: &JsonObject, why: &str) -> Box<Response> {
+fn refusal(message: &JsonObject, why: &str) -> Box<ServerJsonRpcMessage> {
     let id = message.get("id").cloned();
     let id = id.and_then(|id| serde_json::from_value::<RequestId>(id).ok());
     let text = format!("the parameters are not those of initialize: {why}");
     let error = ErrorData::invalid_params(text, None);
-    Box::new(refuse(StatusCode::BAD_REQUEST, error, id))
+    Box::new(JsonRpcMessage::error(error, id))
 }
