@@ -50,7 +50,7 @@ pub(crate) struct Caller {
     /// The request's `_meta`, for tools of other servers.
     pub(crate) meta: Option<Box<JsonObject>>,
     /// What its body takes, for as long as something of it is kept.
-    pub(crate) room: Option<Room>,
+    pub(crate) _room: Option<Room>,
 }
 
 /// A request's `_meta`, if there is more in it than the token of its progress.

@@ -1,4 +1,4 @@
-//! Who is told what changed. A plugin may say so as often as it likes: changes are told at a bounded rate, each once
+//! Changes of lists and resources, and who is told of them. A plugin may say so as often as it likes: changes are told at a bounded rate, each once
 //! however often it was said meanwhile, and those of resources only where somebody subscribes to them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 use crate::mcp::lock;
-use crate::mcp::pending_questions::less;
+use crate::mcp::pending_questions::decrement;
 use crate::watch::Watcher;
 
 /// Changes that a session may be behind.
@@ -122,7 +122,7 @@ impl Changes {
 
 impl Drop for Interest {
     fn drop(&mut self) {
-        less(
+        decrement(
             &mut lock(&self.changes.0.state).subscribed,
             &self.uri,
             |it| it,
@@ -158,40 +158,40 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_again_and_again_is_told_once_in_a_while_and_in_order() {
-        let changes = Changes::new();
-        let mut changes = changes.listen();
-        let _interest = ["a", "b"].map(|uri| changes.subscribe(uri));
+        let source = Changes::new();
+        let mut changes = source.listen();
+        let _interest = ["a", "b"].map(|uri| source.subscribe(uri));
         let resource = |uri: &str| Change::Resource(uri.into());
         // Nothing else runs meanwhile.
         for _ in 0..1_000 {
-            changes.resources_changed();
+            source.resources_changed();
             for uri in ["a", "b", "of nobody"] {
-                changes.resource_updated(uri);
+                source.resource_updated(uri);
             }
         }
         assert_eq!(told(&mut changes), [Change::Resources]);
         for change in [resource("a"), resource("b"), Change::Resources] {
             assert_eq!(next(&mut changes).await, change);
         }
-        while lock(&changes.0.state).is_pausing {
+        while lock(&source.0.state).is_pausing {
             tokio::time::sleep(PAUSE / 10).await;
         }
         assert_eq!(told(&mut changes), []);
-        changes.resource_updated("b");
+        source.resource_updated("b");
         assert_eq!(told(&mut changes), [resource("b")], "at once");
     }
 
     #[tokio::test]
     async fn what_nobody_subscribes_to_any_more_is_not_told() {
-        let changes = Changes::new();
-        let mut changes = changes.listen();
-        let [one, other] = [0, 1].map(|_| changes.subscribe("a"));
+        let source = Changes::new();
+        let mut changes = source.listen();
+        let [one, other] = [0, 1].map(|_| source.subscribe("a"));
         drop(one);
-        changes.resource_updated("a");
+        source.resource_updated("a");
         assert_eq!(told(&mut changes).len(), 1);
         drop(other);
-        changes.resource_updated("a");
-        assert!(lock(&changes.0.state).waiting.is_empty());
-        assert!(lock(&changes.0.state).subscribed.is_empty());
+        source.resource_updated("a");
+        assert!(lock(&source.0.state).waiting.is_empty());
+        assert!(lock(&source.0.state).subscribed.is_empty());
     }
 }

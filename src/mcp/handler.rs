@@ -83,6 +83,8 @@ struct ClientState {
     known: OnceLock<Arc<KnownClient>>,
     /// Itself, to what keeps calls in order.
     order: order::Client,
+    /// Its input has come to its end, over stdio.
+    gone: CancellationToken,
 }
 
 /// Who answers the requests of a session, once it has begun.
@@ -115,6 +117,11 @@ impl ClientSession {
             server,
             client: Arc::default(),
         }
+    }
+
+    /// Cancelled when its client will send nothing more, and takes no notification any more.
+    pub(crate) fn gone(&self) -> &CancellationToken {
+        &self.client.gone
     }
 
     /// Answers a request as rmcp's dispatch would. A call of a client whose session has begun goes past that: its future
@@ -164,7 +171,7 @@ impl ClientSession {
             },
             token: meta.get_progress_token(),
             meta: caller::meta(meta),
-            room: caller::of_http(&context.extensions).cloned(),
+            _room: caller::of_http(&context.extensions).cloned(),
             ..caller
         };
         match context.extensions.get() {
@@ -202,7 +209,7 @@ impl ClientSession {
             cancel,
             task: None,
             meta: None,
-            room: None,
+            _room: None,
         }
     }
 
@@ -523,20 +530,14 @@ impl ServerHandler for ClientSession {
     }
 
     async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
-        let heard = {
-            let mut heard = lock(&self.client.heard);
-            heard.remove(&task::try_id())
-        };
+        let heard = lock(&self.client.heard).remove(&task::try_id());
         let to = || Listening::to(&self.server.changes, stream.accepted());
         let listening = heard.unwrap_or_else(to);
         let client = caller::client(caller::of_http(&stream.request_context().extensions));
-        Box::pin(subscriptions::listen(
-            &self.server,
-            &client,
-            listening,
-            stream,
-        ))
-        .await;
+        let listen = subscriptions::listen(&self.server, &client, listening, stream);
+        // It ends with the client's input: rmcp sends no notification after that, and the server would stay for as long
+        // as it waits for those that run.
+        self.client.gone.run_until_cancelled(Box::pin(listen)).await;
         Ok(())
     }
 

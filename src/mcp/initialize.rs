@@ -1,20 +1,21 @@
 //! `initialize`, as clients that were written by hand send it: without members that the protocol wants
 //! and the server does not need, or with the name of a session that a restart has ended.
 
-use axum::body::Bytes;
-use http::Request;
+use std::borrow::Cow;
+use std::fmt;
+
 use rmcp::ErrorData;
 use rmcp::model::{
-    ClientRequest, GetMeta, Implementation, InitializeRequest, InitializeRequestParams, JsonObject,
-    JsonRpcMessage, RequestId, ServerJsonRpcMessage, TASKS_EXTENSION_ID,
+    InitializeRequestParams, JsonObject, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+    TASKS_EXTENSION_ID,
 };
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::mcp::message::MAX_ID;
-
-const METHOD: &str = "initialize";
+use Needed::{Members, Present, Short, Whole};
 
 /// What a client is called that does not say.
 const UNKNOWN: &str = "unknown";
@@ -22,165 +23,110 @@ const UNKNOWN: &str = "unknown";
 /// A longer name, version or the like says nothing that anybody goes by.
 const MAX_TEXT: usize = 256;
 
-/// A message of another protocol is passed on as it is up to so many bytes.
-const MAX_SEEN: usize = 16 << 10;
-
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow)]
-    method: std::borrow::Cow<'a, str>,
+    method: Cow<'a, str>,
 }
 
 /// Whether a message is an `initialize`.
 pub(crate) fn is_initialize(message: &[u8]) -> bool {
     let head = serde_json::from_slice::<Head>(message);
-    head.is_ok_and(|head| head.method == METHOD)
+    head.is_ok_and(|head| head.method == "initialize")
 }
 
-/// An `initialize` and its parameters, as text.
-#[derive(Deserialize)]
-struct Beginning<'a> {
-    #[serde(borrow)]
-    jsonrpc: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
+/// What is needed of a value. The rest is never read into values, which would take many times what the client sent, for
+/// as long as its session is.
+enum Needed {
+    Whole,
+    /// A short value as it is; of a longer string its beginning, and of anything else nothing.
+    Short,
+    /// That it is there; what is no object is left to be refused.
+    Present,
+    /// Of an object, these members.
+    Members(&'static [(&'static str, Needed)]),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Params<'a> {
-    #[serde(borrow)]
-    protocol_version: Option<&'a RawValue>,
-    #[serde(borrow)]
-    capabilities: Option<&'a RawValue>,
-    #[serde(borrow)]
-    client_info: Option<&'a RawValue>,
-}
+static MESSAGE: Needed = Members(&[
+    ("jsonrpc", Short),
+    ("method", Short),
+    // The answer has the whole of it.
+    ("id", Whole),
+    (
+        "params",
+        Members(&[
+            ("protocolVersion", Short),
+            ("capabilities", CAPABILITIES),
+            (
+                "clientInfo",
+                Members(&[("name", Short), ("version", Short)]),
+            ),
+        ]),
+    ),
+]);
 
-#[derive(Deserialize)]
-struct Capabilities<'a> {
-    #[serde(borrow)]
-    elicitation: Option<&'a RawValue>,
-    #[serde(borrow)]
-    roots: Option<&'a RawValue>,
-    #[serde(borrow)]
-    sampling: Option<&'a RawValue>,
-    #[serde(borrow)]
-    extensions: Option<&'a RawValue>,
-}
+const CAPABILITIES: Needed = Members(&[
+    (
+        "elicitation",
+        Members(&[("form", Present), ("url", Present)]),
+    ),
+    ("roots", Present),
+    ("sampling", Present),
+    ("extensions", Members(&[(TASKS_EXTENSION_ID, Present)])),
+]);
 
-#[derive(Deserialize)]
-struct Elicitation<'a> {
-    #[serde(borrow)]
-    form: Option<&'a RawValue>,
-    #[serde(borrow)]
-    url: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Extensions<'a> {
-    #[serde(borrow, rename = "io.modelcontextprotocol/tasks")]
-    tasks: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Info<'a> {
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    version: Option<&'a RawValue>,
-}
-
-/// Members with what is needed of each. The rest is never read into values, which would take many times what the
-/// client sent, for as long as its session is.
-fn with_members<'a>(
-    members: impl IntoIterator<Item = (&'a str, Option<&'a RawValue>)>,
-    needed: impl Fn(&str, &RawValue) -> Value,
-) -> Value {
-    let members = members.into_iter();
-    let members = members.filter_map(|(name, raw)| Some((name.to_owned(), needed(name, raw?))));
-    Value::Object(members.collect())
-}
-
-/// A short value as it is; of a longer string its beginning, and of anything else nothing.
-fn short(_: &str, raw: &RawValue) -> Value {
-    let text = raw.get();
-    if text.len() <= MAX_TEXT {
-        return serde_json::from_str(text).unwrap_or_default();
-    }
-    match serde_json::from_str::<String>(text) {
-        Ok(text) => json!(text[..text.floor_char_boundary(MAX_TEXT)]),
-        Err(_) => json!({}),
+impl Needed {
+    fn of(&self, raw: &RawValue) -> Value {
+        let text = raw.get();
+        let is_object = text.starts_with('{');
+        match self {
+            Whole => return serde_json::from_str(text).unwrap_or_default(),
+            Present if is_object => return json!({}),
+            Members(known) if is_object => {
+                let mut read = serde_json::Deserializer::from_str(text);
+                if let Ok(object) = read.deserialize_map(Object(known)) {
+                    return object;
+                }
+            }
+            _ => {}
+        }
+        if text.len() <= MAX_TEXT {
+            return serde_json::from_str(text).unwrap_or_default();
+        }
+        match serde_json::from_str::<String>(text) {
+            Ok(text) => json!(text[..text.floor_char_boundary(MAX_TEXT)]),
+            Err(_) => json!({}),
+        }
     }
 }
 
-/// That it is there; what is no object is left to be refused.
-fn present(name: &str, raw: &RawValue) -> Value {
-    match is_object(raw) {
-        true => json!({}),
-        false => short(name, raw),
-    }
-}
+/// An object, of which these members are read.
+struct Object(&'static [(&'static str, Needed)]);
 
-fn is_object(raw: &RawValue) -> bool {
-    raw.get().starts_with('{')
-}
+impl<'de> Visitor<'de> for Object {
+    type Value = Value;
 
-/// Of an object what is needed of it, read as `T`.
-fn within<'a, T: Deserialize<'a>>(
-    name: &str,
-    raw: &'a RawValue,
-    needed: impl FnOnce(T) -> Value,
-) -> Value {
-    match is_object(raw).then(|| serde_json::from_str(raw.get())) {
-        Some(Ok(read)) => needed(read),
-        _ => short(name, raw),
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
     }
-}
 
-fn capability(name: &str, raw: &RawValue) -> Value {
-    match name {
-        "elicitation" => within(name, raw, |it: Elicitation| {
-            with_members([("form", it.form), ("url", it.url)], present)
-        }),
-        "extensions" => within(name, raw, |it: Extensions| {
-            with_members([(TASKS_EXTENSION_ID, it.tasks)], present)
-        }),
-        _ => present(name, raw),
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = JsonObject::new();
+        while let Some(name) = map.next_key::<Cow<str>>()? {
+            let Some((name, needed)) = self.0.iter().find(|(known, _)| *known == name) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let raw: &RawValue = map.next_value()?;
+            if object.contains_key(*name) {
+                return Err(serde::de::Error::duplicate_field(name));
+            }
+            if raw.get() != "null" {
+                object.insert((*name).to_owned(), needed.of(raw));
+            }
+        }
+        Ok(Value::Object(object))
     }
-}
-
-fn param(name: &str, raw: &RawValue) -> Value {
-    match name {
-        "capabilities" => within(name, raw, |it: Capabilities| {
-            let known = [
-                ("elicitation", it.elicitation),
-                ("roots", it.roots),
-                ("sampling", it.sampling),
-                ("extensions", it.extensions),
-            ];
-            with_members(known, capability)
-        }),
-        "clientInfo" => within(name, raw, |it: Info| {
-            with_members([("name", it.name), ("version", it.version)], short)
-        }),
-        _ => short(name, raw),
-    }
-}
-
-/// What is needed of parameters that were read.
-fn needed(params: &mut InitializeRequestParams) {
-    let capabilities = &mut params.capabilities;
-    capabilities.experimental = None;
-    if let Some(extensions) = &mut capabilities.extensions {
-        extensions.retain(|name, _| name == TASKS_EXTENSION_ID);
-    }
-    let [name, version] = [&params.client_info.name, &params.client_info.version]
-        .map(|text| text[..text.floor_char_boundary(MAX_TEXT)].to_owned());
-    params.client_info = Implementation::new(name, version);
-    params.meta = None;
 }
 
 /// Fills in what is missing.
@@ -200,93 +146,40 @@ fn fill(params: &mut JsonObject) {
     }
 }
 
-/// A request that is no other, if it is an `initialize` with something missing. The stateless protocol,
-/// whose requests name its version, has none.
-pub(crate) fn filled(request: &ClientRequest) -> Option<ClientRequest> {
-    let ClientRequest::CustomRequest(custom) = request else {
-        return None;
-    };
-    let version = "/_meta/io.modelcontextprotocol~1protocolVersion";
-    let is_versioned = request.get_meta().protocol_version().is_some()
-        || (custom.params.as_ref()).is_some_and(|params| params.pointer(version).is_some());
-    if custom.method != METHOD || is_versioned {
-        return None;
-    }
-    let mut params = match custom.params.clone() {
-        Some(Value::Object(params)) => params,
-        None | Some(Value::Null) => JsonObject::new(),
-        Some(_) => return None,
-    };
-    fill(&mut params);
-    let params: InitializeRequestParams = serde_json::from_value(Value::Object(params)).ok()?;
-    Some(InitializeRequest::new(params).into())
-}
-
-/// What is kept of an `initialize` that was read.
-pub(crate) fn reduce(request: &mut ClientRequest) {
-    if let ClientRequest::InitializeRequest(initialize) = request {
-        needed(&mut initialize.params);
-    }
-}
-
-/// The same for the request of one over HTTP, of which only what is needed is passed on. It may go by the version in
-/// its body alone: what is agreed upon is not known before. Whether it is one.
+/// An `initialize` with what is needed of it alone; where `is_filled`, also with what it lacks. Nothing for one that rmcp
+/// refuses anyway, or as any other request is.
 ///
 /// # Errors
 ///
 /// The answer to one with something wrong.
-pub(crate) fn prepare(request: &mut Request<Bytes>) -> Result<bool, Box<ServerJsonRpcMessage>> {
-    if !is_initialize(request.body()) {
-        return Ok(false);
-    }
-    // What says its method there is of the protocol that has no `initialize`: rmcp sees what it says.
-    let is_known = !request.headers().contains_key("mcp-method");
-    if !is_known && request.body().len() <= MAX_SEEN {
-        return Ok(true);
-    }
-    let Ok(read) = serde_json::from_slice::<Beginning>(request.body()) else {
-        return Ok(true);
+pub(crate) fn reduced(
+    message: &[u8],
+    is_filled: bool,
+) -> Result<Option<Vec<u8>>, Box<ServerJsonRpcMessage>> {
+    let Ok(read) = serde_json::from_slice(message) else {
+        return Ok(None);
     };
-    // It is refused as that of any other request.
-    if read.id.is_some_and(|id| id.get().len() > MAX_ID) {
-        return Ok(true);
+    let Value::Object(mut message) = MESSAGE.of(read) else {
+        return Ok(None);
+    };
+    let is_long = |id: &Value| id.to_string().len() > MAX_ID;
+    if !message.contains_key("method") || message.get("id").is_some_and(is_long) {
+        return Ok(None);
     }
-    let mut message = JsonObject::new();
-    message.insert("method".to_owned(), json!(METHOD));
-    if let Some(raw) = read.jsonrpc {
-        message.insert("jsonrpc".to_owned(), short("jsonrpc", raw));
-    }
-    // The answer has the whole of it.
-    if let Some(id) = read.id {
-        let id = serde_json::from_str(id.get()).unwrap_or_default();
-        message.insert("id".to_owned(), id);
-    }
-    let params = read.params.map(|raw| {
-        within("params", raw, |it: Params| {
-            let members = [
-                ("protocolVersion", it.protocol_version),
-                ("capabilities", it.capabilities),
-                ("clientInfo", it.client_info),
-            ];
-            with_members(members, param)
-        })
-    });
-    let mut params = match params {
+    let mut params = match message.remove("params") {
         Some(Value::Object(params)) => params,
-        None | Some(Value::Null) => JsonObject::new(),
+        None => JsonObject::new(),
         Some(_) => return Err(refusal(&message, "`params` is not an object")),
     };
-    if is_known {
+    if is_filled {
         fill(&mut params);
         let read = InitializeRequestParams::deserialize(Value::Object(params.clone()));
         if let Err(error) = read {
             return Err(refusal(&message, &error.to_string()));
         }
-        request.headers_mut().remove("mcp-protocol-version");
     }
     message.insert("params".to_owned(), Value::Object(params));
-    *request.body_mut() = Value::Object(message).to_string().into();
-    Ok(true)
+    Ok(Some(Value::Object(message).to_string().into_bytes()))
 }
 
 fn refusal(message: &JsonObject, why: &str) -> Box<ServerJsonRpcMessage> {

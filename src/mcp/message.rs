@@ -46,6 +46,7 @@ pub(crate) struct Peeked<'a> {
     id: Option<&'a RawValue>,
     meta: Option<&'a RawValue>,
     pub(crate) call: Option<CallOutline<'a>>,
+    pub(crate) is_initialize: bool,
     /// Whether it is a request whose answer may take its time; what cannot be seen may be one.
     pub(crate) waits: bool,
 }
@@ -127,6 +128,7 @@ impl<'a> Peeked<'a> {
         });
         Some(Peeked {
             is_unseen: false,
+            is_initialize: method == Some("initialize"),
             id,
             meta: params.and_then(|params| params.meta),
             call,

@@ -147,16 +147,16 @@ impl Drop for PendingQuestion<'_> {
         let mut state = lock(&self.asks.state);
         state.all -= 1;
         if let Some(client) = self.client {
-            less(&mut state.clients, client, |asked| asked);
+            decrement(&mut state.clients, client, |asked| asked);
         }
-        less(&mut state.sessions, self.owner, |session| {
+        decrement(&mut state.sessions, self.owner, |session| {
             &mut session.asked
         });
     }
 }
 
 /// One less; what comes to none is forgotten.
-pub(crate) fn less<K: Eq + Hash, V>(
+pub(crate) fn decrement<K: Eq + Hash, V>(
     counts: &mut HashMap<K, V>,
     key: &K,
     count: impl Fn(&mut V) -> &mut usize,
@@ -198,7 +198,7 @@ mod tests {
     async fn sessions_and_clients_and_all_have_their_bounds_and_give_back_what_is_over() {
         let asks = PendingQuestions::new(Duration::from_secs(60));
         let (alice, bob): (Arc<str>, Arc<str>) = ("alice".into(), "bob".into());
-        let owners: Vec<Owner> = (0..20).map(Owner::OfSession).collect();
+        let owners: Vec<Owner> = (0..20).map(Owner::Session).collect();
         let mut asked: Vec<Waiting> = Vec::new();
         for owner in &owners[..10] {
             asked.extend((0..OF_SESSION + 1).map(|_| ask(&asks, owner, &alice)));
@@ -215,7 +215,7 @@ mod tests {
     async fn what_a_session_is_asked_ends_with_it() {
         let asks = PendingQuestions::new(Duration::from_secs(60));
         let client: Arc<str> = "alice".into();
-        let [one, other] = [1, 2].map(Owner::OfSession);
+        let [one, other] = [1, 2].map(Owner::Session);
         let (ended, mut goes_on) = (ask(&asks, &one, &client), ask(&asks, &other, &client));
         asks.end_owner(&one);
         assert_eq!(ended.await, Err("the client is gone".to_owned()));
@@ -225,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_is_gone_is_not_waited_for() {
         let asks = PendingQuestions::new(Duration::from_secs(60));
-        let (owner, client) = (Owner::OfSession(1), "alice".into());
+        let (owner, client) = (Owner::Session(1), "alice".into());
         let before = ask(&asks, &owner, &client);
         let gone = asks.gone(&owner);
         for asked in [before, ask(&asks, &owner, &client)] {
@@ -239,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_waited_for_without_end() {
         let asks = PendingQuestions::new(Duration::from_millis(10));
-        let (owner, client) = (Owner::OfSession(1), "alice".into());
+        let (owner, client) = (Owner::Session(1), "alice".into());
         let answer = asks.wait(&owner, Some(&client), pending::<()>()).await;
         assert!(answer.unwrap_err().contains("did not answer within"));
     }

@@ -61,7 +61,7 @@ impl RequestStates {
     }
 
     /// `binding` names the request and who makes it.
-    pub(crate) fn request_states(&self, state: &[u8], binding: &[u8]) -> String {
+    pub(crate) fn seal(&self, state: &[u8], binding: &[u8]) -> String {
         let number = lock(&self.used).number(self.ttl);
         let numbered = [&number.to_le_bytes()[..], state].concat();
         let options = SealOptions::new().associated_data(binding).ttl(self.ttl);
@@ -162,7 +162,7 @@ impl Binding {
 ///
 /// The state is not the host's own, or a response none of the protocol's.
 pub(crate) fn resumption(
-    request_states: &RequestStates,
+    states: &RequestStates,
     binding: &Binding,
     state: Option<String>,
     responses: Option<InputResponses>,
@@ -179,7 +179,7 @@ pub(crate) fn resumption(
     }
     let state = match state {
         None => Vec::new(),
-        Some(sealed) => request_states
+        Some(sealed) => states
             .open(&sealed, &binding.digest())
             .map_err(|message| ErrorData::invalid_params(message, None))?,
     };
@@ -214,7 +214,7 @@ pub(crate) fn check_can_ask(
 pub(crate) fn input_required(
     input: &InputRequired,
     can_ask: QuestionKinds,
-    request_states: &RequestStates,
+    states: &RequestStates,
     binding: &Binding,
 ) -> Result<InputRequiredResult, ErrorData> {
     check_can_ask(input, can_ask)?;
@@ -224,8 +224,7 @@ pub(crate) fn input_required(
             .map_err(|message| ErrorData::internal_error(format!("{key:?}: {message}"), None))?;
         requests.insert(key.clone(), request);
     }
-    let state = (!input.state.is_empty())
-        .then(|| request_states.request_states(&input.state, &binding.digest()));
+    let state = (!input.state.is_empty()).then(|| states.seal(&input.state, &binding.digest()));
     let requests = (!requests.is_empty()).then_some(requests);
     Ok(InputRequiredResult::new(requests, state))
 }
@@ -236,71 +235,62 @@ mod tests {
 
     #[test]
     fn a_state_comes_back_once_and_to_its_request_alone() {
-        let request_states = RequestStates::new();
-        let sealed = request_states.request_states(b"step 2", b"alice call");
+        let states = RequestStates::new();
+        let sealed = states.seal(b"step 2", b"alice call");
         assert!(
-            request_states
+            states
                 .open(&sealed, b"bob call")
                 .unwrap_err()
                 .contains("integrity")
         );
-        assert_eq!(
-            request_states.open(&sealed, b"alice call").unwrap(),
-            b"step 2"
-        );
-        let again = request_states.open(&sealed, b"alice call").unwrap_err();
+        assert_eq!(states.open(&sealed, b"alice call").unwrap(), b"step 2");
+        let again = states.open(&sealed, b"alice call").unwrap_err();
         assert!(again.contains("used before"), "{again}");
         assert!(RequestStates::new().open(&sealed, b"alice call").is_err());
-        assert!(request_states.open("rs1.x.y", b"alice call").is_err());
+        assert!(states.open("rs1.x.y", b"alice call").is_err());
     }
 
     #[test]
     fn a_state_that_was_changed_anywhere_or_cut_off_is_refused() {
-        let request_states = RequestStates::new();
-        let sealed = request_states.request_states(b"step 2", b"alice call");
+        let states = RequestStates::new();
+        let sealed = states.seal(b"step 2", b"alice call");
         for end in 0..sealed.len() {
-            assert!(
-                request_states.open(&sealed[..end], b"alice call").is_err(),
-                "{end}"
-            );
+            assert!(states.open(&sealed[..end], b"alice call").is_err(), "{end}");
         }
         for at in 0..sealed.len() {
             for bit in 0..7 {
                 let mut changed = sealed.clone().into_bytes();
                 changed[at] ^= 1 << bit;
                 let changed = String::from_utf8(changed).unwrap();
-                if let Ok(state) = request_states.open(&changed, b"alice call") {
+                if let Ok(state) = states.open(&changed, b"alice call") {
                     panic!("{state:?} by bit {bit} of byte {at}");
                 }
             }
         }
         for more in ["A", "=", ".", " ", "\0"] {
             assert!(
-                request_states
+                states
                     .open(&format!("{sealed}{more}"), b"alice call")
                     .is_err()
             );
         }
-        assert_eq!(
-            request_states.open(&sealed, b"alice call").unwrap(),
-            b"step 2"
-        );
+        assert_eq!(states.open(&sealed, b"alice call").unwrap(), b"step 2");
     }
 
     #[test]
     fn a_state_that_has_expired_is_refused() {
-        let mut request_states = RequestStates::new();
-        request_states.ttl = Duration::ZERO;
-        let sealed = request_states.request_states(b"step 2", b"alice call");
+        let mut states = RequestStates::new();
+        states.ttl = Duration::ZERO;
+        let sealed = states.seal(b"step 2", b"alice call");
         let start = Instant::now();
         let why = loop {
-            match request_states.open(&sealed, b"alice call") {
+            match states.open(&sealed, b"alice call") {
                 Err(why) => break why,
                 // The clock of expiry has milliseconds.
                 Ok(_) => assert!(start.elapsed() < Duration::from_secs(5)),
             }
-            request_states.used = Mutex::default();
-            lock(&request_states.used).number(TTL);
+            states.used = Mutex::default();
+            lock(&states.used).number(TTL);
         };
         assert!(why.contains("expired"), "{why}");
     }

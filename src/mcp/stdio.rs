@@ -10,11 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use rmcp::model::{
-    ClientNotification, ClientRequest, ProtocolVersion, ServerConfig, ServerResult,
-    SubscriptionsListenResult,
-};
+use rmcp::model::{ClientNotification, ClientRequest, ProtocolVersion, ServerConfig, ServerResult};
 use rmcp::service::{
     NotificationContext, RequestContext, ServerInitializeError, serve_server_with_ct,
 };
@@ -65,21 +61,17 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let _following = server.following();
-    let end = CancellationToken::new();
-    let reader = ToldOf {
+    let client = ClientSession::new(server.clone());
+    let end = client.gone().clone();
+    let reader = EndOfInput {
         reader,
         end: end.clone(),
     };
     let transport = LineTransport::new(reader, writer, server.catalogue().info.max_message);
-    let session = ClientSession::new(server.clone());
-    let transport = OrderedTransport::new(transport, session.clone());
-    let own = session.clone();
-    let client = StdioService {
-        session,
-        end: end.clone(),
-    };
+    let transport = OrderedTransport::new(transport, client.clone());
+    let service = StdioService(client.clone());
     let stop = stop.child_token();
-    let session = match serve_server_with_ct(client, transport, stop.clone()).await {
+    let session = match serve_server_with_ct(service, transport, stop.clone()).await {
         Ok(session) => session,
         // A client that goes before it said anything is no error.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
@@ -102,7 +94,7 @@ where
         () = async {
             end.cancelled().await;
             // Nobody is left to answer what is asked, or will be.
-            let owner = own.owner(None);
+            let owner = client.owner(None);
             let _gone = server.questions.gone(&owner);
             sleep(EOF_GRACE).await;
             stop.cancel();
@@ -111,31 +103,8 @@ where
     }
 }
 
-/// The client's session, as rmcp serves it.
-struct StdioService {
-    session: ClientSession,
-    /// The end of input.
-    end: CancellationToken,
-}
-
-impl StdioService {
-    /// A stream that a client listens on. It ends with the input: rmcp sends no notification after that, and the server
-    /// would stay for as long as it waits for those that run.
-    async fn listen(
-        &self,
-        request: ClientRequest,
-        context: RequestContext<RoleServer>,
-    ) -> Result<ServerResult, ErrorData> {
-        let mut result = SubscriptionsListenResult::complete(context.id.clone());
-        tokio::select! {
-            answer = self.session.handle_request(request, context) => answer,
-            () = self.end.cancelled() => {
-                result.meta.set_server_info(self.get_info().server_info);
-                Ok(ServerResult::SubscriptionsListenResult(result))
-            }
-        }
-    }
-}
+/// The client's session, as rmcp serves it: calls go past rmcp's dispatch.
+struct StdioService(ClientSession);
 
 impl Service<RoleServer> for StdioService {
     fn handle_request(
@@ -143,12 +112,7 @@ impl Service<RoleServer> for StdioService {
         request: ClientRequest,
         context: RequestContext<RoleServer>,
     ) -> impl Future<Output = Result<ServerResult, ErrorData>> + Send + '_ {
-        match request {
-            request @ ClientRequest::SubscriptionsListenRequest(_) => {
-                self.listen(request, context).boxed()
-            }
-            request => self.session.answer(request, context),
-        }
+        self.0.answer(request, context)
     }
 
     fn handle_notification(
@@ -156,25 +120,25 @@ impl Service<RoleServer> for StdioService {
         notification: ClientNotification,
         context: NotificationContext<RoleServer>,
     ) -> impl Future<Output = Result<(), ErrorData>> + Send + '_ {
-        self.session.handle_notification(notification, context)
+        self.0.handle_notification(notification, context)
     }
 
     fn get_info(&self) -> ServerConfig {
-        Service::get_info(&self.session)
+        Service::get_info(&self.0)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Service::supported_protocol_versions(&self.session)
+        Service::supported_protocol_versions(&self.0)
     }
 }
 
-/// A reader whose end is told.
-struct ToldOf<R> {
+/// A reader that cancels a token at its end.
+struct EndOfInput<R> {
     reader: R,
     end: CancellationToken,
 }
 
-impl<R: AsyncRead + Unpin> AsyncRead for ToldOf<R> {
+impl<R: AsyncRead + Unpin> AsyncRead for EndOfInput<R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -31,6 +31,9 @@ use crate::mcp::server_state::ServerState;
 use crate::serve::{self, Principal, Room, Short, Unsent};
 use crate::watch::Owner;
 
+/// An `initialize` of another protocol is passed on as it is up to so many bytes.
+const MAX_SEEN: usize = 16 << 10;
+
 pub(crate) struct Endpoint {
     service: StreamableHttpService<ClientSession, HttpSessions>,
     sessions: Arc<HttpSessions>,
@@ -179,15 +182,24 @@ impl Endpoint {
 
     /// What is of no session, and may begin one.
     async fn pass_alone(&self, mut request: Request<Bytes>, principal: Principal) -> Response {
-        let mut coming = None;
-        if may_begin_session(&request) {
-            match initialize::prepare(&mut request) {
-                Err(refusal) => return refused(StatusCode::BAD_REQUEST, &refusal),
-                Ok(false) => {}
-                Ok(true) => match self.sessions.admit(&principal.name) {
-                    Some(place) => coming = Some(place),
-                    None => return too_many_sessions(),
-                },
+        let mut admission = None;
+        if may_begin_session(&request) && initialize::is_initialize(request.body()) {
+            // What says its method there is of the protocol that has no `initialize`: rmcp sees what it says.
+            let is_known = !request.headers().contains_key("mcp-method");
+            if is_known || request.body().len() > MAX_SEEN {
+                match initialize::reduced(request.body(), is_known) {
+                    Err(refusal) => return refused(StatusCode::BAD_REQUEST, &refusal),
+                    Ok(Some(message)) => *request.body_mut() = message.into(),
+                    Ok(None) => {}
+                }
+            }
+            // It may go by the version in its body alone: what is agreed upon is not known before.
+            if is_known {
+                request.headers_mut().remove("mcp-protocol-version");
+            }
+            admission = self.sessions.admit(&principal.name);
+            if admission.is_none() {
+                return too_many_sessions();
             }
         }
         let subscription = TaskSubscription::of(&request);
@@ -197,14 +209,14 @@ impl Endpoint {
         let response = self.handle(request, None, &principal).await;
         if let Some(session) = session(response.headers()) {
             // What was not seen to begin a session has no place for one.
-            if coming.is_none() {
+            if admission.is_none() {
                 self.sessions.end(session);
                 return too_many_sessions();
             }
             self.sessions.own(session, principal.name);
             return response;
         }
-        drop(coming);
+        drop(admission);
         match subscription {
             Some(subscription) if is_events(&response) => {
                 let owner = Owner::Principal(principal.name);
@@ -223,17 +235,17 @@ impl Endpoint {
     ) -> Response {
         let deletes = request.method() == Method::DELETE;
         let message = request.body().clone();
-        let look = Peeked::of(&message);
-        if let Some(refusal) = look.refusal() {
+        let peeked = Peeked::of(&message);
+        if let Some(refusal) = peeked.refusal() {
             return refused(StatusCode::BAD_REQUEST, &refusal);
         }
-        if look.waits
+        if peeked.waits
             && request.method() == Method::POST
             && let Err(refusal) = counted(&mut request).await
         {
             return *refusal;
         }
-        if let Some(outline) = look.call {
+        if let Some(outline) = peeked.call {
             let call = outline.call();
             let places = match handler {
                 Some(handler) => handler.session.places(&call, Some(by)),

@@ -189,7 +189,7 @@ impl HttpSession {
             let caller = Caller {
                 token: call.token,
                 meta: call.meta,
-                room,
+                _room: room,
                 ..caller
             };
             session.answer_call(call.incoming, caller.on(stream)).await

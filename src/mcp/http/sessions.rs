@@ -15,7 +15,7 @@ use rmcp::transport::streamable_http_server::{SessionId, SessionManager};
 use crate::mcp::caller;
 use crate::mcp::http::event_log::UndeliveredAnswers;
 use crate::mcp::http::session::{Answer, AnswerSlot, HttpSession, SessionError, SessionTransport};
-use crate::mcp::pending_questions::less;
+use crate::mcp::pending_questions::decrement;
 use crate::serve::Unsent;
 
 /// A session may be ended to make room once it was not used for this part of the time after which it ends by itself.
@@ -43,25 +43,29 @@ pub(crate) struct Bounds {
 struct Table {
     open: HashMap<SessionId, Arc<HttpSession>>,
     /// Those that clients are about to begin.
-    coming: HashMap<Arc<str>, usize>,
+    admitted: HashMap<Arc<str>, usize>,
 }
 
 /// The place of a session that is about to begin, until it is known whose it is.
-pub(crate) struct Coming {
+pub(crate) struct Admission {
     sessions: Arc<HttpSessions>,
     client: Arc<str>,
 }
 
-impl Drop for Coming {
+impl Drop for Admission {
     fn drop(&mut self) {
-        less(&mut self.sessions.table_mut().coming, &self.client, |it| it);
+        decrement(
+            &mut self.sessions.table_mut().admitted,
+            &self.client,
+            |it| it,
+        );
     }
 }
 
 impl Table {
     /// How many each client has.
     fn counts(&self) -> HashMap<Arc<str>, usize> {
-        let mut counts = self.coming.clone();
+        let mut counts = self.admitted.clone();
         for owner in self.open.values().filter_map(|it| owner_of_open(it)) {
             *counts.entry(owner.clone()).or_default() += 1;
         }
@@ -100,7 +104,7 @@ impl HttpSessions {
 
     /// A place for a session that a client is about to begin. Where it has as many as it may, the one that it has not
     /// used for longest makes room; where all together do, that of the client that has the most.
-    pub(crate) fn admit(self: &Arc<Self>, client: &Arc<str>) -> Option<Coming> {
+    pub(crate) fn admit(self: &Arc<Self>, client: &Arc<str>) -> Option<Admission> {
         let Bounds {
             all,
             of_one,
@@ -118,9 +122,9 @@ impl HttpSessions {
             };
             table.unused(gives_up, timeout / UNUSED)?.close();
         }
-        *table.coming.entry(client.clone()).or_default() += 1;
+        *table.admitted.entry(client.clone()).or_default() += 1;
         drop(table);
-        Some(Coming {
+        Some(Admission {
             sessions: self.clone(),
             client: client.clone(),
         })

@@ -21,8 +21,8 @@ use tokio::task::JoinHandle;
 
 use crate::lines::{IdFinder, Line, Lines};
 use crate::mcp::json_rpc::{in_use, unreadable, weight};
-use crate::mcp::lock;
 use crate::mcp::message::{CallOutline, Peeked};
+use crate::mcp::{initialize, lock};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -186,11 +186,15 @@ where
         if line.trim_ascii().is_empty() {
             return Err(None);
         }
-        let look = Peeked::of(line);
-        if let Some(refusal) = look.refusal() {
+        let peeked = Peeked::of(line);
+        if let Some(refusal) = peeked.refusal() {
             return Err(Some(Box::new(refusal)));
         }
-        let read = message(line, look.call);
+        let reduced = match peeked.is_initialize {
+            true => initialize::reduced(line, true).map_err(Some)?,
+            false => None,
+        };
+        let read = message(reduced.as_deref().unwrap_or(line), peeked.call);
         let mut message = read.map_err(|error| refusal(line, &error).map(Box::new))?;
         match &mut message {
             JsonRpcMessage::Request(request) => {

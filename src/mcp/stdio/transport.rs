@@ -1,6 +1,5 @@
 //! Places in order that calls take as their message is read, ahead of rmcp, which begins each request in a
-//! task of its own. Over stdio that is between the transport and rmcp, where an `initialize` gets what it
-//! lacks, too.
+//! task of its own. Over stdio that is between the transport and rmcp.
 
 use rmcp::RoleServer;
 use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
@@ -9,7 +8,6 @@ use rmcp::transport::Transport;
 
 use crate::mcp::dispatch::{self, ArrivedCall};
 use crate::mcp::handler::ClientSession;
-use crate::mcp::initialize;
 
 pub(crate) struct OrderedTransport<T> {
     transport: T,
@@ -66,17 +64,13 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for OrderedTransport<T> {
             }
             tracing::debug!("a message ahead of the first request was left out");
         };
-        if let JsonRpcMessage::Request(request) = &mut message {
-            if let Some(filled) = initialize::filled(&request.request) {
-                request.request = filled;
-            }
-            initialize::reduce(&mut request.request);
-            if let ClientRequest::CallToolRequest(call) = &mut request.request {
-                let read = || dispatch::as_read(&call.params, &request.id);
-                let called = call.extensions.remove().unwrap_or_else(read);
-                let places = self.session.places(&called, None);
-                call.extensions.insert(ArrivedCall::new(called, places));
-            }
+        if let JsonRpcMessage::Request(request) = &mut message
+            && let ClientRequest::CallToolRequest(call) = &mut request.request
+        {
+            let read = || dispatch::as_read(&call.params, &request.id);
+            let called = call.extensions.remove().unwrap_or_else(read);
+            let places = self.session.places(&called, None);
+            call.extensions.insert(ArrivedCall::new(called, places));
         }
         Some(message)
     }

@@ -1,4 +1,24 @@
 //! One call that may become a task, or is one: what it is doing, and what its client is asked.
+//!
+//! A call of a client that takes tasks runs in a task of the runtime from the start, and its request waits for either of
+//! two things: its answer, or `task-after`. Both want to be first, so that which of them answers the request is decided
+//! under the lock of [`Stage`]: [`Task::answer`] and [`Task::take_over`] succeed in `Held` alone.
+//!
+//! | stage | the request | the call | `tasks/get` |
+//! | --- | --- | --- | --- |
+//! | `Held` | waits | runs | unknown |
+//! | `Answered` | has the answer | is over | unknown |
+//! | `Working` | has a task | runs | `working` |
+//! | `Asking` | has a task | waits for its client, in no instance | `input_required` |
+//! | (ended) | has a task | is over | `completed`, `failed` or `cancelled`, for an hour: kept by [`Tasks`](super::Tasks) |
+//!
+//! | from | event | to | by |
+//! | --- | --- | --- | --- |
+//! | `Held` | the call is over, or asks by its result | `Answered` | [`Task::answer`] |
+//! | `Held` | the client has waited long enough, and may have another task | `Working` | [`Task::take_over`] |
+//! | `Working` | the tool asks | `Asking` | [`Task::ask`] |
+//! | `Asking` | `tasks/update` has answered everything, or nobody will | `Working` | [`Task::update`], [`Task::ask`] |
+//! | `Working`, `Asking` | the call is over, or was cancelled | (ended) | [`Task::ended`] |
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
