@@ -5,56 +5,55 @@
 //! `rmcp`'s. Sessions over HTTP and plain calls of tools are our own: see
 //! `docs/adr/0013-sessions-over-http-are-our-own.md`. Every answer is the host's.
 
-mod accept;
-mod arriving;
-mod asking;
-mod asks;
-mod calls;
+mod caller;
+mod catalogue;
+mod changes;
 mod convert;
-mod endpoint;
-mod events;
-mod gather;
+mod dispatch;
+mod elicitation;
 mod handler;
 mod http;
-mod hub;
-mod initializing;
-mod jobs;
-mod lines;
-mod long;
-mod pages;
-mod polls;
-mod reading;
-mod refusing;
-mod requests;
+mod initialize;
+mod job;
+mod json_rpc;
+mod long_results;
+mod message;
+mod notifications;
+mod pagination;
+mod pending_questions;
+mod polling;
+mod request_state;
 mod running;
-mod seal;
-mod sessions;
+mod server_state;
 mod stdio;
-mod streams;
+mod stream_id;
 mod subscriptions;
-mod task;
-mod task_streams;
 mod tasks;
-mod teller;
-mod watching;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio_util::task::AbortOnDropHandle;
+use rmcp::transport::io::stdio_pipes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 use crate::host::ToolHost;
 use crate::manifest::ServeConfig;
 pub use crate::serve::Listener;
 pub use http::{HttpError, HttpServer, McpService};
-use hub::Hub;
+use server_state::ServerState;
 pub use stdio::StdioError;
+
+/// What a mutex has, whoever panicked with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Serves a [`ToolHost`] over MCP. Clones serve the same one.
 #[derive(Clone)]
 pub struct Server {
-    hub: Arc<Hub>,
+    state: Arc<ServerState>,
 }
 
 /// How a [`Server`] presents itself.
@@ -71,7 +70,7 @@ pub struct ServerInfo {
     pub page_size: usize,
     /// A message of a client may have no more bytes.
     pub max_message: usize,
-    /// Sessions that are open at once.
+    /// HttpSessions that are open at once.
     pub max_sessions: usize,
     /// How long a client may take to answer what a tool asks.
     pub ask_timeout: Duration,
@@ -121,31 +120,65 @@ impl Server {
     /// A server of what the host has.
     pub fn new(host: ToolHost, info: ServerInfo) -> Self {
         Server {
-            hub: Arc::new(Hub::new(host, info)),
+            state: Arc::new(ServerState::new(host, info)),
         }
     }
 
     /// Offers what another host has from now on, and tells clients whose lists change. What runs goes
     /// on where it is.
     pub fn replace(&self, host: ToolHost, info: ServerInfo) {
-        self.hub.replace(host, info);
-    }
-
-    /// Follows what the providers of the host offer, until what is returned is dropped.
-    fn follow(&self) -> AbortOnDropHandle<()> {
-        let hub = self.hub.clone();
-        AbortOnDropHandle::new(tokio::spawn(async move { hub.follow().await }))
+        self.state.replace(host, info);
     }
 
     /// The host that is served now.
     pub fn host(&self) -> ToolHost {
-        self.hub.offer().loaded().clone()
+        self.state.catalogue().loaded.clone()
     }
 
     /// Starts nothing more; waits so long for what runs, then cancels it. Returns how many requests had
     /// to be.
     pub async fn drain(&self, grace: Duration) -> usize {
-        self.hub.drain(grace).await
+        self.state.drain(grace).await
+    }
+
+    /// Serves the client at stdin and stdout until its end of input, or until `stop`.
+    ///
+    /// At the end of input running calls get a few seconds to answer, and are cancelled then.
+    ///
+    /// # Errors
+    ///
+    /// What came first was no beginning of a session.
+    pub async fn serve_stdio(&self, stop: CancellationToken) -> Result<(), StdioError> {
+        let (reader, writer) = stdio_pipes();
+        self.serve_stream(reader, writer, stop).await
+    }
+
+    /// Serves the client at the other end of two byte streams, as [`serve_stdio`](Server::serve_stdio) does: one
+    /// JSON-RPC message a line.
+    ///
+    /// # Errors
+    ///
+    /// What came first was no beginning of a session.
+    pub async fn serve_stream<R, W>(
+        &self,
+        reader: R,
+        writer: W,
+        stop: CancellationToken,
+    ) -> Result<(), StdioError>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        stdio::serve(&self.state, reader, writer, stop).await
+    }
+
+    /// This server over HTTP, to whom `config` names.
+    ///
+    /// # Errors
+    ///
+    /// A file of the configuration cannot be used.
+    pub fn http(&self, config: &ServeConfig) -> Result<HttpServer, HttpError> {
+        HttpServer::new(self.state.clone(), config)
     }
 }
 

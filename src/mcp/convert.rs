@@ -14,7 +14,7 @@ use crate::tool::{
 };
 use crate::wire;
 
-pub(super) fn tool(tool: &Tool) -> mcp::Tool {
+pub(crate) fn tool(tool: &Tool) -> mcp::Tool {
     let mut declared = mcp::Tool::default();
     declared.name = tool.name.clone().into();
     declared.title = tool.title.clone();
@@ -79,7 +79,7 @@ fn icons(icons: &[Icon]) -> Option<Vec<mcp::Icon>> {
     (!icons.is_empty()).then(|| icons.iter().map(icon).collect())
 }
 
-pub(super) fn prompt(prompt: &Prompt) -> mcp::Prompt {
+pub(crate) fn prompt(prompt: &Prompt) -> mcp::Prompt {
     let arguments = prompt.arguments.iter().map(|argument| {
         let mut declared = mcp::PromptArgument::new(&argument.name);
         declared.title = argument.title.clone();
@@ -98,7 +98,7 @@ pub(super) fn prompt(prompt: &Prompt) -> mcp::Prompt {
     declared
 }
 
-pub(super) fn filled(filled: FilledPrompt) -> mcp::GetPromptResult {
+pub(crate) fn filled(filled: FilledPrompt) -> mcp::GetPromptResult {
     let message =
         |message: Message| mcp::PromptMessage::new(role(message.role), content(message.content));
     let messages = filled.messages.into_iter().map(message).collect();
@@ -107,14 +107,14 @@ pub(super) fn filled(filled: FilledPrompt) -> mcp::GetPromptResult {
     result
 }
 
-pub(super) fn role(role: Role) -> mcp::Role {
+pub(crate) fn role(role: Role) -> mcp::Role {
     match role {
         Role::User => mcp::Role::User,
         Role::Assistant => mcp::Role::Assistant,
     }
 }
 
-pub(super) fn resource(resource: Resource) -> mcp::Resource {
+pub(crate) fn resource(resource: Resource) -> mcp::Resource {
     let mut listed = mcp::Resource::new(resource.uri, resource.name);
     listed.title = resource.title;
     listed.description = resource.description;
@@ -124,7 +124,7 @@ pub(super) fn resource(resource: Resource) -> mcp::Resource {
     listed
 }
 
-pub(super) fn template(template: &ResourceTemplate) -> mcp::ResourceTemplate {
+pub(crate) fn template(template: &ResourceTemplate) -> mcp::ResourceTemplate {
     let mut listed = mcp::ResourceTemplate::new(&template.uri_template, &template.name);
     listed.title = template.title.clone();
     listed.description = template.description.clone();
@@ -133,7 +133,7 @@ pub(super) fn template(template: &ResourceTemplate) -> mcp::ResourceTemplate {
     listed
 }
 
-pub(super) fn contents(contents: ResourceContents) -> mcp::ResourceContents {
+pub(crate) fn contents(contents: ResourceContents) -> mcp::ResourceContents {
     let EmbeddedResource {
         uri,
         mime_type,
@@ -155,7 +155,7 @@ pub(super) fn contents(contents: ResourceContents) -> mcp::ResourceContents {
     }
 }
 
-pub(super) fn content(content: Content) -> mcp::ContentBlock {
+pub(crate) fn content(content: Content) -> mcp::ContentBlock {
     match content {
         Content::Text(text) => mcp::ContentBlock::text(text),
         Content::Image(image) => {
@@ -188,7 +188,7 @@ fn with_meta(block: mcp::ContentBlock, meta: Option<&Map<String, Value>>) -> mcp
 }
 
 /// The result of a call that was made.
-pub(super) fn result(result: ToolResult) -> mcp::CallToolResult {
+pub(crate) fn result(result: ToolResult) -> mcp::CallToolResult {
     match result.outcome {
         Ok(output) => answered(output)
             .unwrap_or_else(|message| failed(&CallError::Failed { message }, &result.name)),
@@ -232,4 +232,10 @@ fn failed(error: &CallError, tool: &str) -> mcp::CallToolResult {
     meta.insert("error".to_owned(), detail);
     result.meta = Some(meta);
     result
+}
+
+/// Has a result fit the revisions that have sessions.
+pub(crate) fn for_session(result: &mut mcp::ServerResult) {
+    result.strip_result_type_for_legacy_peer();
+    result.strip_non_object_output_for_legacy_peer();
 }

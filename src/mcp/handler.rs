@@ -5,26 +5,28 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
-use rmcp::{ErrorData, RoleServer, ServerHandler};
+use rmcp::{ErrorData, RoleServer, ServerHandler, Service};
+use tokio::sync::SetOnce;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
-use super::asking;
-use super::hub::{Hub, SessionPermit};
-use super::pages::page;
-use super::requests::{self, Binding, Caller, Known};
-use super::sessions::{Answerer, Begun};
-use super::streams::Origin;
-use super::subscriptions::{self, Listening, Subscriptions};
-use super::{Server, convert, tasks};
 use crate::error::CallError;
-use crate::host::Places;
-use crate::input::{InputRequired, QuestionKinds};
+use crate::host::{CallOptions, Places};
+use crate::input::InputRequired;
+use crate::mcp::caller::{self, Caller, KnownClient};
+use crate::mcp::catalogue::Catalogue;
+use crate::mcp::dispatch::{IncomingCall, dispatch};
+use crate::mcp::pagination::page;
+use crate::mcp::request_state::{self, Binding};
+use crate::mcp::server_state::{ServerState, SessionPermit};
+use crate::mcp::subscriptions::{self, Listening, Subscriptions};
+use crate::mcp::{convert, lock, running, tasks};
 use crate::order;
 use crate::prompt::{Completing, Subject};
 use crate::serve::Principal;
@@ -63,13 +65,13 @@ const STATELESS_METHODS: [&str; 1] = ["subscriptions/listen"];
 /// What one client is to the server; clones are the same one. Cheap to make: a stateless client has one
 /// for every request.
 #[derive(Clone)]
-pub(super) struct Session {
-    pub(super) hub: Arc<Hub>,
-    client: Arc<Client>,
+pub(crate) struct ClientSession {
+    pub(crate) server: Arc<ServerState>,
+    client: Arc<ClientState>,
 }
 
 #[derive(Default)]
-struct Client {
+struct ClientState {
     /// What it wants of the logs of its calls.
     level: Mutex<Option<LoggingLevel>>,
     subscriptions: Subscriptions,
@@ -78,100 +80,141 @@ struct Client {
     /// Its place among the sessions that are open.
     permit: OnceLock<SessionPermit>,
     /// Itself, once it has begun its session.
-    known: OnceLock<Arc<Known>>,
+    known: OnceLock<Arc<KnownClient>>,
     /// Itself, to what keeps calls in order.
     order: order::Client,
+    /// Its input has come to its end, over stdio.
+    gone: CancellationToken,
 }
 
-impl Server {
-    pub(super) fn session(&self) -> Session {
-        Session {
-            hub: self.hub.clone(),
-            client: Arc::default(),
-        }
+/// Who answers the requests of a session, once it has begun.
+#[derive(Clone, Default)]
+pub(crate) struct HandlerSlot(Arc<SetOnce<ReadyHandler>>);
+
+/// A session that has begun.
+#[derive(Clone)]
+pub(crate) struct ReadyHandler {
+    pub(crate) session: ClientSession,
+    pub(crate) client: Arc<KnownClient>,
+}
+
+impl HandlerSlot {
+    pub(crate) fn ready(&self) -> Option<&ReadyHandler> {
+        self.0.get()
+    }
+
+    /// Comes when there is one.
+    pub(crate) async fn wait(&self) {
+        self.0.wait().await;
     }
 }
 
-pub(super) type Context = RequestContext<RoleServer>;
+pub(crate) type Context = RequestContext<RoleServer>;
 
-impl Session {
-    /// Who makes a request that came by rmcp.
-    pub(super) fn caller<'c>(&self, context: &'c Context) -> Caller<'c> {
-        let (principal, meta) = (requests::principal(context), &context.meta);
-        let token = meta.get_progress_token();
-        let origin = context.extensions.get().copied();
-        if let Some(known) = self.known(context) {
-            let known = self.known_caller(known, principal, token, origin, &context.ct);
-            return Caller {
-                meta: requests::meta(meta),
-                room: requests::room(context),
-                ..known
-            };
+impl ClientSession {
+    pub(crate) fn new(server: Arc<ServerState>) -> ClientSession {
+        ClientSession {
+            server,
+            client: Arc::default(),
         }
-        let version = context.protocol_version();
-        let is_stateless = version.as_ref().is_some_and(requests::is_stateless);
-        let capabilities = context.client_capabilities().unwrap_or_default();
-        Caller {
-            principal,
-            owner: self.owner(principal),
-            order: self.client.order,
-            is_stateless,
-            can_ask: asking::kinds(&capabilities),
-            token,
-            level: match is_stateless {
+    }
+
+    /// Cancelled when its client will send nothing more, and takes no notification any more.
+    pub(crate) fn gone(&self) -> &CancellationToken {
+        &self.client.gone
+    }
+
+    /// Answers a request as rmcp's dispatch would. A call of a client whose session has begun goes past that: its future
+    /// has room for every kind of request, and most are calls.
+    pub(crate) fn answer(
+        &self,
+        request: ClientRequest,
+        context: Context,
+    ) -> BoxFuture<'_, Result<ServerResult, ErrorData>> {
+        match request {
+            ClientRequest::CallToolRequest(request) if self.known(&context).is_some() => {
+                let caller = self.caller(&context);
+                let call = IncomingCall::of(request.params, &context.id, &context.extensions);
+                self.answer_call(call, caller).boxed()
+            }
+            request => self.handle_request(request, context).boxed(),
+        }
+    }
+
+    /// Answers a call of a client whose session has begun.
+    pub(crate) async fn answer_call(
+        &self,
+        call: IncomingCall,
+        caller: Caller,
+    ) -> Result<ServerResult, ErrorData> {
+        let mut result = ServerResult::from(dispatch(&self.server, call, caller).await?);
+        convert::for_session(&mut result);
+        Ok(result)
+    }
+
+    /// Who makes a request that came by rmcp.
+    pub(crate) fn caller(&self, context: &Context) -> Caller {
+        let (principal, meta) = (caller::of_http(&context.extensions).cloned(), &context.meta);
+        let caller = match self.known(context) {
+            Some(known) => self.caller_of(known, principal, context.ct.clone()),
+            None => {
+                let version = context.protocol_version();
+                let capabilities = context.client_capabilities().unwrap_or_default();
+                let known = KnownClient::new(&context.peer, version.as_ref(), &capabilities);
+                self.caller_of(&known, principal, context.ct.clone())
+            }
+        };
+        let caller = Caller {
+            level: match caller.is_stateless {
                 true => meta.log_level(),
-                false => Some(self.level()),
+                false => caller.level,
             },
-            origin,
-            cancel: &context.ct,
-            peer: Arc::new(context.peer.clone()),
-            takes_tasks: capabilities.supports_tasks(),
-            task: None,
-            meta: requests::meta(meta),
-            room: requests::room(context),
+            token: meta.get_progress_token(),
+            meta: caller::meta(meta),
+            _room: caller::of_http(&context.extensions).cloned(),
+            ..caller
+        };
+        match context.extensions.get() {
+            Some(stream) => caller.on(*stream),
+            None => caller,
         }
     }
 
     /// The client of a session that has begun, where a request says nothing else of it.
-    pub(super) fn known(&self, context: &Context) -> Option<&Known> {
+    fn known(&self, context: &Context) -> Option<&KnownClient> {
         let known = self.client.known.get()?;
         let meta = &context.meta;
         let is_own = meta.protocol_version().is_some() || meta.client_capabilities().is_some();
         (!known.is_stateless && !is_own).then_some(&**known)
     }
 
-    /// Who makes a request of such a session.
-    pub(super) fn known_caller<'c>(
+    /// Who makes a request, as far as its client says.
+    pub(crate) fn caller_of(
         &self,
-        known: &Known,
-        principal: Option<&'c Principal>,
-        token: Option<ProgressToken>,
-        origin: Option<Origin>,
-        cancel: &'c CancellationToken,
-    ) -> Caller<'c> {
+        known: &KnownClient,
+        principal: Option<Principal>,
+        cancel: CancellationToken,
+    ) -> Caller {
         Caller {
+            owner: self.owner(principal.as_ref()),
             principal,
-            owner: self.owner(principal),
             order: self.client.order,
-            is_stateless: false,
-            can_ask: match origin.is_none_or(Origin::can_ask) {
-                true => known.can_ask,
-                false => QuestionKinds::default(),
-            },
-            token,
-            level: Some(self.level()),
-            origin,
-            cancel,
-            peer: known.peer.clone(),
+            is_stateless: known.is_stateless,
+            can_ask: known.can_ask,
             takes_tasks: known.takes_tasks,
+            peer: known.peer.clone(),
+            level: (!known.is_stateless).then(|| self.level()),
+            token: None,
+            stream: None,
+            cancel,
             task: None,
             meta: None,
-            room: None,
+            _room: None,
         }
     }
 
     /// Whose its tasks are, and the results that are kept.
-    pub(super) fn owner(&self, principal: Option<&Principal>) -> Owner {
+    pub(crate) fn owner(&self, principal: Option<&Principal>) -> Owner {
         match (self.client.permit.get(), principal) {
             (Some(permit), _) => permit.owner(),
             (None, Some(principal)) => Owner::Principal(principal.name.clone()),
@@ -181,32 +224,53 @@ impl Session {
 
     /// What the client of a session wants of the log.
     fn level(&self) -> LoggingLevel {
-        let level = self.client.level.lock();
-        let level = *level.unwrap_or_else(PoisonError::into_inner);
-        level.unwrap_or(LoggingLevel::Info)
+        lock(&self.client.level).unwrap_or(LoggingLevel::Info)
     }
 
     /// Takes the places in order of a call that comes now.
-    pub(super) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
-        let allowed = requests::allowed(principal);
-        let host = &self.hub.offer().host;
+    pub(crate) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
+        let allowed = caller::allowed(principal);
+        let host = &self.server.catalogue().host;
         host.places(call, self.client.order, allowed.as_deref())
     }
 
-    /// What a client of the stateless protocol is told that it is asked.
-    pub(super) fn ask(
+    /// What is offered now, where that has something: what is not declared is an unknown method.
+    fn offering<M: ConstString>(
         &self,
-        input: InputRequired,
-        caller: &Caller<'_>,
+        has: impl FnOnce(&Catalogue) -> bool,
+    ) -> Result<Arc<Catalogue>, ErrorData> {
+        let catalogue = self.server.catalogue();
+        match has(&catalogue) {
+            true => Ok(catalogue),
+            false => Err(ErrorData::method_not_found::<M>()),
+        }
+    }
+
+    /// What a client of the stateless protocol is told that it is asked.
+    fn ask(
+        &self,
+        input: &InputRequired,
+        caller: &Caller,
         binding: &Binding,
     ) -> Result<InputRequiredResult, ErrorData> {
-        requests::input_required(input, caller.can_ask, &self.hub.seal, binding)
+        let states = &self.server.request_states;
+        request_state::input_required(input, caller.can_ask, states, binding)
+    }
+
+    /// Runs what answers a request that is no call.
+    async fn run<'r, T>(
+        &self,
+        logger: &'static str,
+        caller: &Caller,
+        run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
+    ) -> Result<T, ErrorData> {
+        running::run(&self.server, logger.into(), caller, run).await
     }
 }
 
-impl ServerHandler for Session {
+impl ServerHandler for ClientSession {
     fn get_info(&self) -> ServerConfig {
-        self.hub.config()
+        self.server.config()
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -223,7 +287,7 @@ impl ServerHandler for Session {
             return Err(ErrorData::invalid_request(message, None));
         }
         if self.client.permit.get().is_none() {
-            let _ = self.client.permit.set(self.hub.permit());
+            let _ = self.client.permit.set(self.server.permit());
         }
         context.peer.set_peer_info(request.clone());
         self.negotiate_initialize(&request)
@@ -231,22 +295,17 @@ impl ServerHandler for Session {
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         if let Some(client) = context.peer.peer_info() {
-            let client = Arc::new(Known {
-                peer: Arc::new(context.peer.clone()),
-                is_stateless: requests::is_stateless(&client.protocol_version),
-                can_ask: asking::kinds(&client.capabilities),
-                takes_tasks: client.capabilities.supports_tasks(),
-            });
+            let (version, capabilities) = (&client.protocol_version, &client.capabilities);
+            let client = KnownClient::new(&context.peer, Some(version), capabilities);
+            let client = Arc::new(client);
             let _ = self.client.known.set(client.clone());
             // Over HTTP its requests need not go through rmcp's loop.
-            if let Some(parts) = context.extensions.get::<http::request::Parts>()
-                && let Some(answerer) = parts.extensions.get::<Answerer>()
-            {
+            if let Some(slot) = caller::of_http::<HandlerSlot>(&context.extensions) {
                 let session = self.clone();
-                answerer.set(Begun { session, client });
+                let _ = slot.0.set(ReadyHandler { session, client });
             }
         }
-        self.client.subscriptions.begin(&self.hub, context.peer);
+        self.client.subscriptions.begin(&self.server, context.peer);
     }
 
     async fn set_level(
@@ -257,13 +316,12 @@ impl ServerHandler for Session {
         if self.caller(&context).is_stateless {
             return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
         }
-        let level = self.client.level.lock();
-        *level.unwrap_or_else(PoisonError::into_inner) = Some(request.level);
+        *lock(&self.client.level) = Some(request.level);
         Ok(())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.hub.offer().tool(name).cloned()
+        self.server.catalogue().tool(name).cloned()
     }
 
     async fn on_custom_request(
@@ -290,16 +348,19 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListToolsResult, ErrorData> {
-        let (offer, caller) = (self.hub.offer(), self.caller(&context));
-        let size = offer.info.page_size;
-        let is_whole = caller.takes_tasks || offer.info.task_only.is_empty();
-        let is_for_all = caller.principal.is_none_or(|it| it.tools.is_none());
+        let (catalogue, caller) = (self.server.catalogue(), self.caller(&context));
+        let size = catalogue.info.page_size;
+        let is_whole = caller.takes_tasks || catalogue.info.task_only.is_empty();
+        let is_for_all = caller
+            .principal
+            .as_ref()
+            .is_none_or(|it| it.tools.is_none());
         let (tools, next) = match is_whole && is_for_all {
-            true => page(&offer.tools, |tool| &*tool.name, request, size)?,
+            true => page(&catalogue.tools, |tool| &*tool.name, request, size)?,
             false => {
-                let tools = offer.tools.iter().filter(|tool| {
-                    offer.may_call(caller.principal, &tool.name)
-                        && (caller.takes_tasks || !offer.info.task_only.contains(&*tool.name))
+                let tools = catalogue.tools.iter().filter(|tool| {
+                    catalogue.may_call(caller.principal.as_ref(), &tool.name)
+                        && (caller.takes_tasks || !catalogue.info.task_only.contains(&*tool.name))
                 });
                 let tools: Vec<Tool> = tools.cloned().collect();
                 page(&tools, |tool| &*tool.name, request, size)?
@@ -316,7 +377,9 @@ impl ServerHandler for Session {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        self.call_by_rmcp(request, context).await
+        let caller = self.caller(&context);
+        let call = IncomingCall::of(request, &context.id, &context.extensions);
+        dispatch(&self.server, call, caller).await
     }
 
     async fn get_task(
@@ -325,7 +388,7 @@ impl ServerHandler for Session {
         context: Context,
     ) -> Result<GetTaskResult, ErrorData> {
         let owner = self.caller(&context).owner;
-        let task = self.hub.tasks.get(&owner, &request.task_id);
+        let task = self.server.tasks.get(&owner, &request.task_id);
         Ok(GetTaskResult::new(task.ok_or_else(tasks::unknown)?))
     }
 
@@ -336,7 +399,9 @@ impl ServerHandler for Session {
     ) -> Result<(), ErrorData> {
         let owner = self.caller(&context).owner;
         let responses = request.input_responses;
-        self.hub.tasks.update(&owner, &request.task_id, responses)
+        self.server
+            .tasks
+            .update(&owner, &request.task_id, responses)
     }
 
     async fn cancel_task(
@@ -345,7 +410,7 @@ impl ServerHandler for Session {
         context: Context,
     ) -> Result<(), ErrorData> {
         let owner = self.caller(&context).owner;
-        self.hub.tasks.cancel(&owner, &request.task_id)
+        self.server.tasks.cancel(&owner, &request.task_id)
     }
 
     async fn list_resources(
@@ -353,16 +418,13 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let offer = self.hub.offer();
-        if !offer.host.has_resources() {
-            return Err(ErrorData::method_not_found::<ListResourcesRequestMethod>());
-        }
-        let host = &offer.host;
+        let catalogue = self.offering::<ListResourcesRequestMethod>(has_resources)?;
+        let host = &catalogue.host;
         let run = |options| async move { host.list_resources(&options).await }.boxed();
         let caller = self.caller(&context);
-        let listed = self.hub.run("resources", &caller, run).await?;
+        let listed = self.run("resources", &caller, run).await?;
         let listed: Vec<Resource> = listed.into_iter().map(convert::resource).collect();
-        let size = offer.info.page_size;
+        let size = catalogue.info.page_size;
         let (resources, next) = page(&listed, |resource| &resource.uri, request, size)?;
         let mut result = ListResourcesResult::with_all_items(resources);
         (result.ttl_ms, result.cache_scope) = caller.cache(0);
@@ -375,15 +437,10 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let offer = self.hub.offer();
-        if !offer.host.has_resources() {
-            return Err(ErrorData::method_not_found::<
-                ListResourceTemplatesRequestMethod,
-            >());
-        }
-        let size = offer.info.page_size;
+        let catalogue = self.offering::<ListResourceTemplatesRequestMethod>(has_resources)?;
+        let size = catalogue.info.page_size;
         let (templates, next) = page(
-            &offer.templates,
+            &catalogue.templates,
             |template| &template.uri_template,
             request,
             size,
@@ -399,18 +456,22 @@ impl ServerHandler for Session {
         request: ReadResourceRequestParams,
         context: Context,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let offer = self.hub.offer();
-        if !offer.host.has_resources() {
-            return Err(ErrorData::method_not_found::<ReadResourceRequestMethod>());
-        }
+        let catalogue = self.offering::<ReadResourceRequestMethod>(has_resources)?;
         let (uri, caller) = (request.uri, self.caller(&context));
-        let binding = Binding::new(&offer.plugins, caller.principal, "resources/read", &uri, "");
+        let binding = Binding::new(
+            &catalogue.plugins,
+            caller.principal.as_ref(),
+            "resources/read",
+            &uri,
+            "",
+        );
         let (state, responses) = (request.request_state, request.input_responses);
-        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
-        let (host, read) = (&offer.host, uri.as_str());
+        let resumed =
+            request_state::resumption(&self.server.request_states, &binding, state, responses)?;
+        let (host, read) = (&catalogue.host, uri.as_str());
         let run =
             |options| async move { host.read_resource(read, resumed, &options).await }.boxed();
-        match self.hub.run("resources", &caller, run).await? {
+        match self.run("resources", &caller, run).await? {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
                 let mut result = ReadResourceResult::new(contents);
@@ -418,13 +479,13 @@ impl ServerHandler for Session {
                 Ok(result.into())
             }
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
-                Ok(self.ask(*input, &caller, &binding)?.into())
+                Ok(self.ask(&input, &caller, &binding)?.into())
             }
             Err(error @ CallError::NotFound { .. }) => Err(ErrorData::resource_not_found(
                 error.to_string(),
                 Some(serde_json::json!({ "uri": uri })),
             )),
-            Err(error) => Err(requests::failure(error)),
+            Err(error) => Err(caller::failure(error)),
         }
     }
 
@@ -433,16 +494,15 @@ impl ServerHandler for Session {
         request: SubscribeRequestParams,
         context: Context,
     ) -> Result<(), ErrorData> {
-        if !self.hub.offer().host.has_resources() {
-            return Err(ErrorData::method_not_found::<SubscribeRequestMethod>());
-        }
-        let (hub, caller, uri) = (&self.hub, self.caller(&context), &request.uri);
-        let client = &requests::client(caller.principal);
-        let run = |options| async move { hub.subscribe(client, uri, &options).await }.boxed();
-        let poll = self.hub.run("resources", &caller, run).await?;
-        let poll = poll.map_err(requests::failure)?;
+        self.offering::<SubscribeRequestMethod>(has_resources)?;
+        let (server, caller, uri) = (&self.server, self.caller(&context), &request.uri);
+        let client = &caller::client(caller.principal.as_ref());
+        let run =
+            |options| async move { server.polls.subscribe(client, uri, &options).await }.boxed();
+        let poll = self.run("resources", &caller, run).await?;
+        let poll = poll.map_err(caller::failure)?;
         let added = self.client.subscriptions.add(request.uri, poll);
-        added.map_err(requests::failure)
+        added.map_err(caller::failure)
     }
 
     async fn unsubscribe(
@@ -450,9 +510,7 @@ impl ServerHandler for Session {
         request: UnsubscribeRequestParams,
         _: Context,
     ) -> Result<(), ErrorData> {
-        if !self.hub.offer().host.has_resources() {
-            return Err(ErrorData::method_not_found::<UnsubscribeRequestMethod>());
-        }
+        self.offering::<UnsubscribeRequestMethod>(has_resources)?;
         self.client.subscriptions.remove(&request.uri);
         Ok(())
     }
@@ -463,28 +521,23 @@ impl ServerHandler for Session {
     ) -> Option<SubscriptionFilter> {
         let accepted = subscriptions::accepted(requested);
         // The client is told that it listens before `listen` is called, which the same task does.
-        let mut heard = self
-            .client
-            .heard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        heard.insert(task::try_id(), Listening::to(&self.hub.teller, &accepted));
+        let mut heard = lock(&self.client.heard);
+        heard.insert(
+            task::try_id(),
+            Listening::to(&self.server.changes, &accepted),
+        );
         Some(accepted)
     }
 
     async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
-        let heard = {
-            let mut heard = self
-                .client
-                .heard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            heard.remove(&task::try_id())
-        };
-        let to = || Listening::to(&self.hub.teller, stream.accepted());
+        let heard = lock(&self.client.heard).remove(&task::try_id());
+        let to = || Listening::to(&self.server.changes, stream.accepted());
         let listening = heard.unwrap_or_else(to);
-        let client = requests::client(requests::principal(stream.request_context()));
-        Box::pin(subscriptions::listen(&self.hub, &client, listening, stream)).await;
+        let client = caller::client(caller::of_http(&stream.request_context().extensions));
+        let listen = subscriptions::listen(&self.server, &client, listening, stream);
+        // It ends with the client's input: rmcp sends no notification after that, and the server would stay for as long
+        // as it waits for those that run.
+        self.client.gone.run_until_cancelled(Box::pin(listen)).await;
         Ok(())
     }
 
@@ -493,12 +546,9 @@ impl ServerHandler for Session {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let offer = self.hub.offer();
-        if offer.prompts.is_empty() {
-            return Err(ErrorData::method_not_found::<ListPromptsRequestMethod>());
-        }
-        let size = offer.info.page_size;
-        let (prompts, next) = page(&offer.prompts, |prompt| &prompt.name, request, size)?;
+        let catalogue = self.offering::<ListPromptsRequestMethod>(has_prompts)?;
+        let size = catalogue.info.page_size;
+        let (prompts, next) = page(&catalogue.prompts, |prompt| &prompt.name, request, size)?;
         let mut result = ListPromptsResult::with_all_items(prompts);
         (result.ttl_ms, result.cache_scope) = self.caller(&context).cache(LIST_TTL_MS);
         result.next_cursor = next;
@@ -510,42 +560,40 @@ impl ServerHandler for Session {
         request: GetPromptRequestParams,
         context: Context,
     ) -> Result<GetPromptResponse, ErrorData> {
-        let offer = self.hub.offer();
-        if offer.prompts.is_empty() {
-            return Err(ErrorData::method_not_found::<GetPromptRequestMethod>());
-        }
+        let catalogue = self.offering::<GetPromptRequestMethod>(has_prompts)?;
         let name = request.name;
         let arguments = request.arguments.unwrap_or_default();
         let text = serde_json::to_string(&arguments).unwrap_or_default();
         let caller = self.caller(&context);
         let binding = Binding::new(
-            &offer.plugins,
-            caller.principal,
+            &catalogue.plugins,
+            caller.principal.as_ref(),
             "prompts/get",
             &name,
             &text,
         );
         let (state, responses) = (request.request_state, request.input_responses);
-        let resumed = requests::resumption(&self.hub.seal, &binding, state, responses)?;
+        let resumed =
+            request_state::resumption(&self.server.request_states, &binding, state, responses)?;
         let arguments = arguments.into_iter().map(|(name, value)| match value {
             serde_json::Value::String(text) => (name, text),
             value => (name, value.to_string()),
         });
         let arguments = arguments.collect();
-        let (host, named) = (&offer.host, name.as_str());
+        let (host, named) = (&catalogue.host, name.as_str());
         let run = |options| {
             async move { host.get_prompt(named, arguments, resumed, &options).await }.boxed()
         };
-        match self.hub.run("prompts", &caller, run).await? {
+        match self.run("prompts", &caller, run).await? {
             Ok(filled) => Ok(convert::filled(filled).into()),
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
-                Ok(self.ask(*input, &caller, &binding)?.into())
+                Ok(self.ask(&input, &caller, &binding)?.into())
             }
             // A prompt has no URI: that it is unknown is wrong of the parameters.
             Err(error @ CallError::NotFound { .. }) => {
                 Err(ErrorData::invalid_params(error.to_string(), None))
             }
-            Err(error) => Err(requests::failure(error)),
+            Err(error) => Err(caller::failure(error)),
         }
     }
 
@@ -554,10 +602,7 @@ impl ServerHandler for Session {
         request: CompleteRequestParams,
         context: Context,
     ) -> Result<CompleteResult, ErrorData> {
-        let offer = self.hub.offer();
-        if !offer.host.completes() {
-            return Err(ErrorData::method_not_found::<CompleteRequestMethod>());
-        }
+        let catalogue = self.offering::<CompleteRequestMethod>(|it| it.host.completes())?;
         let others = request.context.and_then(|context| context.arguments);
         let mut others: Vec<_> = others.unwrap_or_default().into_iter().collect();
         others.sort();
@@ -571,17 +616,14 @@ impl ServerHandler for Session {
             value: request.argument.value,
             others,
         };
-        let host = &offer.host;
+        let host = &catalogue.host;
         let run = |options| async move { host.complete(completing, &options).await }.boxed();
-        let found = self
-            .hub
-            .run("completion", &self.caller(&context), run)
-            .await?;
+        let found = self.run("completion", &self.caller(&context), run).await?;
         let found = found.map_err(|error| match error {
             error @ CallError::NotFound { .. } => {
                 ErrorData::invalid_params(error.to_string(), None)
             }
-            error => requests::failure(error),
+            error => caller::failure(error),
         })?;
         let mut values = found.values;
         let all = values.len();
@@ -593,4 +635,12 @@ impl ServerHandler for Session {
         info.has_more = Some(more);
         Ok(CompleteResult::new(info))
     }
+}
+
+fn has_resources(catalogue: &Catalogue) -> bool {
+    catalogue.host.has_resources()
+}
+
+fn has_prompts(catalogue: &Catalogue) -> bool {
+    !catalogue.prompts.is_empty()
 }

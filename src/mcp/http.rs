@@ -1,5 +1,16 @@
 //! MCP over streamable HTTP at `/mcp`: the front lets requests through to the sessions.
 
+mod accept;
+mod endpoint;
+mod event_log;
+mod fast_path;
+mod refusal;
+mod session;
+mod sessions;
+mod sse;
+mod streams;
+mod task_streams;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,50 +25,46 @@ use http::Request;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::Server;
-use super::endpoint::Endpoint;
 use crate::manifest::ServeConfig;
+use crate::mcp::http::endpoint::Endpoint;
+use crate::mcp::server_state::ServerState;
 use crate::serve::{Front, FrontError, Lifecycle, Listener, Site, accept};
 
 /// What is left once nothing runs, answers on their way, gets so long, and then what does not end by
 /// itself.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a server cannot be reached as its configuration says.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct HttpError(#[from] FrontError);
 
-/// A [`Server`] that a network can reach.
+/// A [`Server`](crate::mcp::Server) that a network can reach.
 #[derive(Clone)]
 pub struct HttpServer {
-    server: Server,
+    server: Arc<ServerState>,
     front: Front,
     config: ServeConfig,
 }
 
-impl Server {
-    /// This server over HTTP, to whom `config` names.
-    ///
-    /// # Errors
-    ///
-    /// A file of the configuration cannot be used.
-    pub fn http(&self, config: &ServeConfig) -> Result<HttpServer, HttpError> {
+impl HttpServer {
+    pub(crate) fn new(
+        server: Arc<ServerState>,
+        config: &ServeConfig,
+    ) -> Result<HttpServer, HttpError> {
         Ok(HttpServer {
-            server: self.clone(),
+            server,
             front: Front::new(config)?,
             config: config.clone(),
         })
     }
-}
 
-impl HttpServer {
     /// Takes another configuration, for requests that come from now on; `max-sessions` and
     /// `session-timeout` stay as they are.
     ///
     /// # Errors
     ///
-    /// As of [`Server::http`]; or anyone who reaches what it [serves](HttpServer::serve), or was nested in as a
+    /// As of [`Server::http`](crate::mcp::Server::http); or anyone who reaches what it [serves](HttpServer::serve), or was nested in as a
     /// [service](HttpServer::service), could call every tool by it. Then nothing has changed.
     pub fn reload(&self, config: &ServeConfig) -> Result<(), HttpError> {
         Ok(self.front.reload(config)?)
@@ -92,7 +99,7 @@ impl HttpServer {
         let mut accepting = tokio::spawn(accept(listener, serving.site.clone()));
         shutdown.cancelled().await;
         let cancelled = serving.drain(grace).await;
-        if tokio::time::timeout(LAST_WORDS, &mut accepting)
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, &mut accepting)
             .await
             .is_err()
         {
@@ -130,7 +137,7 @@ impl HttpServer {
 /// A server that takes requests.
 struct Serving {
     site: Arc<Site>,
-    server: Server,
+    server: Arc<ServerState>,
     sessions: CancellationToken,
     answers: TaskTracker,
     _following: AbortOnDropHandle<()>,
@@ -147,8 +154,8 @@ impl Serving {
             answers.clone(),
             http.front.unsent(),
         ));
-        let hub = http.server.hub.clone();
-        let longest = move || hub.offer().host.longest_output();
+        let server = http.server.clone();
+        let longest = move || server.catalogue().host.longest_output();
         let mcp = move |request| {
             let endpoint = endpoint.clone();
             async move { endpoint.respond(request).await }
@@ -158,7 +165,7 @@ impl Serving {
             server: http.server.clone(),
             sessions,
             answers,
-            _following: http.server.follow(),
+            _following: http.server.following(),
         }
     }
 
@@ -167,7 +174,7 @@ impl Serving {
         self.site.lifecycle.drain.cancel();
         let cancelled = self.server.drain(grace).await;
         self.answers.close();
-        let _ = tokio::time::timeout(LAST_WORDS, self.answers.wait()).await;
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, self.answers.wait()).await;
         // Streams that wait for what will not come any more.
         self.sessions.cancel();
         cancelled
@@ -212,7 +219,10 @@ impl McpService {
 
 impl std::fmt::Debug for McpService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("McpService").field(&self.0.server).finish()
+        let catalogue = self.0.server.catalogue();
+        f.debug_tuple("McpService")
+            .field(&catalogue.loaded)
+            .finish()
     }
 }
 

@@ -2,7 +2,8 @@
 //! the streams they listen on.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rmcp::RoleServer;
@@ -16,30 +17,31 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::hub::Hub;
-use super::polls::{MAX_SUBSCRIPTIONS, Poll};
-use super::teller::{Change, Interest, Teller};
 use crate::error::CallError;
+use crate::mcp::changes::{Change, Changes, Interest};
+use crate::mcp::lock;
+use crate::mcp::polling::{MAX_SUBSCRIPTIONS, PolledResource};
+use crate::mcp::server_state::ServerState;
 
 /// How long a stream may wait until it is known how its resources are.
-const BEGIN: Duration = Duration::from_secs(5);
+const FIRST_VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What one session of the older protocols is told.
 #[derive(Default)]
-pub(super) struct Subscriptions {
-    resources: Arc<Mutex<HashMap<String, Arc<Poll>>>>,
+pub(crate) struct Subscriptions {
+    resources: Arc<Mutex<HashMap<String, Arc<PolledResource>>>>,
     task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl Subscriptions {
     /// Passes changes on to a client for as long as its session is.
-    pub(super) fn begin(&self, hub: &Hub, peer: Peer<RoleServer>) {
-        let mut changes = hub.teller.listen();
+    pub(crate) fn begin(&self, server: &ServerState, peer: Peer<RoleServer>) {
+        let mut changes = server.changes.listen();
         let resources = self.resources.clone();
         let task = tokio::spawn(async move {
             loop {
                 let subscribed = || {
-                    let resources = resources.lock().unwrap_or_else(PoisonError::into_inner);
+                    let resources = lock(&resources);
                     resources.keys().map(|uri| uri.as_str().into()).collect()
                 };
                 let Some(news) = news(changes.recv().await, subscribed) else {
@@ -47,7 +49,7 @@ impl Subscriptions {
                 };
                 for change in news {
                     if let Change::Resource(uri) = &change {
-                        let subscribed = resources.lock().unwrap_or_else(PoisonError::into_inner);
+                        let subscribed = lock(&resources);
                         if !subscribed.contains_key(&**uri) {
                             continue;
                         }
@@ -58,15 +60,11 @@ impl Subscriptions {
                 }
             }
         });
-        let mut own = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        *own = Some(AbortOnDropHandle::new(task));
+        *lock(&self.task) = Some(AbortOnDropHandle::new(task));
     }
 
-    pub(super) fn add(&self, uri: String, poll: Arc<Poll>) -> Result<(), CallError> {
-        let mut resources = self
-            .resources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn add(&self, uri: String, poll: Arc<PolledResource>) -> Result<(), CallError> {
+        let mut resources = lock(&self.resources);
         if resources.len() >= MAX_SUBSCRIPTIONS && !resources.contains_key(&uri) {
             let message = format!("a session may subscribe to {MAX_SUBSCRIPTIONS} resources");
             return Err(CallError::Failed { message });
@@ -75,11 +73,8 @@ impl Subscriptions {
         Ok(())
     }
 
-    pub(super) fn remove(&self, uri: &str) {
-        let mut resources = self
-            .resources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn remove(&self, uri: &str) {
+        let mut resources = lock(&self.resources);
         resources.remove(uri);
     }
 }
@@ -100,7 +95,7 @@ fn news(
     }
 }
 
-pub(super) fn notification(change: Change) -> ServerNotification {
+pub(crate) fn notification(change: Change) -> ServerNotification {
     match change {
         Change::Tools => ToolListChangedNotification::default().into(),
         Change::Prompts => PromptListChangedNotification::default().into(),
@@ -113,7 +108,7 @@ pub(super) fn notification(change: Change) -> ServerNotification {
 }
 
 /// What a stream is told of, of what it asks for: no more resources than a client may subscribe to.
-pub(super) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
+pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     let mut accepted = requested.clone();
     if let Some(uris) = &mut accepted.resource_subscriptions {
         uris.truncate(MAX_SUBSCRIPTIONS);
@@ -123,54 +118,56 @@ pub(super) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
 }
 
 /// What comes for a stream from the moment on at which its client is told that it listens.
-pub(super) struct Listening {
+pub(crate) struct Listening {
     changes: Receiver<Change>,
     _interests: Vec<Interest>,
 }
 
 impl Listening {
-    pub(super) fn to(teller: &Teller, accepted: &SubscriptionFilter) -> Listening {
+    pub(crate) fn to(changes: &Changes, accepted: &SubscriptionFilter) -> Listening {
         let uris = accepted.resource_subscriptions.iter().flatten();
         Listening {
-            _interests: uris.map(|uri| teller.subscribe(uri)).collect(),
-            changes: teller.listen(),
+            _interests: uris.map(|uri| changes.subscribe(uri)).collect(),
+            changes: changes.listen(),
         }
     }
 }
 
 /// Tells a stream of 2026-07-28 what it listens for, until it is closed or the server stops.
-pub(super) async fn listen(
-    hub: &Arc<Hub>,
+pub(crate) async fn listen(
+    server: &Arc<ServerState>,
     client: &Arc<str>,
     mut listening: Listening,
     stream: rmcp::service::SubscriptionContext,
 ) {
     let accepted = stream.accepted().clone();
     let uris = accepted.resource_subscriptions.iter().flatten();
-    let subscribe = |uri: &String| match hub.poll(client, uri, None) {
+    let subscribe = |uri: &String| match server.polls.poll(client, uri, None) {
         Ok(poll) => Some(poll),
         Err(error) => {
             tracing::debug!("no subscription to {uri}: {error}");
             None
         }
     };
-    let polls: Vec<Arc<Poll>> = uris.filter_map(subscribe).collect();
+    let polls: Vec<Arc<PolledResource>> = uris.filter_map(subscribe).collect();
     let begun = async {
         for poll in &polls {
             poll.was_asked().await;
         }
     };
+    let mut over = pin!(async {
+        tokio::select! {
+            () = stream.cancelled() => {}
+            () = server.draining() => {}
+        }
+    });
     tokio::select! {
-        () = stream.cancelled() => return,
-        () = hub.stop().cancelled() => return,
-        () = hub.draining() => return,
-        _ = tokio::time::timeout(BEGIN, begun) => {}
+        () = &mut over => return,
+        _ = tokio::time::timeout(FIRST_VERSION_TIMEOUT, begun) => {}
     };
     loop {
         let change = tokio::select! {
-            () = stream.cancelled() => return,
-            () = hub.stop().cancelled() => return,
-            () = hub.draining() => return,
+            () = &mut over => return,
             change = listening.changes.recv() => change,
         };
         let subscribed = || {

@@ -1,20 +1,23 @@
 //! Tasks (extension `io.modelcontextprotocol/tasks`, SEP-2663): a call that outlasts its request goes on
 //! as one, and the client asks for what became of it.
 
+pub(crate) mod task;
+
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rmcp::ErrorData;
 use rmcp::model::{self as mcp, DetailedTask, JsonObject};
 use tokio::sync::broadcast;
 
-use super::asks::Asks;
-use super::task::{KEEP, Task, failed};
 use crate::kept::{Bounds, Kept, unguessable};
+use crate::mcp::lock;
+use crate::mcp::pending_questions::PendingQuestions;
+use crate::mcp::tasks::task::{TASK_TTL, Task, failed};
 use crate::watch::Owner;
 
 const BOUNDS: Bounds = Bounds {
-    time: KEEP,
+    time: TASK_TTL,
     items: 1_000,
     bytes: 64 << 20,
     all_items: 10_000,
@@ -30,52 +33,44 @@ const MAX_ALL_RUNNING: usize = 2_000;
 const CHANGES: usize = 256;
 
 /// All tasks of a server.
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     running: Mutex<HashMap<String, Arc<Task>>>,
     ended: Mutex<Kept<Owner, DetailedTask>>,
     /// The ids of those whose status is another.
     changes: broadcast::Sender<String>,
-    asks: Arc<Asks>,
+    questions: Arc<PendingQuestions>,
 }
 
 impl Tasks {
-    pub(super) fn new(asks: Arc<Asks>) -> Tasks {
+    pub(crate) fn new(questions: Arc<PendingQuestions>) -> Tasks {
         Tasks {
-            asks,
+            questions,
             running: Mutex::default(),
             ended: Mutex::new(Kept::new(BOUNDS)),
             changes: broadcast::channel(CHANGES).0,
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<String, Arc<Task>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ended(&self) -> MutexGuard<'_, Kept<Owner, DetailedTask>> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A call that may become a task; none where there is no randomness to name it by.
-    pub(super) fn begin(&self, owner: Owner, client: Option<Arc<str>>) -> Option<Arc<Task>> {
+    pub(crate) fn begin(&self, owner: Owner, client: Option<Arc<str>>) -> Option<Arc<Task>> {
         let task = Task::new(
             unguessable()?,
             owner,
             client,
             self.changes.clone(),
-            self.asks.clone(),
+            self.questions.clone(),
         );
         Some(Arc::new(task))
     }
 
     /// Makes a task of a call, if its request is not answered yet, and there may be another.
-    pub(super) fn take_over(&self, task: &Arc<Task>) -> Option<mcp::CreateTaskResult> {
-        let mut running = self.running();
+    pub(crate) fn take_over(&self, task: &Arc<Task>) -> Option<mcp::CreateTaskResult> {
+        let mut running = lock(&self.running);
         let of_owner = running.values().filter(|it| it.owner == task.owner);
         let of_owner = of_owner.count();
         if running.len() >= MAX_ALL_RUNNING
             || of_owner >= MAX_RUNNING
-            || !self.ended().has_room(&task.owner, of_owner + 1)
+            || !lock(&self.ended).has_room(&task.owner, of_owner + 1)
         {
             return None;
         }
@@ -85,19 +80,19 @@ impl Tasks {
     }
 
     /// A task has come to its end.
-    pub(super) fn end(&self, task: &Task, outcome: Result<JsonObject, ErrorData>) {
+    pub(crate) fn end(&self, task: &Task, outcome: Result<JsonObject, ErrorData>) {
         let detailed = task.ended(outcome);
         let bytes = serde_json::to_vec(&detailed).map_or(0, |json| json.len());
-        let mut running = self.running();
+        let mut running = lock(&self.running);
         // The client that could have asked for it is gone.
         if running.remove(&task.id).is_none() {
             return;
         }
-        let detailed = match self.ended().fits(bytes) {
+        let detailed = match lock(&self.ended).fits(bytes) {
             true => detailed,
             false => too_long(detailed),
         };
-        self.ended().add(
+        lock(&self.ended).add(
             &task.owner,
             task.id.clone(),
             detailed,
@@ -108,11 +103,11 @@ impl Tasks {
     }
 
     /// What a task is now.
-    pub(super) fn get(&self, owner: &Owner, id: &str) -> Option<DetailedTask> {
+    pub(crate) fn get(&self, owner: &Owner, id: &str) -> Option<DetailedTask> {
         if let Some(task) = self.find(owner, id) {
             return Some(task.detailed());
         }
-        self.ended().get(owner, id).cloned()
+        lock(&self.ended).get(owner, id).cloned()
     }
 
     /// Takes what a client says to what it is asked. What it is not asked is passed over.
@@ -120,7 +115,7 @@ impl Tasks {
     /// # Errors
     ///
     /// There is no such task, or a response is none of the protocol's: then none is taken.
-    pub(super) fn update(
+    pub(crate) fn update(
         &self,
         owner: &Owner,
         id: &str,
@@ -133,7 +128,7 @@ impl Tasks {
     }
 
     /// Ends a task, unless it has ended.
-    pub(super) fn cancel(&self, owner: &Owner, id: &str) -> Result<(), ErrorData> {
+    pub(crate) fn cancel(&self, owner: &Owner, id: &str) -> Result<(), ErrorData> {
         if let Some(task) = self.find(owner, id) {
             task.cancel.cancel();
             return Ok(());
@@ -142,38 +137,38 @@ impl Tasks {
     }
 
     fn known(&self, owner: &Owner, id: &str) -> Result<(), ErrorData> {
-        match self.ended().get(owner, id) {
+        match lock(&self.ended).get(owner, id) {
             Some(_) => Ok(()),
             None => Err(unknown()),
         }
     }
 
     fn find(&self, owner: &Owner, id: &str) -> Option<Arc<Task>> {
-        let running = self.running();
+        let running = lock(&self.running);
         let task = running.get(id)?;
         (task.owner == *owner).then(|| task.clone())
     }
 
     /// The ids of tasks whose status is another, from now on.
-    pub(super) fn listen(&self) -> broadcast::Receiver<String> {
+    pub(crate) fn listen(&self) -> broadcast::Receiver<String> {
         self.changes.subscribe()
     }
 
     /// Ends all tasks of an owner that nobody will be any more.
-    pub(super) fn end_owner(&self, owner: &Owner) {
-        self.running().retain(|_, task| {
+    pub(crate) fn end_owner(&self, owner: &Owner) {
+        lock(&self.running).retain(|_, task| {
             let is_over = task.owner == *owner;
             if is_over {
                 task.cancel.cancel();
             }
             !is_over
         });
-        self.ended().end(owner);
+        lock(&self.ended).end(owner);
     }
 }
 
 /// There is no such task, or it is another client's: which of them, is not said.
-pub(super) fn unknown() -> ErrorData {
+pub(crate) fn unknown() -> ErrorData {
     let message = "no task has this `taskId`: it is not yours, or it has expired";
     ErrorData::invalid_params(message, None)
 }

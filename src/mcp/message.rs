@@ -1,18 +1,14 @@
-//! Calls of tools, read once, by what they are. rmcp reads a message by trying one kind after the other
-//! on a copy, and its arguments into numbers of 64 bits.
+//! Messages of clients, as text, before rmcp reads them: calls whose arguments are to stay as they were written, and what
+//! would take too much to be kept.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use rmcp::ErrorData;
-use rmcp::model::{
-    JsonObject, JsonRpcMessage, ProgressToken, RequestId, RequestMetaObject, ServerJsonRpcMessage,
-};
+use rmcp::model::{JsonObject, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::requests;
 use crate::schema;
 use crate::tool::ToolCall;
 
@@ -25,7 +21,7 @@ const MAX_META_VALUES: usize = 1_000;
 const MAX_UNSEEN: usize = 16 << 10;
 
 /// A longer id of a request is refused: it is in every message about it.
-pub(super) const MAX_ID: usize = 1 << 10;
+pub(crate) const MAX_ID: usize = 1 << 10;
 
 /// Arguments of up to so many bytes are passed to rmcp as they are.
 const MAX_SEEN: usize = 16 << 10;
@@ -34,76 +30,8 @@ const MAX_SEEN: usize = 16 << 10;
 const SEEN_MEMBERS: usize = 100;
 const SEEN_MEMBER: usize = 1 << 10;
 
-/// A request to call a tool.
-pub(super) struct Call {
-    pub(super) id: RequestId,
-    pub(super) name: String,
-    /// A JSON object, or a string that should hold one, as the client wrote it.
-    pub(super) arguments: String,
-    /// What its progress is told by.
-    pub(super) token: Option<ProgressToken>,
-    /// What else its `_meta` has.
-    pub(super) meta: Option<Box<JsonObject>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Message<'a> {
-    jsonrpc: &'a str,
-    id: RequestId,
-    method: &'a str,
-    #[serde(borrow)]
-    params: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params<'a> {
-    name: String,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, rename = "_meta")]
-    meta: Option<&'a RawValue>,
-}
-
-/// A call as the clients of sessions make it; none where there is anything else to it, which is then
-/// for rmcp to read, or to refuse.
-pub(super) fn call(message: &[u8]) -> Option<Call> {
-    let message: Message = object(str::from_utf8(message).ok()?)?;
-    if message.jsonrpc != "2.0" || message.method != "tools/call" {
-        return None;
-    }
-    let params: Params = object(message.params.get())?;
-    let arguments = params.arguments.map_or("{}", RawValue::get);
-    let is_long = |id: &RequestId| matches!(id, RequestId::String(id) if id.len() > MAX_ID);
-    if is_long(&message.id) || params.meta.is_some_and(is_much) {
-        return None;
-    }
-    let meta: RequestMetaObject = match params.meta {
-        Some(meta) => object(meta.get())?,
-        None => RequestMetaObject::default(),
-    };
-    // Those are the stateless protocol's.
-    let is_of_session = meta.protocol_version().is_none() && meta.client_capabilities().is_none();
-    if !is_of_session || !are_arguments(arguments) {
-        return None;
-    }
-    Some(Call {
-        id: message.id,
-        name: params.name,
-        arguments: meant(arguments).to_owned(),
-        token: meta.get_progress_token(),
-        meta: requests::meta(&meta),
-    })
-}
-
-/// The arguments of a call as the client wrote them: rmcp knows no number of more than 64 bits, of two
-/// members with one name the last, and no object that was written as a string.
-#[derive(Clone)]
-pub(super) struct Written(pub(super) Arc<str>);
-
 /// Whether a `_meta` has more than it may.
-fn is_much(meta: &RawValue) -> bool {
+pub(crate) fn is_much(meta: &RawValue) -> bool {
     let meta = meta.get().as_bytes();
     // Roughly: strings may have such characters too.
     let values = || meta.iter().filter(|byte| b",[{".contains(byte)).count();
@@ -112,14 +40,15 @@ fn is_much(meta: &RawValue) -> bool {
 
 /// What is looked at of a message before it is read as what it is, as text.
 #[derive(Default)]
-pub(super) struct Look<'a> {
+pub(crate) struct Peeked<'a> {
     /// It is long, and no object whose members are there once.
     is_unseen: bool,
     id: Option<&'a RawValue>,
     meta: Option<&'a RawValue>,
-    pub(super) call: Option<Outline<'a>>,
+    pub(crate) call: Option<CallOutline<'a>>,
+    pub(crate) is_initialize: bool,
     /// Whether it is a request whose answer may take its time; what cannot be seen may be one.
-    pub(super) waits: bool,
+    pub(crate) waits: bool,
 }
 
 /// Requests that are answered at once. `initialize` is kept by its session, which is counted by itself, and the others
@@ -134,10 +63,10 @@ const AT_ONCE: [&str; 6] = [
 ];
 
 /// A call, whatever else is in its message.
-pub(super) struct Outline<'a> {
+pub(crate) struct CallOutline<'a> {
     message: &'a str,
     id: Option<&'a RawValue>,
-    pub(super) name: Cow<'a, str>,
+    pub(crate) name: Cow<'a, str>,
     arguments: Option<&'a str>,
 }
 
@@ -161,19 +90,19 @@ struct ParamsOutline<'a> {
     meta: Option<&'a RawValue>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> Peeked<'a> {
     /// Of what is no message there is nothing.
-    pub(super) fn of(message: &'a [u8]) -> Look<'a> {
-        Look::read(message).unwrap_or_else(|| Look {
+    pub(crate) fn of(message: &'a [u8]) -> Peeked<'a> {
+        Peeked::read(message).unwrap_or_else(|| Peeked {
             is_unseen: message.len() > MAX_UNSEEN
                 && message.trim_ascii_start().starts_with(b"{")
                 && serde_json::from_slice::<IgnoredAny>(message).is_ok(),
             waits: true,
-            ..Look::default()
+            ..Peeked::default()
         })
     }
 
-    fn read(message: &'a [u8]) -> Option<Look<'a>> {
+    fn read(message: &'a [u8]) -> Option<Peeked<'a>> {
         let message = str::from_utf8(message).ok()?;
         let outline: MessageOutline = object(message)?;
         let params: Option<ParamsOutline> = match outline.params.map(RawValue::get) {
@@ -190,15 +119,16 @@ impl<'a> Look<'a> {
             if arguments.is_some_and(|arguments| !are_arguments(arguments)) {
                 return None;
             }
-            Some(Outline {
+            Some(CallOutline {
                 message,
                 id,
                 name: serde_json::from_str(params.name?.get()).ok()?,
                 arguments,
             })
         });
-        Some(Look {
+        Some(Peeked {
             is_unseen: false,
+            is_initialize: method == Some("initialize"),
             id,
             meta: params.and_then(|params| params.meta),
             call,
@@ -207,43 +137,29 @@ impl<'a> Look<'a> {
     }
 
     /// The answer to a message that would take too much to be kept.
-    pub(super) fn refusal(&self) -> Option<ServerJsonRpcMessage> {
-        if self.id.is_some_and(|id| id.get().len() > MAX_ID) {
+    pub(crate) fn refusal(&self) -> Option<ServerJsonRpcMessage> {
+        let (error, id) = if self.id.is_some_and(|id| id.get().len() > MAX_ID) {
             let text = format!("the id of a request may have {MAX_ID} bytes");
-            return Some(JsonRpcMessage::error(
-                ErrorData::invalid_request(text, None),
-                None,
-            ));
-        }
-        if self.is_unseen {
+            (ErrorData::invalid_request(text, None), None)
+        } else if self.is_unseen {
             let text = format!(
                 "a message of over {MAX_UNSEEN} bytes has to be a JSON object, with each member once"
             );
-            return Some(JsonRpcMessage::error(
-                ErrorData::invalid_request(text, None),
-                None,
-            ));
-        }
-        if self.meta.is_some_and(is_much) {
+            (ErrorData::invalid_request(text, None), None)
+        } else if self.meta.is_some_and(is_much) {
             let text = format!("`_meta` may have {MAX_META} bytes and {MAX_META_VALUES} values");
             let id = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
-            return Some(JsonRpcMessage::error(
-                ErrorData::invalid_params(text, None),
-                id,
-            ));
-        }
-        None
+            (ErrorData::invalid_params(text, None), id)
+        } else {
+            return None;
+        };
+        Some(JsonRpcMessage::error(error, id))
     }
 }
 
-impl<'a> Outline<'a> {
-    /// The arguments as they are written, if there are any.
-    pub(super) fn written(&self) -> Option<Written> {
-        Some(Written(meant(self.arguments?).into()))
-    }
-
+impl<'a> CallOutline<'a> {
     /// The call, as the host runs it.
-    pub(super) fn call(&self) -> ToolCall {
+    pub(crate) fn call(&self) -> ToolCall {
         let id = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
         let id = id.map(|id: RequestId| id.to_string());
         let arguments = self.arguments.map_or("", meant);
@@ -251,7 +167,7 @@ impl<'a> Outline<'a> {
     }
 
     /// The message with other arguments, if it has any.
-    pub(super) fn with_arguments(&self, arguments: &str) -> Option<Vec<u8>> {
+    pub(crate) fn with_arguments(&self, arguments: &str) -> Option<Vec<u8>> {
         let written = self.arguments?;
         let start = written.as_ptr().addr() - self.message.as_ptr().addr();
         let (before, rest) = self.message.split_at(start);
@@ -261,7 +177,7 @@ impl<'a> Outline<'a> {
 
     /// The message as rmcp reads it, where that is another: with the object that arguments are which are
     /// written as a string, and of long ones with what headers may be held against.
-    pub(super) fn for_rmcp(&self) -> Option<Vec<u8>> {
+    pub(crate) fn for_rmcp(&self) -> Option<Vec<u8>> {
         let arguments = self.arguments?;
         let object = match arguments.starts_with('"') {
             true => Cow::Owned(schema::unwrapped(arguments).unwrap_or_else(|| "{}".to_owned())),
@@ -281,12 +197,12 @@ impl<'a> Outline<'a> {
 }
 
 /// Whether a tool could be meant to get that: an object, or one that a model wrote as a string.
-fn are_arguments(json: &str) -> bool {
+pub(crate) fn are_arguments(json: &str) -> bool {
     json.starts_with(['{', '"'])
 }
 
 /// Arguments as they are written; text that is blank stands for none.
-fn meant(arguments: &str) -> &str {
+pub(crate) fn meant(arguments: &str) -> &str {
     let text = match arguments.starts_with('"') {
         true => serde_json::from_str::<Cow<str>>(arguments).ok(),
         false => None,
@@ -333,64 +249,7 @@ fn seen(arguments: &str) -> String {
 }
 
 /// What an object has. Arrays of the same in order would be taken as well.
-fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
     let is_object = json.trim_ascii_start().starts_with('{');
     is_object.then(|| serde_json::from_str(json).ok())?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn params(params: &str) -> String {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#)
-    }
-
-    #[test]
-    fn a_call_is_read_as_it_was_written() {
-        let text = params(
-            r#"{ "name": "add", "arguments": {"a": 123456789012345678901234567890}, "_meta": {"progressToken": "p"} }"#,
-        );
-        let read = call(text.as_bytes()).unwrap();
-        assert_eq!(read.id, RequestId::Number(1));
-        assert_eq!(read.name, "add");
-        assert_eq!(read.arguments, r#"{"a": 123456789012345678901234567890}"#);
-        assert_eq!(
-            read.token,
-            Some(ProgressToken(RequestId::String("p".into())))
-        );
-        let in_string = call(params(r#"{"name":"add","arguments":"{\"a\": 1}"}"#).as_bytes());
-        assert_eq!(in_string.unwrap().arguments, r#""{\"a\": 1}""#);
-        for without in [r#"{"name":"add"}"#, r#"{"name":"add","arguments":null}"#] {
-            let read = call(params(without).as_bytes()).unwrap();
-            assert_eq!((&*read.arguments, read.token), ("{}", None));
-        }
-    }
-
-    #[test]
-    fn what_is_anything_else_is_left_to_rmcp() {
-        let version =
-            r#"{"name":"a","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
-        for text in [
-            params(version),
-            params(r#"{"name":"a","requestState":"x"}"#),
-            params(r#"{"name":"a","arguments":[]}"#),
-            params(r#"{"name":"a","name":"b"}"#),
-            params("{}"),
-            params(r#"{"name":"a"}"#).replace("2.0", "1.0"),
-            params(r#"{"name":"a"}"#).replace("tools/call", "prompts/get"),
-            params(r#"{"name":"a"}"#).replace(r#""id":1,"#, ""),
-            params(r#"{"name":"a"}"#).replace(r#""id":1"#, r#""id":1.5"#),
-            params(r#"{"name":"a"},"result":{}"#),
-            params(r#"{"name":"a"}"#) + "{}",
-            format!("[{}]", params(r#"{"name":"a"}"#)),
-            params(r#"["a",{},null]"#),
-            r#"["2.0",1,"tools/call",{"name":"a"}]"#.to_owned(),
-            r#"["2.0",1,"tools/call",["a",{},null]]"#.to_owned(),
-            params(r#"{"name":"a","_meta":{"io.modelcontextprotocol/clientCapabilities":{}}}"#),
-            String::new(),
-        ] {
-            assert!(call(text.as_bytes()).is_none(), "{text}");
-        }
-    }
 }

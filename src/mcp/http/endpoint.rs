@@ -3,47 +3,49 @@
 //! Calls of tools in a session that has begun are most of what comes, and are answered here, where
 //! there is nothing else to them. rmcp answers the rest, and refuses what the protocol does not allow.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::Full;
 use rmcp::model::{ProtocolVersion, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Server;
-use super::accept::{self, Accepted, EVENTS, JSON, is_events, of_kind};
-use super::arriving::Arrived;
-use super::events::{Reader, event_text, message_text};
-use super::gather::gathered;
-use super::handler::Session;
-use super::initializing;
-use super::reading::{self, Call, Look};
-use super::refusing;
-use super::sessions::{Begun, Bounds, Called, Sessions};
-use super::streams::JsonOnly;
-use super::task_streams::TaskSubscription;
 use crate::manifest::ServeConfig;
+use crate::mcp::dispatch::ArrivedCall;
+use crate::mcp::handler::{ClientSession, ReadyHandler};
+use crate::mcp::http::accept::{self, Accepted, JSON, is_events, of_kind};
+use crate::mcp::http::fast_path::{self, FastCall};
+use crate::mcp::http::refusal;
+use crate::mcp::http::session::{Answer, AnswerSlot, JsonOnly};
+use crate::mcp::http::sessions::{Bounds, HttpSessions};
+use crate::mcp::http::sse::{self, EVENT_STREAM};
+use crate::mcp::http::task_streams::TaskSubscription;
+use crate::mcp::initialize;
+use crate::mcp::json_rpc::message_text;
+use crate::mcp::message::Peeked;
+use crate::mcp::server_state::ServerState;
 use crate::serve::{self, Principal, Room, Short, Unsent};
 use crate::watch::Owner;
 
-pub(super) struct Endpoint {
-    service: StreamableHttpService<Session, Sessions>,
-    sessions: Arc<Sessions>,
-    server: Server,
+/// An `initialize` of another protocol is passed on as it is up to so many bytes.
+const MAX_SEEN: usize = 16 << 10;
+
+pub(crate) struct Endpoint {
+    service: StreamableHttpService<ClientSession, HttpSessions>,
+    sessions: Arc<HttpSessions>,
+    server: Arc<ServerState>,
     /// Responses to messages that are on their way.
     answers: TaskTracker,
 }
 
 impl Endpoint {
     /// `stop` ends the sessions.
-    pub(super) fn new(
-        server: &Server,
+    pub(crate) fn new(
+        server: &Arc<ServerState>,
         config: &ServeConfig,
         stop: CancellationToken,
         answers: TaskTracker,
@@ -54,20 +56,20 @@ impl Endpoint {
             of_one: config.sessions_of_one(),
             timeout: config.session_timeout,
         };
-        let sessions = Arc::new(Sessions::new(bounds, unsent));
+        let sessions = Arc::new(HttpSessions::new(bounds, unsent));
         let config = StreamableHttpServerConfig::default()
             .with_cancellation_token(stop)
             // The front has looked at them, by a list that may change.
             .disable_allowed_hosts()
             .disable_allowed_origins()
-            // Here, a timer for each response; `gathered` has one for those that last.
+            // Here, a timer for each response; `coalesce_first_events` has one for those that last.
             .with_sse_keep_alive(None)
             // Which sessions have a first event without data is known here.
             .with_sse_retry(None)
             .with_max_request_body_bytes(usize::MAX);
         let factory = {
             let server = server.clone();
-            move || Ok(server.session())
+            move || Ok(ClientSession::new(server.clone()))
         };
         Endpoint {
             service: StreamableHttpService::new(factory, sessions.clone(), config),
@@ -77,21 +79,21 @@ impl Endpoint {
         }
     }
 
-    pub(super) async fn respond(&self, request: Request<Bytes>) -> Response {
+    pub(crate) async fn respond(&self, request: Request<Bytes>) -> Response {
         let answer = (request.method() == Method::POST).then(|| self.answers.token());
         let accepted = Accepted::of(request.headers());
         let message = request.body().clone();
         let mut response = match lacks(&request, accepted) {
             Some(needed) => accept::not_acceptable(needed),
-            None if request.method() == Method::POST => match refusing::refused(&request) {
+            None if request.method() == Method::POST => match refusal::refused(&request) {
                 Some(refusal) => refusal,
                 None => accept::fitted(self.pass(request, accepted).await, accepted).await,
             },
             None => self.pass(request, accepted).await,
         };
-        response = refusing::explained(response, &message).await;
+        response = refusal::explained(response, &message).await;
         if is_events(&response) {
-            response = gathered(response).await;
+            response = sse::coalesce_first_events(response).await;
         }
         // Whoever ends the server waits for connections that send what is whole.
         if response.body().size_hint().exact().is_some() {
@@ -117,12 +119,12 @@ impl Endpoint {
             return self.pass_alone(request, principal).await;
         };
         // What is no session is not ours to refuse: the stateless protocol ignores it.
-        let Ok(open) = self.sessions.enter(session, &principal.name) else {
+        let Ok(session) = self.sessions.enter(session, &principal.name) else {
             return no_session();
         };
-        let Some(open) = open else {
+        let Some(session) = session else {
             // A client that begins anew after a restart may still name the session of before.
-            if request.method() == Method::POST && initializing::is_initialize(request.body()) {
+            if request.method() == Method::POST && initialize::is_initialize(request.body()) {
                 request.headers_mut().remove("mcp-session-id");
                 return self.pass_alone(request, principal).await;
             }
@@ -133,37 +135,71 @@ impl Endpoint {
                 false => self.handle(request, None, &principal).await,
             };
         };
-        let Some(begun) = open.answerer().begun().cloned() else {
-            let answerer = open.answerer().clone();
-            request.extensions_mut().insert(answerer);
-            return self.handle(request, None, &principal).await;
+        if request.method() == Method::GET && is_of_session(request.headers()) {
+            let last = request.headers().get("last-event-id");
+            return sse::response(session.events(last.and_then(|last| last.to_str().ok())));
+        }
+        let Some(handler) = session.handler().ready().cloned() else {
+            let handler = session.handler().clone();
+            request.extensions_mut().insert(handler);
+            return self.handle_in_session(request, None, &principal).await;
         };
         let Some(call) = call(&request) else {
-            return self.handle(request, Some(&begun), &principal).await;
+            return self
+                .handle_in_session(request, Some(&handler), &principal)
+                .await;
         };
         let room = match counted(&mut request).await {
             Ok(room) => room,
             Err(refusal) => return *refusal,
         };
         drop(request);
-        match open.call(begun, call, principal, room, is_json_only).await {
-            Ok(Called::Answered(answer)) => json(&answer),
-            Ok(Called::Runs(reader)) => events(reader),
+        match session
+            .call(handler, call, principal, room, is_json_only)
+            .await
+        {
+            Ok(Answer::Json(answer)) => json(&answer),
+            Ok(Answer::Stream(reader)) => sse::response(reader),
             Err(_) => no_session(),
+        }
+    }
+
+    /// What rmcp does with it; the stream of its answer is written here.
+    async fn handle_in_session(
+        &self,
+        mut request: Request<Bytes>,
+        handler: Option<&ReadyHandler>,
+        by: &Principal,
+    ) -> Response {
+        let slot = AnswerSlot::default();
+        request.extensions_mut().insert(slot.clone());
+        let response = self.handle(request, handler, by).await;
+        match slot.take() {
+            Some(reader) => sse::response(reader),
+            None => response,
         }
     }
 
     /// What is of no session, and may begin one.
     async fn pass_alone(&self, mut request: Request<Bytes>, principal: Principal) -> Response {
-        let mut coming = None;
-        if may_begin_session(&request) {
-            match initializing::prepare(&mut request) {
-                Err(refusal) => return *refusal,
-                Ok(false) => {}
-                Ok(true) => match self.sessions.admit(&principal.name) {
-                    Some(place) => coming = Some(place),
-                    None => return too_many_sessions(),
-                },
+        let mut admission = None;
+        if may_begin_session(&request) && initialize::is_initialize(request.body()) {
+            // What says its method there is of the protocol that has no `initialize`: rmcp sees what it says.
+            let is_known = !request.headers().contains_key("mcp-method");
+            if is_known || request.body().len() > MAX_SEEN {
+                match initialize::reduced(request.body(), is_known) {
+                    Err(refusal) => return refused(StatusCode::BAD_REQUEST, &refusal),
+                    Ok(Some(message)) => *request.body_mut() = message.into(),
+                    Ok(None) => {}
+                }
+            }
+            // It may go by the version in its body alone: what is agreed upon is not known before.
+            if is_known {
+                request.headers_mut().remove("mcp-protocol-version");
+            }
+            admission = self.sessions.admit(&principal.name);
+            if admission.is_none() {
+                return too_many_sessions();
             }
         }
         let subscription = TaskSubscription::of(&request);
@@ -173,18 +209,18 @@ impl Endpoint {
         let response = self.handle(request, None, &principal).await;
         if let Some(session) = session(response.headers()) {
             // What was not seen to begin a session has no place for one.
-            if coming.is_none() {
+            if admission.is_none() {
                 self.sessions.end(session);
                 return too_many_sessions();
             }
             self.sessions.own(session, principal.name);
             return response;
         }
-        drop(coming);
+        drop(admission);
         match subscription {
             Some(subscription) if is_events(&response) => {
                 let owner = Owner::Principal(principal.name);
-                subscription.join(self.server.hub.clone(), owner, response)
+                subscription.join(self.server.clone(), owner, response)
             }
             _ => response,
         }
@@ -194,34 +230,31 @@ impl Endpoint {
     async fn handle(
         &self,
         mut request: Request<Bytes>,
-        begun: Option<&Begun>,
+        handler: Option<&ReadyHandler>,
         by: &Principal,
     ) -> Response {
         let deletes = request.method() == Method::DELETE;
         let message = request.body().clone();
-        let look = Look::of(&message);
-        if let Some(refusal) = look.refusal() {
-            let mut response = json(&refusal);
-            *response.status_mut() = StatusCode::BAD_REQUEST;
-            return response;
+        let peeked = Peeked::of(&message);
+        if let Some(refusal) = peeked.refusal() {
+            return refused(StatusCode::BAD_REQUEST, &refusal);
         }
-        if look.waits
+        if peeked.waits
             && request.method() == Method::POST
             && let Err(refusal) = counted(&mut request).await
         {
             return *refusal;
         }
-        if let Some(outline) = look.call {
+        if let Some(outline) = peeked.call {
             let call = outline.call();
-            let places = match begun {
-                Some(begun) => begun.session.places(&call, Some(by)),
+            let places = match handler {
+                Some(handler) => handler.session.places(&call, Some(by)),
                 // Each request is a client of its own, and so is one of a session that has not begun.
-                None => self.server.session().places(&call, Some(by)),
+                None => ClientSession::new(self.server.clone()).places(&call, Some(by)),
             };
-            request.extensions_mut().insert(Arrived::new(places));
-            if let Some(written) = outline.written() {
-                request.extensions_mut().insert(written);
-            }
+            request
+                .extensions_mut()
+                .insert(ArrivedCall::new(call, places));
             if let Some(message) = outline.for_rmcp() {
                 *request.body_mut() = message.into();
             }
@@ -262,18 +295,18 @@ fn lacks(request: &Request<Bytes>, accepted: Accepted) -> Option<&'static str> {
         Method::POST if accepted == Accepted::Nothing => {
             Some("both application/json and text/event-stream")
         }
-        Method::POST if !accepted.takes_events() && listens() => Some(EVENTS),
-        Method::GET if !accepted.takes_events() => Some(EVENTS),
+        Method::POST if !accepted.takes_events() && listens() => Some(EVENT_STREAM),
+        Method::GET if !accepted.takes_events() => Some(EVENT_STREAM),
         _ => None,
     }
 }
 
 /// A call of a tool, in a request that has nothing for rmcp to look at.
-fn call(request: &Request<Bytes>) -> Option<Call> {
+fn call(request: &Request<Bytes>) -> Option<FastCall> {
     let headers = request.headers();
     let is_usual = request.method() == Method::POST && is_of_session(headers);
     match is_usual {
-        true => reading::call(request.body()),
+        true => fast_path::read(request.body()),
         false => None,
     }
 }
@@ -287,18 +320,14 @@ fn is_of_session(headers: &HeaderMap) -> bool {
     known.any(|known| version == known.as_str() && *known < ProtocolVersion::V_2026_07_28)
 }
 
-fn json(answer: &ServerJsonRpcMessage) -> Response {
-    of_kind(JSON, Body::from(message_text(answer)))
+fn refused(status: StatusCode, answer: &ServerJsonRpcMessage) -> Response {
+    let mut response = json(answer);
+    *response.status_mut() = status;
+    response
 }
 
-fn events(reader: Reader) -> Response {
-    let events = reader.map(|event| Ok::<_, Infallible>(event_text(&event)));
-    let mut response = of_kind(EVENTS, Body::from_stream(events));
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Has nginx pass on events as they come.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+fn json(answer: &ServerJsonRpcMessage) -> Response {
+    of_kind(JSON, Body::from(message_text(answer)))
 }
 
 /// The session that a message says it is of; an empty name, which none has, where it is no text.
@@ -309,7 +338,11 @@ fn session(headers: &HeaderMap) -> Option<&str> {
 
 /// As of one that is over: whose it is, is not said.
 fn no_session() -> Response {
-    (StatusCode::NOT_FOUND, "Not Found: Session not found\n").into_response()
+    (
+        StatusCode::NOT_FOUND,
+        "Not Found: ClientSession not found\n",
+    )
+        .into_response()
 }
 
 /// Whether a request may be the first of a session. What says that it is of the stateless protocol and

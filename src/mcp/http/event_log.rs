@@ -1,62 +1,78 @@
 //! One event stream of a session: what a client is still to be sent, and what it may have to be sent
 //! again, when it comes back after its connection broke (`Last-Event-ID`).
+//!
+//! # A queue with one reader
+//!
+//! A log is a queue whose last events stay for a while after they were sent. Who writes never waits inside the lock:
+//! [`EventLog::push`] gives the event back where there is no room, and [`EventLog::room`] comes once another try is worth
+//! it. Who reads is a response's body ([`Reader`]). A log outlives its readers: a connection breaks, the client comes back
+//! and reads on after the last event that it had. Each reader has a number, and the last one reads: those before it are
+//! at their end, so that an old connection that is still open takes nothing from the new one.
+//!
+//! | phase ([`Phase`]) | is read | is not read |
+//! | --- | --- | --- |
+//! | `Open` | a writer waits while 16 events, or 1 MiB of them, are not sent yet | the oldest beyond that are dropped |
+//! | `Answered` | what is left is sent, then the reader is at its end | kept among the [`UndeliveredAnswers`], unless all was sent |
+//! | `Ended` | the same | nothing is kept |
+//!
+//! | from | event | to | by |
+//! | --- | --- | --- | --- |
+//! | `Open` | the answer was added | `Answered` | [`EventLog::answered`] |
+//! | `Open` | the request was cancelled, or its session is over | `Ended` | [`EventLog::end`] |
+//! | is not read, or is read by another | a response begins | is read | [`EventLog::read`] |
+//! | is read | the response is dropped, and no other has begun | is not read | [`Reader`]'s `drop` |
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
-use rmcp::model::{ContentBlock, JsonRpcMessage, ServerJsonRpcMessage, ServerResult};
 use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
-use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::mcp::lock;
 use crate::serve::Unsent;
 
 /// Events that wait for a client that reads slowly, or are kept for one that is away; and their bytes, but for a longer
 /// one that is alone.
-const KEPT: usize = 16;
-const KEPT_BYTES: usize = 1 << 20;
+const MAX_EVENTS: usize = 16;
+const MAX_EVENT_BYTES: usize = 1 << 20;
 
 /// Answers that could not be sent are kept for so long, and so many of them.
-pub(super) const LEFT_FOR: Duration = Duration::from_secs(60);
-const MAX_LEFT: usize = 64;
-const MAX_LEFT_BYTES: usize = 64 << 20;
+pub(crate) const UNDELIVERED_TTL: Duration = Duration::from_secs(60);
+const MAX_UNDELIVERED: usize = 64;
+const MAX_UNDELIVERED_BYTES: usize = 64 << 20;
 
 /// What is sent on one stream, whichever connection it goes out on.
-pub(super) struct Events {
+pub(crate) struct EventLog {
     log: Mutex<Log>,
     /// A place for another event, or nobody reads any more.
     room: Notify,
-    left: Option<(Weak<Left>, Name)>,
+    left: Option<(Weak<UndeliveredAnswers>, StreamName)>,
     unsent: Unsent,
 }
 
 /// A stream among those of all sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name {
-    pub(super) session: SessionId,
-    pub(super) number: u64,
+pub(crate) struct StreamName {
+    pub(crate) session: SessionId,
+    pub(crate) number: u64,
 }
 
 /// Answers that could not be sent, of all sessions; oldest first. A client that comes back has them.
 #[derive(Default)]
-pub(super) struct Left(Mutex<VecDeque<(Instant, Name, Arc<Events>)>>);
+pub(crate) struct UndeliveredAnswers(Mutex<VecDeque<(Instant, StreamName, Arc<EventLog>)>>);
 
-impl Left {
-    fn all(&self) -> MutexGuard<'_, VecDeque<(Instant, Name, Arc<Events>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, name: Name, events: Arc<Events>) {
-        let mut all = self.all();
+impl UndeliveredAnswers {
+    fn add(&self, name: StreamName, events: Arc<EventLog>) {
+        let mut all = lock(&self.0);
         all.push_back((Instant::now(), name, events));
-        let bytes = |events: &Events| events.log().bytes;
+        let bytes = |events: &EventLog| lock(&events.log).bytes;
         let mut held: usize = all.iter().map(|(_, _, events)| bytes(events)).sum();
-        while all.len() > MAX_LEFT || held > MAX_LEFT_BYTES {
+        while all.len() > MAX_UNDELIVERED || held > MAX_UNDELIVERED_BYTES {
             // The session that leaves the most gives up its oldest.
             let mut sessions: HashMap<&SessionId, (usize, usize)> = HashMap::new();
             for (_, name, events) in all.iter() {
@@ -76,16 +92,16 @@ impl Left {
         }
     }
 
-    pub(super) fn take(&self, name: &Name) -> Option<Arc<Events>> {
-        let mut all = self.all();
+    pub(crate) fn take(&self, name: &StreamName) -> Option<Arc<EventLog>> {
+        let mut all = lock(&self.0);
         let at = all.iter().position(|(_, left, _)| left == name)?;
         all.remove(at).map(|(_, _, events)| events)
     }
 
     /// Drops what is old, and what is of a session that is over.
-    pub(super) fn forget(&self, session: Option<&SessionId>) {
-        self.all().retain(|(since, name, _)| {
-            since.elapsed() < LEFT_FOR && session.is_none_or(|over| name.session != *over)
+    pub(crate) fn forget(&self, session: Option<&SessionId>) {
+        lock(&self.0).retain(|(since, name, _)| {
+            since.elapsed() < UNDELIVERED_TTL && session.is_none_or(|over| name.session != *over)
         });
     }
 }
@@ -99,26 +115,30 @@ struct Log {
     first: usize,
     /// The number of the one that is sent next.
     next: usize,
-    /// No more come.
-    has_ended: bool,
-    /// The last is an answer: a client that comes back wants it.
-    is_answered: bool,
-    /// How often somebody began to read: the last of them reads, the others are at their end.
-    readers: u64,
-    is_read: bool,
-    /// Since when it is not read.
-    unread: Instant,
+    phase: Phase,
+    /// The number of the last reader.
+    reader: u64,
+    /// Since when nobody reads; nothing while somebody does.
+    unread: Option<Instant>,
     waker: Option<Waker>,
 }
 
-impl Events {
+/// See the [tables of the module](self).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Answered,
+    Ended,
+}
+
+impl EventLog {
     /// The first event will have the number `first`. An answer that its reader leaves unread goes to `left`.
-    pub(super) fn new(
+    pub(crate) fn new(
         first: usize,
-        left: Option<(Weak<Left>, Name)>,
+        left: Option<(Weak<UndeliveredAnswers>, StreamName)>,
         unsent: Unsent,
-    ) -> Arc<Events> {
-        Arc::new(Events {
+    ) -> Arc<EventLog> {
+        Arc::new(EventLog {
             left,
             unsent,
             log: Mutex::new(Log {
@@ -126,19 +146,13 @@ impl Events {
                 bytes: 0,
                 first,
                 next: first,
-                has_ended: false,
-                is_answered: false,
-                readers: 0,
-                is_read: false,
-                unread: Instant::now(),
+                phase: Phase::Open,
+                reader: 0,
+                unread: Some(Instant::now()),
                 waker: None,
             }),
             room: Notify::new(),
         })
-    }
-
-    fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an event of so many bytes, made for its number, unless the one who reads has to catch up first. Without a
@@ -147,9 +161,9 @@ impl Events {
     /// # Errors
     ///
     /// `make`, when there is no room.
-    pub(super) fn push<F: FnOnce(usize) -> Event>(&self, bytes: usize, make: F) -> Result<(), F> {
-        let mut log = self.log();
-        if log.has_ended {
+    pub(crate) fn push<F: FnOnce(usize) -> Event>(&self, bytes: usize, make: F) -> Result<(), F> {
+        let mut log = lock(&self.log);
+        if log.phase != Phase::Open {
             return Ok(());
         }
         if log.is_full() {
@@ -172,12 +186,12 @@ impl Events {
         self.unsent.change(before, log.bytes);
     }
 
-    /// Comes when [`push`](Events::push) is worth another try.
-    pub(super) async fn room(&self) {
+    /// Comes when [`push`](EventLog::push) is worth another try.
+    pub(crate) async fn room(&self) {
         let room = self.room.notified();
         let is_full = {
-            let log = self.log();
-            !log.has_ended && log.is_full()
+            let log = lock(&self.log);
+            log.phase == Phase::Open && log.is_full()
         };
         if is_full {
             room.await;
@@ -185,25 +199,24 @@ impl Events {
     }
 
     /// No more events come.
-    pub(super) fn end(&self) {
-        self.log().end();
+    pub(crate) fn end(&self) {
+        lock(&self.log).end(Phase::Ended);
         self.room.notify_waiters();
     }
 
     /// The last event was an answer. Where nobody is there to read it, it is left for later.
-    pub(super) fn answered(self: &Arc<Self>) {
-        let mut log = self.log();
-        log.is_answered = true;
-        log.end();
-        let is_read = log.is_read;
+    pub(crate) fn answered(self: &Arc<Self>) {
+        let mut log = lock(&self.log);
+        log.end(Phase::Answered);
+        let is_read = log.is_read();
         drop(log);
         self.room.notify_waiters();
         if !is_read {
-            self.leave();
+            self.store_undelivered();
         }
     }
 
-    fn leave(self: &Arc<Self>) {
+    fn store_undelivered(self: &Arc<Self>) {
         if let Some((left, name)) = &self.left
             && let Some(left) = left.upgrade()
         {
@@ -211,21 +224,18 @@ impl Events {
         }
     }
 
-    pub(super) fn is_read(&self) -> bool {
-        self.log().is_read
+    pub(crate) fn is_read(&self) -> bool {
+        lock(&self.log).is_read()
     }
 
     /// How long nobody has read.
-    pub(super) fn unread_for(&self) -> Duration {
-        let log = self.log();
-        match log.is_read {
-            true => Duration::ZERO,
-            false => log.unread.elapsed(),
-        }
+    pub(crate) fn unread_for(&self) -> Duration {
+        let unread = lock(&self.log).unread;
+        unread.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Comes when nobody reads.
-    pub(super) async fn unread(&self) {
+    pub(crate) async fn unread(&self) {
         loop {
             let changed = self.room.notified();
             if !self.is_read() {
@@ -237,95 +247,36 @@ impl Events {
 
     /// Reads on, from what follows the event of a number where one is given, instead of whoever reads
     /// now. Those that are not kept any more are left out.
-    pub(super) fn read(self: &Arc<Self>, after: Option<usize>) -> Reader {
-        let mut log = self.log();
+    pub(crate) fn read(self: &Arc<Self>, after: Option<usize>) -> Reader {
+        let mut log = lock(&self.log);
         if let Some(after) = after {
             let end = log.first + log.events.len();
             log.next = after.saturating_add(1).clamp(log.first, end);
         }
-        log.readers += 1;
-        log.is_read = true;
+        log.reader += 1;
+        log.unread = None;
         // Whoever read before learns that it is at its end.
         log.wake();
         self.room.notify_waiters();
         Reader {
             events: self.clone(),
-            number: log.readers,
+            number: log.reader,
         }
     }
 }
 
-/// An event, as <https://html.spec.whatwg.org/multipage/server-sent-events.html> has it. JSON as it is
-/// written has no line ends.
-pub(super) fn event_text(event: &Event) -> String {
-    let message = event.message.as_deref().map(message_text);
-    let mut text = format!("data: {}\n", message.unwrap_or_default());
-    if let Some(id) = &event.event_id {
-        text.extend(["id: ", id, "\n"]);
-    }
-    if let Some(retry) = event.retry {
-        text.extend(["retry: ", &retry.as_millis().to_string(), "\n"]);
-    }
-    text.push('\n');
-    text
-}
-
-/// A message as JSON.
-pub(super) fn message_text(message: &ServerJsonRpcMessage) -> String {
-    // Its maps have strings for keys: nothing else can fail.
-    serde_json::to_string(message).unwrap_or_else(|error| {
-        let message = format!("the message cannot be written: {error}");
-        json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32603, "message": message } })
-            .to_string()
-    })
-}
-
-/// What a message takes in memory, roughly.
-pub(super) fn weight(message: &ServerJsonRpcMessage) -> usize {
-    /// Beside its content.
-    const ANY: usize = 512;
-    if let JsonRpcMessage::Response(response) = message
-        && let ServerResult::CallToolResult(result) = &response.result
-        && result.structured_content.is_none()
-        && result.meta.is_none()
-    {
-        let content = result.content.iter().map(|block| match block {
-            ContentBlock::Text(text) => Some(text.text.len()),
-            ContentBlock::Image(image) => Some(image.data.len()),
-            ContentBlock::Audio(audio) => Some(audio.data.len()),
-            _ => None,
-        });
-        if let Some(bytes) = content.sum::<Option<usize>>() {
-            return ANY + bytes;
-        }
-    }
-    let mut counted = Counted(ANY);
-    // It fails where the message cannot be written; an error goes in its place.
-    let _ = serde_json::to_writer(&mut counted, message);
-    counted.0
-}
-
-struct Counted(usize);
-
-impl std::io::Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Events {
+impl Drop for EventLog {
     fn drop(&mut self) {
-        let bytes = self.log().bytes;
+        let bytes = lock(&self.log).bytes;
         self.unsent.change(bytes, 0);
     }
 }
 
 impl Log {
+    fn is_read(&self) -> bool {
+        self.unread.is_none()
+    }
+
     fn waiting(&self) -> usize {
         self.first + self.events.len() - self.next
     }
@@ -333,12 +284,12 @@ impl Log {
     /// Whether whoever reads has to catch up before there are more.
     fn is_full(&self) -> bool {
         let waiting = self.waiting();
-        self.is_read && (waiting >= KEPT || waiting > 0 && self.bytes >= KEPT_BYTES)
+        self.is_read() && (waiting >= MAX_EVENTS || waiting > 0 && self.bytes >= MAX_EVENT_BYTES)
     }
 
     fn trim(&mut self) {
-        while (self.events.len() > KEPT || self.bytes > KEPT_BYTES)
-            && (self.first < self.next || !self.is_read && self.events.len() > 1)
+        while (self.events.len() > MAX_EVENTS || self.bytes > MAX_EVENT_BYTES)
+            && (self.first < self.next || !self.is_read() && self.events.len() > 1)
             && let Some((_, bytes)) = self.events.pop_front()
         {
             self.bytes -= bytes;
@@ -347,8 +298,11 @@ impl Log {
         }
     }
 
-    fn end(&mut self) {
-        self.has_ended = true;
+    /// What has come to its end stays as it is.
+    fn end(&mut self, phase: Phase) {
+        if self.phase == Phase::Open {
+            self.phase = phase;
+        }
         self.wake();
     }
 
@@ -360,8 +314,8 @@ impl Log {
 }
 
 /// Who reads a stream, until it is dropped or somebody else does.
-pub(super) struct Reader {
-    events: Arc<Events>,
+pub(crate) struct Reader {
+    events: Arc<EventLog>,
     number: u64,
 }
 
@@ -369,8 +323,8 @@ impl Stream for Reader {
     type Item = Event;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        let mut log = self.events.log();
-        if log.readers != self.number {
+        let mut log = lock(&self.events.log);
+        if log.reader != self.number {
             return Poll::Ready(None);
         }
         let at = log.next - log.first;
@@ -382,7 +336,7 @@ impl Stream for Reader {
                 self.events.room.notify_waiters();
                 Poll::Ready(Some(event))
             }
-            None if log.has_ended => Poll::Ready(None),
+            None if log.phase != Phase::Open => Poll::Ready(None),
             None => {
                 log.waker = Some(context.waker().clone());
                 Poll::Pending
@@ -393,18 +347,17 @@ impl Stream for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut log = self.events.log();
-        if log.readers != self.number {
+        let mut log = lock(&self.events.log);
+        if log.reader != self.number {
             return;
         }
-        log.is_read = false;
-        log.unread = Instant::now();
+        log.unread = Some(Instant::now());
         log.waker = None;
-        let is_left = log.is_answered && log.waiting() > 0;
+        let is_left = log.phase == Phase::Answered && log.waiting() > 0;
         drop(log);
         self.events.room.notify_waiters();
         if is_left {
-            self.events.leave();
+            self.events.store_undelivered();
         }
     }
 }

@@ -1,14 +1,15 @@
-//! Who is told what changed. A plugin may say so as often as it likes: changes are told at a bounded rate, each once
+//! Changes of lists and resources, and who is told of them. A plugin may say so as often as it likes: changes are told at a bounded rate, each once
 //! however often it was said meanwhile, and those of resources only where somebody subscribes to them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
-use super::asks::less;
+use crate::mcp::lock;
+use crate::mcp::pending_questions::decrement;
 use crate::watch::Watcher;
 
 /// Changes that a session may be behind.
@@ -20,7 +21,7 @@ const AT_ONCE: usize = 64;
 
 /// Something that clients are told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Tools,
     Prompts,
     Resources,
@@ -29,7 +30,7 @@ pub(super) enum Change {
 
 /// Passes changes on to whoever listens; clones are the same.
 #[derive(Clone)]
-pub(super) struct Teller(Arc<Shared>);
+pub(crate) struct Changes(Arc<Shared>);
 
 struct Shared {
     changes: broadcast::Sender<Change>,
@@ -48,39 +49,38 @@ struct State {
 }
 
 /// A subscription to a resource, until it is dropped.
-pub(super) struct Interest {
-    teller: Teller,
+pub(crate) struct Interest {
+    changes: Changes,
     uri: Arc<str>,
 }
 
-impl Teller {
-    pub(super) fn new() -> Teller {
-        Teller(Arc::new(Shared {
+impl Changes {
+    pub(crate) fn new() -> Changes {
+        Changes(Arc::new(Shared {
             changes: broadcast::channel(CHANGES).0,
             state: Mutex::default(),
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn listen(&self) -> broadcast::Receiver<Change> {
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Change> {
         self.0.changes.subscribe()
     }
 
     /// Has changes of a resource be told.
-    pub(super) fn subscribe(&self, uri: &str) -> Interest {
+    pub(crate) fn subscribe(&self, uri: &str) -> Interest {
         let uri: Arc<str> = uri.into();
-        *self.state().subscribed.entry(uri.clone()).or_default() += 1;
+        *lock(&self.0.state)
+            .subscribed
+            .entry(uri.clone())
+            .or_default() += 1;
         Interest {
-            teller: self.clone(),
+            changes: self.clone(),
             uri,
         }
     }
 
-    pub(super) fn tell(&self, change: Change) {
-        let mut state = self.state();
+    pub(crate) fn tell(&self, change: Change) {
+        let mut state = lock(&self.0.state);
         if let Change::Resource(uri) = &change
             && !state.subscribed.contains_key(uri)
         {
@@ -105,7 +105,7 @@ impl Teller {
     async fn tell_on(self) {
         loop {
             tokio::time::sleep(PAUSE).await;
-            let mut state = self.state();
+            let mut state = lock(&self.0.state);
             if state.waiting.is_empty() {
                 state.is_pausing = false;
                 return;
@@ -122,12 +122,16 @@ impl Teller {
 
 impl Drop for Interest {
     fn drop(&mut self) {
-        less(&mut self.teller.state().subscribed, &self.uri, |it| it);
+        decrement(
+            &mut lock(&self.changes.0.state).subscribed,
+            &self.uri,
+            |it| it,
+        );
     }
 }
 
 /// What plugins tell while nobody watches their call.
-impl Watcher for Teller {
+impl Watcher for Changes {
     fn resource_updated(&self, uri: &str) {
         self.tell(Change::Resource(uri.into()));
     }
@@ -154,40 +158,40 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_again_and_again_is_told_once_in_a_while_and_in_order() {
-        let teller = Teller::new();
-        let mut changes = teller.listen();
-        let _interest = ["a", "b"].map(|uri| teller.subscribe(uri));
+        let source = Changes::new();
+        let mut changes = source.listen();
+        let _interest = ["a", "b"].map(|uri| source.subscribe(uri));
         let resource = |uri: &str| Change::Resource(uri.into());
         // Nothing else runs meanwhile.
         for _ in 0..1_000 {
-            teller.resources_changed();
+            source.resources_changed();
             for uri in ["a", "b", "of nobody"] {
-                teller.resource_updated(uri);
+                source.resource_updated(uri);
             }
         }
         assert_eq!(told(&mut changes), [Change::Resources]);
         for change in [resource("a"), resource("b"), Change::Resources] {
             assert_eq!(next(&mut changes).await, change);
         }
-        while teller.state().is_pausing {
+        while lock(&source.0.state).is_pausing {
             tokio::time::sleep(PAUSE / 10).await;
         }
         assert_eq!(told(&mut changes), []);
-        teller.resource_updated("b");
+        source.resource_updated("b");
         assert_eq!(told(&mut changes), [resource("b")], "at once");
     }
 
     #[tokio::test]
     async fn what_nobody_subscribes_to_any_more_is_not_told() {
-        let teller = Teller::new();
-        let mut changes = teller.listen();
-        let [one, other] = [0, 1].map(|_| teller.subscribe("a"));
+        let source = Changes::new();
+        let mut changes = source.listen();
+        let [one, other] = [0, 1].map(|_| source.subscribe("a"));
         drop(one);
-        teller.resource_updated("a");
+        source.resource_updated("a");
         assert_eq!(told(&mut changes).len(), 1);
         drop(other);
-        teller.resource_updated("a");
-        assert!(teller.state().waiting.is_empty());
-        assert!(teller.state().subscribed.is_empty());
+        source.resource_updated("a");
+        assert!(lock(&source.0.state).waiting.is_empty());
+        assert!(lock(&source.0.state).subscribed.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 //! many they are and however long each takes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::hub::Hub;
-use super::teller::{Change, Interest};
 use crate::error::CallError;
 use crate::host::CallOptions;
+use crate::mcp::catalogue::Catalogue;
+use crate::mcp::changes::{Change, Changes, Interest};
+use crate::mcp::lock;
 
 /// How often a resource is asked for its version, if it is its turn.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -27,31 +28,38 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const BESIDE: usize = 2;
 
 /// One client may subscribe to so many resources, and all together to so many.
-pub(super) const MAX_SUBSCRIPTIONS: usize = 1_000;
+pub(crate) const MAX_SUBSCRIPTIONS: usize = 1_000;
 const MAX_POLLS: usize = 10_000;
 
 /// A longer URI is of no resource.
 const MAX_URI: usize = 8 << 10;
 
 /// What all clients subscribe to.
-pub(super) struct Polls {
+pub(crate) struct Polls {
     clients: Mutex<HashMap<Arc<str>, Weak<Poller>>>,
+    source: Arc<Source>,
+}
+
+/// Whose resources are asked for their versions, and who is told that one is another.
+struct Source {
+    catalogue: watch::Receiver<Arc<Catalogue>>,
+    changes: Arc<Changes>,
     beside: Semaphore,
 }
 
 /// Asks the resources of one client.
 struct Poller {
-    polls: Mutex<HashMap<Arc<str>, Weak<Poll>>>,
+    polls: Mutex<HashMap<Arc<str>, Weak<PolledResource>>>,
     /// There is another.
     added: Arc<Notify>,
     task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 /// A resource that is asked for its version, as long as somebody holds it.
-pub(super) struct Poll {
+pub(crate) struct PolledResource {
     uri: Arc<str>,
     /// What it is, once that is known.
-    known: Mutex<Known>,
+    known: Mutex<KnownVersion>,
     /// Whether it was ever asked.
     asked: watch::Sender<bool>,
     /// Ends what asks it now.
@@ -60,15 +68,15 @@ pub(super) struct Poll {
     _interest: Interest,
 }
 
-struct Known {
+struct KnownVersion {
     version: Option<String>,
     asked: Instant,
 }
 
-impl Drop for Poll {
+impl Drop for PolledResource {
     fn drop(&mut self) {
         self.end.cancel();
-        let mut polls = self.poller.polls();
+        let mut polls = lock(&self.poller.polls);
         // There may be another of the same by now.
         if polls
             .get(&self.uri)
@@ -79,14 +87,10 @@ impl Drop for Poll {
     }
 }
 
-impl Poll {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl PolledResource {
     /// It was asked; whether it is another than before. What cannot say is asked again.
     fn was_found(&self, version: Option<String>) -> bool {
-        let mut known = self.known();
+        let mut known = lock(&self.known);
         known.asked = Instant::now();
         let is_other = version.is_some() && known.version.is_some() && version != known.version;
         if version.is_some() {
@@ -98,53 +102,58 @@ impl Poll {
     }
 
     /// Comes once it was asked.
-    pub(super) async fn was_asked(&self) {
+    pub(crate) async fn was_asked(&self) {
         let mut asked = self.asked.subscribe();
         let _ = asked.wait_for(|asked| *asked).await;
     }
 }
 
 impl Poller {
-    fn polls(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Poll>>> {
-        self.polls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The resource that was not asked for longest.
-    fn next(&self) -> Option<(Weak<Poll>, Arc<str>, CancellationToken, Instant)> {
+    fn next(&self) -> Option<(Weak<PolledResource>, Arc<str>, CancellationToken, Instant)> {
         // Dropped with the lock held, the last of one would want it again.
-        let polls: Vec<Arc<Poll>> = {
-            let polls = self.polls();
+        let polls: Vec<Arc<PolledResource>> = {
+            let polls = lock(&self.polls);
             polls.values().filter_map(Weak::upgrade).collect()
         };
-        let polls = polls.iter().map(|poll| (poll, poll.known().asked));
+        let polls = polls.iter().map(|poll| (poll, lock(&poll.known).asked));
         let (poll, asked) = polls.min_by_key(|(_, asked)| *asked)?;
         let weak = Arc::downgrade(poll);
         Some((weak, poll.uri.clone(), poll.end.clone(), asked))
     }
 }
 
-impl Polls {
-    pub(super) fn new() -> Polls {
-        Polls {
-            clients: Mutex::default(),
-            beside: Semaphore::new(BESIDE),
-        }
+impl Source {
+    async fn version(&self, uri: &str, options: &CallOptions) -> Result<String, CallError> {
+        let catalogue = self.catalogue.borrow().clone();
+        catalogue.host.resource_version(uri, options).await
     }
 }
 
-impl Hub {
+impl Polls {
+    pub(crate) fn new(catalogue: watch::Receiver<Arc<Catalogue>>, changes: Arc<Changes>) -> Polls {
+        Polls {
+            clients: Mutex::default(),
+            source: Arc::new(Source {
+                catalogue,
+                changes,
+                beside: Semaphore::new(BESIDE),
+            }),
+        }
+    }
+
     /// Subscribes a client to a resource whose version is asked for now.
     ///
     /// # Errors
     ///
     /// There is no such resource, or too many are subscribed to.
-    pub(super) async fn subscribe(
-        self: &Arc<Self>,
+    pub(crate) async fn subscribe(
+        &self,
         client: &Arc<str>,
         uri: &str,
         options: &CallOptions,
-    ) -> Result<Arc<Poll>, CallError> {
-        let version = self.offer().host.resource_version(uri, options).await?;
+    ) -> Result<Arc<PolledResource>, CallError> {
+        let version = self.source.version(uri, options).await?;
         self.poll(client, uri, Some(version))
     }
 
@@ -153,18 +162,18 @@ impl Hub {
     /// # Errors
     ///
     /// Too many are subscribed to.
-    pub(super) fn poll(
-        self: &Arc<Self>,
+    pub(crate) fn poll(
+        &self,
         client: &Arc<str>,
         uri: &str,
         version: Option<String>,
-    ) -> Result<Arc<Poll>, CallError> {
+    ) -> Result<Arc<PolledResource>, CallError> {
         let failed = |message: String| CallError::Failed { message };
         if uri.len() > MAX_URI {
             return Err(failed(format!("a URI may have {MAX_URI} bytes")));
         }
         let (poller, all) = self.poller(client);
-        let mut polls = poller.polls();
+        let mut polls = lock(&poller.polls);
         if let Some(poll) = polls.get(uri).and_then(Weak::upgrade) {
             // Dropped here, it would want the lock.
             drop(polls);
@@ -185,13 +194,13 @@ impl Hub {
             Some(_) => now,
             None => now.checked_sub(INTERVAL).unwrap_or(now),
         };
-        let poll = Arc::new(Poll {
+        let poll = Arc::new(PolledResource {
             uri: uri.into(),
             asked: watch::Sender::new(version.is_some()),
-            known: Mutex::new(Known { version, asked }),
+            known: Mutex::new(KnownVersion { version, asked }),
             end: CancellationToken::new(),
             poller: poller.clone(),
-            _interest: self.teller.subscribe(uri),
+            _interest: self.source.changes.subscribe(uri),
         });
         polls.insert(poll.uri.clone(), Arc::downgrade(&poll));
         drop(polls);
@@ -200,12 +209,11 @@ impl Hub {
     }
 
     /// A client's, and how many resources all clients subscribe to.
-    fn poller(self: &Arc<Self>, client: &Arc<str>) -> (Arc<Poller>, usize) {
-        let clients = self.polls.clients.lock();
-        let mut clients = clients.unwrap_or_else(PoisonError::into_inner);
+    fn poller(&self, client: &Arc<str>) -> (Arc<Poller>, usize) {
+        let mut clients = lock(&self.clients);
         clients.retain(|_, poller| poller.strong_count() > 0);
         let pollers = clients.values().filter_map(Weak::upgrade);
-        let all = pollers.map(|poller| poller.polls().len()).sum();
+        let all = pollers.map(|poller| lock(&poller.polls).len()).sum();
         if let Some(poller) = clients.get(client).and_then(Weak::upgrade) {
             return (poller, all);
         }
@@ -215,21 +223,19 @@ impl Hub {
             task: Mutex::default(),
         });
         let asks = ask(
-            Arc::downgrade(self),
+            self.source.clone(),
             Arc::downgrade(&poller),
             poller.added.clone(),
         );
         let task = tokio::spawn(asks);
-        let mut own = poller.task.lock().unwrap_or_else(PoisonError::into_inner);
-        *own = Some(AbortOnDropHandle::new(task));
-        drop(own);
+        *lock(&poller.task) = Some(AbortOnDropHandle::new(task));
         clients.insert(client.clone(), Arc::downgrade(&poller));
         (poller, all)
     }
 }
 
 /// Asks one resource after the other, as long as there are any.
-async fn ask(hub: Weak<Hub>, poller: Weak<Poller>, added: Arc<Notify>) {
+async fn ask(source: Arc<Source>, poller: Weak<Poller>, added: Arc<Notify>) {
     // When the client's share of the time is whole again.
     let mut whole_at = Instant::now();
     loop {
@@ -255,14 +261,11 @@ async fn ask(hub: Weak<Hub>, poller: Weak<Poller>, added: Arc<Notify>) {
         let Some((poll, uri, end, _)) = next else {
             continue;
         };
-        let Some(hub) = hub.upgrade() else {
-            return;
-        };
         let asks = async {
-            let _beside = hub.polls.beside.acquire().await;
+            let _beside = source.beside.acquire().await;
             let begun = Instant::now();
-            let options = CallOptions::new().watcher(hub.teller.clone());
-            let version = hub.offer().host.resource_version(&uri, &options).await;
+            let options = CallOptions::new().watcher(source.changes.clone());
+            let version = source.version(&uri, &options).await;
             (version, begun)
         };
         let waited = Instant::now();
@@ -272,7 +275,7 @@ async fn ask(hub: Weak<Hub>, poller: Weak<Poller>, added: Arc<Notify>) {
         if let Some(poll) = poll.upgrade() {
             let version = answer.and_then(|(version, _)| version.ok());
             if poll.was_found(version) {
-                hub.teller.tell(Change::Resource(poll.uri.clone()));
+                source.changes.tell(Change::Resource(poll.uri.clone()));
             }
         }
         // Others have their turn.

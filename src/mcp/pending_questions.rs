@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::mcp::lock;
 use crate::watch::Owner;
 
 /// Questions of one session, of one client in all its sessions, and of all.
@@ -17,7 +18,7 @@ const OF_SESSION: usize = 16;
 const OF_CLIENT: usize = 64;
 const OF_ALL: usize = 128;
 
-pub(super) struct Asks {
+pub(crate) struct PendingQuestions {
     state: Mutex<State>,
     /// How long a person has to answer, in milliseconds.
     patience: AtomicU64,
@@ -27,27 +28,27 @@ pub(super) struct Asks {
 struct State {
     all: usize,
     clients: HashMap<Arc<str>, usize>,
-    sessions: HashMap<Owner, Session>,
+    sessions: HashMap<Owner, OfSession>,
 }
 
 #[derive(Default)]
-struct Session {
+struct OfSession {
     asked: usize,
     /// Ends what it is asked.
     end: CancellationToken,
 }
 
 /// A question, until it is dropped.
-pub(super) struct Ask<'a> {
-    asks: &'a Asks,
+pub(crate) struct PendingQuestion<'a> {
+    asks: &'a PendingQuestions,
     owner: &'a Owner,
     client: Option<&'a Arc<str>>,
     end: CancellationToken,
 }
 
-impl Asks {
-    pub(super) fn new(patience: Duration) -> Asks {
-        let asks = Asks {
+impl PendingQuestions {
+    pub(crate) fn new(patience: Duration) -> PendingQuestions {
+        let asks = PendingQuestions {
             state: Mutex::default(),
             patience: AtomicU64::new(0),
         };
@@ -56,17 +57,13 @@ impl Asks {
     }
 
     /// For what is asked from now on.
-    pub(super) fn set_patience(&self, patience: Duration) {
+    pub(crate) fn set_patience(&self, patience: Duration) {
         let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         self.patience.store(millis, Ordering::Relaxed);
     }
 
-    pub(super) fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         Duration::from_millis(self.patience.load(Ordering::Relaxed))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for an answer, for as long as it may take and its session is there.
@@ -74,7 +71,7 @@ impl Asks {
     /// # Errors
     ///
     /// Why there is none, in words.
-    pub(super) async fn wait<T>(
+    pub(crate) async fn wait<T>(
         &self,
         owner: &Owner,
         client: Option<&Arc<str>>,
@@ -97,8 +94,8 @@ impl Asks {
         &'a self,
         owner: &'a Owner,
         client: Option<&'a Arc<str>>,
-    ) -> Result<Ask<'a>, String> {
-        let mut state = self.state();
+    ) -> Result<PendingQuestion<'a>, String> {
+        let mut state = lock(&self.state);
         let of_session = state.sessions.get(owner).map_or(0, |it| it.asked);
         let of_client = client.and_then(|client| state.clients.get(client));
         let is_full = of_session >= OF_SESSION
@@ -114,7 +111,7 @@ impl Asks {
         }
         let session = state.sessions.entry(owner.clone()).or_default();
         session.asked += 1;
-        Ok(Ask {
+        Ok(PendingQuestion {
             asks: self,
             owner,
             client,
@@ -123,20 +120,20 @@ impl Asks {
     }
 
     /// Nobody will answer what is asked of an owner.
-    pub(super) fn end_owner(&self, owner: &Owner) {
-        if let Some(session) = self.state().sessions.get(owner) {
+    pub(crate) fn end_owner(&self, owner: &Owner) {
+        if let Some(session) = lock(&self.state).sessions.get(owner) {
             session.end.cancel();
         }
     }
 
     /// Nobody will answer what is asked of an owner, nor what it is asked until this is dropped.
-    pub(super) fn gone<'a>(&'a self, owner: &'a Owner) -> Ask<'a> {
-        let mut state = self.state();
+    pub(crate) fn gone<'a>(&'a self, owner: &'a Owner) -> PendingQuestion<'a> {
+        let mut state = lock(&self.state);
         state.all += 1;
         let session = state.sessions.entry(owner.clone()).or_default();
         session.asked += 1;
         session.end.cancel();
-        Ask {
+        PendingQuestion {
             asks: self,
             owner,
             client: None,
@@ -145,21 +142,21 @@ impl Asks {
     }
 }
 
-impl Drop for Ask<'_> {
+impl Drop for PendingQuestion<'_> {
     fn drop(&mut self) {
-        let mut state = self.asks.state();
+        let mut state = lock(&self.asks.state);
         state.all -= 1;
         if let Some(client) = self.client {
-            less(&mut state.clients, client, |asked| asked);
+            decrement(&mut state.clients, client, |asked| asked);
         }
-        less(&mut state.sessions, self.owner, |session| {
+        decrement(&mut state.sessions, self.owner, |session| {
             &mut session.asked
         });
     }
 }
 
 /// One less; what comes to none is forgotten.
-pub(super) fn less<K: Eq + Hash, V>(
+pub(crate) fn decrement<K: Eq + Hash, V>(
     counts: &mut HashMap<K, V>,
     key: &K,
     count: impl Fn(&mut V) -> &mut usize,
@@ -184,7 +181,7 @@ mod tests {
 
     type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
-    fn ask<'a>(asks: &'a Asks, owner: &'a Owner, client: &'a Arc<str>) -> Waiting<'a> {
+    fn ask<'a>(asks: &'a PendingQuestions, owner: &'a Owner, client: &'a Arc<str>) -> Waiting<'a> {
         let mut asked = asks.wait(owner, Some(client), pending()).boxed();
         let at_once = asked.as_mut().now_or_never();
         match at_once {
@@ -199,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn sessions_and_clients_and_all_have_their_bounds_and_give_back_what_is_over() {
-        let asks = Asks::new(Duration::from_secs(60));
+        let asks = PendingQuestions::new(Duration::from_secs(60));
         let (alice, bob): (Arc<str>, Arc<str>) = ("alice".into(), "bob".into());
         let owners: Vec<Owner> = (0..20).map(Owner::Session).collect();
         let mut asked: Vec<Waiting> = Vec::new();
@@ -210,13 +207,13 @@ mod tests {
         assert_eq!(waiting, OF_CLIENT);
         assert!(waits(&mut ask(&asks, &owners[15], &bob)), "it has its own");
         drop(asked);
-        assert!(asks.state().sessions.is_empty() && asks.state().clients.is_empty());
-        assert_eq!(asks.state().all, 0);
+        assert!(lock(&asks.state).sessions.is_empty() && lock(&asks.state).clients.is_empty());
+        assert_eq!(lock(&asks.state).all, 0);
     }
 
     #[tokio::test]
     async fn what_a_session_is_asked_ends_with_it() {
-        let asks = Asks::new(Duration::from_secs(60));
+        let asks = PendingQuestions::new(Duration::from_secs(60));
         let client: Arc<str> = "alice".into();
         let [one, other] = [1, 2].map(Owner::Session);
         let (ended, mut goes_on) = (ask(&asks, &one, &client), ask(&asks, &other, &client));
@@ -227,7 +224,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_is_gone_is_not_waited_for() {
-        let asks = Asks::new(Duration::from_secs(60));
+        let asks = PendingQuestions::new(Duration::from_secs(60));
         let (owner, client) = (Owner::Session(1), "alice".into());
         let before = ask(&asks, &owner, &client);
         let gone = asks.gone(&owner);
@@ -235,13 +232,13 @@ mod tests {
             assert_eq!(asked.await, Err("the client is gone".to_owned()));
         }
         drop(gone);
-        assert!(asks.state().sessions.is_empty());
-        assert_eq!(asks.state().all, 0);
+        assert!(lock(&asks.state).sessions.is_empty());
+        assert_eq!(lock(&asks.state).all, 0);
     }
 
     #[tokio::test]
     async fn nobody_is_waited_for_without_end() {
-        let asks = Asks::new(Duration::from_millis(10));
+        let asks = PendingQuestions::new(Duration::from_millis(10));
         let (owner, client) = (Owner::Session(1), "alice".into());
         let answer = asks.wait(&owner, Some(&client), pending::<()>()).await;
         assert!(answer.unwrap_err().contains("did not answer within"));

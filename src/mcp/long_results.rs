@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use rmcp::model as mcp;
 
-use super::convert;
-use super::hub::Offer;
+use crate::mcp::convert;
 use crate::results::{LongResults, READ_RESULT, ResultStore};
 use crate::tool::{Content, Output, ResourceBody, ToolResult};
 use crate::watch::Owner;
@@ -15,8 +14,12 @@ use crate::watch::Owner;
 const MAX_RESULT_SIZE: &str = "anthropic/maxResultSizeChars";
 
 /// A result as its client gets it.
-pub(super) fn shown(offer: &Offer, mut result: ToolResult, owner: &Owner) -> mcp::CallToolResult {
-    if let Some(long) = &offer.long
+pub(crate) fn shown(
+    long: Option<&LongResults>,
+    mut result: ToolResult,
+    owner: &Owner,
+) -> mcp::CallToolResult {
+    if let Some(long) = long
         && !long.is_read_by(&result.name)
         && let Ok(output) = &result.outcome
         && let Some(compacted) = compacted(long, &result, output, owner)
@@ -76,7 +79,7 @@ fn is_text(content: &Content) -> bool {
 }
 
 /// A name for the tool that reads, which none of the others has.
-pub(super) fn free_name<'t>(names: impl Iterator<Item = &'t str> + Clone) -> String {
+pub(crate) fn free_name<'t>(names: impl Iterator<Item = &'t str> + Clone) -> String {
     let is_free = |name: &String| names.clone().all(|taken| taken != name);
     let numbered = (2..).map(|number| format!("{READ_RESULT}_{number}"));
     let mut candidates = [READ_RESULT.to_owned()].into_iter().chain(numbered);
@@ -84,13 +87,13 @@ pub(super) fn free_name<'t>(names: impl Iterator<Item = &'t str> + Clone) -> Str
 }
 
 /// What compacts results of so many characters, with a tool of that name.
-pub(super) fn results(max_chars: usize, name: &str, store: Arc<ResultStore>) -> LongResults {
+pub(crate) fn results(max_chars: usize, name: &str, store: Arc<ResultStore>) -> LongResults {
     LongResults::new("server", max_chars, name, store)
 }
 
 /// Declares tools whose results are compacted. A schema of their output would be a promise that a
 /// compacted result breaks.
-pub(super) fn declare(tools: &mut [mcp::Tool], long: &LongResults) {
+pub(crate) fn declare(tools: &mut [mcp::Tool], long: &LongResults) {
     for tool in tools.iter_mut().filter(|tool| tool.name != long.tool()) {
         tool.output_schema = None;
         let meta = tool.meta.get_or_insert_default();

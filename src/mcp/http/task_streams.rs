@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures_util::StreamExt;
 use futures_util::stream::{self, Stream};
@@ -12,24 +12,23 @@ use http::{Request, StatusCode};
 use rmcp::ErrorData;
 use rmcp::model::{
     ClientCapabilities, DetailedTask, GetMeta, JsonRpcMessage, RequestId, RequestMetaObject,
-    ServerJsonRpcMessage, ServerNotification, TaskStatusNotification, TaskStatusNotificationParams,
+    ServerNotification, TaskStatusNotification, TaskStatusNotificationParams,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::accept::event_data;
-use super::events::message_text;
-use super::hub::Hub;
-use super::refusing::refuse;
+use crate::mcp::http::refusal::refuse;
+use crate::mcp::http::sse;
+use crate::mcp::server_state::ServerState;
 use crate::watch::Owner;
 
 /// Tasks that one stream tells of.
 const MAX_TASKS: usize = 1_000;
 
 /// A subscription to tasks.
-pub(super) struct TaskSubscription {
+pub(crate) struct TaskSubscription {
     request: RequestId,
     tasks: Vec<String>,
     takes_tasks: bool,
@@ -57,7 +56,7 @@ struct Notifications {
 
 impl TaskSubscription {
     /// What a request asks for, if it is one; rmcp refuses what is wrong of it.
-    pub(super) fn of(request: &Request<Bytes>) -> Option<TaskSubscription> {
+    pub(crate) fn of(request: &Request<Bytes>) -> Option<TaskSubscription> {
         let method = request.headers().get("mcp-method")?;
         if method != "subscriptions/listen" {
             return None;
@@ -75,7 +74,7 @@ impl TaskSubscription {
     }
 
     /// The response to one of a client that takes no tasks.
-    pub(super) fn refusal(&self) -> Option<Response> {
+    pub(crate) fn refusal(&self) -> Option<Response> {
         if self.takes_tasks {
             return None;
         }
@@ -86,55 +85,65 @@ impl TaskSubscription {
     }
 
     /// The stream of the other notifications, with those of an owner's tasks among them.
-    pub(super) fn join(self, hub: Arc<Hub>, owner: Owner, response: Response) -> Response {
-        let changes = hub.tasks.listen();
+    pub(crate) fn join(
+        self,
+        server: Arc<ServerState>,
+        owner: Owner,
+        response: Response,
+    ) -> Response {
+        let changes = server.tasks.listen();
         let tasks = self.tasks.into_iter().take(MAX_TASKS);
         let joined = Joined {
             tasks: tasks
-                .filter(|id| hub.tasks.get(&owner, id).is_some())
+                .filter(|id| server.tasks.get(&owner, id).is_some())
                 .collect(),
             request: self.request,
-            hub,
+            server,
             owner,
             changes,
-            begun: Vec::new(),
             is_begun: false,
             ready: VecDeque::new(),
         };
-        response.map(|body| Body::from_stream(joined.stream(body.into_data_stream())))
+        response.map(|body| Body::from_stream(joined.stream(sse::events(body))))
     }
 }
 
+/// Events as they go out.
+trait Events: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {}
+
+impl<T: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static> Events for T {}
+
 struct Joined {
-    hub: Arc<Hub>,
+    server: Arc<ServerState>,
     owner: Owner,
     request: RequestId,
     tasks: HashSet<String>,
     changes: Receiver<String>,
-    /// What came of the acknowledgement, until that is whole.
-    begun: Vec<u8>,
     is_begun: bool,
     /// What is to be sent next.
     ready: VecDeque<Bytes>,
 }
 
 impl Joined {
-    fn stream(self, rest: BodyDataStream) -> impl Stream<Item = Result<Bytes, axum::Error>> {
-        stream::unfold((self, rest), async |(mut joined, mut rest)| {
+    fn stream(self, rest: impl Events) -> impl Events {
+        stream::unfold((self, Box::pin(rest)), async |(mut joined, mut rest)| {
             let next = joined.next(&mut rest).await?;
             Some((next, (joined, rest)))
         })
     }
 
-    async fn next(&mut self, rest: &mut BodyDataStream) -> Option<Result<Bytes, axum::Error>> {
+    async fn next(
+        &mut self,
+        rest: &mut (impl Events + Unpin),
+    ) -> Option<Result<Bytes, axum::Error>> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
                 return Some(Ok(ready));
             }
             tokio::select! {
-                data = rest.next() => match data? {
-                    Ok(data) if self.is_begun => return Some(Ok(data)),
-                    Ok(data) => self.begin(&data),
+                event = rest.next() => match event? {
+                    Ok(event) if self.is_begun => return Some(Ok(event)),
+                    Ok(event) => self.begin(event),
                     Err(error) => return Some(Err(error)),
                 },
                 changed = self.changes.recv(), if self.is_begun => match changed {
@@ -149,34 +158,25 @@ impl Joined {
 
     /// Takes in the acknowledgement, which says which tasks are told of. What became of them before is
     /// told at once: nothing else would.
-    fn begin(&mut self, data: &[u8]) {
-        self.begun.extend_from_slice(data);
-        let Some(end) = self.begun.windows(2).position(|it| it == b"\n\n") else {
-            return;
-        };
+    fn begin(&mut self, event: Bytes) {
         self.is_begun = true;
-        let rest = self.begun.split_off(end + 2);
-        let event = std::mem::take(&mut self.begun);
-        let message = serde_json::from_slice::<Value>(&event_data(&event)).ok();
-        match message {
+        let message = serde_json::from_slice::<Value>(&sse::data(&event)).ok();
+        self.ready.push_back(match message {
             Some(mut message) if message["params"]["notifications"].is_object() => {
                 let mut tasks: Vec<&String> = self.tasks.iter().collect();
                 tasks.sort();
                 message["params"]["notifications"]["taskIds"] = json!(tasks);
-                self.ready.push_back(format!("data: {message}\n\n").into());
+                sse::event_of_text(message.to_string().as_bytes())
             }
             // An error, which ends the stream.
-            _ => self.ready.push_back(event.into()),
-        }
-        if !rest.is_empty() {
-            self.ready.push_back(rest.into());
-        }
+            _ => event,
+        });
         self.tell_all(|task| task.status() != rmcp::model::TaskStatus::Working);
     }
 
     fn tell_all(&mut self, is_told: impl Fn(&DetailedTask) -> bool) {
         let tasks = self.tasks.iter();
-        let told = tasks.filter_map(|id| self.hub.tasks.get(&self.owner, id));
+        let told = tasks.filter_map(|id| self.server.tasks.get(&self.owner, id));
         let told: Vec<DetailedTask> = told.filter(is_told).collect();
         for task in told {
             self.push(task);
@@ -184,7 +184,7 @@ impl Joined {
     }
 
     fn tell(&mut self, id: &str) {
-        if let Some(task) = self.hub.tasks.get(&self.owner, id) {
+        if let Some(task) = self.server.tasks.get(&self.owner, id) {
             self.push(task);
         }
     }
@@ -195,8 +195,7 @@ impl Joined {
         let mut notification = ServerNotification::TaskStatusNotification(notification);
         let meta = notification.get_meta_mut();
         meta.set_subscription_id(self.request.clone());
-        let message: ServerJsonRpcMessage = JsonRpcMessage::notification(notification);
-        let event = format!("data: {}\n\n", message_text(&message));
-        self.ready.push_back(event.into());
+        self.ready
+            .push_back(sse::event_of(JsonRpcMessage::notification(notification)));
     }
 }

@@ -1,7 +1,27 @@
 //! One call that may become a task, or is one: what it is doing, and what its client is asked.
+//!
+//! A call of a client that takes tasks runs in a task of the runtime from the start, and its request waits for either of
+//! two things: its answer, or `task-after`. Both want to be first, so that which of them answers the request is decided
+//! under the lock of [`Stage`]: [`Task::answer`] and [`Task::take_over`] succeed in `Held` alone.
+//!
+//! | stage | the request | the call | `tasks/get` |
+//! | --- | --- | --- | --- |
+//! | `Held` | waits | runs | unknown |
+//! | `Answered` | has the answer | is over | unknown |
+//! | `Working` | has a task | runs | `working` |
+//! | `Asking` | has a task | waits for its client, in no instance | `input_required` |
+//! | (ended) | has a task | is over | `completed`, `failed` or `cancelled`, for an hour: kept by [`Tasks`](super::Tasks) |
+//!
+//! | from | event | to | by |
+//! | --- | --- | --- | --- |
+//! | `Held` | the call is over, or asks by its result | `Answered` | [`Task::answer`] |
+//! | `Held` | the client has waited long enough, and may have another task | `Working` | [`Task::take_over`] |
+//! | `Working` | the tool asks | `Asking` | [`Task::ask`] |
+//! | `Asking` | `tasks/update` has answered everything, or nobody will | `Working` | [`Task::update`], [`Task::ask`] |
+//! | `Working`, `Asking` | the call is over, or was cancelled | (ended) | [`Task::ended`] |
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
@@ -11,29 +31,30 @@ use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::asking::{self, Asked};
-use super::asks::Asks;
 use crate::input::{InputRequired, Question, QuestionKinds, Reply, Responder, Resumption};
+use crate::mcp::elicitation::{self, PeerResponder};
+use crate::mcp::lock;
+use crate::mcp::pending_questions::PendingQuestions;
 use crate::watch::Owner;
 
 /// What becomes of a task is kept for so long once it has ended.
-pub(super) const KEEP: Duration = Duration::from_secs(60 * 60);
+pub(crate) const TASK_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// How often a client should ask.
 const POLL_MS: u64 = 1_000;
 
 /// A call that may become a task, or is one.
-pub(super) struct Task {
-    pub(super) id: String,
-    pub(super) owner: Owner,
+pub(crate) struct Task {
+    pub(crate) id: String,
+    pub(crate) owner: Owner,
     /// Whose questions are counted together, in all sessions.
     client: Option<Arc<str>>,
     created: SystemTime,
     since: Instant,
     /// Ends it.
-    pub(super) cancel: CancellationToken,
+    pub(crate) cancel: CancellationToken,
     changes: broadcast::Sender<String>,
-    asks: Arc<Asks>,
+    questions: Arc<PendingQuestions>,
     state: Mutex<State>,
 }
 
@@ -66,7 +87,7 @@ struct Asking {
 }
 
 /// Why a question of a task has no reply.
-pub(super) enum Unanswered {
+pub(crate) enum Unanswered {
     /// The task was cancelled.
     Cancelled,
     /// What to tell the model.
@@ -75,12 +96,12 @@ pub(super) enum Unanswered {
 
 impl Task {
     /// One whose request waits for the answer.
-    pub(super) fn new(
+    pub(crate) fn new(
         id: String,
         owner: Owner,
         client: Option<Arc<str>>,
         changes: broadcast::Sender<String>,
-        asks: Arc<Asks>,
+        questions: Arc<PendingQuestions>,
     ) -> Task {
         let now = SystemTime::now();
         Task {
@@ -91,7 +112,7 @@ impl Task {
             since: Instant::now(),
             cancel: CancellationToken::new(),
             changes,
-            asks,
+            questions,
             state: Mutex::new(State {
                 stage: Stage::Held,
                 message: None,
@@ -102,18 +123,14 @@ impl Task {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether its request still waits for the answer.
-    pub(super) fn is_held(&self) -> bool {
-        matches!(self.state().stage, Stage::Held)
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(lock(&self.state).stage, Stage::Held)
     }
 
     /// Goes on without its request, if that is not answered yet.
-    pub(super) fn take_over(&self) -> Option<mcp::Task> {
-        let mut state = self.state();
+    pub(crate) fn take_over(&self) -> Option<mcp::Task> {
+        let mut state = lock(&self.state);
         let Stage::Held = state.stage else {
             return None;
         };
@@ -122,8 +139,8 @@ impl Task {
     }
 
     /// What it is once its call has come to an end.
-    pub(super) fn ended(&self, outcome: Result<JsonObject, ErrorData>) -> DetailedTask {
-        let mut state = self.state();
+    pub(crate) fn ended(&self, outcome: Result<JsonObject, ErrorData>) -> DetailedTask {
+        let mut state = lock(&self.state);
         state.stage = Stage::Answered;
         state.updated = SystemTime::now();
         let payload = match outcome {
@@ -138,8 +155,8 @@ impl Task {
     }
 
     /// Gives the answer to its request; false where it has become a task.
-    pub(super) fn answer(&self) -> bool {
-        let mut state = self.state();
+    pub(crate) fn answer(&self) -> bool {
+        let mut state = lock(&self.state);
         let is_held = matches!(state.stage, Stage::Held);
         if is_held {
             state.stage = Stage::Answered;
@@ -148,13 +165,13 @@ impl Task {
     }
 
     /// Its call ended because it was cancelled.
-    pub(super) fn was_cancelled(&self) {
-        self.state().was_cancelled = true;
+    pub(crate) fn was_cancelled(&self) {
+        lock(&self.state).was_cancelled = true;
     }
 
     /// How far it is, in words.
-    pub(super) fn progressed(&self, message: String) {
-        let mut state = self.state();
+    pub(crate) fn progressed(&self, message: String) {
+        let mut state = lock(&self.state);
         state.message = Some(message);
         state.updated = SystemTime::now();
     }
@@ -166,7 +183,7 @@ impl Task {
         };
         let time = |time| humantime::format_rfc3339_millis(time).to_string();
         // It is kept for as long once it has ended: what that comes to is known only then.
-        let ttl = self.since.elapsed() + KEEP;
+        let ttl = self.since.elapsed() + TASK_TTL;
         let mut task = mcp::Task::new(&*self.id, status, time(self.created), time(state.updated));
         task.status_message = state.message.clone();
         task.ttl_ms = u64::try_from(ttl.as_millis()).ok();
@@ -175,8 +192,8 @@ impl Task {
     }
 
     /// What it is now.
-    pub(super) fn detailed(&self) -> DetailedTask {
-        let state = self.state();
+    pub(crate) fn detailed(&self) -> DetailedTask {
+        let state = lock(&self.state);
         let payload = match &state.stage {
             Stage::Asking(asking) => TaskPayload::InputRequired {
                 input_requests: asking.open.clone(),
@@ -192,16 +209,16 @@ impl Task {
     }
 
     /// Asks the client, which finds the questions in `tasks/get`, until it has answered them all.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         questions: &[(String, Question)],
     ) -> Result<Vec<(String, Reply)>, Unanswered> {
         let (resume, resumed) = oneshot::channel();
         {
-            let mut state = self.state();
+            let mut state = lock(&self.state);
             let (mut open, mut keys) = (InputRequests::new(), HashMap::new());
             for (key, question) in questions {
-                let request = asking::input_request(question)
+                let request = elicitation::input_request(question)
                     .map_err(|message| Unanswered::Failed(format!("{key:?}: {message}")))?;
                 // No key comes twice in the life of a task.
                 let mut known = key.clone();
@@ -222,14 +239,16 @@ impl Task {
             state.updated = SystemTime::now();
         }
         self.tell();
-        let replies = self.asks.wait(&self.owner, self.client.as_ref(), resumed);
+        let replies = self
+            .questions
+            .wait(&self.owner, self.client.as_ref(), resumed);
         let why = match self.cancel.run_until_cancelled(replies).await {
             None => return Err(Unanswered::Cancelled),
             Some(Ok(Ok(replies))) => return Ok(replies),
             Some(Ok(Err(_))) => "the client did not answer what the tool asks".to_owned(),
             Some(Err(why)) => why,
         };
-        self.state().stage = Stage::Working;
+        lock(&self.state).stage = Stage::Working;
         Err(Unanswered::Failed(why))
     }
 
@@ -238,15 +257,15 @@ impl Task {
     /// # Errors
     ///
     /// A response is none of the protocol's: then none is taken.
-    pub(super) fn update(&self, responses: mcp::InputResponses) -> Result<(), ErrorData> {
-        let mut state = self.state();
+    pub(crate) fn update(&self, responses: mcp::InputResponses) -> Result<(), ErrorData> {
+        let mut state = lock(&self.state);
         let Stage::Asking(asking) = &mut state.stage else {
             return Ok(());
         };
         let mut replies = Vec::new();
         for (key, response) in responses {
             if asking.open.contains_key(&key) {
-                let reply = asking::reply(response).map_err(|what| {
+                let reply = elicitation::reply(response).map_err(|what| {
                     ErrorData::invalid_params(format!("the input response {key:?} {what}"), None)
                 })?;
                 replies.push((key, reply));
@@ -272,14 +291,14 @@ impl Task {
 }
 
 /// The client of a session: it is asked by requests of ours, or in its task once there is one.
-pub(super) struct InTask {
-    pub(super) asked: Asked,
-    pub(super) task: Arc<Task>,
+pub(crate) struct TaskResponder {
+    pub(crate) peer: PeerResponder,
+    pub(crate) task: Arc<Task>,
 }
 
-impl Responder for InTask {
+impl Responder for TaskResponder {
     fn kinds(&self) -> QuestionKinds {
-        self.asked.kinds()
+        self.peer.kinds()
     }
 
     fn reply<'a>(
@@ -288,7 +307,7 @@ impl Responder for InTask {
         question: &'a Question,
     ) -> BoxFuture<'a, Result<Reply, String>> {
         if self.task.is_held() {
-            return self.asked.reply(tool, question);
+            return self.peer.reply(tool, question);
         }
         Box::pin(async move {
             let questions = [("question".to_owned(), question.clone())];
@@ -296,7 +315,7 @@ impl Responder for InTask {
                 Ok(replies) => {
                     let reply = replies.into_iter().next().map(|(_, reply)| reply);
                     let reply = reply.ok_or("the client did not answer")?;
-                    asking::check(question, &reply).await?;
+                    elicitation::check(question, &reply).await?;
                     Ok(reply)
                 }
                 Err(Unanswered::Cancelled) => Err("the task was cancelled".to_owned()),
@@ -307,7 +326,7 @@ impl Responder for InTask {
 }
 
 /// What a tool of a task asks that goes on with the replies.
-pub(super) async fn answers(task: &Task, input: InputRequired) -> Result<Resumption, Unanswered> {
+pub(crate) async fn answers(task: &Task, input: InputRequired) -> Result<Resumption, Unanswered> {
     let replies = task.ask(&input.questions).await?;
     Ok(Resumption {
         state: input.state,
@@ -316,7 +335,7 @@ pub(super) async fn answers(task: &Task, input: InputRequired) -> Result<Resumpt
 }
 
 /// What a task is that an error of the protocol ended.
-pub(super) fn failed(error: &ErrorData) -> TaskPayload {
+pub(crate) fn failed(error: &ErrorData) -> TaskPayload {
     let error = match serde_json::to_value(error) {
         Ok(Value::Object(error)) => error,
         _ => JsonObject::new(),

@@ -6,32 +6,12 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData, JsonRpcMessage, RequestId};
 
-use super::accept::{JSON, is_of_kind, of_kind};
-use super::events::message_text;
 use crate::lines::IdFinder;
+use crate::mcp::http::accept::{JSON, is_of_kind, of_kind};
+use crate::mcp::json_rpc::{batch, is_batch, message_text, unreadable};
 
 /// The longest text of rmcp's that says why a request is refused.
 const MAX_TEXT: usize = 64 << 10;
-
-/// Why a message cannot be read.
-pub(super) fn unreadable(message: &[u8], error: &serde_json::Error) -> ErrorData {
-    if is_batch(message) {
-        return batch();
-    }
-    match error.is_data() {
-        true => ErrorData::invalid_request("Invalid request", None),
-        false => ErrorData::new(ErrorCode::PARSE_ERROR, format!("no JSON: {error}"), None),
-    }
-}
-
-fn batch() -> ErrorData {
-    let text = "arrays of messages (batches) are not taken: send each message by itself";
-    ErrorData::invalid_request(text, None)
-}
-
-fn is_batch(message: &[u8]) -> bool {
-    message.trim_ascii_start().starts_with(b"[")
-}
 
 /// Whether a request says that its body is JSON.
 fn is_json(headers: &HeaderMap) -> bool {
@@ -45,7 +25,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Refuses a message for what it is, whatever it says.
-pub(super) fn refused<B: AsRef<[u8]>>(request: &Request<B>) -> Option<Response> {
+pub(crate) fn refused<B: AsRef<[u8]>>(request: &Request<B>) -> Option<Response> {
     if !is_json(request.headers()) {
         let kinds = request.headers().get_all(header::CONTENT_TYPE).iter();
         let kinds: Vec<_> = kinds
@@ -73,7 +53,7 @@ fn id(message: &[u8]) -> Option<RequestId> {
     IdFinder::of(message).of_request()
 }
 
-pub(super) fn refuse(status: StatusCode, error: ErrorData, id: Option<RequestId>) -> Response {
+pub(crate) fn refuse(status: StatusCode, error: ErrorData, id: Option<RequestId>) -> Response {
     let message = JsonRpcMessage::error(error, id);
     let mut response = of_kind(JSON, Body::from(message_text(&message)));
     *response.status_mut() = status;
@@ -82,7 +62,7 @@ pub(super) fn refuse(status: StatusCode, error: ErrorData, id: Option<RequestId>
 
 /// A refusal of a request whose content type is right. rmcp says in plain text why, and takes a message that
 /// it cannot read for one of another type.
-pub(super) async fn explained(response: Response, message: &[u8]) -> Response {
+pub(crate) async fn explained(response: Response, message: &[u8]) -> Response {
     let status = response.status();
     let is_refusal = status.is_client_error() || status.is_server_error();
     if !is_refusal || is_of_kind(&response, JSON) {

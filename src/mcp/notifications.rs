@@ -1,12 +1,19 @@
 //! Progress and logs of a call, as notifications on their way while it runs.
+//!
+//! A guest that logs must not wait for its client, so what it says goes to a queue ([`CallNotifications`] is the call's
+//! [`Watcher`]), and is sent by whoever polls the call ([`CallNotifications::during`]): no task of its own, as most calls
+//! say nothing. Each poll of the call is followed by one of the sender, a loop that never ends and is made only once there
+//! is something to send. When the call is over, its result waits until the queue is empty and nothing is being sent, for
+//! a second at most: what was said comes before the result.
 
 // Logging, sampling and roots are deprecated from 2026-07-28 on, and what older clients have.
 #![expect(deprecated)]
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -21,9 +28,10 @@ use rmcp::model::{
 use rmcp::service::Peer;
 use tokio::time::timeout;
 
-use super::streams::Origin;
-use super::task::Task;
-use super::teller::Teller;
+use crate::mcp::changes::Changes;
+use crate::mcp::lock;
+use crate::mcp::stream_id::StreamId;
+use crate::mcp::tasks::task::Task;
 use crate::tool::{LogLine, LogSource};
 use crate::watch::{Progress, Watcher};
 
@@ -35,27 +43,27 @@ const PROGRESS_AT_ONCE: u32 = 100;
 const PROGRESS_A_SECOND: u32 = 100;
 
 /// What is left of a call's notes gets so long to be taken.
-const LAST_NOTES: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A longer token of progress is none: it would be in every note.
 const MAX_TOKEN: usize = 256;
 
 /// What a request asked to be told.
-pub(super) struct Wanted {
+pub(crate) struct Requested {
     /// What is told because of it goes out with its answer.
-    pub(super) origin: Option<Origin>,
-    pub(super) token: Option<ProgressToken>,
-    pub(super) level: Option<LoggingLevel>,
+    pub(crate) stream: Option<StreamId>,
+    pub(crate) token: Option<ProgressToken>,
+    pub(crate) level: Option<LoggingLevel>,
     /// Who logs.
-    pub(super) logger: String,
+    pub(crate) logger: Cow<'static, str>,
     /// What the call may become: a task is asked for how far it is, and tells nothing by itself.
-    pub(super) task: Option<Arc<Task>>,
+    pub(crate) task: Option<Arc<Task>>,
 }
 
 /// Most calls leave no note, and many come: it is cheap to make.
-pub(super) struct Notes {
-    wanted: Wanted,
-    teller: Arc<Teller>,
+pub(crate) struct CallNotifications {
+    requested: Requested,
+    changes: Arc<Changes>,
     peer: Arc<Peer<RoleServer>>,
     /// Log lines are bounded by the call's `max-log`, progress by what is on its way.
     queue: Mutex<Queue>,
@@ -91,19 +99,19 @@ enum Note {
     Progress(ServerNotification),
 }
 
-impl Notes {
-    pub(super) fn new(
-        mut wanted: Wanted,
-        teller: Arc<Teller>,
+impl CallNotifications {
+    pub(crate) fn new(
+        mut requested: Requested,
+        changes: Arc<Changes>,
         peer: Arc<Peer<RoleServer>>,
-    ) -> Arc<Notes> {
-        wanted.token = wanted.token.filter(|ProgressToken(token)| match token {
+    ) -> Arc<CallNotifications> {
+        requested.token = requested.token.filter(|ProgressToken(token)| match token {
             NumberOrString::String(text) => text.len() <= MAX_TOKEN,
             NumberOrString::Number(_) => true,
         });
-        Arc::new(Notes {
-            wanted,
-            teller,
+        Arc::new(CallNotifications {
+            requested,
+            changes,
             peer,
             queue: Mutex::new(Queue {
                 notes: VecDeque::new(),
@@ -116,19 +124,15 @@ impl Notes {
         })
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The task that the call has become.
     fn task(&self) -> Option<&Task> {
-        let task = self.wanted.task.as_deref();
+        let task = self.requested.task.as_deref();
         task.filter(|task| !task.is_held())
     }
 
     fn take(&self) -> Option<ServerNotification> {
         let is_task = self.task().is_some();
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         if is_task {
             queue.notes.clear();
             queue.progress = 0;
@@ -146,7 +150,7 @@ impl Notes {
 
     /// Sends notes while `run` runs, and what is left of them before its result goes out. A client that
     /// does not take them holds nothing up: neither the call, nor for long its result.
-    pub(super) async fn during<T>(&self, mut run: Pin<&mut impl Future<Output = T>>) -> T {
+    pub(crate) async fn during<T>(&self, mut run: Pin<&mut impl Future<Output = T>>) -> T {
         let mut sending = None;
         let result = poll_fn(|context| {
             let result = run.as_mut().poll(context);
@@ -156,13 +160,13 @@ impl Notes {
         let result = result.await;
         let rest = poll_fn(|context| {
             self.send(&mut sending, context);
-            let queue = self.queue();
+            let queue = lock(&self.queue);
             match queue.notes.is_empty() && !queue.is_sending {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
             }
         });
-        let _ = timeout(LAST_NOTES, rest).await;
+        let _ = timeout(FLUSH_TIMEOUT, rest).await;
         result
     }
 
@@ -170,7 +174,7 @@ impl Notes {
     fn send<'s>(&'s self, sending: &mut Option<BoxFuture<'s, ()>>, context: &mut Context<'_>) {
         if sending.is_none() {
             self.sender.register(context.waker());
-            if self.queue().notes.is_empty() {
+            if lock(&self.queue).notes.is_empty() {
                 return;
             }
         }
@@ -191,31 +195,33 @@ impl Notes {
             let note = note.await;
             // A client that is gone has its call cancelled elsewhere.
             let _ = self.peer.send_notification(note).await;
-            self.queue().is_sending = false;
+            lock(&self.queue).is_sending = false;
         }
     }
 }
 
-impl Watcher for Notes {
+impl Watcher for CallNotifications {
     fn logged(&self, line: &LogLine) {
         let level = level(line.source);
         if self.task().is_some() {
             return;
         }
         if self
-            .wanted
+            .requested
             .level
             .is_none_or(|least| severity(level) < severity(least))
         {
             return;
         }
         let mut param = LoggingMessageNotificationParam::new(level, line.text.clone().into());
-        param.logger = Some(self.wanted.logger.clone());
+        param.logger = Some(self.requested.logger.to_string());
         let mut notification = LoggingMessageNotification::new(param);
-        if let Some(origin) = self.wanted.origin {
-            notification.extensions.insert(origin);
+        if let Some(stream) = self.requested.stream {
+            notification.extensions.insert(stream);
         }
-        self.queue().notes.push_back(Note::Log(notification.into()));
+        lock(&self.queue)
+            .notes
+            .push_back(Note::Log(notification.into()));
         self.sender.wake();
     }
 
@@ -223,10 +229,10 @@ impl Watcher for Notes {
         if let Some(task) = self.task() {
             return task.progressed(in_words(progress));
         }
-        let Some(token) = &self.wanted.token else {
+        let Some(token) = &self.requested.token else {
             return;
         };
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         // The protocol has it grow, whatever the guest says.
         let grows = progress.done.is_finite() && progress.done > queue.last;
         if !grows || queue.progress >= MAX_PROGRESS || !queue.may_tell() {
@@ -238,8 +244,8 @@ impl Watcher for Notes {
         param.total = progress.total.filter(|total| total.is_finite());
         param.message = progress.message.clone();
         let mut notification = ProgressNotification::new(param);
-        if let Some(origin) = self.wanted.origin {
-            notification.extensions.insert(origin);
+        if let Some(stream) = self.requested.stream {
+            notification.extensions.insert(stream);
         }
         queue.notes.push_back(Note::Progress(notification.into()));
         drop(queue);
@@ -247,11 +253,11 @@ impl Watcher for Notes {
     }
 
     fn resource_updated(&self, uri: &str) {
-        self.teller.resource_updated(uri);
+        self.changes.resource_updated(uri);
     }
 
     fn resources_changed(&self) {
-        self.teller.resources_changed();
+        self.changes.resources_changed();
     }
 }
 

@@ -1,43 +1,23 @@
 //! Places in order that calls take as their message is read, ahead of rmcp, which begins each request in a
-//! task of its own. Over stdio that is between the transport and rmcp, where an `initialize` gets what it
-//! lacks, too.
-
-use std::sync::{Arc, Mutex, PoisonError};
+//! task of its own. Over stdio that is between the transport and rmcp.
 
 use rmcp::RoleServer;
 use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 
-use super::handler::Session;
-use super::{calls, initializing};
-use crate::host::Places;
-use crate::tool::ToolCall;
+use crate::mcp::dispatch::{self, ArrivedCall};
+use crate::mcp::handler::ClientSession;
 
-/// The places of a call, for whoever takes them first.
-#[derive(Clone)]
-pub(super) struct Arrived(Arc<Mutex<Option<Places>>>);
-
-impl Arrived {
-    pub(super) fn new(places: Places) -> Arrived {
-        Arrived(Arc::new(Mutex::new(Some(places))))
-    }
-
-    pub(super) fn take(&self) -> Option<Places> {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        places.take()
-    }
-}
-
-pub(super) struct Arriving<T> {
+pub(crate) struct OrderedTransport<T> {
     transport: T,
-    session: Session,
+    session: ClientSession,
     has_begun: bool,
 }
 
-impl<T> Arriving<T> {
-    pub(super) fn new(transport: T, session: Session) -> Arriving<T> {
-        Arriving {
+impl<T> OrderedTransport<T> {
+    pub(crate) fn new(transport: T, session: ClientSession) -> OrderedTransport<T> {
+        OrderedTransport {
             transport,
             session,
             has_begun: false,
@@ -64,7 +44,7 @@ fn begins(message: &RxJsonRpcMessage<RoleServer>) -> bool {
     }
 }
 
-impl<T: Transport<RoleServer>> Transport<RoleServer> for Arriving<T> {
+impl<T: Transport<RoleServer>> Transport<RoleServer> for OrderedTransport<T> {
     type Error = T::Error;
 
     fn send(
@@ -84,17 +64,13 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Arriving<T> {
             }
             tracing::debug!("a message ahead of the first request was left out");
         };
-        if let JsonRpcMessage::Request(request) = &mut message {
-            if let Some(filled) = initializing::filled(&request.request) {
-                request.request = filled;
-            }
-            initializing::reduce(&mut request.request);
-            if let ClientRequest::CallToolRequest(call) = &mut request.request {
-                let arguments = calls::written(&call.params.arguments, &call.extensions);
-                let asked = ToolCall::new(request.id.to_string(), &*call.params.name, arguments);
-                let places = self.session.places(&asked, None);
-                call.extensions.insert(Arrived::new(places));
-            }
+        if let JsonRpcMessage::Request(request) = &mut message
+            && let ClientRequest::CallToolRequest(call) = &mut request.request
+        {
+            let read = || dispatch::as_read(&call.params, &request.id);
+            let called = call.extensions.remove().unwrap_or_else(read);
+            let places = self.session.places(&called, None);
+            call.extensions.insert(ArrivedCall::new(called, places));
         }
         Some(message)
     }

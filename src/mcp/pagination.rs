@@ -13,7 +13,7 @@ use rmcp::model::PaginatedRequestParams;
 /// # Errors
 ///
 /// The cursor is none that was given out for this list.
-pub(super) fn page<T: Clone>(
+pub(crate) fn page<T: Clone>(
     items: &[T],
     name: impl Fn(&T) -> &str,
     request: Option<PaginatedRequestParams>,

@@ -3,20 +3,21 @@
 //!
 //! rmcp serves only who names both kinds. Clients in the wild send `application/json`, `*/*` or nothing.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::response::Response;
-use futures_util::StreamExt;
+use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// What an answer alone is, and one with what was said before it.
-pub(super) const JSON: &str = "application/json";
-pub(super) const EVENTS: &str = "text/event-stream";
+use crate::mcp::http::sse::{self, EVENT_STREAM};
+
+/// What an answer alone is.
+pub(crate) const JSON: &str = "application/json";
 
 /// What a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Accepted {
+pub(crate) enum Accepted {
     /// Both kinds, and events are named.
     Both,
     /// Both kinds, but JSON is preferred, or events are not named: they are for what JSON cannot do.
@@ -31,7 +32,7 @@ pub(super) enum Accepted {
 
 impl Accepted {
     /// No `Accept` at all takes anything.
-    pub(super) fn of(headers: &HeaderMap) -> Accepted {
+    pub(crate) fn of(headers: &HeaderMap) -> Accepted {
         let values = headers.get_all(header::ACCEPT).iter();
         let values = values.filter_map(|value| value.to_str().ok());
         let (mut json, mut events) = (Match::default(), Match::default());
@@ -43,7 +44,7 @@ impl Accepted {
         {
             is_empty = false;
             json.look_at(range, JSON);
-            events.look_at(range, EVENTS);
+            events.look_at(range, EVENT_STREAM);
         }
         if is_empty {
             return Accepted::PreferJson;
@@ -57,7 +58,7 @@ impl Accepted {
         }
     }
 
-    pub(super) fn takes_events(self) -> bool {
+    pub(crate) fn takes_events(self) -> bool {
         matches!(
             self,
             Accepted::Both | Accepted::PreferJson | Accepted::Events
@@ -128,21 +129,21 @@ fn split(text: &str, delimiter: char) -> impl Iterator<Item = &str> {
 }
 
 /// Names both kinds, as rmcp wants it.
-pub(super) fn name_both(headers: &mut HeaderMap) {
+pub(crate) fn name_both(headers: &mut HeaderMap) {
     let both = HeaderValue::from_static("application/json, text/event-stream");
     headers.insert(header::ACCEPT, both);
 }
 
-pub(super) fn is_events(response: &Response) -> bool {
-    is_of_kind(response, EVENTS)
+pub(crate) fn is_events(response: &Response) -> bool {
+    is_of_kind(response, EVENT_STREAM)
 }
 
-pub(super) fn is_of_kind(response: &Response, kind: &str) -> bool {
+pub(crate) fn is_of_kind(response: &Response, kind: &str) -> bool {
     let found = response.headers().get(header::CONTENT_TYPE);
     found.is_some_and(|found| found.as_bytes().starts_with(kind.as_bytes()))
 }
 
-pub(super) fn of_kind(kind: &'static str, body: Body) -> Response {
+pub(crate) fn of_kind(kind: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
     let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -150,7 +151,7 @@ pub(super) fn of_kind(kind: &'static str, body: Body) -> Response {
 }
 
 /// Nothing that there is fits.
-pub(super) fn not_acceptable(needed: &str) -> Response {
+pub(crate) fn not_acceptable(needed: &str) -> Response {
     let text = format!("Not Acceptable: Accept leaves out {needed}\n");
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
@@ -158,7 +159,7 @@ pub(super) fn not_acceptable(needed: &str) -> Response {
 }
 
 /// The response as the kind that the client takes.
-pub(super) async fn fitted(response: Response, accepted: Accepted) -> Response {
+pub(crate) async fn fitted(response: Response, accepted: Accepted) -> Response {
     match accepted {
         Accepted::PreferJson if is_events(&response) => alone(response, true).await,
         Accepted::Json if is_events(&response) => alone(response, false).await,
@@ -181,31 +182,23 @@ struct Message<'a> {
 /// events, a stream that asks the client something, or has no answer to come, goes on as one.
 async fn alone(response: Response, may: bool) -> Response {
     let (mut head, body) = response.into_parts();
-    let mut rest = body.into_data_stream();
-    let mut read: Vec<u8> = Vec::new();
-    while let Some(Ok(data)) = rest.next().await {
-        // What was looked at before has no end in it but for its last byte's.
-        let mut from = read.len().saturating_sub(1);
-        read.extend_from_slice(&data);
-        while let Some(end) = read[from..].windows(2).position(|it| it == b"\n\n") {
-            let end = from + end;
-            from = 0;
-            let data = event_data(&read[..end]);
-            let message = serde_json::from_slice::<Message>(&data).ok();
-            let needs_events = message.as_ref().is_some_and(|it| match &it.method {
-                Some(method) => it.id.is_some() || is_subscription(method),
-                None => false,
-            });
-            if needs_events && may {
-                let first = futures_util::stream::iter([Ok(Bytes::from(read))]);
-                return Response::from_parts(head, Body::from_stream(first.chain(rest)));
-            }
-            if message.is_some_and(|it| it.method.is_none()) {
+    let mut events = Box::pin(sse::events(body));
+    while let Some(Ok(event)) = events.next().await {
+        let data = sse::data(&event);
+        let Ok(message) = serde_json::from_slice::<Message>(&data) else {
+            continue;
+        };
+        match message.method {
+            None => {
                 let json = HeaderValue::from_static(JSON);
                 head.headers.insert(header::CONTENT_TYPE, json);
                 return Response::from_parts(head, Body::from(data));
             }
-            read.drain(..end + 2);
+            Some(method) if may && (message.id.is_some() || is_subscription(&method)) => {
+                let events = stream::iter([Ok(event)]).chain(events);
+                return Response::from_parts(head, Body::from_stream(events));
+            }
+            Some(_) => {}
         }
     }
     // It was cancelled, and has no answer.
@@ -218,24 +211,16 @@ fn is_subscription(method: &str) -> bool {
     method == "notifications/subscriptions/acknowledged"
 }
 
-/// The data of one event.
-pub(super) fn event_data(event: &[u8]) -> Vec<u8> {
-    let lines = event.split(|byte| *byte == b'\n');
-    let data = lines.filter_map(|line| line.strip_prefix(b"data:"));
-    let data: Vec<&[u8]> = data.map(<[u8]>::trim_ascii).collect();
-    data.join(&b'\n')
-}
-
 /// One message as a stream of one event.
 async fn as_event(response: Response) -> Response {
     let (mut head, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await;
-    let mut text = b"data: ".to_vec();
-    text.extend_from_slice(&body.unwrap_or_default());
-    text.extend_from_slice(b"\n\n");
-    let events = HeaderValue::from_static(EVENTS);
+    let events = HeaderValue::from_static(EVENT_STREAM);
     head.headers.insert(header::CONTENT_TYPE, events);
-    Response::from_parts(head, Body::from(text))
+    Response::from_parts(
+        head,
+        Body::from(sse::event_of_text(&body.unwrap_or_default())),
+    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -19,16 +19,15 @@ use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::events::weight;
-use super::reading::{Look, Outline};
-use super::refusing::unreadable;
-use super::sessions::in_use;
-use crate::lines::{self, IdFinder, Line};
+use crate::lines::{IdFinder, Line, Lines};
+use crate::mcp::json_rpc::{in_use, unreadable, weight};
+use crate::mcp::message::{CallOutline, Peeked};
+use crate::mcp::{initialize, lock};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-pub(super) struct Lines<R, W: AsyncWrite> {
-    lines: lines::Lines<R>,
+pub(crate) struct LineTransport<R, W: AsyncWrite> {
+    lines: Lines<R>,
     writer: AsyncRwTransport<RoleServer, Empty, W>,
     /// What is being sent to say that a message was no good: the next one is read after it.
     refusing: Option<JoinHandle<()>>,
@@ -122,13 +121,9 @@ struct Runs {
 }
 
 impl Running {
-    fn requests(&self) -> MutexGuard<'_, HashMap<RequestId, Unanswered>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Nothing where the id is in use.
     fn begin(&self, id: &RequestId, line: Option<Part>) -> Option<Runs> {
-        let mut requests = self.requests();
+        let mut requests = lock(&self.0);
         if requests.get(id).is_some_and(|used| !used.is_over()) {
             return None;
         }
@@ -145,12 +140,12 @@ impl Running {
     }
 
     fn answered(&self, id: &RequestId) {
-        self.requests().remove(id);
+        lock(&self.0).remove(id);
     }
 
     /// One will not be answered. Forgets those of that kind that are over.
     fn cancelled(&self, id: Option<&RequestId>) {
-        let mut requests = self.requests();
+        let mut requests = lock(&self.0);
         if let Some(request) = id.and_then(|id| requests.get_mut(id)) {
             request.is_cancelled = true;
         }
@@ -158,14 +153,14 @@ impl Running {
     }
 }
 
-impl<R, W> Lines<R, W>
+impl<R, W> LineTransport<R, W>
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send + 'static,
 {
-    pub(super) fn new(reader: R, writer: W, longest: usize) -> Self {
-        Lines {
-            lines: lines::Lines::new(reader, longest),
+    pub(crate) fn new(reader: R, writer: W, longest: usize) -> Self {
+        LineTransport {
+            lines: Lines::new(reader, longest),
             writer: AsyncRwTransport::new_server(empty(), writer),
             refusing: None,
             running: Running::default(),
@@ -191,11 +186,15 @@ where
         if line.trim_ascii().is_empty() {
             return Err(None);
         }
-        let look = Look::of(line);
-        if let Some(refusal) = look.refusal() {
+        let peeked = Peeked::of(line);
+        if let Some(refusal) = peeked.refusal() {
             return Err(Some(Box::new(refusal)));
         }
-        let read = message(line, look.call);
+        let reduced = match peeked.is_initialize {
+            true => initialize::reduced(line, true).map_err(Some)?,
+            false => None,
+        };
+        let read = message(reduced.as_deref().unwrap_or(line), peeked.call);
         let mut message = read.map_err(|error| refusal(line, &error).map(Box::new))?;
         match &mut message {
             JsonRpcMessage::Request(request) => {
@@ -218,8 +217,8 @@ where
 }
 
 /// The message of a line. The arguments of a call are kept as they are written, and not read here.
-fn message(line: &[u8], outline: Option<Outline>) -> serde_json::Result<ClientJsonRpcMessage> {
-    let written = outline.as_ref().and_then(Outline::written);
+fn message(line: &[u8], outline: Option<CallOutline>) -> serde_json::Result<ClientJsonRpcMessage> {
+    let written = outline.as_ref().map(CallOutline::call);
     let rest = outline.and_then(|outline| outline.with_arguments("{}"));
     let mut message = serde_json::from_slice(rest.as_deref().unwrap_or(line))?;
     if let JsonRpcMessage::Request(request) = &mut message
@@ -249,7 +248,7 @@ fn is_notification(line: &[u8]) -> bool {
     read.is_ok_and(|message| message.get("id").is_none() && message.get("method").is_some())
 }
 
-impl<R, W> Transport<RoleServer> for Lines<R, W>
+impl<R, W> Transport<RoleServer> for LineTransport<R, W>
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
@@ -334,6 +333,6 @@ mod tests {
         drop(runs);
         assert!(running.begin(&id, None).is_some());
         running.cancelled(Some(&id));
-        assert!(running.requests().is_empty());
+        assert!(lock(&running.0).is_empty());
     }
 }

@@ -15,13 +15,13 @@ use rmcp::service::Peer;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::asks::Asks;
-use super::convert;
-use super::streams::Origin;
 use crate::input::{
     Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Responder, Role, Root,
 };
 use crate::limits::Limits;
+use crate::mcp::convert;
+use crate::mcp::pending_questions::PendingQuestions;
+use crate::mcp::stream_id::StreamId;
 use crate::schema::Schema;
 use crate::schema::checking::{Allowed, apart};
 use crate::tool::{Content, Media};
@@ -31,7 +31,7 @@ use crate::watch::Owner;
 const MAX_CHECK: Duration = Duration::from_secs(10);
 
 /// What a client said that it can be asked.
-pub(super) fn kinds(capabilities: &mcp::ClientCapabilities) -> QuestionKinds {
+pub(crate) fn kinds(capabilities: &mcp::ClientCapabilities) -> QuestionKinds {
     let elicitation = capabilities.elicitation.as_ref();
     // Before there were two modes, there were forms.
     let form = elicitation.is_some_and(|modes| modes.form.is_some() || modes.url.is_none());
@@ -48,7 +48,7 @@ pub(super) fn kinds(capabilities: &mcp::ClientCapabilities) -> QuestionKinds {
 }
 
 /// What a client must be able to be asked for these questions.
-pub(super) fn required<'q>(
+pub(crate) fn required<'q>(
     questions: impl Iterator<Item = &'q Question>,
 ) -> mcp::ClientCapabilities {
     let mut required = mcp::ClientCapabilities::default();
@@ -74,7 +74,7 @@ pub(super) fn required<'q>(
 /// # Errors
 ///
 /// What the protocol does not take.
-pub(super) fn input_request(question: &Question) -> Result<mcp::InputRequest, String> {
+pub(crate) fn input_request(question: &Question) -> Result<mcp::InputRequest, String> {
     Ok(match question {
         Question::Form { .. } | Question::Page { .. } => {
             mcp::InputRequest::Elicitation(mcp::ElicitRequest::new(elicitation(question)?))
@@ -139,7 +139,7 @@ fn sampling(conversation: &Conversation) -> Result<mcp::CreateMessageRequestPara
 /// # Errors
 ///
 /// It is none of the protocol's.
-pub(super) fn reply(response: Value) -> Result<Reply, String> {
+pub(crate) fn reply(response: Value) -> Result<Reply, String> {
     let Value::Object(members) = &response else {
         return Err("is not an object".to_owned());
     };
@@ -205,18 +205,18 @@ fn sampled(result: mcp::CreateMessageResult) -> Result<Reply, String> {
 }
 
 /// A client that is asked by requests of ours.
-pub(super) struct Asked {
+pub(crate) struct PeerResponder {
     /// Because of what.
-    pub(super) origin: Option<Origin>,
-    pub(super) peer: Arc<Peer<RoleServer>>,
-    pub(super) kinds: QuestionKinds,
-    pub(super) asks: Arc<Asks>,
-    pub(super) owner: Owner,
+    pub(crate) stream: Option<StreamId>,
+    pub(crate) peer: Arc<Peer<RoleServer>>,
+    pub(crate) kinds: QuestionKinds,
+    pub(crate) questions: Arc<PendingQuestions>,
+    pub(crate) owner: Owner,
     /// Whose session it is.
-    pub(super) client: Option<Arc<str>>,
+    pub(crate) client: Option<Arc<str>>,
 }
 
-impl Responder for Asked {
+impl Responder for PeerResponder {
     fn kinds(&self) -> QuestionKinds {
         self.kinds
     }
@@ -233,13 +233,13 @@ impl Responder for Asked {
                 mcp::InputRequest::ListRoots(request) => request.into(),
                 _ => return Err("the client cannot be asked this".to_owned()),
             };
-            if let Some(origin) = self.origin {
-                request.extensions_mut().insert(origin);
+            if let Some(stream) = self.stream {
+                request.extensions_mut().insert(stream);
             }
             let failed = |error: rmcp::ServiceError| format!("the client did not answer: {error}");
             // The client is told a little before nobody waits any more.
             let patience = self
-                .asks
+                .questions
                 .patience()
                 .saturating_sub(Duration::from_millis(50));
             let options = rmcp::service::PeerRequestOptions::with_timeout(patience);
@@ -247,7 +247,9 @@ impl Responder for Asked {
                 let handle = self.peer.send_request_with_option(request, options).await?;
                 handle.await_response().await
             };
-            let result = self.asks.wait(&self.owner, self.client.as_ref(), asked);
+            let result = self
+                .questions
+                .wait(&self.owner, self.client.as_ref(), asked);
             let result = result.await?.map_err(failed)?;
             let reply = match (question, result) {
                 (
@@ -267,7 +269,7 @@ impl Responder for Asked {
 }
 
 /// Whether the answer to a form is what the form asks for.
-pub(super) async fn check(question: &Question, reply: &Reply) -> Result<(), String> {
+pub(crate) async fn check(question: &Question, reply: &Reply) -> Result<(), String> {
     let (Question::Form { schema, .. }, Reply::Accepted(json)) = (question, reply) else {
         return Ok(());
     };
