@@ -55,6 +55,8 @@ const FAILED: Status = 1;
 pub(crate) const USAGE: Status = 2;
 pub(crate) const ERROR_RESULT: Status = 3;
 pub(crate) const MAX_ITERATIONS: Status = 4;
+/// The one call that was made by hand.
+pub(crate) const CALL_FAILED: Status = 5;
 /// Of what was looked at not all is known.
 pub(crate) const NOT_ALL_KNOWN: Status = 5;
 pub(crate) const INTERRUPTED: Status = 130;
@@ -99,7 +101,8 @@ const GLOBAL: &str = "Options of all commands";
 const AFTER_HELP: &str = "\
 Exit status: 0 all calls answered (an error result is an answer), 1 the job could not be done, \
 2 wrong usage, 3 some result is an error (with --fail-on-error), 4 the agent ran out of iterations, \
-5 not all tools are known (list, check and run --dry-run, of MCP servers that are not started), 130 interrupted.
+5 the call failed (call), or not all tools are known (list, check and run --dry-run, of MCP servers that are not \
+started), 130 interrupted.
 
 Examples:
   toolhost run response.json              a model's response in, its tool messages out

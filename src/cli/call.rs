@@ -16,7 +16,7 @@ use super::interrupt::Interrupts;
 use super::out::Out;
 use super::result::ResultOptions;
 use super::terminal::Terminal;
-use super::{ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, progress};
+use super::{ANSWERED, CALL_FAILED, HostOptions, INTERRUPTED, Session, Status, progress};
 
 #[derive(clap::Args)]
 pub(super) struct CallOptions {
@@ -61,8 +61,8 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
         Out::stdout().text(&format!("{}\n", printer.text(&ended)))?;
     }
     Ok(match &ended.outcome {
-        Err(_) if options.result.fail_on_error => ERROR_RESULT,
-        _ => ANSWERED,
+        Ok(_) => ANSWERED,
+        Err(_) => CALL_FAILED,
     })
 }
 
