@@ -244,7 +244,6 @@ impl Diagnostic {
     }
 
     /// Adds lines to the message.
-    #[cfg(feature = "mcp")]
     pub(crate) fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         for line in lines {
             self.message += &format!("\n    {}", printable::line(&line));

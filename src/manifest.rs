@@ -45,7 +45,7 @@ use mcp::read_servers;
 pub use mcp::{McpConfig, McpProtocol, McpTransport, lock_file};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
-use reader::{Source, Table, expect_string, expect_table, to_json};
+use reader::{Source, Table, expect_string, expect_table, path_in, to_json};
 use serve::read_serve;
 pub use serve::{
     AuthConfig, Authority, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
@@ -384,7 +384,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     let serve = serve.map(|table| read_serve(table, &folder, source));
     let plugin_dir = root.get("plugin-dir").and_then(|value| {
         Some((
-            folder.join(expect_string(value, "plugin-dir", source)?),
+            path_in(&folder, expect_string(value, "plugin-dir", source)?),
             value,
         ))
     });
@@ -462,6 +462,16 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         }
     }
     root.finish(source);
+    // Else loading says so.
+    if !source.problems.is_empty() {
+        for plugin in plugins.values().filter(|it| it.at.is_some() && !it.path.as_os_str().is_empty()) {
+            if let Err(error) = std::fs::metadata(&plugin.path) {
+                let path = plugin.path.display();
+                let message = format!("`plugin.{}`: {path} cannot be read: {error}", plugin.name);
+                source.problem_at(plugin.at, message);
+            }
+        }
+    }
     let mut manifest = Manifest {
         file: source.file.to_owned(),
         host,
@@ -513,7 +523,7 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
 
 fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, source: &mut Source) {
     if let Some(path) = table.string("path", source) {
-        plugin.path = folder.join(path);
+        plugin.path = path_in(folder, path);
     }
     let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     plugin.sha256 = table.parsed(

@@ -9,6 +9,7 @@ mod bfcl;
 mod call;
 mod cli;
 mod embedding;
+mod first_steps;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod generate;

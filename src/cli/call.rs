@@ -43,13 +43,14 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
             .context("cannot read stdin")?;
     }
     let interrupts = session.interrupts.clone();
-    let (host, manifest) = session.load(&options.host).await?;
+    let (host, manifest) = session.load_lazily(&options.host).await?;
     let call = ToolCall {
         id: None,
         name: options.tool,
         arguments,
         ..ToolCall::default()
     };
+    let host = host.ready_for(std::slice::from_ref(&call)).await?;
     let printer = options.result.printer(&manifest);
     let ended = run_one(&host, call, &interrupts).await;
     if matches!(ended.outcome, Err(CallError::Cancelled)) {

@@ -111,8 +111,9 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         return dry_run::run(&host, &calls, options.fail_on_error);
     }
     let interrupts = session.interrupts.clone();
-    let (host, manifest) = session.load(&options.host).await?;
+    let (host, manifest) = session.load_lazily(&options.host).await?;
     names(format, &host).restore(&mut calls);
+    let host = host.ready_for(&calls).await?;
     let printer = options.result.printer(&manifest);
     let encoder = printer.encoder(options.output_format.unwrap_or(format), &host);
     let told = |result: &ToolResult| {

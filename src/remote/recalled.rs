@@ -32,21 +32,23 @@ pub(crate) fn recall(
     memory: Option<&Path>,
 ) -> Arc<dyn ToolProvider> {
     let settings = Settings::to_look_at(config, manifest, paths, memory);
-    let (mut offered, mut listed) = (Offered::default(), None);
-    if let Some((tools, when)) = settings.memory.recall_tools() {
-        let problems;
-        (offered, problems) = listing::offered(&tools, &settings, manifest);
-        // Whether they are there still, a start will show.
-        for problem in problems {
-            tracing::warn!("{problem}");
-        }
-        listed = Some(when);
-    }
+    let (offered, listed) = tools(&settings, manifest).unzip();
     Arc::new(Recalled {
         settings,
-        offered,
+        offered: offered.unwrap_or_default(),
         listed,
     })
+}
+
+/// The tools that a server last listed, and when.
+pub(super) fn tools(settings: &Settings, manifest: &Path) -> Option<(Offered, SystemTime)> {
+    let (tools, when) = settings.memory.recall_tools()?;
+    let (offered, problems) = listing::offered(&tools, settings, manifest);
+    // Whether they are there still, a start will show.
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+    Some((offered, when))
 }
 
 impl ToolProvider for Recalled {
@@ -97,6 +99,7 @@ impl ToolProvider for Recalled {
     fn not_started(&self) -> Option<NotStarted> {
         Some(NotStarted {
             tools_from: self.listed,
+            why: None,
         })
     }
 
