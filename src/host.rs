@@ -342,9 +342,8 @@ impl ToolHost {
         let prepared = providers.filter_map(|(index, registered)| {
             let is_server = matches!(registered.provider.provenance(), Provider::Server(_));
             let is_needed = needed.contains(&index);
-            (is_needed || !is_known && is_server).then(|| async move {
-                (is_needed, registered.provider.prepare().await)
-            })
+            (is_needed || !is_known && is_server)
+                .then_some(async move { (is_needed, registered.provider.prepare().await) })
         });
         let mut problems = Vec::new();
         for (is_needed, prepared) in futures_util::future::join_all(prepared).await {

@@ -23,7 +23,7 @@ use bytesize::ByteSize;
 use toml::de::DeTable;
 
 use crate::bounded;
-use crate::error::{LoadError, Location};
+use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
 use crate::paths::{HostFile, Paths, Purpose, SharedPaths};
 use crate::permissions::{Access, Permissions, SecretSource};
@@ -204,7 +204,11 @@ impl Manifest {
         };
         let opened = bounded::open(file).map_err(failed)?;
         let text = bounded::text(&opened, MAX_MANIFEST).map_err(failed)?;
-        let manifest = Manifest::parse(&text, file)?;
+        let (manifest, mut problems) = Manifest::parsed(&text, file);
+        if !problems.is_empty() {
+            problems.extend(manifest.missing_plugins());
+            return Err(invalid(problems));
+        }
         // It was opened by its name: whether a guest could have put a link there, it says only itself.
         manifest.paths.check(file, &opened).map_err(failed)?;
         Ok(manifest)
@@ -217,7 +221,14 @@ impl Manifest {
     ///
     /// [`LoadError::Invalid`] with everything that is wrong.
     pub fn parse(text: &str, file: impl AsRef<Path>) -> Result<Manifest, LoadError> {
-        let file = file.as_ref();
+        match Manifest::parsed(text, file.as_ref()) {
+            (manifest, problems) if problems.is_empty() => Ok(manifest),
+            (_, problems) => Err(invalid(problems)),
+        }
+    }
+
+    /// The manifest as far as it can be read, and everything that is wrong with it.
+    fn parsed(text: &str, file: &Path) -> (Manifest, Vec<Diagnostic>) {
         let mut source = Source::new(file, text);
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         for error in &syntax_errors {
@@ -229,14 +240,20 @@ impl Manifest {
         if syntax_errors.is_empty() {
             manifest = read_manifest(document.get_ref(), &mut source);
         }
-        if source.problems.is_empty() {
-            Ok(manifest)
-        } else {
-            source
-                .problems
-                .sort_by_key(|problem| problem.at.map_or((0, 0), |at| (at.line, at.column)));
-            Err(LoadError::Invalid(source.problems))
-        }
+        (manifest, source.problems)
+    }
+
+    /// The listed plugins whose files are not there, which loading says where it comes so far.
+    fn missing_plugins(&self) -> Vec<Diagnostic> {
+        let listed = self.plugins.iter();
+        let listed = listed.filter(|it| it.at.is_some() && !it.path.as_os_str().is_empty());
+        let missing = listed.filter_map(|plugin| {
+            let error = std::fs::metadata(&plugin.path).err()?;
+            let path = plugin.path.display();
+            let message = format!("`plugin.{}`: {path} cannot be read: {error}", plugin.name);
+            Some(Diagnostic::new(&self.file, plugin.at, message))
+        });
+        missing.collect()
     }
 
     /// The files that decide what runs and what it is granted: the manifest, the plugins, the files of
@@ -352,6 +369,12 @@ impl Manifest {
     }
 }
 
+/// In the order of their places.
+fn invalid(mut problems: Vec<Diagnostic>) -> LoadError {
+    problems.sort_by_key(|problem| problem.at.map_or((0, 0), |at| (at.line, at.column)));
+    LoadError::Invalid(problems)
+}
+
 /// Where a file is written before it takes the place of another.
 pub fn beside(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
@@ -462,16 +485,6 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         }
     }
     root.finish(source);
-    // Else loading says so.
-    if !source.problems.is_empty() {
-        for plugin in plugins.values().filter(|it| it.at.is_some() && !it.path.as_os_str().is_empty()) {
-            if let Err(error) = std::fs::metadata(&plugin.path) {
-                let path = plugin.path.display();
-                let message = format!("`plugin.{}`: {path} cannot be read: {error}", plugin.name);
-                source.problem_at(plugin.at, message);
-            }
-        }
-    }
     let mut manifest = Manifest {
         file: source.file.to_owned(),
         host,

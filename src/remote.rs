@@ -49,8 +49,8 @@ use crate::manifest::{McpConfig, Order};
 use crate::paths::Paths;
 use crate::permissions::Secret;
 use crate::provider::{
-    CallContext, End, Meter, NotStarted, Pin, ProvidedTool, Provider, RunOutcome, ToolNote, ToolProvider,
-    stopped, until,
+    CallContext, End, Meter, NotStarted, Pin, ProvidedTool, Provider, RunOutcome, ToolNote,
+    ToolProvider, stopped, until,
 };
 use crate::sandbox::Journal;
 use crate::schema::checking::Allowed;
@@ -108,7 +108,10 @@ pub(crate) async fn load(
             for problem in problems {
                 tracing::warn!("{problem}; it is optional: its tools are missing until it starts");
             }
-            tokio::spawn(kept::retry(Arc::downgrade(&server.kept), closing));
+            // A secret that is not there does not come.
+            if server.kept.settings.lacking.is_empty() {
+                tokio::spawn(kept::retry(Arc::downgrade(&server.kept), closing));
+            }
         }
         started => started?,
     }

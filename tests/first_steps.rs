@@ -1,6 +1,8 @@
 //! What a new user meets: a first manifest, a client's configuration brought along, and messages that say what to do.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use toml_edit::DocumentMut;
 
@@ -25,13 +27,23 @@ fn init_writes_a_manifest_that_works_at_once_and_overwrites_nothing() {
     let folder = Folder::empty();
     with_plugins(&folder, "plugins");
     let said = in_folder(&folder, &["init"]).answered().stdout;
-    for words in ["wrote toolhost.toml", "calculator, json, time", "toolhost call time_now"] {
+    for words in [
+        "wrote toolhost.toml",
+        "calculator, json, time",
+        "toolhost call time_now",
+    ] {
         assert!(said.contains(words), "no {words:?} in {said}");
     }
     let manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
-    assert!(manifest.contains("path = \"plugins/time.wasm\""), "{manifest}");
+    assert!(
+        manifest.contains("path = \"plugins/time.wasm\""),
+        "{manifest}"
+    );
     // Nothing in it takes trust, and nothing is granted.
-    let answer = in_folder(&folder, &["call", "calculate", r#"{"expression": "6 * 7"}"#]);
+    let answer = in_folder(
+        &folder,
+        &["call", "calculate", r#"{"expression": "6 * 7"}"#],
+    );
     assert_eq!(answer.answered().stdout, "42\n");
     let checked = in_folder(&folder, &["check"]).answered().stdout;
     assert!(!checked.contains("granted:"), "{checked}");
@@ -55,7 +67,13 @@ fn init_takes_plugins_from_a_folder_and_writes_where_it_is_told() {
     std::fs::create_dir(folder.path().join("project")).unwrap();
     let init = ["-m", "project/tools.toml", "init", "--plugins", "elsewhere"];
     in_folder(&folder, &init).answered();
-    let call = ["-m", "project/tools.toml", "call", "calculate", r#"{"expression": "1 + 1"}"#];
+    let call = [
+        "-m",
+        "project/tools.toml",
+        "call",
+        "calculate",
+        r#"{"expression": "1 + 1"}"#,
+    ];
     assert_eq!(in_folder(&folder, &call).answered().stdout, "2\n");
     let none = in_folder(&folder, &["init", "--plugins", "project"]);
     none.failed("there is no plugin (*.wasm) in project");
@@ -100,8 +118,16 @@ fn import_makes_tables_of_a_clients_configuration() {
     assert_eq!(search["url"].as_str(), Some("https://example.com/mcp"));
     assert_eq!(search["token"]["env"].as_str(), Some("SEARCH"));
     assert_eq!(tables["mcp"].as_table().unwrap().len(), 2);
-    for note in ["API_KEY", "SEARCH", "`old` is left out", "`off` is left out"] {
-        assert!(imported.stderr.contains(note), "no {note:?} in {imported:?}");
+    for note in [
+        "API_KEY",
+        "SEARCH",
+        "`old` is left out",
+        "`off` is left out",
+    ] {
+        assert!(
+            imported.stderr.contains(note),
+            "no {note:?} in {imported:?}"
+        );
     }
     assert!(!format!("{imported:?}").contains("s3cret"), "{imported:?}");
 
@@ -109,23 +135,44 @@ fn import_makes_tables_of_a_clients_configuration() {
     let piped = folder.run(&["import", "-"], vs_code);
     assert_eq!(piped.stdout, imported.stdout);
     let appended = folder.run(&["import", "--append", "client.json"], "");
-    assert_eq!((appended.status, &*appended.stdout), (0, ""), "{appended:?}");
+    assert_eq!(
+        (appended.status, &*appended.stdout),
+        (0, ""),
+        "{appended:?}"
+    );
     let manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
     assert_eq!(manifest, format!("# mine\n\n{}", imported.stdout));
     let again = folder.run(&["import", "--append", "client.json"], "");
     again.failed("has these servers already: files, search-api");
-    folder.run(&["import", "-"], "{}").failed("`mcpServers` (Claude, Cursor) or `servers` (VS Code)");
+    folder
+        .run(&["import", "-"], "{}")
+        .failed("`mcpServers` (Claude, Cursor) or `servers` (VS Code)");
 }
 
 #[test]
 fn a_mistake_in_the_manifest_comes_with_what_to_write() {
     for (manifest, remedy) in [
-        ("[agent]\nkey = 'OPENAI_API_KEY'", r#"key = { env = "OPENAI_API_KEY" }"#),
-        ("plugin.x.permissions.files = './notes'", r#"files = [{ host = "./notes""#),
-        ("plugin.x.permissions.files = ['./notes']", r#"files = [{ host = "./notes""#),
-        ("plugin.x.permissions.secrets = { A = 'B' }", r#"{ TOKEN = { env = "EXAMPLE_TOKEN" } }"#),
+        (
+            "[agent]\nkey = 'OPENAI_API_KEY'",
+            r#"key = { env = "OPENAI_API_KEY" }"#,
+        ),
+        (
+            "plugin.x.permissions.files = './notes'",
+            r#"files = [{ host = "./notes""#,
+        ),
+        (
+            "plugin.x.permissions.files = ['./notes']",
+            r#"files = [{ host = "./notes""#,
+        ),
+        (
+            "plugin.x.permissions.secrets = { A = 'B' }",
+            r#"{ TOKEN = { env = "EXAMPLE_TOKEN" } }"#,
+        ),
         ("plugin.x = 'x.wasm'", "[plugin.time]"),
-        ("mcp.x.command = 'npx -y foo'", r#"command = "npx", args = ["-y", "foo"]"#),
+        (
+            "mcp.x.command = 'npx -y foo'",
+            r#"command = "npx", args = ["-y", "foo"]"#,
+        ),
         ("[mcpServers.x]\ncommand = 'npx'", "`toolhost import FILE`"),
     ] {
         let ended = Folder::with(manifest).run(&["list"], "").failed("  help: ");
@@ -135,15 +182,23 @@ fn a_mistake_in_the_manifest_comes_with_what_to_write() {
 
 #[test]
 fn a_missing_folder_hides_no_missing_plugin() {
-    let manifest = "[plugin.x]\npath = 'no.wasm'\npermissions.files = [{ host = './no', guest = '/no' }]\n";
-    let ended = Folder::with(manifest).run(&["check"], "").failed("./no does not exist");
+    let manifest =
+        "[plugin.x]\npath = 'no.wasm'\npermissions.files = [{ host = './no', guest = '/no' }]\n";
+    let ended = Folder::with(manifest)
+        .run(&["check"], "")
+        .failed("./no does not exist");
     assert!(ended.stderr.contains("no.wasm cannot be read"), "{ended:?}");
 }
 
 #[test]
 fn each_error_says_that_it_is_one() {
-    let ended = Folder::with("a = 1\nb = 2\nc = 3\n").run(&["list"], "").failed("`c`");
-    let errors = ended.stderr.lines().filter(|line| line.starts_with("error: "));
+    let ended = Folder::with("a = 1\nb = 2\nc = 3\n")
+        .run(&["list"], "")
+        .failed("`c`");
+    let errors = ended
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "));
     assert_eq!(errors.count(), 3, "{ended:?}");
 }
 
@@ -161,7 +216,10 @@ fn a_tilde_is_the_home_folder() {
 fn an_empty_manifest_lists_nothing_and_says_why() {
     let ended = Folder::with("").run(&["list"], "");
     assert_eq!((ended.status, &*ended.stdout), (0, ""), "{ended:?}");
-    assert!(ended.stderr.contains("neither plugins nor MCP servers"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("neither plugins nor MCP servers"),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -170,11 +228,20 @@ fn a_panic_is_told_with_what_the_guest_said_of_it() {
     let arguments = r#"{"message": "the disk is \u001b[31mon fire"}"#;
     let ended = folder.run(&["call", "panic", arguments], "").call_failed();
     let text = &ended.stdout;
-    assert!(text.starts_with("Error: panic failed - wasm trap: "), "{text}");
+    assert!(
+        text.starts_with("Error: panic failed - wasm trap: "),
+        "{text}"
+    );
     assert!(text.contains("its stderr ends with:\n"), "{text}");
     assert!(text.contains("panicked at "), "{text}");
-    assert!(text.contains("the disk is ") && text.contains("on fire"), "{text}");
-    assert!(!text.contains('\u{1b}') && !text.contains("RUST_BACKTRACE"), "{text}");
+    assert!(
+        text.contains("the disk is ") && text.contains("on fire"),
+        "{text}"
+    );
+    assert!(
+        !text.contains('\u{1b}') && !text.contains("RUST_BACKTRACE"),
+        "{text}"
+    );
     let long = format!(r#"{{"message": "{}end"}}"#, "x".repeat(20_000));
     let ended = folder.run(&["call", "panic", &long], "").call_failed();
     assert!(ended.stdout.trim_end().ends_with("xend"), "{ended:?}");
@@ -185,10 +252,64 @@ fn a_panic_is_told_with_what_the_guest_said_of_it() {
 fn an_address_to_serve_at_may_be_a_port() {
     let folder = Folder::of(&["echo"]);
     for address in ["8080", ":8080", "localhost:8080", "127.0.0.1:8080"] {
-        let ended = folder.run(&["serve", "--http", address, "--print-config", "inspector"], "");
-        assert!(ended.stdout.contains("http://127.0.0.1:8080/mcp"), "{address}: {ended:?}");
+        let ended = folder.run(
+            &["serve", "--http", address, "--print-config", "inspector"],
+            "",
+        );
+        assert!(
+            ended.stdout.contains("http://127.0.0.1:8080/mcp"),
+            "{address}: {ended:?}"
+        );
     }
     let wrong = folder.run(&["serve", "--http", "here"], "");
     assert_eq!(wrong.status, 2, "{wrong:?}");
-    assert!(wrong.stderr.contains("such as 127.0.0.1:8080, or a port alone"), "{wrong:?}");
+    assert!(
+        wrong
+            .stderr
+            .contains("such as 127.0.0.1:8080, or a port alone"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn the_agent_says_that_it_tries_again() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", port.local_addr().unwrap());
+    drop(port);
+    let agent = "[agent]\nprovider = 'openai-chat'\nmodel = 'm'\nmax-retries = 1\n";
+    let folder = Folder::with(format!("{agent}base-url = '{url}'\n"));
+    let ended = folder.run(&["agent", "hello"], "");
+    assert_eq!((ended.status, &*ended.stdout), (1, ""), "{ended:?}");
+    assert!(ended.stderr.contains("; again in "), "{ended:?}");
+    assert!(ended.stderr.contains("error: no answer from "), "{ended:?}");
+}
+
+#[test]
+fn serve_warns_of_a_certificate_that_has_expired() {
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let tls = "[serve]\ntls = { certificate = 'cert.pem', key = 'key.pem' }\n";
+    let folder = Folder::with(format!("{}{tls}", listed("echo")));
+    folder.write("cert.pem", params.self_signed(&key).unwrap().pem());
+    folder.write("key.pem", key.serialize_pem());
+    let mut command = folder.command(&["serve", "--http", "127.0.0.1:0"]);
+    let mut server = command
+        .stderr(Stdio::piped())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stderr = BufReader::new(server.stderr.take().unwrap());
+    let mut said = Vec::new();
+    for line in stderr.lines().map_while(Result::ok) {
+        let is_up = line.contains("https://");
+        said.push(line);
+        if is_up {
+            break;
+        }
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let warning = "cert.pem expired on 2020-01-02T00:00:00Z: clients will refuse it";
+    assert!(said.iter().any(|line| line.contains(warning)), "{said:?}");
 }

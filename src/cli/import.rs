@@ -32,7 +32,10 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
         _ => {
             let file = options.file.display().to_string();
             let bytes = std::fs::read(&options.file);
-            (file.clone(), bytes.with_context(|| format!("cannot read {file}"))?)
+            (
+                file.clone(),
+                bytes.with_context(|| format!("cannot read {file}"))?,
+            )
         }
     };
     let config: Value = serde_json::from_str(&without_comments(&String::from_utf8_lossy(&bytes)))
@@ -54,7 +57,10 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
         }
     }
     if mcp.is_empty() {
-        bail!("{file} has no server that can be imported: {}", notes.join("; "));
+        bail!(
+            "{file} has no server that can be imported: {}",
+            notes.join("; ")
+        );
     }
     let names: Vec<String> = mcp.iter().map(|(name, _)| name.to_owned()).collect();
     document.insert("mcp", Item::Table(mcp));
@@ -110,7 +116,12 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
         }
         let mut env = InlineTable::new();
         let mut secrets = InlineTable::new();
-        for (variable, given) in server.get("env").and_then(Value::as_object).into_iter().flatten() {
+        for (variable, given) in server
+            .get("env")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             let given = written(given);
             match secret_of(variable, &given) {
                 Some(from) => {
@@ -136,10 +147,17 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
         return Err("it has neither `command` nor `url`".to_owned());
     };
     table.insert("url", value(url));
-    for (header, given) in server.get("headers").and_then(Value::as_object).into_iter().flatten() {
+    for (header, given) in server
+        .get("headers")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         let given = written(given);
         let is_bearer = header.eq_ignore_ascii_case("authorization")
-            && given.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
+            && given
+                .get(..7)
+                .is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
         if !is_bearer {
             notes.push(format!(
                 "`{name}` sends the header `{header}`, which is not imported: see `http-headers` in the manifest's documentation"
@@ -180,15 +198,20 @@ fn secret_of(variable: &str, given: &str) -> Option<String> {
 
 /// The variable that a value stands for: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.
 fn reference(given: &str) -> Option<String> {
-    let braced = given.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    let braced = given
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'));
     let name = braced.or_else(|| given.strip_prefix('$'))?;
-    let name = name.split_once(':').map_or(name, |(kind, rest)| match kind {
-        "env" | "input" => rest,
-        // A default: `${NAME:-default}`.
-        name => name,
-    });
+    let name = name
+        .split_once(':')
+        .map_or(name, |(kind, rest)| match kind {
+            "env" | "input" => rest,
+            // A default: `${NAME:-default}`.
+            name => name,
+        });
     let name = name.replace('-', "_");
-    let is_variable = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_variable =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     is_variable.then_some(name)
 }
 
@@ -196,11 +219,19 @@ fn reference(given: &str) -> Option<String> {
 fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
     let before = Manifest::read(file)?;
     let known = before.mcp.iter().map(|server| &server.name);
-    let twice: Vec<&str> = known.filter(|name| names.contains(name)).map(|name| &**name).collect();
+    let twice: Vec<&str> = known
+        .filter(|name| names.contains(name))
+        .map(|name| &**name)
+        .collect();
     if !twice.is_empty() {
-        bail!("{} has these servers already: {}", file.display(), twice.join(", "));
+        bail!(
+            "{} has these servers already: {}",
+            file.display(),
+            twice.join(", ")
+        );
     }
-    let old = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let old =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let added = format!("\n{text}");
     Manifest::parse(&(old + &added), file)?;
     let opened = std::fs::OpenOptions::new().append(true).open(file);

@@ -45,10 +45,7 @@ const TAIL: &str = "
 
 /// What plugins that ship need to be of use, which is for their user to grant.
 const GRANTS: [(&str, &str); 2] = [
-    (
-        "fetch",
-        "permissions.http = [\"https://*.wikipedia.org\"]",
-    ),
+    ("fetch", "permissions.http = [\"https://*.wikipedia.org\"]"),
     (
         "filesystem",
         "permissions.files = [{ host = \".\", guest = \"/work\", access = \"read-only\" }]",
@@ -119,7 +116,10 @@ pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<St
     if listed.contains(&"time") {
         line!(out, "  toolhost call time_now    one call by hand")?;
     }
-    line!(out, "  toolhost check            what is granted, and what is not")?;
+    line!(
+        out,
+        "  toolhost check            what is granted, and what is not"
+    )?;
     line!(
         out,
         "  toolhost serve            the tools for MCP clients; --print-config CLIENT says how they find them"
@@ -201,7 +201,10 @@ fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
     let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
     match written {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!("{} is there already, and is not overwritten", file.display())
+            bail!(
+                "{} is there already, and is not overwritten",
+                file.display()
+            )
         }
         written => written.with_context(|| format!("cannot write {}", file.display())),
     }

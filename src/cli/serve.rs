@@ -47,7 +47,9 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     match (text.parse(), port) {
         (Ok(address), _) => Ok(address),
         (_, Ok(port)) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        _ => Err("write an IP address and a port, such as 127.0.0.1:8080, or a port alone".to_owned()),
+        _ => Err(
+            "write an IP address and a port, such as 127.0.0.1:8080, or a port alone".to_owned(),
+        ),
     }
 }
 

@@ -42,7 +42,9 @@ pub(super) fn read_audit(
     folder: &Path,
     source: &mut Source,
 ) -> Option<AuditConfig> {
-    let path = table.string("path", source).map(|path| path_in(folder, path));
+    let path = table
+        .string("path", source)
+        .map(|path| path_in(folder, path));
     let arguments = table.bool("arguments", source).unwrap_or_default();
     let parse = |text: &str| match text {
         "fail" => Some(OnAuditError::Fail),

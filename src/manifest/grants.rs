@@ -6,7 +6,9 @@ use std::path::Path;
 use bytesize::ByteSize;
 
 use super::bounds::read_size;
-use super::reader::{Source, Table, Value, expect_parsed, expect_string, expect_table, mismatch, path_in};
+use super::reader::{
+    Source, Table, Value, expect_parsed, expect_string, expect_table, mismatch, path_in,
+};
 use crate::permissions::http::is_never_granted;
 use crate::permissions::{
     Access, Ambient, FileGrant, HttpHeader, HttpRule, Permissions, SecretSource,
@@ -200,7 +202,9 @@ fn read_file_grant(
     folder: &Path,
     source: &mut Source,
 ) -> Option<FileGrant> {
-    let host = table.string("host", source).map(|host| path_in(folder, host));
+    let host = table
+        .string("host", source)
+        .map(|host| path_in(folder, host));
     let guest = table.parsed(
         "guest",
         "an absolute path without `.`, `..` or empty parts, such as \"/notes\"",

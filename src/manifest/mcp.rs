@@ -416,7 +416,10 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
             "`{}` is a program alone, and there is none called {program:?}",
             table.path("command")
         );
-        let rest: Vec<String> = rest.split_whitespace().map(|it| format!("{it:?}")).collect();
+        let rest: Vec<String> = rest
+            .split_whitespace()
+            .map(|it| format!("{it:?}"))
+            .collect();
         let help = format!(
             "arguments go into `args`: command = {name:?}, args = [{}]",
             rest.join(", ")

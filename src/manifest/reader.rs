@@ -231,9 +231,11 @@ impl<'t, 'i> Table<'t, 'i> {
             let is_of_clients =
                 self.name.is_empty() && ["mcpServers", "mcp_servers", "servers"].contains(&name);
             let help = match near.first() {
-                _ if is_of_clients => "an MCP server is `[mcp.NAME]` here, with `command` and `args`, or with `url`; \
+                _ if is_of_clients => {
+                    "an MCP server is `[mcp.NAME]` here, with `command` and `args`, or with `url`; \
                      `toolhost import FILE` makes that of a client's JSON"
-                    .to_owned(),
+                        .to_owned()
+                }
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known keys: {}", self.known.join(", ")),
             };
@@ -330,8 +332,12 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
 fn example(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.split('.').collect();
     Some(match parts[..] {
-        ["agent", "key"] => "key = { env = \"OPENAI_API_KEY\" }, or key = { file = \"openai.key\" }",
-        ["mcp", _, "token"] => "token = { env = \"EXAMPLE_TOKEN\" }, or token = { file = \"token.txt\" }",
+        ["agent", "key"] => {
+            "key = { env = \"OPENAI_API_KEY\" }, or key = { file = \"openai.key\" }"
+        }
+        ["mcp", _, "token"] => {
+            "token = { env = \"EXAMPLE_TOKEN\" }, or token = { file = \"token.txt\" }"
+        }
         [.., "secrets"] | [.., "secrets", _] => {
             "secrets = { TOKEN = { env = \"EXAMPLE_TOKEN\" } }, or { TOKEN = { file = \"token.txt\" } }"
         }

@@ -293,7 +293,10 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
         }
         let [certificate, key] = ["certificate", "key"].map(|key| table.string(key, source));
         table.finish(source);
-        Some(TlsConfig::new(path_in(folder, certificate?), path_in(folder, key?)))
+        Some(TlsConfig::new(
+            path_in(folder, certificate?),
+            path_in(folder, key?),
+        ))
     });
     if let Some(value) = table.get("auth")
         && let Some(table) = expect_table(value, "serve.auth".to_owned(), source)

@@ -179,7 +179,10 @@ fn with_last_words(error: CallError, log: &[LogLine], mask: &Mask) -> CallError 
             Some((at, _)) => ("…", &last[at..]),
             None => ("", &*last),
         };
-        message += &format!("; its stderr ends with:\n{ellipsis}{}", printable::text(last));
+        message += &format!(
+            "; its stderr ends with:\n{ellipsis}{}",
+            printable::text(last)
+        );
     }
     CallError::Trap { message }
 }

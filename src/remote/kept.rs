@@ -93,8 +93,10 @@ impl Kept {
             }
             Err(problems) => {
                 state.failures += 1;
-                let why = problems.first().map(|it| it.message.lines().next());
-                state.error = why.flatten().map(str::to_owned);
+                let why = problems.first().and_then(|it| it.message.lines().next());
+                let name = format!("`mcp.{}` ", self.settings.config.name);
+                let why = why.map(|why| why.strip_prefix(&*name).unwrap_or(why));
+                state.error = why.map(str::to_owned);
                 Err(problems)
             }
         }

@@ -239,7 +239,9 @@ fn invalid_as(why: &rustls::CertificateError) -> String {
     use rustls::CertificateError as Why;
     let why = match why {
         Why::Expired | Why::ExpiredContext { .. } => "it has expired",
-        Why::NotValidYet | Why::NotValidYetContext { .. } => "it is not valid yet, by this machine's clock",
+        Why::NotValidYet | Why::NotValidYetContext { .. } => {
+            "it is not valid yet, by this machine's clock"
+        }
         Why::NotValidForName | Why::NotValidForNameContext { .. } => "it is for another name",
         Why::UnknownIssuer => {
             "its issuer is none that this machine trusts (SSL_CERT_FILE in the host's environment names others)"

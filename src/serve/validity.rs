@@ -47,7 +47,9 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
             if length.len() > size_of::<u32>() {
                 return None;
             }
-            let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+            let length = length
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
             (length, rest)
         }
     };
@@ -107,7 +109,13 @@ mod tests {
     #[test]
     fn what_is_no_certificate_is_passed_over() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
-        for bytes in [&b""[..], b"\x30", b"\x30\x84\xff\xff\xff\xff", b"\x30\x03\x30\x01\xa0", b"\x30\x80"] {
+        for bytes in [
+            &b""[..],
+            b"\x30",
+            b"\x30\x84\xff\xff\xff\xff",
+            b"\x30\x03\x30\x01\xa0",
+            b"\x30\x80",
+        ] {
             assert_eq!(problem(bytes, now), None);
         }
     }

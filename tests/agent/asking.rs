@@ -57,8 +57,7 @@ fn whoever_declines_has_the_tool_told_so() {
             .into_iter()
             .zip(answers.iter().copied())
             .collect();
-        let (status, shown) =
-            on_a_terminal(&folder(), &call(&["ask_twice"]), &typed);
+        let (status, shown) = on_a_terminal(&folder(), &call(&["ask_twice"]), &typed);
         assert_eq!(status, 5, "{shown}");
         assert!(shown.contains("Error: ask_twice failed - "), "{shown}");
         assert!(!shown.contains("Ada is"), "{shown}");

@@ -73,7 +73,8 @@ fn only_the_right_certificate_of_a_trusted_authority_is_taken() {
     let ended = run(command, json_lines(&calls.collect::<Vec<_>>()));
     let results = ended.lines();
     assert_eq!(results.len(), urls.len());
-    let is_not_valid = "refused: ErrorCode::InternalError(Some(\\\"the server's certificate is not valid: ";
+    let is_not_valid =
+        "refused: ErrorCode::InternalError(Some(\\\"the server's certificate is not valid: ";
     let expected = [
         r"status: 200\nhello",
         r"status: 200\nhello",

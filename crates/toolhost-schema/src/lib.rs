@@ -306,7 +306,8 @@ mod tests {
         ] });
         let expected = r#"value must be "a", "b", an integer or null"#;
         assert_eq!(said(&described, &json!("c")), expected);
-        let deeper = json!({ "anyOf": [{ "type": "object", "required": ["a"] }, { "type": "null" }] });
+        let deeper =
+            json!({ "anyOf": [{ "type": "object", "required": ["a"] }, { "type": "null" }] });
         assert!(said(&deeper, &json!({})).contains("anyOf"));
     }
 
