@@ -92,7 +92,7 @@ pub(crate) async fn load(
     };
     // One that lacks a secret is not started in any case.
     let is_known = recalled.is_some() || may_wait && !settings.lacking.is_empty();
-    let offered = recalled.map(|(offered, _)| offered).unwrap_or_default();
+    let offered = recalled.unwrap_or_default();
     let kept = Kept::new(Arc::new(settings), manifest, offered);
     let closing = kept.closing.clone();
     let server = Server {

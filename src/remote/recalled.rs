@@ -32,23 +32,28 @@ pub(crate) fn recall(
     memory: Option<&Path>,
 ) -> Arc<dyn ToolProvider> {
     let settings = Settings::to_look_at(config, manifest, paths, memory);
-    let (offered, listed) = tools(&settings, manifest).unzip();
+    let (mut offered, mut listed) = (Offered::default(), None);
+    if let Some((tools, when)) = settings.memory.recall_tools() {
+        let problems;
+        (offered, problems) = listing::offered(&tools, &settings, manifest);
+        // Whether they are there still, a start will show.
+        for problem in problems {
+            tracing::warn!("{problem}");
+        }
+        listed = Some(when);
+    }
     Arc::new(Recalled {
         settings,
-        offered: offered.unwrap_or_default(),
+        offered,
         listed,
     })
 }
 
-/// The tools that a server last listed, and when.
-pub(super) fn tools(settings: &Settings, manifest: &Path) -> Option<(Offered, SystemTime)> {
-    let (tools, when) = settings.memory.recall_tools()?;
+/// The tools that a server last listed, if nothing is wrong with them.
+pub(super) fn tools(settings: &Settings, manifest: &Path) -> Option<Offered> {
+    let (tools, _) = settings.memory.recall_tools()?;
     let (offered, problems) = listing::offered(&tools, settings, manifest);
-    // Whether they are there still, a start will show.
-    for problem in problems {
-        tracing::warn!("{problem}");
-    }
-    Some((offered, when))
+    problems.is_empty().then_some(offered)
 }
 
 impl ToolProvider for Recalled {

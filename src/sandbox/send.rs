@@ -243,7 +243,7 @@ fn invalid_as(why: &rustls::CertificateError) -> String {
             "it is not valid yet, by this machine's clock"
         }
         Why::NotValidForName | Why::NotValidForNameContext { .. } => "it is for another name",
-        Why::UnknownIssuer => {
+        Why::UnknownIssuer | Why::BadSignature => {
             "its issuer is none that this machine trusts (SSL_CERT_FILE in the host's environment names others)"
         }
         Why::Revoked => "it was revoked",
