@@ -64,7 +64,7 @@ pub enum CallError {
     /// The guest trapped, panicked or exited.
     #[error("{message}")]
     Trap {
-        /// What wasm says of it.
+        /// What wasm says of it, and the last lines that the guest wrote to stderr.
         message: String,
     },
     /// The tool itself said no.

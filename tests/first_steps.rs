@@ -317,3 +317,12 @@ fn serve_warns_of_a_certificate_that_has_expired() {
     let warning = "cert.pem expired on 2020-01-02T00:00:00Z: clients will refuse it";
     assert!(said.iter().any(|line| line.contains(warning)), "{said:?}");
 }
+
+#[test]
+fn a_component_that_exports_nothing_is_told_of_the_macro_that_does() {
+    let folder = Folder::with("[plugin.hello]\npath = 'hello.wasm'\n");
+    folder.write("hello.wasm", wat::parse_str("(component)").unwrap());
+    folder
+        .run(&["list"], "")
+        .failed("it exports nothing; in Rust, `plugin!(TOOL, …)` exports tools");
+}
