@@ -8,8 +8,10 @@ mod clients;
 mod dry_run;
 mod generate;
 mod grants;
+mod import;
 #[cfg(unix)]
 pub(crate) mod inherited;
+mod init;
 mod inspect;
 mod interrupt;
 mod list;
@@ -35,7 +37,7 @@ use out::say;
 use toolhost::limits::MAX_TIMEOUT;
 use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest, Use};
 use toolhost::wire::Format;
-use toolhost::{CodeCache, Loader, NotStarted, Servers, ToolHost};
+use toolhost::{CodeCache, Loader, Servers, ToolHost};
 use tracing_subscriber::EnvFilter;
 use trust::{Found, Untrusted};
 
@@ -55,6 +57,8 @@ const FAILED: Status = 1;
 pub(crate) const USAGE: Status = 2;
 pub(crate) const ERROR_RESULT: Status = 3;
 pub(crate) const MAX_ITERATIONS: Status = 4;
+/// The one call that was made by hand.
+pub(crate) const CALL_FAILED: Status = 5;
 /// Of what was looked at not all is known.
 pub(crate) const NOT_ALL_KNOWN: Status = 5;
 pub(crate) const INTERRUPTED: Status = 130;
@@ -65,6 +69,7 @@ pub(crate) const INTERRUPTED: Status = 130;
 pub(crate) struct Options {
     /// The manifest [default: toolhost.toml here or in the nearest parent folder]
     #[arg(
+        short,
         long,
         global = true,
         value_name = "FILE",
@@ -99,9 +104,11 @@ const GLOBAL: &str = "Options of all commands";
 const AFTER_HELP: &str = "\
 Exit status: 0 all calls answered (an error result is an answer), 1 the job could not be done, \
 2 wrong usage, 3 some result is an error (with --fail-on-error), 4 the agent ran out of iterations, \
-5 not all tools are known (list, check and run --dry-run, of MCP servers that are not started), 130 interrupted.
+5 the call failed (call), or not all tools are known (list, check and run --dry-run, of MCP servers that are not \
+started), 130 interrupted.
 
 Examples:
+  toolhost init                           a first manifest, of the plugins that are there
   toolhost run response.json              a model's response in, its tool messages out
   curl -sN … | toolhost run --sse         start each call while the response comes in
   toolhost call calculate '{\"expression\": \"2 ft to cm\"}'
@@ -111,6 +118,8 @@ Examples:
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a first manifest, of the plugins that are there
+    Init(init::InitOptions),
     /// Run all tool calls of a model's response and print one result for each
     Run(run::RunOptions),
     /// Run one call and print its result
@@ -125,6 +134,8 @@ enum Command {
     Inspect(inspect::InspectOptions),
     /// Check the manifest and load every plugin, without calling any tool
     Check(check::CheckOptions),
+    /// Print the MCP servers of a client's configuration as the manifest has them
+    Import(import::ImportOptions),
     /// Trust the manifest that is found here with what it executes and is granted
     Trust(trust::TrustOptions),
     /// Make tokens for clients of the server
@@ -182,9 +193,14 @@ impl StartServers {
 #[must_use]
 fn warn_of_unasked(host: &ToolHost) -> Status {
     let mut status = ANSWERED;
-    for (server, NotStarted { tools_from }) in host.not_started() {
+    for (server, not_started) in host.not_started() {
         let name = &server.name;
-        match tools_from {
+        match not_started.tools_from {
+            _ if not_started.why.is_some() => {
+                // Why was said when it was tried.
+                status = NOT_ALL_KNOWN;
+                say!("warning: mcp.{name} did not start, and its tools are missing");
+            }
             Some(when) => say!(
                 "note: mcp.{name} is not started, and has the tools that it had {}: --start-servers asks it",
                 at(when)
@@ -262,6 +278,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     };
     let status = runtime.block_on(async {
         match options.command {
+            Command::Init(options) => init::run(&options, &context),
+            Command::Import(options) => import::run(&options, &context),
             Command::Run(options) => run::run(options, context).await,
             Command::Call(options) => call::run(options, context).await,
             Command::Agent(options) => agent::run(options, context).await,
@@ -348,6 +366,13 @@ impl Session {
         Ok((host, manifest))
     }
 
+    /// As [`load`](Session::load), without what only some calls need: see [`ToolHost::ready_for`].
+    async fn load_lazily(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
+        let manifest = self.effective_manifest(options, Use::Tools)?;
+        let host = self.load_by(Loader::new(manifest.clone()).lazy()).await?;
+        Ok((host, manifest))
+    }
+
     async fn load_manifest(&self, manifest: Manifest) -> anyhow::Result<ToolHost> {
         self.load_by(Loader::new(manifest)).await
     }
@@ -393,7 +418,7 @@ fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {
         Some(file) if file.parent() == Some(start) => Ok(PathBuf::from(FILE_NAME)),
         Some(file) => Ok(file),
         None => bail!(
-            "no {FILE_NAME} in {} or any parent folder: write one, or name one with --manifest",
+            "no {FILE_NAME} in {} or any parent folder: `toolhost init` writes one, --manifest names one",
             start.display()
         ),
     }

@@ -64,7 +64,7 @@ pub enum CallError {
     /// The guest trapped, panicked or exited.
     #[error("{message}")]
     Trap {
-        /// What wasm says of it.
+        /// What wasm says of it, and the last lines that the guest wrote to stderr.
         message: String,
     },
     /// The tool itself said no.
@@ -244,7 +244,6 @@ impl Diagnostic {
     }
 
     /// Adds lines to the message.
-    #[cfg(feature = "mcp")]
     pub(crate) fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         for line in lines {
             self.message += &format!("\n    {}", printable::line(&line));

@@ -315,6 +315,50 @@ impl ToolHost {
         self.with_providers([])
     }
 
+    /// Has what these calls need, of a host that was loaded [lazily](Loader::lazy): starts the MCP servers whose tools
+    /// they are. To know a tool that no provider is known to have, all servers are started. The host that is returned
+    /// has the tools that the servers list now.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be had.
+    pub async fn ready_for(&self, calls: &[ToolCall]) -> Result<ToolHost, LoadError> {
+        let mut needed = BTreeSet::new();
+        let mut is_known = true;
+        for call in calls {
+            let unpacked = self.unpack(call).and_then(Result::ok);
+            let calls = match &unpacked {
+                Some(unpacked) => unpacked.calls(),
+                None => std::slice::from_ref(call),
+            };
+            for call in calls {
+                match self.registry.find(&call.name) {
+                    Some((provider, _, _)) => drop(needed.insert(provider)),
+                    None => is_known = false,
+                }
+            }
+        }
+        let providers = self.registry.providers.iter().enumerate();
+        let prepared = providers.filter_map(|(index, registered)| {
+            let is_server = matches!(registered.provider.provenance(), Provider::Server(_));
+            let is_needed = needed.contains(&index);
+            (is_needed || !is_known && is_server)
+                .then_some(async move { (is_needed, registered.provider.prepare().await) })
+        });
+        let mut problems = Vec::new();
+        for (is_needed, prepared) in futures_util::future::join_all(prepared).await {
+            match prepared {
+                Err(found) if is_needed => problems.extend(found),
+                Err(found) => found.iter().for_each(|it| tracing::warn!("{it}")),
+                Ok(()) => {}
+            }
+        }
+        match problems[..] {
+            [] => Ok(self.renewed()),
+            _ => Err(LoadError::Invalid(problems)),
+        }
+    }
+
     /// The same host with another provider beside its own.
     #[cfg(any(feature = "agent", feature = "mcp"))]
     pub(crate) fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {

@@ -23,7 +23,7 @@ use bytesize::ByteSize;
 use toml::de::DeTable;
 
 use crate::bounded;
-use crate::error::{LoadError, Location};
+use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
 use crate::paths::{HostFile, Paths, Purpose, SharedPaths};
 use crate::permissions::{Access, Permissions, SecretSource};
@@ -45,7 +45,7 @@ use mcp::read_servers;
 pub use mcp::{McpConfig, McpProtocol, McpTransport, lock_file};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
-use reader::{Source, Table, expect_string, expect_table, to_json};
+use reader::{Source, Table, expect_string, expect_table, path_in, to_json};
 use serve::read_serve;
 pub use serve::{
     AuthConfig, Authority, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
@@ -204,7 +204,11 @@ impl Manifest {
         };
         let opened = bounded::open(file).map_err(failed)?;
         let text = bounded::text(&opened, MAX_MANIFEST).map_err(failed)?;
-        let manifest = Manifest::parse(&text, file)?;
+        let (manifest, mut problems) = Manifest::parsed(&text, file);
+        if !problems.is_empty() {
+            problems.extend(manifest.missing_plugins());
+            return Err(invalid(problems));
+        }
         // It was opened by its name: whether a guest could have put a link there, it says only itself.
         manifest.paths.check(file, &opened).map_err(failed)?;
         Ok(manifest)
@@ -217,7 +221,14 @@ impl Manifest {
     ///
     /// [`LoadError::Invalid`] with everything that is wrong.
     pub fn parse(text: &str, file: impl AsRef<Path>) -> Result<Manifest, LoadError> {
-        let file = file.as_ref();
+        match Manifest::parsed(text, file.as_ref()) {
+            (manifest, problems) if problems.is_empty() => Ok(manifest),
+            (_, problems) => Err(invalid(problems)),
+        }
+    }
+
+    /// The manifest as far as it can be read, and everything that is wrong with it.
+    fn parsed(text: &str, file: &Path) -> (Manifest, Vec<Diagnostic>) {
         let mut source = Source::new(file, text);
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         for error in &syntax_errors {
@@ -229,14 +240,20 @@ impl Manifest {
         if syntax_errors.is_empty() {
             manifest = read_manifest(document.get_ref(), &mut source);
         }
-        if source.problems.is_empty() {
-            Ok(manifest)
-        } else {
-            source
-                .problems
-                .sort_by_key(|problem| problem.at.map_or((0, 0), |at| (at.line, at.column)));
-            Err(LoadError::Invalid(source.problems))
-        }
+        (manifest, source.problems)
+    }
+
+    /// The listed plugins whose files are not there, which loading says where it comes so far.
+    fn missing_plugins(&self) -> Vec<Diagnostic> {
+        let listed = self.plugins.iter();
+        let listed = listed.filter(|it| it.at.is_some() && !it.path.as_os_str().is_empty());
+        let missing = listed.filter_map(|plugin| {
+            let error = std::fs::metadata(&plugin.path).err()?;
+            let path = plugin.path.display();
+            let message = format!("`plugin.{}`: {path} cannot be read: {error}", plugin.name);
+            Some(Diagnostic::new(&self.file, plugin.at, message))
+        });
+        missing.collect()
     }
 
     /// The files that decide what runs and what it is granted: the manifest, the plugins, the files of
@@ -352,6 +369,12 @@ impl Manifest {
     }
 }
 
+/// In the order of their places.
+fn invalid(mut problems: Vec<Diagnostic>) -> LoadError {
+    problems.sort_by_key(|problem| problem.at.map_or((0, 0), |at| (at.line, at.column)));
+    LoadError::Invalid(problems)
+}
+
 /// Where a file is written before it takes the place of another.
 pub fn beside(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
@@ -384,7 +407,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     let serve = serve.map(|table| read_serve(table, &folder, source));
     let plugin_dir = root.get("plugin-dir").and_then(|value| {
         Some((
-            folder.join(expect_string(value, "plugin-dir", source)?),
+            path_in(&folder, expect_string(value, "plugin-dir", source)?),
             value,
         ))
     });
@@ -513,7 +536,7 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
 
 fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, source: &mut Source) {
     if let Some(path) = table.string("path", source) {
-        plugin.path = folder.join(path);
+        plugin.path = path_in(folder, path);
     }
     let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     plugin.sha256 = table.parsed(

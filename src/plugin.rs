@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 
@@ -23,12 +24,12 @@ use crate::bindings::resources::exports::toolhost::plugin::resources as wit_reso
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::digest::sha256;
 use crate::engine::Engine;
-use crate::error::{Diagnostic, similar};
+use crate::error::{CallError, Diagnostic, similar};
 use crate::limits::{ByteSize, Limits, size};
 use crate::manifest::{Order, PluginConfig};
 use crate::order::GrantedFolders;
 use crate::paths::Paths;
-use crate::permissions::{Access, Secret};
+use crate::permissions::{Access, HttpHeader, Secret};
 use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, held};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
@@ -59,6 +60,18 @@ pub(crate) struct Plugin {
     call_tool: CallTool,
     exported: Exported,
     grants: Arc<Grants>,
+    lacking: Vec<Diagnostic>,
+}
+
+/// What becomes of a plugin's secrets when it is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secrets {
+    /// They are read, and all have to be there.
+    Required,
+    /// They are read; calls fail if one cannot be had.
+    AtCalls,
+    /// They are not read: it is only looked at.
+    Unread,
 }
 
 /// A plugin that is compiled and linked, and has not yet run.
@@ -67,6 +80,8 @@ pub(crate) struct Compiled {
     sha256: String,
     pre: PluginPre<Sandbox>,
     grants: Arc<Grants>,
+    /// What its calls would need and cannot have: with any of this none is run.
+    lacking: Vec<Diagnostic>,
 }
 
 impl Compiled {
@@ -79,17 +94,26 @@ impl Compiled {
         count_folders(&self.config, &self.grants, manifest).await
     }
 
-    /// Reads, checks and compiles a plugin: seconds of computing when it is not in the cache. Without its secrets
+    /// Reads, checks and compiles a plugin: seconds of computing when it is not in the cache. With its secrets unread
     /// it is not to be called.
     pub(crate) fn new(
         config: PluginConfig,
         manifest: &Path,
         paths: &Arc<Paths>,
         engine: &Engine,
-        with_secrets: bool,
+        secrets: Secrets,
     ) -> Result<Compiled, Vec<Diagnostic>> {
-        let mut problems = Vec::new();
-        let grants = resolve(&config, manifest, paths, with_secrets, &mut problems);
+        let (mut problems, mut lacking) = (Vec::new(), Vec::new());
+        let of_secrets = match secrets {
+            Secrets::AtCalls => &mut lacking,
+            Secrets::Required | Secrets::Unread => &mut problems,
+        };
+        let (secrets, headers) = match secrets {
+            Secrets::Unread => Default::default(),
+            _ => resolve_secrets(&config, manifest, paths, of_secrets),
+        };
+        let mut grants = resolve(&config, manifest, paths, &mut problems);
+        (grants.secrets, grants.headers) = (secrets, headers);
         let compiled = component::read(&config.path, config.limits.max_component, paths)
             .map_err(|message| match config.at {
                 // Most often it is the path that is wrong, and that is written there.
@@ -114,6 +138,7 @@ impl Compiled {
                 sha256,
                 pre,
                 grants: Arc::new(grants),
+                lacking,
             }),
             Ok(_) => Err(problems),
             Err(problem) => {
@@ -131,6 +156,7 @@ impl Compiled {
     ) -> Compiled {
         Compiled {
             grants: Grants::none(&config.limits, &config.permissions),
+            lacking: Vec::new(),
             config,
             sha256,
             pre,
@@ -181,6 +207,7 @@ impl Compiled {
             call_tool,
             exported,
             grants: self.grants,
+            lacking: self.lacking,
             config: self.config,
             tools: tools.into_iter().map(Arc::new).collect(),
             listed,
@@ -211,7 +238,9 @@ impl Compiled {
         );
         ended.await.outcome.map_err(|error| {
             let message = format!("`{export}` failed: {error}");
-            vec![Diagnostic::new(&self.config.path, None, message)]
+            let mut lines = message.lines().map(str::to_owned);
+            let first = lines.next().unwrap_or_default();
+            vec![Diagnostic::new(&self.config.path, None, first).lines(lines)]
         })
     }
 
@@ -380,12 +409,25 @@ impl ToolProvider for Plugin {
         Some(&self.sha256)
     }
 
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Vec<Diagnostic>>> {
+        let prepared = match self.lacking[..] {
+            [] => Ok(()),
+            _ => Err(self.lacking.clone()),
+        };
+        Box::pin(std::future::ready(prepared))
+    }
+
     fn call<'c>(
         &'c self,
         tool: &'c ProvidedTool,
         call: &'c ToolCall,
         context: CallContext<'c>,
     ) -> BoxFuture<'c, RunOutcome> {
+        if let Some(problem) = self.lacking.first() {
+            let message = problem.message.clone();
+            let refused = RunOutcome::refused(CallError::Failed { message });
+            return Box::pin(std::future::ready(refused));
+        }
         let request = wit::Call {
             name: tool.own_name.clone(),
             arguments: call.arguments_text().to_owned(),
@@ -449,32 +491,13 @@ async fn count_folders(
     }
 }
 
-/// What a manifest grants, with the values of secrets.
+/// What a manifest grants, but for secrets and what is made of them.
 fn resolve(
     config: &PluginConfig,
     manifest: &Path,
     paths: &Arc<Paths>,
-    with_secrets: bool,
     problems: &mut Vec<Diagnostic>,
 ) -> Grants {
-    let before = problems.len();
-    let mut secrets = BTreeMap::new();
-    if with_secrets {
-        secrets = resolve_secrets(config, manifest, paths, problems);
-    }
-    let mut headers = Vec::new();
-    // Those that lack a secret would only be told of twice.
-    if with_secrets && problems.len() == before {
-        for header in &config.permissions.http_headers {
-            match header.value(|name| secrets.get(name).map(Secret::reveal)) {
-                Ok(value) => headers.push((header.clone(), value)),
-                Err(error) => {
-                    let message = format!("header {header} of `plugin.{}`: {error}", config.name);
-                    problems.push(Diagnostic::new(manifest, config.at, message));
-                }
-            }
-        }
-    }
     let mut folders = Vec::new();
     for grant in &config.permissions.files {
         match Folder::open(grant, paths) {
@@ -492,19 +515,21 @@ fn resolve(
         paths: paths.clone(),
         limits: config.limits.clone(),
         permissions: config.permissions.clone(),
-        headers,
-        secrets,
+        headers: Vec::new(),
+        secrets: BTreeMap::new(),
         config: config.config.clone(),
         resources: Default::default(),
     }
 }
 
+/// Its secrets, and the headers that the host sends for it.
 fn resolve_secrets(
     config: &PluginConfig,
     manifest: &Path,
     paths: &Paths,
     problems: &mut Vec<Diagnostic>,
-) -> BTreeMap<String, Secret> {
+) -> (BTreeMap<String, Secret>, Vec<(HttpHeader, HeaderValue)>) {
+    let before = problems.len();
     let mut secrets = BTreeMap::new();
     for (name, source) in &config.permissions.secrets {
         match source.read(paths) {
@@ -517,7 +542,20 @@ fn resolve_secrets(
             }
         }
     }
-    secrets
+    let mut headers = Vec::new();
+    // Those that lack a secret would only be told of twice.
+    if problems.len() == before {
+        for header in &config.permissions.http_headers {
+            match header.value(|name| secrets.get(name).map(Secret::reveal)) {
+                Ok(value) => headers.push((header.clone(), value)),
+                Err(error) => {
+                    let message = format!("header {header} of `plugin.{}`: {error}", config.name);
+                    problems.push(Diagnostic::new(manifest, config.at, message));
+                }
+            }
+        }
+    }
+    (secrets, headers)
 }
 
 /// The listed tools as the manifest offers them, or everything that is wrong with them.

@@ -13,7 +13,7 @@ use bytesize::ByteSize;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::CallError;
+use crate::error::{CallError, Diagnostic};
 use crate::limits::{Limit, Limits};
 use crate::manifest::{McpConfig, Order, PluginConfig};
 use crate::mask::Mask;
@@ -180,6 +180,12 @@ pub trait ToolProvider: Send + Sync {
         None
     }
 
+    /// Has what its calls need, before some come: starts what is not started yet.
+    #[doc(hidden)]
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Vec<Diagnostic>>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// A call that asked does not go on; `state` is what it was to come back with.
     fn abandon(&self, state: &[u8]) {
         let _ = state;
@@ -219,11 +225,14 @@ impl ToolNote {
     }
 }
 
-/// An MCP server that was not started; see [`Loader::survey`](crate::Loader::survey).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An MCP server that was not started, as of a [survey](crate::Loader::survey), or that is optional and did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NotStarted {
     /// When it listed the tools that it is said to have, which nobody remembers if `None`: then it has none.
     pub tools_from: Option<SystemTime>,
+    /// Why it did not start, if that was tried.
+    pub why: Option<String>,
 }
 
 /// What a tool of an MCP server says of itself, to be pinned.

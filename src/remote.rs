@@ -50,8 +50,8 @@ use crate::manifest::{McpConfig, Order};
 use crate::paths::Paths;
 use crate::permissions::Secret;
 use crate::provider::{
-    CallContext, End, Meter, Pin, ProvidedTool, Provider, RunOutcome, ToolNote, ToolProvider,
-    stopped, until,
+    CallContext, End, Meter, NotStarted, Pin, ProvidedTool, Provider, RunOutcome, ToolNote,
+    ToolProvider, stopped, until,
 };
 use crate::sandbox::Journal;
 use crate::schema::checking::Allowed;
@@ -73,7 +73,8 @@ struct Server {
     _closing: DropGuard,
 }
 
-/// Starts a server and asks for its tools. `memory` is the folder for what is remembered of servers.
+/// Starts a server and asks for its tools. `memory` is the folder for what is remembered of servers. One that `may_wait`
+/// is not started before it is needed, if it is remembered which tools it has.
 ///
 /// # Errors
 ///
@@ -83,14 +84,39 @@ pub(crate) async fn load(
     manifest: &Path,
     paths: &Arc<Paths>,
     memory: Option<&Path>,
+    may_wait: bool,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
-    let settings = Arc::new(Settings::new(config, manifest, paths, memory)?);
-    let kept = Kept::start(settings, manifest).await?;
-    Ok(Arc::new(Server {
-        _closing: kept.closing.clone().drop_guard(),
+    let settings = Settings::new(config, manifest, paths, memory);
+    let recalled = match may_wait {
+        true => recalled::tools(&settings, manifest),
+        false => None,
+    };
+    // One that lacks a secret is not started in any case.
+    let is_known = recalled.is_some() || may_wait && !settings.lacking.is_empty();
+    let offered = recalled.unwrap_or_default();
+    let kept = Kept::new(Arc::new(settings), manifest, offered);
+    let closing = kept.closing.clone();
+    let server = Server {
+        _closing: closing.clone().drop_guard(),
         parked: Parked::default(),
         kept,
-    }))
+    };
+    if is_known {
+        return Ok(Arc::new(server));
+    }
+    match server.kept.start().await {
+        Err(problems) if server.kept.settings.config.optional => {
+            for problem in problems {
+                tracing::warn!("{problem}; it is optional: its tools are missing until it starts");
+            }
+            // A secret that is not there does not come.
+            if server.kept.settings.lacking.is_empty() {
+                tokio::spawn(kept::retry(Arc::downgrade(&server.kept), closing));
+            }
+        }
+        started => started?,
+    }
+    Ok(Arc::new(server))
 }
 
 impl ToolProvider for Server {
@@ -143,6 +169,29 @@ impl ToolProvider for Server {
     fn pins(&self) -> Vec<Pin> {
         let offered = self.kept.offered();
         offered.tools.iter().map(|tool| tool.pin.clone()).collect()
+    }
+
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Vec<Diagnostic>>> {
+        Box::pin(async move {
+            match self.kept.start().await {
+                // Its calls will say so.
+                Err(problems) if self.kept.settings.config.optional => {
+                    for problem in problems {
+                        tracing::warn!("{problem}");
+                    }
+                    Ok(())
+                }
+                started => started,
+            }
+        })
+    }
+
+    fn not_started(&self) -> Option<NotStarted> {
+        let why = self.kept.failure()?;
+        Some(NotStarted {
+            tools_from: None,
+            why: Some(why),
+        })
     }
 
     fn call<'c>(

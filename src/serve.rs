@@ -29,6 +29,7 @@ mod slots;
 mod tls;
 mod token;
 mod unsent;
+mod validity;
 
 #[cfg(test)]
 mod tests;

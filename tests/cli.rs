@@ -894,26 +894,24 @@ fn call_takes_arguments_from_the_command_line_stdin_or_none() {
 }
 
 #[test]
-fn call_answers_with_an_error_as_run_does() {
+fn a_call_that_fails_prints_its_error_and_exits_with_5() {
     let folder = Folder::of(&["echo"]);
-    let ended = folder.run(&["call", "ecko"], "").answered();
+    let ended = folder.run(&["call", "ecko"], "").call_failed();
     assert_eq!(
         ended.stdout,
         "Error: Unknown tool ecko. Similar tools: echo\n"
     );
-    let ended = folder.run(&["call", "echo", "{"], "").answered();
+    let ended = folder.run(&["call", "echo", "{"], "").call_failed();
     assert!(
         ended.stdout.starts_with("Error: echo failed - "),
         "{ended:?}"
     );
-    let ended = folder.run(&["call", "echo", "--fail-on-error"], "");
-    assert_eq!((ended.status, &*ended.stderr), (3, ""));
 }
 
 #[test]
 fn call_takes_the_options_of_run() {
     let folder = Folder::of(&["echo", "misbehave"]);
-    let full = folder.run(&["call", "echo", "--full"], "").answered();
+    let full = folder.run(&["call", "echo", "--full"], "").call_failed();
     // A document over several lines, unlike what `run` prints.
     assert!(full.stdout.lines().count() > 1, "{full:?}");
     let full = full.json();
@@ -937,7 +935,7 @@ fn call_takes_the_options_of_run() {
         "Results from echo:\nFound 3 items.\n[\n  1\n]\n"
     );
     let slow = ["call", "sleep", r#"{"ms":3600000}"#, "--timeout", "1s"];
-    let ended = folder.run(&slow, "").answered();
+    let ended = folder.run(&slow, "").call_failed();
     assert_eq!(ended.stdout, "Error: sleep timed out after 1 second\n");
 }
 

@@ -10,6 +10,7 @@ mod call;
 mod cli;
 mod embedding;
 mod examples;
+mod first_steps;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod generate;

@@ -11,6 +11,8 @@ mod command;
 mod faults;
 #[path = "remote/http.rs"]
 mod http;
+#[path = "remote/lazy.rs"]
+mod lazy;
 #[path = "remote/listing.rs"]
 mod listing;
 #[path = "remote/odd.rs"]

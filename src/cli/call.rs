@@ -16,7 +16,7 @@ use super::interrupt::Interrupts;
 use super::out::Out;
 use super::result::ResultOptions;
 use super::terminal::Terminal;
-use super::{ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, Status, progress};
+use super::{ANSWERED, CALL_FAILED, HostOptions, INTERRUPTED, Session, Status, progress};
 
 #[derive(clap::Args)]
 pub(super) struct CallOptions {
@@ -43,13 +43,14 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
             .context("cannot read stdin")?;
     }
     let interrupts = session.interrupts.clone();
-    let (host, manifest) = session.load(&options.host).await?;
+    let (host, manifest) = session.load_lazily(&options.host).await?;
     let call = ToolCall {
         id: None,
         name: options.tool,
         arguments,
         ..ToolCall::default()
     };
+    let host = host.ready_for(std::slice::from_ref(&call)).await?;
     let printer = options.result.printer(&manifest);
     let ended = run_one(&host, call, &interrupts).await;
     if matches!(ended.outcome, Err(CallError::Cancelled)) {
@@ -61,8 +62,8 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
         Out::stdout().text(&format!("{}\n", printer.text(&ended)))?;
     }
     Ok(match &ended.outcome {
-        Err(_) if options.result.fail_on_error => ERROR_RESULT,
-        _ => ANSWERED,
+        Ok(_) => ANSWERED,
+        Err(_) => CALL_FAILED,
     })
 }
 

@@ -87,7 +87,13 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     for server in host.servers() {
         line!(out, "{} ({})", server.name, server.address())?;
         let not_started = host.not_started().find(|(of, _)| of.name == server.name);
-        match not_started.map(|(_, it)| it.tools_from) {
+        let why = not_started.as_ref().and_then(|(_, it)| it.why.as_deref());
+        match not_started.as_ref().map(|(_, it)| it.tools_from) {
+            _ if why.is_some() => line!(
+                out,
+                "  tools: missing, as it did not start, and is optional: {}",
+                why.unwrap_or_default()
+            )?,
             None => line!(out, "  tools: {}", tools_of(&host, &server.name))?,
             Some(Some(when)) => line!(
                 out,

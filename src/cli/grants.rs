@@ -58,7 +58,10 @@ pub(super) fn denied(permissions: &Permissions, usable: &[&'static str]) -> Vec<
         _ => false,
     };
     let usable = usable.iter().copied();
-    usable
-        .filter(|permission| !is_granted(permission))
-        .collect()
+    let not_granted = usable.filter(|permission| !is_granted(permission));
+    let said = not_granted.map(|permission| match permission {
+        "env" => "env (most languages import it, whether or not a plugin reads it)",
+        permission => permission,
+    });
+    said.collect()
 }

@@ -29,6 +29,11 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
             "warning: the manifest is not trusted with all that it asks for: see `toolhost trust --show`"
         );
     }
+    if host.plugins().next().is_none() && host.servers().next().is_none() {
+        say!(
+            "warning: the manifest has neither plugins nor MCP servers: add `[plugin.NAME]` with a `path`, or `[mcp.NAME]`"
+        );
+    }
     match options.format {
         Some(format) => {
             let tools: Vec<&Tool> = host.tools().collect();

@@ -119,6 +119,11 @@ impl Out {
     /// An error, and what caused it.
     pub(crate) fn error(&mut self, error: &anyhow::Error) -> io::Result<()> {
         // All that is wrong, a line each: these keep their lines themselves.
+        if let Some(LoadError::Invalid(problems)) = error.downcast_ref() {
+            let problems = problems.iter().map(|it| format!("error: {it}\n"));
+            let problems = masked(problems.collect::<String>());
+            return self.write(&printable::text(&problems));
+        }
         match error.is::<LoadError>() || error.is::<Untrusted>() {
             true => self.write(&printable::text(&masked(format!("error: {error:#}\n")))),
             false => self.line(format_args!("error: {error:#}")),

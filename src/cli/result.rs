@@ -29,10 +29,6 @@ pub(super) struct ResultOptions {
     /// Characters that --summarize shows of a text [default: the manifest's, else 2000]
     #[arg(long, value_name = "N")]
     summarize_chars: Option<NonZeroUsize>,
-
-    /// Exit with status 3 if some result is an error
-    #[arg(long)]
-    pub(super) fail_on_error: bool,
 }
 
 /// [`ResultOptions`] and the manifest put together.

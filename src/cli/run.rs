@@ -61,6 +61,10 @@ pub(super) struct RunOptions {
     #[arg(long, requires = "dry_run")]
     start_servers: bool,
 
+    /// Exit with status 3 if some result is an error
+    #[arg(long)]
+    fail_on_error: bool,
+
     #[command(flatten)]
     result: ResultOptions,
 
@@ -104,11 +108,12 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         };
         let host = dry_run::load(&servers, &options.host, &session).await?;
         names(format, &host).restore(&mut calls);
-        return dry_run::run(&host, &calls, options.result.fail_on_error);
+        return dry_run::run(&host, &calls, options.fail_on_error);
     }
     let interrupts = session.interrupts.clone();
-    let (host, manifest) = session.load(&options.host).await?;
+    let (host, manifest) = session.load_lazily(&options.host).await?;
     names(format, &host).restore(&mut calls);
+    let host = host.ready_for(&calls).await?;
     let printer = options.result.printer(&manifest);
     let encoder = printer.encoder(options.output_format.unwrap_or(format), &host);
     let told = |result: &ToolResult| {
@@ -135,7 +140,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     if options.timeline {
         Out::stderr().text(&timeline::draw(&done.results))?;
     }
-    Ok(done.status(options.result.fail_on_error))
+    Ok(done.status(options.fail_on_error))
 }
 
 fn unreadable(file: &Path) -> String {
@@ -441,7 +446,7 @@ impl Reading<'_> {
         }
         match failure {
             Some(error) if !interrupted => Err(error.into()),
-            _ => Ok(done.status(self.options.result.fail_on_error)),
+            _ => Ok(done.status(self.options.fail_on_error)),
         }
     }
 

@@ -3,7 +3,7 @@
 mod reload;
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -23,9 +23,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct ServeOptions {
-    /// Serve streamable HTTP at /mcp of this address, such as 127.0.0.1:8080, instead of stdio; port 0
-    /// takes any that is free
-    #[arg(long, value_name = "ADDRESS")]
+    /// Serve streamable HTTP at /mcp of this address, such as 127.0.0.1:8080, instead of stdio; a port
+    /// alone is one of 127.0.0.1, and port 0 any that is free
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     http: Option<SocketAddr>,
 
     /// How long running calls get once the server is told to end, instead of the manifest's
@@ -38,6 +38,19 @@ pub(super) struct ServeOptions {
 
     #[command(flatten)]
     host: HostOptions,
+}
+
+/// An address and a port, or a port of this machine: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `8080`.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix("localhost:").or(text.strip_prefix(':'));
+    let port = port.unwrap_or(text).parse::<u16>();
+    match (text.parse(), port) {
+        (Ok(address), _) => Ok(address),
+        (_, Ok(port)) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        _ => Err(
+            "write an IP address and a port, such as 127.0.0.1:8080, or a port alone".to_owned(),
+        ),
+    }
 }
 
 pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Result<Status> {

@@ -25,7 +25,7 @@ use crate::mask::Mask;
 use crate::order::{Domain, GrantedFolders};
 use crate::paths::{HostFile, Paths, Purpose};
 use crate::permissions::Access as FileAccess;
-use crate::plugin::{Compiled, Plugin, component};
+use crate::plugin::{Compiled, Plugin, Secrets, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
@@ -40,6 +40,7 @@ pub struct Loader {
     before: Option<Arc<Paths>>,
     cache: CodeCache,
     survey: Option<Servers>,
+    is_lazy: bool,
     providers: Vec<Arc<dyn ToolProvider>>,
     hooks: Vec<Arc<dyn Hook>>,
     progress: Arc<dyn Fn(LoadEvent) + Send + Sync>,
@@ -84,6 +85,7 @@ impl Loader {
             before: None,
             cache: CodeCache::default(),
             survey: None,
+            is_lazy: false,
             providers: Vec::new(),
             hooks: Vec::new(),
             progress: Arc::new(|_| {}),
@@ -102,6 +104,15 @@ impl Loader {
     #[must_use]
     pub fn survey(mut self, servers: Servers) -> Self {
         self.survey = Some(servers);
+        self
+    }
+
+    /// Leaves for later what not every call needs: MCP servers are started by the first call of one of their tools, if it
+    /// is remembered which they have, and a secret that cannot be had is an error of the calls that need it.
+    /// [`ToolHost::ready_for`] does all that before calls are run.
+    #[must_use]
+    pub fn lazy(mut self) -> Self {
+        self.is_lazy = true;
         self
     }
 
@@ -158,7 +169,12 @@ impl Loader {
         check_caps(&file, &host, &plugins, &mcp)?;
         check_providers(&file, &self.providers)?;
         check_nested(&file, &plugins, &paths)?;
-        let survey = self.survey;
+        let (survey, is_lazy) = (self.survey, self.is_lazy);
+        let secrets = match (survey, is_lazy) {
+            (Some(_), _) => Secrets::Unread,
+            (None, true) => Secrets::AtCalls,
+            (None, false) => Secrets::Required,
+        };
         let audit = audit.and_then(|config| {
             let opened = match survey {
                 Some(_) => AuditLog::check(&config, &paths).map(|()| None),
@@ -194,7 +210,7 @@ impl Loader {
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
-                let loaded = load_plugin(plugin, file, paths, engine, survey.is_none()).await;
+                let loaded = load_plugin(plugin, file, paths, engine, secrets).await;
                 progress(LoadEvent::Done { plugin: name });
                 (index, loaded.map(|plugin| Loaded::Plugin(Arc::new(plugin))))
             });
@@ -212,7 +228,7 @@ impl Loader {
                 let memory = memory.as_deref();
                 let loaded = match survey {
                     Some(Servers::Recall) => recall_server(server, &file, &paths, memory).await,
-                    _ => load_server(server, &file, &paths, memory).await,
+                    _ => load_server(server, &file, &paths, memory, is_lazy).await,
                 };
                 progress(LoadEvent::Done { plugin: name });
                 (first_server + index, loaded.map(Loaded::Other))
@@ -481,8 +497,9 @@ async fn load_server(
     manifest: &Path,
     paths: &Arc<Paths>,
     memory: Option<&Path>,
+    is_lazy: bool,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
-    crate::remote::load(server, manifest, paths, memory).await
+    crate::remote::load(server, manifest, paths, memory, is_lazy).await
 }
 
 #[cfg(feature = "mcp")]
@@ -496,7 +513,14 @@ async fn recall_server(
 }
 
 #[cfg(not(feature = "mcp"))]
-use load_server as recall_server;
+async fn recall_server(
+    server: McpConfig,
+    manifest: &Path,
+    paths: &Arc<Paths>,
+    memory: Option<&Path>,
+) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
+    load_server(server, manifest, paths, memory, true).await
+}
 
 #[cfg(not(feature = "mcp"))]
 async fn load_server(
@@ -504,6 +528,7 @@ async fn load_server(
     manifest: &Path,
     _: &Arc<Paths>,
     _: Option<&Path>,
+    _: bool,
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
     let message = format!(
         "`mcp.{}`: this toolhost was built without `mcp`",
@@ -519,18 +544,18 @@ async fn load_plugin(
     manifest: Arc<PathBuf>,
     paths: Arc<Paths>,
     engine: Arc<Engine>,
-    with_secrets: bool,
+    secrets: Secrets,
 ) -> Result<Plugin, Vec<Diagnostic>> {
     let path = plugin.path.clone();
     let file = manifest.clone();
     let bound = plugin.limits.max_compile;
     let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
     let compiled = component::compiling(bound, move || {
-        Compiled::new(plugin, &file, &paths, &engine, with_secrets)
+        Compiled::new(plugin, &file, &paths, &engine, secrets)
     });
     let compiled = compiled.await.map_err(failed)??;
     // Calls of a survey fail.
-    if with_secrets {
+    if secrets != Secrets::Unread {
         compiled.count_folders(&manifest).await?;
     }
     let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reader::{Source, Table};
+use super::reader::{Source, Table, path_in};
 
 /// The audit log of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,9 @@ pub(super) fn read_audit(
     folder: &Path,
     source: &mut Source,
 ) -> Option<AuditConfig> {
-    let path = table.string("path", source).map(|path| folder.join(path));
+    let path = table
+        .string("path", source)
+        .map(|path| path_in(folder, path));
     let arguments = table.bool("arguments", source).unwrap_or_default();
     let parse = |text: &str| match text {
         "fail" => Some(OnAuditError::Fail),

@@ -6,7 +6,9 @@ use std::path::Path;
 use bytesize::ByteSize;
 
 use super::bounds::read_size;
-use super::reader::{Source, Table, Value, expect_parsed, expect_string, expect_table, mismatch};
+use super::reader::{
+    Source, Table, Value, expect_parsed, expect_string, expect_table, mismatch, path_in,
+};
 use crate::permissions::http::is_never_granted;
 use crate::permissions::{
     Access, Ambient, FileGrant, HttpHeader, HttpRule, Permissions, SecretSource,
@@ -200,7 +202,9 @@ fn read_file_grant(
     folder: &Path,
     source: &mut Source,
 ) -> Option<FileGrant> {
-    let host = table.string("host", source).map(|host| folder.join(host));
+    let host = table
+        .string("host", source)
+        .map(|host| path_in(folder, host));
     let guest = table.parsed(
         "guest",
         "an absolute path without `.`, `..` or empty parts, such as \"/notes\"",
@@ -276,7 +280,7 @@ pub(super) fn read_secret(
     table.finish(source);
     match (env, file) {
         (Some(name), _) => Some(SecretSource::Env(name.to_owned())),
-        (None, path) => Some(SecretSource::File(folder.join(path?))),
+        (None, path) => Some(SecretSource::File(path_in(folder, path?))),
     }
 }
 

@@ -11,7 +11,7 @@ use super::agent::is_in_the_clear;
 use super::bounds::{read_duration, read_size};
 use super::callers::{AllowedCallers, read_allowed_callers};
 use super::grants::{is_variable, read_env, read_http_header, read_secret, read_secrets};
-use super::reader::{Source, Table, expect_string, expect_table};
+use super::reader::{Source, Table, expect_string, expect_table, path_in};
 use super::{HostConfig, MAX_CONCURRENCY, Order, is_name, read_naming, read_order};
 use crate::error::Location;
 use crate::input::{QuestionKind, QuestionKinds};
@@ -53,6 +53,8 @@ pub struct McpConfig {
     pub may_ask: QuestionKinds,
     /// Digests of its tools, by the server's own names; a tool that is another is refused.
     pub pins: Option<BTreeMap<String, String>>,
+    /// Whether the host is loaded without it if it does not start; it is tried again.
+    pub optional: bool,
 }
 
 /// A version of the protocol.
@@ -147,6 +149,7 @@ impl McpConfig {
             protocol: None,
             may_ask: BY_DEFAULT.iter().copied().flat_map(kinds).collect(),
             pins: None,
+            optional: false,
         }
     }
 
@@ -291,6 +294,7 @@ fn read_server(
     let protocol = table.parsed("protocol", &version, McpProtocol::parse, source);
     let may_ask = read_may_ask(&mut table, source);
     let pins = read_pins(&mut table, source);
+    let optional = table.bool("optional", source);
     table.finish(source);
     let mut server = McpConfig::new(name, command.or(url)?);
     server.at = Some(at);
@@ -306,6 +310,7 @@ fn read_server(
     server.protocol = protocol;
     server.may_ask = may_ask.unwrap_or(server.may_ask);
     server.pins = pins;
+    server.optional = optional.unwrap_or_default();
     Some(server)
 }
 
@@ -389,7 +394,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
         false => folder,
     };
     let cwd = match table.string("cwd", source) {
-        Some(cwd) => here.join(cwd),
+        Some(cwd) => path_in(here, cwd),
         None => here.to_owned(),
     };
     if let Some(value) = table.get("cwd")
@@ -403,10 +408,28 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
         source.problem(value.span(), message);
     }
     let program = program?;
+    if let Some((name, rest)) = program.split_once(' ')
+        && !here.join(&program).is_file()
+        && let Some(value) = table.get("command")
+    {
+        let message = format!(
+            "`{}` is a program alone, and there is none called {program:?}",
+            table.path("command")
+        );
+        let rest: Vec<String> = rest
+            .split_whitespace()
+            .map(|it| format!("{it:?}"))
+            .collect();
+        let help = format!(
+            "arguments go into `args`: command = {name:?}, args = [{}]",
+            rest.join(", ")
+        );
+        source.problem_with_help(value.span(), message, help);
+    }
     // A path is relative to the manifest, as all are; a name is looked for.
     let program = match Path::new(&program).components().count() {
         1 if !program.contains(['/', '\\']) => PathBuf::from(program),
-        _ => here.join(program),
+        _ => path_in(here, &program),
     };
     Some(McpTransport::Command {
         program,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::is_name;
-use super::reader::{Source, Table, Value, expect_string, expect_table, mismatch};
+use super::reader::{Source, Table, Value, expect_string, expect_table, mismatch, path_in};
 use crate::error::CallError;
 use crate::input::{Message, Role};
 use crate::paths::Paths;
@@ -164,7 +164,7 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
         }
         let text = table.string("text", source).map(owned);
         let file = table.get("path").and_then(|at| {
-            let file = folder.join(table.string("path", source)?);
+            let file = path_in(folder, table.string("path", source)?);
             if !file.is_file() {
                 let message = format!("`{path}.path`: {} is not a file", file.display());
                 source.problem(at.span(), message);

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use toml::Spanned;
@@ -228,12 +228,31 @@ impl<'t, 'i> Table<'t, 'i> {
                 table => format!("unknown key `{name}` in `{table}`"),
             };
             let near = similar(name, self.known.iter().copied());
+            let is_of_clients =
+                self.name.is_empty() && ["mcpServers", "mcp_servers", "servers"].contains(&name);
             let help = match near.first() {
+                _ if is_of_clients => {
+                    "an MCP server is `[mcp.NAME]` here, with `command` and `args`, or with `url`; \
+                     `toolhost import FILE` makes that of a client's JSON"
+                        .to_owned()
+                }
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known keys: {}", self.known.join(", ")),
             };
             source.problem_with_help(key.span(), message, help);
         }
+    }
+}
+
+/// A path of the manifest: relative to its folder, and below the user's home folder where it begins with `~/`.
+pub(super) fn path_in(folder: &Path, text: &str) -> PathBuf {
+    let below_home = match text {
+        "~" => Some(""),
+        _ => text.strip_prefix("~/"),
+    };
+    match (below_home, std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => folder.join(text),
     }
 }
 
@@ -300,10 +319,42 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
         DeValue::Array(_) => "an array".to_owned(),
         other => format!("a {}", other.type_str()),
     };
-    source.problem(
-        value.span(),
-        format!("`{path}` must be {expected}, and is {found}"),
-    );
+    let message = format!("`{path}` must be {expected}, and is {found}");
+    match example(path) {
+        Some(example) => {
+            source.problem_with_help(value.span(), message, format!("for example: {example}"));
+        }
+        None => source.problem(value.span(), message),
+    }
+}
+
+/// A value as it is written that people get wrong, by its key.
+fn example(path: &str) -> Option<&'static str> {
+    let parts: Vec<&str> = path.split('.').collect();
+    Some(match parts[..] {
+        ["agent", "key"] => {
+            "key = { env = \"OPENAI_API_KEY\" }, or key = { file = \"openai.key\" }"
+        }
+        ["mcp", _, "token"] => {
+            "token = { env = \"EXAMPLE_TOKEN\" }, or token = { file = \"token.txt\" }"
+        }
+        [.., "secrets"] | [.., "secrets", _] => {
+            "secrets = { TOKEN = { env = \"EXAMPLE_TOKEN\" } }, or { TOKEN = { file = \"token.txt\" } }"
+        }
+        [.., "permissions", "files"] => {
+            "files = [{ host = \"./notes\", guest = \"/notes\", access = \"read-only\" }]"
+        }
+        [.., "permissions", "http"] => "http = [\"https://*.example.com\"]",
+        [.., "http-headers"] => {
+            "http-headers = [{ host = \"api.github.com\", name = \"Authorization\", value = \"Bearer ${TOKEN}\" }]"
+        }
+        [.., "env"] => "env = { TZ = \"UTC\" }",
+        ["mcp", _, "args"] => "args = [\"-y\", \"@modelcontextprotocol/server-filesystem\", \".\"]",
+        ["plugin", _] => "[plugin.time], and below it path = \"plugins/time.wasm\"",
+        ["mcp", _] => "[mcp.files], and below it command = \"npx\" and args = [\"-y\", …]",
+        ["serve", "tls"] => "tls = { certificate = \"cert.pem\", key = \"key.pem\" }",
+        _ => return None,
+    })
 }
 
 /// The JSON that a TOML value stands for; dates and times become strings.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::bounds::{read_duration, read_size};
-use super::reader::{Source, Table, expect_parsed, expect_string, expect_table};
+use super::reader::{Source, Table, expect_parsed, expect_string, expect_table, path_in};
 use crate::limits::MAX_TIMEOUT;
 use crate::paths::SharedPaths;
 use crate::tool::Tool;
@@ -293,7 +293,10 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
         }
         let [certificate, key] = ["certificate", "key"].map(|key| table.string(key, source));
         table.finish(source);
-        Some(TlsConfig::new(folder.join(certificate?), folder.join(key?)))
+        Some(TlsConfig::new(
+            path_in(folder, certificate?),
+            path_in(folder, key?),
+        ))
     });
     if let Some(value) = table.get("auth")
         && let Some(table) = expect_table(value, "serve.auth".to_owned(), source)

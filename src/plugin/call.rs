@@ -13,9 +13,15 @@ use super::questions;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::error::CallError;
 use crate::limits::{Limit, Limits};
+use crate::mask::Mask;
+use crate::printable;
 use crate::provider::{End, Meter, Payload, RunOutcome, bounded, output_limit, stopped, until};
 use crate::sandbox::{Grants, Journal, Sandbox, Stop};
-use crate::tool::LogLine;
+use crate::tool::{LogLine, LogSource};
+
+/// Of what a guest printed before it trapped, so many lines and characters are in the error.
+const MAX_LAST_LINES: usize = 12;
+const MAX_LAST_WORDS: usize = 1500;
 
 /// What an instance left when it ended.
 pub(super) struct Ended<R> {
@@ -141,13 +147,44 @@ pub(super) async fn in_sandbox<R>(
         End::Stopped(stop) => Err(stopped(stop, timeout)),
         End::Cancelled => Err(CallError::Cancelled),
     };
+    let log = journal.take_lines();
     Ended {
-        outcome,
+        outcome: outcome.map_err(|error| with_last_words(error, &log, journal.mask())),
         cpu: meter.spent,
         peak_memory: sandbox.limiter.peak(),
-        log: journal.take_lines(),
+        log,
         denied: journal.denied(),
     }
+}
+
+/// A trap with what the guest printed at its end: a panic's message, or an exception with its trace.
+fn with_last_words(error: CallError, log: &[LogLine], mask: &Mask) -> CallError {
+    let CallError::Trap { mut message } = error else {
+        return error;
+    };
+    let stderr = log.iter().filter(|line| line.source == LogSource::Stderr);
+    let stderr: Vec<&str> = stderr.map(|line| &*line.text).collect();
+    // As a whole, as a secret that is cut in two is not found.
+    let mut text = stderr.join("\n");
+    mask.text(&mut text);
+    let lines = text.lines().filter(|line| {
+        let is_advice = line.starts_with("note: run with `RUST_BACKTRACE=");
+        !line.trim().is_empty() && !is_advice
+    });
+    let lines: Vec<&str> = lines.collect();
+    let last = lines[lines.len().saturating_sub(MAX_LAST_LINES)..].join("\n");
+    if !last.is_empty() {
+        let cut = last.char_indices().rev().nth(MAX_LAST_WORDS);
+        let (ellipsis, last) = match cut {
+            Some((at, _)) => ("…", &last[at..]),
+            None => ("", &*last),
+        };
+        message += &format!(
+            "; its stderr ends with:\n{ellipsis}{}",
+            printable::text(last)
+        );
+    }
+    CallError::Trap { message }
 }
 
 /// What ended an instance that did not answer.

@@ -177,7 +177,7 @@ fn check_exports(exports: &[String]) -> Result<(), String> {
         [] => Err(format!(
             "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} ({})",
             match exports {
-                [] => "it exports nothing".to_owned(),
+                [] => "it exports nothing; in Rust, `plugin!(TOOL, …)` exports tools".to_owned(),
                 exports => format!("it exports {}", exports.join(", ")),
             }
         )),

@@ -52,39 +52,14 @@ struct State {
 }
 
 impl Kept {
-    /// Starts it and asks for its tools.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong with it.
-    pub(super) async fn start(
-        settings: Arc<Settings>,
-        manifest: &Path,
-    ) -> Result<Arc<Kept>, Vec<Diagnostic>> {
-        let config = &settings.config;
-        let failed = |mut why: String| {
-            settings.mask.text(&mut why);
-            let mut lines = why.lines();
-            let message = format!("`mcp.{}` {}", config.name, lines.next().unwrap_or_default());
-            // The end of its stderr.
-            let rest = lines.map(|line| line.trim_start().to_owned());
-            vec![Diagnostic::new(manifest, config.at, message).lines(rest)]
-        };
-        let started = Instant::now();
+    /// A server that is not started yet, with the tools that it is known to have.
+    pub(super) fn new(settings: Arc<Settings>, manifest: &Path, offered: Offered) -> Arc<Kept> {
         let changed = Arc::new(Notify::new());
-        let connection = Connection::open(&settings, &changed).await;
-        let connection = connection.map_err(failed)?;
-        let listed = connection.list_tools(&settings).await.map_err(failed)?;
-        settings.memory.keep_tools(&listed, &settings.mask);
-        let (offered, problems) = read(listed, &settings, manifest).await;
-        if !problems.is_empty() {
-            return Err(problems);
-        }
         let kept = Arc::new(Kept {
             manifest: manifest.to_owned(),
             state: Arc::new(Mutex::new(State {
-                connection: Some(Arc::new(connection)),
-                started,
+                connection: None,
+                started: Instant::now(),
                 failures: 0,
                 error: None,
             })),
@@ -96,7 +71,78 @@ impl Kept {
         });
         let follow = follow(Arc::downgrade(&kept), changed, kept.closing.clone());
         tokio::spawn(follow);
-        Ok(kept)
+        kept
+    }
+
+    /// Starts it and asks for its tools, unless it runs.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub(super) async fn start(&self) -> Result<(), Vec<Diagnostic>> {
+        let mut state = self.state.lock().await;
+        if state.connection.as_ref().is_some_and(|it| it.is_open()) {
+            return Ok(());
+        }
+        state.started = Instant::now();
+        match self.open().await {
+            Ok(connection) => {
+                state.connection = Some(Arc::new(connection));
+                state.error = None;
+                Ok(())
+            }
+            Err(problems) => {
+                state.failures += 1;
+                let why = problems.first().and_then(|it| it.message.lines().next());
+                let name = format!("`mcp.{}` ", self.settings.config.name);
+                let why = why.map(|why| why.strip_prefix(&*name).unwrap_or(why));
+                state.error = why.map(str::to_owned);
+                Err(problems)
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Connection, Vec<Diagnostic>> {
+        let settings = &self.settings;
+        let config = &settings.config;
+        if !settings.lacking.is_empty() {
+            return Err(settings.lacking.clone());
+        }
+        let failed = |mut why: String| {
+            settings.mask.text(&mut why);
+            let mut lines = why.lines();
+            let message = format!("`mcp.{}` {}", config.name, lines.next().unwrap_or_default());
+            // The end of its stderr.
+            let rest = lines.map(|line| line.trim_start().to_owned());
+            vec![Diagnostic::new(&self.manifest, config.at, message).lines(rest)]
+        };
+        let connection = Connection::open(settings, &self.changed).await;
+        let connection = connection.map_err(failed)?;
+        let listed = connection.list_tools(settings).await.map_err(failed)?;
+        settings.memory.keep_tools(&listed, &settings.mask);
+        let (offered, problems) = read(listed, settings, &self.manifest).await;
+        match problems[..] {
+            [] => self.publish(offered),
+            _ => return Err(problems),
+        }
+        Ok(connection)
+    }
+
+    /// Has these tools offered from now on.
+    fn publish(&self, offered: Offered) {
+        if !self.offered().is_like(&offered) {
+            let mut current = self.offered.write().unwrap_or_else(PoisonError::into_inner);
+            *current = Arc::new(offered);
+            drop(current);
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Why it does not run, where it has never done so.
+    pub(super) fn failure(&self) -> Option<String> {
+        // Whoever starts it now will know.
+        let state = self.state.try_lock().ok()?;
+        state.error.clone().filter(|_| state.connection.is_none())
     }
 
     pub(super) fn offered(&self) -> Arc<Offered> {
@@ -140,12 +186,7 @@ impl Kept {
             self.settings.mask.text(&mut problem);
             tracing::warn!("{problem}");
         }
-        if !self.offered().is_like(&offered) {
-            let mut current = self.offered.write().unwrap_or_else(PoisonError::into_inner);
-            *current = Arc::new(offered);
-            drop(current);
-            self.changes.send_modify(|count| *count += 1);
-        }
+        self.publish(offered);
         Ok(())
     }
 
@@ -163,6 +204,10 @@ impl Kept {
             };
         }
         let name = &self.settings.config.name;
+        if let Some(problem) = self.settings.lacking.first() {
+            let why = &problem.message;
+            return Err(format!("its MCP server `{name}` is not started: {why}"));
+        }
         let wait = backoff(state.failures).saturating_sub(state.started.elapsed());
         if !wait.is_zero() {
             let why = state
@@ -179,6 +224,35 @@ impl Kept {
         let started = tokio::spawn(start).await;
         let started = started.unwrap_or_else(|_| Err("could not be started".to_owned()));
         started.map_err(|why| format!("its MCP server `{name}` {why}"))
+    }
+}
+
+/// Starts a server that did not start, sooner or later.
+pub(super) async fn retry(server: Weak<Kept>, closing: CancellationToken) {
+    loop {
+        let failures = match server.upgrade() {
+            Some(server) => server.state.lock().await.failures,
+            None => return,
+        };
+        let wait = tokio::time::sleep(backoff(failures.max(2)));
+        if closing.run_until_cancelled(wait).await.is_none() {
+            return;
+        }
+        let Some(server) = server.upgrade() else {
+            return;
+        };
+        match closing.run_until_cancelled(server.start()).await {
+            Some(Ok(())) => {
+                tracing::info!("mcp.{} is started", server.settings.config.name);
+                return;
+            }
+            Some(Err(problems)) => {
+                for problem in problems {
+                    tracing::info!("{problem}");
+                }
+            }
+            None => return,
+        }
     }
 }
 

@@ -49,6 +49,13 @@ pub(crate) fn recall(
     })
 }
 
+/// The tools that a server last listed, if nothing is wrong with them.
+pub(super) fn tools(settings: &Settings, manifest: &Path) -> Option<Offered> {
+    let (tools, _) = settings.memory.recall_tools()?;
+    let (offered, problems) = listing::offered(&tools, settings, manifest);
+    problems.is_empty().then_some(offered)
+}
+
 impl ToolProvider for Recalled {
     fn name(&self) -> &str {
         &self.settings.config.name
@@ -97,6 +104,7 @@ impl ToolProvider for Recalled {
     fn not_started(&self) -> Option<NotStarted> {
         Some(NotStarted {
             tools_from: self.listed,
+            why: None,
         })
     }
 

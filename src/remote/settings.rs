@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) memory: Memory,
     pub(super) pins: Pins,
     pub(super) paths: Arc<Paths>,
+    /// Secrets that cannot be had, and what is wrong with others: with any of these it is not started.
+    pub(super) lacking: Vec<Diagnostic>,
 }
 
 impl Settings {
@@ -43,19 +45,18 @@ impl Settings {
             memory: Memory::new(memory, &config),
             pins: Pins::new(&config, manifest, paths, Mask::default()),
             paths: paths.clone(),
+            lacking: Vec::new(),
             config,
         }
     }
 
-    /// # Errors
-    ///
-    /// Every secret that cannot be had, and every header that it makes none.
+    /// With the secrets that can be had.
     pub(super) fn new(
         config: McpConfig,
         manifest: &Path,
         paths: &Arc<Paths>,
         memory: Option<&Path>,
-    ) -> Result<Settings, Vec<Diagnostic>> {
+    ) -> Settings {
         let mut problems = Vec::new();
         let mut problem = |message: String| {
             problems.push(Diagnostic::new(manifest, config.at, message));
@@ -97,18 +98,16 @@ impl Settings {
             problem(error);
             Mask::default()
         });
-        match problems[..] {
-            [] => Ok(Settings {
-                memory: Memory::new(memory, &config),
-                pins: Pins::new(&config, manifest, paths, mask.clone()),
-                paths: paths.clone(),
-                config,
-                secrets,
-                token,
-                headers,
-                mask,
-            }),
-            _ => Err(problems),
+        Settings {
+            memory: Memory::new(memory, &config),
+            pins: Pins::new(&config, manifest, paths, mask.clone()),
+            paths: paths.clone(),
+            lacking: problems,
+            config,
+            secrets,
+            token,
+            headers,
+            mask,
         }
     }
 }

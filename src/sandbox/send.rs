@@ -226,9 +226,30 @@ fn tls_error(error: &std::io::Error) -> Error {
     tracing::debug!("no TLS: {error}");
     let inner = error.get_ref().and_then(|error| error.downcast_ref());
     match inner {
-        Some(rustls::Error::InvalidCertificate(_)) => Error::TlsCertificateError,
+        // No code of the interface says why.
+        Some(rustls::Error::InvalidCertificate(why)) => Error::InternalError(Some(format!(
+            "the server's certificate is not valid: {}",
+            invalid_as(why)
+        ))),
         _ => Error::TlsProtocolError,
     }
+}
+
+fn invalid_as(why: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as Why;
+    let why = match why {
+        Why::Expired | Why::ExpiredContext { .. } => "it has expired",
+        Why::NotValidYet | Why::NotValidYetContext { .. } => {
+            "it is not valid yet, by this machine's clock"
+        }
+        Why::NotValidForName | Why::NotValidForNameContext { .. } => "it is for another name",
+        Why::UnknownIssuer | Why::BadSignature => {
+            "its issuer is none that this machine trusts (SSL_CERT_FILE in the host's environment names others)"
+        }
+        Why::Revoked => "it was revoked",
+        other => return other.to_string(),
+    };
+    why.to_owned()
 }
 
 /// A response's body: an open request until it ends, and bytes that count.

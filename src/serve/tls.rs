@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use super::FrontError;
+use super::{FrontError, validity};
 use crate::manifest::TlsConfig;
 
 /// A certificate's or key's file may be no longer, in bytes.
@@ -34,8 +35,12 @@ pub(super) fn acceptor(files: &TlsConfig) -> Result<TlsAcceptor, FrontError> {
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| wrong(certificate, &error))?;
-    if chain.is_empty() {
+    let Some(first) = chain.first() else {
         return Err(wrong(certificate, &"no certificate is in it"));
+    };
+    if let Some(problem) = validity::problem(first, SystemTime::now()) {
+        let path = certificate.display();
+        tracing::warn!("the certificate {path} {problem}: clients will refuse it");
     }
     let text = read(key).map_err(|error| wrong(key, &error))?;
     let private = PrivateKeyDer::from_pem_slice(&text)

@@ -57,9 +57,8 @@ fn whoever_declines_has_the_tool_told_so() {
             .into_iter()
             .zip(answers.iter().copied())
             .collect();
-        let (status, shown) =
-            on_a_terminal(&folder(), &call(&["--fail-on-error", "ask_twice"]), &typed);
-        assert_eq!(status, 3, "{shown}");
+        let (status, shown) = on_a_terminal(&folder(), &call(&["ask_twice"]), &typed);
+        assert_eq!(status, 5, "{shown}");
         assert!(shown.contains("Error: ask_twice failed - "), "{shown}");
         assert!(!shown.contains("Ada is"), "{shown}");
     }
@@ -74,8 +73,8 @@ fn whoever_declines_has_the_tool_told_so() {
 
 #[test]
 fn without_a_terminal_nobody_can_answer() {
-    let ended = folder().run(&["call", "--fail-on-error", "ask_twice"], "Ada\n36\n");
-    assert_eq!(ended.status, 3, "{ended:?}");
+    let ended = folder().run(&["call", "ask_twice"], "Ada\n36\n");
+    assert_eq!(ended.status, 5, "{ended:?}");
     assert_eq!(
         ended.stdout,
         "Error: ask_twice failed - it needs input from the user, and no one is available to answer: What is your name?\n"

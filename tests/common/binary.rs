@@ -117,6 +117,13 @@ impl Ended {
         self
     }
 
+    /// Asserts that its one call failed, and that it said so on stdout alone.
+    #[track_caller]
+    pub fn call_failed(self) -> Ended {
+        assert_eq!((self.status, &*self.stderr), (5, ""), "{self:?}");
+        self
+    }
+
     /// Asserts that it could not do its job, printed nothing, and said why with these words in it.
     #[track_caller]
     pub fn failed(self, why: &str) -> Ended {

@@ -16,6 +16,8 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 
 use node::{Counted, Node, Run, STOPPED};
@@ -150,7 +152,7 @@ impl Validator {
             .take(most)
             .map(|error| Problem {
                 pointer: error.instance_path().to_string(),
-                message: error.masked().to_string(),
+                message: said(&error),
             })
             .collect();
         if watch.has_stopped() {
@@ -168,6 +170,66 @@ impl Validator {
             errors: Cell::new(errors),
             name_rate: 1 + self.name_states / 64,
         }
+    }
+}
+
+/// What is wrong, with what is allowed instead where that can be listed.
+fn said(error: &ValidationError) -> String {
+    let allowed = match allowed(error) {
+        Some(allowed) if is_a_choice(error) => allowed,
+        _ => return error.masked().to_string(),
+    };
+    match allowed.split_last() {
+        Some((last, [])) => format!("value must be {last}"),
+        Some((last, others)) => format!("value must be {} or {last}", others.join(", ")),
+        None => error.masked().to_string(),
+    }
+}
+
+fn is_a_choice(error: &ValidationError) -> bool {
+    use ValidationErrorKind::{AnyOf, OneOfNotValid};
+    matches!(error.kind(), AnyOf { .. } | OneOfNotValid { .. })
+}
+
+/// The values and types of which the value would have to be one, each once.
+fn allowed(error: &ValidationError) -> Option<Vec<String>> {
+    use ValidationErrorKind as Kind;
+    let mut allowed = Vec::new();
+    match error.kind() {
+        Kind::Enum { options } => allowed.extend(options.as_array()?.iter().map(Value::to_string)),
+        Kind::Constant { expected_value } => allowed.push(expected_value.to_string()),
+        Kind::Type { kind } => match kind {
+            TypeKind::Single(of) => allowed.push(named(*of).to_owned()),
+            TypeKind::Multiple(all) => allowed.extend(all.iter().map(|of| named(of).to_owned())),
+        },
+        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+            for branch in context {
+                let here = |it: &&ValidationError| it.instance_path() == error.instance_path();
+                // Values say more than their type.
+                let is_type = |it: &&ValidationError| matches!(it.kind(), Kind::Type { .. });
+                let of_branch = branch.iter().filter(here);
+                let said = of_branch.min_by_key(is_type)?;
+                for one in self::allowed(said)? {
+                    if !allowed.contains(&one) {
+                        allowed.push(one);
+                    }
+                }
+            }
+        }
+        _ => return None,
+    }
+    Some(allowed)
+}
+
+fn named(of: JsonType) -> &'static str {
+    match of {
+        JsonType::Array => "an array",
+        JsonType::Boolean => "a boolean",
+        JsonType::Integer => "an integer",
+        JsonType::Null => "null",
+        JsonType::Number => "a number",
+        JsonType::Object => "an object",
+        JsonType::String => "a string",
     }
 }
 
@@ -221,6 +283,32 @@ mod tests {
             assert!(patterns.add(pattern));
         }
         Validator::compile(schema, &patterns, 10).unwrap()
+    }
+
+    #[test]
+    fn a_choice_says_what_is_allowed() {
+        let colour = json!({ "type": "string", "enum": ["red", "green"] });
+        let said = |schema: &Value, value: &Value| {
+            let reasons = compile(schema).reasons(value, 100, 5, &Watch::steps(10_000));
+            match reasons.unwrap() {
+                Invalid::For(problems) => problems[0].message.clone(),
+                Invalid::Unexplained => panic!("there is a reason"),
+            }
+        };
+        let optional = json!({ "anyOf": [colour, { "type": "null" }] });
+        for value in [json!("blue"), json!(5)] {
+            let expected = r#"value must be "red", "green" or null"#;
+            assert_eq!(said(&optional, &value), expected);
+        }
+        let described = json!({ "anyOf": [
+            { "oneOf": [{ "const": "a", "description": "…" }, { "const": "b" }] },
+            { "type": ["integer", "null"] }
+        ] });
+        let expected = r#"value must be "a", "b", an integer or null"#;
+        assert_eq!(said(&described, &json!("c")), expected);
+        let deeper =
+            json!({ "anyOf": [{ "type": "object", "required": ["a"] }, { "type": "null" }] });
+        assert!(said(&deeper, &json!({})).contains("anyOf"));
     }
 
     /// What `jsonschema` says of its own representation is said of this one.

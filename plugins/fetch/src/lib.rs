@@ -1,13 +1,13 @@
 //! HTTP requests, and answers as a model can use them.
 
 mod charset;
-mod http;
 mod render;
 
-use http::{Method, Request, Response};
 use render::{Format, Page};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::fmt;
+use toolhost_plugin::http::{self, Response};
 use toolhost_plugin::{Error, Output, arguments, config, log, plugin, serde_json, tool};
 use url::Url;
 
@@ -47,14 +47,57 @@ struct Fetch {
     offset: usize,
 }
 
+/// The methods that a model may use.
+#[arguments]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
+enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", format!("{self:?}").to_uppercase())
+    }
+}
+
+/// What to send, with the address as redirects need it.
+#[derive(Clone)]
+struct Request {
+    method: Method,
+    url: Url,
+    /// Names in lower case.
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+}
+
+impl Request {
+    fn send(&self) -> Result<Response, Error> {
+        let mut request = http::Request::new(self.method.to_string(), self.url.as_str());
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = &self.body {
+            request = request.body(body.clone());
+        }
+        request.send()
+    }
+}
+
 /// Requests a web address and answers with its contents: pages as Markdown, other text as it is, images as images. Follows up
 /// to 5 redirects. After the contents comes a line with status, address, type, and how to get the rest of a long page.
 #[tool(title = "Fetch from the web", open_world)]
 fn fetch(args: Fetch) -> Result<Output, Error> {
     let mut request = request(&args)?;
     let mut redirects = 0;
-    let (response, body, is_cut) = loop {
-        let response = http::send(&request)?;
+    let ((status, headers), body, is_cut) = loop {
+        let response = request.send()?;
         match redirect(&request, &response)? {
             Some(next) => {
                 redirects += 1;
@@ -68,18 +111,17 @@ fn fetch(args: Fetch) -> Result<Output, Error> {
                 request = next;
             }
             None => {
-                let bound = if response.status >= 400 {
+                let bound = if response.status() >= 400 {
                     MAX_ERROR_BYTES * 10
                 } else {
                     MAX_DOWNLOAD
                 };
-                let status = (response.status, response.headers);
-                let (body, is_cut) = response.body.read(bound)?;
-                break (status, body, is_cut);
+                let head = (response.status(), response.headers().to_vec());
+                let (body, is_cut) = response.read(bound)?;
+                break (head, body, is_cut);
             }
         }
     };
-    let (status, headers) = response;
     let page = Page {
         url: &request.url,
         status,
@@ -169,10 +211,10 @@ fn check(url: &Url) -> Result<(), String> {
 
 /// The request that a redirect asks for.
 fn redirect(request: &Request, response: &Response) -> Result<Option<Request>, Error> {
-    if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
+    if !matches!(response.status(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let Some(location) = render::header(&response.headers, "location") else {
+    let Some(location) = response.header("location") else {
         return Ok(None);
     };
     let url = request.url.join(location).map_err(|error| {
@@ -188,8 +230,8 @@ fn redirect(request: &Request, response: &Response) -> Result<Option<Request>, E
         ..request.clone()
     };
     // As browsers do: a form that was posted is answered by a page to get.
-    let becomes_get = response.status == 303 && request.method != Method::Head
-        || matches!(response.status, 301 | 302) && request.method == Method::Post;
+    let becomes_get = response.status() == 303 && request.method != Method::Head
+        || matches!(response.status(), 301 | 302) && request.method == Method::Post;
     if becomes_get {
         next.method = Method::Get;
         next.body = None;
@@ -205,7 +247,7 @@ fn redirect(request: &Request, response: &Response) -> Result<Option<Request>, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use toolhost_plugin::ErrorKind;
+    use toolhost_plugin::{Content, ErrorKind, testing};
 
     fn args(json: serde_json::Value) -> Fetch {
         serde_json::from_value(json).unwrap()
@@ -244,17 +286,8 @@ mod tests {
         let json = serde_json::json!({ "url": "https://a.org/x/y", "body": "b", "headers": { "Authorization": "s" } });
         let request = request(&args(json)).unwrap();
         let follow = |status, location: &str| {
-            let headers = vec![("location".to_owned(), location.to_owned())];
-            redirect(
-                &request,
-                &Response {
-                    status,
-                    headers,
-                    body: http::Body::none(),
-                },
-            )
-            .unwrap()
-            .unwrap()
+            let response = Response::new(status, "").with_header("location", location);
+            redirect(&request, &response).unwrap().unwrap()
         };
         let is_private = |request: &Request| {
             request
@@ -272,5 +305,22 @@ mod tests {
             (far.method, far.body.is_none(), is_private(&far)),
             (Method::Get, true, false)
         );
+    }
+
+    #[test]
+    fn a_redirect_is_followed_to_a_page() {
+        let host = testing::Host::new().http(|request| match request.url() {
+            "https://a.org/" => Ok(Response::new(302, "").with_header("location", "/b")),
+            "https://a.org/b" => {
+                Ok(Response::new(200, "here").with_header("content-type", "text/plain"))
+            }
+            other => panic!("{other}"),
+        });
+        let fetched = host.run(|| fetch(args(serde_json::json!({ "url": "https://a.org/" }))));
+        let fetched = fetched.unwrap();
+        let Content::Text(text) = &fetched.content()[0] else {
+            panic!("it is text");
+        };
+        assert!(text.starts_with("here"), "{text}");
     }
 }

@@ -1,18 +1,59 @@
 //! From a call's JSON to the tool's argument struct.
 
-use crate::Error;
+use crate::{Error, JsonSchema};
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
+use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
+/// What a tool or prompt takes: a type whose JSON is an object, with a member for each argument.
+///
+/// [`#[arguments]`](macro@crate::arguments) implements it for structs, and for enums that are objects. A type that
+/// derives `Deserialize` and `JsonSchema` by itself says so:
+///
+/// ```
+/// use toolhost_plugin::{Arguments, Deserialize, JsonSchema, tool};
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// # #[serde(crate = "toolhost_plugin::serde")]
+/// # #[schemars(crate = "toolhost_plugin::schemars")]
+/// struct Greet {
+///     name: String,
+/// }
+///
+/// impl Arguments for Greet {}
+///
+/// /// Greets somebody.
+/// #[tool]
+/// fn greet(args: Greet) -> String {
+///     format!("Hello, {}!", args.name)
+/// }
+/// # fn main() {}
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the arguments of a tool or prompt: they are a struct with `#[arguments]`",
+    label = "not a struct with `#[arguments]`",
+    note = "the model writes a JSON object: write a struct with a field for each argument, put `#[arguments]` on it, and \
+            take that",
+    note = "a struct that derives `Deserialize` and `JsonSchema` by itself also needs `impl Arguments for … {{}}`"
+)]
+pub trait Arguments: DeserializeOwned + JsonSchema {}
+
+/// Any object.
+impl Arguments for Value {}
+impl Arguments for Map<String, Value> {}
+impl<T: DeserializeOwned + JsonSchema> Arguments for BTreeMap<String, T> {}
+impl<T: DeserializeOwned + JsonSchema> Arguments for HashMap<String, T> {}
+
 /// Reads the arguments; an error names the place as a JSON Pointer, as the host's own validation does.
-pub fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
+pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
     read(&mut serde_json::Deserializer::from_str(json))
 }
 
 /// Reads the arguments of a prompt, which come as text: numbers and booleans are read from theirs.
-pub fn parse_texts<T: DeserializeOwned>(texts: Vec<(String, String)>) -> Result<T, Error> {
+pub(crate) fn parse_texts<T: DeserializeOwned>(texts: Vec<(String, String)>) -> Result<T, Error> {
     let texts = texts.into_iter().map(|(name, text)| (name, Text(text)));
     read(MapDeserializer::new(texts))
 }

@@ -77,6 +77,7 @@ pub fn secret(name: &str) -> Option<String> {
 #[cfg(not(target_arch = "wasm32"))]
 mod imports {
     pub(super) use crate::bindings::toolhost::plugin::host::Level;
+    pub(super) use crate::testing::{config, secret};
 
     pub(super) fn log(level: Level, message: &str) {
         eprintln!("{level:?}: {message}");
@@ -91,12 +92,4 @@ mod imports {
     pub(super) fn resource_updated(_: &str) {}
 
     pub(super) fn resources_changed() {}
-
-    pub(super) fn config(_: &str) -> Option<String> {
-        None
-    }
-
-    pub(super) fn secret(_: &str) -> Option<String> {
-        None
-    }
 }

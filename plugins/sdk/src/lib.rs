@@ -47,7 +47,7 @@
 //! derives `Serialize` and `JsonSchema` for what a tool returns as [`Json`]; use them on the types of fields too. All of
 //! `#[serde(…)]` and `#[schemars(…)]` may follow: with `#[serde(deny_unknown_fields)]`, arguments that are not
 //! in the schema are refused. A crate that depends on serde and schemars itself can write
-//! `#[derive(Deserialize, JsonSchema)]` just as well.
+//! `#[derive(Deserialize, JsonSchema)]` just as well, with `impl` [`Arguments`] for what a tool takes.
 //!
 //! # `#[tool]`
 //!
@@ -81,14 +81,15 @@
 //!
 //! # What the host offers
 //!
-//! [`log`], [`progress`], [`config`] and [`secret`]; [`resource_updated`] and [`resources_changed`]; files, the environment, clocks and randomness through `std`; HTTP through
-//! `wasi:http` (crate `wasip2`). What of it works is for the manifest to grant. Every call runs in an
+//! [`log`], [`progress`], [`config`] and [`secret`]; [`resource_updated`] and [`resources_changed`]; files, the environment,
+//! clocks and randomness through `std`; [`http`] requests. What of it works is for the manifest to grant. Every call runs in an
 //! instance of its own: a `static` is fresh in each, and nothing needs to be thread-safe.
 //!
 //! # Tests
 //!
 //! A plugin compiles for the machine at hand too, so `cargo test` can call its functions. There the host's functions are
-//! stand-ins: logs go to standard error, and there is no configuration and no secret. [`testing`] has the replies.
+//! stand-ins: logs go to standard error, and [`testing`] has the configuration, the secrets, the responses to HTTP requests
+//! and the replies to questions.
 
 // The generated bindings and the macros name this crate as a plugin does.
 extern crate self as toolhost_plugin;
@@ -100,6 +101,7 @@ pub mod bindings;
 pub mod completion;
 mod error;
 mod host;
+pub mod http;
 mod output;
 mod prompts;
 mod resources;
@@ -107,6 +109,7 @@ mod schema;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
+pub use arguments::Arguments;
 pub use error::{Error, ErrorKind};
 pub use host::{config, log, progress, resource_updated, resources_changed, secret};
 pub use output::{

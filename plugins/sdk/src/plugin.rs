@@ -1,6 +1,6 @@
 //! What `plugin!` expands to: an export for each thing that a plugin offers. No part of the interface.
 
-pub use crate::arguments::{parse, parse_texts};
+use crate::arguments::{Arguments, parse, parse_texts};
 pub use crate::bindings;
 pub use crate::bindings::completion::exports::toolhost::plugin::completion::{
     Guest as CompletionGuest, Request, Suggestions,
@@ -8,8 +8,9 @@ pub use crate::bindings::completion::exports::toolhost::plugin::completion::{
 pub use crate::bindings::exports::toolhost::plugin::tools::{
     Call, Error as WitError, Guest, Output as WitOutput, Tool as Description,
 };
+use crate::bindings::prompts::exports::toolhost::plugin::prompts::Argument;
 pub use crate::bindings::prompts::exports::toolhost::plugin::prompts::{
-    Argument, Filled, Get, Guest as PromptGuest, Prompt as PromptDescription,
+    Filled, Get, Guest as PromptGuest, Prompt as PromptDescription,
 };
 pub use crate::bindings::resources::exports::toolhost::plugin::resources::{
     Guest as ResourceGuest, Read, Resource, Template,
@@ -17,24 +18,103 @@ pub use crate::bindings::resources::exports::toolhost::plugin::resources::{
 pub use crate::bindings::toolhost::plugin::types::{
     Annotations, EmbeddedResource, Icon, Resumption,
 };
-pub use crate::schema::{
-    no_arguments, of_arguments as schema_of_arguments, of_output as schema_of_output,
-    of_texts as arguments_of, paragraphs,
-};
+pub use crate::schema::paragraphs;
+use crate::schema::{no_arguments, of_arguments, of_output, of_texts};
+use crate::{IntoConversation, IntoResult};
 pub use wit_bindgen;
 
 /// What `#[tool]` makes of a function.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tool",
+    label = "not a function with `#[tool]`",
+    note = "`plugin!` takes functions with `#[tool]`; those with `#[prompt]` belong into `prompts: […]`"
+)]
 pub trait Tool {
     const NAME: &'static str;
     fn describe() -> Description;
-    fn call(arguments: &str) -> Result<crate::Output, crate::Error>;
+    fn made() -> Made<crate::Output>;
 }
 
 /// What `#[prompt]` makes of a function.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a prompt",
+    label = "not a function with `#[prompt]`",
+    note = "`prompts: […]` takes functions with `#[prompt]`; those with `#[tool]` belong into `tools: […]`"
+)]
 pub trait Prompt {
     const NAME: &'static str;
     fn describe() -> PromptDescription;
-    fn get(arguments: Vec<(String, String)>) -> Result<crate::Conversation, crate::Error>;
+    fn made() -> MadePrompt;
+}
+
+/// A tool's function, whatever its types.
+pub struct Made<T> {
+    pub input_schema: fn() -> String,
+    pub output_schema: fn() -> Option<String>,
+    call: Box<dyn FnOnce(&str) -> Result<T, crate::Error>>,
+}
+
+/// A prompt's function, whatever its types.
+pub struct MadePrompt {
+    arguments: fn() -> Vec<Argument>,
+    get: Box<dyn FnOnce(Texts) -> Result<crate::Conversation, crate::Error>>,
+}
+
+/// The arguments of a prompt, by name.
+type Texts = Vec<(String, String)>;
+
+impl<T> Made<T> {
+    pub fn call(self, arguments: &str) -> Result<T, crate::Error> {
+        (self.call)(arguments)
+    }
+}
+
+impl MadePrompt {
+    pub fn arguments(&self) -> Vec<Argument> {
+        (self.arguments)()
+    }
+
+    pub fn get(self, texts: Texts) -> Result<crate::Conversation, crate::Error> {
+        (self.get)(texts)
+    }
+}
+
+/// A tool that takes nothing.
+pub fn tool<O: IntoResult + 'static>(function: fn() -> O) -> Made<crate::Output> {
+    Made {
+        input_schema: no_arguments,
+        output_schema: of_output::<O>,
+        call: Box::new(move |_| function().into_result()),
+    }
+}
+
+/// A tool that takes arguments.
+pub fn tool_of<A: Arguments + 'static, O: IntoResult + 'static>(
+    function: fn(A) -> O,
+) -> Made<crate::Output> {
+    Made {
+        input_schema: of_arguments::<A>,
+        output_schema: of_output::<O>,
+        call: Box::new(move |arguments| function(parse(arguments)?).into_result()),
+    }
+}
+
+/// A prompt that takes nothing.
+pub fn prompt<O: IntoConversation + 'static>(function: fn() -> O) -> MadePrompt {
+    MadePrompt {
+        arguments: Vec::new,
+        get: Box::new(move |_| function().into_conversation()),
+    }
+}
+
+/// A prompt that takes arguments.
+pub fn prompt_of<A: Arguments + 'static, O: IntoConversation + 'static>(
+    function: fn(A) -> O,
+) -> MadePrompt {
+    MadePrompt {
+        arguments: of_texts::<A>,
+        get: Box::new(move |texts| function(parse_texts(texts)?).into_conversation()),
+    }
 }
 
 /// A call begins.
@@ -88,7 +168,7 @@ macro_rules! __plugin_tools {
                     let name = call.name.as_str();
                     $(
                         if name == <$tool as $crate::__private::Tool>::NAME {
-                            return $crate::__private::answer(<$tool as $crate::__private::Tool>::call(&call.arguments));
+                            return $crate::__private::answer(<$tool as $crate::__private::Tool>::made().call(&call.arguments));
                         }
                     )*
                     ::std::result::Result::Err($crate::__private::unknown("tool", name).into())
@@ -180,7 +260,7 @@ macro_rules! __plugin_prompts {
                     let name = get.name.as_str();
                     $(
                         if name == <$prompt as $crate::__private::Prompt>::NAME {
-                            return $crate::__private::answer(<$prompt as $crate::__private::Prompt>::get(get.arguments));
+                            return $crate::__private::answer(<$prompt as $crate::__private::Prompt>::made().get(get.arguments));
                         }
                     )*
                     ::std::result::Result::Err($crate::__private::unknown("prompt", name).into())
@@ -234,7 +314,7 @@ macro_rules! __plugin_completion {
 
 #[cfg(test)]
 mod tests {
-    use super::{Prompt, Tool, arguments_of, complete, read};
+    use super::{Prompt, Tool, complete, read};
     use crate::bindings::resources::exports::toolhost::plugin::resources::Read;
     use crate::bindings::toolhost::plugin::types::{Content, Error as WitError, Resumption};
     use crate::completion::{Request, Subject};
@@ -278,8 +358,7 @@ mod tests {
         );
         assert_eq!(prompt.description.as_deref(), Some("Has something cooked."));
         assert_eq!(prompt.icons[0].src, "https://example.com/pot.png");
-        let arguments = arguments_of::<Recipe>();
-        assert_eq!(prompt.arguments, arguments);
+        let arguments = prompt.arguments;
         assert_eq!(
             (arguments[0].name.as_str(), arguments[0].required),
             ("dish", true)
@@ -289,7 +368,7 @@ mod tests {
             (Some("Guests"), false)
         );
         let get = |guests: &str| {
-            <cook as Prompt>::get(vec![
+            <cook as Prompt>::made().get(vec![
                 ("dish".into(), "soup".into()),
                 ("guests".into(), guests.into()),
             ])

@@ -1,7 +1,7 @@
 //! JSON Schemas as a model should read them: draft 2020-12, no references where none are needed, no noise.
 
-use crate::IntoResult;
 use crate::bindings::prompts::exports::toolhost::plugin::prompts::Argument;
+use crate::{Arguments, IntoResult};
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
@@ -10,22 +10,27 @@ use serde_json::{Map, Value, json};
 mod form;
 
 /// The schema of a tool that takes nothing.
-pub fn no_arguments() -> String {
+pub(crate) fn no_arguments() -> String {
     json!({ "type": "object", "properties": {}, "additionalProperties": false }).to_string()
 }
 
 /// The schema of a tool's argument struct.
-pub fn of_arguments<T: JsonSchema>() -> String {
+pub(crate) fn of_arguments<T: Arguments>() -> String {
     let mut schema = generate::<T>(SchemaSettings::draft2020_12().for_deserialize());
-    // `serde_json::Value` and its like take anything; a call's arguments are an object all the same.
-    if !is_object(&schema) {
-        schema.insert("type".to_owned(), "object".into());
+    match schema.get("type") {
+        // `serde_json::Value` and its like take anything; a call's arguments are an object all the same.
+        None => drop(schema.insert("type".to_owned(), "object".into())),
+        Some(kind) => assert!(
+            kind == "object",
+            "`{}` cannot be the arguments of a tool: its JSON is of the type {kind}, and has to be an object",
+            T::schema_name()
+        ),
     }
     schema.to_value().to_string()
 }
 
 /// The schema of what a tool function returns, if that has one.
-pub fn of_output<T: IntoResult>() -> Option<String> {
+pub(crate) fn of_output<T: IntoResult>() -> Option<String> {
     T::output_schema()
 }
 
@@ -36,7 +41,7 @@ pub(crate) fn of_structured<T: JsonSchema>() -> Option<String> {
 }
 
 /// The arguments of a prompt: texts, by name.
-pub fn of_texts<T: JsonSchema>() -> Vec<Argument> {
+pub(crate) fn of_texts<T: JsonSchema>() -> Vec<Argument> {
     let schema = generate::<T>(SchemaSettings::draft2020_12().for_deserialize());
     let text = |schema: &Value, key: &str| schema.get(key)?.as_str().map(str::to_owned);
     let required = required(&schema);
@@ -161,10 +166,10 @@ fn starts_block(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{of_arguments, paragraphs};
-    use crate::{Deserialize, JsonSchema};
+    use crate::arguments;
     use serde_json::{Value, json};
 
-    #[derive(Deserialize, JsonSchema)]
+    #[arguments]
     #[serde(deny_unknown_fields)]
     #[expect(dead_code)]
     struct Arguments {
@@ -175,7 +180,7 @@ mod tests {
         count: Option<u32>,
     }
 
-    #[derive(Deserialize, JsonSchema)]
+    #[arguments]
     #[expect(dead_code)]
     struct Place {
         name: String,

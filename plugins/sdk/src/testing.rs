@@ -1,4 +1,24 @@
-//! For the unit tests of a plugin that asks: what a client would reply. Not there on wasm.
+//! For the unit tests of a plugin: what the host grants, and what a client would reply. Not there on wasm.
+//!
+//! ```
+//! use toolhost_plugin::{config, http, secret, testing};
+//!
+//! fn weather() -> Result<String, toolhost_plugin::Error> {
+//!     let unit = config("unit").unwrap_or_default();
+//!     let key = secret("API_KEY").unwrap_or_default();
+//!     let request = http::get("https://api.example.com/now").header("authorization", format!("Bearer {key}"));
+//!     Ok(format!("{} {unit}", request.send()?.text()?))
+//! }
+//!
+//! let host = testing::Host::new()
+//!     .config("unit", "°C")
+//!     .secret("API_KEY", "s3cret")
+//!     .http(|request| match request.headers() {
+//!         [(_, key)] if key == "Bearer s3cret" => Ok(http::Response::new(200, "12")),
+//!         _ => Ok(http::Response::new(401, "")),
+//!     });
+//! assert_eq!(host.run(weather).unwrap(), "12 °C");
+//! ```
 //!
 //! ```
 //! use toolhost_plugin::{Error, ask, serde_json::{Value, json}, testing};
@@ -17,9 +37,87 @@
 //! assert_eq!(greeting.unwrap(), "Hello, Ada!");
 //! ```
 
-use crate::Error;
 use crate::bindings::toolhost::plugin::types::{Completion, Content, Reply, Resumption, Role};
-use crate::{Serialize, ask};
+use crate::http::{Request, Response};
+use crate::{Error, Serialize, ask};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+thread_local! {
+    static HOST: RefCell<Host> = RefCell::default();
+}
+
+/// What the host grants a plugin while a test runs it: nothing that is not said.
+#[derive(Clone, Default)]
+pub struct Host {
+    config: HashMap<String, String>,
+    secrets: HashMap<String, String>,
+    http: Option<Rc<Server>>,
+}
+
+type Server = dyn Fn(&Request) -> Result<Response, Error>;
+
+impl Host {
+    /// Grants nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A value of `[plugin.NAME.config]`, as [`config`](crate::config) returns it.
+    #[must_use]
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.insert(key.into(), value.into());
+        self
+    }
+
+    /// A secret, as [`secret`](crate::secret) returns it.
+    #[must_use]
+    pub fn secret(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.secrets.insert(name.into(), value.into());
+        self
+    }
+
+    /// What answers [HTTP requests](crate::http).
+    #[must_use]
+    pub fn http(mut self, server: impl Fn(&Request) -> Result<Response, Error> + 'static) -> Self {
+        self.http = Some(Rc::new(server));
+        self
+    }
+
+    /// Runs something, a tool for instance, with what is granted here. Other threads have nothing of it.
+    pub fn run<T>(self, run: impl FnOnce() -> T) -> T {
+        // Put back however it ends: the thread may run another test.
+        struct Before(Option<Host>);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                HOST.set(self.0.take().unwrap_or_default());
+            }
+        }
+        let _before = Before(Some(HOST.replace(self)));
+        run()
+    }
+}
+
+pub(crate) fn config(key: &str) -> Option<String> {
+    HOST.with_borrow(|host| host.config.get(key).cloned())
+}
+
+pub(crate) fn secret(name: &str) -> Option<String> {
+    HOST.with_borrow(|host| host.secrets.get(name).cloned())
+}
+
+pub(crate) fn send(request: &Request) -> Result<Response, Error> {
+    // Not borrowed while it answers: what it does may ask the host for something.
+    match HOST.with_borrow(|host| host.http.clone()) {
+        Some(server) => server(request),
+        None => Err(Error::denied(format!(
+            "{} is not among the addresses that are granted: give the test a `testing::Host` with `http`",
+            request.url()
+        ))),
+    }
+}
 
 /// Runs the tool again, as the host does once the questions in the error have replies.
 pub fn answering<'a, T>(

@@ -132,7 +132,9 @@ impl View for Screen {
             Event::Result { number, result } => self.ended(number, result),
             Event::Retry { why, wait } => {
                 self.end_line();
-                self.say(&format!("↻ {}; again in {}", why, time(wait)));
+                // Not on a terminal alone: a server that is not there is tried for ten seconds and more.
+                self.lines
+                    .suspend(|| say!("↻ {why}; again in {}", time(wait)));
             }
             Event::Reply { .. } => self.end_line(),
             _ => {}

@@ -23,7 +23,9 @@ pub const ATTACKS: &[Attack] = &[
         "panic",
         "{}",
         NOTHING,
-        trap("wasm trap: wasm `unreachable` instruction executed"),
+        trap(
+            "wasm trap: wasm `unreachable` instruction executed; its stderr ends with:\n…panicked at …",
+        ),
     ),
     attack(
         "unreachable",

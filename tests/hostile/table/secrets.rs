@@ -80,7 +80,7 @@ pub const ATTACKS: &[Attack] = &[
         "leak_panic",
         NAME,
         SECRET,
-        trap("wasm trap: wasm `unreachable` instruction executed"),
+        trap("wasm trap: wasm `unreachable` instruction executed; its stderr ends with:\n…***…"),
     ),
     attack(
         "secret-in-progress",

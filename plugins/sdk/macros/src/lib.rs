@@ -10,24 +10,28 @@ use proc_macro::TokenStream;
 use proc_macro2::TokenStream as TokenStream2;
 use quote::quote;
 use syn::{
-    Attribute, Error, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, Meta, ReturnType, Type, Visibility,
-    spanned::Spanned,
+    Attribute, Data, DeriveInput, Error, Expr, ExprLit, Fields, FnArg, Ident, ItemFn, Lit, Meta,
+    ReturnType, Type, parse::Parser, parse_quote, spanned::Spanned,
 };
 
 /// Makes a tool of a documented function: see the documentation of `toolhost-plugin`.
 #[proc_macro_attribute]
 pub fn tool(options: TokenStream, item: TokenStream) -> TokenStream {
-    let options = syn::parse_macro_input!(options with Options::of_tool);
     let function = syn::parse_macro_input!(item as ItemFn);
-    expanded(&function, tool_of(options, &function))
+    let made = Options::of_tool
+        .parse(options)
+        .and_then(|options| tool_of(options, &function));
+    expanded("tool", &function, made)
 }
 
 /// Makes a prompt of a documented function: see the documentation of `toolhost-plugin`.
 #[proc_macro_attribute]
 pub fn prompt(options: TokenStream, item: TokenStream) -> TokenStream {
-    let options = syn::parse_macro_input!(options with Options::of_prompt);
     let function = syn::parse_macro_input!(item as ItemFn);
-    expanded(&function, prompt_of(options, &function))
+    let made = Options::of_prompt
+        .parse(options)
+        .and_then(|options| prompt_of(&options, &function));
+    expanded("prompt", &function, made)
 }
 
 /// Makes the crate a plugin: see the documentation of `toolhost-plugin`.
@@ -36,26 +40,36 @@ pub fn plugin(input: TokenStream) -> TokenStream {
     syn::parse_macro_input!(input as Offer).expand().into()
 }
 
-/// The function stays in any case, so that the only error shown is the one that matters.
-fn expanded(function: &ItemFn, made: Result<TokenStream2, Error>) -> TokenStream {
-    let made = made.unwrap_or_else(Error::into_compile_error);
-    quote!(#function #made).into()
+/// The function and what `plugin!` needs of it stay in any case, so that the only error shown is the one that matters.
+fn expanded(kind: &str, function: &ItemFn, made: Result<TokenStream2, Error>) -> TokenStream {
+    let marker = marker(function);
+    let made = made.unwrap_or_else(|error| {
+        let (error, nothing) = (error.into_compile_error(), nothing_of(kind, function));
+        quote!(#error #nothing)
+    });
+    quote!(#function #marker #made).into()
 }
 
 /// Derives what a tool's arguments need: see the documentation of `toolhost-plugin`.
 #[proc_macro_attribute]
 pub fn arguments(options: TokenStream, item: TokenStream) -> TokenStream {
-    derive(&options.into(), &item.into(), &quote!(Deserialize))
+    let object = syn::parse(item.clone()).ok().and_then(as_arguments);
+    derive(&options.into(), &item.into(), &quote!(Deserialize), object)
 }
 
 /// Derives what a structured result needs: see the documentation of `toolhost-plugin`.
 #[proc_macro_attribute]
 pub fn structured(options: TokenStream, item: TokenStream) -> TokenStream {
-    derive(&options.into(), &item.into(), &quote!(Serialize))
+    derive(&options.into(), &item.into(), &quote!(Serialize), None)
 }
 
 /// The derives, told where the author's crate finds serde and schemars without depending on them.
-fn derive(options: &TokenStream2, item: &TokenStream2, direction: &TokenStream2) -> TokenStream {
+fn derive(
+    options: &TokenStream2,
+    item: &TokenStream2,
+    direction: &TokenStream2,
+    more: Option<TokenStream2>,
+) -> TokenStream {
     if !options.is_empty() {
         let error = Error::new(
             options.span(),
@@ -69,8 +83,32 @@ fn derive(options: &TokenStream2, item: &TokenStream2, direction: &TokenStream2)
         #[serde(crate = "::toolhost_plugin::serde")]
         #[schemars(crate = "::toolhost_plugin::schemars")]
         #item
+        #more
     }
     .into()
+}
+
+/// That a type can be all of a tool's arguments: a struct with names for its fields, or an enum whose variants are objects.
+fn as_arguments(item: DeriveInput) -> Option<TokenStream2> {
+    let is_object = match &item.data {
+        Data::Struct(it) => !matches!(it.fields, Fields::Unnamed(_)),
+        Data::Enum(it) => it.variants.iter().any(|it| !it.fields.is_empty()),
+        Data::Union(_) => false,
+    };
+    // What borrows cannot be read from arguments, which are gone when the tool runs.
+    if !is_object || item.generics.lifetimes().next().is_some() {
+        return None;
+    }
+    let (ident, mut generics) = (item.ident, item.generics);
+    if generics.type_params().next().is_some() {
+        let (_, of, _) = generics.split_for_impl();
+        let is: syn::WherePredicate = parse_quote! {
+            #ident #of: ::toolhost_plugin::serde::de::DeserializeOwned + ::toolhost_plugin::schemars::JsonSchema
+        };
+        generics.make_where_clause().predicates.push(is);
+    }
+    let (params, of, bounds) = generics.split_for_impl();
+    Some(quote!(impl #params ::toolhost_plugin::Arguments for #ident #of #bounds {}))
 }
 
 /// What tools and prompts have in common.
@@ -81,7 +119,6 @@ struct Documented<'a> {
     icons: TokenStream2,
     /// The type of the one argument, if there is one.
     argument: Option<&'a Type>,
-    visibility: &'a Visibility,
     ident: &'a Ident,
 }
 
@@ -119,11 +156,19 @@ impl<'a> Documented<'a> {
         let argument = match (inputs.next(), inputs.next()) {
             (None, _) => None,
             (Some(FnArg::Typed(argument)), None) => Some(&*argument.ty),
-            (Some(argument), _) => {
+            (Some(FnArg::Receiver(receiver)), _) => {
                 return Err(Error::new(
-                    argument.span(),
+                    receiver.span(),
+                    format!("a {kind} is a function of its own: it has no `self`"),
+                ));
+            }
+            (Some(_), Some(second)) => {
+                return Err(Error::new(
+                    second.span(),
                     format!(
-                        "a {kind} takes one argument, a struct with a field for each argument of the {kind}, or none"
+                        "a {kind} takes one struct with a field for each argument, or nothing: write\n\n{}\n\nand take \
+                         `args: Arguments`",
+                        struct_of(function)
                     ),
                 ));
             }
@@ -140,27 +185,28 @@ impl<'a> Documented<'a> {
             ),
             icons: quote!(::std::vec![#(::toolhost_plugin::__private::Icon::from(#icons)),*]),
             argument,
-            visibility: &function.vis,
             ident,
         })
     }
+}
 
-    /// A type of the function's name: `use` of the function brings both, so `plugin!` needs the name alone.
-    fn marker(&self) -> TokenStream2 {
-        let Self {
-            visibility, ident, ..
-        } = self;
-        quote! {
-            #[doc(hidden)]
-            #[allow(non_camel_case_types)]
-            #visibility enum #ident {}
-        }
-    }
+/// The struct that arguments belong into, as its author would write it.
+fn struct_of(function: &ItemFn) -> String {
+    let inputs = function.sig.inputs.iter().filter_map(|it| match it {
+        FnArg::Typed(it) => Some(it),
+        FnArg::Receiver(_) => None,
+    });
+    let fields = inputs.map(|it| {
+        let (name, ty) = (&it.pat, &it.ty);
+        let name = quote!(#name).to_string();
+        let ty = quote!(#ty).to_string().replace(' ', "");
+        format!("    /// What the model is to give here.\n    {name}: {ty},\n")
+    });
+    let fields: String = fields.collect();
+    format!("#[arguments]\nstruct Arguments {{\n{fields}}}")
 }
 
 fn tool_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error> {
-    let documented = Documented::new(&options, function, "tool", "model")?;
-    let marker = documented.marker();
     let Documented {
         name,
         description,
@@ -168,36 +214,20 @@ fn tool_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error> {
         icons,
         argument,
         ident,
-        ..
-    } = documented;
-    let (schema, call) = match argument {
-        None => (
-            quote!(::toolhost_plugin::__private::no_arguments()),
-            quote! {
-                let _ = arguments;
-                ::toolhost_plugin::IntoResult::into_result(#ident())
-            },
-        ),
-        Some(ty) => (
-            quote!(::toolhost_plugin::__private::schema_of_arguments::<#ty>()),
-            quote! {
-                let arguments: #ty = ::toolhost_plugin::__private::parse(arguments)?;
-                ::toolhost_plugin::IntoResult::into_result(#ident(arguments))
-            },
-        ),
-    };
-    let schema = match options.input_schema {
-        Some(written) => quote!(::std::string::String::from(#written)),
-        None => schema,
-    };
+    } = Documented::new(&options, function, "tool", "model")?;
     let output = match &function.sig.output {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => quote!(#ty),
     };
-    let output_schema = match options.output_schema {
-        Some(written) => option(Some(quote!(::std::string::String::from(#written)))),
-        None => quote!(::toolhost_plugin::__private::schema_of_output::<#output>()),
+    // Types that will not do are reported once, where they are written.
+    let made = match argument {
+        None => quote!(::toolhost_plugin::__private::tool::<#output>(#ident)),
+        Some(ty) => quote!(::toolhost_plugin::__private::tool_of::<#ty, #output>(#ident)),
     };
+    let written =
+        |schema: Option<Expr>| option(schema.map(|it| quote!(::std::string::String::from(#it))));
+    let input_schema = written(options.input_schema);
+    let output_schema = written(options.output_schema);
     let [read_only, destructive, idempotent, open_world] = [
         options.read_only,
         options.destructive,
@@ -207,19 +237,20 @@ fn tool_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error> {
     .map(|hint| option(hint.map(|hint| quote!(#hint))));
 
     Ok(quote! {
-        #marker
-
         impl ::toolhost_plugin::__private::Tool for #ident {
             const NAME: &'static str = #name;
 
             fn describe() -> ::toolhost_plugin::__private::Description {
+                let made = Self::made();
+                let input_schema: ::std::option::Option<::std::string::String> = #input_schema;
+                let output_schema: ::std::option::Option<::std::string::String> = #output_schema;
                 ::toolhost_plugin::__private::Description {
                     name: ::std::string::String::from(#name),
                     title: #title,
                     description: ::toolhost_plugin::__private::paragraphs(#description),
                     icons: #icons,
-                    input_schema: #schema,
-                    output_schema: #output_schema,
+                    input_schema: input_schema.unwrap_or_else(made.input_schema),
+                    output_schema: output_schema.or_else(made.output_schema),
                     annotations: ::toolhost_plugin::__private::Annotations {
                         read_only: #read_only,
                         destructive: #destructive,
@@ -229,18 +260,14 @@ fn tool_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error> {
                 }
             }
 
-            fn call(
-                arguments: &str,
-            ) -> ::std::result::Result<::toolhost_plugin::Output, ::toolhost_plugin::Error> {
-                #call
+            fn made() -> ::toolhost_plugin::__private::Made<::toolhost_plugin::Output> {
+                #made
             }
         }
     })
 }
 
-fn prompt_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error> {
-    let documented = Documented::new(&options, function, "prompt", "user")?;
-    let marker = documented.marker();
+fn prompt_of(options: &Options, function: &ItemFn) -> Result<TokenStream2, Error> {
     let Documented {
         name,
         description,
@@ -248,28 +275,17 @@ fn prompt_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error>
         icons,
         argument,
         ident,
-        ..
-    } = documented;
-    let (arguments, get) = match argument {
-        None => (
-            quote!(::std::vec::Vec::new()),
-            quote! {
-                let _ = arguments;
-                ::toolhost_plugin::IntoConversation::into_conversation(#ident())
-            },
-        ),
-        Some(ty) => (
-            quote!(::toolhost_plugin::__private::arguments_of::<#ty>()),
-            quote! {
-                let arguments: #ty = ::toolhost_plugin::__private::parse_texts(arguments)?;
-                ::toolhost_plugin::IntoConversation::into_conversation(#ident(arguments))
-            },
-        ),
+    } = Documented::new(options, function, "prompt", "user")?;
+    let output = match &function.sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => quote!(#ty),
+    };
+    let made = match argument {
+        None => quote!(::toolhost_plugin::__private::prompt::<#output>(#ident)),
+        Some(ty) => quote!(::toolhost_plugin::__private::prompt_of::<#ty, #output>(#ident)),
     };
 
     Ok(quote! {
-        #marker
-
         impl ::toolhost_plugin::__private::Prompt for #ident {
             const NAME: &'static str = #name;
 
@@ -281,17 +297,50 @@ fn prompt_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error>
                         ::toolhost_plugin::__private::paragraphs(#description),
                     ),
                     icons: #icons,
-                    arguments: #arguments,
+                    arguments: Self::made().arguments(),
                 }
             }
 
-            fn get(
-                arguments: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
-            ) -> ::std::result::Result<::toolhost_plugin::Conversation, ::toolhost_plugin::Error> {
-                #get
+            fn made() -> ::toolhost_plugin::__private::MadePrompt {
+                #made
             }
         }
     })
+}
+
+/// A type of the function's name: `use` of the function brings both, so `plugin!` needs the name alone.
+fn marker(function: &ItemFn) -> TokenStream2 {
+    let (visibility, ident) = (&function.vis, &function.sig.ident);
+    quote! {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types)]
+        #visibility enum #ident {}
+    }
+}
+
+/// What stands in for a tool or prompt that is not right, so that `plugin!` has no errors of its own.
+fn nothing_of(kind: &str, function: &ItemFn) -> TokenStream2 {
+    let ident = &function.sig.ident;
+    let private = quote!(::toolhost_plugin::__private);
+    let (of, description, made) = match kind {
+        "tool" => (
+            quote!(Tool),
+            quote!(Description),
+            quote!(Made<::toolhost_plugin::Output>),
+        ),
+        _ => (
+            quote!(Prompt),
+            quote!(PromptDescription),
+            quote!(MadePrompt),
+        ),
+    };
+    quote! {
+        impl #private::#of for #ident {
+            const NAME: &'static str = "";
+            fn describe() -> #private::#description { ::std::unreachable!() }
+            fn made() -> #private::#made { ::std::unreachable!() }
+        }
+    }
 }
 
 fn option(value: Option<TokenStream2>) -> TokenStream2 {

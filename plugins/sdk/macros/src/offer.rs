@@ -19,23 +19,51 @@ type Paths = Punctuated<Path, Token![,]>;
 
 impl Offer {
     pub(crate) fn expand(self) -> TokenStream {
-        let tools = self.tools.unwrap_or_default();
+        let (tools, tool_names) = named(self.tools.unwrap_or_default(), "tool");
         let resources = self
             .resources
             .map(|ty| quote!(::toolhost_plugin::__plugin_resources!(#ty);));
-        let prompts = self
-            .prompts
-            .map(|paths| quote!(::toolhost_plugin::__plugin_prompts!(#paths);));
+        let prompts = self.prompts.map(|paths| {
+            let (prompts, names) = named(paths, "prompt");
+            quote!(#prompts ::toolhost_plugin::__plugin_prompts!(#(#names),*);)
+        });
         let completion = self
             .completion
             .map(|path| quote!(::toolhost_plugin::__plugin_completion!(#path);));
         quote! {
-            ::toolhost_plugin::__plugin_tools!(#tools);
-            #resources
-            #prompts
-            #completion
+            const _: () = {
+                #tools
+                ::toolhost_plugin::__plugin_tools!(#(#tool_names),*);
+                #resources
+                #prompts
+                #completion
+            };
         }
     }
+}
+
+/// Functions by other names, which a compiler's error quotes where the attribute was forgotten: then there is a function, and
+/// no type of that name.
+fn named(paths: Paths, attribute: &str) -> (TokenStream, Vec<Ident>) {
+    let mut names: Vec<Ident> = Vec::new();
+    let mut uses = TokenStream::new();
+    for path in paths {
+        let Some(last) = path.segments.last() else {
+            continue;
+        };
+        let function = last.ident.to_string();
+        let name = format!(
+            "{}_lacks_the_attribute_{attribute}",
+            function.trim_start_matches("r#")
+        );
+        let mut name = Ident::new(&name, last.ident.span());
+        if names.contains(&name) {
+            name = Ident::new(&format!("{name}_{}", names.len()), name.span());
+        }
+        uses.extend(quote!(use #path as #name;));
+        names.push(name);
+    }
+    (uses, names)
 }
 
 impl Parse for Offer {

@@ -42,13 +42,13 @@ impl Options {
     /// Those of a tool.
     pub(crate) fn of_tool(input: ParseStream) -> Result<Self, Error> {
         Self::parse(input, |options, key, input| {
-            match key {
-                "read_only" => options.read_only = Some(flag(input)?),
-                "destructive" => options.destructive = Some(flag(input)?),
-                "additive" => options.destructive = Some(!flag(input)?),
-                "idempotent" => options.idempotent = Some(flag(input)?),
-                "open_world" => options.open_world = Some(flag(input)?),
-                "closed_world" => options.open_world = Some(!flag(input)?),
+            match key.to_string().as_str() {
+                "read_only" => once(&mut options.read_only, flag(input)?, key)?,
+                "destructive" => once(&mut options.destructive, flag(input)?, key)?,
+                "additive" => once(&mut options.destructive, !flag(input)?, key)?,
+                "idempotent" => once(&mut options.idempotent, flag(input)?, key)?,
+                "open_world" => once(&mut options.open_world, flag(input)?, key)?,
+                "closed_world" => once(&mut options.open_world, !flag(input)?, key)?,
                 "input_schema" => options.input_schema = Some(value(input)?),
                 "output_schema" => options.output_schema = Some(value(input)?),
                 _ => {
@@ -57,6 +57,12 @@ impl Options {
                          output_schema = …",
                     ));
                 }
+            }
+            if options.read_only == Some(true) && options.destructive.is_some() {
+                return Err(Error::new(
+                    key.span(),
+                    "a tool that is `read_only` changes nothing: it is neither `destructive` nor `additive`",
+                ));
             }
             Ok(None)
         })
@@ -70,7 +76,7 @@ impl Options {
     /// `others` takes an option that not all attributes have, or says which there are.
     fn parse(
         input: ParseStream,
-        others: fn(&mut Self, &str, ParseStream) -> Result<Option<&'static str>, Error>,
+        others: fn(&mut Self, &Ident, ParseStream) -> Result<Option<&'static str>, Error>,
     ) -> Result<Self, Error> {
         let mut options = Self::default();
         while !input.is_empty() {
@@ -80,7 +86,7 @@ impl Options {
                 "title" => options.title = Some(value::<LitStr>(input)?.value()),
                 "icon" => options.icons.push(value::<LitStr>(input)?.value()),
                 other => {
-                    if let Some(known) = others(&mut options, other, input)? {
+                    if let Some(known) = others(&mut options, &key, input)? {
                         return Err(Error::new(
                             key.span(),
                             format!(
@@ -95,6 +101,17 @@ impl Options {
             }
         }
         Ok(options)
+    }
+}
+
+/// A hint that is given once, by one of the two options that give it.
+fn once(hint: &mut Option<bool>, value: bool, key: &Ident) -> Result<(), Error> {
+    match hint.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            key.span(),
+            format!("`{key}`: another option says that already"),
+        )),
     }
 }
 

@@ -1,0 +1,243 @@
+//! `toolhost import`: the MCP servers of a client's configuration (Claude, VS Code, Cursor and others), as tables of the
+//! manifest.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
+use toolhost::Manifest;
+
+use super::out::{Out, say};
+use super::run::read_stdin;
+use super::{ANSWERED, Session, Status};
+
+#[derive(clap::Args)]
+pub(super) struct ImportOptions {
+    /// The client's configuration, a JSON file with `mcpServers` or `servers`; `-` reads it from stdin
+    file: PathBuf,
+
+    /// Add the tables to the manifest instead of printing them
+    #[arg(long)]
+    append: bool,
+}
+
+/// Where clients have their servers.
+const KEYS: [&str; 3] = ["mcpServers", "servers", "context_servers"];
+
+pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<Status> {
+    let (file, bytes) = match options.file.to_str() {
+        Some("-") => ("stdin".to_owned(), read_stdin()?),
+        _ => {
+            let file = options.file.display().to_string();
+            let bytes = std::fs::read(&options.file);
+            (
+                file.clone(),
+                bytes.with_context(|| format!("cannot read {file}"))?,
+            )
+        }
+    };
+    let config: Value = serde_json::from_str(&without_comments(&String::from_utf8_lossy(&bytes)))
+        .with_context(|| format!("{file} is not JSON"))?;
+    let servers = servers_of(&config).with_context(|| {
+        format!("{file} has no servers: they are expected in `mcpServers` (Claude, Cursor) or `servers` (VS Code)")
+    })?;
+    let mut notes = Vec::new();
+    let mut document = DocumentMut::new();
+    let mut mcp = Table::new();
+    mcp.set_implicit(true);
+    for (name, server) in servers {
+        let name = name.replace(|c: char| !is_in_name(c), "-");
+        match server_of(&name, server, &mut notes) {
+            Ok(table) => {
+                mcp.insert(&name, Item::Table(table));
+            }
+            Err(why) => notes.push(format!("`{name}` is left out: {why}")),
+        }
+    }
+    if mcp.is_empty() {
+        bail!(
+            "{file} has no server that can be imported: {}",
+            notes.join("; ")
+        );
+    }
+    let names: Vec<String> = mcp.iter().map(|(name, _)| name.to_owned()).collect();
+    document.insert("mcp", Item::Table(mcp));
+    let text = document.to_string();
+    match options.append {
+        false => Out::stdout().text(&text)?,
+        true => append(&session.manifest_file()?, &text, &names)?,
+    }
+    for note in notes {
+        say!("note: {note}");
+    }
+    Ok(ANSWERED)
+}
+
+fn is_in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+fn servers_of(config: &Value) -> Option<&Map<String, Value>> {
+    // VS Code's settings have them one level down.
+    let nested = config.get("mcp").into_iter();
+    let mut places = [config].into_iter().chain(nested);
+    places.find_map(|place| KEYS.iter().find_map(|key| place.get(key)?.as_object()))
+}
+
+/// Editors write comments into their JSON, as lines of their own.
+fn without_comments(text: &str) -> String {
+    let lines = text.trim_start_matches('\u{feff}').lines();
+    let lines: Vec<&str> = lines
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    lines.join("\n")
+}
+
+fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Table, String> {
+    let text = |key: &str| server.get(key).and_then(Value::as_str);
+    if server.get("disabled") == Some(&Value::Bool(true)) {
+        return Err("it is disabled".to_owned());
+    }
+    if text("type") == Some("sse") {
+        return Err("it speaks the old SSE transport: name its URL for streamable HTTP".to_owned());
+    }
+    let mut table = Table::new();
+    if let Some(command) = text("command") {
+        table.insert("command", value(command));
+        let args = server.get("args").and_then(Value::as_array);
+        let args: Array = args.into_iter().flatten().map(written).collect();
+        if !args.is_empty() {
+            table.insert("args", value(args));
+        }
+        if let Some(cwd) = text("cwd") {
+            table.insert("cwd", value(cwd));
+        }
+        let mut env = InlineTable::new();
+        let mut secrets = InlineTable::new();
+        for (variable, given) in server
+            .get("env")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let given = written(given);
+            match secret_of(variable, &given) {
+                Some(from) => {
+                    notes.push(format!(
+                        "`{name}` gets `{variable}` from the environment variable {from}, which has to be set: secrets do not \
+                         belong into a manifest"
+                    ));
+                    secrets.insert(variable, from_env(&from).into());
+                }
+                None => drop(env.insert(variable, given.into())),
+            }
+        }
+        if !env.is_empty() {
+            table.insert("env", value(env));
+        }
+        if !secrets.is_empty() {
+            table.insert("secrets", value(secrets));
+        }
+        return Ok(table);
+    }
+    let url = ["url", "serverUrl", "httpUrl"].into_iter().find_map(text);
+    let Some(url) = url else {
+        return Err("it has neither `command` nor `url`".to_owned());
+    };
+    table.insert("url", value(url));
+    for (header, given) in server
+        .get("headers")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        let given = written(given);
+        let is_bearer = header.eq_ignore_ascii_case("authorization")
+            && given
+                .get(..7)
+                .is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
+        if !is_bearer {
+            notes.push(format!(
+                "`{name}` sends the header `{header}`, which is not imported: see `http-headers` in the manifest's documentation"
+            ));
+            continue;
+        }
+        let upper = name.to_ascii_uppercase().replace('-', "_");
+        let from = reference(&given[7..]).unwrap_or_else(|| format!("{upper}_TOKEN"));
+        notes.push(format!(
+            "`{name}` gets its token from the environment variable {from}, which has to be set"
+        ));
+        table.insert("token", value(from_env(&from)));
+    }
+    Ok(table)
+}
+
+fn from_env(variable: &str) -> InlineTable {
+    InlineTable::from_iter([("env", variable)])
+}
+
+fn written(given: &Value) -> String {
+    match given {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The variable that a secret comes from: the one that the client's configuration names, or one of the same name.
+fn secret_of(variable: &str, given: &str) -> Option<String> {
+    let upper = variable.to_ascii_uppercase();
+    let parts = ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"];
+    let is_secret = parts.iter().any(|part| upper.contains(part));
+    match reference(given) {
+        Some(from) => Some(from),
+        None => is_secret.then(|| variable.to_owned()),
+    }
+}
+
+/// The variable that a value stands for: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.
+fn reference(given: &str) -> Option<String> {
+    let braced = given
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'));
+    let name = braced.or_else(|| given.strip_prefix('$'))?;
+    let name = name
+        .split_once(':')
+        .map_or(name, |(kind, rest)| match kind {
+            "env" | "input" => rest,
+            // A default: `${NAME:-default}`.
+            name => name,
+        });
+    let name = name.replace('-', "_");
+    let is_variable =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_variable.then_some(name)
+}
+
+/// Adds tables at the end of the manifest, which has to be one with them.
+fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
+    let before = Manifest::read(file)?;
+    let known = before.mcp.iter().map(|server| &server.name);
+    let twice: Vec<&str> = known
+        .filter(|name| names.contains(name))
+        .map(|name| &**name)
+        .collect();
+    if !twice.is_empty() {
+        bail!(
+            "{} has these servers already: {}",
+            file.display(),
+            twice.join(", ")
+        );
+    }
+    let old =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let added = format!("\n{text}");
+    Manifest::parse(&(old + &added), file)?;
+    let opened = std::fs::OpenOptions::new().append(true).open(file);
+    opened
+        .and_then(|mut opened| opened.write_all(added.as_bytes()))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    say!("added to {}: {}", file.display(), names.join(", "));
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! `toolhost init`: a first manifest, of the plugins that are there.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use toolhost::Manifest;
+use toolhost::manifest::FILE_NAME;
+
+use super::out::{Out, line};
+use super::{ANSWERED, Session, Status};
+
+#[derive(clap::Args)]
+pub(super) struct InitOptions {
+    /// The folder with the plugins [default: `plugins` beside the manifest, else those that came with
+    /// toolhost]
+    #[arg(long, value_name = "FOLDER")]
+    plugins: Option<PathBuf>,
+}
+
+const HEAD: &str = "\
+# The tools there are, and what each may touch: nothing but what is granted here.
+";
+
+const NO_PLUGINS: &str = "
+# A plugin is a WebAssembly component:
+# [plugin.time]
+# path = \"plugins/time.wasm\"
+";
+
+const TAIL: &str = "
+# The tools of an MCP server, which is not sandboxed (`toolhost import FILE` reads a client's configuration):
+# [mcp.github]
+# command = \"npx\"
+# args = [\"-y\", \"@modelcontextprotocol/server-github\"]
+# optional = true
+
+# The model that `toolhost agent` asks:
+# [agent]
+# provider = \"anthropic\"
+# model = \"claude-sonnet-4-5\"
+";
+
+/// What plugins that ship need to be of use, which is for their user to grant.
+const GRANTS: [(&str, &str); 2] = [
+    ("fetch", "permissions.http = [\"https://*.wikipedia.org\"]"),
+    (
+        "filesystem",
+        "permissions.files = [{ host = \".\", guest = \"/work\", access = \"read-only\" }]",
+    ),
+];
+
+pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<Status> {
+    let file = session.manifest.clone().unwrap_or_else(|| FILE_NAME.into());
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let found = match &options.plugins {
+        Some(named) => {
+            let plugins = plugins_in(named);
+            let plugins = plugins.with_context(|| format!("cannot list {}", named.display()))?;
+            if plugins.is_empty() {
+                bail!("there is no plugin (*.wasm) in {}", named.display());
+            }
+            Some((named.clone(), plugins))
+        }
+        None => found_plugins(folder),
+    };
+    let mut text = HEAD.to_owned();
+    let (mut listed, mut left) = (Vec::new(), Vec::new());
+    match &found {
+        None => text += NO_PLUGINS,
+        Some((_, plugins)) => {
+            for plugin in plugins {
+                let grant = GRANTS.iter().find(|(name, _)| *name == plugin.name);
+                match grant {
+                    Some(_) => left.push(&*plugin.name),
+                    None => listed.push(&*plugin.name),
+                }
+                text += &plugin.entry(folder, grant.map(|(_, grant)| *grant))?;
+            }
+        }
+    }
+    text += TAIL;
+    // What would not be read is not written.
+    Manifest::parse(&text, &file)?;
+    write_new(&file, &text)?;
+
+    let mut out = Out::stdout();
+    match &found {
+        None => line!(
+            out,
+            "wrote {} without plugins, as none were found: `cargo xtask plugins` builds those that ship",
+            file.display()
+        )?,
+        Some((from, _)) => line!(
+            out,
+            "wrote {} with the plugins of {}: {}",
+            file.display(),
+            from.display(),
+            match listed.is_empty() {
+                true => "none that need no grant".to_owned(),
+                false => listed.join(", "),
+            }
+        )?,
+    }
+    if !left.is_empty() {
+        line!(
+            out,
+            "there as comments, as they need a grant: {}",
+            left.join(", ")
+        )?;
+    }
+    line!(out, "next:")?;
+    line!(out, "  toolhost list             the tools")?;
+    if listed.contains(&"time") {
+        line!(out, "  toolhost call time_now    one call by hand")?;
+    }
+    line!(
+        out,
+        "  toolhost check            what is granted, and what is not"
+    )?;
+    line!(
+        out,
+        "  toolhost serve            the tools for MCP clients; --print-config CLIENT says how they find them"
+    )?;
+    Ok(ANSWERED)
+}
+
+struct Found {
+    name: String,
+    path: PathBuf,
+}
+
+impl Found {
+    /// Its table, or the same as a comment where a grant is needed.
+    fn entry(&self, folder: &Path, grant: Option<&str>) -> anyhow::Result<String> {
+        let path = within(folder, &self.path)?;
+        let path = toml_edit::Value::from(path).to_string();
+        let (name, sign) = (&self.name, if grant.is_some() { "# " } else { "" });
+        let mut entry = format!("\n{sign}[plugin.{name}]\n{sign}path = {path}\n");
+        if let Some(grant) = grant {
+            entry += &format!("# {grant}\n");
+        }
+        Ok(entry)
+    }
+}
+
+/// A path as the manifest has it: relative where it is in the manifest's own folder.
+fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let (folder, path) = (folder.canonicalize()?, path.canonicalize()?);
+    let path = path.strip_prefix(&folder).unwrap_or(&path);
+    let text = path.to_str();
+    let text = text.with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(text.to_owned())
+}
+
+/// The plugins beside the manifest, else those that came with the command: beside it in the archive, or where a system's
+/// packages and `cargo xtask plugins` put them.
+fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<Found>)> {
+    let mut folders = vec![folder.join("plugins")];
+    let command = env::current_exe().and_then(fs::canonicalize);
+    if let Some(bin) = command.as_deref().ok().and_then(Path::parent) {
+        folders.push(bin.join("plugins"));
+        if let Some(above) = bin.parent() {
+            let places = ["share/toolhost/plugins", "lib/toolhost/plugins", "plugins"];
+            folders.extend(places.map(|place| above.join(place)));
+        }
+    }
+    let mut found = folders.into_iter().filter_map(|folder| {
+        let plugins = plugins_in(&folder).ok()?;
+        (!plugins.is_empty()).then_some((folder, plugins))
+    });
+    found.next()
+}
+
+fn plugins_in(folder: &Path) -> std::io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_wasm = path.extension().is_some_and(|it| it == "wasm") && path.is_file();
+        let Some(name) = path.file_stem().filter(|_| is_wasm) else {
+            continue;
+        };
+        let is_in_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let name = name.to_string_lossy();
+        let name = name.replace(|c| !is_in_name(c), "_");
+        found.push(Found { name, path });
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.dedup_by(|a, b| a.name == b.name);
+    Ok(found)
+}
+
+fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
+    let opened = OpenOptions::new().write(true).create_new(true).open(file);
+    let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
+    match written {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!(
+                "{} is there already, and is not overwritten",
+                file.display()
+            )
+        }
+        written => written.with_context(|| format!("cannot write {}", file.display())),
+    }
+}
