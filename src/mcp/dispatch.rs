@@ -29,7 +29,7 @@ use crate::mcp::catalogue::Catalogue;
 use crate::mcp::job::Job;
 use crate::mcp::request_state::{self, Binding};
 use crate::mcp::server_state::ServerState;
-use crate::mcp::{lock, long_results, running};
+use crate::mcp::{lock, running};
 use crate::tool::{Tool, ToolCall};
 
 /// A `tools/call`, whichever way it came in.
@@ -93,20 +93,50 @@ impl ArrivedCall {
     }
 }
 
-/// Answers a call.
+/// Answers a call. What can be decided without waiting is decided here and now: the future has only what it needs, as
+/// there may be thousands.
 ///
 /// # Errors
 ///
 /// The client may not make this call, or the server is shutting down. What goes wrong in the tool is its result.
-pub(crate) async fn dispatch(
+pub(crate) fn dispatch(
     server: &Arc<ServerState>,
     incoming: IncomingCall,
+    caller: Caller,
+) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send + use<> {
+    let mut job = prepare(server.clone(), incoming, caller);
+    async move {
+        let job = job.as_mut().map_err(|error| error.clone())?;
+        if job.caller.takes_tasks {
+            // Boxed: it is large, and what it is in is moved about.
+            return job.take().answer().boxed().await;
+        }
+        let (call, places) = (std::mem::take(&mut job.call), job.places.take());
+        let (server, host) = (&job.server, &job.catalogue.host);
+        let result = running::run_call(server, host, call, &job.caller, places).await?;
+        if let (Err(CallError::InputRequired(input)), Some(binding)) =
+            (&result.outcome, &job.binding)
+            && job.caller.is_stateless
+        {
+            let (states, can_ask) = (&server.request_states, job.caller.can_ask);
+            return Ok(request_state::input_required(input, can_ask, states, binding)?.into());
+        }
+        Ok(job.shown(result))
+    }
+}
+
+/// # Errors
+///
+/// The client may not make this call.
+fn prepare(
+    server: Arc<ServerState>,
+    incoming: IncomingCall,
     mut caller: Caller,
-) -> Result<CallToolResponse, ErrorData> {
+) -> Result<Job, ErrorData> {
     let catalogue = server.catalogue();
     let IncomingCall {
         mut call,
-        places,
+        mut places,
         state,
         responses,
     } = incoming;
@@ -120,33 +150,22 @@ pub(crate) async fn dispatch(
         let resumed = request_state::resumption(states, binding, state, responses)?;
         call.resumed = resumed.map(Box::new);
     }
-    if caller.takes_tasks {
+    if caller.takes_tasks && places.is_none() {
         let allowed = caller.allowed();
-        let take = || {
+        places = Some(
             catalogue
                 .host
-                .places(&call, caller.order, allowed.as_deref())
-        };
-        let places = places.unwrap_or_else(take);
-        let job = Job {
-            server: server.clone(),
-            catalogue,
-            call,
-            caller,
-            binding,
-            places: Some(places),
-        };
-        // Boxed: it is large, and what it is in is moved about.
-        return job.answer().boxed().await;
+                .places(&call, caller.order, allowed.as_deref()),
+        );
     }
-    let result = running::run_call(server, &catalogue.host, call, &caller, places).await?;
-    if let (Err(CallError::InputRequired(input)), Some(binding)) = (&result.outcome, &binding)
-        && caller.is_stateless
-    {
-        let states = &server.request_states;
-        return Ok(request_state::input_required(input, caller.can_ask, states, binding)?.into());
-    }
-    Ok(long_results::shown(catalogue.long.as_deref(), result, &caller.owner).into())
+    Ok(Job {
+        server,
+        catalogue,
+        call,
+        caller,
+        binding,
+        places,
+    })
 }
 
 /// Whether a client may make a call, which gets the name that its tool has. What it may call of the calls inside of

@@ -142,14 +142,16 @@ impl ClientSession {
     }
 
     /// Answers a call of a client whose session has begun.
-    pub(crate) async fn answer_call(
+    pub(crate) fn answer_call(
         &self,
         call: IncomingCall,
         caller: Caller,
-    ) -> Result<ServerResult, ErrorData> {
-        let mut result = ServerResult::from(dispatch(&self.server, call, caller).await?);
-        convert::for_session(&mut result);
-        Ok(result)
+    ) -> impl Future<Output = Result<ServerResult, ErrorData>> + Send + use<> {
+        dispatch(&self.server, call, caller).map(|answer| {
+            let mut result = ServerResult::from(answer?);
+            convert::for_session(&mut result);
+            Ok(result)
+        })
     }
 
     /// Who makes a request that came by rmcp.
@@ -258,13 +260,13 @@ impl ClientSession {
     }
 
     /// Runs what answers a request that is no call.
-    async fn run<'r, T>(
-        &self,
+    fn run<'r, T: Send + 'r>(
+        &'r self,
         logger: &'static str,
-        caller: &Caller,
+        caller: &'r Caller,
         run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
-    ) -> Result<T, ErrorData> {
-        running::run(&self.server, logger.into(), caller, run).await
+    ) -> impl Future<Output = Result<T, ErrorData>> + Send {
+        running::run(&self.server, logger.into(), caller, run)
     }
 }
 

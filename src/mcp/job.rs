@@ -35,6 +35,18 @@ pub(crate) struct Job {
 type Answer = Result<CallToolResponse, ErrorData>;
 
 impl Job {
+    /// The job, whose call is made by what has it from now on.
+    pub(crate) fn take(&mut self) -> Job {
+        Job {
+            server: self.server.clone(),
+            catalogue: self.catalogue.clone(),
+            call: std::mem::take(&mut self.call),
+            caller: self.caller.clone(),
+            binding: self.binding.take(),
+            places: self.places.take(),
+        }
+    }
+
     /// The answer to the request: of the call, or the task that it has become. A call whose request is
     /// cancelled, or dropped, before it is a task ends with it.
     pub(crate) async fn answer(mut self) -> Answer {
@@ -113,7 +125,7 @@ impl Job {
         Ok(self.shown(refused))
     }
 
-    fn shown(&self, result: ToolResult) -> CallToolResponse {
+    pub(crate) fn shown(&self, result: ToolResult) -> CallToolResponse {
         let long = self.catalogue.long.as_deref();
         long_results::shown(long, result, &self.caller.owner).into()
     }

@@ -38,6 +38,12 @@ pub(crate) fn is_much(meta: &RawValue) -> bool {
     meta.len() > MAX_META || values() > MAX_META_VALUES
 }
 
+/// Whether a `_meta` says a version, as in the stateless protocol.
+fn names_version(meta: &RawValue) -> bool {
+    meta.get()
+        .contains("io.modelcontextprotocol/protocolVersion")
+}
+
 /// What is looked at of a message before it is read as what it is, as text.
 #[derive(Default)]
 pub(crate) struct Peeked<'a> {
@@ -46,6 +52,7 @@ pub(crate) struct Peeked<'a> {
     id: Option<&'a RawValue>,
     meta: Option<&'a RawValue>,
     pub(crate) call: Option<CallOutline<'a>>,
+    /// Whether it is an `initialize`, which the stateless protocol does not have.
     pub(crate) is_initialize: bool,
     /// Whether it is a request whose answer may take its time; what cannot be seen may be one.
     pub(crate) waits: bool,
@@ -126,11 +133,12 @@ impl<'a> Peeked<'a> {
                 arguments,
             })
         });
+        let meta = params.and_then(|params| params.meta);
         Some(Peeked {
             is_unseen: false,
-            is_initialize: method == Some("initialize"),
+            is_initialize: method == Some("initialize") && !meta.is_some_and(names_version),
             id,
-            meta: params.and_then(|params| params.meta),
+            meta,
             call,
             waits,
         })

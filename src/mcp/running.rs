@@ -23,19 +23,18 @@ use crate::tool::{ToolCall, ToolResult};
 /// # Errors
 ///
 /// Nothing more is started.
-pub(crate) async fn run_call(
-    server: &ServerState,
-    host: &ToolHost,
+pub(crate) fn run_call<'r>(
+    server: &'r ServerState,
+    host: &'r ToolHost,
     call: ToolCall,
-    caller: &Caller,
+    caller: &'r Caller,
     places: Option<Places>,
-) -> Result<ToolResult, ErrorData> {
+) -> impl Future<Output = Result<ToolResult, ErrorData>> + Send + 'r {
     let logger = call.name.clone().into();
-    let run = |options: CallOptions| {
+    run(server, logger, caller, move |options: CallOptions| {
         let options = options.placed(places);
         async move { host.call_with(call, &options).await }.boxed()
-    };
-    self::run(server, logger, caller, run).await
+    })
 }
 
 /// Runs what answers a request: with its notifications on their way, and until it is cancelled or the server has to
@@ -46,13 +45,16 @@ pub(crate) async fn run_call(
 /// # Errors
 ///
 /// Nothing more is started.
-pub(crate) async fn run<'r, T>(
-    server: &ServerState,
+pub(crate) fn run<'r, T: Send + 'r, R>(
+    server: &'r ServerState,
     logger: Cow<'static, str>,
-    caller: &Caller,
-    run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
-) -> Result<T, ErrorData> {
-    let _running = server.enter()?;
+    caller: &'r Caller,
+    run: R,
+) -> impl Future<Output = Result<T, ErrorData>> + Send + use<'r, T, R>
+where
+    R: FnOnce(CallOptions) -> BoxFuture<'r, T>,
+{
+    let running = server.enter();
     let options = CallOptions::new()
         .cancellation(caller.cancel.clone())
         .of_client(caller.order)
@@ -62,22 +64,29 @@ pub(crate) async fn run<'r, T>(
         true => options.advertise(caller.can_ask),
         false => options.responder(responder(server, caller)),
     };
-    let changes = server.changes.clone();
-    if caller.token.is_none() && caller.level.is_none() {
-        let run = run(options.watcher(changes));
-        return Ok(until_stop(server, caller, run).await);
+    let is_told = caller.token.is_some() || caller.level.is_some();
+    let notifications = is_told.then(|| {
+        let requested = Requested {
+            stream: caller.stream,
+            token: caller.token.clone(),
+            level: caller.level,
+            logger,
+            task: caller.task.clone(),
+        };
+        CallNotifications::new(requested, server.changes.clone(), caller.peer.clone())
+    });
+    let run = run(match &notifications {
+        Some(notifications) => options.watcher(notifications.clone()),
+        None => options.watcher(server.changes.clone()),
+    });
+    async move {
+        let _running = running?;
+        let run = pin!(until_stop(server, caller, run));
+        Ok(match notifications {
+            Some(notifications) => notifications.during(run).await,
+            None => run.await,
+        })
     }
-    let requested = Requested {
-        stream: caller.stream,
-        token: caller.token.clone(),
-        level: caller.level,
-        logger,
-        task: caller.task.clone(),
-    };
-    let notifications = CallNotifications::new(requested, changes, caller.peer.clone());
-    let run = run(options.watcher(notifications.clone()));
-    let run = pin!(until_stop(server, caller, run));
-    Ok(notifications.during(run).await)
 }
 
 /// Who answers what is asked in a session.

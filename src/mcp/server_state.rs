@@ -6,10 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rmcp::ErrorData;
-use rmcp::model::{
-    Implementation, JsonObject, PromptsCapability, ResourcesCapability, ServerCapabilities,
-    ServerConfig, TASKS_EXTENSION_ID, ToolsCapability,
-};
+use rmcp::model::{Implementation, ServerCapabilities, ServerConfig};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -147,30 +144,22 @@ impl ServerState {
     /// How the server presents itself.
     pub(crate) fn config(&self) -> ServerConfig {
         let catalogue = self.catalogue();
-        let mut capabilities = ServerCapabilities::default();
-        let mut tools = ToolsCapability::default();
-        tools.list_changed = Some(true);
-        capabilities.tools = Some(tools);
-        capabilities.logging = Some(Default::default());
-        if !catalogue.prompts.is_empty() {
-            let mut prompts = PromptsCapability::default();
-            prompts.list_changed = Some(true);
-            capabilities.prompts = Some(prompts);
-        }
-        if catalogue.host.has_resources() {
-            let mut resources = ResourcesCapability::default();
-            resources.subscribe = Some(true);
-            resources.list_changed = Some(true);
-            capabilities.resources = Some(resources);
-        }
-        if catalogue.host.completes() {
-            capabilities.completions = Some(Default::default());
-        }
-        capabilities.extensions = Some(
-            [(TASKS_EXTENSION_ID.to_owned(), JsonObject::new())]
-                .into_iter()
-                .collect(),
-        );
+        let mut capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .enable_prompts()
+            .enable_prompts_list_changed()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
+            .enable_completions()
+            .enable_tasks()
+            .build();
+        capabilities
+            .prompts
+            .take_if(|_| catalogue.prompts.is_empty());
+        (capabilities.resources).take_if(|_| !catalogue.host.has_resources());
+        (capabilities.completions).take_if(|_| !catalogue.host.completes());
         let mut config = ServerConfig::new(capabilities);
         config.server_info = Implementation::new(&*catalogue.info.name, &*catalogue.info.version);
         config.instructions = catalogue.info.instructions.clone();

@@ -4,10 +4,7 @@ mod lines;
 mod transport;
 
 use std::borrow::Cow;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rmcp::model::{ClientNotification, ClientRequest, ProtocolVersion, ServerConfig, ServerResult};
@@ -15,7 +12,7 @@ use rmcp::service::{
     NotificationContext, RequestContext, ServerInitializeError, serve_server_with_ct,
 };
 use rmcp::{ErrorData, RoleServer, Service};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -63,11 +60,8 @@ where
     let _following = server.following();
     let client = ClientSession::new(server.clone());
     let end = client.gone().clone();
-    let reader = EndOfInput {
-        reader,
-        end: end.clone(),
-    };
-    let transport = LineTransport::new(reader, writer, server.catalogue().info.max_message);
+    let longest = server.catalogue().info.max_message;
+    let transport = LineTransport::new(reader, writer, longest, end.clone());
     let transport = OrderedTransport::new(transport, client.clone());
     let service = StdioService(client.clone());
     let stop = stop.child_token();
@@ -129,26 +123,5 @@ impl Service<RoleServer> for StdioService {
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
         Service::supported_protocol_versions(&self.0)
-    }
-}
-
-/// A reader that cancels a token at its end.
-struct EndOfInput<R> {
-    reader: R,
-    end: CancellationToken,
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for EndOfInput<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.reader).poll_read(context, buffer);
-        if read.is_ready() && buffer.filled().len() == before {
-            self.end.cancel();
-        }
-        read
     }
 }

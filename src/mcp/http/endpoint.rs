@@ -139,8 +139,8 @@ impl Endpoint {
             let last = request.headers().get("last-event-id");
             return sse::response(session.events(last.and_then(|last| last.to_str().ok())));
         }
-        let Some(handler) = session.handler().ready().cloned() else {
-            let handler = session.handler().clone();
+        let Some(handler) = session.handler.ready().cloned() else {
+            let handler = session.handler.clone();
             request.extensions_mut().insert(handler);
             return self.handle_in_session(request, None, &principal).await;
         };
@@ -154,17 +154,11 @@ impl Endpoint {
             Err(refusal) => return *refusal,
         };
         drop(request);
-        match session
-            .call(handler, call, principal, room, is_json_only)
-            .await
-        {
-            Ok(Answer::Json(answer)) => json(&answer),
-            Ok(Answer::Stream(reader)) => sse::response(reader),
-            Err(_) => no_session(),
-        }
+        let answer = session.call(handler, call, principal, room, is_json_only);
+        answer.await.map_or_else(|_| no_session(), written)
     }
 
-    /// What rmcp does with it; the stream of its answer is written here.
+    /// What rmcp does with it; its answer is written here.
     async fn handle_in_session(
         &self,
         mut request: Request<Bytes>,
@@ -174,10 +168,7 @@ impl Endpoint {
         let slot = AnswerSlot::default();
         request.extensions_mut().insert(slot.clone());
         let response = self.handle(request, handler, by).await;
-        match slot.take() {
-            Some(reader) => sse::response(reader),
-            None => response,
-        }
+        slot.take().map_or(response, written)
     }
 
     /// What is of no session, and may begin one.
@@ -318,6 +309,13 @@ fn is_of_session(headers: &HeaderMap) -> bool {
     };
     let mut known = ProtocolVersion::KNOWN_VERSIONS.iter();
     known.any(|known| version == known.as_str() && *known < ProtocolVersion::V_2026_07_28)
+}
+
+fn written(answer: Answer) -> Response {
+    match answer {
+        Answer::Json(answer) => json(&answer),
+        Answer::Stream(reader) => sse::response(reader),
+    }
 }
 
 fn refused(status: StatusCode, answer: &ServerJsonRpcMessage) -> Response {

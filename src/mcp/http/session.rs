@@ -60,11 +60,12 @@ const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// One that is open, or was until now.
 pub(crate) struct HttpSession {
     /// Who began it: that its name is hard to guess does not make it a second password.
-    owner: OnceLock<Arc<str>>,
+    pub(crate) owner: OnceLock<Arc<str>>,
     inbox: mpsc::Sender<ClientJsonRpcMessage>,
     streams: Mutex<Streams>,
-    closed: CancellationToken,
-    handler: HandlerSlot,
+    pub(crate) closed: CancellationToken,
+    /// By what its requests are answered; it is filled by a request that has it in its extensions.
+    pub(crate) handler: HandlerSlot,
 }
 
 /// Why a message is not taken.
@@ -91,21 +92,17 @@ pub(crate) enum Answer {
 #[derive(Clone, Copy)]
 pub(crate) struct JsonOnly;
 
-/// In the extensions of an HTTP request that rmcp takes for a session: the stream of its answer is left here, and is
-/// written by ourselves.
+/// In the extensions of an HTTP request that rmcp takes for a session: the answer is left here, and is written by
+/// ourselves.
 #[derive(Clone, Default)]
-pub(crate) struct AnswerSlot(Arc<Mutex<Option<Reader>>>);
+pub(crate) struct AnswerSlot(Arc<Mutex<Option<Answer>>>);
 
 impl AnswerSlot {
-    /// Leaves the stream where its request came with a slot; what it did not is given back.
-    pub(crate) fn leave(request: Option<AnswerSlot>, reader: Reader) -> Option<Reader> {
-        match request {
-            Some(slot) => lock(&slot.0).replace(reader),
-            None => Some(reader),
-        }
+    pub(crate) fn leave(&self, answer: Answer) {
+        *lock(&self.0) = Some(answer);
     }
 
-    pub(crate) fn take(&self) -> Option<Reader> {
+    pub(crate) fn take(&self) -> Option<Answer> {
         lock(&self.0).take()
     }
 }
@@ -135,27 +132,9 @@ impl HttpSession {
         (session, transport)
     }
 
-    /// Whose it is, once that is known.
-    pub(crate) fn owner(&self) -> Option<&Arc<str>> {
-        self.owner.get()
-    }
-
-    pub(crate) fn set_owner(&self, owner: Arc<str>) {
-        let _ = self.owner.set(owner);
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.is_cancelled()
-    }
-
     /// How long nothing was said and nothing runs.
     pub(crate) fn idle(&self) -> Duration {
         lock(&self.streams).idle()
-    }
-
-    /// By what its requests are answered; it is filled by a request that has it in its extensions.
-    pub(crate) fn handler(&self) -> &HandlerSlot {
-        &self.handler
     }
 
     pub(crate) fn close(&self) {

@@ -85,7 +85,10 @@ impl Table {
 
 /// Whose a session is, unless it is over or nobody's yet.
 fn owner_of_open(session: &HttpSession) -> Option<&Arc<str>> {
-    session.owner().filter(|_| !session.is_closed())
+    session
+        .owner
+        .get()
+        .filter(|_| !session.closed.is_cancelled())
 }
 
 impl HttpSessions {
@@ -143,7 +146,11 @@ impl HttpSessions {
         let Some(session) = self.find(id) else {
             return Ok(None);
         };
-        match session.owner().is_some_and(|owner| **owner == *principal) {
+        match session
+            .owner
+            .get()
+            .is_some_and(|owner| **owner == *principal)
+        {
             true => Ok(Some(session)),
             false => Err(SessionError::Unknown),
         }
@@ -152,7 +159,7 @@ impl HttpSessions {
     /// Says who began a session.
     pub(crate) fn own(&self, id: &str, principal: Arc<str>) {
         if let Some(session) = self.find(id) {
-            session.set_owner(principal);
+            let _ = session.owner.set(principal);
         }
     }
 
@@ -165,7 +172,8 @@ impl HttpSessions {
     fn find(&self, id: &str) -> Option<Arc<HttpSession>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let open = table.open.get(id);
-        open.filter(|session| !session.is_closed()).cloned()
+        open.filter(|session| !session.closed.is_cancelled())
+            .cloned()
     }
 
     fn get(&self, id: &str) -> Result<Arc<HttpSession>, SessionError> {
@@ -193,9 +201,14 @@ impl SessionManager for HttpSessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, SessionError> {
-        let answers = self.create_stream(id, message).await?;
-        let mut answers = std::pin::pin!(answers);
-        while let Some(event) = answers.next().await {
+        let JsonRpcMessage::Request(request) = message else {
+            return Err(SessionError::Over);
+        };
+        let mut reader = match self.get(id)?.request(request).await? {
+            Answer::Json(answer) => return Ok(*answer),
+            Answer::Stream(reader) => reader,
+        };
+        while let Some(event) = reader.next().await {
             if let Some(message) = event.message {
                 return Ok(Arc::unwrap_or_clone(message));
             }
@@ -215,25 +228,21 @@ impl SessionManager for HttpSessions {
         Ok(())
     }
 
-    /// The answer to a request, if its stream is not left for [ourselves](AnswerSlot) to be written.
+    /// Leaves the answer to a request in its [`AnswerSlot`].
     async fn create_stream(
         &self,
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = Event> + Send + Sync + 'static, SessionError> {
         let session = self.get(id)?;
-        let JsonRpcMessage::Request(request) = message else {
-            session.message(message).await?;
-            return Ok(stream::iter(None).left_stream());
-        };
-        let slot = caller::of_http::<AnswerSlot>(request.request.extensions()).cloned();
-        Ok(match session.request(request).await? {
-            Answer::Json(answer) => stream::iter(Some(Event::from_message(*answer))).left_stream(),
-            Answer::Stream(reader) => {
-                let reader = AnswerSlot::leave(slot, reader);
-                stream::iter(reader).flatten().right_stream()
+        if let JsonRpcMessage::Request(request) = message {
+            let slot = caller::of_http::<AnswerSlot>(request.request.extensions()).cloned();
+            let answer = session.request(request).await?;
+            if let Some(slot) = slot {
+                slot.leave(answer);
             }
-        })
+        }
+        Ok(stream::empty())
     }
 
     async fn accept_message(

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::lines::{IdFinder, Line, Lines};
 use crate::mcp::json_rpc::{in_use, unreadable, weight};
@@ -36,6 +37,7 @@ pub(crate) struct LineTransport<R, W: AsyncWrite> {
     next: Option<Line>,
     /// What is held for the client: its requests, and answers that it has not read.
     held: Arc<Held>,
+    end: CancellationToken,
 }
 
 /// A client that does not read is not read either, once so much waits for it; nor is one whose requests take so much
@@ -158,7 +160,8 @@ where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send + 'static,
 {
-    pub(crate) fn new(reader: R, writer: W, longest: usize) -> Self {
+    /// Cancels `end` at the end of input.
+    pub(crate) fn new(reader: R, writer: W, longest: usize, end: CancellationToken) -> Self {
         LineTransport {
             lines: Lines::new(reader, longest),
             writer: AsyncRwTransport::new_server(empty(), writer),
@@ -166,6 +169,7 @@ where
             running: Running::default(),
             next: None,
             held: Arc::default(),
+            end,
         }
     }
 
@@ -285,7 +289,11 @@ where
             }
             // Kept here: this future may be dropped. The end of input is seen at any time.
             if self.next.is_none() {
-                self.next = Some(self.lines.next().await?);
+                self.next = self.lines.next().await;
+                if self.next.is_none() {
+                    self.end.cancel();
+                    return None;
+                }
             }
             self.held.room().await;
             let Some(line) = self.next.take() else {
