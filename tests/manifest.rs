@@ -509,7 +509,9 @@ fn a_file_whose_name_no_plugin_can_have_is_said_and_not_left_out() {
             Path::new("plugins").join(std::ffi::OsStr::from_bytes(name)),
             "",
         );
-        folder.run(&["list"], "").failed("cannot be a plugin's name");
+        folder
+            .run(&["list"], "")
+            .failed("cannot be a plugin's name");
     }
 }
 
