@@ -61,8 +61,8 @@ pub struct Agent {
     responder: Option<Arc<dyn Responder>>,
     stream: bool,
     asks_first: bool,
-    /// Tools that need not be asked for again.
-    always: HashSet<String>,
+    /// Tools that need not be asked for again, each with its provider: another may come to offer its name.
+    always: HashSet<(String, String)>,
     interrupter: Interrupter,
     summary: Summary,
     /// Calls so far.

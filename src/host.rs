@@ -529,7 +529,7 @@ impl ToolHost {
             queued,
             cancel,
             (ticket, entering),
-            context.client,
+            context.party(),
             place.as_ref(),
         );
         let _permits = match permits.await {

@@ -8,13 +8,14 @@ use crate::error::{CallError, Diagnostic, similar};
 use crate::manifest::Order;
 use crate::order::{Access, Domain, Turns};
 use crate::provider::{ProvidedTool, Provider, ToolProvider};
+use crate::watch::Party;
 use crate::wire::leaks;
 
 /// A provider, with what its calls share.
 pub(crate) struct Registered {
     pub(crate) provider: Arc<dyn ToolProvider>,
     /// Where it has a cap of its own, below the host's.
-    pub(crate) permits: Option<Turns>,
+    pub(crate) permits: Option<Turns<Party>>,
     /// Where its calls may have to run in order.
     domain: Option<Arc<Domain>>,
 }

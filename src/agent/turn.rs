@@ -15,7 +15,7 @@ use super::results::key;
 use super::{Agent, AgentError};
 use crate::error::CallError;
 use crate::host::{Accesses, At, EarlyCalls};
-use crate::tool::{ToolCall, ToolResult};
+use crate::tool::{Tool, ToolCall, ToolResult};
 use crate::wire::{self, DecodeError, Delta, Events, Format, Received, Reply, event_data};
 use crate::{OpenBatch, Unpacked};
 
@@ -285,7 +285,8 @@ impl<'t> Turn<'t> {
         agent.asks_first
             && call.void().is_none()
             && tool.is_some_and(|tool| {
-                tool.annotations.read_only != Some(true) && !agent.always.contains(&tool.name)
+                tool.annotations.read_only != Some(true)
+                    && !agent.always.contains(&whole_name(tool))
             })
     }
 
@@ -479,7 +480,7 @@ impl<'t> Turn<'t> {
         };
         let approval = self.observer.approve(tool, &as_run).await;
         if approval == Approval::Always {
-            self.agent.always.insert(tool.name.clone());
+            self.agent.always.insert(whole_name(tool));
         }
         approval != Approval::No
     }
@@ -529,4 +530,9 @@ fn give_ids(reply: &mut Reply, ended: &[Ended]) {
             *message = raw;
         }
     }
+}
+
+/// A tool's provider and its name.
+fn whole_name(tool: &Tool) -> (String, String) {
+    (tool.plugin.clone(), tool.name.clone())
 }

@@ -345,7 +345,7 @@ impl ToolHost {
             queued,
             context.cancel,
             (None, None),
-            context.client,
+            context.party(),
             place.as_ref(),
         );
         let _permits = match permits.await {

@@ -13,17 +13,18 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CallError;
 use crate::limits::{Bound, Limit};
 use crate::manifest::HostConfig;
-use crate::order::{Client, Permit, Place, Turns};
+use crate::order::{Permit, Place, Turns};
 use crate::registry::Registered;
+use crate::watch::Party;
 
 /// Memory is counted in pages of WebAssembly.
 const PAGE: u64 = 64 << 10;
 
 pub(super) struct Queue {
     max_concurrency: usize,
-    calls: Turns,
+    calls: Turns<Party>,
     /// The memory that calls may use together, where it is bounded.
-    memory: Option<Turns>,
+    memory: Option<Turns<Party>>,
     /// Calls that wait: counted only where they are bounded.
     waiting: Arc<AtomicUsize>,
     most_waiting: Option<usize>,
@@ -43,7 +44,7 @@ impl Drop for Ticket {
 
 /// What a call holds while it runs.
 pub(super) struct Permits<'a> {
-    _held: [Option<Permit<'a>>; 3],
+    _held: [Option<Permit<'a, Party>>; 3],
 }
 
 impl Queue {
@@ -113,7 +114,7 @@ impl Queue {
         queued: Instant,
         cancel: &CancellationToken,
         (ticket, entering): (Option<Ticket>, Option<oneshot::Sender<()>>),
-        client: Client,
+        party: Party,
         place: Option<&Place>,
     ) -> Result<Permits<'a>, CallError> {
         if cancel.is_cancelled() {
@@ -133,7 +134,7 @@ impl Queue {
         if let Some(place) = behind {
             self.in_order(place, queued, cancel).await?;
         }
-        let permits = cancel.run_until_cancelled(self.permits(by, client));
+        let permits = cancel.run_until_cancelled(self.permits(by, party));
         let permits = match self.timeout {
             None => permits.await,
             Some(timeout) => {
@@ -205,17 +206,17 @@ impl Queue {
 
     /// The provider's permit first, the host's last: a call that waits for its provider or for memory
     /// keeps nobody else from running.
-    async fn permits<'a>(&'a self, by: &'a Registered, client: Client) -> Permits<'a> {
+    async fn permits<'a>(&'a self, by: &'a Registered, party: Party) -> Permits<'a> {
         let own = match &by.permits {
-            Some(permits) => Some(permits.acquire(client, 1).await),
+            Some(permits) => Some(permits.acquire(party.clone(), 1).await),
             None => None,
         };
         let memory = match &self.memory {
-            Some(memory) => Some(memory.acquire(client, pages(by)).await),
+            Some(memory) => Some(memory.acquire(party.clone(), pages(by)).await),
             None => None,
         };
         Permits {
-            _held: [own, memory, Some(self.calls.acquire(client, 1).await)],
+            _held: [own, memory, Some(self.calls.acquire(party, 1).await)],
         }
     }
 }

@@ -2,19 +2,20 @@
 //! thousand calls waiting keeps another waiting for one of them.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Client;
 use super::line::Waiter;
 
-pub(crate) struct Turns(Mutex<State>);
+/// Among clients of that type.
+pub(crate) struct Turns<C>(Mutex<State<C>>);
 
-struct State {
+struct State<C> {
     free: u64,
     /// No queue is empty.
-    waiting: HashMap<Client, VecDeque<Waiting>>,
+    waiting: HashMap<C, VecDeque<Waiting>>,
     /// The clients of `waiting`, the next to be served first.
-    turns: VecDeque<Client>,
+    turns: VecDeque<C>,
     next_ticket: u64,
 }
 
@@ -25,21 +26,21 @@ struct Waiting {
 }
 
 /// Permits that are held, or waited for; dropped, they are given back.
-pub(crate) struct Permit<'t> {
-    of: &'t Turns,
+pub(crate) struct Permit<'t, C: Clone + Eq + Hash> {
+    of: &'t Turns<C>,
     permits: u64,
     /// Where it had to wait.
-    place: Option<Place>,
+    place: Option<Place<C>>,
 }
 
-struct Place {
-    client: Client,
+struct Place<C> {
+    client: C,
     ticket: u64,
     waiter: Arc<Waiter>,
 }
 
-impl Turns {
-    pub(crate) fn new(permits: u64) -> Turns {
+impl<C: Clone + Eq + Hash> Turns<C> {
+    pub(crate) fn new(permits: u64) -> Turns<C> {
         Turns(Mutex::new(State {
             free: permits,
             waiting: HashMap::new(),
@@ -49,7 +50,7 @@ impl Turns {
     }
 
     /// So many, if they can be had at once and nobody waits.
-    pub(crate) fn try_acquire(&self, permits: u64) -> Option<Permit<'_>> {
+    pub(crate) fn try_acquire(&self, permits: u64) -> Option<Permit<'_, C>> {
         let mut state = self.state();
         state.take(permits).then_some(Permit {
             of: self,
@@ -59,7 +60,7 @@ impl Turns {
     }
 
     /// Waits for so many. Dropping the future leaves the queue.
-    pub(crate) async fn acquire(&self, client: Client, permits: u64) -> Permit<'_> {
+    pub(crate) async fn acquire(&self, client: C, permits: u64) -> Permit<'_, C> {
         let permit = self.enter(client, permits);
         if let Some(Place { waiter, .. }) = &permit.place {
             waiter.granted().await;
@@ -67,7 +68,7 @@ impl Turns {
         permit
     }
 
-    fn enter(&self, client: Client, permits: u64) -> Permit<'_> {
+    fn enter(&self, client: C, permits: u64) -> Permit<'_, C> {
         let mut state = self.state();
         let place = match state.take(permits) {
             true => None,
@@ -80,12 +81,12 @@ impl Turns {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<C>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl<C: Clone + Eq + Hash> State<C> {
     /// Takes permits for a request that would be the first.
     fn take(&mut self, permits: u64) -> bool {
         let is_first = self.turns.is_empty() && self.free >= permits;
@@ -95,12 +96,12 @@ impl State {
         is_first
     }
 
-    fn queue(&mut self, client: Client, permits: u64) -> Place {
+    fn queue(&mut self, client: C, permits: u64) -> Place<C> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let waiter = Arc::new(Waiter::default());
-        let queue = self.waiting.entry(client).or_insert_with(|| {
-            self.turns.push_back(client);
+        let queue = self.waiting.entry(client.clone()).or_insert_with(|| {
+            self.turns.push_back(client.clone());
             VecDeque::new()
         });
         queue.push_back(Waiting {
@@ -116,7 +117,7 @@ impl State {
     }
 
     /// Takes out a request that waits; whether it did.
-    fn leave(&mut self, place: &Place) -> bool {
+    fn leave(&mut self, place: &Place<C>) -> bool {
         let Some(queue) = self.waiting.get_mut(&place.client) else {
             return false;
         };
@@ -134,7 +135,7 @@ impl State {
     /// Serves one request of each client in turn. The next in turn is never passed by, or one that needs many would
     /// wait for ever.
     fn advance(&mut self) {
-        while let Some(client) = self.turns.front().copied() {
+        while let Some(client) = self.turns.front().cloned() {
             let Some(queue) = self.waiting.get_mut(&client) else {
                 return;
             };
@@ -152,7 +153,7 @@ impl State {
     }
 }
 
-impl Drop for Permit<'_> {
+impl<C: Clone + Eq + Hash> Drop for Permit<'_, C> {
     fn drop(&mut self) {
         let mut state = self.of.state();
         let waited = self.place.as_ref();
@@ -170,16 +171,16 @@ mod tests {
 
     use super::*;
 
-    type Request<'t> = Pin<Box<dyn Future<Output = Permit<'t>> + 't>>;
+    type Request<'t> = Pin<Box<dyn Future<Output = Permit<'t, u8>> + 't>>;
 
     /// A request that has been polled once, and has its place by that.
-    fn request<'t>(turns: &'t Turns, client: Client, permits: u64) -> Request<'t> {
+    fn request<'t>(turns: &'t Turns<u8>, client: u8, permits: u64) -> Request<'t> {
         let mut request: Request = Box::pin(turns.acquire(client, permits));
         assert!(poll(&mut request).is_none());
         request
     }
 
-    fn poll<'t>(request: &mut Request<'t>) -> Option<Permit<'t>> {
+    fn poll<'t>(request: &mut Request<'t>) -> Option<Permit<'t, u8>> {
         let mut context = Context::from_waker(Waker::noop());
         match request.as_mut().poll(&mut context) {
             Poll::Ready(permit) => Some(permit),
@@ -188,7 +189,7 @@ mod tests {
     }
 
     /// The order in which requests are served, one after the other.
-    fn served(mut requests: Vec<(&'static str, Request)>, first: Permit) -> Vec<&'static str> {
+    fn served(mut requests: Vec<(&'static str, Request)>, first: Permit<u8>) -> Vec<&'static str> {
         let mut served = Vec::new();
         let mut held = Some(first);
         while held.take().is_some() {
@@ -212,7 +213,7 @@ mod tests {
     #[test]
     fn clients_take_turns_and_each_keeps_its_order() {
         let turns = Turns::new(1);
-        let (many, few) = (Client::new(), Client::new());
+        let (many, few) = (1, 2);
         let first = turns.try_acquire(1).unwrap();
         let requests = vec![
             ("a1", request(&turns, many, 1)),
@@ -234,8 +235,8 @@ mod tests {
     fn who_needs_many_is_not_passed_by_for_ever() {
         let turns = Turns::new(3);
         let first = turns.try_acquire(3).unwrap();
-        let large = request(&turns, Client::new(), 3);
-        let small = request(&turns, Client::new(), 1);
+        let large = request(&turns, 1, 3);
+        let small = request(&turns, 2, 1);
         assert_eq!(
             served(vec![("small", small), ("large", large)], first),
             ["large", "small"]
@@ -245,11 +246,10 @@ mod tests {
     #[test]
     fn what_is_dropped_leaves_its_place_and_its_permits_to_others() {
         let turns = Turns::new(1);
-        let client = Client::new();
         let first = turns.try_acquire(1).unwrap();
-        let waiting = request(&turns, client, 1);
-        let granted = request(&turns, Client::new(), 1);
-        let mut last = request(&turns, client, 1);
+        let waiting = request(&turns, 1, 1);
+        let granted = request(&turns, 2, 1);
+        let mut last = request(&turns, 1, 1);
         drop(waiting);
         drop(first);
         // It was granted, and never looked.

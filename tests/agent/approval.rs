@@ -1,10 +1,14 @@
 //! Who is asked before tools run, and who may stop them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use toolhost::agent::Approval;
+use toolhost::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider};
 use toolhost::wire::Format;
+use toolhost::{BoxFuture, CallError, Loader, Output, Tool, ToolCall};
 
 use crate::common;
 use crate::peer::{Peer, calls, text};
@@ -74,6 +78,61 @@ async fn always_is_for_all_further_calls_of_that_tool() {
     assert_eq!(seen.asked, ["optional", "id"]);
     assert_eq!(texts[..3], ["{}", "{}", "{}"]);
     assert!(texts[3].contains("did not allow"), "{texts:?}");
+}
+
+/// Offers `swap` where the owner has that number; a call of it makes the next number the owner.
+struct Swapping {
+    number: u64,
+    owner: watch::Sender<u64>,
+}
+
+impl ToolProvider for Swapping {
+    fn name(&self) -> &str {
+        ["first", "second"][self.number as usize]
+    }
+
+    fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
+        let mut tool = Tool::new("swap", "");
+        tool.input_schema = json!({ "type": "object" });
+        tool.plugin = self.name().to_owned();
+        let tool = Arc::new(ProvidedTool::new(tool).unwrap());
+        let offers = *self.owner.borrow() == self.number;
+        offers.then_some(tool).into_iter().collect()
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.owner.subscribe())
+    }
+
+    fn call<'c>(
+        &'c self,
+        _: &'c ProvidedTool,
+        _: &'c ToolCall,
+        _: CallContext<'c>,
+    ) -> BoxFuture<'c, RunOutcome> {
+        self.owner.send_replace(self.number + 1);
+        Box::pin(async { Ok::<_, CallError>(Output::text("swapped")).into() })
+    }
+}
+
+#[tokio::test]
+async fn always_is_not_for_the_tool_of_another_that_takes_its_name() {
+    let owner = watch::Sender::new(0);
+    let mut loader = Loader::new(common::manifest([]));
+    for number in 0..2 {
+        let owner = owner.clone();
+        loader = loader.provider(Swapping { number, owner });
+    }
+    let host = loader.load().await.unwrap();
+    let swap = || calls(CHAT, &[("a", "swap", json!({}))]);
+    let peer = Peer::start(vec![swap(), swap(), text(CHAT, "done")]);
+    let mut agent = agent(&host, config(CHAT, &peer.url), false).ask_first(true);
+    let mut seen = Seen {
+        approvals: vec![Approval::Always, Approval::No].into(),
+        ..Seen::default()
+    };
+    agent.ask("?", &mut seen).await.unwrap();
+    assert_eq!(seen.asked, ["swap", "swap"]);
 }
 
 #[tokio::test]
