@@ -238,6 +238,10 @@ fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
     opened
         .and_then(|mut opened| opened.write_all(added.as_bytes()))
         .with_context(|| format!("cannot write {}", file.display()))?;
-    say!("added to {}: {}", file.display(), names.join(", "));
+    say!(
+        "added to {}: {}; `toolhost trust` allows what they run and reach",
+        file.display(),
+        names.join(", ")
+    );
     Ok(())
 }

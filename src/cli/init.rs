@@ -152,7 +152,11 @@ fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
         true => Path::new("."),
         false => folder,
     };
-    let (folder, path) = (folder.canonicalize()?, path.canonicalize()?);
+    let real = |path: &Path| {
+        let real = path.canonicalize();
+        real.with_context(|| format!("cannot find {}", path.display()))
+    };
+    let (folder, path) = (real(folder)?, real(path)?);
     let path = path.strip_prefix(&folder).unwrap_or(&path);
     let text = path.to_str();
     let text = text.with_context(|| format!("{} is not UTF-8", path.display()))?;
