@@ -260,7 +260,7 @@ fn tool_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error> {
                 }
             }
 
-            fn made() -> ::toolhost_plugin::__private::Made<::toolhost_plugin::Output> {
+            fn made() -> ::toolhost_plugin::__private::Made {
                 #made
             }
         }
@@ -323,11 +323,7 @@ fn nothing_of(kind: &str, function: &ItemFn) -> TokenStream2 {
     let ident = &function.sig.ident;
     let private = quote!(::toolhost_plugin::__private);
     let (of, description, made) = match kind {
-        "tool" => (
-            quote!(Tool),
-            quote!(Description),
-            quote!(Made<::toolhost_plugin::Output>),
-        ),
+        "tool" => (quote!(Tool), quote!(Description), quote!(Made)),
         _ => (
             quote!(Prompt),
             quote!(PromptDescription),
