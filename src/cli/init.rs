@@ -163,8 +163,8 @@ fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
-/// The plugins beside the manifest, else those that came with the command: beside it in the archive, or where a system's
-/// packages and `cargo xtask plugins` put them.
+/// The plugins beside the manifest, else those that came with the command: beside it in the archive, or where a
+/// system's packages and `cargo xtask plugins` put them.
 fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<Found>)> {
     let mut folders = vec![folder.join("plugins")];
     let command = env::current_exe().and_then(fs::canonicalize);

@@ -168,7 +168,8 @@ macro_rules! __plugin_tools {
                     let name = call.name.as_str();
                     $(
                         if name == <$tool as $crate::__private::Tool>::NAME {
-                            return $crate::__private::answer(<$tool as $crate::__private::Tool>::made().call(&call.arguments));
+                            let made = <$tool as $crate::__private::Tool>::made();
+                            return $crate::__private::answer(made.call(&call.arguments));
                         }
                     )*
                     ::std::result::Result::Err($crate::__private::unknown("tool", name).into())
@@ -260,7 +261,8 @@ macro_rules! __plugin_prompts {
                     let name = get.name.as_str();
                     $(
                         if name == <$prompt as $crate::__private::Prompt>::NAME {
-                            return $crate::__private::answer(<$prompt as $crate::__private::Prompt>::made().get(get.arguments));
+                            let made = <$prompt as $crate::__private::Prompt>::made();
+                            return $crate::__private::answer(made.get(get.arguments));
                         }
                     )*
                     ::std::result::Result::Err($crate::__private::unknown("prompt", name).into())

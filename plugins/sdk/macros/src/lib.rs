@@ -88,7 +88,8 @@ fn derive(
     .into()
 }
 
-/// That a type can be all of a tool's arguments: a struct with names for its fields, or an enum whose variants are objects.
+/// That a type can be all of a tool's arguments: a struct with names for its fields, or an enum whose variants are
+/// objects.
 fn as_arguments(item: DeriveInput) -> Option<TokenStream2> {
     let is_object = match &item.data {
         Data::Struct(it) => !matches!(it.fields, Fields::Unnamed(_)),
