@@ -73,8 +73,8 @@ struct Server {
     _closing: DropGuard,
 }
 
-/// Starts a server and asks for its tools. `memory` is the folder for what is remembered of servers. One that `may_wait`
-/// is not started before it is needed, if it is remembered which tools it has.
+/// Starts a server and asks for its tools. `memory` is the folder for what is remembered of servers. One that
+/// `may_wait` is not started before it is needed, if it is remembered which tools it has.
 ///
 /// # Errors
 ///

@@ -100,7 +100,9 @@ const CLIENT: &str = r#"{
   // Of a client.
   "mcpServers": {
     "files": { "command": "npx", "args": ["-y", "server-files", "."], "env": { "LEVEL": "1", "API_KEY": "s3cret" } },
-    "search api": { "type": "http", "url": "https://example.com/mcp", "headers": { "Authorization": "Bearer ${env:SEARCH}" } },
+    "search api": {
+      "type": "http", "url": "https://example.com/mcp", "headers": { "Authorization": "Bearer ${env:SEARCH}" }
+    },
     "old": { "type": "sse", "url": "https://example.com/sse" },
     "off": { "command": "x", "disabled": true }
   }

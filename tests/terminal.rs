@@ -327,7 +327,7 @@ fn a_file_over_the_size_that_the_process_may_write_is_the_calls_error_and_not_th
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(
         output.status.code(),
-        Some(0),
+        Some(5),
         "{:?} {stderr}",
         output.status
     );

@@ -1,5 +1,5 @@
-//! `toolhost import`: the MCP servers of a client's configuration (Claude, VS Code, Cursor and others), as tables of the
-//! manifest.
+//! `toolhost import`: the MCP servers of a client's configuration (Claude, VS Code, Cursor and others), as tables of
+//! the manifest.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -126,8 +126,8 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
             match secret_of(variable, &given) {
                 Some(from) => {
                     notes.push(format!(
-                        "`{name}` gets `{variable}` from the environment variable {from}, which has to be set: secrets do not \
-                         belong into a manifest"
+                        "`{name}` gets `{variable}` from the environment variable {from}, which has to be set: secrets \
+                         do not belong into a manifest"
                     ));
                     secrets.insert(variable, from_env(&from).into());
                 }
@@ -160,7 +160,7 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
                 .is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
         if !is_bearer {
             notes.push(format!(
-                "`{name}` sends the header `{header}`, which is not imported: see `http-headers` in the manifest's documentation"
+                "`{name}` sends the header `{header}`, which is not imported: see `http-headers` in docs/manifest.md"
             ));
             continue;
         }
@@ -238,6 +238,10 @@ fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
     opened
         .and_then(|mut opened| opened.write_all(added.as_bytes()))
         .with_context(|| format!("cannot write {}", file.display()))?;
-    say!("added to {}: {}", file.display(), names.join(", "));
+    say!(
+        "added to {}: {}; `toolhost trust` allows what they run and reach",
+        file.display(),
+        names.join(", ")
+    );
     Ok(())
 }

@@ -152,15 +152,19 @@ fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
         true => Path::new("."),
         false => folder,
     };
-    let (folder, path) = (folder.canonicalize()?, path.canonicalize()?);
+    let real = |path: &Path| {
+        let real = path.canonicalize();
+        real.with_context(|| format!("cannot find {}", path.display()))
+    };
+    let (folder, path) = (real(folder)?, real(path)?);
     let path = path.strip_prefix(&folder).unwrap_or(&path);
     let text = path.to_str();
     let text = text.with_context(|| format!("{} is not UTF-8", path.display()))?;
     Ok(text.to_owned())
 }
 
-/// The plugins beside the manifest, else those that came with the command: beside it in the archive, or where a system's
-/// packages and `cargo xtask plugins` put them.
+/// The plugins beside the manifest, else those that came with the command: beside it in the archive, or where a
+/// system's packages and `cargo xtask plugins` put them.
 fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<Found>)> {
     let mut folders = vec![folder.join("plugins")];
     let command = env::current_exe().and_then(fs::canonicalize);

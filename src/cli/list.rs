@@ -31,7 +31,7 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
     }
     if host.plugins().next().is_none() && host.servers().next().is_none() {
         say!(
-            "warning: the manifest has neither plugins nor MCP servers: add `[plugin.NAME]` with a `path`, or `[mcp.NAME]`"
+            "warning: the manifest has neither plugins nor MCP servers: add `[plugin.NAME]` with `path`, or `[mcp.NAME]`"
         );
     }
     match options.format {

@@ -107,8 +107,8 @@ impl Loader {
         self
     }
 
-    /// Leaves for later what not every call needs: MCP servers are started by the first call of one of their tools, if it
-    /// is remembered which they have, and a secret that cannot be had is an error of the calls that need it.
+    /// Leaves for later what not every call needs: MCP servers are started by the first call of one of their tools,
+    /// if it is remembered which they have, and a secret that cannot be had is an error of the calls that need it.
     /// [`ToolHost::ready_for`] does all that before calls are run.
     #[must_use]
     pub fn lazy(mut self) -> Self {

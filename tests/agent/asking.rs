@@ -85,7 +85,7 @@ fn without_a_terminal_nobody_can_answer() {
         &call(&["test_sampling", "{\"prompt\":\"hi\"}"]),
         &[],
     );
-    assert_eq!(status, 0, "{shown}");
+    assert_eq!(status, 5, "{shown}");
     assert!(shown.contains("nobody here can answer"), "{shown}");
 }
 

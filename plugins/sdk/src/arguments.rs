@@ -35,8 +35,8 @@ use std::fmt::Write;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the arguments of a tool or prompt: they are a struct with `#[arguments]`",
     label = "not a struct with `#[arguments]`",
-    note = "the model writes a JSON object: write a struct with a field for each argument, put `#[arguments]` on it, and \
-            take that",
+    note = "the model writes a JSON object: write a struct with a field for each argument, put `#[arguments]` on it, \
+            and take that",
     note = "a struct that derives `Deserialize` and `JsonSchema` by itself also needs `impl Arguments for … {{}}`"
 )]
 pub trait Arguments: DeserializeOwned + JsonSchema {}

@@ -13,8 +13,8 @@
 //! }
 //! ```
 //!
-//! Redirects are not followed: where one leads may not be granted. A request lasts as long as the call may; the manifest
-//! bounds how many there are and how much they return. In [tests](crate::testing) a function answers them.
+//! Redirects are not followed: where one leads may not be granted. A request lasts as long as the call may; the
+//! manifest bounds how many there are and how much they return. In [tests](crate::testing) a function answers them.
 
 #[cfg(target_arch = "wasm32")]
 mod wasi;

@@ -81,15 +81,16 @@
 //!
 //! # What the host offers
 //!
-//! [`log`], [`progress`], [`config`] and [`secret`]; [`resource_updated`] and [`resources_changed`]; files, the environment,
-//! clocks and randomness through `std`; [`http`] requests. What of it works is for the manifest to grant. Every call runs in an
-//! instance of its own: a `static` is fresh in each, and nothing needs to be thread-safe.
+//! [`log`], [`progress`], [`config`] and [`secret`]; [`resource_updated`] and [`resources_changed`]; files, the
+//! environment, clocks and randomness through `std`; [`http`] requests. What of it works is for the manifest to
+//! grant. Every call runs in an instance of its own: a `static` is fresh in each, and nothing needs to be
+//! thread-safe.
 //!
 //! # Tests
 //!
-//! A plugin compiles for the machine at hand too, so `cargo test` can call its functions. There the host's functions are
-//! stand-ins: logs go to standard error, and [`testing`] has the configuration, the secrets, the responses to HTTP requests
-//! and the replies to questions.
+//! A plugin compiles for the machine at hand too, so `cargo test` can call its functions. There the host's functions
+//! are stand-ins: logs go to standard error, and [`testing`] has the configuration, the secrets, the responses to
+//! HTTP requests and the replies to questions.
 
 // The generated bindings and the macros name this crate as a plugin does.
 extern crate self as toolhost_plugin;

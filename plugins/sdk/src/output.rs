@@ -136,8 +136,8 @@ pub struct Json<T>(pub T);
     message = "a tool cannot return `{Self}`",
     label = "not what a tool can return",
     note = "a struct goes out as `Json(value)`: return `Json<{Self}>`, and put `#[structured]` on the struct",
-    note = "text goes out as a `String`, a number as `value.to_string()` or `Json(value)`, images and several contents as an \
-            `Output`"
+    note = "text goes out as a `String`, a number as `value.to_string()` or `Json(value)`, images and several \
+            contents as an `Output`"
 )]
 pub trait IntoResult {
     /// The answer, or why there is none.

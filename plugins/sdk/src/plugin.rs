@@ -32,7 +32,7 @@ pub use wit_bindgen;
 pub trait Tool {
     const NAME: &'static str;
     fn describe() -> Description;
-    fn made() -> Made<crate::Output>;
+    fn made() -> Made;
 }
 
 /// What `#[prompt]` makes of a function.
@@ -48,10 +48,10 @@ pub trait Prompt {
 }
 
 /// A tool's function, whatever its types.
-pub struct Made<T> {
+pub struct Made {
     pub input_schema: fn() -> String,
     pub output_schema: fn() -> Option<String>,
-    call: Box<dyn FnOnce(&str) -> Result<T, crate::Error>>,
+    call: Box<CallTool>,
 }
 
 /// A prompt's function, whatever its types.
@@ -60,11 +60,13 @@ pub struct MadePrompt {
     get: Box<dyn FnOnce(Texts) -> Result<crate::Conversation, crate::Error>>,
 }
 
+type CallTool = dyn FnOnce(&str) -> Result<crate::Output, crate::Error>;
+
 /// The arguments of a prompt, by name.
 type Texts = Vec<(String, String)>;
 
-impl<T> Made<T> {
-    pub fn call(self, arguments: &str) -> Result<T, crate::Error> {
+impl Made {
+    pub fn call(self, arguments: &str) -> Result<crate::Output, crate::Error> {
         (self.call)(arguments)
     }
 }
@@ -80,7 +82,7 @@ impl MadePrompt {
 }
 
 /// A tool that takes nothing.
-pub fn tool<O: IntoResult + 'static>(function: fn() -> O) -> Made<crate::Output> {
+pub fn tool<O: IntoResult + 'static>(function: fn() -> O) -> Made {
     Made {
         input_schema: no_arguments,
         output_schema: of_output::<O>,
@@ -89,9 +91,7 @@ pub fn tool<O: IntoResult + 'static>(function: fn() -> O) -> Made<crate::Output>
 }
 
 /// A tool that takes arguments.
-pub fn tool_of<A: Arguments + 'static, O: IntoResult + 'static>(
-    function: fn(A) -> O,
-) -> Made<crate::Output> {
+pub fn tool_of<A: Arguments + 'static, O: IntoResult + 'static>(function: fn(A) -> O) -> Made {
     Made {
         input_schema: of_arguments::<A>,
         output_schema: of_output::<O>,
@@ -168,7 +168,8 @@ macro_rules! __plugin_tools {
                     let name = call.name.as_str();
                     $(
                         if name == <$tool as $crate::__private::Tool>::NAME {
-                            return $crate::__private::answer(<$tool as $crate::__private::Tool>::made().call(&call.arguments));
+                            let made = <$tool as $crate::__private::Tool>::made();
+                            return $crate::__private::answer(made.call(&call.arguments));
                         }
                     )*
                     ::std::result::Result::Err($crate::__private::unknown("tool", name).into())
@@ -260,7 +261,8 @@ macro_rules! __plugin_prompts {
                     let name = get.name.as_str();
                     $(
                         if name == <$prompt as $crate::__private::Prompt>::NAME {
-                            return $crate::__private::answer(<$prompt as $crate::__private::Prompt>::made().get(get.arguments));
+                            let made = <$prompt as $crate::__private::Prompt>::made();
+                            return $crate::__private::answer(made.get(get.arguments));
                         }
                     )*
                     ::std::result::Result::Err($crate::__private::unknown("prompt", name).into())

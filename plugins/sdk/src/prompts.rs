@@ -85,7 +85,8 @@ impl From<Conversation> for Filled {
 #[diagnostic::on_unimplemented(
     message = "a prompt cannot return `{Self}`",
     label = "not what a prompt can return",
-    note = "return a `String`, which is what the user says, a `Conversation` of several messages, or a `Result` of one of these"
+    note = "return a `String`, which is what the user says, a `Conversation` of several messages, or a `Result` of one \
+            of these"
 )]
 /// What a prompt function may return: a text that the user says, a [`Conversation`], or a `Result` of one of these.
 pub trait IntoConversation {

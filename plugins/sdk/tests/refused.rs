@@ -1,5 +1,5 @@
-//! Mistakes in plugins, and what the compiler says to them: each file of `refused/` is a plugin with one, and its comments
-//! `//~ TEXT` are in the errors. Not held against whole messages, as those are different with each compiler.
+//! Mistakes in plugins, and what the compiler says to them: each file of `refused/` is a plugin with one, and its
+//! comments `//~ TEXT` are in the errors. Not held against whole messages, as those are different with each compiler.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -88,7 +88,8 @@ fn derive(
     .into()
 }
 
-/// That a type can be all of a tool's arguments: a struct with names for its fields, or an enum whose variants are objects.
+/// That a type can be all of a tool's arguments: a struct with names for its fields, or an enum whose variants are
+/// objects.
 fn as_arguments(item: DeriveInput) -> Option<TokenStream2> {
     let is_object = match &item.data {
         Data::Struct(it) => !matches!(it.fields, Fields::Unnamed(_)),
@@ -260,7 +261,7 @@ fn tool_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error> {
                 }
             }
 
-            fn made() -> ::toolhost_plugin::__private::Made<::toolhost_plugin::Output> {
+            fn made() -> ::toolhost_plugin::__private::Made {
                 #made
             }
         }
@@ -323,11 +324,7 @@ fn nothing_of(kind: &str, function: &ItemFn) -> TokenStream2 {
     let ident = &function.sig.ident;
     let private = quote!(::toolhost_plugin::__private);
     let (of, description, made) = match kind {
-        "tool" => (
-            quote!(Tool),
-            quote!(Description),
-            quote!(Made<::toolhost_plugin::Output>),
-        ),
+        "tool" => (quote!(Tool), quote!(Description), quote!(Made)),
         _ => (
             quote!(Prompt),
             quote!(PromptDescription),

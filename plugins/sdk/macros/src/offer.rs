@@ -42,8 +42,8 @@ impl Offer {
     }
 }
 
-/// Functions by other names, which a compiler's error quotes where the attribute was forgotten: then there is a function, and
-/// no type of that name.
+/// Functions by other names, which a compiler's error quotes where the attribute was forgotten: then there is a
+/// function, and no type of that name.
 fn named(paths: Paths, attribute: &str) -> (TokenStream, Vec<Ident>) {
     let mut names: Vec<Ident> = Vec::new();
     let mut uses = TokenStream::new();
