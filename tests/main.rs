@@ -18,6 +18,7 @@ mod hostile;
 mod house;
 mod limits;
 mod manifest;
+mod narrowing;
 mod native;
 mod order;
 mod parallel;

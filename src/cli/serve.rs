@@ -66,7 +66,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
     };
     let loaded = Seen::of(&manifest, session.trust_file());
     let host = session.load_manifest(manifest.clone()).await?;
-    let server = Server::new(host, ServerInfo::of(&manifest.serve));
+    let server = Server::new(host, info(&manifest, &options.host));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
     let shutdown = shutdown_signal(interrupts)?;
     let mut watch = Watch {
@@ -98,6 +98,12 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
             Ok(ended(cancelled))
         }
     }
+}
+
+fn info(manifest: &Manifest, options: &HostOptions) -> ServerInfo {
+    let mut info = ServerInfo::of(&manifest.serve);
+    info.client = options.client.as_deref().map(Into::into);
+    info
 }
 
 fn scheme(manifest: &Manifest) -> &'static str {

@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use super::{AgentConfig, Manifest, McpConfig, McpTransport, OwnBody, PluginConfig};
 use crate::digest::sha256;
 use crate::paths::vcs;
-use crate::permissions::{Access, Permissions, SecretSource};
+use crate::permissions::client::CLIENT;
+use crate::permissions::{Access, FileGrant, Permissions, SecretSource};
 
 /// One thing that a manifest asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl Demands {
         let outside = Permissions {
             env: Default::default(),
             files: (permissions.files.iter())
-                .filter(|grant| grant.allow_vcs || !self.own.holds(&grant.host, grant.access))
+                .filter(|grant| grant.allow_vcs || !self.own.holds_grant(grant))
                 .cloned()
                 .collect(),
             ..permissions.clone()
@@ -107,7 +108,7 @@ impl Demands {
             None => add(format!("is {file:?}")),
         }
         for grant in &permissions.files {
-            let (host, access, guest) = (real(&grant.host), grant.access, &grant.guest);
+            let (host, access, guest) = (real_grant(grant), grant.access, &grant.guest);
             let vcs = match grant.allow_vcs {
                 true => ", version control too",
                 false => "",
@@ -290,6 +291,20 @@ impl Own {
         }
     }
 
+    /// The same of a granted folder. Of those of clients no link leads elsewhere, as none is followed.
+    fn holds_grant(&self, grant: &FileGrant) -> bool {
+        let Some(folders) = grant.client_folders() else {
+            return self.holds(&grant.host, grant.access);
+        };
+        let is_free_of_vcs = || {
+            let clients = folders.base.read_dir().into_iter().flatten().flatten();
+            let mut own = clients.map(|client| client.path().join(folders.rest()));
+            !vcs::holds(&real_grant(grant)) && !own.any(|it| vcs::holds(&it) || vcs::is_beside(&it))
+        };
+        self.holds(&folders.base, grant.access)
+            && (grant.access == Access::ReadOnly || is_free_of_vcs())
+    }
+
     /// Whether that is below the folder. What may be written is so only where no version control runs it, now or once
     /// it is written: there the sandbox keeps plugins from making or changing such a folder.
     fn holds(&self, path: &Path, access: Access) -> bool {
@@ -309,6 +324,14 @@ impl Own {
             Access::ReadOnly => true,
             Access::ReadWrite => self.is_ours && !vcs::holds(&path) && !vcs::is_beside(&path),
         }
+    }
+}
+
+/// Where a granted folder is, through all links. Those of clients are below one that is there.
+fn real_grant(grant: &FileGrant) -> PathBuf {
+    match grant.client_folders() {
+        None => real(&grant.host),
+        Some(folders) => real(&folders.base).join(CLIENT).join(folders.rest()),
     }
 }
 

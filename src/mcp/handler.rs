@@ -188,9 +188,8 @@ impl Session {
 
     /// Takes the places in order of a call that comes now.
     pub(super) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
-        let allowed = requests::allowed(principal);
-        let host = &self.hub.offer().host;
-        host.places(call, self.client.order, allowed.as_deref())
+        let options = self.hub.options(principal).of_client(self.client.order);
+        self.hub.offer().host.places(call, &options)
     }
 
     /// What a client of the stateless protocol is told that it is asked.

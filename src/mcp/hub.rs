@@ -24,7 +24,7 @@ use super::seal::Seal;
 use super::tasks::Tasks;
 use super::teller::{Change, Teller};
 use super::{ServerInfo, convert};
-use crate::host::ToolHost;
+use crate::host::{CallOptions, ToolHost};
 use crate::results::{LongResults, ResultStore};
 use crate::serve::Principal;
 use crate::watch::Owner;
@@ -250,6 +250,22 @@ impl Hub {
         config.server_info = Implementation::new(&*offer.info.name, &*offer.info.version);
         config.instructions = offer.info.instructions.clone();
         config
+    }
+
+    /// Options of what a client requests, with its name if it has one.
+    pub(super) fn options(&self, principal: Option<&Principal>) -> CallOptions {
+        let named = principal.filter(|it| it.is_known);
+        let options = self.options_of(named.map(|it| it.name.clone()));
+        options.allowed(requests::allowed(principal))
+    }
+
+    /// The same, of a client of that name.
+    pub(super) fn options_of(&self, client: Option<Arc<str>>) -> CallOptions {
+        let options = CallOptions::new();
+        match client.or_else(|| self.offer().info.client.clone()) {
+            Some(name) => options.client(name),
+            None => options,
+        }
     }
 
     /// A session more.

@@ -215,6 +215,7 @@ impl Hub {
             task: Mutex::default(),
         });
         let asks = ask(
+            client.clone(),
             Arc::downgrade(self),
             Arc::downgrade(&poller),
             poller.added.clone(),
@@ -229,7 +230,7 @@ impl Hub {
 }
 
 /// Asks one resource after the other, as long as there are any.
-async fn ask(hub: Weak<Hub>, poller: Weak<Poller>, added: Arc<Notify>) {
+async fn ask(client: Arc<str>, hub: Weak<Hub>, poller: Weak<Poller>, added: Arc<Notify>) {
     // When the client's share of the time is whole again.
     let mut whole_at = Instant::now();
     loop {
@@ -261,7 +262,8 @@ async fn ask(hub: Weak<Hub>, poller: Weak<Poller>, added: Arc<Notify>) {
         let asks = async {
             let _beside = hub.polls.beside.acquire().await;
             let begun = Instant::now();
-            let options = CallOptions::new().watcher(hub.teller.clone());
+            let name = Some(client.clone()).filter(|name| !name.is_empty());
+            let options = hub.options_of(name).watcher(hub.teller.clone());
             let version = hub.offer().host.resource_version(&uri, &options).await;
             (version, begun)
         };

@@ -60,9 +60,10 @@ pub(super) fn meta(meta: &RequestMetaObject) -> Option<Box<JsonObject>> {
     members.keys().any(own).then(|| Box::new(members.clone()))
 }
 
-/// Whose subscriptions are counted together; over stdio there is one client.
+/// Whose subscriptions are counted together: all clients without a name are one.
 pub(super) fn client(principal: Option<&Principal>) -> Arc<str> {
-    principal.map_or_else(|| "".into(), |principal| principal.name.clone())
+    let known = principal.filter(|principal| principal.is_known);
+    known.map_or_else(|| "".into(), |principal| principal.name.clone())
 }
 
 impl Caller<'_> {

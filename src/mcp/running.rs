@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::asking::Asked;
 use super::hub::Hub;
-use super::requests::{self, Caller};
+use super::requests::Caller;
 use super::task::InTask;
 use super::watching::{Notes, Wanted};
 use crate::host::CallOptions;
@@ -28,11 +28,11 @@ impl Hub {
         run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
     ) -> Result<T, ErrorData> {
         let _running = self.enter()?;
-        let options = CallOptions::new()
+        let options = self
+            .options(caller.principal)
             .cancellation(caller.cancel.clone())
             .of_client(caller.order)
-            .owned_by(caller.owner.clone())
-            .allowed(requests::allowed(caller.principal));
+            .owned_by(caller.owner.clone());
         let options = match caller.is_stateless {
             true => options.advertise(caller.can_ask),
             false => options.responder(self.responder(caller)),

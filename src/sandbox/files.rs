@@ -17,7 +17,7 @@ use wasmtime_wasi::p2::{FsResult, ReaddirIterator};
 use super::guarded::{self, Spot};
 use super::metered::{self, Change};
 use super::temporary::{self, Temporary};
-use super::{Folder, Sandbox, Stop, names, opening};
+use super::{Sandbox, Stop, names, opening};
 use crate::limits::Limit;
 use crate::quota::Quota;
 
@@ -135,7 +135,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
                     watch(sandbox, folder)?;
                     // They are in the order in which they were granted.
                     let granted = sandbox.grants.folders.get(number);
-                    let quota = granted.and_then(Folder::quota);
+                    let quota = granted.and_then(|it| it.quota());
                     sandbox.set_quota(folder, quota);
                 }
                 Ok((folders,))
