@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use toolhost::{CallOptions, Loader, Manifest, Narrowing, NativeContext, NativeTools, Tool, ToolCall};
+use toolhost::{
+    CallOptions, Loader, Manifest, Narrowing, NativeContext, NativeTools, Tool, ToolCall,
+};
 
 #[derive(Deserialize, JsonSchema)]
 struct Note {
@@ -40,12 +42,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Of what the program knows of the user, once for a session.
         let folder: PathBuf = users.join(name);
         std::fs::create_dir_all(&folder)?;
-        let narrowing = Narrowing::new().client(name).folder("notes", "/notes", &folder);
+        let narrowing = Narrowing::new()
+            .client(name)
+            .folder("notes", "/notes", &folder);
         let options = CallOptions::new().narrowed(&host.narrow(narrowing)?);
 
         // Of what the user's model says.
         let note = |id: &str, text: &str| {
-            ToolCall::new(id, "remember", serde_json::json!({ "text": text }).to_string())
+            ToolCall::new(
+                id,
+                "remember",
+                serde_json::json!({ "text": text }).to_string(),
+            )
         };
         let calls = [note("1", "buy milk"), note("2", "call mum")];
         running.push(host.run_all_with(calls, options));

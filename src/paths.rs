@@ -400,6 +400,10 @@ impl Paths {
         holder: Holder,
     ) -> io::Result<(Found, Arc<Granted>)> {
         let found = self.open_folder(path)?;
+        let is_below = |root: &Arc<Granted>| root.id.holds(&found.id);
+        if holder == Holder::Client && !self.of_clients().iter().any(is_below) {
+            return Err(replaced());
+        }
         if let Some(kind) = self.mounts.kernel_type(&found.path) {
             return Err(io::Error::other(format!(
                 "it is in a file system of the kernel ({kind}), which takes the place of no other"
@@ -412,6 +416,13 @@ impl Paths {
             holder,
         };
         Ok((found, self.add(granted)))
+    }
+
+    /// The folders that those of clients lie in.
+    fn of_clients(&self) -> Vec<Arc<Granted>> {
+        let granted = self.granted();
+        let granted = granted.iter().filter_map(Known::get);
+        granted.filter(|it| it.holder == Holder::Nobody).collect()
     }
 
     fn add(&self, new: Granted) -> Arc<Granted> {
@@ -450,7 +461,10 @@ impl Paths {
     ///
     /// `base` is not there, something else is in its place, or it cannot be written.
     pub(crate) fn make_folder(&self, path: &Path, base: &Path) -> io::Result<()> {
-        self.walk(base, Want::Folder)?;
+        let root = self.walk(base, Want::Folder)?.folder_id(&self.mounts)?;
+        if !self.of_clients().iter().any(|it| it.id.is_same(&root)) {
+            return Err(replaced());
+        }
         while let Some(missing) = self.walk(path, Want::MayBeMissing)?.missing() {
             match missing.make() {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -604,6 +618,13 @@ impl Paths {
         devices.dedup();
         devices
     }
+}
+
+/// In another folder links could lead elsewhere.
+fn replaced() -> io::Error {
+    io::Error::other(
+        "the folder that clients' folders are in was replaced since it was loaded: reload or restart",
+    )
 }
 
 /// The type of the file system that a folder is in, if the kernel shows itself there.

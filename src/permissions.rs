@@ -78,6 +78,7 @@ pub enum Ambient {
 
 /// One folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileGrant {
     /// The folder on this machine. `${client}` in it stands for the client that calls.
     pub host: PathBuf,
@@ -136,6 +137,41 @@ impl FileGrant {
     #[must_use]
     pub fn with_access(mut self, access: Access) -> Self {
         self.access = access;
+        self
+    }
+
+    /// With [`max_disk`](FileGrant::max_disk).
+    #[must_use]
+    pub fn with_max_disk(mut self, most: ByteSize) -> Self {
+        self.max_disk = Some(most);
+        self
+    }
+
+    /// With [`max_files`](FileGrant::max_files).
+    #[must_use]
+    pub fn with_max_files(mut self, most: u32) -> Self {
+        self.max_files = Some(most);
+        self
+    }
+
+    /// With [`allow_nested`](FileGrant::allow_nested).
+    #[must_use]
+    pub fn with_nested(mut self, allow: bool) -> Self {
+        self.allow_nested = allow;
+        self
+    }
+
+    /// With [`allow_vcs`](FileGrant::allow_vcs).
+    #[must_use]
+    pub fn with_vcs(mut self, allow: bool) -> Self {
+        self.allow_vcs = allow;
+        self
+    }
+
+    /// With [`create`](FileGrant::create).
+    #[must_use]
+    pub fn with_create(mut self, create: bool) -> Self {
+        self.create = create;
         self
     }
 }

@@ -20,6 +20,7 @@ mod limits;
 mod manifest;
 mod narrowing;
 mod native;
+mod once;
 mod order;
 mod parallel;
 mod plugins;

@@ -175,7 +175,7 @@ async fn a_narrowing_names_what_is_granted_and_nothing_else() {
             other => panic!("{what}: {other}"),
         }
     }
-    match refused(host.narrow(new().folder("wbe", "/notes", at("alice")))) {
+    match refused(host.narrow(new().folder("webb", "/notes", at("alice")))) {
         NarrowError::UnknownProvider { similar, .. } => assert_eq!(similar, ["web"]),
         other => panic!("{other}"),
     }
@@ -296,14 +296,14 @@ async fn no_link_of_a_guest_leads_to_a_folder_and_the_kernels_take_no_place() {
         let mut inner = writable(at("secret"), "/w");
         inner.allow_nested = true;
         load(manifest([
-            hostile("a", vec![writable(at("all"), "/w")]),
-            hostile("b", vec![inner]),
+            hostile("a", vec![inner]),
+            hostile("b", vec![writable(at("all"), "/w")]),
         ]))
         .await
     };
     let both = Narrowing::new()
-        .folder("b", "/w", at("alice/out"))
-        .folder("a", "/w", at("alice"));
+        .folder("a", "/w", at("alice/out"))
+        .folder("b", "/w", at("alice"));
     assert!(matches!(
         refused(host.narrow(both)),
         NarrowError::Folder { .. }
@@ -592,7 +592,8 @@ async fn each_client_has_its_own_folder_by_the_manifest() {
         "alice\0",
         "https://id.example#1",
     ] {
-        text(&host.call_with(write("a.txt", client), &of(client)).await);
+        let own = format!("{client:?}");
+        text(&host.call_with(write("a.txt", &own), &of(client)).await);
     }
     for client in [
         "alice",
@@ -605,7 +606,7 @@ async fn each_client_has_its_own_folder_by_the_manifest() {
     ] {
         assert_eq!(
             text(&host.call_with(read("a.txt"), &of(client)).await),
-            client
+            format!("{client:?}")
         );
     }
     let mut made: Vec<String> = fs::read_dir(&users)
@@ -652,10 +653,10 @@ async fn a_clients_folder_is_no_link_and_is_found_again_when_it_was_replaced() {
         grant.create = true;
         let host = load(manifest([filesystem(grant)])).await;
         let refused = host.call_with(read("a.txt"), &of("mallory")).await;
-        assert!(
-            misfit(&refused).contains("is a link"),
-            "{access}: {refused:?}"
-        );
+        let told = misfit(&refused);
+        assert!(told.contains("folder /notes"), "{access}: {told}");
+        // Where things are is not for clients.
+        assert!(!told.contains(&*users.to_string_lossy()), "{told}");
     }
     let mut grant = writable(users.join("${client}"), "/notes");
     grant.create = true;
@@ -669,6 +670,14 @@ async fn a_clients_folder_is_no_link_and_is_found_again_when_it_was_replaced() {
     fs::create_dir(users.join("alice")).unwrap();
     text(&host.call_with(write("c.txt", "three"), &of("alice")).await);
     assert!(users.join("alice/c.txt").is_file());
+    // In another folder in its place links could have been planted.
+    fs::rename(&users, folder.path().join("before")).unwrap();
+    fs::create_dir(&users).unwrap();
+    symlink(folder.path().join("secret"), users.join("bob")).unwrap();
+    for client in ["bob", "carol"] {
+        misfit(&host.call_with(read("a.txt"), &of(client)).await);
+    }
+    assert!(!users.join("carol").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

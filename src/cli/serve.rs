@@ -64,6 +64,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         }
         None => None,
     };
+    warn_of_nameless(&manifest, &options.host);
     let loaded = Seen::of(&manifest, session.trust_file());
     let host = session.load_manifest(manifest.clone()).await?;
     let server = Server::new(host, info(&manifest, &options.host));
@@ -96,6 +97,23 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
             let _reload = watch.begin();
             let cancelled = http.serve(listener, shutdown, grace).await?;
             Ok(ended(cancelled))
+        }
+    }
+}
+
+/// Says so where calls will be refused, as clients have no names.
+fn warn_of_nameless(manifest: &Manifest, options: &HostOptions) {
+    if manifest.serve.auth.is_required() || options.client.is_some() {
+        return;
+    }
+    for plugin in &manifest.plugins {
+        let mut files = plugin.permissions.files.iter();
+        if files.any(|grant| grant.is_per_client()) {
+            tracing::warn!(
+                "plugin.{} has a folder for each client, and clients have no names here: name them by tokens under \
+                 [serve.auth], or all of them by --client NAME",
+                plugin.name
+            );
         }
     }
 }

@@ -66,26 +66,16 @@ impl ToolHost {
     ///
     /// It would widen what the manifest grants, a folder cannot be had, or nobody could see to it.
     pub fn narrow(&self, narrowing: Narrowing) -> Result<Narrowed, NarrowError> {
-        let client = narrowing.client.as_ref();
-        if let Some(client) = client {
+        if let Some(client) = &narrowing.client {
             let checked = crate::permissions::client::folder_name(client);
             checked.map_err(|problem| NarrowError::Client {
                 client: client.to_string(),
                 problem,
             })?;
         }
-        let providers = &self.registry.providers;
-        let mut grants = HashMap::new();
-        for (name, narrowing) in &narrowing.providers {
-            let mut found = providers.iter().filter(|it| it.provider.name() == name);
-            let registered = found.next().ok_or_else(|| NarrowError::UnknownProvider {
-                provider: name.clone(),
-                similar: similar(name, providers.iter().map(|it| it.provider.name())),
-            })?;
-            check_secrets(name, narrowing)?;
-            let narrowed = registered.narrow(narrowing, client.map(|it| &**it))?;
-            grants.insert(name.clone(), Arc::new(narrowed));
-        }
+        // Twice: where the folder of one lies in that of another, no link leads there from the first look on.
+        self.grants_for(&narrowing)?;
+        let grants = self.grants_for(&narrowing)?;
         self.check_nested(&narrowing)?;
         Ok(Narrowed(Arc::new(Inner {
             of: Arc::downgrade(&self.shared),
@@ -93,6 +83,25 @@ impl ToolHost {
             grants,
             client: narrowing.client,
         })))
+    }
+
+    fn grants_for(
+        &self,
+        narrowing: &Narrowing,
+    ) -> Result<HashMap<String, Arc<NarrowedGrants>>, NarrowError> {
+        let providers = &self.registry.providers;
+        let mut grants = HashMap::new();
+        for (name, of_provider) in &narrowing.providers {
+            let mut found = providers.iter().filter(|it| it.provider.name() == name);
+            let registered = found.next().ok_or_else(|| NarrowError::UnknownProvider {
+                provider: name.clone(),
+                similar: similar(name, providers.iter().map(|it| it.provider.name())),
+            })?;
+            check_secrets(name, of_provider)?;
+            let narrowed = registered.narrow(of_provider, narrowing.client.as_deref())?;
+            grants.insert(name.clone(), Arc::new(narrowed));
+        }
+        Ok(grants)
     }
 
     /// Hides the secrets of a narrowing, too, if it has any.

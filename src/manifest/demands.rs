@@ -298,7 +298,7 @@ impl Own {
         };
         let is_free_of_vcs = || {
             let clients = folders.base.read_dir().into_iter().flatten().flatten();
-            let mut own = clients.map(|client| client.path().join(folders.rest()));
+            let mut own = clients.map(|client| folders.of(client.file_name()));
             !vcs::holds(&real_grant(grant)) && !own.any(|it| vcs::holds(&it) || vcs::is_beside(&it))
         };
         self.holds(&folders.base, grant.access)
@@ -331,7 +331,10 @@ impl Own {
 fn real_grant(grant: &FileGrant) -> PathBuf {
     match grant.client_folders() {
         None => real(&grant.host),
-        Some(folders) => real(&folders.base).join(CLIENT).join(folders.rest()),
+        Some(mut folders) => {
+            folders.base = real(&folders.base);
+            folders.of(CLIENT)
+        }
     }
 }
 

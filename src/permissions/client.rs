@@ -22,11 +22,14 @@ pub(crate) struct ClientFolders {
 
 impl ClientFolders {
     /// Of a path with `${client}` in it; `None` for any other.
-    pub(super) fn of(path: &Path) -> Option<ClientFolders> {
+    pub(super) fn parse(path: &Path) -> Option<ClientFolders> {
         let mut base = PathBuf::new();
         let mut components = path.components();
         for component in components.by_ref() {
             if has_client(component) {
+                if base.as_os_str().is_empty() {
+                    base.push(".");
+                }
                 return Some(ClientFolders {
                     base,
                     rest: components.as_path().to_owned(),
@@ -43,17 +46,22 @@ impl ClientFolders {
     ///
     /// As of [`folder_name`].
     pub(crate) fn folder(&self, client: &str) -> Result<PathBuf, String> {
-        Ok(self.base.join(folder_name(client)?).join(&self.rest))
+        Ok(self.of(folder_name(client)?))
+    }
+
+    /// The folder of whoever has that name for it.
+    pub(crate) fn of(&self, name: impl AsRef<Path>) -> PathBuf {
+        let own = self.base.join(name);
+        // What is joined with nothing gets a slash.
+        match self.rest.as_os_str().is_empty() {
+            true => own,
+            false => own.join(&self.rest),
+        }
     }
 
     /// Whether the folder of a client lies in that one of the same client, and is another.
     pub(crate) fn is_below(&self, other: &ClientFolders) -> bool {
         self.rest.starts_with(&other.rest) && self.rest != other.rest
-    }
-
-    /// Where a client's folder is, in the folder that has its name.
-    pub(crate) fn rest(&self) -> &Path {
-        &self.rest
     }
 }
 
@@ -64,7 +72,7 @@ impl FileGrant {
     }
 
     pub(crate) fn client_folders(&self) -> Option<ClientFolders> {
-        ClientFolders::of(&self.host)
+        ClientFolders::parse(&self.host)
     }
 
     /// What is there before any client is: its folder, or the one that those of clients are in.

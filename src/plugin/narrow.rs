@@ -97,7 +97,18 @@ impl Plugin {
             return Ok(Some(known));
         }
         let narrowed = self.narrow(&ProviderNarrowing::default(), Some(client), domain);
-        let narrowed = narrowed.map_err(|error| refused(crate::error::causes(&error)))?;
+        let narrowed = narrowed.map_err(|error| {
+            if let NarrowError::Client { problem, .. } = error {
+                return refused(problem);
+            }
+            // Where things are on this machine is not the client's to know.
+            let (name, why) = (&self.config.name, crate::error::causes(&error));
+            tracing::warn!("plugin.{name}: a call of the client {client:?} cannot run: {why}");
+            let guest = &grant.guest;
+            refused(format!(
+                "the client's folder {guest} of `plugin.{name}` cannot be opened: the log of the host says why"
+            ))
+        })?;
         Ok(Some(self.clients.keep(client, Arc::new(narrowed))))
     }
 
@@ -210,9 +221,12 @@ impl Plugin {
             let made = paths.make_folder(&host, &of_clients.base);
             made.map_err(failed(&host))?;
         } else if host.symlink_metadata().is_err() {
+            let folder = of_clients.base.file_name().unwrap_or_default();
+            let below = host.strip_prefix(&of_clients.base).unwrap_or(&host);
+            let shown = Path::new(folder).join(below);
             return Err(problem(format!(
-                "{} does not exist: make it, or say `create = true` in the grant",
-                host.display()
+                "the client's folder {} does not exist: make it, or say `create = true` in the grant",
+                shown.display()
             )));
         }
         let opened = Folder::open_for(&grant, &host, Holder::Client, paths);

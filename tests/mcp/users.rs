@@ -47,7 +47,10 @@ fn each_token_has_the_folder_of_its_name() {
     }
     let there = |name: &str| server.folder.path().join("users").join(name).join("a.txt");
     assert_eq!(std::fs::read_to_string(there("alice")).unwrap(), "of alice");
-    assert_eq!(std::fs::read_to_string(there("%41lice")).unwrap(), "of Alice");
+    assert_eq!(
+        std::fs::read_to_string(there("%41lice")).unwrap(),
+        "of Alice"
+    );
 }
 
 #[test]
@@ -68,7 +71,8 @@ fn a_client_without_a_name_is_told_what_to_do_and_an_option_names_it() {
         assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
         let mut client = Client::inside(folder(), revision, json!({}));
         assert!(refusal(&mut client).contains("--client NAME"));
-        let mut client = Client::stdio_with(&folder(), &["--client", "carol"], revision, json!({}));
+        let own = folder();
+        let mut client = Client::stdio_with(&own, &["--client", "carol"], revision, json!({}));
         client.text("fs_write", write("of carol"));
         assert_eq!(client.text("fs_read", read()), "of carol");
     }
