@@ -57,8 +57,8 @@ pub struct Agent {
     tools: Option<Box<RawValue>>,
     conversation: Conversation,
     results: Results,
-    /// Who answers what tools ask of people.
-    responder: Option<Arc<dyn Responder>>,
+    /// Those of every call.
+    options: CallOptions,
     stream: bool,
     asks_first: bool,
     /// Tools that need not be asked for again, each with its provider: another may come to offer its name.
@@ -149,7 +149,7 @@ impl Agent {
             names,
             conversation: Conversation::new(format),
             results,
-            responder: None,
+            options: CallOptions::new(),
             stream: true,
             asks_first: false,
             always: HashSet::new(),
@@ -181,16 +181,24 @@ impl Agent {
     /// answers.
     #[must_use]
     pub fn responder(mut self, responder: Arc<dyn Responder>) -> Self {
-        self.responder = Some(responder);
+        self.options = self.options.responder(responder);
+        self
+    }
+
+    /// Runs every call with these options: for a client, or narrowed, for instance. The agent's own model answers what
+    /// tools ask of a model, whoever is their responder.
+    #[must_use]
+    pub fn options(mut self, options: CallOptions) -> Self {
+        self.options = options;
         self
     }
 
     /// How calls are run: who answers what they ask.
     fn call_options(&self) -> CallOptions {
-        CallOptions::new().responder(Arc::new(Sampler {
+        self.options.clone().responder(Arc::new(Sampler {
             client: self.client.clone(),
             config: self.config.clone(),
-            others: self.responder.clone(),
+            others: self.options.responder.clone(),
         }))
     }
 

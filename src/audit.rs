@@ -4,6 +4,7 @@
 //! process loses none, one of the machine what its file system had not yet written. A log that was moved or
 //! removed, as rotations do, is reopened before the next line.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,8 @@ pub(crate) struct CallAudit {
 #[derive(Serialize)]
 struct Subject {
     id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
     tool: String,
     plugin: Option<String>,
     plugin_sha256: Option<String>,
@@ -56,6 +59,9 @@ struct Subject {
     arguments: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     repairs: Vec<Repair>,
+    /// By the paths that the guest has for them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    folders: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -302,8 +308,27 @@ impl CallAudit {
                 arguments_sha256: sha256(&call.arguments),
                 arguments,
                 repairs: Vec::new(),
+                client: None,
+                folders: BTreeMap::new(),
             },
         }
+    }
+
+    /// Whose call it is, and the folders that it has for that.
+    pub(crate) fn of(
+        mut self,
+        client: Option<&str>,
+        folders: impl Iterator<Item = (String, PathBuf)>,
+        mask: &Mask,
+    ) -> CallAudit {
+        let masked = |mut text: String| {
+            mask.text(&mut text);
+            text
+        };
+        self.subject.client = client.map(|client| masked(client.to_owned()));
+        let folders = folders.map(|(guest, host)| (guest, masked(host.display().to_string())));
+        self.subject.folders = folders.collect();
+        self
     }
 
     /// Its arguments were repaired first.

@@ -30,7 +30,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{
+    NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
+};
 use clap::{Args, Parser, Subcommand};
 use interrupt::Interrupts;
 use out::say;
@@ -156,9 +158,21 @@ struct HostOptions {
     /// Each call's deadline, such as 10s, instead of the manifest's
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     timeout: Option<Duration>,
+
+    /// Call as this client: its folders where the manifest has `${client}`, its name in the audit log
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    client: Option<String>,
 }
 
 impl HostOptions {
+    /// How calls are run.
+    fn call_options(&self) -> toolhost::CallOptions {
+        match &self.client {
+            Some(client) => toolhost::CallOptions::new().client(&**client),
+            None => toolhost::CallOptions::new(),
+        }
+    }
+
     fn apply(&self, manifest: &mut Manifest) {
         if let Some(count) = self.max_concurrency {
             manifest.host.max_concurrency = count.into();

@@ -55,6 +55,13 @@ pub enum CallError {
         /// The call ahead, by its tool and id; `None` where it is another client's.
         ahead: Option<String>,
     },
+    /// The [options](crate::CallOptions) of the call do not fit the host: there is no client, or no folder of it, for
+    /// instance. It was not run.
+    #[error("invalid options: {message}")]
+    InvalidOptions {
+        /// What is wrong, and what to do.
+        message: String,
+    },
     /// The plugin asked for something it was not granted.
     #[error("not permitted: {what}")]
     Denied {
@@ -97,6 +104,7 @@ impl CallError {
             CallError::InvalidArguments { .. } => "invalid-arguments",
             CallError::Timeout { .. } => "timeout",
             CallError::Limit { .. } | CallError::OutOfTurn { .. } => "limit",
+            CallError::InvalidOptions { .. } => "invalid-options",
             CallError::Denied { .. } => "denied",
             CallError::Trap { .. } => "trap",
             CallError::Failed { .. } => "failed",
@@ -113,6 +121,7 @@ impl CallError {
             | CallError::Denied { what: text }
             | CallError::Trap { message: text }
             | CallError::Failed { message: text }
+            | CallError::InvalidOptions { message: text }
             | CallError::Internal { message: text } => (Some(text), None),
             CallError::InvalidArguments { problems } => (None, Some(problems)),
             CallError::UnknownTool { .. }

@@ -7,10 +7,13 @@ mod fit;
 mod hooks;
 mod lanes;
 mod load;
+mod narrow;
+mod nested;
 mod offers;
 mod open;
 mod parallel;
 mod queue;
+mod repeats;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -21,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
 
 use crate::audit::{AuditLog, CallAudit};
@@ -33,9 +37,10 @@ use crate::paths::Paths;
 #[cfg(feature = "agent")]
 use crate::permissions::HostFile;
 use crate::plugin::Plugin;
+use crate::provider::narrowed::GrantsOfCall;
 use crate::provider::{
-    self, CallContext, NotStarted, Payload, Pin, ProvidedTool, Provider, RunOutcome, SchemaOf,
-    ToolNote, ToolProvider,
+    self, CallContext, NarrowedGrants, NotStarted, Payload, Pin, ProvidedTool, Provider,
+    RunOutcome, SchemaOf, ToolNote, ToolProvider,
 };
 use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
@@ -54,9 +59,12 @@ pub(crate) use early::{Accesses, At};
 use fit::Fit;
 use hooks::Hooks;
 pub use load::{LoadEvent, Loader, Servers};
+pub use narrow::Narrowed;
+pub(crate) use narrow::Whose;
 pub use open::OpenBatch;
 pub use parallel::Unpacked;
 use queue::{Queue, Ticket};
+use repeats::{Found, Repeats};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
 ///
@@ -88,6 +96,7 @@ struct Shared {
     mask: Arc<Mask>,
     audit: Option<Arc<AuditLog>>,
     hooks: Option<Hooks>,
+    repeats: Repeats,
     /// Whether arguments are repaired.
     repairs: bool,
     /// Whether it is only there to be looked at.
@@ -101,12 +110,20 @@ enum HandedOver {
     One(Arrival, ToolCall),
     /// Several calls in one.
     Several(Vec<Arrival>, Unpacked),
+    /// One with an idempotency key, and whether it was made before.
+    Once(ToolCall, Found, bool),
     Refused(ToolCall, CallError),
 }
 
 /// The places that were taken for a call ahead of its run: its own, or those of the calls inside.
 #[derive(Default)]
-pub(crate) struct Places(std::vec::IntoIter<Option<Place>>);
+pub(crate) struct Places(std::vec::IntoIter<Taken>);
+
+/// A call's place in order, where it has to keep one, and what it has of what its provider is granted.
+pub(crate) struct Taken {
+    place: Option<Place>,
+    narrowed: GrantsOfCall,
+}
 
 /// A call that runs in its place. The place is left once all that the call began with files has
 /// returned: a call that is ended or dropped in the middle of a write does not stop the write.
@@ -146,8 +163,18 @@ struct Arrival {
     ticket: Option<Ticket>,
     /// Dropped once it runs or is among those that wait, for the one behind it.
     entering: Option<oneshot::Sender<()>>,
-    /// Its place in order, where it has to keep one.
-    place: Option<Place>,
+    taken: Taken,
+}
+
+impl Arrival {
+    fn new(taken: Taken) -> Arrival {
+        Arrival {
+            queued: Instant::now(),
+            ticket: None,
+            entering: None,
+            taken,
+        }
+    }
 }
 
 /// What running a call would be; see [`ToolHost::plan`].
@@ -407,17 +434,30 @@ impl ToolHost {
 
     /// A call that is handed over now, unless its places were taken before.
     fn hand_over(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
-        let (client, allowed) = (options.client(), options.allowed.as_deref());
+        let key = match self.key_of(&call, options) {
+            Ok(None) => return self.hand_over_to_run(call, options),
+            Ok(Some(key)) => key,
+            Err(error) => return HandedOver::Refused(call, error),
+        };
+        let begin = |has_begun| {
+            let (host, options) = (self.clone(), options.clone().begun(has_begun));
+            let arrived = self.hand_over_to_run(call.clone(), &options);
+            let run = async move { host.run_handed_over(arrived, &options).await };
+            run.boxed()
+        };
+        match self.run_once(key, begin) {
+            Ok((run, is_repeat)) => HandedOver::Once(call, run, is_repeat),
+            Err(error) => HandedOver::Refused(call, error),
+        }
+    }
+
+    fn hand_over_to_run(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
+        let (client, allowed) = (options.order(), options.allowed.as_deref());
         let mut taken = options.take_places();
-        let mut arrival = |call: &ToolCall| Arrival {
-            queued: Instant::now(),
-            ticket: None,
-            entering: None,
-            place: taken
-                .0
-                .next()
-                .flatten()
-                .or_else(|| self.place(call, client, allowed)),
+        let mut arrival = |call: &ToolCall| {
+            let taken = taken.0.next();
+            let now = || self.take(call, client, allowed, &options.whose);
+            Arrival::new(taken.unwrap_or_else(now))
         };
         match self.unpack(&call) {
             None => HandedOver::One(arrival(&call), call),
@@ -429,40 +469,46 @@ impl ToolHost {
         }
     }
 
-    /// Takes the places that a call has to keep, behind the calls that `client` made before.
+    /// Takes the places that a call with these options has to keep, behind the calls that the same client made before.
     #[cfg(feature = "mcp")]
-    pub(crate) fn places(
-        &self,
-        call: &ToolCall,
-        client: Client,
-        allowed: Option<&BTreeSet<String>>,
-    ) -> Places {
-        let place = |call: &ToolCall| self.place(call, client, allowed);
-        let places: Vec<_> = match self.unpack(call) {
-            None => vec![place(call)],
-            Some(Ok(unpacked)) => unpacked.calls().iter().map(place).collect(),
+    pub(crate) fn places(&self, call: &ToolCall, options: &CallOptions) -> Places {
+        let (client, allowed) = (options.order(), options.allowed.as_deref());
+        let take = |call: &ToolCall| self.take(call, client, allowed, &options.whose);
+        let taken: Vec<_> = match self.unpack(call) {
+            None => vec![take(call)],
+            Some(Ok(unpacked)) => unpacked.calls().iter().map(take).collect(),
             Some(Err(_)) => Vec::new(),
         };
-        Places(places.into_iter())
+        Places(taken.into_iter())
     }
 
-    /// The place of a call that is none of several.
-    fn place(
+    /// The place of a call that is none of several, and what it has.
+    fn take(
         &self,
         call: &ToolCall,
         client: Client,
         allowed: Option<&BTreeSet<String>>,
-    ) -> Option<Place> {
-        if call.void().is_some() {
-            return None;
-        }
-        let (_, registered, tool) = self.registry.find_for(&call.name, allowed)?;
-        let (domain, access) = registered.order(tool)?;
-        let label = || label(call, &self.shared.mask);
-        Some(match self.shared.hooks {
+        whose: &Whose,
+    ) -> Taken {
+        let mut taken = Taken {
+            place: None,
+            narrowed: Ok(None),
+        };
+        let found = self.registry.find_for(&call.name, allowed);
+        let Some((_, registered, tool)) = found.filter(|_| call.void().is_none()) else {
+            return taken;
+        };
+        taken.narrowed = self.grants_of(registered, whose);
+        let Ok(narrowed) = &taken.narrowed else {
+            return taken;
+        };
+        let label = || label(call, self.mask_of(whose));
+        let order = registered.order(tool, narrowed.as_deref());
+        taken.place = order.map(|(domain, access)| match self.shared.hooks {
             None => domain.enter(client, access, label),
             Some(_) => domain.enter_held(client, access, label),
-        })
+        });
+        taken
     }
 
     /// What would serve a call, whatever its arguments are; nothing serves one that must not be run.
@@ -477,10 +523,12 @@ impl ToolHost {
         &self,
         call: &ToolCall,
         context: &RunContext<'_>,
+        whose: &Whose,
         arrival: Arrival,
     ) -> ToolResult {
         let mut fit = self.fit(call, context.allowed.as_deref());
-        let result = self.run_fit(call, &mut fit, context, arrival).await;
+        let running = self.run_fit(call, &mut fit, context, whose, arrival);
+        let result = running.await;
         if let Some(hooks) = &self.shared.hooks {
             hooks.after(&fit, &result);
         }
@@ -492,23 +540,31 @@ impl ToolHost {
         call: &ToolCall,
         fit: &mut Fit<'h, '_>,
         context: &RunContext<'_>,
+        whose: &Whose,
         arrival: Arrival,
     ) -> ToolResult {
         let Arrival {
             mut queued,
             ticket,
             entering,
-            place,
+            taken: Taken { place, narrowed },
         } = arrival;
-        let mut ended = self.ending_of(queued, fit);
-        let (registered, tool) = match fit.served_by.clone() {
-            Ok(found) => found,
-            Err(error) => return ended.refused::<Output>(error).into(),
+        let (narrowed, misfit) = match narrowed {
+            Ok(narrowed) => (narrowed, None),
+            Err(error) => (None, Some(*error)),
         };
-        if let Err(error) = self.may_run() {
+        let narrowed = narrowed.as_deref();
+        let mut ended = self.ending_of(queued, fit, whose, narrowed);
+        let (registered, tool) = match (fit.served_by.clone(), misfit) {
+            (Ok(found), None) => found,
+            (Ok(_), Some(error)) | (Err(error), _) => {
+                return ended.refused::<Output>(error).into();
+            }
+        };
+        let cancel = context.cancel;
+        if let Err(error) = self.ready(narrowed, cancel).await {
             return ended.refused::<Output>(error).into();
         }
-        let cancel = context.cancel;
         if let Some(hooks) = &self.shared.hooks {
             if !fit.is_unchecked {
                 let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
@@ -537,7 +593,7 @@ impl ToolHost {
             Err(error) => return ended.refused::<Output>(error).into(),
         };
         let provider = &registered.provider;
-        let limits = &*narrowed(provider.limits(), context.timeout);
+        let limits = &*within(provider.limits(), context.timeout);
         let start = Instant::now();
         let mut spent = Duration::ZERO;
         if fit.is_unchecked {
@@ -562,7 +618,7 @@ impl ToolHost {
             }
             // What is written down is the call as it runs.
             ended.audit = None;
-            ended = self.ending_of(queued, fit);
+            ended = self.ending_of(queued, fit, whose, narrowed);
             if let Some(hooks) = &self.shared.hooks {
                 let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
                 if let Some(outcome) = decided {
@@ -573,7 +629,7 @@ impl ToolHost {
         let call = &*fit.call;
         let journal = Journal::new(
             limits.max_log,
-            self.shared.mask.clone(),
+            ended.mask.clone(),
             ended.audit.clone(),
             context,
         );
@@ -596,8 +652,14 @@ impl ToolHost {
             spent,
             cancel,
             owner: &context.owner,
+            client: whose.client().map(|it| &**it),
+            narrowed,
+            key: context.key.as_deref(),
             journal: journal.clone(),
         };
+        if let Some(begun) = &context.begun {
+            begun.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
         let served = match provider.ends_calls() {
             true => serve(span, provider.call(tool, call, turn)).await,
             false => serve(span, provider::run(&**provider, tool, call, turn)).await,
@@ -608,30 +670,53 @@ impl ToolHost {
     }
 
     /// Answers a call that is not run.
-    fn refuse_since(&self, queued: Instant, call: &ToolCall, error: CallError) -> ToolResult {
+    fn refuse_since(
+        &self,
+        queued: Instant,
+        call: &ToolCall,
+        whose: &Whose,
+        error: CallError,
+    ) -> ToolResult {
+        self.answer_since(queued, call, whose, Err(error))
+    }
+
+    fn answer_since(
+        &self,
+        queued: Instant,
+        call: &ToolCall,
+        whose: &Whose,
+        outcome: Result<Output, CallError>,
+    ) -> ToolResult {
         let fit = self.fit(call, None);
-        let result = self.ending_of(queued, &fit).refused::<Output>(error).into();
+        let (ended, now) = (self.ending_of(queued, &fit, whose, None), Instant::now());
+        let result = ended.at(now, now, RunOutcome::of(outcome), 0).into();
         if let Some(hooks) = &self.shared.hooks {
             hooks.after(&fit, &result);
         }
         result
     }
 
-    fn ending_of(&self, queued: Instant, fit: &Fit) -> Ending {
-        let by = fit.found.map(|(by, _)| by);
-        self.ending(queued, &fit.call, fit.tool(), by, &fit.repairs)
+    fn ending_of(
+        &self,
+        queued: Instant,
+        fit: &Fit,
+        whose: &Whose,
+        narrowed: Option<&NarrowedGrants>,
+    ) -> Ending {
+        let (call, by) = ((&*fit.call, fit.tool()), fit.found.map(|(by, _)| by));
+        self.ending(queued, call, by, &fit.repairs, (whose, narrowed))
     }
 
     /// `tool` is what audit calls it, whatever the caller did.
     fn ending(
         &self,
         queued: Instant,
-        call: &ToolCall,
-        tool: &str,
+        (call, tool): (&ToolCall, &str),
         by: Option<&Registered>,
         repairs: &[Repair],
+        (whose, narrowed): (&Whose, Option<&NarrowedGrants>),
     ) -> Ending {
-        let mask = &self.shared.mask;
+        let mask = self.mask_of(whose);
         let by = by.map(|by| (by.provider.name(), by.provider.sha256()));
         let mut repairs = repairs.to_vec();
         for repair in &mut repairs {
@@ -645,10 +730,31 @@ impl ToolHost {
             mask: mask.clone(),
             audit: self.shared.audit.as_ref().map(|log| {
                 let audit = CallAudit::new(log, call, tool, by, mask);
-                Arc::new(audit.repaired(&repairs))
+                let folders = narrowed.into_iter().flat_map(NarrowedGrants::own_folders);
+                let folders = folders.map(|it| (it.guest.clone(), it.host().to_owned()));
+                let client = whose.client().map(|it| &**it);
+                Arc::new(audit.repaired(&repairs).of(client, folders, mask))
             }),
             repairs,
         }
+    }
+
+    /// Whether a call may run that has this.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    async fn ready(
+        &self,
+        narrowed: Option<&NarrowedGrants>,
+        cancel: &CancellationToken,
+    ) -> Result<(), CallError> {
+        self.may_run()?;
+        let Some(narrowed) = narrowed else {
+            return Ok(());
+        };
+        let counted = cancel.run_until_cancelled(Box::pin(narrowed.count()));
+        counted.await.unwrap_or(Err(CallError::Cancelled))
     }
 
     fn may_run(&self) -> Result<(), CallError> {
@@ -707,7 +813,7 @@ impl ToolHost {
 }
 
 /// The limits of a call that may run so long at most.
-pub(super) fn narrowed(limits: &Limits, timeout: Option<Duration>) -> Cow<'_, Limits> {
+pub(super) fn within(limits: &Limits, timeout: Option<Duration>) -> Cow<'_, Limits> {
     match timeout.filter(|timeout| *timeout < limits.timeout) {
         None => Cow::Borrowed(limits),
         Some(timeout) => Cow::Owned(Limits {

@@ -67,6 +67,7 @@ mod kept;
 mod lines;
 mod lookup;
 mod mask;
+mod narrowing;
 mod native;
 mod order;
 mod paths;
@@ -96,11 +97,12 @@ pub use error::{CallError, LoadError};
 pub use futures_util::future::BoxFuture;
 pub use hook::{Decision, Hook};
 pub use host::{
-    Batch, CallOptions, LoadEvent, Loader, OpenBatch, Plan, Servers, ToolHost, Unpacked,
+    Batch, CallOptions, LoadEvent, Loader, Narrowed, OpenBatch, Plan, Servers, ToolHost, Unpacked,
 };
 pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
+pub use narrowing::{NarrowError, Narrowing, ProviderNarrowing};
 pub use native::{IntoOutput, Json, NativeContext, NativeFunction, NativeTools};
 pub use provider::{NotStarted, Pin, Provider, ToolNote};
 #[cfg(feature = "mcp")]

@@ -25,7 +25,7 @@ use toml::de::DeTable;
 use crate::bounded;
 use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
-use crate::paths::{HostFile, Paths, Purpose, SharedPaths};
+use crate::paths::{Holder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
 use crate::permissions::{Access, Permissions, SecretSource};
 use crate::summarize::Summarize;
 use crate::trust_folder;
@@ -318,7 +318,7 @@ impl Manifest {
         for plugin in &self.plugins {
             add(&plugin.path, Purpose::Plugin);
             for grant in &plugin.permissions.files {
-                add(&grant.host, Purpose::Folder);
+                add(&grant.root(), Purpose::Folder);
             }
         }
         for resource in &self.resources {
@@ -342,10 +342,24 @@ impl Manifest {
         self.paths.check_way(file)
     }
 
-    /// Its granted folders, and whether they are writable.
-    pub(crate) fn granted(&self) -> impl Iterator<Item = (&Path, bool)> {
+    /// The ways to its files, where its plugins are granted these folders; `before` are those of the host that it takes
+    /// the place of.
+    pub(crate) fn ways(&self, before: Option<&Paths>) -> Paths {
         let grants = self.plugins.iter().flat_map(|it| &it.permissions.files);
-        grants.map(|grant| (&*grant.host, grant.access == Access::ReadWrite))
+        let granted = grants.map(|grant| match grant.client_folders() {
+            // Who makes the folders of clients may be anybody: none is a link.
+            Some(folders) => ToGrant {
+                path: folders.base.into(),
+                is_writable: true,
+                holder: Holder::Nobody,
+            },
+            None => ToGrant {
+                path: (&*grant.host).into(),
+                is_writable: grant.access == Access::ReadWrite,
+                holder: Holder::Everyone,
+            },
+        });
+        Paths::new(granted, before)
     }
 
     /// Gives every call this deadline, whatever the manifest says.
@@ -499,7 +513,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         keys: guard::keys_of(document),
         paths: SharedPaths::default(),
     };
-    let paths = SharedPaths::new(Paths::new(manifest.granted(), None));
+    let paths = SharedPaths::new(manifest.ways(None));
     manifest.agent.paths = paths.clone();
     if let Some(tls) = &mut manifest.serve.tls {
         tls.paths = paths.clone();

@@ -41,7 +41,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Clone, Default)]
 pub struct Mask {
     /// None where there are no secrets.
-    finder: Option<AhoCorasick>,
+    finders: Vec<AhoCorasick>,
 }
 
 impl std::fmt::Debug for Mask {
@@ -78,13 +78,30 @@ impl Mask {
             .build(&spellings)
             .map_err(|error| format!("the secrets cannot be looked for: {error}"))?;
         Ok(Mask {
-            finder: Some(finder),
+            finders: vec![finder],
+        })
+    }
+
+    /// The same, and more secrets.
+    ///
+    /// # Errors
+    ///
+    /// As of [`new`](Mask::new).
+    pub(crate) fn with<'s>(
+        &self,
+        secrets: impl IntoIterator<Item = &'s Secret>,
+    ) -> Result<Mask, String> {
+        let more = Mask::new(secrets)?;
+        // A finder is shared by its clones.
+        let finders = self.finders.iter().chain(&more.finders).cloned();
+        Ok(Mask {
+            finders: finders.collect(),
         })
     }
 
     /// Whether there is nothing to look for.
     pub(crate) fn is_empty(&self) -> bool {
-        self.finder.is_none()
+        self.finders.is_empty()
     }
 
     /// Puts `***` where a secret is, as it is or in base64, hexadecimal, or escaped for a URL, JSON or HTML.
@@ -164,22 +181,32 @@ impl Mask {
     /// Where secrets are, in order, as they are and in escapes; those that overlap are one, so that nothing is
     /// left of either.
     fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
-        let Some(finder) = &self.finder else {
+        if self.is_empty() {
             return Vec::new();
+        }
+        let spelled = |text: &[u8]| {
+            let found = self.finders.iter().map(|finder| spelled(finder, text));
+            found
+                .reduce(|a, b| merged([a, b].concat()))
+                .unwrap_or_default()
         };
-        let spelled = |text: &[u8]| spelled(finder, text);
         let mut found = spelled(text);
         found.extend(escaped::find(text, &spelled));
-        found.sort_unstable_by_key(|found| (found.start, found.end));
-        found.dedup_by(|next, last| {
-            let overlap = next.start < last.end;
-            if overlap {
-                last.end = last.end.max(next.end);
-            }
-            overlap
-        });
-        found
+        merged(found)
     }
+}
+
+/// In order, and those that overlap as one.
+fn merged(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    found.sort_unstable_by_key(|found| (found.start, found.end));
+    found.dedup_by(|next, last| {
+        let overlap = next.start < last.end;
+        if overlap {
+            last.end = last.end.max(next.end);
+        }
+        overlap
+    });
+    found
 }
 
 /// Where spellings are: those that overlap as one. One pass finds all of them, however they repeat and contain each

@@ -80,6 +80,9 @@ pub struct ServerInfo {
     pub task_only: BTreeSet<String>,
     /// Longer results are compacted, and can be read on in.
     pub max_result_chars: Option<usize>,
+    /// Who clients are that nobody names: the one over stdio, and those over HTTP that need no token. See
+    /// [`CallOptions::client`](crate::CallOptions::client).
+    pub client: Option<Arc<str>>,
 }
 
 impl Default for ServerInfo {
@@ -95,6 +98,7 @@ impl Default for ServerInfo {
             task_after: Duration::from_secs(20),
             task_only: BTreeSet::new(),
             max_result_chars: None,
+            client: None,
         }
     }
 }

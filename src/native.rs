@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
 use crate::limits::Limits;
+use crate::narrowing::ProviderNarrowing;
 use crate::provider::{CallContext, InvalidTool, ProvidedTool, RunOutcome, ToolProvider, output};
 use crate::sandbox::Journal;
 use crate::tool::{Content, LogSource, Output, Tool, ToolCall};
@@ -187,6 +188,9 @@ impl ToolProvider for NativeTools {
         let context = NativeContext {
             deadline: context.deadline(),
             cancel: context.cancel.clone(),
+            client: context.client.map(Arc::from),
+            key: context.key.map(Arc::from),
+            narrowing: context.narrowing().cloned().map(Arc::new),
             journal: context.journal,
         };
         let answer = self.functions[&tool.own_name](call.arguments_text(), context);
@@ -199,6 +203,9 @@ impl ToolProvider for NativeTools {
 pub struct NativeContext {
     deadline: Instant,
     cancel: CancellationToken,
+    client: Option<Arc<str>>,
+    key: Option<Arc<str>>,
+    narrowing: Option<Arc<ProviderNarrowing>>,
     journal: Journal,
 }
 
@@ -215,6 +222,21 @@ impl NativeContext {
     /// When the call has to have ended: it is dropped then.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// Whose call it is, where its [options](crate::CallOptions::client) say so.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// The [idempotency key](crate::CallOptions::idempotency_key) of the call, for services that take one.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// How what these tools may touch is narrowed for the call. Nobody but the function sees to it.
+    pub fn narrowing(&self) -> Option<&ProviderNarrowing> {
+        self.narrowing.as_deref()
     }
 
     /// Whether whoever made the call has given it up: for threads that work for it, as the call itself is dropped.

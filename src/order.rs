@@ -69,6 +69,20 @@ impl Domain {
         domains().folders.assign(granted)
     }
 
+    /// The domain of calls with these folders, which is in one with another.
+    pub(crate) fn of_folders_in(
+        granted: &GrantedFolders,
+        with: Option<&Arc<Domain>>,
+    ) -> Option<Arc<Domain>> {
+        let mut domains = domains();
+        let own = domains.folders.assign(std::slice::from_ref(granted));
+        let own = own.into_iter().next().flatten();
+        if let (Some(own), Some(with)) = (&own, with) {
+            own.merge(with);
+        }
+        own.or_else(|| with.cloned())
+    }
+
     /// The domain of what `key` names, for the whole process.
     pub(crate) fn named(key: &str) -> Arc<Domain> {
         let mut domains = domains();

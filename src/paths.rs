@@ -18,12 +18,13 @@ mod walk;
 #[cfg(not(unix))]
 use walk::seen;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 pub(crate) use folder::FolderId;
 use guard::Protected;
@@ -138,10 +139,13 @@ impl fmt::Display for Purpose {
 /// Without any folders everything is opened by its name, as ever.
 #[derive(Debug, Default)]
 pub(crate) struct Paths {
-    granted: Vec<Granted>,
+    /// Those of the manifest, and those that calls have in place of them.
+    granted: RwLock<Vec<Known>>,
     /// What hosts before this one granted, whose calls may still run.
-    past: Vec<Granted>,
+    past: Vec<Known>,
     mounts: Mounts,
+    /// What is protected in folders that are granted later, too.
+    files: RwLock<Vec<HostFile>>,
     /// The host that follows this one adds its own.
     protected: RwLock<Vec<Arc<Protected>>>,
     held: Arc<Held>,
@@ -173,11 +177,47 @@ impl PartialEq for SharedPaths {
 
 impl Eq for SharedPaths {}
 
+/// A folder that guests are granted.
 #[derive(Clone, Debug, PartialEq)]
-struct Granted {
+pub(crate) struct Granted {
     path: PathBuf,
     id: FolderId,
     is_writable: bool,
+    holder: Holder,
+}
+
+/// Who has a granted folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Every call.
+    Everyone,
+    /// No call: the folders of clients lie in it, and no link there is followed.
+    Nobody,
+    /// The calls of one client, in a folder of [`Nobody`](Holder::Nobody): whoever manages clients may replace it.
+    Client,
+}
+
+/// A folder that is granted, or was while its calls ran.
+#[derive(Clone, Debug)]
+enum Known {
+    Kept(Arc<Granted>),
+    WhileUsed(Weak<Granted>),
+}
+
+impl Known {
+    fn get(&self) -> Option<Arc<Granted>> {
+        match self {
+            Known::Kept(granted) => Some(granted.clone()),
+            Known::WhileUsed(granted) => granted.upgrade(),
+        }
+    }
+}
+
+/// A folder as a manifest grants it.
+pub(crate) struct ToGrant<'g> {
+    pub(crate) path: Cow<'g, Path>,
+    pub(crate) is_writable: bool,
+    pub(crate) holder: Holder,
 }
 
 /// A folder that was found.
@@ -191,20 +231,17 @@ pub(crate) struct Found {
 }
 
 impl Paths {
-    /// Of folders that are granted, and whether they are writable; `before` are those of the host that is to
-    /// be replaced.
+    /// Of folders that are granted; `before` are those of the host that is to be replaced.
     pub(crate) fn new<'g>(
-        grants: impl IntoIterator<Item = (&'g Path, bool)>,
+        grants: impl IntoIterator<Item = ToGrant<'g>>,
         before: Option<&Paths>,
     ) -> Paths {
-        let mut past: Vec<Granted> = Vec::new();
-        for granted in before
-            .iter()
-            .flat_map(|it| it.past.iter().chain(&it.granted))
-        {
+        let mut past: Vec<Known> = Vec::new();
+        for known in before.iter().flat_map(|it| it.known()) {
+            let Some(granted) = known.get() else { continue };
             // The last of a path is what it was last.
-            past.retain(|other| other != granted);
-            past.push(granted.clone());
+            past.retain(|other| other.get().is_some_and(|other| other != granted));
+            past.push(known);
         }
         let held = before.map(|before| before.held.moved());
         let mut paths = Paths {
@@ -217,29 +254,52 @@ impl Paths {
             return paths;
         }
         paths.mounts = Mounts::read();
-        for (path, is_writable) in grants {
+        for ToGrant {
+            path,
+            is_writable,
+            holder,
+        } in grants
+        {
             // Links are followed here: one that a guest made leads to a folder too many, and is refused
             // once it is walked. What is not there is told of when it is opened.
-            let Ok(id) = FolderId::of(path, &paths.mounts) else {
+            let Ok(id) = FolderId::of(&path, &paths.mounts) else {
                 continue;
             };
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            paths.granted.push(Granted {
+            let path = std::path::absolute(&path).unwrap_or_else(|_| path.into_owned());
+            let granted = Arc::new(Granted {
                 path,
                 id,
                 is_writable,
+                holder,
             });
+            let known = paths.granted.get_mut();
+            known
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(Known::Kept(granted));
         }
         paths
     }
 
     /// Nothing that guests may write, nor read.
     fn is_empty(&self) -> bool {
-        self.granted.is_empty() && self.past.is_empty()
+        self.past.is_empty() && self.granted().is_empty()
     }
 
-    fn all(&self) -> impl Iterator<Item = &Granted> {
-        self.granted.iter().chain(&self.past)
+    fn granted(&self) -> RwLockReadGuard<'_, Vec<Known>> {
+        self.granted.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of the past first.
+    fn known(&self) -> Vec<Known> {
+        self.past
+            .iter()
+            .chain(self.granted().iter())
+            .cloned()
+            .collect()
+    }
+
+    fn all(&self) -> Vec<Arc<Granted>> {
+        self.known().iter().filter_map(Known::get).collect()
     }
 
     /// Opens a regular file to read it, and waits for nobody.
@@ -305,8 +365,9 @@ impl Paths {
         let walk = self.walk(path, Want::Folder)?;
         let id = walk.folder_id(&self.mounts)?;
         let name = std::path::absolute(path)?;
-        let mut past = self.past.iter().rev();
-        if let Some(before) = past.find(|before| before.path == name)
+        let mut past = self.past.iter().rev().filter_map(Known::get);
+        if let Some(before) =
+            past.find(|before| before.path == name && before.holder == Holder::Everyone)
             && walk.is_among_guests()
             && !before.id.is_same(&id)
         {
@@ -324,6 +385,93 @@ impl Paths {
             path,
             kernel,
         })
+    }
+
+    /// Finds a folder that calls have in place of a granted one, and grants it to them: from then on what lies in it is not
+    /// reached through links, and what is the host's there is protected.
+    ///
+    /// # Errors
+    ///
+    /// As of [`open_folder`](Paths::open_folder).
+    pub(crate) fn grant(
+        &self,
+        path: &Path,
+        is_writable: bool,
+        holder: Holder,
+    ) -> io::Result<(Found, Arc<Granted>)> {
+        let found = self.open_folder(path)?;
+        let is_below = |root: &Arc<Granted>| root.id.holds(&found.id);
+        if holder == Holder::Client && !self.of_clients().iter().any(is_below) {
+            return Err(replaced());
+        }
+        if let Some(kind) = self.mounts.kernel_type(&found.path) {
+            return Err(io::Error::other(format!(
+                "it is in a file system of the kernel ({kind}), which takes the place of no other"
+            )));
+        }
+        let granted = Granted {
+            path: std::path::absolute(path)?,
+            id: found.id.clone(),
+            is_writable,
+            holder,
+        };
+        Ok((found, self.add(granted)))
+    }
+
+    /// The folders that those of clients lie in.
+    fn of_clients(&self) -> Vec<Arc<Granted>> {
+        let granted = self.granted();
+        let granted = granted.iter().filter_map(Known::get);
+        granted.filter(|it| it.holder == Holder::Nobody).collect()
+    }
+
+    fn add(&self, new: Granted) -> Arc<Granted> {
+        let mut known = self.granted.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|it| it.get().is_some());
+        let same = known.iter().filter_map(Known::get).find(|it| {
+            it.id == new.id && it.holder == new.holder && it.is_writable >= new.is_writable
+        });
+        if let Some(same) = same {
+            return same;
+        }
+        let new = Arc::new(new);
+        known.push(match new.holder {
+            // No link is followed there anyway, for what it lies in.
+            Holder::Client => Known::WhileUsed(Arc::downgrade(&new)),
+            Holder::Everyone | Holder::Nobody => Known::Kept(new.clone()),
+        });
+        drop(known);
+        let files = self.files.read();
+        let files: Vec<HostFile> = files.unwrap_or_else(PoisonError::into_inner).clone();
+        for file in &files {
+            let _ = self.protect_known(file);
+        }
+        // Nobody moves a folder from under its name, whichever of the two was granted first.
+        let _ = self.protect_known(&HostFile::new(&new.path, Purpose::Folder));
+        for inner in self.all().iter().filter(|it| new.id.holds(&it.id)) {
+            let _ = self.protect_known(&HostFile::new(&inner.path, Purpose::Folder));
+        }
+        new
+    }
+
+    /// Makes a folder of a client, for this user alone, where it is not there: it and what is missing on the way, in
+    /// `base`.
+    ///
+    /// # Errors
+    ///
+    /// `base` is not there, something else is in its place, or it cannot be written.
+    pub(crate) fn make_folder(&self, path: &Path, base: &Path) -> io::Result<()> {
+        let root = self.walk(base, Want::Folder)?.folder_id(&self.mounts)?;
+        if !self.of_clients().iter().any(|it| it.id.is_same(&root)) {
+            return Err(replaced());
+        }
+        while let Some(missing) = self.walk(path, Want::MayBeMissing)?.missing() {
+            match missing.make() {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+        }
+        Ok(())
     }
 
     /// Whether something may be used by its name: no link on the way is one that a guest may have made, and
@@ -373,6 +521,15 @@ impl Paths {
         if self.is_empty() {
             return Ok(());
         }
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        if !files.contains(file) {
+            files.push(file.clone());
+        }
+        drop(files);
+        self.protect_known(file)
+    }
+
+    fn protect_known(&self, file: &HostFile) -> io::Result<()> {
         let walk = self.walk(&file.path, Want::MayBeMissing)?;
         let known = self.protected();
         for mut new in walk.protected(file) {
@@ -417,12 +574,28 @@ impl Paths {
 
     /// Whether a granted folder lies in another, and is not the same.
     pub(crate) fn is_within(&self, inner: &Path, outer: &Path) -> bool {
-        let id = |path: &Path| {
+        self.compare(inner, outer, |inner, outer| outer.holds(inner))
+    }
+
+    /// Whether two granted folders are one.
+    pub(crate) fn is_same(&self, one: &Path, other: &Path) -> bool {
+        self.compare(one, other, FolderId::is_same)
+    }
+
+    fn compare(
+        &self,
+        one: &Path,
+        other: &Path,
+        compare: impl Fn(&FolderId, &FolderId) -> bool,
+    ) -> bool {
+        let find = |path: &Path| {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            let granted = self.granted.iter().find(|granted| granted.path == path);
-            granted.map(|granted| &granted.id)
+            // The last of a path is what it is now.
+            let granted = self.granted();
+            let mut granted = granted.iter().rev().filter_map(Known::get);
+            granted.find(|granted| granted.path == path)
         };
-        matches!((id(inner), id(outer)), (Some(inner), Some(outer)) if outer.holds(inner))
+        matches!((find(one), find(other)), (Some(one), Some(other)) if compare(&one.id, &other.id))
     }
 
     /// The devices of file systems below a folder in which the kernel shows itself.
@@ -445,6 +618,13 @@ impl Paths {
         devices.dedup();
         devices
     }
+}
+
+/// In another folder links could lead elsewhere.
+fn replaced() -> io::Error {
+    io::Error::other(
+        "the folder that clients' folders are in was replaced since it was loaded: reload or restart",
+    )
 }
 
 /// The type of the file system that a folder is in, if the kernel shows itself there.

@@ -3,6 +3,7 @@
 //! Here is what a grant says; the sandbox holds guests to it.
 
 pub(crate) mod address;
+pub(crate) mod client;
 pub(crate) mod header;
 mod host;
 pub(crate) mod http;
@@ -77,8 +78,9 @@ pub enum Ambient {
 
 /// One folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileGrant {
-    /// The folder on this machine.
+    /// The folder on this machine. `${client}` in it stands for the client that calls.
     pub host: PathBuf,
     /// Its absolute path for the guest.
     pub guest: String,
@@ -93,6 +95,8 @@ pub struct FileGrant {
     pub max_disk: Option<ByteSize>,
     /// As `max_disk`: how many files, folders and links.
     pub max_files: Option<u32>,
+    /// Whether the folder of a client is made when it is first used. Only where `host` has `${client}` in it.
+    pub create: bool,
 }
 
 /// The quota of a granted folder.
@@ -104,7 +108,8 @@ pub(crate) struct DiskLimits {
 }
 
 impl FileGrant {
-    /// A folder, to be read only.
+    /// A folder, to be read only. With `${client}` as a part of its path on this machine, each client has one of its
+    /// own: see [`CallOptions::client`](crate::CallOptions::client).
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
         FileGrant {
             host: host.into(),
@@ -114,6 +119,7 @@ impl FileGrant {
             allow_vcs: false,
             max_disk: None,
             max_files: None,
+            create: false,
         }
     }
 
@@ -131,6 +137,41 @@ impl FileGrant {
     #[must_use]
     pub fn with_access(mut self, access: Access) -> Self {
         self.access = access;
+        self
+    }
+
+    /// With [`max_disk`](FileGrant::max_disk).
+    #[must_use]
+    pub fn with_max_disk(mut self, most: ByteSize) -> Self {
+        self.max_disk = Some(most);
+        self
+    }
+
+    /// With [`max_files`](FileGrant::max_files).
+    #[must_use]
+    pub fn with_max_files(mut self, most: u32) -> Self {
+        self.max_files = Some(most);
+        self
+    }
+
+    /// With [`allow_nested`](FileGrant::allow_nested).
+    #[must_use]
+    pub fn with_nested(mut self, allow: bool) -> Self {
+        self.allow_nested = allow;
+        self
+    }
+
+    /// With [`allow_vcs`](FileGrant::allow_vcs).
+    #[must_use]
+    pub fn with_vcs(mut self, allow: bool) -> Self {
+        self.allow_vcs = allow;
+        self
+    }
+
+    /// With [`create`](FileGrant::create).
+    #[must_use]
+    pub fn with_create(mut self, create: bool) -> Self {
+        self.create = create;
         self
     }
 }
@@ -184,14 +225,11 @@ impl SecretSource {
                 Err(error) => return Err(format!(": {self}: {error}")),
             },
         };
-        if value.len() as u64 > MAX_SECRET {
-            let most = size(ByteSize::b(MAX_SECRET));
-            return Err(format!(": {self}: it has more than {most}"));
-        }
-        // There would be nothing to mask, and most likely somebody forgot it.
-        match value.trim().is_empty() {
-            true => Err(" is empty".to_owned()),
-            false => Ok(Secret::new(value)),
+        let secret = Secret::new(value);
+        match secret.problem() {
+            Some(problem) if secret.is_blank() => Err(format!(" {problem}")),
+            Some(problem) => Err(format!(": {self}: {problem}")),
+            None => Ok(secret),
         }
     }
 }
@@ -234,6 +272,21 @@ impl Secret {
 
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+
+    fn is_blank(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+
+    /// Why it is none to be used.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let most = ByteSize::b(MAX_SECRET);
+        // There would be nothing to mask, and most likely somebody forgot it.
+        if self.is_blank() {
+            return Some("is empty".to_owned());
+        }
+        let is_long = self.0.len() as u64 > most.as_u64();
+        is_long.then(|| format!("it has more than {}", size(most)))
     }
 }
 

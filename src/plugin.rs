@@ -4,6 +4,7 @@ mod call;
 mod call_tool;
 pub(crate) mod component;
 mod convert;
+mod narrow;
 mod offers;
 mod questions;
 mod unfolded;
@@ -30,6 +31,7 @@ use crate::manifest::{Order, PluginConfig};
 use crate::order::GrantedFolders;
 use crate::paths::Paths;
 use crate::permissions::{Access, HttpHeader, Secret};
+use crate::provider::narrowed::folders_of;
 use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, held};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
@@ -38,6 +40,7 @@ use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::RunContext;
 use call::Ended;
 use call_tool::CallTool;
+use narrow::Clients;
 pub(crate) use offers::PluginPrompt;
 use offers::{Exported, Listed};
 
@@ -61,6 +64,7 @@ pub(crate) struct Plugin {
     exported: Exported,
     grants: Arc<Grants>,
     lacking: Vec<Diagnostic>,
+    clients: Clients,
 }
 
 /// What becomes of a plugin's secrets when it is loaded.
@@ -208,6 +212,7 @@ impl Compiled {
             exported,
             grants: self.grants,
             lacking: self.lacking,
+            clients: Clients::default(),
             config: self.config,
             tools: tools.into_iter().map(Arc::new).collect(),
             listed,
@@ -304,12 +309,7 @@ impl Compiled {
 impl Plugin {
     /// The folders that it is granted.
     pub(crate) fn folders(&self) -> GrantedFolders {
-        let folders = self.grants.folders.iter();
-        GrantedFolders(
-            folders
-                .map(|folder| (folder.id.clone(), folder.access == Access::ReadWrite))
-                .collect(),
-        )
+        folders_of(&self.grants)
     }
 
     /// Has `run` make an instance and call an export of it.
@@ -324,7 +324,9 @@ impl Plugin {
             spent: context.spent,
         };
         let (engine, cancel) = (self.call_tool.engine(), context.cancel);
-        call::in_sandbox(engine, &self.grants, context.journal, time, cancel, run).await
+        let narrowed = context.narrowed.and_then(|it| it.sandboxed.as_ref());
+        let grants = narrowed.map_or(&self.grants, |narrowed| &narrowed.grants);
+        call::in_sandbox(engine, grants, context.journal, time, cancel, run).await
     }
 
     async fn serve(
@@ -390,11 +392,9 @@ impl ToolProvider for Plugin {
 
     /// What it does not mark as reading, where there is anything that it could write.
     fn may_change(&self, tool: &Tool) -> bool {
-        let folders = &self.grants.folders;
+        let files = &self.config.permissions.files;
         tool.annotations.read_only != Some(true)
-            && folders
-                .iter()
-                .any(|folder| folder.access == Access::ReadWrite)
+            && files.iter().any(|it| it.access == Access::ReadWrite)
     }
 
     fn is_isolated(&self) -> bool {
@@ -468,19 +468,21 @@ async fn count_folders(
     grants: &Arc<Grants>,
     manifest: &Path,
 ) -> Result<(), Vec<Diagnostic>> {
-    if !grants.folders.iter().any(Folder::has_quota) {
+    let folders = grants.folders.iter();
+    let folders: Vec<_> = folders.filter(|it| !it.is_counted()).cloned().collect();
+    if folders.is_empty() {
         return Ok(());
     }
-    let counted = grants.clone();
     let counted = tokio::task::spawn_blocking(move || {
-        let folders = counted.folders.iter().enumerate();
-        let failed = folders.filter_map(|(number, folder)| Some((number, folder.count().err()?)));
+        let failed = folders.into_iter().filter_map(|folder| {
+            let error = folder.count().err()?;
+            Some((folder, error))
+        });
         failed.collect::<Vec<_>>()
     });
     let failed = counted.await.expect("counting does not panic");
-    let problems = failed.into_iter().map(|(number, error)| {
-        let (name, grant) = (&config.name, &config.permissions.files[number]);
-        let host = grant.host.display();
+    let problems = failed.into_iter().map(|(folder, error)| {
+        let (name, host) = (&config.name, folder.host().display());
         let message = format!("the folder {host} of `plugin.{name}` cannot be counted: {error}");
         Diagnostic::new(manifest, config.at, message)
             .help("grant a smaller folder, or leave out `max-disk` and `max-files`")
@@ -500,8 +502,15 @@ fn resolve(
 ) -> Grants {
     let mut folders = Vec::new();
     for grant in &config.permissions.files {
+        if let Some((message, help)) = grant.client_problem() {
+            problems.push(Diagnostic::new(manifest, config.at, message).help(help));
+        }
+        // Those are opened for each client.
+        if grant.is_per_client() {
+            continue;
+        }
         match Folder::open(grant, paths) {
-            Ok(folder) => folders.push(folder),
+            Ok(folder) => folders.push(Arc::new(folder)),
             Err(error) => {
                 let (name, host) = (&config.name, grant.host.display());
                 let message =
@@ -515,6 +524,7 @@ fn resolve(
         paths: paths.clone(),
         limits: config.limits.clone(),
         permissions: config.permissions.clone(),
+        narrowed_http: None,
         headers: Vec::new(),
         secrets: BTreeMap::new(),
         config: config.config.clone(),

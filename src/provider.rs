@@ -1,6 +1,7 @@
 //! Whatever offers tools is a [`ToolProvider`]: a plugin, an MCP server, functions of the program itself, the agent.
 //! What is around a call (its turn, order, schema, masks, audit) is the host's, which does not know which it is.
 
+pub(crate) mod narrowed;
 mod output;
 mod payload;
 mod running;
@@ -17,11 +18,13 @@ use crate::error::{CallError, Diagnostic};
 use crate::limits::{Limit, Limits};
 use crate::manifest::{McpConfig, Order, PluginConfig};
 use crate::mask::Mask;
+use crate::narrowing::ProviderNarrowing;
 use crate::permissions::Secret;
 use crate::sandbox::Journal;
 use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
 use crate::watch::{Owner, Progress};
+pub(crate) use narrowed::NarrowedGrants;
 #[cfg(feature = "mcp")]
 pub(crate) use output::mismatch;
 pub(crate) use output::{held, output};
@@ -357,6 +360,9 @@ pub struct CallContext<'t> {
     /// Who calls.
     #[cfg_attr(not(any(feature = "agent", feature = "mcp")), expect(dead_code))]
     pub(crate) owner: &'t Owner,
+    pub(crate) client: Option<&'t str>,
+    pub(crate) narrowed: Option<&'t NarrowedGrants>,
+    pub(crate) key: Option<&'t str>,
     pub(crate) journal: Journal,
 }
 
@@ -364,6 +370,22 @@ impl CallContext<'_> {
     /// When the call has to have ended.
     pub fn deadline(&self) -> Instant {
         self.limits.deadline(self.start)
+    }
+
+    /// Whose call it is, where its [options](crate::CallOptions::client) say so.
+    pub fn client(&self) -> Option<&str> {
+        self.client
+    }
+
+    /// The [idempotency key](crate::CallOptions::idempotency_key) of the call, for services that take one: the same is not run
+    /// twice by this host while it knows the key.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.key
+    }
+
+    /// How what this provider may touch is narrowed for the call. Nobody but the provider sees to it.
+    pub fn narrowing(&self) -> Option<&ProviderNarrowing> {
+        self.narrowed.map(|narrowed| &narrowed.narrowing)
     }
 
     /// Whether the call was cancelled. Its future is dropped then; this is for threads that work for it.

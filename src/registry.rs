@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use crate::error::{CallError, Diagnostic, similar};
 use crate::manifest::Order;
+use crate::narrowing::{NarrowError, ProviderNarrowing};
 use crate::order::{Access, Domain, Turns};
-use crate::provider::{ProvidedTool, Provider, ToolProvider};
+use crate::plugin::Plugin;
+use crate::provider::narrowed::{GrantsOfCall, Sandboxed};
+use crate::provider::{NarrowedGrants, ProvidedTool, Provider, ToolProvider};
 use crate::watch::Party;
 use crate::wire::leaks;
 
@@ -18,6 +21,8 @@ pub(crate) struct Registered {
     pub(crate) permits: Option<Turns<Party>>,
     /// Where its calls may have to run in order.
     domain: Option<Arc<Domain>>,
+    /// The provider, if that is a plugin: what its calls may touch can be narrowed.
+    plugin: Option<Arc<Plugin>>,
 }
 
 impl Registered {
@@ -33,12 +38,70 @@ impl Registered {
                 .map(|own| Turns::new(own as u64)),
             domain,
             provider,
+            plugin: None,
+        }
+    }
+
+    pub(crate) fn of_plugin(
+        plugin: Arc<Plugin>,
+        max_concurrency: usize,
+        domain: Option<Arc<Domain>>,
+    ) -> Registered {
+        Registered {
+            plugin: Some(plugin.clone()),
+            ..Registered::new(plugin, max_concurrency, domain)
+        }
+    }
+
+    /// What the calls of a client have, where its plugin has folders for each client.
+    ///
+    /// # Errors
+    ///
+    /// It has, and there is no client, or no such folder.
+    pub(crate) fn grants_of(&self, client: Option<&str>) -> GrantsOfCall {
+        match &self.plugin {
+            Some(plugin) => plugin.grants_of(client, self.domain.as_ref()),
+            None => Ok(None),
+        }
+    }
+
+    /// What calls have that are narrowed so.
+    ///
+    /// # Errors
+    ///
+    /// It would be more than the provider is granted, something of it is not there, or nobody would see to it.
+    pub(crate) fn narrow(
+        &self,
+        narrowing: &ProviderNarrowing,
+        client: Option<&str>,
+    ) -> Result<NarrowedGrants, NarrowError> {
+        if let Some(plugin) = &self.plugin {
+            return plugin.narrow(narrowing, client, self.domain.as_ref());
+        }
+        match self.provider.provenance() {
+            Provider::Server(server) => Err(NarrowError::NotEnforceable {
+                server: server.name.clone(),
+            }),
+            _ => Ok(NarrowedGrants {
+                narrowing: narrowing.clone(),
+                sandboxed: None,
+            }),
+        }
+    }
+
+    fn domain<'r>(&'r self, narrowed: Option<&'r NarrowedGrants>) -> Option<&'r Arc<Domain>> {
+        match narrowed.and_then(|it| it.sandboxed.as_ref()) {
+            Some(sandboxed) => sandboxed.domain.as_ref(),
+            None => self.domain.as_ref(),
         }
     }
 
     /// The order of requests beside calls, which read what calls may change.
-    pub(crate) fn beside_calls(&self) -> Option<(&Arc<Domain>, Access)> {
-        let domain = self.domain.as_ref()?;
+    pub(crate) fn beside_calls<'r>(
+        &'r self,
+        narrowed: Option<&'r NarrowedGrants>,
+    ) -> Option<(&'r Arc<Domain>, Access)> {
+        let domain = self.domain(narrowed)?;
         match self.provider.order() {
             Order::Parallel => None,
             Order::Auto => Some((domain, Access::Read)),
@@ -46,13 +109,21 @@ impl Registered {
         }
     }
 
-    /// The order that a call of that tool has to keep, and with what.
-    pub(crate) fn order(&self, tool: &ProvidedTool) -> Option<(&Arc<Domain>, Access)> {
-        let domain = self.domain.as_ref()?;
+    /// The order that a call of that tool has to keep, and with what: by the folders that it has.
+    pub(crate) fn order<'r>(
+        &'r self,
+        tool: &ProvidedTool,
+        narrowed: Option<&'r NarrowedGrants>,
+    ) -> Option<(&'r Arc<Domain>, Access)> {
+        let domain = self.domain(narrowed)?;
+        let may_write = || {
+            let sandboxed = narrowed.and_then(|it| it.sandboxed.as_ref());
+            sandboxed.is_none_or(Sandboxed::may_write)
+        };
         let changes = match self.provider.order() {
             Order::Parallel => return None,
             Order::InOrder => true,
-            Order::Auto => self.provider.may_change(&tool.tool),
+            Order::Auto => self.provider.may_change(&tool.tool) && may_write(),
         };
         Some((
             domain,

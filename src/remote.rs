@@ -224,7 +224,7 @@ impl Server {
             cancel: context.cancel,
         };
         let mut meter = Meter::new(None, context.spent);
-        let mut flight = match self.flight(tool, call, &journal) {
+        let mut flight = match self.flight(tool, call, context.key, &journal) {
             Ok(flight) => flight,
             Err(error) => return RunOutcome::refused(error),
         };
@@ -264,11 +264,12 @@ impl Server {
         &self,
         tool: &ProvidedTool,
         call: &ToolCall,
+        key: Option<&str>,
         journal: &Journal,
     ) -> Result<Flight, CallError> {
         let resumed = call.resumed.as_deref();
         let Some(resumed) = resumed.filter(|resumed| !resumed.state.is_empty()) else {
-            return Ok(Flight::start(&self.kept, tool, call, journal.clone()));
+            return Ok(Flight::start(&self.kept, tool, call, key, journal.clone()));
         };
         let flight = self.parked.take(&resumed.state, resumed.replies.clone());
         let mut flight = flight.ok_or_else(|| {

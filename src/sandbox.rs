@@ -37,7 +37,7 @@ use crate::bindings::toolhost::plugin::{host, types};
 use crate::input::QuestionKind;
 use crate::limits::{Bound, Limit, Limits};
 use crate::paths::{Guard, GuestFolder, Paths};
-use crate::permissions::{Access, HttpHeader, Permissions, Secret};
+use crate::permissions::{Access, HttpHeader, HttpRule, Permissions, Secret};
 use crate::quota::Quota;
 use crate::resource::ResourceOwners;
 use crate::tool::LogSource;
@@ -69,15 +69,17 @@ pub(crate) enum Stop {
     Limit(Limit, Bound),
 }
 
-/// What a plugin was granted, resolved when it is loaded.
-#[derive(Debug, Default)]
+/// What a plugin was granted, resolved when it is loaded, or what calls of one client have of it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Grants {
     pub(crate) limits: Limits,
     pub(crate) permissions: Permissions,
-    /// Its `files`.
-    pub(crate) folders: Vec<Folder>,
+    /// Its `files`, but for those that each client has of its own.
+    pub(crate) folders: Vec<Arc<Folder>>,
     /// What is the host's in them.
     pub(crate) paths: Arc<Paths>,
+    /// The requests that it may send of those that it is granted, where they are fewer.
+    pub(crate) narrowed_http: Option<Vec<HttpRule>>,
     /// The values of `http-headers`, which print as `Sensitive`.
     pub(crate) headers: Vec<(HttpHeader, HeaderValue)>,
     pub(crate) secrets: BTreeMap<String, Secret>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -83,6 +84,10 @@ pub(crate) struct RunContext<'c> {
     pub(crate) client: Client,
     pub(crate) owner: Owner,
     pub(crate) allowed: AllowedTools,
+    /// Its idempotency key.
+    pub(crate) key: Option<Arc<str>>,
+    /// Becomes true when its provider is called.
+    pub(crate) begun: Option<Arc<AtomicBool>>,
 }
 
 impl<'c> RunContext<'c> {
@@ -96,6 +101,8 @@ impl<'c> RunContext<'c> {
             client: Client::new(),
             owner: Owner::default(),
             allowed: None,
+            key: None,
+            begun: None,
         }
     }
 

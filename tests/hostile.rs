@@ -11,7 +11,7 @@ mod rebinding;
 #[cfg(target_os = "linux")]
 mod resolver;
 mod secrets;
-mod server;
+pub mod server;
 mod stage;
 mod table;
 mod tls;

@@ -57,6 +57,8 @@ mod stalls;
 mod summary;
 #[path = "mcp/tasks.rs"]
 mod tasks;
+#[path = "mcp/users.rs"]
+mod users;
 #[path = "mcp/watching.rs"]
 mod watching;
 #[path = "mcp/weights.rs"]

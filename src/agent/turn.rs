@@ -229,7 +229,8 @@ impl<'t> Turn<'t> {
         if may_start && self.claim(at, &call) {
             self.early.note(at.0);
         } else if !may_start || self.needs_approval(&call) {
-            self.early.defer(&self.agent.host, at, call);
+            self.early
+                .defer(&self.agent.host, &self.agent.options.whose, at, call);
         } else {
             self.early.note(at.0);
             self.start(at, call);
@@ -238,7 +239,10 @@ impl<'t> Turn<'t> {
 
     fn may_start_early(&self, at: At, call: &ToolCall) -> bool {
         let is_its_turn = self.agent.config.parallel || self.early.is_next(at);
-        is_its_turn && self.early.may_start(&self.agent.host, at, call)
+        is_its_turn
+            && self
+                .early
+                .may_start(&self.agent.host, &self.agent.options.whose, at, call)
     }
 
     /// Has a call begin and end with an error.
@@ -439,7 +443,7 @@ impl<'t> Turn<'t> {
             let mut undecided = VecDeque::new();
             let mut theirs = Accesses::default();
             for (at, call) in waiting {
-                let accesses = self.agent.host.accesses(&call);
+                let accesses = self.agent.host.accesses(&call, &self.agent.options.whose);
                 let is_behind = match self.agent.config.parallel {
                     true => theirs.conflict(&accesses),
                     false => !undecided.is_empty(),

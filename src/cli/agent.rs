@@ -185,6 +185,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let stdout_is_terminal = Out::stdout().is_terminal();
     let stream = !options.no_stream && (options.stream || options.json || stdout_is_terminal);
     let mut agent = Agent::new(host, config)?
+        .options(options.host.call_options())
         .stream(stream)
         .ask_first(options.approve && !options.yes);
     out::hide(agent.mask());

@@ -52,7 +52,7 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
     };
     let host = host.ready_for(std::slice::from_ref(&call)).await?;
     let printer = options.result.printer(&manifest);
-    let ended = run_one(&host, call, &interrupts).await;
+    let ended = run_one(&host, call, options.host.call_options(), &interrupts).await;
     if matches!(ended.outcome, Err(CallError::Cancelled)) {
         return Ok(INTERRUPTED);
     }
@@ -68,13 +68,16 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
 }
 
 /// Runs a call until it has its answer or the user interrupts; what it asks, it asks on the terminal.
-async fn run_one(host: &ToolHost, call: ToolCall, interrupts: &Interrupts) -> ToolResult {
+async fn run_one(
+    host: &ToolHost,
+    call: ToolCall,
+    options: Options,
+    interrupts: &Interrupts,
+) -> ToolResult {
     let drawn = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let bar = Arc::new(CallBar(drawn.add(progress::calls(1))));
     let stop = CancellationToken::new();
-    let mut options = Options::new()
-        .watcher(bar.clone())
-        .cancellation(stop.clone());
+    let mut options = options.watcher(bar.clone()).cancellation(stop.clone());
     if let Some(terminal) = Terminal::open(drawn) {
         options = options.responder(Arc::new(Asker(terminal)));
     }

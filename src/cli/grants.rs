@@ -12,7 +12,12 @@ pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
             true => ", version control too",
             false => "",
         };
-        let mut what = format!("files {guest} ({host}), {}{vcs}", grant.access);
+        let own = match (grant.is_per_client(), grant.create) {
+            (false, _) => "",
+            (true, false) => ", one for each client",
+            (true, true) => ", one for each client, made when it first calls",
+        };
+        let mut what = format!("files {guest} ({host}), {}{vcs}{own}", grant.access);
         if let Some(most) = grant.max_disk {
             what += &format!(", at most {}", Bound::from(most));
         }

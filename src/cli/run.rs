@@ -128,7 +128,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         .rev()
         .map(|at| (at, calls.remove(at)))
         .collect();
-    let mut done = run_batch(&host, calls, &interrupts, told).await?;
+    let mut done = run_batch(&host, calls, options.host.call_options(), &interrupts, told).await?;
     for (at, call) in cut.into_iter().rev() {
         let result = host.refuse(&call, cut_error.clone());
         told(&result)?;
@@ -177,6 +177,7 @@ impl Done {
 pub(super) async fn run_batch(
     host: &ToolHost,
     calls: Vec<ToolCall>,
+    options: toolhost::CallOptions,
     interrupts: &Interrupts,
     mut on_result: impl FnMut(&ToolResult) -> anyhow::Result<()>,
 ) -> anyhow::Result<Done> {
@@ -184,7 +185,7 @@ pub(super) async fn run_batch(
     let mut results: Vec<Option<ToolResult>> = Vec::new();
     results.resize_with(calls.len(), || None);
     interrupts.batch_begins();
-    let mut batch = host.run(calls);
+    let mut batch = host.run_with(calls, options);
     let mut interrupted = false;
     loop {
         let next = tokio::select! {
@@ -241,7 +242,7 @@ async fn run_events(
         host: &host,
         events,
         names: None,
-        batch: host.open_batch(),
+        batch: host.open_batch_with(options.host.call_options()),
         results: Vec::new(),
         start: Instant::now(),
         came: Vec::new(),

@@ -77,9 +77,10 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         }
         None => None,
     };
+    warn_of_nameless(&manifest, &options.host);
     let loaded = Seen::of(&manifest, session.trust_file());
     let host = session.load_manifest(manifest.clone()).await?;
-    let server = Server::new(host, ServerInfo::of(&manifest.serve));
+    let server = Server::new(host, info(&manifest, &options.host));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
     let shutdown = shutdown_signal(interrupts)?;
     let mut watch = Watch {
@@ -111,6 +112,29 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
             Ok(ended(cancelled))
         }
     }
+}
+
+/// Says so where calls will be refused, as clients have no names.
+fn warn_of_nameless(manifest: &Manifest, options: &HostOptions) {
+    if manifest.serve.auth.is_required() || options.client.is_some() {
+        return;
+    }
+    for plugin in &manifest.plugins {
+        let mut files = plugin.permissions.files.iter();
+        if files.any(|grant| grant.is_per_client()) {
+            tracing::warn!(
+                "plugin.{} has a folder for each client, and clients have no names here: name them by tokens under \
+                 [serve.auth], or all of them by --client NAME",
+                plugin.name
+            );
+        }
+    }
+}
+
+fn info(manifest: &Manifest, options: &HostOptions) -> ServerInfo {
+    let mut info = ServerInfo::of(&manifest.serve);
+    info.client = options.client.as_deref().map(Into::into);
+    info
 }
 
 fn scheme(manifest: &Manifest) -> &'static str {

@@ -1,13 +1,16 @@
 //! A call whose questions are answered: it is called again with the replies, each time in a fresh
 //! instance and in its turn.
 
+use std::borrow::Cow;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Arrival, HandedOver, Places, ToolHost};
+use super::repeats::Found;
+use super::{Arrival, HandedOver, Narrowed, Places, ToolHost, Whose};
 use crate::error::CallError;
 use crate::input::{InputRequired, QuestionKinds, Responder, Resumption};
 use crate::order::Client;
@@ -34,12 +37,17 @@ pub(crate) const MAX_ROUNDS: usize = 16;
 #[derive(Clone, Default)]
 pub struct CallOptions {
     pub(super) watcher: Option<Arc<dyn Watcher>>,
-    pub(super) responder: Option<Arc<dyn Responder>>,
+    pub(crate) responder: Option<Arc<dyn Responder>>,
     pub(super) can_ask: QuestionKinds,
     pub(super) cancel: Option<CancellationToken>,
     timeout: Option<Duration>,
+    /// What makes a call once only.
+    pub(super) key: Option<Arc<str>>,
+    begun: Option<Arc<AtomicBool>>,
+    /// Whose calls they are, and what they have for that.
+    pub(crate) whose: Whose,
     /// Whose calls run in the order that they are made; a client of its own when `None`.
-    pub(crate) client: Option<Client>,
+    pub(super) order: Option<Client>,
     /// Whose results the call may read on in.
     pub(crate) owner: Owner,
     /// The tools that the call may be of, beside those of the host itself.
@@ -91,9 +99,70 @@ impl CallOptions {
         self
     }
 
+    /// Whose calls they are. The audit log has the name, tools of your program can ask for it, and where the manifest grants
+    /// a folder with `${client}`, the calls have that client's:
+    ///
+    /// ```toml
+    /// permissions.files = [{ host = "users/${client}", guest = "/notes", access = "read-write", create = true }]
+    /// ```
+    ///
+    /// It is for whom your program knows: never take it from a model or unchecked from a request. Calls of a plugin with
+    /// such a folder fail with [`CallError::InvalidOptions`] without one.
+    #[must_use]
+    pub fn client(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.whose.client = Some(name.into());
+        self
+    }
+
+    /// Lets the calls touch less of, or instead, than the manifest grants: what [`ToolHost::narrow`] made of a
+    /// [`Narrowing`](crate::Narrowing).
+    #[must_use]
+    pub fn narrowed(mut self, narrowed: &Narrowed) -> Self {
+        self.whose.narrowed = Some(narrowed.clone());
+        self
+    }
+
+    /// Runs a call once: with the same key it is not run again, but has the first call's result, also while that runs. For
+    /// calls that are made again because nobody knows whether they ran.
+    ///
+    /// - The key is the client's own; the same one for another tool, or other arguments, fails with
+    ///   [`CallError::InvalidOptions`]. Of a call in a batch it is the key, a `/`, and the call's id, or its position where it
+    ///   has none.
+    /// - A call that ran and failed has run: it fails again, with the same error. One that did not run (invalid arguments,
+    ///   no place in the queue, cancelled before its turn) is run the next time.
+    /// - What counts of the options is what the first call had. It ends when nobody waits for it any more.
+    /// - The host knows a key for an hour after its call ended, at most 10,000 of them and 32 MiB of results; it forgets them
+    ///   when it ends or is replaced. A call whose result was too much to keep fails, and is not run again.
+    /// - Resources and prompts have none.
+    ///
+    /// Tools of your program get it from their context, MCP servers as `toolhost/idempotency-key` in `_meta`.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The same for one call of several.
+    pub(super) fn of_one(&self, call: &ToolCall, position: usize) -> Cow<'_, CallOptions> {
+        let Some(key) = &self.key else {
+            return Cow::Borrowed(self);
+        };
+        let key = match &call.id {
+            Some(id) => format!("{key}/{id}"),
+            None => format!("{key}/{position}"),
+        };
+        Cow::Owned(self.clone().idempotency_key(key))
+    }
+
+    /// Says when the provider of the call is called.
+    pub(super) fn begun(mut self, begun: Arc<AtomicBool>) -> Self {
+        self.begun = Some(begun);
+        self
+    }
+
     /// Has the call keep its place among those of `client`.
     pub(crate) fn of_client(mut self, client: Client) -> Self {
-        self.client = Some(client);
+        self.order = Some(client);
         self
     }
 
@@ -135,8 +204,8 @@ impl CallOptions {
         }
     }
 
-    pub(super) fn client(&self) -> Client {
-        self.client.unwrap_or_default()
+    pub(super) fn order(&self) -> Client {
+        self.order.unwrap_or_default()
     }
 
     /// `never` is for what stands in for a token.
@@ -152,9 +221,11 @@ impl CallOptions {
                 Some(responder) => responder.kinds(),
                 None => self.can_ask,
             },
-            client: self.client(),
+            client: self.order(),
             owner: self.owner.clone(),
             allowed: self.allowed.clone(),
+            key: self.key.clone(),
+            begun: self.begun.clone(),
         }
     }
 }
@@ -193,7 +264,36 @@ impl ToolHost {
                 // Boxed, so that other calls do not hold room for it.
                 Box::pin(self.run_unpacked(arrivals, &unpacked, options)).await
             }
-            HandedOver::Refused(call, error) => self.refuse(&call, error),
+            HandedOver::Once(call, run, is_repeat) => {
+                Box::pin(self.result_of(call, run, is_repeat, options)).await
+            }
+            HandedOver::Refused(call, error) => {
+                self.refuse_since(Instant::now(), &call, &options.whose, error)
+            }
+        }
+    }
+
+    /// The result of a call with an idempotency key.
+    async fn result_of(
+        &self,
+        call: ToolCall,
+        run: Found,
+        is_repeat: bool,
+        options: &CallOptions,
+    ) -> ToolResult {
+        let queued = Instant::now();
+        let result = match run {
+            Found::Ended(result) => Some(result),
+            Found::Runs(run) => {
+                let cancel = options.cancel.clone().filter(|_| is_repeat);
+                cancel.unwrap_or_default().run_until_cancelled(run).await
+            }
+            Found::New => None,
+        };
+        match result {
+            Some(result) if is_repeat => self.repeated(queued, &call, options, &result),
+            Some(result) => Arc::unwrap_or_clone(result),
+            None => self.refuse_since(queued, &call, &options.whose, CallError::Cancelled),
         }
     }
 
@@ -207,11 +307,14 @@ impl ToolHost {
         let never = OnceLock::new();
         let context = options.context(&never);
         let Some(responder) = options.responder.as_deref() else {
-            return self.run_call(&call, &context, arrival).await;
+            return self
+                .run_call(&call, &context, &options.whose, arrival)
+                .await;
         };
         let mut _asked = None;
         for _ in 0..MAX_ROUNDS {
-            let mut result = self.run_call(&call, &context, arrival).await;
+            let running = self.run_call(&call, &context, &options.whose, arrival);
+            let mut result = running.await;
             let Err(CallError::InputRequired(input)) = &result.outcome else {
                 return result;
             };
@@ -221,12 +324,13 @@ impl ToolHost {
                 .run_until_cancelled(replies(&call.name, input, responder));
             let replies = replies.await;
             // Others of the same folder ran meanwhile: it takes its place behind them.
-            arrival = Arrival {
-                queued: Instant::now(),
-                ticket: None,
-                entering: None,
-                place: self.place(&call, options.client(), options.allowed.as_deref()),
-            };
+            let taken = self.take(
+                &call,
+                options.order(),
+                options.allowed.as_deref(),
+                &options.whose,
+            );
+            arrival = Arrival::new(taken);
             match replies {
                 Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),
                 Some(Err(message)) => {

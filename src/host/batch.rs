@@ -178,7 +178,7 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
 impl Shared {
     fn new(host: ToolHost, options: CallOptions, stream: bool) -> Self {
         let cancel = options.own_token();
-        let client = options.client.unwrap_or_default();
+        let client = options.order();
         Shared {
             waits_for_others: host.shared.hooks.is_some() || options.responder.is_some(),
             options: options.cancellation(cancel.clone()).of_client(client),
@@ -205,11 +205,12 @@ impl Shared {
         let mut refused = Vec::new();
         let mut lanes = self.lanes();
         for (index, call) in (begin..).zip(calls) {
-            let (arrival, call) = match self.host.hand_over(call, &self.options) {
+            let own = self.options.of_one(&call, index);
+            let (arrival, call) = match self.host.hand_over(call, &own) {
                 HandedOver::One(arrival, call) => (arrival, call),
-                several => {
+                apart => {
                     lanes.hold();
-                    let run = self.clone().run_apart(index, several, results.clone());
+                    let run = self.clone().run_apart(index, apart, results.clone());
                     tokio::spawn(run);
                     continue;
                 }
@@ -265,7 +266,7 @@ impl Shared {
     /// Holds a call until it is its turn in order.
     async fn hold(self: Arc<Self>, waiting: Waiting, results: mpsc::UnboundedSender<Vec<Indexed>>) {
         let queue = &self.host.shared.queue;
-        let in_order = match &waiting.arrival.place {
+        let in_order = match &waiting.arrival.taken.place {
             Some(place) => queue.in_order(place, self.begun, &self.cancel).await,
             None => Ok(()),
         };
@@ -288,7 +289,11 @@ impl Shared {
 
     fn refuse(&self, Refused { waiting, error }: Refused) -> Indexed {
         let Waiting { index, call, .. } = waiting;
-        (index, self.host.refuse_since(self.begun, &call, error))
+        let whose = &self.options.whose;
+        (
+            index,
+            self.host.refuse_since(self.begun, &call, whose, error),
+        )
     }
 
     /// Ends the calls that still wait when none may any more.
@@ -346,7 +351,10 @@ impl Shared {
                 arrival,
             } = taken;
             let context = self.options.context(&never);
-            let result = self.host.run_call(&call, &context, arrival).await;
+            let running = self
+                .host
+                .run_call(&call, &context, &self.options.whose, arrival);
+            let result = running.await;
             kept.push((index, result));
             // The lane is free before the result is seen: whoever polls for more finds the room. Sending
             // never waits: the next call may hold a place that others wait for.

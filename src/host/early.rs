@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::ToolHost;
+use super::{ToolHost, Whose};
 use crate::order::{Access, Domain};
 use crate::tool::ToolCall;
 
@@ -53,8 +53,14 @@ pub(crate) struct EarlyCalls {
 impl EarlyCalls {
     /// Whether a call that has come may start now. It must be able to change nothing; if it reads what
     /// others may change, all calls before it must have come, and none that waits may change that.
-    pub(crate) fn may_start(&self, host: &ToolHost, at: At, call: &ToolCall) -> bool {
-        let Some(accesses) = host.reads(call) else {
+    pub(crate) fn may_start(
+        &self,
+        host: &ToolHost,
+        whose: &Whose,
+        at: At,
+        call: &ToolCall,
+    ) -> bool {
+        let Some(accesses) = host.reads(call, whose) else {
             return false;
         };
         accesses.0.is_empty() || self.all_known_before(at) && !self.accesses.conflict(&accesses)
@@ -82,9 +88,9 @@ impl EarlyCalls {
     }
 
     /// Keeps a call until the end.
-    pub(crate) fn defer(&mut self, host: &ToolHost, at: At, call: ToolCall) {
+    pub(crate) fn defer(&mut self, host: &ToolHost, whose: &Whose, at: At, call: ToolCall) {
         self.note(at.0);
-        self.accesses.extend(&host.accesses(&call));
+        self.accesses.extend(&host.accesses(&call, whose));
         self.deferred.push((at, call));
     }
 
@@ -104,16 +110,19 @@ impl EarlyCalls {
 impl ToolHost {
     /// What a call reads of the data that has an order, if it can change nothing: its tool says so, or it can
     /// reach nothing. One that fails whatever else the answer says is harmless, too.
-    fn reads(&self, call: &ToolCall) -> Option<Accesses> {
+    fn reads(&self, call: &ToolCall, whose: &Whose) -> Option<Accesses> {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {
             for call in unpacked.calls() {
-                accesses.extend(&self.reads(call)?);
+                accesses.extend(&self.reads(call, whose)?);
             }
         } else if let Some((by, tool)) = self.serving(call) {
             let is_harmless =
                 tool.tool.annotations.read_only == Some(true) || by.provider.is_isolated();
-            match by.order(tool) {
+            let Ok(narrowed) = self.grants_of(by, whose) else {
+                return Some(accesses);
+            };
+            match by.order(tool, narrowed.as_deref()) {
                 Some((domain, Access::Read)) if is_harmless => {
                     accesses.0.push((domain.clone(), Access::Read));
                 }
@@ -125,14 +134,15 @@ impl ToolHost {
     }
 
     /// What a call reads and changes, of the data that has an order.
-    pub(crate) fn accesses(&self, call: &ToolCall) -> Accesses {
+    pub(crate) fn accesses(&self, call: &ToolCall, whose: &Whose) -> Accesses {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {
             for call in unpacked.calls() {
-                accesses.extend(&self.accesses(call));
+                accesses.extend(&self.accesses(call, whose));
             }
         } else if let Some((by, tool)) = self.serving(call)
-            && let Some((domain, access)) = by.order(tool)
+            && let Ok(narrowed) = self.grants_of(by, whose)
+            && let Some((domain, access)) = by.order(tool, narrowed.as_deref())
         {
             accesses.0.push((domain.clone(), access));
         }

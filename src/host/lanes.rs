@@ -79,7 +79,7 @@ impl Lanes {
         mut waiting: Waiting,
     ) -> Result<Option<Waiting>, Box<Refused>> {
         let number = self.number(host, &waiting.call);
-        let place = &waiting.arrival.place;
+        let place = &waiting.arrival.taken.place;
         let is_behind = place.as_ref().is_some_and(|place| !place.is_granted());
         let lane = &self.all[number];
         let starts_now = !is_behind

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::hooks::Hooks;
+use super::nested::{Nested, nested};
 use super::offers::Own;
 use super::queue::{Queue, pages_in, pages_of};
 use super::{LoadedPlugin, Shared, ToolHost};
@@ -279,6 +280,7 @@ impl Loader {
                 mask: Arc::new(mask),
                 audit,
                 hooks: Hooks::new(self.hooks),
+                repeats: Default::default(),
                 repairs: host.repair_arguments,
                 is_survey: survey.is_some(),
                 paths,
@@ -292,7 +294,7 @@ impl Loader {
     /// The way to all files, with what guests are kept from.
     fn paths(&self) -> Arc<Paths> {
         let before = self.before.as_deref();
-        let paths = Paths::new(self.manifest.granted(), before);
+        let paths = self.manifest.ways(before);
         let cache = self.cache.folders();
         let cache = cache
             .into_iter()
@@ -355,7 +357,7 @@ fn in_order(plugins: Vec<Arc<Plugin>>, max_concurrency: usize) -> Vec<LoadedPlug
             (plugin.config.order == Order::InOrder).then(|| Domain::named(&key))
         };
         let domain = domain.or_else(by_hand);
-        let registered = Registered::new(plugin.clone(), max_concurrency, domain);
+        let registered = Registered::of_plugin(plugin.clone(), max_concurrency, domain);
         LoadedPlugin {
             registered: Arc::new(registered),
             plugin,
@@ -460,34 +462,22 @@ fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(
 /// A folder that one plugin writes is no folder to grant to another by its name: the first decides what is
 /// there.
 fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<(), LoadError> {
-    let mut problems = Vec::new();
-    for inner in plugins {
-        for grant in inner.permissions.files.iter().filter(|it| !it.allow_nested) {
-            let others = plugins.iter().filter(|outer| outer.name != inner.name);
-            let mut outer = others.flat_map(|outer| {
-                let grants = outer.permissions.files.iter();
-                grants
-                    .filter(|it| it.access == FileAccess::ReadWrite)
-                    .map(move |it| (outer, it))
-            });
-            let Some((outer, around)) =
-                outer.find(|(_, around)| paths.is_within(&grant.host, &around.host))
-            else {
-                continue;
-            };
-            let (host, around) = (grant.host.display(), around.host.display());
-            let message = format!(
-                "the folder {host} of `plugin.{}` lies in {around}, which `plugin.{}` may write: \
-                 it decides what is there",
-                inner.name, outer.name
-            );
-            let help = "if that is meant, say so in the grant: `allow-nested = true`";
-            problems.push(Diagnostic::new(file, inner.at, message).help(help));
-        }
-    }
-    match problems[..] {
-        [] => Ok(()),
-        _ => Err(LoadError::Invalid(problems)),
+    let granted = plugins.iter();
+    let granted = granted.map(|it| (&*it.name, it.permissions.files.iter().collect()));
+    let problems = nested(&granted.collect::<Vec<_>>(), paths).into_iter();
+    let problems = problems.map(|Nested { inner, outer }| {
+        let (host, around) = (inner.1.host.display(), outer.1.host.display());
+        let message = format!(
+            "the folder {host} of `plugin.{}` lies in {around}, which `plugin.{}` may write: it decides what is there",
+            inner.0, outer.0
+        );
+        let plugin = plugins.iter().find(|it| it.name == inner.0);
+        let help = "if that is meant, say so in the grant: `allow-nested = true`";
+        Diagnostic::new(file, plugin.and_then(|it| it.at), message).help(help)
+    });
+    match problems.collect::<Vec<_>>() {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err(LoadError::Invalid(problems)),
     }
 }
 

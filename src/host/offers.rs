@@ -10,7 +10,7 @@ use serde_json::json;
 use tracing::debug_span;
 
 use super::asking::answered;
-use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, narrowed, serve};
+use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve, within};
 use crate::error::{CallError, Diagnostic};
 use crate::input::Resumption;
 use crate::manifest::{OwnBody, OwnPrompt, OwnResource};
@@ -22,7 +22,6 @@ use crate::provider::{CallContext, Payload, RunOutcome, ToolProvider};
 use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::sandbox::Journal;
 use crate::tool::ToolCall;
-use crate::watch::RunContext;
 
 /// What the manifest itself offers.
 pub(super) struct Own {
@@ -102,15 +101,13 @@ impl ToolHost {
     /// The resources: the manifest's, then what each plugin lists now, in the order of their names. A
     /// plugin that fails to is left out, and logged.
     pub async fn list_resources(&self, options: &CallOptions) -> Vec<Resource> {
-        let never = OnceLock::new();
-        let context = &options.context(&never);
         let own = self.shared.own.resources.iter();
         let mut all: Vec<Resource> = own.map(|own| own.resource.clone()).collect();
         for (number, loaded) in self.shared.plugins.iter().enumerate() {
             if !loaded.plugin.has_resources() {
                 continue;
             }
-            match self.listed_by(number, loaded, context).await {
+            match self.listed_by(number, loaded, options).await {
                 Ok(listed) => all.extend(listed),
                 Err(error) => {
                     let plugin = &loaded.plugin.config.name;
@@ -125,11 +122,11 @@ impl ToolHost {
         &self,
         number: usize,
         loaded: &LoadedPlugin,
-        context: &RunContext<'_>,
+        options: &CallOptions,
     ) -> Result<Vec<Resource>, CallError> {
         let request = request("resources/list", &json!({}));
         let run = async |turn: CallContext<'_>| loaded.plugin.list_resources(turn).await;
-        let listed = self.exchange(loaded, &request, context, run).await?;
+        let listed = self.exchange(loaded, &request, options, run).await?;
         self.shared.owners.list(number, &listed);
         Ok(listed)
     }
@@ -145,20 +142,18 @@ impl ToolHost {
         resumed: Option<Resumption>,
         options: &CallOptions,
     ) -> Result<Vec<ResourceContents>, CallError> {
-        let never = OnceLock::new();
-        let context = &options.context(&never);
         let mut own = self.shared.own.resources.iter();
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
-            let place = self.place_of_file(own, context);
+            let place = self.place_of_file(own, options);
             if let Some(place) = &place {
                 let queue = &self.shared.queue;
-                queue
-                    .in_order(place, Instant::now(), context.cancel)
-                    .await?;
+                let never = OnceLock::new();
+                let cancel = options.context(&never).cancel;
+                queue.in_order(place, Instant::now(), cancel).await?;
             }
             return own.read(&self.shared.paths).await;
         }
-        let loaded = self.owner(uri, context).await?;
+        let loaded = self.owner(uri, options).await?;
         let request = request("resources/read", &json!({ "uri": uri }));
         let (loaded, request) = (&loaded, &request);
         let read = answered("resources/read", resumed, options, |resumed| {
@@ -166,7 +161,7 @@ impl ToolHost {
                 let plugin = &loaded.plugin;
                 let run =
                     async |turn: CallContext<'_>| plugin.read_resource(uri, resumed, turn).await;
-                self.exchange(loaded, request, context, run).await
+                self.exchange(loaded, request, options, run).await
             })
         });
         read.await.map_err(|error| match error {
@@ -176,18 +171,18 @@ impl ToolHost {
     }
 
     /// The place of reading a file of the manifest, where a plugin may write it.
-    fn place_of_file(&self, own: &OwnResource, context: &RunContext<'_>) -> Option<Place> {
+    fn place_of_file(&self, own: &OwnResource, options: &CallOptions) -> Option<Place> {
         let OwnBody::File(path) = &own.body else {
             return None;
         };
         let folder = FolderId::now(path.parent()?).ok()?;
         let mut plugins = self.shared.plugins.iter();
         let (domain, _) = plugins.find_map(|loaded| {
-            let order = loaded.registered.beside_calls()?;
+            let order = loaded.registered.beside_calls(None)?;
             loaded.plugin.folders().overlap(&folder).then_some(order)
         })?;
         let label = || own.resource.uri.clone();
-        Some(domain.enter(context.client, Access::Read, label))
+        Some(domain.enter(options.order(), Access::Read, label))
     }
 
     /// What changes when a resource does.
@@ -200,16 +195,14 @@ impl ToolHost {
         uri: &str,
         options: &CallOptions,
     ) -> Result<String, CallError> {
-        let never = OnceLock::new();
-        let context = &options.context(&never);
         let mut own = self.shared.own.resources.iter();
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
             return Ok(own.version(&self.shared.paths).await);
         }
-        let loaded = self.owner(uri, context).await?;
+        let loaded = self.owner(uri, options).await?;
         let request = request("resources/subscribe", &json!({ "uri": uri }));
         let run = async |turn: CallContext<'_>| loaded.plugin.resource_version(uri, turn).await;
-        let version = self.exchange(&loaded, &request, context, run).await;
+        let version = self.exchange(&loaded, &request, options, run).await;
         version.map_err(|error| match error {
             CallError::InvalidArguments { .. } => not_found(uri),
             error => error,
@@ -217,7 +210,7 @@ impl ToolHost {
     }
 
     /// The plugin that a URI is of: the first with a template that it fits, else the first that lists it.
-    async fn owner(&self, uri: &str, context: &RunContext<'_>) -> Result<LoadedPlugin, CallError> {
+    async fn owner(&self, uri: &str, options: &CallOptions) -> Result<LoadedPlugin, CallError> {
         let plugins = &self.shared.plugins;
         let fits = |loaded: &&LoadedPlugin| {
             let mut templates = loaded.plugin.listed.templates.iter();
@@ -231,7 +224,7 @@ impl ToolHost {
             .enumerate()
             .filter(|(_, loaded)| loaded.plugin.has_resources());
         for (number, loaded) in with_resources {
-            let listed = self.listed_by(number, loaded, context).await;
+            let listed = self.listed_by(number, loaded, options).await;
             if listed.is_ok_and(|listed| listed.iter().any(|resource| resource.uri == uri)) {
                 return Ok(loaded.clone());
             }
@@ -252,8 +245,6 @@ impl ToolHost {
         resumed: Option<Resumption>,
         options: &CallOptions,
     ) -> Result<FilledPrompt, CallError> {
-        let never = OnceLock::new();
-        let context = &options.context(&never);
         let mut own = self.shared.own.prompts.iter();
         if let Some(own) = own.find(|own| own.prompt.name == name) {
             check_arguments(&own.prompt, &arguments)?;
@@ -270,7 +261,7 @@ impl ToolHost {
                     let plugin = &loaded.plugin;
                     plugin.get_prompt(prompt, arguments, resumed, context).await
                 };
-                self.exchange(loaded, request, context, run).await
+                self.exchange(loaded, request, options, run).await
             })
         })
         .await
@@ -293,8 +284,6 @@ impl ToolHost {
         request: Completing,
         options: &CallOptions,
     ) -> Result<Suggestions, CallError> {
-        let never = OnceLock::new();
-        let context = &options.context(&never);
         let loaded = match &request.of {
             Subject::Prompt(name) => {
                 let mut own = self.shared.own.prompts.iter();
@@ -317,7 +306,7 @@ impl ToolHost {
         let detail = json!({ "argument": request.argument, "value": request.value });
         let call = self::request("completion/complete", &detail);
         let run = async |turn: CallContext<'_>| loaded.plugin.complete(request, turn).await;
-        self.exchange(loaded, &call, context, run).await
+        self.exchange(loaded, &call, options, run).await
     }
 
     /// Has a plugin answer a request that is no call, under the caps and in the audit log of calls.
@@ -325,18 +314,30 @@ impl ToolHost {
         &self,
         loaded: &LoadedPlugin,
         request: &ToolCall,
-        context: &RunContext<'_>,
+        options: &CallOptions,
         run: impl AsyncFnOnce(CallContext<'_>) -> RunOutcome<T>,
     ) -> Result<T, CallError> {
         let LoadedPlugin { plugin, registered } = loaded;
         let queued = Instant::now();
+        let never = OnceLock::new();
+        let (context, whose) = (&options.context(&never), &options.whose);
+        let (narrowed, misfit) = match self.grants_of(registered, whose) {
+            Ok(narrowed) => (narrowed, None),
+            Err(error) => (None, Some(*error)),
+        };
+        let narrowed = narrowed.as_deref();
         // It reads what calls may change.
-        let place = registered.beside_calls().map(|(domain, access)| {
+        let place = registered.beside_calls(narrowed).map(|(domain, access)| {
             let label = || request.name.clone();
             domain.enter(context.client, access, label)
         });
-        let ended = self.ending(queued, request, &request.name, Some(registered), &[]);
-        if let Err(error) = self.may_run() {
+        let (call, by) = ((request, &*request.name), Some(&**registered));
+        let ended = self.ending(queued, call, by, &[], (whose, narrowed));
+        let ready = match misfit {
+            Some(error) => Err(error),
+            None => self.ready(narrowed, context.cancel).await,
+        };
+        if let Err(error) = ready {
             return ended.refused(error).outcome;
         }
         let queue = &self.shared.queue;
@@ -356,8 +357,8 @@ impl ToolHost {
             place.begin();
         }
         let start = Instant::now();
-        let limits = &*narrowed(&plugin.config.limits, context.timeout);
-        let (bound, mask) = (limits.max_log, self.shared.mask.clone());
+        let limits = &*within(&plugin.config.limits, context.timeout);
+        let (bound, mask) = (limits.max_log, ended.mask.clone());
         let journal = Journal::new(bound, mask, ended.audit.clone(), context);
         let _in_order = InOrder {
             place,
@@ -374,6 +375,9 @@ impl ToolHost {
             spent: Duration::ZERO,
             cancel: context.cancel,
             owner: &context.owner,
+            client: whose.client().map(|it| &**it),
+            narrowed,
+            key: None,
             journal: journal.clone(),
         };
         let served = serve(span, Box::pin(run(turn))).await;

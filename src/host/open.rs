@@ -8,7 +8,7 @@ use futures_util::stream::{Stream, StreamExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{CallOptions, EarlyCalls, ToolHost};
+use super::{CallOptions, EarlyCalls, ToolHost, Whose};
 use crate::error::CallError;
 use crate::order::Client;
 use crate::tool::{ToolCall, ToolResult};
@@ -50,7 +50,8 @@ impl OpenBatch {
 
     /// Adds a call, whose result will come with this number.
     pub fn add(&mut self, number: usize, call: ToolCall) {
-        let (host, options) = (self.host.clone(), self.options.clone());
+        let host = self.host.clone();
+        let options = self.options.of_one(&call, number).into_owned();
         let arrived = host.hand_over(call, &options);
         self.running.spawn(async move {
             let result = host.run_handed_over(arrived, &options).await;
@@ -65,11 +66,15 @@ impl OpenBatch {
     /// granted nothing, and no call before it in the answer may change what it reads. Any other starts
     /// with [`complete`](OpenBatch::complete), in the order of the positions.
     pub fn add_early(&mut self, position: usize, call: ToolCall) {
-        if self.early.may_start(&self.host, (position, 0), &call) {
+        let whose = &self.options.whose;
+        if self
+            .early
+            .may_start(&self.host, whose, (position, 0), &call)
+        {
             self.early.note(position);
             self.add(position, call);
         } else {
-            self.early.defer(&self.host, (position, 0), call);
+            self.early.defer(&self.host, whose, (position, 0), call);
         }
     }
 
@@ -147,6 +152,6 @@ impl ToolHost {
     /// Answers a call with an error, without running it: one that somebody did not allow, for
     /// instance, or whose arguments were cut off. It is in the audit log like any other.
     pub fn refuse(&self, call: &ToolCall, error: CallError) -> ToolResult {
-        self.refuse_since(Instant::now(), call, error)
+        self.refuse_since(Instant::now(), call, &Whose::default(), error)
     }
 }

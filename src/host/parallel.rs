@@ -123,7 +123,8 @@ impl ToolHost {
         for ((number, call), mut arrival) in calls.zip(arrivals) {
             let (entering, entered) = oneshot::channel();
             arrival.entering = bounded.then_some(entering);
-            let (host, options) = (self.clone(), options.clone());
+            let options = options.of_one(&call, number).into_owned();
+            let host = self.clone();
             running.spawn(async move {
                 let result = host.call_answered(arrival, call, &options).await;
                 (number, result)

@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use super::{AgentConfig, Manifest, McpConfig, McpTransport, OwnBody, PluginConfig};
 use crate::digest::sha256;
 use crate::paths::vcs;
-use crate::permissions::{Access, Permissions, SecretSource};
+use crate::permissions::client::CLIENT;
+use crate::permissions::{Access, FileGrant, Permissions, SecretSource};
 
 /// An answer may have so many tokens without anybody's word: as many as where the manifest says nothing, for the API that
 /// has no default of its own.
@@ -96,7 +97,7 @@ impl Demands {
         let outside = Permissions {
             env: Default::default(),
             files: (permissions.files.iter())
-                .filter(|grant| grant.allow_vcs || !self.own.holds(&grant.host, grant.access))
+                .filter(|grant| grant.allow_vcs || !self.own.holds_grant(grant))
                 .cloned()
                 .collect(),
             ..permissions.clone()
@@ -111,7 +112,7 @@ impl Demands {
             None => add(format!("is {file:?}")),
         }
         for grant in &permissions.files {
-            let (host, access, guest) = (real(&grant.host), grant.access, &grant.guest);
+            let (host, access, guest) = (real_grant(grant), grant.access, &grant.guest);
             let vcs = match grant.allow_vcs {
                 true => ", version control too",
                 false => "",
@@ -314,6 +315,20 @@ impl Own {
         }
     }
 
+    /// The same of a granted folder. Of those of clients no link leads elsewhere, as none is followed.
+    fn holds_grant(&self, grant: &FileGrant) -> bool {
+        let Some(folders) = grant.client_folders() else {
+            return self.holds(&grant.host, grant.access);
+        };
+        let is_free_of_vcs = || {
+            let clients = folders.base.read_dir().into_iter().flatten().flatten();
+            let mut own = clients.map(|client| folders.of(client.file_name()));
+            !vcs::holds(&real_grant(grant)) && !own.any(|it| vcs::holds(&it) || vcs::is_beside(&it))
+        };
+        self.holds(&folders.base, grant.access)
+            && (grant.access == Access::ReadOnly || is_free_of_vcs())
+    }
+
     /// Whether that is below the folder. What may be written is so only where no version control runs it, now or once
     /// it is written: there the sandbox keeps plugins from making or changing such a folder.
     fn holds(&self, path: &Path, access: Access) -> bool {
@@ -332,6 +347,17 @@ impl Own {
         match access {
             Access::ReadOnly => true,
             Access::ReadWrite => self.is_ours && !vcs::holds(&path) && !vcs::is_beside(&path),
+        }
+    }
+}
+
+/// Where a granted folder is, through all links. Those of clients are below one that is there.
+fn real_grant(grant: &FileGrant) -> PathBuf {
+    match grant.client_folders() {
+        None => real(&grant.host),
+        Some(mut folders) => {
+            folders.base = real(&folders.base);
+            folders.of(CLIENT)
         }
     }
 }

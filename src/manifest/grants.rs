@@ -225,6 +225,7 @@ fn read_file_grant(
         .unwrap_or(Access::ReadOnly);
     let allow_nested = table.bool("allow-nested", source).unwrap_or_default();
     let allow_vcs = table.bool("allow-vcs", source).unwrap_or_default();
+    let create = table.bool("create", source).unwrap_or_default();
     let max_disk = read_size(&mut table, "max-disk", ByteSize::pib(1), source);
     let max_files = table.count("max-files", 1_000_000, source);
     let max_files = max_files.map(|count| u32::try_from(count).expect("at most a million"));
@@ -243,27 +244,30 @@ fn read_file_grant(
             source.problem(span.clone(), format!("a file grant needs `{key}`"));
         }
     }
-    if let Some(host) = &host
-        && !host.is_dir()
-    {
-        let what = if host.exists() {
-            "is not a folder"
-        } else {
-            "does not exist"
-        };
-        let span = table.get("host").map_or(span, |value| value.span());
-        source.problem(span, format!("{} {what}", host.display()));
-    }
+    let place = table.get("host").map_or(span, |value| value.span());
     table.finish(source);
-    Some(FileGrant {
+    let has_guest = guest.is_some();
+    let grant = FileGrant {
         host: host?,
-        guest: guest?,
+        guest: guest.unwrap_or_default(),
         access,
         allow_nested,
         allow_vcs,
         max_disk,
         max_files,
-    })
+        create,
+    };
+    let root = grant.root();
+    if let Some((problem, help)) = grant.client_problem() {
+        source.problem_with_help(place, problem, help.to_owned());
+    } else if !root.is_dir() {
+        let what = match root.exists() {
+            true => "is not a folder",
+            false => "does not exist",
+        };
+        source.problem(place, format!("{} {what}", root.display()));
+    }
+    has_guest.then_some(grant)
 }
 
 pub(super) fn read_secret(

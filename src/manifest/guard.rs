@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{AllowedCallers, AuthConfig, Manifest, McpConfig, McpTransport, Order, PluginConfig};
 use crate::input::QuestionKind;
 use crate::limits::Limits;
-use crate::permissions::{Access, Ambient, Permissions};
+use crate::permissions::{Access, Ambient, FileGrant, Permissions};
 
 /// What `now` guards less than `before` because something is gone, the first of it; `None` if it guards as much.
 ///
@@ -15,7 +15,7 @@ use crate::permissions::{Access, Ambient, Permissions};
 /// client all tools where none could; TLS, the audit log or the arguments in it, a rate or any other bound
 /// of `[host]`, `[serve]`, a plugin or a server is gone; a plugin or server that stays offers tools that were
 /// not listed, loses its digest, pins or prefix, sees a secret that was for headers only, has a clock or
-/// randomness, sends by other methods, has no quota for a folder any more, runs its calls out of order, has tools
+/// randomness, sends by other methods, has no quota for a folder any more, or one folder for all clients, runs its calls out of order, has tools
 /// whose callers are not said, or may ask of more kinds, is started without an argument, variable, folder or header;
 /// a tool is for clients without tasks too.
 ///
@@ -173,6 +173,11 @@ impl Lowered<'_> {
         }
         for after in &now.files {
             let mut same = before.files.iter().filter(|it| it.guest == after.guest);
+            let was_per_client = same.clone().any(FileGrant::is_per_client);
+            self.when(was_per_client && !after.is_per_client(), || {
+                let guest = &after.guest;
+                format!("the `${{client}}` of `{plugin}.permissions.files` {guest} is gone: all clients would share it")
+            });
             let Some(grant) = same.find(|it| it.host == after.host) else {
                 continue;
             };

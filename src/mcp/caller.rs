@@ -60,9 +60,15 @@ pub(crate) fn meta(meta: &RequestMetaObject) -> Option<Box<JsonObject>> {
     members.keys().any(own).then(|| Box::new(members.clone()))
 }
 
-/// Whose subscriptions are counted together; over stdio there is one client.
+/// Whose subscriptions are counted together: all clients without a name are one.
 pub(crate) fn client(principal: Option<&Principal>) -> Arc<str> {
-    principal.map_or_else(|| "".into(), |principal| principal.name.clone())
+    name(principal).unwrap_or_else(|| "".into())
+}
+
+/// What a client is called, if it has said and shown who it is.
+pub(crate) fn name(principal: Option<&Principal>) -> Option<Arc<str>> {
+    let known = principal.filter(|principal| principal.is_known);
+    known.map(|principal| principal.name.clone())
 }
 
 impl Caller {

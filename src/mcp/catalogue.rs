@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rmcp::model::{Prompt, ResourceTemplate, Tool};
 
-use crate::host::ToolHost;
+use crate::host::{CallOptions, ToolHost};
 use crate::mcp::{ServerInfo, convert, long_results};
 use crate::results::{LongResults, ResultStore};
 use crate::serve::Principal;
@@ -65,6 +65,15 @@ impl Catalogue {
             loaded,
             host,
             info,
+        }
+    }
+
+    /// Options of what a client requests, with the name that it has, if it has one.
+    pub(crate) fn options_of(&self, client: Option<Arc<str>>) -> CallOptions {
+        let options = CallOptions::new();
+        match client.or_else(|| self.info.client.clone()) {
+            Some(name) => options.client(name),
+            None => options,
         }
     }
 

@@ -231,9 +231,12 @@ impl ClientSession {
 
     /// Takes the places in order of a call that comes now.
     pub(crate) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
-        let allowed = caller::allowed(principal);
-        let host = &self.server.catalogue().host;
-        host.places(call, self.client.order, allowed.as_deref())
+        let catalogue = self.server.catalogue();
+        let options = catalogue
+            .options_of(caller::name(principal))
+            .of_client(self.client.order)
+            .allowed(caller::allowed(principal));
+        catalogue.host.places(call, &options)
     }
 
     /// What is offered now, where that has something: what is not declared is an unknown method.

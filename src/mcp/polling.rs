@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::CallError;
-use crate::host::CallOptions;
 use crate::mcp::catalogue::Catalogue;
 use crate::mcp::changes::{Change, Changes, Interest};
 use crate::mcp::lock;
@@ -124,9 +123,10 @@ impl Poller {
 }
 
 impl Source {
-    async fn version(&self, uri: &str, options: &CallOptions) -> Result<String, CallError> {
+    async fn version(&self, uri: &str, client: Option<Arc<str>>) -> Result<String, CallError> {
         let catalogue = self.catalogue.borrow().clone();
-        catalogue.host.resource_version(uri, options).await
+        let options = catalogue.options_of(client).watcher(self.changes.clone());
+        catalogue.host.resource_version(uri, &options).await
     }
 }
 
@@ -223,6 +223,7 @@ impl Polls {
             task: Mutex::default(),
         });
         let asks = ask(
+            client.clone(),
             self.source.clone(),
             Arc::downgrade(&poller),
             poller.added.clone(),
@@ -235,7 +236,7 @@ impl Polls {
 }
 
 /// Asks one resource after the other, as long as there are any.
-async fn ask(source: Arc<Source>, poller: Weak<Poller>, added: Arc<Notify>) {
+async fn ask(client: Arc<str>, source: Arc<Source>, poller: Weak<Poller>, added: Arc<Notify>) {
     // When the client's share of the time is whole again.
     let mut whole_at = Instant::now();
     loop {
@@ -264,8 +265,8 @@ async fn ask(source: Arc<Source>, poller: Weak<Poller>, added: Arc<Notify>) {
         let asks = async {
             let _beside = source.beside.acquire().await;
             let begun = Instant::now();
-            let options = CallOptions::new().watcher(source.changes.clone());
-            let version = source.version(&uri, &options).await;
+            let name = Some(client.clone()).filter(|name| !name.is_empty());
+            let version = source.version(&uri, name).await;
             (version, begun)
         };
         let waited = Instant::now();

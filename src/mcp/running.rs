@@ -11,7 +11,7 @@ use rmcp::ErrorData;
 
 use crate::host::{CallOptions, Places, ToolHost};
 use crate::input::Responder;
-use crate::mcp::caller::Caller;
+use crate::mcp::caller::{self, Caller};
 use crate::mcp::elicitation::PeerResponder;
 use crate::mcp::notifications::{CallNotifications, Requested};
 use crate::mcp::server_state::ServerState;
@@ -55,7 +55,9 @@ where
     R: FnOnce(CallOptions) -> BoxFuture<'r, T>,
 {
     let running = server.enter();
-    let options = CallOptions::new()
+    let options = server
+        .catalogue()
+        .options_of(caller::name(caller.principal.as_ref()))
         .cancellation(caller.cancel.clone())
         .of_client(caller.order)
         .owned_by(caller.owner.clone())

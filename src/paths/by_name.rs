@@ -17,6 +17,7 @@ pub(super) struct Walk {
 
 pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
     let mut here = PathBuf::new();
+    let granted = paths.all();
     let mut is_writable = false;
     let mut is_among_guests = false;
     for component in std::path::absolute(path)?.components() {
@@ -35,8 +36,8 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
             Err(error) => return Err(error),
         }
         let own = here.canonicalize()?;
-        is_writable |= paths
-            .all()
+        is_writable |= granted
+            .iter()
             .any(|known| known.is_writable && known.id.own == own);
     }
     let mut options = File::options();
@@ -77,6 +78,11 @@ impl Walk {
         self.file.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    /// Plugins are granted no folders here.
+    pub(super) fn missing(self) -> Option<Missing> {
+        None
+    }
+
     pub(super) fn is_file(&self, _: &File) -> io::Result<bool> {
         Ok(true)
     }
@@ -87,6 +93,14 @@ impl Walk {
 
     pub(super) fn protected(&self, _: &HostFile) -> Vec<Protected> {
         Vec::new()
+    }
+}
+
+pub(super) struct Missing;
+
+impl Missing {
+    pub(super) fn make(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::folder::{FolderId, Id};
 use super::guard::Protected;
 use super::mounts::Mounts;
-use super::{HostFile, Paths, Purpose, Want};
+use super::{Granted, Holder, HostFile, Paths, Purpose, Want};
 
 /// As many as the kernel follows.
 const MAX_LINKS: usize = 40;
@@ -60,8 +60,9 @@ enum End {
 
 pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
     let mut todo = names(&std::path::absolute(path)?);
+    let known = &paths.all();
     let root = rustix::fs::open("/", LOOK_UP, Mode::empty())?;
-    let mut steps = vec![step(paths, root, PathBuf::from("/"), None)?];
+    let mut steps = vec![step((paths, known), root, PathBuf::from("/"), None)?];
     let mut links = 0;
     while let Some(name) = todo.pop_front() {
         if name == ".." {
@@ -114,7 +115,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
             }
             FileType::Directory => {
                 let folder = openat(&here.folder, &name, LOOK_UP, Mode::empty())?;
-                let next = step(paths, folder, here.path.join(&name), Some(here))?;
+                let next = step((paths, known), folder, here.path.join(&name), Some(here))?;
                 steps.push(next);
             }
             _ if !is_last || want == Want::Folder => return Err(Errno::NOTDIR.into()),
@@ -151,7 +152,12 @@ fn names(path: &Path) -> VecDeque<OsString> {
     names.collect()
 }
 
-fn step(paths: &Paths, folder: OwnedFd, path: PathBuf, above: Option<&Step>) -> io::Result<Step> {
+fn step(
+    (paths, known): (&Paths, &[Arc<Granted>]),
+    folder: OwnedFd,
+    path: PathBuf,
+    above: Option<&Step>,
+) -> io::Result<Step> {
     let stat = fstat(&folder)?;
     let id = id_of(&stat);
     let (mut granted, mut is_writable) = match above {
@@ -161,9 +167,11 @@ fn step(paths: &Paths, folder: OwnedFd, path: PathBuf, above: Option<&Step>) -> 
     // Where something is mounted, the folders above say nothing of where it lies.
     let mounted = paths.mounts.is_point(&path);
     let area = mounted.then(|| paths.mounts.area(&path)).flatten();
-    for known in paths.all() {
+    for known in known {
         if known.id.own == id || area.as_ref().is_some_and(|area| known.id.covers(area)) {
-            granted.push(known.id.own);
+            if known.holder != Holder::Nobody {
+                granted.push(known.id.own);
+            }
             is_writable |= known.is_writable;
         }
     }
@@ -174,6 +182,19 @@ fn step(paths: &Paths, folder: OwnedFd, path: PathBuf, above: Option<&Step>) -> 
         granted,
         is_writable,
     })
+}
+
+/// A name at which nothing is.
+pub(super) struct Missing {
+    folder: Arc<File>,
+    name: OsString,
+}
+
+impl Missing {
+    /// Makes a folder there, for this user alone.
+    pub(super) fn make(&self) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(&self.folder, &self.name, Mode::RWXU)?)
+    }
 }
 
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // not everywhere are they u64
@@ -225,6 +246,20 @@ impl Walk {
             End::File(name, _) => folder.join(name),
             End::Missing(names) => folder.join(names),
         }
+    }
+
+    /// The first folder that is not there, where one is not.
+    pub(super) fn missing(self) -> Option<Missing> {
+        let End::Missing(names) = &self.end else {
+            return None;
+        };
+        let Some(Component::Normal(name)) = names.components().next() else {
+            return None;
+        };
+        Some(Missing {
+            folder: self.last().folder.clone(),
+            name: name.to_owned(),
+        })
     }
 
     /// Whether its end lies in a folder that guests may write, below that.

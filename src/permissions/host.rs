@@ -26,6 +26,14 @@ impl HostPattern {
             .is_some_and(|subdomain| !subdomain.is_empty())
     }
 
+    /// Whether it stands for every host that the other does.
+    pub(super) fn covers(&self, other: &HostPattern) -> bool {
+        match other.subdomains {
+            false => self.matches(&other.host),
+            true => self.subdomains && (self.host == other.host || self.matches(&other.host)),
+        }
+    }
+
     /// Whether it names one host and no pattern.
     pub fn is_exact(&self) -> bool {
         !self.subdomains

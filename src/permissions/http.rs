@@ -51,6 +51,25 @@ impl HttpRule {
             && (self.methods.is_empty() || self.methods.iter().any(|allowed| allowed == method))
     }
 
+    /// Whether it allows all that the other does.
+    pub(crate) fn covers(&self, other: &HttpRule) -> bool {
+        let below = other.path.strip_prefix(&self.path);
+        let path_fits = below.is_some_and(|rest| {
+            let is_below = rest.is_empty() || self.path.is_empty() || rest.starts_with('/');
+            is_below && (self.path.is_empty() || !leads_up(rest))
+        });
+        let methods_fit = match (&self.methods[..], &other.methods[..]) {
+            ([], _) => true,
+            (_, []) => false,
+            (own, others) => others.iter().all(|it| own.contains(it)),
+        };
+        self.scheme == other.scheme
+            && self.port == other.port
+            && self.host.covers(&other.host)
+            && path_fits
+            && methods_fit
+    }
+
     /// Whether it names an address, or a host and its port, literally: then the address may be one
     /// that is not public.
     pub fn is_literal(&self) -> bool {
@@ -243,6 +262,45 @@ mod tests {
             "https://e.com/v1/a%2fb;c=%C3%A9%25"
         ));
         assert!(allows("https://e.com/v1", "https://e.com/v1/a..b"));
+    }
+
+    #[test]
+    fn a_rule_covers_what_it_allows_all_of() {
+        let rule = |text: &str| -> HttpRule {
+            let (url, methods) = text.split_once(' ').unwrap_or((text, ""));
+            let methods = methods.split_whitespace().map(str::to_owned);
+            url.parse::<HttpRule>()
+                .unwrap()
+                .with_methods(methods.collect())
+        };
+        for (wide, narrow) in [
+            ("https://a.com", "https://a.com"),
+            ("https://a.com", "https://a.com:443/v1 GET"),
+            ("https://a.com/", "https://a.com/v1"),
+            ("https://*.a.com", "https://b.a.com"),
+            ("https://*.a.com", "https://*.a.com"),
+            ("https://*.a.com", "https://*.b.a.com"),
+            ("https://a.com/v1", "https://a.com/v1/users/"),
+            ("https://a.com GET HEAD", "https://a.com HEAD"),
+        ] {
+            assert!(rule(wide).covers(&rule(narrow)), "{wide}: {narrow}");
+        }
+        for (narrow, wide) in [
+            ("https://a.com", "http://a.com"),
+            ("https://a.com", "https://a.com:8443"),
+            ("https://a.com", "https://b.a.com"),
+            ("https://a.com", "https://*.a.com"),
+            ("https://*.a.com", "https://a.com"),
+            ("https://*.a.com", "https://ba.com"),
+            ("https://*.b.a.com", "https://*.a.com"),
+            ("https://a.com/v1", "https://a.com"),
+            ("https://a.com/v1", "https://a.com/v10"),
+            ("https://a.com/v1", "https://a.com/v1/..;/admin"),
+            ("https://a.com GET", "https://a.com"),
+            ("https://a.com GET", "https://a.com GET POST"),
+        ] {
+            assert!(!rule(narrow).covers(&rule(wide)), "{narrow}: {wide}");
+        }
     }
 
     #[test]

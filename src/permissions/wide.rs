@@ -17,9 +17,9 @@ impl Permissions {
         let mut warnings = Vec::new();
         let home = std::env::home_dir().map(|home| real(&home));
         for grant in &self.files {
-            let host = real(&grant.host);
+            let host = real(&grant.root());
             let (guest, access) = (&grant.guest, grant.access);
-            if let Some(kind) = kernel_type(&grant.host) {
+            if let Some(kind) = kernel_type(&grant.root()) {
                 warnings.push(format!(
                     "files {guest} is a file system of the kernel ({kind}), where processes and devices \
                      show themselves and keys may be, {access}"
@@ -67,13 +67,13 @@ impl Permissions {
             .iter()
             .filter(|it| it.access == Access::ReadWrite)
         {
-            let folder = real(&grant.host);
+            let folder = real(&grant.root());
             for file in own {
                 let Ok(path) = file.path.canonicalize() else {
                     continue;
                 };
                 // Of this plugin's own it is said below.
-                let is_own = || self.files.iter().any(|own| real(&own.host) == path);
+                let is_own = || self.files.iter().any(|own| real(&own.root()) == path);
                 if !path.starts_with(&folder) || (file.purpose == Purpose::Folder && is_own()) {
                     continue;
                 }
@@ -99,8 +99,9 @@ impl Permissions {
                 .filter(move |grant| grant.access == access)
         };
         of(Access::ReadOnly).flat_map(move |inner| {
-            let within =
-                move |outer: &&super::FileGrant| real(&inner.host).starts_with(real(&outer.host));
+            let within = move |outer: &&super::FileGrant| {
+                real(&inner.root()).starts_with(real(&outer.root()))
+            };
             of(Access::ReadWrite).filter(within).map(move |outer| {
                 format!(
                     "files {} is read-only, but can be written as a part of {}",

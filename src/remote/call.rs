@@ -26,6 +26,9 @@ use crate::tool::{LogLine, LogSource, Output, ToolCall};
 /// A server may ask so often by its results for one call.
 const MAX_ROUNDS: usize = 16;
 
+/// In `_meta`; the protocol has no name for it (SEP-3182 was not taken).
+const IDEMPOTENCY_KEY: &str = "toolhost/idempotency-key";
+
 /// A call that its server works on. If it is dropped, the server is told.
 pub(super) struct Flight {
     outcome: BoxFuture<'static, Result<Output, CallError>>,
@@ -54,12 +57,18 @@ impl Flight {
         kept: &Arc<Kept>,
         tool: &ProvidedTool,
         call: &ToolCall,
+        key: Option<&str>,
         journal: Journal,
     ) -> Flight {
+        let mut meta = call.meta.as_deref().and_then(handed_on);
+        if let Some(key) = key {
+            let meta = meta.get_or_insert_default();
+            meta.insert(IDEMPOTENCY_KEY.to_owned(), key.into());
+        }
         let request = Request {
             tool: tool.own_name.clone(),
             arguments: call.arguments_text().to_owned(),
-            meta: call.meta.as_deref().and_then(handed_on),
+            meta,
         };
         let (running, asked) = Running::new(journal, &kept.settings.config);
         Flight {

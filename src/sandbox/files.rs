@@ -17,7 +17,8 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use super::guarded::{self, Spot};
 use super::metered::{self, Change};
 use super::temporary::{self, Temporary};
-use super::{Folder, Sandbox, listing, names, opening};
+use super::{Folder, Sandbox, Stop, listing, names, opening};
+use crate::limits::Limit;
 use crate::quota::Quota;
 
 pub(super) type Fd = Resource<Descriptor>;
@@ -144,7 +145,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
                     watch(sandbox, folder)?;
                     // They are in the order in which they were granted.
                     let granted = sandbox.grants.folders.get(number);
-                    let quota = granted.and_then(Folder::quota);
+                    let quota = granted.and_then(|it| it.quota());
                     sandbox.set_quota(folder, quota);
                 }
                 Ok((folders,))

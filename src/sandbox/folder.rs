@@ -3,16 +3,16 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::paths::{FolderId, Paths, vcs};
+use crate::paths::{FolderId, Found, Granted, Holder, Paths, vcs};
 use crate::permissions::{Access, DiskLimits, FileGrant};
 use crate::quota::Quota;
 
 #[derive(Debug)]
 pub(crate) struct Folder {
-    pub(super) guest: String,
+    pub(crate) guest: String,
     pub(crate) access: Access,
     /// Whether what is version control's in it may be changed where it may be written.
     pub(super) allows_vcs: bool,
@@ -24,28 +24,79 @@ pub(crate) struct Folder {
     held: File,
     limits: Option<DiskLimits>,
     quota: OnceLock<Arc<Quota>>,
+    /// Where calls of one user have it in place of another.
+    granted: Option<Arc<Granted>>,
 }
 
 impl Folder {
     pub(crate) fn open(grant: &FileGrant, paths: &Paths) -> io::Result<Folder> {
-        if cfg!(windows) {
-            return Err(io::Error::other(
-                "plugins cannot be granted folders on Windows: wasmtime 48.0.8 lets them out (GHSA-f2pq-268w-886c)",
-            ));
-        }
+        check_system()?;
         let found = paths.open_folder(&grant.host)?;
-        Ok(Folder {
+        // Who grants a repository by its name means it.
+        let allows_vcs = grant.allow_vcs || vcs::holds(&found.path);
+        Ok(Folder::new(grant, found, allows_vcs, None))
+    }
+
+    /// What some calls have in place of a granted folder, `host`, with what the grant says of access, quota and version
+    /// control; or a client's own, of a grant with `${client}`.
+    pub(crate) fn open_for(
+        grant: &FileGrant,
+        host: &Path,
+        holder: Holder,
+        paths: &Paths,
+    ) -> io::Result<Folder> {
+        check_system()?;
+        let is_writable = grant.access == Access::ReadWrite;
+        let (found, granted) = paths.grant(host, is_writable, holder)?;
+        // The grant names no repository there, whatever its folder is or becomes.
+        Ok(Folder::new(grant, found, grant.allow_vcs, Some(granted)))
+    }
+
+    fn new(
+        grant: &FileGrant,
+        found: Found,
+        allows_vcs: bool,
+        granted: Option<Arc<Granted>>,
+    ) -> Folder {
+        Folder {
             guest: grant.guest.clone(),
             access: grant.access,
-            // Who grants a repository by its name means it.
-            allows_vcs: grant.allow_vcs || vcs::holds(&found.path),
+            allows_vcs,
             id: found.id,
             kernel: found.kernel,
             path: found.path,
             held: found.held,
             limits: grant.disk_limits(),
             quota: OnceLock::new(),
+            granted: granted,
+        }
+    }
+
+    /// The same folder, to be read only.
+    pub(crate) fn read_only(&self) -> io::Result<Folder> {
+        Ok(Folder {
+            guest: self.guest.clone(),
+            access: Access::ReadOnly,
+            allows_vcs: self.allows_vcs,
+            id: self.id.clone(),
+            kernel: self.kernel.clone(),
+            path: self.path.clone(),
+            held: self.held.try_clone()?,
+            limits: None,
+            quota: OnceLock::new(),
+            granted: self.granted.clone(),
         })
+    }
+
+    /// Where it was when it was opened, without links.
+    pub(crate) fn host(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is still where it was: it may have been removed or replaced.
+    pub(crate) fn is_there(&self) -> bool {
+        let found = std::fs::symlink_metadata(&self.path);
+        matches!((found, self.held.metadata()), (Ok(found), Ok(held)) if is_same(&found, &held))
     }
 
     /// Counts what is in it, if that has a limit: calls are served only after that. It may wait for a disk.
@@ -61,9 +112,14 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether [`count`](Folder::count) has anything to count.
-    pub(crate) fn has_quota(&self) -> bool {
-        self.limits.is_some()
+    /// Whether there is nothing to count, or it was.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.limits.is_none() || self.quota.get().is_some()
+    }
+
+    /// Whether some calls have it in place of another.
+    pub(crate) fn is_narrowed(&self) -> bool {
+        self.granted.is_some()
     }
 
     pub(super) fn quota(&self) -> Option<Arc<Quota>> {
@@ -95,6 +151,15 @@ impl Folder {
             Err(io::Error::other("another folder has taken its place"))
         }
     }
+}
+
+fn check_system() -> io::Result<()> {
+    if cfg!(windows) {
+        return Err(io::Error::other(
+            "plugins cannot be granted folders on Windows: wasmtime 48.0.8 lets them out (GHSA-f2pq-268w-886c)",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

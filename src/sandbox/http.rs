@@ -13,6 +13,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 use super::send::{Destination, send};
 use super::{Grants, Journal};
 use crate::limits::{Limit, Limits};
+use crate::permissions::HttpRule;
 use crate::permissions::header::is_reserved;
 
 /// What a guest may write to a request's body at once, and the host holds of it.
@@ -90,11 +91,19 @@ impl HttpGate {
     /// Where the request goes, if it may.
     fn check(&self, method: &Method, uri: &Uri) -> Result<Destination, Error> {
         let url = Url::parse(&uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-        let rules = self.bounds.grants.permissions.http.iter();
-        let mut granting = rules.filter(|rule| rule.allows(method.as_str(), &url));
-        let granted = granting.clone().next().is_some();
-        if granted && is_sent_as_checked(uri, &url) {
-            return Destination::new(&url, granting.any(|rule| rule.is_literal()));
+        // What is granted, and whether literally.
+        let granted_by = |rules: &[HttpRule]| {
+            let granting = rules.iter().filter(|it| it.allows(method.as_str(), &url));
+            granting.map(HttpRule::is_literal).reduce(|a, b| a || b)
+        };
+        let grants = &self.bounds.grants;
+        let mut granted = granted_by(&grants.permissions.http);
+        // Allowed is what both allow: a narrower rule takes no host to an address that the granted one does not.
+        if let (Some(is_literal), Some(narrowed)) = (granted, &grants.narrowed_http) {
+            granted = granted_by(narrowed).map(|narrowed| narrowed && is_literal);
+        }
+        if let Some(is_literal) = granted.filter(|_| is_sent_as_checked(uri, &url)) {
+            return Destination::new(&url, is_literal);
         }
         // The query may carry what is nobody's business.
         let origin = url.origin().ascii_serialization();

@@ -18,6 +18,8 @@ use crate::manifest::{AuthConfig, OauthConfig};
 pub(crate) struct Principal {
     /// The token's name in the manifest, or its issuer and subject.
     pub(crate) name: Arc<str>,
+    /// Whether the name is a client's own, and not that of all.
+    pub(crate) is_known: bool,
     /// The tools that it may call; all when `None`.
     pub(crate) tools: Option<Arc<BTreeSet<String>>>,
 }
@@ -28,6 +30,7 @@ impl Default for Principal {
         static ANYBODY: LazyLock<Arc<str>> = LazyLock::new(|| "anonymous".into());
         Principal {
             name: ANYBODY.clone(),
+            is_known: false,
             tools: None,
         }
     }

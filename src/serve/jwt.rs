@@ -126,6 +126,7 @@ impl Issuer {
         };
         Ok(Principal {
             name: format!("{}#{subject}", self.config.issuer_text).into(),
+            is_known: true,
             tools,
         })
     }

@@ -15,6 +15,7 @@ impl Tokens {
         let clients = tokens.iter().map(|token| {
             let principal = Principal {
                 name: Arc::from(&*token.name),
+                is_known: true,
                 tools: token.tools.clone().map(Arc::new),
             };
             (token.digest, principal)

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use toolhost::error::{Diagnostic, Location};
 use toolhost::limits::{ByteSize, Limits};
 use toolhost::manifest::PluginConfig;
-use toolhost::permissions::{HttpRule, SocketRule};
+use toolhost::permissions::{FileGrant, HttpRule, SocketRule};
 use toolhost::{LoadError, Manifest};
 
 use crate::common::root;
@@ -274,9 +274,8 @@ fn plugin_in_range(plugin: &PluginConfig) -> Result<(), String> {
     }
     guests.sort_unstable();
     guests.dedup();
-    if guests.len() != permissions.files.len()
-        || !permissions.files.iter().all(|grant| grant.host.is_dir())
-    {
+    let is_there = |grant: &FileGrant| grant.host.is_dir() || grant.is_per_client();
+    if guests.len() != permissions.files.len() || !permissions.files.iter().all(is_there) {
         return outside("files");
     }
     let is_variable = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);

@@ -245,8 +245,10 @@ const PERMISSIONS: &[Key] = &[
         &[
             "[]",
             "[{ host = 'notes', guest = '/' }, { host = '.', guest = '/b', access = 'read-write' }]",
+            "[{ host = 'notes/${client}', guest = '/c', create = true }]",
         ],
         &[
+            "[{ host = 'notes/x-${client}/..', guest = '/' }, { host = 'notes', guest = '/b', create = true }]",
             "[{ host = 'notes', guest = '/' }, { host = 'notes', guest = '/' }]",
             "[{ host = 'nowhere', guest = '/a' }]",
             "[{ host = 'notes', guest = '/a/../b' }]",

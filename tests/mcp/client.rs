@@ -101,11 +101,34 @@ impl Client {
         client
     }
 
-    /// The same, and nothing was said yet.
+    /// The same, with these options of the command.
+    #[track_caller]
+    pub fn stdio_with(
+        folder: &Folder,
+        options: &[&str],
+        revision: Revision,
+        capabilities: Value,
+    ) -> Client {
+        let mut client = Client::stdio_raw_with(folder, options, revision, capabilities);
+        client.begin();
+        client
+    }
+
+    /// One at a server of its own, and nothing was said yet.
     #[track_caller]
     pub fn stdio_raw(folder: &Folder, revision: Revision, capabilities: Value) -> Client {
+        Client::stdio_raw_with(folder, &[], revision, capabilities)
+    }
+
+    #[track_caller]
+    fn stdio_raw_with(
+        folder: &Folder,
+        options: &[&str],
+        revision: Revision,
+        capabilities: Value,
+    ) -> Client {
         let mut child = folder
-            .command(&["serve"])
+            .command(&[&["serve"][..], options].concat())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -9,7 +9,7 @@ use anyhow::{anyhow, bail};
 use tokio_util::task::AbortOnDropHandle;
 use toolhost::Manifest;
 use toolhost::manifest::{Use, lowers_guard};
-use toolhost::mcp::{HttpServer, Server, ServerInfo};
+use toolhost::mcp::{HttpServer, Server};
 
 use super::super::out::{Out, say};
 use super::super::{HostOptions, Session};
@@ -210,7 +210,8 @@ impl Watch {
         if let Some((http, _)) = &self.http {
             http.reload(&manifest.serve)?;
         }
-        self.server.replace(host, ServerInfo::of(&manifest.serve));
+        let info = super::info(&manifest, &self.options);
+        self.server.replace(host, info);
         Ok(())
     }
 }
