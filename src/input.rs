@@ -5,7 +5,7 @@
 
 use futures_util::future::BoxFuture;
 
-use crate::tool::Content;
+use crate::content::Content;
 
 /// What has to be known before there can be an answer.
 #[derive(Clone, Debug, PartialEq)]

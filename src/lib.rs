@@ -36,6 +36,7 @@
 
 #[cfg(feature = "agent")]
 pub mod agent;
+mod content;
 pub mod error;
 pub mod input;
 pub mod inspect;

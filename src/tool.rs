@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use crate::content::{Content, EmbeddedResource, Media, ResourceBody, ResourceLink};
 use crate::error::CallError;
 use crate::input::Resumption;
 
@@ -367,110 +368,6 @@ impl Output {
             }
         }
     }
-}
-
-/// One piece of an [`Output`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// Text.
-    Text(String),
-    /// An image.
-    Image(Media),
-    /// A sound.
-    Audio(Media),
-    /// Where something can be read.
-    Link(ResourceLink),
-    /// Something that has a URI, with its contents.
-    Embedded(EmbeddedResource),
-}
-
-impl Content {
-    pub(crate) fn len(&self) -> usize {
-        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        match self {
-            Content::Text(text) => text.len(),
-            Content::Image(media) | Content::Audio(media) => {
-                media.data.len() + media.mime_type.len()
-            }
-            Content::Link(link) => {
-                link.uri.len()
-                    + link.name.len()
-                    + optional(&link.description)
-                    + optional(&link.mime_type)
-            }
-            Content::Embedded(resource) => resource.len(),
-        }
-    }
-
-    /// Text as it is; anything else described, for a reader that takes only text.
-    pub fn to_text(&self) -> String {
-        match self {
-            Content::Text(text) => text.clone(),
-            Content::Image(media) => {
-                format!("[image: {}, {} bytes]", media.mime_type, media.data.len())
-            }
-            Content::Audio(media) => {
-                format!("[audio: {}, {} bytes]", media.mime_type, media.data.len())
-            }
-            Content::Link(link) => format!("[{}: {}]", link.name, link.uri),
-            Content::Embedded(resource) => match &resource.body {
-                ResourceBody::Text(text) => text.clone(),
-                ResourceBody::Blob(bytes) => format!("[{}: {} bytes]", resource.uri, bytes.len()),
-            },
-        }
-    }
-}
-
-/// Bytes with a media type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Media {
-    /// The bytes, not encoded.
-    pub data: Vec<u8>,
-    /// Such as `image/png`.
-    pub mime_type: String,
-}
-
-/// Where something can be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResourceLink {
-    /// Its URI.
-    pub uri: String,
-    /// A name for it.
-    pub name: String,
-    /// What it is.
-    pub description: Option<String>,
-    /// Its media type.
-    pub mime_type: Option<String>,
-}
-
-/// Something that has a URI, with its contents.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmbeddedResource {
-    /// Its URI.
-    pub uri: String,
-    /// Its media type.
-    pub mime_type: Option<String>,
-    /// Its contents.
-    pub body: ResourceBody,
-}
-
-impl EmbeddedResource {
-    pub(crate) fn len(&self) -> usize {
-        let body = match &self.body {
-            ResourceBody::Text(text) => text.len(),
-            ResourceBody::Blob(bytes) => bytes.len(),
-        };
-        self.uri.len() + self.mime_type.as_ref().map_or(0, String::len) + body
-    }
-}
-
-/// The contents of an [`EmbeddedResource`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ResourceBody {
-    /// Text.
-    Text(String),
-    /// Bytes, not encoded.
-    Blob(Vec<u8>),
 }
 
 /// What one call used.

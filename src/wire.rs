@@ -15,6 +15,8 @@ mod anthropic;
 mod back;
 mod bedrock;
 mod copies;
+mod declare;
+mod detail;
 mod detect;
 mod error;
 mod fit;
@@ -55,9 +57,10 @@ use serde_json::{Map, Value};
 use crate::error::CallError;
 use crate::tool::{CallOrigin, Tool, ToolCall};
 pub use answer::Answer;
+pub use declare::{Declared, LeftOut};
 pub use error::DecodeError;
+pub(crate) use error::api_error;
 use error::{shape, unfit};
-pub use fit::{Declared, LeftOut};
 pub use lines::event_data;
 pub use names::Names;
 pub use request::{Request, ToolChoice};
@@ -437,7 +440,7 @@ fn text_of(response: &[u8]) -> Result<&str, DecodeError> {
 
 /// Why bytes are no response that have a broken character at `offset`: if they are an API's error, what that says.
 pub(crate) fn not_utf8(response: &[u8], offset: usize) -> DecodeError {
-    let said = stream::error_event(&String::from_utf8_lossy(response));
+    let said = error::error_event(&String::from_utf8_lossy(response));
     said.unwrap_or(DecodeError::NotUtf8 { offset })
 }
 
@@ -542,32 +545,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 /// Reads an array, but not its items.
 fn array(raw: &RawValue) -> Result<Vec<&RawValue>, DecodeError> {
     serde_json::from_str(raw.get()).map_err(unfit)
-}
-
-/// The message of an API's error, which is an object with one, or a text.
-pub(crate) fn api_error(raw: &RawValue) -> DecodeError {
-    #[derive(Deserialize)]
-    struct Error<'a> {
-        #[serde(borrow)]
-        message: Option<&'a RawValue>,
-        #[serde(borrow)]
-        r#type: Option<&'a RawValue>,
-        #[serde(borrow)]
-        status: Option<&'a RawValue>,
-        #[serde(borrow)]
-        code: Option<&'a RawValue>,
-    }
-    let error = object::<Error>(raw).ok();
-    let message = error.as_ref().and_then(|error| label(error.message));
-    let kind = error.and_then(|error| {
-        let kinds = [error.r#type, error.status, error.code];
-        let mut kinds = kinds.into_iter().filter_map(label);
-        kinds.find(|kind| kind != "error")
-    });
-    DecodeError::Api {
-        kind: kind.unwrap_or_default(),
-        message: message.unwrap_or_else(|| label(Some(raw)).unwrap_or_default()),
-    }
 }
 
 fn raw(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {

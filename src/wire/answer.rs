@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::json::Detail;
+use super::detail::Detail;
 use crate::summarize::Summarize;
 use crate::tool::{CallKind, Content, Media, ResourceBody, ToolResult, Void};
 

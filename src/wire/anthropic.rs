@@ -14,7 +14,7 @@ use super::back::without_nulls;
 use super::copies::{items_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
-use super::json::Detail;
+use super::detail::Detail;
 use super::leftover;
 use super::request::Body;
 use super::{

@@ -13,7 +13,7 @@ use super::back::{edited, kept, without_nulls};
 use super::copies::{edited_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
-use super::json::Detail;
+use super::detail::Detail;
 use super::leftover;
 use super::{
     Answer, Names, Reply, Stop, Tokens, Wire, api_error, arguments, array, count, document,

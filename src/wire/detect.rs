@@ -5,11 +5,10 @@ pub(super) mod content;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::error::{DecodeError, shape, unfit};
+use super::error::{DecodeError, error_event, shape, unfit};
 use super::frameworks;
 use super::history::{is_history, is_models};
 use super::looks::looks_like;
-use super::stream::error_event;
 use super::{Format, array, object, string};
 use content::{ANTHROPIC_BLOCKS, Content, RESPONSES_ITEMS};
 

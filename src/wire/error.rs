@@ -1,6 +1,9 @@
 //! Why a response could not be read.
 
-use super::Format;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Format, label, object};
 
 /// Why a response holds no calls that could be run.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +109,49 @@ pub(super) fn unfit(error: serde_json::Error) -> DecodeError {
         shape(format!("of another shape ({error})"))
     } else {
         DecodeError::NotJson { error }
+    }
+}
+
+/// The message of an API's error, which is an object with one, or a text.
+pub(crate) fn api_error(raw: &RawValue) -> DecodeError {
+    #[derive(Deserialize)]
+    struct Error<'a> {
+        #[serde(borrow)]
+        message: Option<&'a RawValue>,
+        #[serde(borrow)]
+        r#type: Option<&'a RawValue>,
+        #[serde(borrow)]
+        status: Option<&'a RawValue>,
+        #[serde(borrow)]
+        code: Option<&'a RawValue>,
+    }
+    let error = object::<Error>(raw).ok();
+    let message = error.as_ref().and_then(|error| label(error.message));
+    let kind = error.and_then(|error| {
+        let kinds = [error.r#type, error.status, error.code];
+        let mut kinds = kinds.into_iter().filter_map(label);
+        kinds.find(|kind| kind != "error")
+    });
+    DecodeError::Api {
+        kind: kind.unwrap_or_default(),
+        message: message.unwrap_or_else(|| label(Some(raw)).unwrap_or_default()),
+    }
+}
+
+/// An error that an API sends as an event, in whichever of their shapes.
+pub(super) fn error_event(data: &str) -> Option<DecodeError> {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
+        r#type: Option<String>,
+    }
+    let raw: &RawValue = serde_json::from_str(data).ok()?;
+    let event: Event = object(raw).ok()?;
+    match event.error {
+        Some(error) => Some(api_error(error)),
+        // OpenAI Responses has the error's own members beside the event's type.
+        None => (event.r#type.as_deref() == Some("error")).then(|| api_error(raw)),
     }
 }
 

@@ -6,79 +6,23 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::Format;
 use super::keys::{self, Keys};
 use super::refs::Refs;
 use super::subschemas::each_within;
 use super::top;
-use super::{Format, Names};
 use crate::tool::Tool;
 
 /// The most that a description says of what was moved out of a schema, in bytes.
 const MAX_NOTE: usize = 1500;
-
-/// Tools, declared to an API.
-#[derive(Clone, Debug)]
-pub struct Declared {
-    /// As a request has them.
-    pub tools: Box<RawValue>,
-    /// Those that it does not have.
-    pub left_out: Vec<LeftOut>,
-}
-
-/// A tool that an API would refuse, and every request with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Its name.
-    pub tool: String,
-    /// What is wrong with it, as what it does or has.
-    pub why: String,
-}
-
-impl Format {
-    /// The tools as a request has them, by these names, with schemas that its API takes.
-    pub fn declare(self, tools: &[&Tool], names: &Names) -> Declared {
-        let mut left_out = Vec::new();
-        let mut fitted = Vec::new();
-        for tool in tools {
-            match fit_tool(tool, self)
-                .and_then(|(fitted, keys)| leads_back(tool, fitted, &keys, names))
-            {
-                Ok(tool) => fitted.push(tool),
-                Err(why) => left_out.push(LeftOut {
-                    tool: tool.name.clone(),
-                    why,
-                }),
-            }
-        }
-        let tools: Vec<&Tool> = fitted.iter().map(|tool| &**tool).collect();
-        Declared {
-            tools: self.wire().declare(&tools, names),
-            left_out,
-        }
-    }
-}
 
 /// The names that a tool's arguments have on the wire of a format.
 pub(super) fn keys(tool: &Tool, format: Format) -> Keys {
     fit_tool(tool, format)
         .map(|(_, keys)| keys)
         .unwrap_or_default()
-}
-
-/// The tool, if calls of it are given its own names of arguments again.
-fn leads_back<'t>(
-    tool: &Tool,
-    fitted: Cow<'t, Tool>,
-    keys: &Keys,
-    names: &Names,
-) -> Result<Cow<'t, Tool>, String> {
-    match keys.values().next() {
-        Some(name) if names.arguments(&tool.name) != Some(keys) => Err(odd(name)),
-        _ => Ok(fitted),
-    }
 }
 
 /// What an API asks of schemas, beside what all of them do.
@@ -108,7 +52,7 @@ fn rules(format: Format) -> Option<ApiRules> {
     })
 }
 
-fn fit_tool(tool: &Tool, format: Format) -> Result<(Cow<'_, Tool>, Keys), String> {
+pub(super) fn fit_tool(tool: &Tool, format: Format) -> Result<(Cow<'_, Tool>, Keys), String> {
     let Some(rules) = rules(format) else {
         if format == Format::Mcp {
             top::check_type(&tool.input_schema)?;
@@ -176,7 +120,7 @@ pub(crate) fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
     })
 }
 
-fn odd(name: &str) -> String {
+pub(super) fn odd(name: &str) -> String {
     let name: String = name.chars().take(100).collect();
     format!("has an argument named {name:?}, and names of arguments match [A-Za-z0-9_.-]{{1,64}}")
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::json::Detail;
+use super::detail::Detail;
 use super::{arguments, array, first_given, label, object, origin, raw, string};
 use crate::tool::{CallKind, CallOrigin, ToolCall};
 

@@ -17,7 +17,7 @@ use super::back::{edited, kept, without_nulls};
 use super::copies::without_copies;
 use super::error::DecodeError;
 use super::history::{is_history, open_calls};
-use super::json::Detail;
+use super::detail::Detail;
 use super::leftover;
 use super::openai_chat::only;
 use super::request::Body;

@@ -9,10 +9,10 @@ use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::error::DecodeError;
+use super::error::{DecodeError, error_event};
 use super::looks::{LOOKED_AT, bytes_look_like, looks_like};
 use super::object;
-use super::stream::{MAX_STREAM, error_event, sse_data};
+use super::stream::{MAX_STREAM, sse_data};
 use crate::error::causes;
 use crate::json_text::Scanner;
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::base64;
 use super::error::{DecodeError, shape, unfit};
-use super::json::Detail;
+use super::detail::Detail;
 use super::{
     Answer, NameRule, Names, Wire, arguments, array, document, label, object, raw, string,
 };

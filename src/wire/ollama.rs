@@ -11,7 +11,7 @@ use super::back::{edited, kept};
 use super::copies::{Copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
-use super::json::Detail;
+use super::detail::Detail;
 use super::members::members;
 use super::openai_chat::messages::back;
 use super::request::Body;

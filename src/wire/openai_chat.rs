@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::copies::without_copies;
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls, role};
-use super::json::Detail;
+use super::detail::Detail;
 use super::lenient::{is_blank, reason};
 use super::request::Body;
 use super::stream::unclosed;

@@ -14,7 +14,7 @@ use super::back::{edited, edited_items, kept, without_nulls};
 use super::copies::{items_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_models, role, without_results};
-use super::json::Detail;
+use super::detail::Detail;
 use super::leftover;
 use super::members::members;
 use super::openai_chat::Function;

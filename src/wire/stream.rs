@@ -296,23 +296,6 @@ fn is_word(data: &str) -> bool {
     !data.trim_ascii_start().starts_with(['{', '['])
 }
 
-/// An error that an API sends as an event, in whichever of their shapes.
-pub(super) fn error_event(data: &str) -> Option<DecodeError> {
-    #[derive(serde::Deserialize)]
-    struct Event<'a> {
-        #[serde(borrow)]
-        error: Option<&'a RawValue>,
-        r#type: Option<String>,
-    }
-    let raw: &RawValue = serde_json::from_str(data).ok()?;
-    let event: Event = super::object(raw).ok()?;
-    match event.error {
-        Some(error) => Some(super::api_error(error)),
-        // OpenAI Responses has the error's own members beside the event's type.
-        None => (event.r#type.as_deref() == Some("error")).then(|| super::api_error(raw)),
-    }
-}
-
 /// The data of each event of a byte stream, as the HTML standard has it
 /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>). Unlike there, an event that
 /// the stream's end cuts off is handed on, so that it can be told of.
