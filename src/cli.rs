@@ -23,6 +23,7 @@ mod terminal;
 mod timeline;
 mod token;
 mod trust;
+mod untrusted;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -37,7 +38,8 @@ use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest, Use};
 use toolhost::wire::Format;
 use toolhost::{CodeCache, Loader, NotStarted, Servers, ToolHost};
 use tracing_subscriber::EnvFilter;
-use trust::{Found, Untrusted};
+use trust::Found;
+use untrusted::Untrusted;
 
 /// What the process exits with.
 pub(crate) type Status = u8;

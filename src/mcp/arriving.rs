@@ -2,32 +2,15 @@
 //! task of its own. Over stdio that is between the transport and rmcp, where an `initialize` gets what it
 //! lacks, too.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use rmcp::RoleServer;
 use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 
+use super::found::{Arrived, written};
 use super::handler::Session;
-use super::{calls, initializing};
-use crate::host::Places;
+use super::initializing;
 use crate::tool::ToolCall;
-
-/// The places of a call, for whoever takes them first.
-#[derive(Clone)]
-pub(super) struct Arrived(Arc<Mutex<Option<Places>>>);
-
-impl Arrived {
-    pub(super) fn new(places: Places) -> Arrived {
-        Arrived(Arc::new(Mutex::new(Some(places))))
-    }
-
-    pub(super) fn take(&self) -> Option<Places> {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        places.take()
-    }
-}
 
 pub(super) struct Arriving<T> {
     transport: T,
@@ -90,7 +73,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Arriving<T> {
             }
             initializing::reduce(&mut request.request);
             if let ClientRequest::CallToolRequest(call) = &mut request.request {
-                let arguments = calls::written(&call.params.arguments, &call.extensions);
+                let arguments = written(&call.params.arguments, &call.extensions);
                 let asked = ToolCall::new(request.id.to_string(), &*call.params.name, arguments);
                 let places = self.session.places(&asked, None);
                 call.extensions.insert(Arrived::new(places));

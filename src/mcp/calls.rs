@@ -6,16 +6,16 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ClientCapabilities, Extensions, JsonObject, RequestId,
+    CallToolRequestParams, CallToolResponse, ClientCapabilities, JsonObject, RequestId,
     ServerResult,
 };
 
-use super::arriving::Arrived;
+use super::convert::for_session;
+use super::found::{arrived, written};
 use super::handler::{Context, Session};
 use super::hub::Offer;
 use super::jobs::Job;
 use super::long;
-use super::reading::Written;
 use super::requests::{self, Binding, Caller};
 use crate::error::CallError;
 use crate::host::{CallOptions, Places};
@@ -55,7 +55,7 @@ impl Session {
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
                 Ok(self.ask(*input, &caller, &binding)?.into())
             }
-            _ => Ok(long::shown(&offer, result, &caller.owner).into()),
+            _ => Ok(long::shown(offer.long.as_deref(), result, &caller.owner).into()),
         }
     }
 
@@ -112,7 +112,7 @@ impl Session {
             return self.answer_job(offer, call, caller, places).boxed().await;
         }
         let result = self.call(&offer, call, caller, places).await?;
-        let result = long::shown(&offer, result, &caller.owner);
+        let result = long::shown(offer.long.as_deref(), result, &caller.owner);
         let mut result = ServerResult::CallToolResult(result);
         for_session(&mut result);
         Ok(result)
@@ -136,37 +136,6 @@ impl Session {
         let mut result = ServerResult::from(job.answer(caller).await?);
         for_session(&mut result);
         Ok(result)
-    }
-}
-
-/// Has a result fit the revisions that have sessions.
-pub(super) fn for_session(result: &mut ServerResult) {
-    result.strip_result_type_for_legacy_peer();
-    result.strip_non_object_output_for_legacy_peer();
-}
-
-/// What was found of a call when its message came, wherever that is kept.
-fn kept<T: Clone + Send + Sync + 'static>(extensions: &Extensions) -> Option<T> {
-    let over_http = || {
-        let parts = extensions.get::<http::request::Parts>()?;
-        parts.extensions.get()
-    };
-    extensions.get().or_else(over_http).cloned()
-}
-
-/// The places that a call took when its message came.
-fn arrived(extensions: &Extensions) -> Option<Places> {
-    kept::<Arrived>(extensions)?.take()
-}
-
-/// Arguments as a tool gets them: as the client wrote them, where that is known.
-pub(super) fn written(arguments: &Option<JsonObject>, extensions: &Extensions) -> String {
-    if let Some(Written(text)) = kept(extensions) {
-        return text.to_string();
-    }
-    match arguments {
-        Some(arguments) => serde_json::Value::from(arguments.clone()).to_string(),
-        None => String::new(),
     }
 }
 

@@ -233,3 +233,9 @@ fn failed(error: &CallError, tool: &str) -> mcp::CallToolResult {
     result.meta = Some(meta);
     result
 }
+
+/// Has a result fit the revisions that have sessions.
+pub(super) fn for_session(result: &mut mcp::ServerResult) {
+    result.strip_result_type_for_legacy_peer();
+    result.strip_non_object_output_for_legacy_peer();
+}

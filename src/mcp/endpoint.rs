@@ -18,14 +18,14 @@ use tokio_util::task::TaskTracker;
 
 use super::Server;
 use super::accept::{self, Accepted, EVENTS, JSON, is_events, of_kind};
-use super::arriving::Arrived;
 use super::events::{Reader, event_text, message_text};
+use super::found::Arrived;
 use super::gather::gathered;
-use super::handler::Session;
+use super::handler::{Begun, Session};
 use super::initializing;
 use super::reading::{self, Call, Look};
 use super::refusing;
-use super::sessions::{Begun, Bounds, Called, Sessions};
+use super::sessions::{Bounds, Called, Sessions};
 use super::streams::JsonOnly;
 use super::task_streams::TaskSubscription;
 use crate::manifest::ServeConfig;

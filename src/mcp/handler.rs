@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio::sync::SetOnce;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,6 @@ use super::asking;
 use super::hub::{Hub, SessionPermit};
 use super::pages::page;
 use super::requests::{self, Binding, Caller, Known};
-use super::sessions::{Answerer, Begun};
 use super::streams::Origin;
 use super::subscriptions::{self, Listening, Subscriptions};
 use super::{Server, convert, tasks};
@@ -81,6 +81,27 @@ struct Client {
     known: OnceLock<Arc<Known>>,
     /// Itself, to what keeps calls in order.
     order: order::Client,
+}
+
+/// Who answers the requests of a session, once it has begun.
+#[derive(Clone, Default)]
+pub(super) struct Answerer(pub(super) Arc<SetOnce<Begun>>);
+
+/// A session that has begun.
+#[derive(Clone)]
+pub(super) struct Begun {
+    pub(super) session: Session,
+    pub(super) client: Arc<Known>,
+}
+
+impl Answerer {
+    pub(super) fn begun(&self) -> Option<&Begun> {
+        self.0.get()
+    }
+
+    pub(super) fn set(&self, begun: Begun) {
+        let _ = self.0.set(begun);
+    }
 }
 
 impl Server {

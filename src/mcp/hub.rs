@@ -1,6 +1,8 @@
 //! What all sessions of a server share: the host, as clients see it; who is to be told of changes; and
 //! what runs.
 
+pub(super) mod polls;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -18,7 +20,6 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::asks::Asks;
 use super::long;
-use super::polls::Polls;
 use super::requests;
 use super::seal::Seal;
 use super::tasks::Tasks;
@@ -28,6 +29,7 @@ use crate::host::ToolHost;
 use crate::results::{LongResults, ResultStore};
 use crate::serve::Principal;
 use crate::watch::Owner;
+use polls::Polls;
 
 pub(super) struct Hub {
     offer: RwLock<Arc<Offer>>,

@@ -14,7 +14,7 @@ use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::calls::for_session;
+use super::convert::for_session;
 use super::hub::{Hub, Offer};
 use super::long;
 use super::requests::{self, Binding, Caller};
@@ -155,7 +155,7 @@ impl Job {
     }
 
     fn shown(&self, result: ToolResult) -> CallToolResponse {
-        long::shown(&self.offer, result, &self.owner).into()
+        long::shown(self.offer.long.as_deref(), result, &self.owner).into()
     }
 
     async fn call_once(

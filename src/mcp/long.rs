@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rmcp::model as mcp;
 
 use super::convert;
-use super::hub::Offer;
 use crate::results::{LongResults, READ_RESULT, ResultStore};
 use crate::tool::{Content, Output, ResourceBody, ToolResult};
 use crate::watch::Owner;
@@ -15,8 +14,12 @@ use crate::watch::Owner;
 const MAX_RESULT_SIZE: &str = "anthropic/maxResultSizeChars";
 
 /// A result as its client gets it.
-pub(super) fn shown(offer: &Offer, mut result: ToolResult, owner: &Owner) -> mcp::CallToolResult {
-    if let Some(long) = &offer.long
+pub(super) fn shown(
+    long: Option<&LongResults>,
+    mut result: ToolResult,
+    owner: &Owner,
+) -> mcp::CallToolResult {
+    if let Some(long) = long
         && !long.is_read_by(&result.name)
         && let Ok(output) = &result.outcome
         && let Some(compacted) = compacted(long, &result, output, owner)

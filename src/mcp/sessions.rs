@@ -26,15 +26,15 @@ use rmcp::transport::Transport;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use rmcp::transport::streamable_http_server::{SessionId, SessionManager};
 use rmcp::{RoleServer, Service};
-use tokio::sync::{SetOnce, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::asks::less;
 use super::events::{LEFT_FOR, Left, Reader};
-use super::handler::Session;
+use super::handler::{Answerer, Begun};
 use super::reading::Call;
-use super::requests::{Caller, Known};
+use super::requests::Caller;
 use super::streams::{JsonOnly, MAX_REQUESTS, Origin, Refused, Streams, Taken, Way};
 use crate::serve::{Principal, Room, Unsent};
 
@@ -117,17 +117,6 @@ pub(super) struct Open {
     streams: Mutex<Streams>,
     closed: CancellationToken,
     answerer: Answerer,
-}
-
-/// Who answers the requests of a session, once it has begun.
-#[derive(Clone, Default)]
-pub(super) struct Answerer(Arc<SetOnce<Begun>>);
-
-/// A session that has begun.
-#[derive(Clone)]
-pub(super) struct Begun {
-    pub(super) session: Session,
-    pub(super) client: Arc<Known>,
 }
 
 /// Why a message is not taken.
@@ -521,16 +510,6 @@ impl SessionManager for Sessions {
             0 if Arc::ptr_eq(&events, &open.streams().common()) => open.listen().left_stream(),
             _ => events.read(Some(after)).right_stream(),
         })
-    }
-}
-
-impl Answerer {
-    pub(super) fn begun(&self) -> Option<&Begun> {
-        self.0.get()
-    }
-
-    pub(super) fn set(&self, begun: Begun) {
-        let _ = self.0.set(begun);
     }
 }
 

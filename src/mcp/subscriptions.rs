@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::hub::Hub;
-use super::polls::{MAX_SUBSCRIPTIONS, Poll};
+use super::hub::polls::{MAX_SUBSCRIPTIONS, Poll};
 use super::teller::{Change, Interest, Teller};
 use crate::error::CallError;
 

@@ -34,13 +34,35 @@ struct Module {
     paths: BTreeSet<Segments>,
 }
 
-/// One module uses another.
+/// A module uses another of the same parent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Use {
-    pub user: Segments,
-    pub used: Segments,
-    /// A path that does so, as it is written.
+pub struct Between {
+    pub parent: Segments,
+    pub user: String,
+    pub used: String,
+    /// A path that does so, as it is written, after the module that it is in.
     pub path: String,
+}
+
+/// The uses that are in circles, or between circles.
+pub fn circles(uses: &[Between]) -> Vec<String> {
+    let mut left: Vec<&Between> = uses.iter().collect();
+    loop {
+        let users: BTreeSet<_> = left.iter().map(|it| (&it.parent, &it.user)).collect();
+        let used: BTreeSet<_> = left.iter().map(|it| (&it.parent, &it.used)).collect();
+        let before = left.len();
+        left.retain(|it| {
+            used.contains(&(&it.parent, &it.user)) && users.contains(&(&it.parent, &it.used))
+        });
+        if left.len() == before {
+            break;
+        }
+    }
+    let shown = left.into_iter().map(|it| {
+        let parent = it.parent.join("::");
+        format!("in `{parent}`, {} uses {} by {}", it.user, it.used, it.path)
+    });
+    shown.collect()
 }
 
 impl Modules {
@@ -57,21 +79,32 @@ impl Modules {
         top.map(|path| &*path[0])
     }
 
-    /// Which modules use which others.
-    pub fn uses(&self) -> BTreeSet<Use> {
-        let mut uses = BTreeSet::new();
+    /// Which modules use which others of the same parent; of each two one path.
+    pub fn between_siblings(&self) -> Vec<Between> {
+        let mut between = BTreeMap::new();
         for (user, module) in &self.0 {
             for path in &module.paths {
                 let mut used = BTreeSet::new();
                 self.follow(user, path, &mut used, 0);
-                uses.extend(used.into_iter().map(|used| Use {
-                    user: user.clone(),
-                    used,
-                    path: path.join("::"),
-                }));
+                for used in used {
+                    let both = user.iter().zip(&used);
+                    let common = both.take_while(|(user, used)| user == used).count();
+                    if let (Some(of), Some(one)) = (user.get(common), used.get(common)) {
+                        let place = format!("{}: {}", user.join("::"), path.join("::"));
+                        between.insert((user[..common].to_vec(), of.clone(), one.clone()), place);
+                    }
+                }
             }
         }
-        uses
+        let between = between
+            .into_iter()
+            .map(|((parent, user, used), path)| Between {
+                parent,
+                user,
+                used,
+                path,
+            });
+        between.collect()
     }
 
     /// Adds the modules of this crate that a path names which is written in `module`.
@@ -195,11 +228,19 @@ impl Modules {
                 _ => {}
             }
         }
-        self.0.insert(name, module);
+        // A system may have a module of its own under the same name.
+        self.0.entry(name).or_default().add(module);
     }
 }
 
 impl Module {
+    fn add(&mut self, other: Module) {
+        self.items.extend(other.items);
+        self.imports.extend(other.imports);
+        self.globs.extend(other.globs);
+        self.paths.extend(other.paths);
+    }
+
     /// Takes the tree of a `use` declaration, or the part of one below `prefix`.
     fn import(&mut self, prefix: &[String], mut tree: &[&str]) {
         let mut names = prefix.to_vec();
@@ -289,7 +330,9 @@ fn group(tokens: &[&str]) -> usize {
 
 /// How many tokens an item has: up to its `;` or the end of its body.
 fn item(tokens: &[&str]) -> usize {
-    let mut head = tokens.iter().take_while(|token| !["{", ";"].contains(token));
+    let mut head = tokens
+        .iter()
+        .take_while(|token| !["{", ";"].contains(token));
     // The braces of a `use` declaration are no body.
     let has_body = !head.any(|token| *token == "use");
     let mut at = 0;
@@ -387,9 +430,82 @@ fn character(text: &str) -> usize {
     match (first, second) {
         (Some((_, '\\')), Some((at, escaped))) => {
             let rest = at + escaped.len_utf8();
-            text[rest..].find('\'').map_or(text.len(), |end| rest + end + 1)
+            text[rest..]
+                .find('\'')
+                .map_or(text.len(), |end| rest + end + 1)
         }
         (_, Some((at, '\''))) => at + 1,
         _ => 1,
     }
+}
+
+#[test]
+fn uses_are_found_however_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let uses = || {
+        let between = Modules::read(&folder.path().join("lib.rs")).between_siblings();
+        let uses = between
+            .into_iter()
+            .map(|it| (it.parent.join("::"), it.user, it.used));
+        uses.collect::<Vec<_>>()
+    };
+    let is_use = |uses: &[(String, String, String)], parent: &str, user: &str, used: &str| {
+        uses.iter()
+            .any(|it| (&*it.0, &*it.1, &*it.2) == (parent, user, used))
+    };
+    file(
+        "lib.rs",
+        "mod a;\npub mod b { pub mod inner { pub struct B; } pub fn f() {} }\npub use b::inner::B;",
+    );
+    for text in [
+        "use crate::b;",
+        "use crate::{b::{self}};",
+        "pub(crate) use super::{b as c};",
+        "use crate::b::{inner::{B as _}};",
+        "use crate::b::*;",
+        "fn f() { crate::b::f() }",
+        "use super::*; fn f() { b::f(); }",
+        "fn f() -> impl Fn() + use<> { println!(\"{}\", super::b::N); || {} }",
+        "#[error(\"{}\", crate::b::text(.0))] struct E;",
+        // By its parent's name for it.
+        "use crate::B;",
+        "struct S<'b>(&'b str, crate::B);",
+        "const C: char = '\\''; use crate::b::f;",
+        "const R: &str = r#\"\"\"#; use crate::b::f;",
+        "#[cfg(test)] fn f<T>(t: T) -> bool { if true { } t } use crate::b::f;",
+        "#[cfg(test)] use crate::{x}; use crate::b::f;",
+    ] {
+        file("a.rs", text);
+        assert!(is_use(&uses(), "", "a", "b"), "{text}");
+    }
+    for text in [
+        "// use crate::b;",
+        "/* /* */ use crate::b; */",
+        "const A: &str = \"\\\"; crate::b::f()\";",
+        "const A: &str = r#\"\"; crate::b::f()\"#;",
+        "#[cfg(test)] mod tests { use crate::b; }",
+        "#[cfg(test)] #[allow(unused)] use crate::b::{f};",
+        "#[cfg(all(test, unix))] fn f() -> u8 { crate::b::f() }",
+        "fn f() { <T as U>::b::f() }",
+        "use other::b; fn f() { b::f() }",
+        "pub(in crate::b) fn f() {}",
+    ] {
+        file("a.rs", text);
+        assert!(!is_use(&uses(), "", "a", "b"), "{text}");
+    }
+    file("a.rs", "mod c; mod d;");
+    file("a/c.rs", "use super::d;");
+    file("a/d.rs", "use crate::a::{self}; fn f() { a::c::f() }");
+    let both = [("c", "d"), ("d", "c")];
+    assert!(
+        both.iter()
+            .all(|(user, used)| is_use(&uses(), "a", user, used))
+    );
+    let modules = Modules::read(&folder.path().join("lib.rs"));
+    assert_eq!(circles(&modules.between_siblings()).len(), 2);
 }
