@@ -6,7 +6,7 @@
 
 mod common;
 #[allow(dead_code)] // the tests use more of it
-#[path = "../tests/common/responses.rs"]
+#[path = "../crates/toolhost-wire/tests/common/responses.rs"]
 mod responses;
 
 use std::io::{BufRead, BufReader, Write};

@@ -25,6 +25,7 @@ mod terminal;
 mod timeline;
 mod token;
 mod trust;
+mod untrusted;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -41,7 +42,8 @@ use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest, Use};
 use toolhost::wire::Format;
 use toolhost::{CodeCache, Loader, Servers, ToolHost};
 use tracing_subscriber::EnvFilter;
-use trust::{Found, Untrusted};
+use trust::Found;
+use untrusted::Untrusted;
 
 /// What the process exits with.
 pub(crate) type Status = u8;

@@ -37,9 +37,7 @@
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod error;
-pub mod input;
 pub mod inspect;
-pub mod json_text;
 pub mod limits;
 pub mod manifest;
 #[cfg(feature = "mcp")]
@@ -48,14 +46,10 @@ pub mod permissions;
 pub mod printable;
 pub mod prompt;
 pub mod resource;
-pub mod summarize;
-pub mod tool;
-pub mod wire;
 
 mod audit;
 mod bindings;
 mod bounded;
-mod digest;
 mod engine;
 mod hook;
 mod host;
@@ -90,6 +84,10 @@ mod thread_time;
 mod tls;
 pub mod trust_folder;
 mod watch;
+
+use toolhost_wire::digest;
+#[doc(inline)]
+pub use toolhost_wire::{input, json_text, summarize, tool, wire};
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};

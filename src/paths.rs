@@ -7,6 +7,7 @@ mod folder;
 mod guard;
 mod held;
 mod mounts;
+mod protected;
 #[cfg(unix)]
 mod seen;
 pub(crate) mod vcs;
@@ -27,10 +28,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 pub(crate) use folder::FolderId;
-use guard::Protected;
 pub(crate) use guard::{Guard, GuestFolder};
 use held::Held;
 use mounts::Mounts;
+use protected::Protected;
 use walk::Walk;
 
 use crate::bounded;

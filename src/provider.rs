@@ -28,6 +28,8 @@ pub(crate) use narrowed::NarrowedGrants;
 #[cfg(feature = "mcp")]
 pub(crate) use output::mismatch;
 pub(crate) use output::{held, output};
+#[cfg(feature = "mcp")]
+pub(crate) use payload::hide_icon;
 pub(crate) use running::{End, Meter, stopped, until};
 pub(crate) use supervised::run;
 
@@ -457,7 +459,7 @@ impl<T: Payload> RunOutcome<T> {
         }
         match &mut self.outcome {
             Ok(output) => output.hide(mask),
-            Err(CallError::InputRequired(input)) => input.hide(mask),
+            Err(CallError::InputRequired(input)) => payload::hide_input(input, mask),
             Err(error) => error.texts().for_each(|text| mask.text(text)),
         }
         self.log

@@ -3,6 +3,7 @@
 //! A folder is counted when it is loaded, and then by what guests do to it, one operation at a time. Those of one
 //! folder share a [`Ledger`], whatever grant or host they come through; the limits are the grant's.
 
+mod entry;
 mod ledger;
 mod open;
 mod walk;
@@ -21,6 +22,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::limits::{ByteSize, size};
 use crate::paths::FolderId;
 use crate::permissions::DiskLimits;
+use entry::{BLOCK, blocks};
 use ledger::{Ledger, MOST_FILES};
 pub(crate) use open::opened;
 
@@ -172,7 +174,7 @@ impl Held {
         self.looked = looked.collect();
         let is_there = |looked: &Looked| looked.before.is_some();
         if makes && !self.looked.last().is_some_and(is_there) {
-            let room = self.need(1, ledger::BLOCK);
+            let room = self.need(1, BLOCK);
             if room.is_err() {
                 self.looked.clear();
             }
@@ -254,7 +256,7 @@ impl Held {
 
     /// A file is about to be as long as that.
     fn grow(&mut self, before: &Metadata, length: u64) -> io::Result<()> {
-        let more = ledger::blocks(length) - ledger::blocks(before.len());
+        let more = blocks(length) - blocks(before.len());
         // As it is, whoever made it so.
         self.set(before, before.len());
         self.need(0, more)?;

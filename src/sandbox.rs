@@ -5,10 +5,12 @@
 
 mod clocks;
 mod connect;
+mod descriptor;
 mod files;
 mod folder;
 mod guarded;
 mod http;
+mod http_bounds;
 mod journal;
 mod limiter;
 mod listing;
@@ -207,7 +209,7 @@ impl Sandbox {
 
 /// As they are sent, and what a map takes for each.
 fn size_of_fields(fields: &FieldMap) -> usize {
-    http::size(fields) as usize + fields.len() * 60
+    http_bounds::size(fields) as usize + fields.len() * 60
 }
 
 fn size_of_request(request: &HostOutgoingRequest) -> usize {

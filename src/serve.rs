@@ -7,12 +7,12 @@
 //! What answers it behind all that is somebody else's router.
 
 mod accept;
-mod activity;
 mod auth;
 mod bodies;
 mod body;
 mod connection;
 mod cors;
+mod error;
 mod failures;
 mod front;
 mod gate;
@@ -21,6 +21,8 @@ mod jwt;
 mod lifecycle;
 mod metadata;
 mod names;
+mod peer;
+mod principal;
 mod rate;
 mod refuse;
 mod sending;
@@ -36,9 +38,10 @@ mod tests;
 
 pub use accept::Listener;
 pub(crate) use accept::accept;
-pub(crate) use activity::Response;
-pub(crate) use auth::Principal;
 pub(crate) use bodies::{Room, Short};
-pub(crate) use front::{Front, FrontError, Site};
+pub(crate) use error::FrontError;
+pub(crate) use front::{Front, Site};
 pub(crate) use lifecycle::Lifecycle;
+pub(crate) use principal::Principal;
+pub(crate) use slots::activity::Response;
 pub(crate) use unsent::Unsent;

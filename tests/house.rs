@@ -1,9 +1,14 @@
-//! What must agree in the repository: copies with what they are copies of, documents with the files that they name.
+//! What must agree in the repository: copies with what they are copies of, documents with the files that they name,
+//! imports with the order of the modules.
 
-use std::collections::BTreeMap;
+mod imports;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
+use std::process::Command;
 
 use crate::common::root;
+use imports::{Between, Modules};
 
 /// All files below a folder of the repository, by their paths in it; not what is built or installed.
 fn files(folder: &Path) -> BTreeMap<PathBuf, PathBuf> {
@@ -151,4 +156,116 @@ fn files_that_contributing_names_are_there() {
     }
     assert!(missing.is_empty(), "{missing:?}");
     assert!(count > 30, "only {count} paths were found");
+}
+
+/// The folders of sources whose modules docs/architecture.md lists in their order.
+const LISTED: [&str; 3] = [
+    "crates/toolhost-schema/src/",
+    "crates/toolhost-wire/src/",
+    "src/",
+];
+
+/// The crates in a folder of sources, by their roots.
+fn crates(folder: &str) -> Vec<PathBuf> {
+    let roots = ["lib.rs", "main.rs"].map(|name| root().join(folder).join(name));
+    roots.into_iter().filter(|root| root.is_file()).collect()
+}
+
+/// The modules of a folder of sources as docs/architecture.md lists them: the files and folders that begin the lines with
+/// two spaces before them, after the line that begins with the folder.
+fn listed(folder: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let lines = text.lines();
+    let lines = lines.skip_while(|line| line.split_whitespace().next() != Some(folder));
+    let section = lines.skip(1).take_while(|line| line.starts_with("  "));
+    let entries = section.filter_map(|line| line.strip_prefix("  "));
+    let entries = entries.filter(|line| !line.starts_with(' '));
+    let names = entries.flat_map(|line| {
+        let words = line.split_whitespace();
+        words.map_while(|word| word.strip_suffix(".rs").or_else(|| word.strip_suffix('/')))
+    });
+    names.map(str::to_owned).collect()
+}
+
+/// Modules of one parent are in no circle, at any depth. One uses another where it, or a module in it, names the other
+/// or something in it: see [`imports`]. That a module uses its parent, or what its parent is in, makes no circle, nor
+/// that a parent uses its children: they are one unit.
+#[test]
+fn modules_of_one_parent_use_each_other_in_no_circle() {
+    let mut circles = Vec::new();
+    for root in [&LISTED[..], &["xtask/src/"]]
+        .concat()
+        .into_iter()
+        .flat_map(crates)
+    {
+        for circle in imports::circles(&Modules::read(&root).between_siblings()) {
+            circles.push(format!("{}: {circle}", root.display()));
+        }
+    }
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn modules_use_only_those_above_them_in_the_architectures_list() {
+    let mut wrong = Vec::new();
+    for folder in LISTED {
+        let listed = listed(folder);
+        let place = |module: &str| listed.iter().position(|name| name == module);
+        let mut known = BTreeSet::from(["main".to_owned()]);
+        for root in crates(folder) {
+            let modules = Modules::read(&root);
+            known.extend(modules.top().map(str::to_owned));
+            for module in modules.top().filter(|module| place(module).is_none()) {
+                wrong.push(format!("{folder}{module} is not listed"));
+            }
+            let uses = modules.between_siblings();
+            for Between {
+                user, used, path, ..
+            } in uses.iter().filter(|it| it.parent.is_empty())
+            {
+                if place(used) > place(user) {
+                    wrong.push(format!(
+                        "{folder}{user} uses what is below it: {used}, by {path}"
+                    ));
+                }
+            }
+        }
+        let gone = listed.iter().filter(|name| !known.contains(*name));
+        wrong.extend(gone.map(|name| format!("{folder}{name} is listed and not there")));
+        assert!(listed.len() > 3, "{folder}: {listed:?}");
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_formats_are_built_without_an_engine_or_a_runtime() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut tree = Command::new(cargo);
+    tree.args(["tree", "--package", "toolhost-wire", "--edges", "all"]);
+    tree.args([
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--locked",
+        "--offline",
+    ]);
+    let tree = tree.current_dir(root()).output().unwrap();
+    let said = String::from_utf8_lossy(&tree.stderr);
+    assert!(tree.status.success(), "{said}");
+    let packages = String::from_utf8(tree.stdout).unwrap();
+    let names = packages.lines().filter_map(|line| line.split(' ').next());
+    let names: BTreeSet<&str> = names.collect();
+    assert!(names.contains("serde_json"), "{names:?}");
+    for heavy in [
+        "wasmtime",
+        "cranelift",
+        "tokio",
+        "hyper",
+        "reqwest",
+        "toolhost-schema",
+    ] {
+        let mut found = names.iter().filter(|name| name.starts_with(heavy));
+        assert_eq!(found.next(), None);
+    }
 }

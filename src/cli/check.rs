@@ -6,7 +6,7 @@ use std::io;
 use super::grants::{denied, granted};
 use super::out::{Out, line, say};
 use super::result::names;
-use super::trust::look_alikes;
+use super::untrusted::look_alikes;
 use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
 use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
 use toolhost::permissions::{Access, HostFile, Purpose, SecretSource};

@@ -3,19 +3,16 @@
 
 mod store;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use toolhost::Manifest;
 use toolhost::manifest::{Demand, Use};
-use toolhost::{Manifest, printable};
 
 use super::out::{Out, line};
-use super::{ANSWERED, Session, Status};
+use super::untrusted::look_alikes;
+use super::{ANSWERED, Session, Status, Untrusted};
 use store::Store;
-
-/// Demands that an error names; `toolhost trust --show` has all.
-const MOST_NAMED: usize = 5;
 
 #[derive(clap::Args)]
 pub(super) struct TrustOptions {
@@ -146,53 +143,5 @@ impl Found {
                 demands,
             }),
         }
-    }
-}
-
-/// What is to be said beside a text with names that are not what they look like.
-pub(super) fn look_alikes(text: &str) -> Option<String> {
-    let spelled = printable::look_alikes(text).into_iter();
-    let spelled: Vec<String> = spelled
-        .map(|(_, it)| printable::line(&it).into_owned())
-        .collect();
-    (!spelled.is_empty()).then(|| {
-        format!(
-            "note: letters there look like others: it is {}",
-            spelled.join(", ")
-        )
-    })
-}
-
-/// A manifest that asks for what its user has not allowed.
-#[derive(Debug)]
-pub(super) struct Untrusted {
-    file: String,
-    demands: Vec<Demand>,
-}
-
-impl std::error::Error for Untrusted {}
-
-impl fmt::Display for Untrusted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Untrusted { file, demands } = self;
-        // Its lines are its own.
-        let file = printable::line(file);
-        writeln!(
-            f,
-            "{file} is not trusted, and asks for more than what is in its folder:"
-        )?;
-        for Demand { what, .. } in demands.iter().take(MOST_NAMED) {
-            writeln!(f, "  {}", printable::line(what))?;
-            if let Some(note) = look_alikes(what) {
-                writeln!(f, "    {note}")?;
-            }
-        }
-        if let Some(more) = demands.len().checked_sub(MOST_NAMED).filter(|it| *it > 0) {
-            writeln!(f, "  and {more} more, which `toolhost trust --show` shows")?;
-        }
-        write!(
-            f,
-            "  help: if you want that, run `toolhost trust`, or name the manifest: --manifest {file}"
-        )
     }
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::folder::FolderId;
-use super::guard::Protected;
 use super::mounts::Mounts;
+use super::protected::Protected;
 use super::{HostFile, Paths, Want};
 
 pub(super) struct Walk {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::folder::Id;
-use super::guard::Protected;
+use super::protected::Protected;
 use super::{Purpose, seen};
 
 /// Files that are held of one path: its owner may replace it again and again.

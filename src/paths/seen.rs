@@ -12,7 +12,6 @@ use rustix::io::Errno;
 
 use super::folder::Id;
 use super::vcs;
-use super::walk::{LOOK_UP, id_of};
 
 /// A guest can nest folders deeper than anybody could climb out of in time.
 const MAX_DEPTH: usize = 4096;
@@ -20,6 +19,23 @@ const MAX_DEPTH: usize = 4096;
 /// What may be in a folder that is looked through: so many names, and folders in one another.
 const MAX_NAMES: usize = 200_000;
 const MAX_NESTED: usize = 100;
+
+/// A folder that names are looked up in, which need not be readable.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) const LOOK_UP: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) const LOOK_UP: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // not everywhere are they u64
+pub(super) fn id_of(stat: &rustix::fs::Stat) -> Id {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
 
 pub(super) fn id(file: &File) -> Option<Id> {
     fstat(file).ok().map(|stat| id_of(&stat))

@@ -14,24 +14,13 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, sta
 use rustix::io::Errno;
 
 use super::folder::{FolderId, Id};
-use super::guard::Protected;
 use super::mounts::Mounts;
+use super::protected::Protected;
+use super::seen::{LOOK_UP, id_of};
 use super::{Granted, Holder, HostFile, Paths, Purpose, Want};
 
 /// As many as the kernel follows.
 const MAX_LINKS: usize = 40;
-
-/// A folder that names are looked up in, which need not be readable.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) const LOOK_UP: OFlags = OFlags::PATH
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) const LOOK_UP: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 /// A way that was gone.
 pub(super) struct Walk {
@@ -195,11 +184,6 @@ impl Missing {
     pub(super) fn make(&self) -> io::Result<()> {
         Ok(rustix::fs::mkdirat(&self.folder, &self.name, Mode::RWXU)?)
     }
-}
-
-#[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // not everywhere are they u64
-pub(super) fn id_of(stat: &rustix::fs::Stat) -> Id {
-    (stat.st_dev as u64, stat.st_ino as u64)
 }
 
 fn open_last(folder: &File, name: &OsStr, want: Want, how: OFlags) -> io::Result<Option<File>> {

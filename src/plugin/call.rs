@@ -60,7 +60,7 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
     let fits = |bytes: usize| bytes as u64 <= limits.max_output.as_u64();
     match error {
         wit::Error::InputRequired(input) => match questions::input_required(input) {
-            Ok(input) if fits(input.len()) => CallError::InputRequired(Box::new(input)),
+            Ok(input) if fits(input.size()) => CallError::InputRequired(Box::new(input)),
             Ok(_) => output_limit(limits),
             Err(message) => CallError::Failed { message },
         },

@@ -50,7 +50,7 @@ impl Payload for Vec<Resource> {
                 .flatten()
                 .for_each(|text| mask.text(text));
             for icon in &mut resource.icons {
-                icon.hide(mask);
+                hide_icon(icon, mask);
             }
         }
     }
@@ -58,7 +58,7 @@ impl Payload for Vec<Resource> {
 
 impl Payload for Vec<ResourceContents> {
     fn len(&self) -> u64 {
-        self.iter().map(EmbeddedResource::len).sum::<usize>() as u64
+        self.iter().map(EmbeddedResource::size).sum::<usize>() as u64
     }
 
     fn hide(&mut self, mask: &Mask) {
@@ -70,7 +70,7 @@ impl Payload for Vec<ResourceContents> {
 impl Payload for FilledPrompt {
     fn len(&self) -> u64 {
         let description = self.description.as_ref().map_or(0, String::len);
-        let messages = self.messages.iter().map(|message| message.content.len());
+        let messages = self.messages.iter().map(|message| message.content.size());
         (description + messages.sum::<usize>()) as u64
     }
 
@@ -102,70 +102,46 @@ impl Payload for String {
     fn hide(&mut self, _: &Mask) {}
 }
 
-impl InputRequired {
-    /// Its bytes, as the `max-output` limit counts them.
-    pub(crate) fn len(&self) -> usize {
-        let questions = self.questions.iter().map(|(key, question)| {
-            key.len()
-                + match question {
-                    Question::Form { message, schema } => message.len() + schema.len(),
-                    Question::Page { message, url, id } => message.len() + url.len() + id.len(),
-                    Question::Prompt(conversation) => {
-                        let texts = conversation.system_prompt.iter();
-                        let texts = texts.chain(&conversation.stop_sequences).map(String::len);
-                        let messages = conversation.messages.iter();
-                        let messages = messages.map(|message| message.content.len());
-                        texts.sum::<usize>() + messages.sum::<usize>()
-                    }
-                    Question::Roots => 0,
-                }
-        });
-        self.state.len() + questions.sum::<usize>()
-    }
-
-    /// Puts `***` where secrets are. What is to come back stays as it is: a plugin that keeps a secret
-    /// there shows it to whoever it asks, and one that does not must find it again.
-    pub(super) fn hide(&mut self, mask: &Mask) {
-        for (key, question) in &mut self.questions {
-            mask.text(key);
-            match question {
-                Question::Form { message, schema } => {
-                    mask.text(message);
-                    mask.text(schema);
-                }
-                Question::Page { message, url, id } => {
-                    mask.text(message);
-                    mask.text(url);
-                    mask.text(id);
-                }
-                Question::Prompt(conversation) => {
-                    messages(&mut conversation.messages, mask);
-                    let texts = conversation.system_prompt.iter_mut();
-                    let texts = texts.chain(&mut conversation.stop_sequences);
-                    texts.for_each(|text| mask.text(text));
-                    let Conversation {
-                        max_tokens,
-                        temperature,
-                        ..
-                    } = conversation;
-                    *temperature = temperature.take_if(|it| !mask.is_in_number(*it));
-                    if mask.is_in_number(*max_tokens) {
-                        *max_tokens = 0;
-                    }
-                }
-                Question::Roots => {}
+/// Puts `***` where secrets are. What is to come back stays as it is: a plugin that keeps a secret
+/// there shows it to whoever it asks, and one that does not must find it again.
+pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
+    for (key, question) in &mut input.questions {
+        mask.text(key);
+        match question {
+            Question::Form { message, schema } => {
+                mask.text(message);
+                mask.text(schema);
             }
+            Question::Page { message, url, id } => {
+                mask.text(message);
+                mask.text(url);
+                mask.text(id);
+            }
+            Question::Prompt(conversation) => {
+                messages(&mut conversation.messages, mask);
+                let texts = conversation.system_prompt.iter_mut();
+                let texts = texts.chain(&mut conversation.stop_sequences);
+                texts.for_each(|text| mask.text(text));
+                let Conversation {
+                    max_tokens,
+                    temperature,
+                    ..
+                } = conversation;
+                *temperature = temperature.take_if(|it| !mask.is_in_number(*it));
+                if mask.is_in_number(*max_tokens) {
+                    *max_tokens = 0;
+                }
+            }
+            Question::Roots => {}
         }
     }
 }
 
-impl Icon {
-    /// Puts `***` where secrets are.
-    pub(crate) fn hide(&mut self, mask: &Mask) {
-        mask.text(&mut self.src);
-        let texts = self.mime_type.iter_mut().chain(&mut self.sizes);
-        texts.for_each(|text| mask.text(text));
-    }
+/// Puts `***` where secrets are.
+pub(crate) fn hide_icon(icon: &mut Icon, mask: &Mask) {
+    mask.text(&mut icon.src);
+    let texts = icon.mime_type.iter_mut().chain(&mut icon.sizes);
+    texts.for_each(|text| mask.text(text));
 }
 
 fn messages(messages: &mut [Message], mask: &Mask) {

@@ -5,10 +5,8 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::entry::Entry;
 use super::{Id, open, walk};
-
-/// What a file takes is counted in these: a name without anything takes one, as its inode and its name do on a disk.
-pub(super) const BLOCK: u64 = 4096;
 
 /// The most that is counted. Each takes some 50 bytes.
 pub(super) const MOST_FILES: u64 = 1_000_000;
@@ -29,30 +27,6 @@ pub(super) struct Ledger {
     /// When it was last counted, and how long that took.
     counted: Option<(Instant, Duration)>,
     is_doubtful: bool,
-}
-
-/// A file, folder or link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) names: u32,
-    pub(super) length: u64,
-}
-
-impl Entry {
-    /// One without a name is still there.
-    fn files(self) -> u64 {
-        self.names.max(1).into()
-    }
-
-    fn bytes(self) -> u128 {
-        let further = (self.files() - 1) * BLOCK;
-        u128::from(blocks(self.length)) + u128::from(further)
-    }
-}
-
-/// What a file of that length takes.
-pub(super) fn blocks(length: u64) -> u64 {
-    length.div_ceil(BLOCK).max(1).saturating_mul(BLOCK)
 }
 
 impl Ledger {

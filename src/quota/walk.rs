@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::ledger::Entry;
+use super::entry::Entry;
 use super::{Id, length, stat_id};
 
 /// Folders on the way that are held open; the others are climbed back to.

@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::handed_on;
-use super::reading::is_truthy;
 use crate::error::CallError;
 use crate::limits::Limits;
 use crate::provider::{self, mismatch, output_limit};
@@ -75,7 +74,7 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
     // What is marked in another spelling or type is no success either.
     let mut markers = ["isError", "is_error"].into_iter();
     let is_error = markers.any(|name| result.get(name).is_some_and(|it| is_truthy(&value(it))));
-    let size: usize = content.iter().map(Content::len).sum();
+    let size: usize = content.iter().map(Content::size).sum();
     let size = size + structured.map_or(0, str::len);
     // Before it is held against a schema, which takes longer.
     if size as u64 > limits.max_output.as_u64() {
@@ -181,6 +180,21 @@ pub(super) fn failed(message: impl Into<String>) -> CallError {
 /// A part of a message, as a value.
 pub(super) fn value(json: &RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
+}
+
+/// Whether it says yes, in any of the ways in which servers do.
+pub(super) fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(it) => *it,
+        Value::Number(it) => it.as_f64() != Some(0.0),
+        Value::String(it) => {
+            let no = ["", "0", "false", "no", "none", "null"];
+            !no.contains(&&*it.trim().to_ascii_lowercase())
+        }
+        Value::Array(it) => !it.is_empty(),
+        Value::Object(it) => !it.is_empty(),
+    }
 }
 
 /// Content as it is written, a list of blocks or what is none; each with what else is said of it.

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use reqwest::Response;
 use rmcp::model::{ErrorData, RequestId, ServerJsonRpcMessage};
+use rmcp::transport::streamable_http_client::StreamableHttpError;
 use rmcp_sse::Sse;
 
-use super::http::Failure;
 use super::stdio::TOO_LONG;
+
+pub(super) type Failure = StreamableHttpError<reqwest::Error>;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const EVENT_STREAM: &str = "text/event-stream";

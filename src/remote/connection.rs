@@ -22,11 +22,10 @@ use url::Url;
 
 use super::client::{Client, listen};
 use super::http::{Http, Trouble};
-use super::parked::MAX_PARKED;
 use super::process::Process;
 use super::questions;
 use super::reading::written;
-use super::settings::Settings;
+use super::settings::{MAX_PARKED, Settings};
 use super::stdio::Lines;
 use super::tap::{Calls, Tap};
 use crate::error::causes;

@@ -17,7 +17,7 @@ use rmcp::transport::streamable_http_client::{
 use rmcp_sse::{Sse, SseStream};
 
 use super::bodies::{
-    EVENT_STREAM, JSON, bounded, event, is_event_stream, mentions_session, plainly, read,
+    EVENT_STREAM, Failure, JSON, bounded, event, is_event_stream, mentions_session, plainly, read,
     read_whole, too_long,
 };
 use super::encode::encode;
@@ -28,8 +28,6 @@ const SESSION: &str = "mcp-session-id";
 
 /// The longest text of a body that is shown, in bytes.
 const MAX_SHOWN: usize = 300;
-
-pub(super) type Failure = StreamableHttpError<reqwest::Error>;
 
 #[derive(Clone)]
 pub(super) struct Http {

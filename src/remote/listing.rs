@@ -15,7 +15,7 @@ use super::tidy::tidied;
 use super::{handed_on, pins};
 use crate::digest::sha256;
 use crate::error::{Diagnostic, similar};
-use crate::provider::{Pin, ProvidedTool, ToolNote};
+use crate::provider::{Pin, ProvidedTool, ToolNote, hide_icon};
 use crate::tool::{Annotations, Icon, Tool, is_tool_name};
 
 /// What a tool says of itself, without its schemas, may be no longer, in bytes.
@@ -207,7 +207,10 @@ fn read(
     let shown = [&mut declared.description].into_iter();
     let shown = shown.chain(&mut declared.title);
     shown.for_each(|text| mask.text(text));
-    declared.icons.iter_mut().for_each(|icon| icon.hide(mask));
+    declared
+        .icons
+        .iter_mut()
+        .for_each(|icon| hide_icon(icon, mask));
     declared.meta = declared.meta.take().map(|meta| mask.members(meta));
     let as_task = rest.get("execution").and_then(|it| it.get("taskSupport"));
     let as_task = as_task.and_then(Value::as_str) == Some("required");

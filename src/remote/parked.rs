@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::call::Flight;
 use super::running::{Asked, Replies};
+use super::settings::MAX_PARKED;
 use crate::error::CallError;
 use crate::input::InputRequired;
 use crate::kept::unguessable;
@@ -17,10 +18,6 @@ use crate::watch::Owner;
 
 /// A person has so long to answer.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
-
-/// Calls of one server that wait for answers. One more is at the cost of the client that has most; clients without a
-/// session and a token are one.
-pub(super) const MAX_PARKED: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Parked(Arc<Calls>);

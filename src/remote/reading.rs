@@ -12,6 +12,7 @@ use rmcp::model::{
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::answer::is_truthy;
 use super::mend::{whole_characters, without_nan};
 use super::questions::{METHODS, OURS};
 use crate::lines::IdFinder;
@@ -267,21 +268,6 @@ fn request_id(id: &RawValue) -> Option<RequestId> {
 fn is_real_error(error: &RawValue) -> bool {
     let error: Option<Map<String, Value>> = serde_json::from_str(error.get()).ok();
     error.is_some_and(|error| error.values().any(is_truthy))
-}
-
-/// Whether it says yes, in any of the ways in which servers do.
-pub(super) fn is_truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(it) => *it,
-        Value::Number(it) => it.as_f64() != Some(0.0),
-        Value::String(it) => {
-            let no = ["", "0", "false", "no", "none", "null"];
-            !no.contains(&&*it.trim().to_ascii_lowercase())
-        }
-        Value::Array(it) => !it.is_empty(),
-        Value::Object(it) => !it.is_empty(),
-    }
 }
 
 /// The least that an error is: words. Codes that are no numbers are said in front.

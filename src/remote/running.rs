@@ -166,7 +166,7 @@ impl Running {
             questions,
             state: Vec::new(),
         };
-        if questions.len() as u64 > self.0.longest {
+        if questions.size() as u64 > self.0.longest {
             return Err("what its server asks is longer than `max-output`".to_owned());
         }
         let (replies, replied) = oneshot::channel();

@@ -15,6 +15,10 @@ use crate::permissions::{Secret, SecretSource};
 use super::memory::Memory;
 use super::pins::Pins;
 
+/// Calls of one server that wait for answers. One more is at the cost of the client that has most; clients without a
+/// session and a token are one.
+pub(super) const MAX_PARKED: usize = 64;
+
 /// What the manifest says of a server, with the values of its secrets.
 pub(super) struct Settings {
     pub(super) config: McpConfig,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi::ResourceTableError;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::FsResult;
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
@@ -14,14 +13,13 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     NewTimestamp, OpenFlags, PathFlags,
 };
 
+use super::descriptor::{Fd, blocking, borrowed, watch};
 use super::guarded::{self, Spot};
 use super::metered::{self, Change};
 use super::temporary::{self, Temporary};
 use super::{Folder, Sandbox, Stop, listing, names, opening};
 use crate::limits::Limit;
 use crate::quota::Quota;
-
-pub(super) type Fd = Resource<Descriptor>;
 
 /// Has `$name` call a function of ours, and notes what it refuses; `$what` says, of the arguments, what it was.
 macro_rules! ours {
@@ -282,32 +280,6 @@ async fn open_there(
         }
     }
     Ok(opened)
-}
-
-pub(super) fn borrowed(fd: &Fd) -> Fd {
-    Resource::new_borrow(fd.rep())
-}
-
-/// Runs what may wait for a disk, where the host's other calls do not wait for it.
-pub(super) async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> FsResult<T> {
-    let done = wasmtime_wasi::runtime::spawn_blocking(run).await;
-    done.map_err(|error| match error.kind() {
-        io::ErrorKind::ResourceBusy => ErrorCode::Busy.into(),
-        io::ErrorKind::QuotaExceeded => ErrorCode::Quota.into(),
-        _ => error.into(),
-    })
-}
-
-/// Has the call's operations on a file or folder counted.
-pub(super) fn watch(sandbox: &mut Sandbox, fd: &Fd) -> Result<(), ResourceTableError> {
-    let file = match sandbox.table.get(fd)? {
-        Descriptor::File(file) => &file.file,
-        Descriptor::Dir(folder) => &folder.dir,
-    };
-    sandbox.journal.operations().watch(file);
-    Ok(())
 }
 
 /// What the guest is told of a result; a refusal is noted.

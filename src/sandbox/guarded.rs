@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, HostDescriptor, OpenFlags, PathFlags,
@@ -18,15 +17,13 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::{FsError, FsResult};
 
 use super::Sandbox;
-use super::files::{blocking, borrowed, watch};
+use super::descriptor::{Fd, blocking, borrowed, watch};
 use super::opening;
 use crate::paths::Guard;
 use crate::permissions::Purpose;
 
 /// As many as the kernel follows.
 const MAX_LINKS: usize = 40;
-
-type Fd = Resource<Descriptor>;
 
 /// What the host refuses.
 #[derive(Clone, Copy, Debug)]

@@ -10,9 +10,10 @@ use url::Url;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::http_bounds::{Bounds, Open, size};
 use super::send::{Destination, send};
 use super::{Grants, Journal};
-use crate::limits::{Limit, Limits};
+use crate::limits::Limit;
 use crate::permissions::HttpRule;
 use crate::permissions::header::is_reserved;
 
@@ -23,52 +24,6 @@ pub(super) struct HttpGate {
     bounds: Arc<Bounds>,
     /// Requests sent so far.
     sent: u32,
-}
-
-/// What a call's requests may use, and have used.
-pub(super) struct Bounds {
-    pub(super) grants: Arc<Grants>,
-    pub(super) journal: Journal,
-    /// Requests whose response is not yet read to its end.
-    open: AtomicU32,
-    /// Bytes of response bodies so far.
-    received: AtomicU64,
-}
-
-impl Bounds {
-    pub(super) fn limits(&self) -> &Limits {
-        &self.grants.limits
-    }
-
-    /// Counts bytes of a response's body; whether they are still within the limit.
-    pub(super) fn receive(&self, bytes: u64) -> bool {
-        let before = self.received.fetch_add(bytes, Ordering::Relaxed);
-        let bound = self.limits().max_response;
-        let fits = before.saturating_add(bytes) <= bound.as_u64();
-        if !fits {
-            self.journal.over(Limit::Response, bound);
-        }
-        fits
-    }
-}
-
-/// A request that is under way; one less when it is dropped.
-pub(super) struct Open(Arc<Bounds>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Open {
-    pub(super) fn bounds(&self) -> &Bounds {
-        &self.0
-    }
-
-    pub(super) fn shared(&self) -> Arc<Bounds> {
-        self.0.clone()
-    }
 }
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -133,14 +88,6 @@ impl HttpGate {
         open.fetch_add(1, Ordering::Relaxed);
         Some(Open(self.bounds.clone()))
     }
-}
-
-/// Bytes of headers as they are sent, with `: ` and the ends of lines.
-pub(super) fn size(headers: &HeaderMap) -> u64 {
-    let sizes = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4);
-    sizes.sum::<usize>() as u64
 }
 
 /// What is checked must be what is sent: a path that parsing changes (`..`, `%2e`) is not, nor is a

@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::{
 };
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn, spawn_blocking};
 
-use super::files::{Fd, blocking};
+use super::descriptor::{Fd, blocking};
 use super::guarded::Spot;
 use super::{Operations, Sandbox};
 use crate::quota::{self, At, Held, Quota};

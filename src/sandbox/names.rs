@@ -9,7 +9,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, HostDescriptor, OpenFlags, PathFlags,
 };
 
-use super::files::{Fd, blocking, borrowed, watch};
+use super::descriptor::{Fd, blocking, borrowed, watch};
 use super::guarded::{self, Spot};
 use super::metered::{self, Change};
 use super::{Sandbox, opening, temporary};

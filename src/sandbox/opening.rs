@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 
 use super::Sandbox;
-use super::files::{Fd, borrowed};
+use super::descriptor::{Fd, borrowed};
 
 static MOVES: RwLock<()> = RwLock::const_new(());
 

@@ -19,7 +19,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::connect::{NoConnection, Stream, connect, encrypt};
-use super::http::{Bounds, Open, size};
+use super::http_bounds::{Bounds, Open, size};
 use crate::limits::{Limit, MAX_TIMEOUT};
 
 /// What hyper needs at least to read the head of a response.

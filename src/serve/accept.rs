@@ -10,8 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::connection::{Connection, Peer};
+use super::connection::Connection;
 use super::front::Site;
+use super::peer::Peer;
 use super::slots::Slots;
 
 /// How long to wait for a descriptor.

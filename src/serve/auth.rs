@@ -1,55 +1,17 @@
 //! Who sends a request, by its bearer token (RFC 6750), and what is said to whom is not known.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::response::Response;
 use http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use super::jwt::Issuer;
+use super::principal::{Principal, Refused};
 use super::refuse::{refuse, refuse_for};
 use super::token::Tokens;
 use super::{FrontError, metadata};
 use crate::manifest::{AuthConfig, OauthConfig};
-
-/// Who sent a request; it stands in the request's extensions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Principal {
-    /// The token's name in the manifest, or its issuer and subject.
-    pub(crate) name: Arc<str>,
-    /// Whether the name is a client's own, and not that of all.
-    pub(crate) is_known: bool,
-    /// The tools that it may call; all when `None`.
-    pub(crate) tools: Option<Arc<BTreeSet<String>>>,
-}
-
-/// Anybody, where nobody is asked.
-impl Default for Principal {
-    fn default() -> Self {
-        static ANYBODY: LazyLock<Arc<str>> = LazyLock::new(|| "anonymous".into());
-        Principal {
-            name: ANYBODY.clone(),
-            is_known: false,
-            tools: None,
-        }
-    }
-}
-
-/// Why a request is not let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// It has no token.
-    Missing,
-    /// It has several, or one that cannot be read.
-    Malformed,
-    /// Its token is not taken.
-    Invalid(&'static str),
-    /// Its token is for nothing here.
-    Scope,
-    /// Whether its token is good cannot be known now.
-    Unavailable,
-}
 
 /// Whom the manifest names.
 pub(super) struct Auth {

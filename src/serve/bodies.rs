@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytesize::ByteSize;
+use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::body::no_room;
 use super::rate::Client;
+use super::refuse::refuse_for;
 
 /// Shorter bodies need no room to be read: they are bounded by the connections that they come on. What is done for
 /// them goes on without its connection: that needs [room](Short::room).
@@ -22,6 +23,9 @@ const BESIDE: usize = 8 << 10;
 
 /// What is counted, so that a permit is for a page.
 const PAGE: usize = 4 << 10;
+
+/// When to come back where there is no room.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Clients that are remembered before those who hold nothing are forgotten.
 const MANY: usize = 1_000;
@@ -181,6 +185,12 @@ impl Taken {
         }
         Some(self.room())
     }
+}
+
+/// The response to a request that there is no room for.
+pub(super) fn no_room() -> Response {
+    let why = "the requests that are not answered yet take all the room there is (`max-in-flight`)";
+    refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY)
 }
 
 #[cfg(test)]

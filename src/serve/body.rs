@@ -10,12 +10,9 @@ use http::{Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::bodies::{Bodies, Room, SMALL};
+use super::bodies::{Bodies, Room, SMALL, no_room};
 use super::rate::Client;
-use super::refuse::{close, refuse_body, refuse_for};
-
-/// When to come back where there is no room.
-const RETRY: Duration = Duration::from_secs(1);
+use super::refuse::{close, refuse_body};
 
 /// The request with its body, and the room that is held for that.
 ///
@@ -72,10 +69,4 @@ fn no_room_to_read() -> Box<Response> {
     let mut response = no_room();
     close(&mut response);
     Box::new(response)
-}
-
-/// The response to a request that there is no room for.
-pub(super) fn no_room() -> Response {
-    let why = "the requests that are not answered yet take all the room there is (`max-in-flight`)";
-    refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY)
 }

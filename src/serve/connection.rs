@@ -1,7 +1,6 @@
 //! One connection: its handshake, its requests, and when it ends.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +15,12 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::activity::{Activity, Received, Watched};
 use super::front::{Site, State};
-use super::gate::Answers;
+use super::gate::{Answers, MAX_STREAMS};
+use super::peer::Peer;
 use super::sending::Sending;
 use super::slots::Slot;
+use super::slots::activity::{Activity, Received, Watched};
 
 /// How long a connection that has nothing to do may stay once the server drains: who sends a request
 /// just then is told so, and does not have to guess.
@@ -35,15 +35,8 @@ const MAX_HEADERS: usize = 100;
 /// What they may be long together, and what is read ahead.
 const MAX_HEAD: u32 = 64 << 10;
 
-/// Requests beside each other on one connection of HTTP/2.
-pub(super) const MAX_STREAMS: u32 = 100;
-
 /// Requests of HTTP/2 that a client takes back before they are looked at.
 const MAX_RESETS: usize = 20;
-
-/// Where a request came from, in its extensions.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) IpAddr);
 
 /// What a connection is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}

@@ -22,33 +22,11 @@ use super::rate::Requests;
 use super::refuse::refuse;
 use super::slots::Slots;
 use super::unsent::Unsent;
-use super::{Lifecycle, metadata, tls};
+use super::{FrontError, Lifecycle, metadata, tls};
 use crate::manifest::ServeConfig;
 
 /// Tokens that one client may get wrong at once, and then in a second.
 const FAILURES: (u32, u32) = (20, 1);
-
-/// Why the server cannot be what its configuration says.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FrontError {
-    /// A file of `[serve.tls]` cannot be used.
-    #[error("{}: {why}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Anyone could call every tool.
-    #[error("{0}")]
-    Exposed(String),
-    /// The address of a listener is not known.
-    #[error("cannot tell who can reach the server: {0}")]
-    Address(std::io::Error),
-    /// There is no client to ask an issuer with.
-    #[error("no client for the issuer's keys: {0}")]
-    Client(String),
-}
 
 /// What stands between a network and a router.
 #[derive(Clone)]

@@ -16,16 +16,19 @@ use tower::ServiceExt;
 use tracing::debug;
 
 use super::Lifecycle;
-use super::activity;
-use super::auth::Refused;
 use super::bodies::Short;
 use super::body::take_in;
-use super::connection::Peer;
 use super::cors::Cors;
 use super::front::{Shared, Site, State};
 use super::names;
+use super::peer::Peer;
+use super::principal::Refused;
 use super::rate::Client;
 use super::refuse::{close, refuse_for};
+use super::slots::activity;
+
+/// Requests beside each other on one connection of HTTP/2.
+pub(super) const MAX_STREAMS: u32 = 100;
 
 /// When to come back to a server that takes no requests.
 const RETRY: Duration = Duration::from_secs(5);
@@ -112,10 +115,9 @@ impl Answers {
     pub(super) fn new(longest: u64) -> Answers {
         let count = MOST_ANSWERS / longest.max(1);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        Answers(Arc::new(Semaphore::new(count.clamp(
-            FEWEST_ANSWERS,
-            super::connection::MAX_STREAMS as usize,
-        ))))
+        Answers(Arc::new(Semaphore::new(
+            count.clamp(FEWEST_ANSWERS, MAX_STREAMS as usize),
+        )))
     }
 
     /// The place of a request, once there is one. Messages that have no answer need none: what runs may wait for them.

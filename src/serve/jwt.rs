@@ -10,9 +10,9 @@ use jsonwebtoken::{Algorithm, Validation, decode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::auth::Refused;
 use super::jwks::{Jwks, NoKey};
-use super::{FrontError, Principal, signature};
+use super::principal::{Principal, Refused};
+use super::{FrontError, signature};
 use crate::manifest::OauthConfig;
 
 /// How far clocks may be apart, in seconds.

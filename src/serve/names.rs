@@ -10,7 +10,7 @@ use http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use http::{Request, StatusCode};
 use tracing::warn;
 
-use super::connection::Peer;
+use super::peer::Peer;
 use super::rate::Client;
 use super::refuse::refuse;
 use crate::manifest::{Authority, Origin, ServeConfig};

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::activity::Running;
+use super::slots::activity::Running;
 
 /// What goes out at once: with HTTP/2 as much may wait beyond what is counted here.
 const PIECE: usize = 64 << 10;

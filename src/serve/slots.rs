@@ -2,6 +2,8 @@
 //! Where there are too many connections, the one that has been idle for longest makes room for the next; where too much
 //! is held, the one that has taken nothing for longest. So nobody keeps others out by doing nothing.
 
+pub(super) mod activity;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::activity::{Activity, STALLED};
 use super::unsent::Unsent;
+use activity::{Activity, STALLED};
 
 pub(super) struct Slots {
     most: AtomicUsize,

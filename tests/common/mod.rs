@@ -1,11 +1,14 @@
 //! What the tests share: built guests, hosts of them, the binary, and responses to give it.
 
+#[path = "../../crates/toolhost-wire/tests/common/arbitrary.rs"]
 pub mod arbitrary;
 pub mod binary;
 pub mod dear;
+#[path = "../../crates/toolhost-wire/tests/common/forms.rs"]
 pub mod forms;
 #[cfg(target_os = "linux")]
 pub mod namespace;
+#[path = "../../crates/toolhost-wire/tests/common/responses.rs"]
 pub mod responses;
 
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::pieces::{chunk, finish};
 use crate::common::binary::{Ended, Folder};
+use crate::common::responses::{chunk, finish};
 
 fn run(events: &[Value]) -> Ended {
     let folder = Folder::of(&["echo"]);

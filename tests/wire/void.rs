@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use toolhost::Void;
 use toolhost::wire::{self, DecodeError, Format};
 
-use super::pieces::{chunk, finish};
 use crate::common::binary::{Ended, Folder, listed};
 use crate::common::forms::{read, streamed};
+use crate::common::responses::{chunk, finish};
 
 const X: &str = r#"{"text":"x"}"#;
 

@@ -41,6 +41,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             "toolhost",
             "--package",
             "toolhost-schema",
+            "--package",
+            "toolhost-wire",
             "--lib",
             "--bins",
             "--test",
@@ -51,6 +53,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             "mcp",
             "--test",
             "fuzz",
+            "--test",
+            "wire",
             "--examples",
         ]);
         // What this machine cannot test fails, instead of being left out.

@@ -4,7 +4,7 @@
 use bytesize::ByteSize;
 
 use super::*;
-use crate::serve::activity::STALLED;
+use crate::serve::slots::activity::STALLED;
 
 const SHORT: Duration = Duration::from_millis(250);
 

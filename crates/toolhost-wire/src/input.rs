@@ -1,0 +1,214 @@
+//! What a tool asks before it can answer: [`InputRequired`] goes out, a [`Resumption`] comes back,
+//! and nothing waits in between.
+//!
+//! The shapes follow MCP's elicitation and sampling.
+
+use futures_util::future::BoxFuture;
+
+use crate::content::Content;
+
+/// What has to be known before there can be an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputRequired {
+    /// The questions, each with a key of its own, which its reply will have.
+    pub questions: Vec<(String, Question)>,
+    /// What to come back with; empty when there is nothing to remember.
+    pub state: Vec<u8>,
+}
+
+impl InputRequired {
+    /// Its bytes, as the `max-output` limit counts them.
+    pub fn size(&self) -> usize {
+        let questions = self.questions.iter().map(|(key, question)| {
+            key.len()
+                + match question {
+                    Question::Form { message, schema } => message.len() + schema.len(),
+                    Question::Page { message, url, id } => message.len() + url.len() + id.len(),
+                    Question::Prompt(conversation) => {
+                        let texts = conversation.system_prompt.iter();
+                        let texts = texts.chain(&conversation.stop_sequences).map(String::len);
+                        let messages = conversation.messages.iter();
+                        let messages = messages.map(|message| message.content.size());
+                        texts.sum::<usize>() + messages.sum::<usize>()
+                    }
+                    Question::Roots => 0,
+                }
+        });
+        self.state.len() + questions.sum::<usize>()
+    }
+}
+
+/// Something that only the client can tell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// The user is to fill in a form.
+    Form {
+        /// What it is for.
+        message: String,
+        /// JSON Schema of the answer, an object, as text.
+        schema: String,
+    },
+    /// The user is to visit a page.
+    Page {
+        /// What for.
+        message: String,
+        /// Where.
+        url: String,
+        /// Names this visit.
+        id: String,
+    },
+    /// The client's model is to go on with a conversation.
+    Prompt(Conversation),
+    /// Which folders the client works on.
+    Roots,
+}
+
+/// A conversation that a model is to go on with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conversation {
+    /// What was said so far.
+    pub messages: Vec<Message>,
+    /// The system prompt.
+    pub system_prompt: Option<String>,
+    /// The maximum length of an answer, in tokens.
+    pub max_tokens: u32,
+    /// The sampling temperature.
+    pub temperature: Option<f64>,
+    /// What ends the answer.
+    pub stop_sequences: Vec<String>,
+}
+
+/// One piece of a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What.
+    pub content: Content,
+}
+
+/// Who says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The user.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// The kinds of [`Question`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QuestionKind {
+    /// [`Question::Form`]
+    Form,
+    /// [`Question::Page`]
+    Page,
+    /// [`Question::Prompt`]
+    Prompt,
+    /// [`Question::Roots`]
+    Roots,
+}
+
+impl Question {
+    /// Its kind.
+    pub fn kind(&self) -> QuestionKind {
+        match self {
+            Question::Form { .. } => QuestionKind::Form,
+            Question::Page { .. } => QuestionKind::Page,
+            Question::Prompt(_) => QuestionKind::Prompt,
+            Question::Roots => QuestionKind::Roots,
+        }
+    }
+
+    /// What the user is told, or what the question is.
+    pub fn message(&self) -> &str {
+        match self {
+            Question::Form { message, .. } | Question::Page { message, .. } => message,
+            Question::Prompt(_) => "an answer of the client's model",
+            Question::Roots => "the folders that the client works on",
+        }
+    }
+}
+
+/// A set of [`QuestionKind`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuestionKinds(u8);
+
+impl QuestionKinds {
+    /// Whether it is one of them.
+    pub fn contains(self, kind: QuestionKind) -> bool {
+        self.0 & (1 << kind as u8) != 0
+    }
+
+    /// These and another.
+    #[must_use]
+    pub fn with(self, kind: QuestionKind) -> Self {
+        QuestionKinds(self.0 | (1 << kind as u8))
+    }
+}
+
+impl FromIterator<QuestionKind> for QuestionKinds {
+    fn from_iter<I: IntoIterator<Item = QuestionKind>>(kinds: I) -> Self {
+        kinds.into_iter().fold(QuestionKinds::default(), Self::with)
+    }
+}
+
+/// What came of a [`Question`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The user agreed; for a form with a JSON object, as text.
+    Accepted(Option<String>),
+    /// The user said no.
+    Declined,
+    /// The user did not say.
+    Dismissed,
+    /// What the client's model said.
+    Completion {
+        /// As whom.
+        role: Role,
+        /// What.
+        content: Content,
+        /// Which model it was.
+        model: String,
+        /// Why it said no more.
+        stop_reason: Option<String>,
+    },
+    /// The folders that the client works on.
+    Roots(Vec<Root>),
+}
+
+/// A folder that a client works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// Most often a `file:` URL.
+    pub uri: String,
+    /// A name for it.
+    pub name: Option<String>,
+}
+
+/// What came of the questions: what a call goes on with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resumption {
+    /// The state that was to come back.
+    pub state: Vec<u8>,
+    /// Replies by the questions' keys.
+    pub replies: Vec<(String, Reply)>,
+}
+
+/// Whoever answers what tools ask.
+pub trait Responder: Send + Sync {
+    /// What it can be asked.
+    fn kinds(&self) -> QuestionKinds;
+
+    /// Its reply; `tool` asks.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, for the model to read: the call fails with it.
+    fn reply<'a>(
+        &'a self,
+        tool: &'a str,
+        question: &'a Question,
+    ) -> BoxFuture<'a, Result<Reply, String>>;
+}

@@ -1,0 +1,149 @@
+//! JSON as text: what is done to a document without parsing its values, so that every token stays
+//! as it was written.
+
+/// Nested deeper, indentation would outgrow the document: such a one is left as it is.
+const MAX_DEPTH: usize = 64;
+
+/// Indents valid JSON by two spaces, leaving every token as it is written; `None` if it is nested
+/// more than 64 deep.
+pub fn indent(json: &str) -> Option<String> {
+    let mut out = String::with_capacity(json.len() * 2);
+    let mut depth = 0;
+    let mut chars = json.chars().peekable();
+    let newline = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                out.push(c);
+                while let Some(c) = chars.next() {
+                    out.push(c);
+                    match c {
+                        '\\' => out.extend(chars.next()),
+                        '"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            '{' | '[' => {
+                out.push(c);
+                while chars.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                if let Some(close) = chars.next_if(|c| matches!(c, '}' | ']')) {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    if depth > MAX_DEPTH {
+                        return None;
+                    }
+                    newline(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                newline(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                newline(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => out.push(c),
+        }
+    }
+    Some(out)
+}
+
+/// Tells of a document that comes in pieces when it is whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scanner {
+    depth: usize,
+    /// Whether it begins with anything but a bracket: then it has no end that could be seen.
+    is_other: bool,
+    in_string: bool,
+    escaped: bool,
+    closed: bool,
+}
+
+impl Scanner {
+    /// Takes the next piece; how much of it belongs to the object or array that came first, from when
+    /// that is closed. Whether it is valid is not looked at.
+    pub fn push(&mut self, piece: &str) -> Option<usize> {
+        for (at, byte) in piece.bytes().enumerate() {
+            if self.closed {
+                return Some(at);
+            }
+            match byte {
+                _ if self.is_other => return None,
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'{' | b'[' if !self.in_string => self.depth += 1,
+                _ if self.depth == 0 => self.is_other = !byte.is_ascii_whitespace(),
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'}' | b']' => {
+                    self.depth -= 1;
+                    self.closed = self.depth == 0;
+                }
+                _ => {}
+            }
+        }
+        self.closed.then_some(piece.len())
+    }
+
+    /// Whether it is within an object or array.
+    pub fn is_open(&self) -> bool {
+        self.depth > 0
+    }
+
+    /// Whether all of the object or array has come.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indenting_agrees_with_serde_json() {
+        let json = r#"{"a":[1,{"b":"\"x\\","c":{}}],"d":[[],[[2]]],"e":null}"#;
+        let value: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            indent(json).unwrap(),
+            serde_json::to_string_pretty(&value).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_document_is_whole_with_its_last_byte_and_not_before() {
+        let json = r#"{"a":"}\"}\\","b":[{},"{"],"c":{"d":1}}"#;
+        for split in 0..json.len() {
+            let mut scanner = Scanner::default();
+            assert_eq!(scanner.push(&json[..split]), None, "{split}");
+            let rest = format!("{} {{}}", &json[split..]);
+            assert_eq!(scanner.push(&rest), Some(json.len() - split), "{split}");
+            assert_eq!(scanner.push("]"), Some(0), "{split}");
+        }
+    }
+
+    #[test]
+    fn a_document_that_begins_with_no_bracket_has_no_end() {
+        for text in [
+            "```json\n{}\n```",
+            r#""{}""#,
+            "6*7}",
+            "}",
+            "\u{feff}{}",
+            "null{}",
+            "",
+        ] {
+            assert_eq!(Scanner::default().push(text), None, "{text}");
+        }
+        assert_eq!(Scanner::default().push(" \n[] "), Some(4));
+    }
+}

@@ -1,0 +1,123 @@
+//! The limit that a call went over.
+
+use std::fmt;
+use std::time::Duration;
+
+pub use bytesize::ByteSize;
+
+/// What a [`Bound`] is a bound on: the limit that a call went over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Memories and tables of the instance, and what the host holds for it.
+    Memory,
+    /// The call stack of the guest.
+    Stack,
+    /// Time spent computing.
+    Cpu,
+    /// Host resources open at once.
+    Resources,
+    /// What the guest hands over in one call.
+    Transfer,
+    /// The arguments.
+    Input,
+    /// The result.
+    Output,
+    /// Stdout, stderr and log lines.
+    Log,
+    /// HTTP requests.
+    Requests,
+    /// HTTP requests at once.
+    OpenRequests,
+    /// The bodies of HTTP responses.
+    Response,
+    /// The headers of an HTTP request or response.
+    Headers,
+    /// Calls that wait for their turn.
+    Queue,
+    /// Time that a call waits for its turn.
+    QueueTime,
+}
+
+/// The value of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Bytes.
+    Size(ByteSize),
+    /// A number of things.
+    Count(u64),
+    /// A span of time.
+    Time(Duration),
+}
+
+impl From<ByteSize> for Bound {
+    fn from(size: ByteSize) -> Self {
+        Bound::Size(size)
+    }
+}
+
+impl From<u32> for Bound {
+    fn from(count: u32) -> Self {
+        Bound::Count(count.into())
+    }
+}
+
+impl From<Duration> for Bound {
+    fn from(time: Duration) -> Self {
+        Bound::Time(time)
+    }
+}
+
+impl Limit {
+    /// As the end of "over the limit of".
+    pub(crate) fn with(self, bound: Bound) -> String {
+        let what = match self {
+            Limit::Memory => "memory",
+            Limit::Stack => "stack",
+            Limit::Cpu => "computing",
+            Limit::Resources => "open host resources",
+            Limit::Transfer => "data handed over at once",
+            Limit::Input => "arguments",
+            Limit::Output => "output",
+            Limit::Log => "log",
+            Limit::Requests => "HTTP requests",
+            Limit::OpenRequests => "HTTP requests at once",
+            Limit::Response => "HTTP response bodies",
+            Limit::Headers => "HTTP headers",
+            Limit::Queue => "calls that wait",
+            Limit::QueueTime => "waiting for its turn",
+        };
+        match bound {
+            Bound::Count(count) => format!("{count} {what}"),
+            bound => format!("{bound} of {what}"),
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::Size(bytes) => f.write_str(&size(*bytes)),
+            Bound::Count(count) => count.fmt(f),
+            Bound::Time(time) => f.write_str(&seconds(*time)),
+        }
+    }
+}
+
+/// `64 MiB`, `1.5 KiB`: without a fraction where there is none.
+#[doc(hidden)]
+pub fn size(size: ByteSize) -> String {
+    size.to_string().replacen(".0 ", " ", 1)
+}
+
+/// `30 seconds`, `1 second`, `1.5 seconds`, `250 ms`.
+#[doc(hidden)]
+pub fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        1.0 => "1 second".to_owned(),
+        0.0 => "0 seconds".to_owned(),
+        ..1.0 => format!("{} ms", duration.as_micros() as f64 / 1_000.0),
+        _ => format!("{seconds} seconds"),
+    }
+}

@@ -1,0 +1,17 @@
+//! The wire formats through the library's interface; the tests of `toolhost` hold its binary to them too.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod detect;
+mod ends;
+mod fit;
+mod foreign;
+mod kept;
+mod partial_args;
+mod pieces;
+mod request;
+mod roundtrip;
+mod shapes;
+mod stream;
+mod twice;

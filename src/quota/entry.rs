@@ -1,0 +1,28 @@
+//! A file in a folder with a quota, and what it takes of it.
+
+/// What a file takes is counted in these: a name without anything takes one, as its inode and its name do on a disk.
+pub(super) const BLOCK: u64 = 4096;
+
+/// A file, folder or link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) names: u32,
+    pub(super) length: u64,
+}
+
+impl Entry {
+    /// One without a name is still there.
+    pub(super) fn files(self) -> u64 {
+        self.names.max(1).into()
+    }
+
+    pub(super) fn bytes(self) -> u128 {
+        let further = (self.files() - 1) * BLOCK;
+        u128::from(blocks(self.length)) + u128::from(further)
+    }
+}
+
+/// What a file of that length takes.
+pub(super) fn blocks(length: u64) -> u64 {
+    length.div_ceil(BLOCK).max(1).saturating_mul(BLOCK)
+}

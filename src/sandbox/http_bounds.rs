@@ -1,0 +1,63 @@
+//! What the HTTP requests of one call may use together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use http::HeaderMap;
+
+use super::{Grants, Journal};
+use crate::limits::{Limit, Limits};
+
+/// What a call's requests may use, and have used.
+pub(super) struct Bounds {
+    pub(super) grants: Arc<Grants>,
+    pub(super) journal: Journal,
+    /// Requests whose response is not yet read to its end.
+    pub(super) open: AtomicU32,
+    /// Bytes of response bodies so far.
+    pub(super) received: AtomicU64,
+}
+
+impl Bounds {
+    pub(super) fn limits(&self) -> &Limits {
+        &self.grants.limits
+    }
+
+    /// Counts bytes of a response's body; whether they are still within the limit.
+    pub(super) fn receive(&self, bytes: u64) -> bool {
+        let before = self.received.fetch_add(bytes, Ordering::Relaxed);
+        let bound = self.limits().max_response;
+        let fits = before.saturating_add(bytes) <= bound.as_u64();
+        if !fits {
+            self.journal.over(Limit::Response, bound);
+        }
+        fits
+    }
+}
+
+/// A request that is under way; one less when it is dropped.
+pub(super) struct Open(pub(super) Arc<Bounds>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Open {
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.0
+    }
+
+    pub(super) fn shared(&self) -> Arc<Bounds> {
+        self.0.clone()
+    }
+}
+
+/// Bytes of headers as they are sent, with `: ` and the ends of lines.
+pub(super) fn size(headers: &HeaderMap) -> u64 {
+    let sizes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    sizes.sum::<usize>() as u64
+}

@@ -1,0 +1,25 @@
+//! Why there can be no front.
+
+use std::path::PathBuf;
+
+/// Why the server cannot be what its configuration says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FrontError {
+    /// A file of `[serve.tls]` cannot be used.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Anyone could call every tool.
+    #[error("{0}")]
+    Exposed(String),
+    /// The address of a listener is not known.
+    #[error("cannot tell who can reach the server: {0}")]
+    Address(std::io::Error),
+    /// There is no client to ask an issuer with.
+    #[error("no client for the issuer's keys: {0}")]
+    Client(String),
+}
