@@ -25,7 +25,6 @@ use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, P
 use crate::mask::Mask;
 use crate::order::{Domain, GrantedFolders};
 use crate::paths::{HostFile, Paths, Purpose};
-use crate::permissions::Access as FileAccess;
 use crate::plugin::{Compiled, Plugin, Secrets, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};

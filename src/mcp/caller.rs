@@ -62,13 +62,8 @@ pub(crate) fn meta(meta: &RequestMetaObject) -> Option<Box<JsonObject>> {
 
 /// Whose subscriptions are counted together: all clients without a name are one.
 pub(crate) fn client(principal: Option<&Principal>) -> Arc<str> {
-    name(principal).unwrap_or_else(|| "".into())
-}
-
-/// What a client is called, if it has said and shown who it is.
-pub(crate) fn name(principal: Option<&Principal>) -> Option<Arc<str>> {
-    let known = principal.filter(|principal| principal.is_known);
-    known.map(|principal| principal.name.clone())
+    let name = principal.and_then(Principal::own_name);
+    name.unwrap_or_else(|| "".into())
 }
 
 impl Caller {

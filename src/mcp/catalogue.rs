@@ -7,6 +7,7 @@ use rmcp::model::{Prompt, ResourceTemplate, Tool};
 
 use crate::host::{CallOptions, ToolHost};
 use crate::mcp::{ServerInfo, convert, long_results};
+use crate::order;
 use crate::results::{LongResults, ResultStore};
 use crate::serve::Principal;
 
@@ -68,7 +69,18 @@ impl Catalogue {
         }
     }
 
-    /// Options of what a client requests, with the name that it has, if it has one.
+    /// Options of what somebody requests.
+    pub(crate) fn options(
+        &self,
+        principal: Option<&Principal>,
+        order: order::Client,
+    ) -> CallOptions {
+        self.options_of(principal.and_then(Principal::own_name))
+            .of_client(order)
+            .allowed(principal.and_then(|it| it.tools.clone()))
+    }
+
+    /// Options of what a client has done, with the name that it has, if it has one.
     pub(crate) fn options_of(&self, client: Option<Arc<str>>) -> CallOptions {
         let options = CallOptions::new();
         match client.or_else(|| self.info.client.clone()) {

@@ -151,12 +151,8 @@ fn prepare(
         call.resumed = resumed.map(Box::new);
     }
     if caller.takes_tasks && places.is_none() {
-        let allowed = caller.allowed();
-        places = Some(
-            catalogue
-                .host
-                .places(&call, caller.order, allowed.as_deref()),
-        );
+        let options = catalogue.options(caller.principal.as_ref(), caller.order);
+        places = Some(catalogue.host.places(&call, &options));
     }
     Ok(Job {
         server,

@@ -232,10 +232,7 @@ impl ClientSession {
     /// Takes the places in order of a call that comes now.
     pub(crate) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
         let catalogue = self.server.catalogue();
-        let options = catalogue
-            .options_of(caller::name(principal))
-            .of_client(self.client.order)
-            .allowed(caller::allowed(principal));
+        let options = catalogue.options(principal, self.client.order);
         catalogue.host.places(call, &options)
     }
 

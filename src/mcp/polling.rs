@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::CallError;
+use crate::host::CallOptions;
 use crate::mcp::catalogue::Catalogue;
 use crate::mcp::changes::{Change, Changes, Interest};
 use crate::mcp::lock;
@@ -123,10 +124,9 @@ impl Poller {
 }
 
 impl Source {
-    async fn version(&self, uri: &str, client: Option<Arc<str>>) -> Result<String, CallError> {
+    async fn version(&self, uri: &str, options: &CallOptions) -> Result<String, CallError> {
         let catalogue = self.catalogue.borrow().clone();
-        let options = catalogue.options_of(client).watcher(self.changes.clone());
-        catalogue.host.resource_version(uri, &options).await
+        catalogue.host.resource_version(uri, options).await
     }
 }
 
@@ -266,7 +266,9 @@ async fn ask(client: Arc<str>, source: Arc<Source>, poller: Weak<Poller>, added:
             let _beside = source.beside.acquire().await;
             let begun = Instant::now();
             let name = Some(client.clone()).filter(|name| !name.is_empty());
-            let version = source.version(&uri, name).await;
+            let options = source.catalogue.borrow().options_of(name);
+            let options = options.watcher(source.changes.clone());
+            let version = source.version(&uri, &options).await;
             (version, begun)
         };
         let waited = Instant::now();

@@ -11,7 +11,7 @@ use rmcp::ErrorData;
 
 use crate::host::{CallOptions, Places, ToolHost};
 use crate::input::Responder;
-use crate::mcp::caller::{self, Caller};
+use crate::mcp::caller::Caller;
 use crate::mcp::elicitation::PeerResponder;
 use crate::mcp::notifications::{CallNotifications, Requested};
 use crate::mcp::server_state::ServerState;
@@ -57,11 +57,9 @@ where
     let running = server.enter();
     let options = server
         .catalogue()
-        .options_of(caller::name(caller.principal.as_ref()))
+        .options(caller.principal.as_ref(), caller.order)
         .cancellation(caller.cancel.clone())
-        .of_client(caller.order)
-        .owned_by(caller.owner.clone())
-        .allowed(caller.allowed());
+        .owned_by(caller.owner.clone());
     let options = match caller.is_stateless {
         true => options.advertise(caller.can_ask),
         false => options.responder(responder(server, caller)),

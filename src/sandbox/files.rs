@@ -13,12 +13,11 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     NewTimestamp, OpenFlags, PathFlags,
 };
 
-use super::descriptor::{Fd, blocking, borrowed, watch};
+use super::descriptor::{Fd, blocking, watch};
 use super::guarded::{self, Spot};
 use super::metered::{self, Change};
 use super::temporary::{self, Temporary};
-use super::{Folder, Sandbox, Stop, listing, names, opening};
-use crate::limits::Limit;
+use super::{Sandbox, listing, names, opening};
 use crate::quota::Quota;
 
 /// Has `$name` call a function of ours, and notes what it refuses; `$what` says, of the arguments, what it was.

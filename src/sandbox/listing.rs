@@ -11,7 +11,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 use wasmtime_wasi::p2::{FsResult, ReaddirIterator};
 
-use super::files::{Fd, blocking, borrowed};
+use super::descriptor::{Fd, blocking, borrowed};
 use super::{Sandbox, Stop};
 use crate::limits::Limit;
 

@@ -14,6 +14,13 @@ pub(crate) struct Principal {
     pub(crate) tools: Option<Arc<BTreeSet<String>>>,
 }
 
+impl Principal {
+    /// The name of the client, if it has one of its own.
+    pub(crate) fn own_name(&self) -> Option<Arc<str>> {
+        self.is_known.then(|| self.name.clone())
+    }
+}
+
 /// Anybody, where nobody is asked.
 impl Default for Principal {
     fn default() -> Self {
