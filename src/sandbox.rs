@@ -141,6 +141,8 @@ pub(crate) struct Sandbox {
     /// The most that the host has held for one listing of a folder.
     listing: usize,
     lossy_names: LossyNames,
+    /// The entry that was listed last.
+    listed_last: Option<String>,
     http: WasiHttpCtx,
     /// Made when the guest first makes use of it.
     http_gate: Option<HttpGate>,
@@ -170,6 +172,7 @@ impl Sandbox {
             refused: None,
             listing: 0,
             lossy_names: LossyNames::default(),
+            listed_last: None,
             http,
             http_gate: None,
         };

@@ -52,7 +52,7 @@ impl<C: Clone + Eq + Hash> Turns<C> {
     /// So many, if they can be had at once and nobody waits.
     pub(crate) fn try_acquire(&self, permits: u64) -> Option<Permit<'_, C>> {
         let mut state = self.state();
-        state.take(permits).then_some(Permit {
+        state.take(permits).then(|| Permit {
             of: self,
             permits,
             place: None,

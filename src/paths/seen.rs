@@ -116,7 +116,10 @@ pub(super) fn has_repository(folder: &File, name: &Path, roots: &[(Id, bool)]) -
 
 /// Whether there is a repository at or below a folder; what cannot be looked through may have one.
 fn may_have_repository(folder: &OwnedFd, names: &mut usize, nested: usize) -> bool {
-    let Ok(entries) = Dir::read_from(folder) else {
+    let read = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // What names are looked up in need not be readable.
+    let entries = openat(folder, ".", read, Mode::empty()).and_then(Dir::new);
+    let Ok(entries) = entries else {
         return true;
     };
     let mut folders = Vec::new();

@@ -201,6 +201,7 @@ async fn metadata_hash(
     let mut files = sandbox.filesystem();
     let found = files.metadata_hash_at(spot.fd(), at, spot.name.clone());
     let found = found.await;
+    let found = listing::hash(sandbox, &spot.name, found);
     spot.leave(sandbox);
     found
 }

@@ -8,6 +8,7 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::WasiFilesystemView;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorType, DirectoryEntry, ErrorCode, HostDescriptor, HostDirectoryEntryStream,
+    MetadataHashValue,
 };
 use wasmtime_wasi::p2::{FsResult, ReaddirIterator};
 
@@ -19,6 +20,24 @@ pub(super) type Stream = Resource<ReaddirIterator>;
 
 /// The names that are not UTF-8, lossily, of each listing that has any: WASI has an error in their place.
 pub(super) type LossyNames = HashMap<u32, VecDeque<String>>;
+
+/// The hash of an entry that cannot be looked at. C's library has each entry's for the number of its inode, and gives up
+/// the whole listing without it.
+pub(super) fn hash(
+    sandbox: &Sandbox,
+    name: &str,
+    found: FsResult<MetadataHashValue>,
+) -> FsResult<MetadataHashValue> {
+    match found {
+        Err(error)
+            if error.downcast_ref() == Some(&ErrorCode::NoEntry)
+                && sandbox.listed_last.as_deref() == Some(name) =>
+        {
+            Ok(MetadataHashValue { lower: 0, upper: 0 })
+        }
+        found => found,
+    }
+}
 
 /// Lists a folder: the host holds all of it while the guest reads it bit by bit, so it must fit.
 pub(super) async fn open(sandbox: &mut Sandbox, fd: Fd) -> wasmtime::Result<FsResult<Stream>> {
@@ -65,7 +84,10 @@ pub(super) async fn next(
     loop {
         let this = Stream::new_borrow(stream.rep());
         let error = match sandbox.filesystem().read_directory_entry(this).await {
-            Ok(entry) => return Ok(entry),
+            Ok(entry) => {
+                sandbox.listed_last = entry.as_ref().map(|entry| entry.name.clone());
+                return Ok(entry);
+            }
             Err(error) => error,
         };
         match error.downcast_ref() {
@@ -74,6 +96,7 @@ pub(super) async fn next(
                 let names = sandbox.lossy_names.get_mut(&stream.rep());
                 if let Some(name) = names.and_then(VecDeque::pop_front) {
                     let type_ = DescriptorType::Unknown;
+                    sandbox.listed_last = Some(name.clone());
                     return Ok(Some(DirectoryEntry { type_, name }));
                 }
             }
@@ -84,8 +107,11 @@ pub(super) async fn next(
 
 #[cfg(unix)]
 fn lossy_names(folder: &File) -> io::Result<VecDeque<String>> {
+    use rustix::fs::{Dir, Mode, OFlags, openat};
+
     let mut names = VecDeque::new();
-    for entry in rustix::fs::Dir::read_from(folder)? {
+    let read = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    for entry in Dir::new(openat(folder, ".", read, Mode::empty())?)? {
         let entry = entry?;
         if entry.file_name().to_str().is_err() {
             names.push_back(entry.file_name().to_string_lossy().into_owned());

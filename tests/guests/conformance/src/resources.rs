@@ -47,9 +47,6 @@ impl Resources for Fixtures {
                 .with_description("A resource of any id")
                 .with_mime_type("application/json"),
         ]
-        .into_iter()
-        .chain(config("template").map(|template| Template::new(template, "configured")))
-        .collect()
     }
 
     fn read(uri: &str) -> Result<Contents, Error> {
