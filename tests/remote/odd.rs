@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use toolhost::tool::{Content, Media, OUTPUT_MISMATCH};
 use toolhost::{
-    CallError, CallOptions, CancellationToken, CodeCache, Loader, Manifest, Progress, ToolHost,
-    Watcher,
+    CallError, CallOptions, CancellationToken, CodeCache, Loader, Manifest, NarrowError, Narrowing,
+    Progress, ToolHost, Watcher,
 };
 
 use super::wait_until_gone;
@@ -431,6 +431,34 @@ async fn meta_of_calls_is_handed_on_but_for_what_is_the_protocols() {
     assert!(token.unwrap().is_number());
     assert_eq!(got, json!({ "traceparent": "00-1", "mine/x": { "a": 1 } }));
     assert_eq!(result.outcome.unwrap().meta.unwrap()["trace"], "t1");
+}
+
+#[tokio::test]
+async fn a_server_gets_the_idempotency_key_and_the_second_call_does_not_reach_it() {
+    let host = Odd::new("meta", "").load().await;
+    let options = CallOptions::new().idempotency_key("k-1");
+    let result = host.call_with(call("t", json!({})), &options).await;
+    let got: Value = serde_json::from_str(&text(&result)).unwrap();
+    assert_eq!(got["toolhost/idempotency-key"], "k-1", "{got}");
+    // Each request has a token of its own for its progress.
+    let again = host.call_with(call("t", json!({})), &options).await;
+    assert_eq!(text(&again), text(&result));
+}
+
+#[tokio::test]
+async fn a_server_is_not_narrowed_as_nobody_would_see_to_it() {
+    let host = Odd::new("meta", "").load().await;
+    let server = host.servers().next().unwrap().name.clone();
+    let narrowing = Narrowing::new().folder(server, "/notes", "/tmp");
+    let refused = host.narrow(narrowing).map(drop).unwrap_err();
+    assert!(
+        matches!(refused, NarrowError::NotEnforceable { .. }),
+        "{refused}"
+    );
+    // For others' calls it is as it was.
+    let options =
+        CallOptions::new().narrowed(&host.narrow(Narrowing::new().client("alice")).unwrap());
+    text(&host.call_with(call("t", json!({})), &options).await);
 }
 
 #[derive(Default)]
