@@ -1,5 +1,6 @@
-//! Changes of lists and resources, and who is told of them. A plugin may say so as often as it likes: changes are told at a bounded rate, each once
-//! however often it was said meanwhile, and those of resources only where somebody subscribes to them.
+//! Changes of lists and resources, and who is told of them. A plugin may say so as often as it likes: changes are told
+//! at a bounded rate, each once however often it was said meanwhile, and those of resources only where somebody
+//! subscribes to them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};

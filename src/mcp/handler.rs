@@ -124,8 +124,8 @@ impl ClientSession {
         &self.client.gone
     }
 
-    /// Answers a request as rmcp's dispatch would. A call of a client whose session has begun goes past that: its future
-    /// has room for every kind of request, and most are calls.
+    /// Answers a request as rmcp's dispatch would. A call of a client whose session has begun goes past that: its
+    /// future has room for every kind of request, and most are calls.
     pub(crate) fn answer(
         &self,
         request: ClientRequest,

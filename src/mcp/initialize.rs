@@ -146,8 +146,8 @@ fn fill(params: &mut JsonObject) {
     }
 }
 
-/// An `initialize` with what is needed of it alone; where `is_filled`, also with what it lacks. Nothing for one that rmcp
-/// refuses anyway, or as any other request is.
+/// An `initialize` with what is needed of it alone; where `is_filled`, also with what it lacks. Nothing for one that
+/// rmcp refuses anyway, or as any other request is.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! Messages of clients, as text, before rmcp reads them: calls whose arguments are to stay as they were written, and what
-//! would take too much to be kept.
+//! Messages of clients, as text, before rmcp reads them: calls whose arguments are to stay as they were written, and
+//! what would take too much to be kept.
 
 use std::borrow::Cow;
 

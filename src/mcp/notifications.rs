@@ -1,10 +1,10 @@
 //! Progress and logs of a call, as notifications on their way while it runs.
 //!
 //! A guest that logs must not wait for its client, so what it says goes to a queue ([`CallNotifications`] is the call's
-//! [`Watcher`]), and is sent by whoever polls the call ([`CallNotifications::during`]): no task of its own, as most calls
-//! say nothing. Each poll of the call is followed by one of the sender, a loop that never ends and is made only once there
-//! is something to send. When the call is over, its result waits until the queue is empty and nothing is being sent, for
-//! a second at most: what was said comes before the result.
+//! [`Watcher`]), and is sent by whoever polls the call ([`CallNotifications::during`]): no task of its own, as most
+//! calls say nothing. Each poll of the call is followed by one of the sender, a loop that never ends and is made only
+//! once there is something to send. When the call is over, its result waits until the queue is empty and nothing is
+//! being sent, for a second at most: what was said comes before the result.
 
 // Logging, sampling and roots are deprecated from 2026-07-28 on, and what older clients have.
 #![expect(deprecated)]

@@ -74,13 +74,20 @@ fn a_session_begins_with_whatever_its_client_says_of_itself() {
     for (member, value) in [("capabilities", json!(7)), ("clientInfo", json!("me"))] {
         let mut params = whole();
         params[member] = value;
-        let reply = post(&server, &[], &initialize(params));
+        let reply = post(&server, &[], &initialize(params.clone()));
         assert_eq!(reply.status, 400, "{reply:?}");
         let message: Value = serde_json::from_str(&reply.body).unwrap();
         assert_eq!(
             (&message["error"]["code"], &message["id"]),
             (&json!(-32602), &json!(0))
         );
+        let folder = Folder::with(listed("echo"));
+        let mut client = Client::stdio_raw(&folder, Old, json!({}));
+        client.send(&initialize(params));
+        assert_eq!(client.answer(0)["error"]["code"], -32602);
+        // It may begin all the same.
+        client.send(&initialize(whole()));
+        assert!(client.answer(0)["result"]["serverInfo"].is_object());
     }
 }
 

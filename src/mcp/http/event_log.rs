@@ -4,10 +4,10 @@
 //! # A queue with one reader
 //!
 //! A log is a queue whose last events stay for a while after they were sent. Who writes never waits inside the lock:
-//! [`EventLog::push`] gives the event back where there is no room, and [`EventLog::room`] comes once another try is worth
-//! it. Who reads is a response's body ([`Reader`]). A log outlives its readers: a connection breaks, the client comes back
-//! and reads on after the last event that it had. Each reader has a number, and the last one reads: those before it are
-//! at their end, so that an old connection that is still open takes nothing from the new one.
+//! [`EventLog::push`] gives the event back where there is no room, and [`EventLog::room`] comes once another try is
+//! worth it. Who reads is a response's body ([`Reader`]). A log outlives its readers: a connection breaks, the client
+//! comes back and reads on after the last event that it had. Each reader has a number, and the last one reads: those
+//! before it are at their end, so that an old connection that is still open takes nothing from the new one.
 //!
 //! | phase ([`Phase`]) | is read | is not read |
 //! | --- | --- | --- |

@@ -13,9 +13,10 @@
 //!
 //! A plain call of a tool ([`HttpSession::call`]) is polled once where it came in, on its connection's own task. Most
 //! calls are over then, and are answered by a JSON body: they need neither a stream nor a task. One that is not, or
-//! because of which something was said meanwhile, gets both: the very future that was polled moves to a task, which puts
-//! the answer on the stream. Whether a stream is needed is decided under the lock of the streams
-//! ([`Streams::finish`]), so that nothing said in between is lost. All other requests are given to a task from the start.
+//! because of which something was said meanwhile, gets both: the very future that was polled moves to a task, which
+//! puts the answer on the stream. Whether a stream is needed is decided under the lock of the streams
+//! ([`Streams::finish`]), so that nothing said in between is lost. All other requests are given to a task from the
+//! start.
 
 use std::convert::Infallible;
 use std::future::{self, poll_fn};
@@ -272,8 +273,8 @@ impl HttpSession {
     }
 
     /// The stream of a `GET`: what belongs to no request, or what follows the event that the client had last, on
-    /// whichever stream. That of an event that is not known any more is empty, so that the client does not come back for
-    /// it again.
+    /// whichever stream. That of an event that is not known any more is empty, so that the client does not come back
+    /// for it again.
     pub(crate) fn events(self: Arc<Self>, last: Option<&str>) -> BoxStream<'static, Event> {
         let Some(last) = last else {
             let priming = lock(&self.streams).priming();

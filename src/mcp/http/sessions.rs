@@ -1,5 +1,5 @@
-//! The sessions of clients that speak the older protocols over HTTP: how many there are, whose they are, and what rmcp's
-//! HTTP service wants of them.
+//! The sessions of clients that speak the older protocols over HTTP: how many there are, whose they are, and what
+//! rmcp's HTTP service wants of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};

@@ -1,8 +1,8 @@
 //! Event streams (SSE), as they go out: their framing, the ids and the first event of those that a client can come back
 //! to, their first events in one write, and what keeps them alive.
 //!
-//! rmcp writes the streams of requests without a session itself, a `data` line for each message: they are read back into
-//! events here, where something is to be done about one, and pass through the same coalescing.
+//! rmcp writes the streams of requests without a session itself, a `data` line for each message: they are read back
+//! into events here, where something is to be done about one, and pass through the same coalescing.
 
 use std::fmt;
 use std::str::FromStr;

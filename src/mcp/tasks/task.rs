@@ -1,8 +1,8 @@
 //! One call that may become a task, or is one: what it is doing, and what its client is asked.
 //!
-//! A call of a client that takes tasks runs in a task of the runtime from the start, and its request waits for either of
-//! two things: its answer, or `task-after`. Both want to be first, so that which of them answers the request is decided
-//! under the lock of [`Stage`]: [`Task::answer`] and [`Task::take_over`] succeed in `Held` alone.
+//! A call of a client that takes tasks runs in a task of the runtime from the start, and its request waits for either
+//! of two things: its answer, or `task-after`. Both want to be first, so that which of them answers the request is
+//! decided under the lock of [`Stage`]: [`Task::answer`] and [`Task::take_over`] succeed in `Held` alone.
 //!
 //! | stage | the request | the call | `tasks/get` |
 //! | --- | --- | --- | --- |
