@@ -1,5 +1,6 @@
 //! What the tests share: built guests, hosts of them, the binary, and responses to give it.
 
+#[allow(dead_code)] // the fuzz tests use it
 #[path = "../../crates/toolhost-wire/tests/common/arbitrary.rs"]
 pub mod arbitrary;
 pub mod binary;

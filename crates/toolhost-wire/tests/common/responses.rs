@@ -686,7 +686,6 @@ where
             match delta {
                 Delta::Call { position, call } => handed.push((position, call)),
                 Delta::Text(piece) => text += &piece,
-                other => panic!("{other:?}"),
             }
         }
     };
@@ -716,15 +715,6 @@ where
         error,
         received,
     }
-}
-
-/// The bytes in two chunks.
-pub fn split(bytes: &[u8], at: usize) -> [Bytes; 2] {
-    let (first, second) = bytes.split_at(at);
-    [
-        Bytes::copy_from_slice(first),
-        Bytes::copy_from_slice(second),
-    ]
 }
 
 /// The bytes in chunks of so many.

@@ -7,8 +7,17 @@ use toolhost_wire::ToolCall;
 use toolhost_wire::wire::{DecodeError, Events, Format, Stop, event_data};
 
 use crate::common::responses::{
-    APIS, Event, Pieces, Style, TEXT, Taken, chunked, events, receive, split, sse,
+    APIS, Event, Pieces, Style, TEXT, Taken, chunked, events, receive, sse,
 };
+
+/// The bytes in two chunks.
+fn split(bytes: &[u8], at: usize) -> [Bytes; 2] {
+    let (first, second) = bytes.split_at(at);
+    [
+        Bytes::copy_from_slice(first),
+        Bytes::copy_from_slice(second),
+    ]
+}
 
 /// Calls with what is hard about arguments: many bytes to a character, braces in strings, digits
 /// that no float holds, nothing between braces, and for the APIs that send that nothing at all.
