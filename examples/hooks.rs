@@ -1,7 +1,7 @@
 //! What an embedder wants around each call: somebody's approval, a limit on the number of calls, a trace.
 //! `cargo run --example hooks`.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
@@ -18,10 +18,8 @@ impl Hook for Approval {
             if tool.annotations.read_only == Some(true) {
                 return Decision::Run;
             }
-            let question = format!("{} {}: allow? [y/N] ", call.name, call.arguments);
-            let answer = tokio::task::spawn_blocking(move || {
-                print!("{question}");
-                std::io::stdout().flush()?;
+            println!("{} {}: allow? [y/N]", call.name, call.arguments);
+            let answer = tokio::task::spawn_blocking(|| {
                 let mut line = String::new();
                 std::io::stdin().lock().read_line(&mut line)?;
                 std::io::Result::Ok(line.trim().eq_ignore_ascii_case("y"))

@@ -210,7 +210,7 @@ impl Watch {
         if let Some((http, _)) = &self.http {
             http.reload(&manifest.serve)?;
         }
-        let info = super::info(&manifest, &self.options);
+        let info = super::info(manifest, &self.options);
         self.server.replace(host, info);
         Ok(())
     }
