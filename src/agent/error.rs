@@ -81,8 +81,8 @@ impl AgentError {
 
 fn reason(stop: &Stop) -> String {
     match stop {
-        Stop::End | Stop::Calls => String::new(),
         Stop::Length => ": it came to the bound on its length (`max-tokens`)".to_owned(),
         Stop::Other(reason) => format!(": {reason}"),
+        _ => String::new(),
     }
 }

@@ -197,6 +197,7 @@ impl<'t> Turn<'t> {
             match delta {
                 Delta::Text(text) => self.observer.event(Event::Text(&text)),
                 Delta::Call { position, call } => self.call(position, call),
+                _ => {}
             }
         }
     }

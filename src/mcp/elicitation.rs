@@ -64,6 +64,7 @@ pub(crate) fn required<'q>(
             }
             Question::Prompt(_) => required.sampling = Some(Default::default()),
             Question::Roots => required.roots = Some(Default::default()),
+            _ => {}
         }
     }
     required
@@ -83,6 +84,7 @@ pub(crate) fn input_request(question: &Question) -> Result<mcp::InputRequest, St
             mcp::CreateMessageRequest::new(sampling(conversation)?),
         ),
         Question::Roots => mcp::InputRequest::ListRoots(mcp::ListRootsRequest::default()),
+        _ => return Err("MCP has no request for such a question".to_owned()),
     })
 }
 

@@ -274,11 +274,12 @@ fn in_words(progress: &Progress) -> String {
 
 fn level(source: LogSource) -> LoggingLevel {
     match source {
-        LogSource::Stdout | LogSource::Stderr | LogSource::Debug => LoggingLevel::Debug,
         LogSource::Info => LoggingLevel::Info,
         LogSource::Notice => LoggingLevel::Notice,
         LogSource::Warning => LoggingLevel::Warning,
         LogSource::Error => LoggingLevel::Error,
+        // What is written to stdout and stderr is for whoever looks for a fault.
+        _ => LoggingLevel::Debug,
     }
 }
 

@@ -113,6 +113,7 @@ fn reply(reply: Reply) -> wit::Reply {
                 })
                 .collect(),
         ),
+        _ => wit::Reply::Dismissed,
     }
 }
 

@@ -107,32 +107,18 @@ impl Payload for String {
 pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
     for (key, question) in &mut input.questions {
         mask.text(key);
-        match question {
-            Question::Form { message, schema } => {
-                mask.text(message);
-                mask.text(schema);
+        question.texts().for_each(|text| mask.text(text));
+        if let Question::Prompt(conversation) = question {
+            messages(&mut conversation.messages, mask);
+            let Conversation {
+                max_tokens,
+                temperature,
+                ..
+            } = conversation;
+            *temperature = temperature.take_if(|it| !mask.is_in_number(*it));
+            if mask.is_in_number(*max_tokens) {
+                *max_tokens = 0;
             }
-            Question::Page { message, url, id } => {
-                mask.text(message);
-                mask.text(url);
-                mask.text(id);
-            }
-            Question::Prompt(conversation) => {
-                messages(&mut conversation.messages, mask);
-                let texts = conversation.system_prompt.iter_mut();
-                let texts = texts.chain(&mut conversation.stop_sequences);
-                texts.for_each(|text| mask.text(text));
-                let Conversation {
-                    max_tokens,
-                    temperature,
-                    ..
-                } = conversation;
-                *temperature = temperature.take_if(|it| !mask.is_in_number(*it));
-                if mask.is_in_number(*max_tokens) {
-                    *max_tokens = 0;
-                }
-            }
-            Question::Roots => {}
         }
     }
 }

@@ -317,6 +317,7 @@ pub(super) fn response(question: &Question, reply: Option<Reply>) -> Result<Box<
             raw(&json!({ "roots": roots }))
         }
         (Question::Roots, _) => raw(&json!({ "roots": [] })),
+        (_, _) => Err("there is no answer to such a question".to_owned()),
     }
 }
 

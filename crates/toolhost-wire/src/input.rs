@@ -40,6 +40,7 @@ impl InputRequired {
 
 /// Something that only the client can tell.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Question {
     /// The user is to fill in a form.
     Form {
@@ -121,6 +122,21 @@ impl Question {
         }
     }
 
+    /// All texts in it but those of a conversation's messages, for whoever hides something in them.
+    #[doc(hidden)]
+    pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let (texts, more) = match self {
+            Question::Form { message, schema } => (vec![message, schema], None),
+            Question::Page { message, url, id } => (vec![message, url, id], None),
+            Question::Prompt(conversation) => {
+                let system = conversation.system_prompt.iter_mut();
+                (system.collect(), Some(&mut conversation.stop_sequences))
+            }
+            Question::Roots => (Vec::new(), None),
+        };
+        texts.into_iter().chain(more.into_iter().flatten())
+    }
+
     /// What the user is told, or what the question is.
     pub fn message(&self) -> &str {
         match self {
@@ -156,6 +172,7 @@ impl FromIterator<QuestionKind> for QuestionKinds {
 
 /// What came of a [`Question`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Reply {
     /// The user agreed; for a form with a JSON object, as text.
     Accepted(Option<String>),

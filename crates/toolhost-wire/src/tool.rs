@@ -397,6 +397,7 @@ pub struct LogLine {
 /// Where a [`LogLine`] came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LogSource {
     /// The guest's standard output.
     Stdout,

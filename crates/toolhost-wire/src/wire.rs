@@ -170,6 +170,7 @@ pub struct Reply {
 
 /// Why a model's answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stop {
     /// It is complete.
     End,

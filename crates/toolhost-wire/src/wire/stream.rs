@@ -25,6 +25,7 @@ const LINGER_IN_DOUBT: Duration = Duration::from_secs(5);
 
 /// What an event brings.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Delta {
     /// More of what the model says.
     Text(String),

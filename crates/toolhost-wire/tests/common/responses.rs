@@ -686,6 +686,7 @@ where
             match delta {
                 Delta::Call { position, call } => handed.push((position, call)),
                 Delta::Text(piece) => text += &piece,
+                other => panic!("{other:?}"),
             }
         }
     };
