@@ -74,6 +74,7 @@ fn stop_word(stop: &Stop) -> Value {
         Stop::Calls => json!("calls"),
         Stop::Length => json!("length"),
         Stop::Other(other) => json!(other),
+        _ => Value::Null,
     }
 }
 
