@@ -119,7 +119,9 @@ impl Out {
     /// An error, and what caused it.
     pub(crate) fn error(&mut self, error: &anyhow::Error) -> io::Result<()> {
         // All that is wrong, a line each: these keep their lines themselves.
-        if let Some(LoadError::Invalid(problems)) = error.downcast_ref() {
+        let itself = error.chain().next();
+        let itself = itself.and_then(|it| it.downcast_ref::<LoadError>());
+        if let Some(LoadError::Invalid(problems)) = itself {
             let problems = problems.iter().map(|it| format!("error: {it}\n"));
             let problems = masked(problems.collect::<String>());
             return self.write(&printable::text(&problems));
