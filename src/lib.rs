@@ -5,26 +5,61 @@
 //! each, whatever happens to its siblings: a call that spins, crashes or asks for what it was not
 //! granted ends as a [`CallError`] of its own.
 //!
-//! ```
+//! ```no_run
 //! use toolhost::{Manifest, ToolCall, ToolHost};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), toolhost::LoadError> {
-//! let manifest = Manifest::read("examples/demo/toolhost.toml")?;
-//! let host = ToolHost::load(manifest).await?;
-//!
+//! let host = ToolHost::load(Manifest::read("toolhost.toml")?).await?;
 //! let calls = [
 //!     ToolCall::new("call_1", "calculate", r#"{"expression": "0.1 + 0.2"}"#),
-//!     ToolCall::new("call_2", "json_query", r#"{"document": [], "program": "last(repeat(.))"}"#),
-//!     ToolCall::new("call_3", "calculator", "{}"),
+//!     ToolCall::new("call_2", "time_now", r#"{"zone": "Asia/Tokyo"}"#),
+//! ];
+//! for result in host.run_all(calls).await {
+//!     println!("{}: {}", result.name, result.to_text());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Functions of your own program are tools too, [`NativeTools`]; they are not sandboxed, and all else is the same:
+//!
+//! ```
+//! use std::future::pending;
+//! use std::time::Duration;
+//!
+//! use serde_json::{Value, json};
+//! use toolhost::limits::Limits;
+//! use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), toolhost::LoadError> {
+//! let name = json!({
+//!     "type": "object",
+//!     "properties": { "name": { "type": "string" } },
+//!     "required": ["name"],
+//! });
+//! let tools = NativeTools::new("demo")
+//!     .tool_with_schema(Tool::new("greet", "Greets"), name, async |args: Value| {
+//!         format!("Hello, {}!", args["name"].as_str().unwrap_or_default())
+//!     })
+//!     .tool_with_schema(
+//!         Tool::new("sleep", "Sleeps").read_only(),
+//!         json!({ "type": "object" }),
+//!         async |_: Value| pending::<()>().await,
+//!     )
+//!     .limits(Limits::default().with_timeout(Duration::from_millis(100)));
+//! let host = Loader::new(Manifest::default()).provider(tools).load().await?;
+//!
+//! let calls = [
+//!     ToolCall::new("call_1", "greet", r#"{"name": "Ada"}"#),
+//!     ToolCall::new("call_2", "sleep", "{}"),
+//!     ToolCall::new("call_3", "great", "{}"),
 //! ];
 //! let results = host.run_all(calls).await;
-//! assert_eq!(results[0].to_text(), "0.3");
-//! assert_eq!(results[1].to_text(), "Error: json_query timed out after 2 seconds");
-//! assert_eq!(
-//!     results[2].to_text(),
-//!     "Error: Unknown tool calculator. Similar tools: calculate"
-//! );
+//! assert_eq!(results[0].to_text(), "Hello, Ada!");
+//! assert_eq!(results[1].to_text(), "Error: sleep timed out after 100 ms");
+//! assert_eq!(results[2].to_text(), "Error: Unknown tool great. Similar tools: greet");
 //! # Ok(())
 //! # }
 //! ```
@@ -80,6 +115,7 @@ mod sandbox;
 mod schema;
 #[cfg(feature = "mcp")]
 mod serve;
+mod setters;
 mod thread_time;
 mod tls;
 pub mod trust_folder;

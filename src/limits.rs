@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::setters::setters;
 #[doc(inline)]
 pub use toolhost_wire::limit::{Bound, ByteSize, Limit};
 pub(crate) use toolhost_wire::limit::{seconds, size};
@@ -14,6 +15,17 @@ pub const STACK_RANGE: [ByteSize; 2] = [ByteSize::kib(64), ByteSize::mib(16)];
 
 /// Bounds on one call. Each plugin may have its own; [`Limits::default`] is documented in
 /// `docs/manifest.md`, key by key.
+///
+/// ```
+/// use std::time::Duration;
+/// use toolhost::limits::{ByteSize, Limits};
+///
+/// let limits = Limits::default()
+///     .with_timeout(Duration::from_secs(5))
+///     .with_cpu(Duration::from_secs(1))
+///     .with_memory(ByteSize::mib(32));
+/// assert_eq!(limits.cpu, Some(Duration::from_secs(1)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -51,6 +63,24 @@ pub struct Limits {
     /// Wall time of compiling the plugin, at load.
     pub max_compile: Duration,
 }
+
+setters!(Limits {
+    with_timeout: timeout: Duration,
+    with_cpu: cpu: Option<Duration>,
+    with_memory: memory: ByteSize,
+    with_max_stack: max_stack: ByteSize,
+    with_max_resources: max_resources: u32,
+    with_max_transfer: max_transfer: Option<ByteSize>,
+    with_max_input: max_input: ByteSize,
+    with_max_output: max_output: ByteSize,
+    with_max_log: max_log: ByteSize,
+    with_max_requests: max_requests: u32,
+    with_max_open_requests: max_open_requests: u32,
+    with_max_response: max_response: ByteSize,
+    with_max_headers: max_headers: ByteSize,
+    with_max_component: max_component: ByteSize,
+    with_max_compile: max_compile: Duration,
+});
 
 impl Limits {
     /// When a call that starts at `start` must have ended.

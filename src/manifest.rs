@@ -27,6 +27,7 @@ use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
 use crate::paths::{Holder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
 use crate::permissions::{Access, Permissions, SecretSource};
+use crate::setters::setters;
 use crate::summarize::Summarize;
 use crate::trust_folder;
 pub use agent::AgentConfig;
@@ -93,6 +94,18 @@ pub struct Manifest {
     paths: SharedPaths,
 }
 
+setters!(Manifest {
+    with_host: host: HostConfig,
+    with_audit: audit: Option<AuditConfig>,
+    with_agent: agent: AgentConfig,
+    with_serve: serve: ServeConfig,
+    with_plugin_dir: plugin_dir: Option<PathBuf>,
+    with_plugins: plugins: Vec<PluginConfig>,
+    with_mcp: mcp: Vec<McpConfig>,
+    with_resources: resources: Vec<OwnResource>,
+    with_prompts: prompts: Vec<OwnPrompt>,
+});
+
 /// `[host]`
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -117,6 +130,18 @@ pub struct HostConfig {
     /// How far.
     pub summary: Summarize,
 }
+
+setters!(HostConfig {
+    with_max_concurrency: max_concurrency: usize,
+    with_max_queue: max_queue: Option<usize>,
+    with_queue_timeout: queue_timeout: Option<Duration>,
+    with_order_timeout: order_timeout: Duration,
+    with_total_memory: total_memory: Option<ByteSize>,
+    with_limits: limits: Limits,
+    with_repair_arguments: repair_arguments: bool,
+    with_summarize: summarize: bool,
+    with_summary: summary: Summarize,
+});
 
 impl Default for HostConfig {
     fn default() -> Self {
@@ -177,6 +202,18 @@ pub struct PluginConfig {
     /// What it gets when it asks for its configuration; values that are no strings are JSON.
     pub config: BTreeMap<String, String>,
 }
+
+setters!(PluginConfig {
+    with_sha256: sha256: Option<String>,
+    with_limits: limits: Limits,
+    with_max_concurrency: max_concurrency: Option<usize>,
+    with_order: order: Order,
+    with_prefix: prefix: String,
+    with_tools: tools: Option<Vec<(String, Location)>>,
+    with_allowed_callers: allowed_callers: AllowedCallers,
+    with_permissions: permissions: Permissions,
+    with_config: config: BTreeMap<String, String>,
+});
 
 impl PluginConfig {
     /// A plugin with default limits and no permissions.

@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use crate::host::ToolHost;
 use crate::manifest::ServeConfig;
 pub use crate::serve::Listener;
+use crate::setters::setters;
 pub use http::{HttpError, HttpServer, McpService};
 use server_state::ServerState;
 pub use stdio::StdioError;
@@ -70,7 +71,7 @@ pub struct ServerInfo {
     pub page_size: usize,
     /// A message of a client may have no more bytes.
     pub max_message: usize,
-    /// HttpSessions that are open at once.
+    /// Sessions that are open at once.
     pub max_sessions: usize,
     /// How long a client may take to answer what a tool asks.
     pub ask_timeout: Duration,
@@ -84,6 +85,20 @@ pub struct ServerInfo {
     /// [`CallOptions::client`](crate::CallOptions::client).
     pub client: Option<Arc<str>>,
 }
+
+setters!(ServerInfo {
+    with_name: name: String,
+    with_version: version: String,
+    with_instructions: instructions: Option<String>,
+    with_page_size: page_size: usize,
+    with_max_message: max_message: usize,
+    with_max_sessions: max_sessions: usize,
+    with_ask_timeout: ask_timeout: Duration,
+    with_task_after: task_after: Duration,
+    with_task_only: task_only: BTreeSet<String>,
+    with_max_result_chars: max_result_chars: Option<usize>,
+    with_client: client: Option<Arc<str>>,
+});
 
 impl Default for ServerInfo {
     fn default() -> Self {

@@ -21,6 +21,7 @@ pub use http::HttpRule;
 use crate::limits::{ByteSize, size};
 use crate::paths::Paths;
 pub use crate::paths::{HostFile, Purpose};
+use crate::setters::setters;
 
 /// A secret may be no longer, in bytes: all that is printed is searched for it.
 const MAX_SECRET: u64 = 64 << 10;
@@ -99,6 +100,15 @@ pub struct FileGrant {
     pub create: bool,
 }
 
+setters!(FileGrant {
+    with_access: access: Access,
+    with_max_disk: max_disk: Option<ByteSize>,
+    with_max_files: max_files: Option<u32>,
+    with_create: create: bool,
+    with_allow_nested: allow_nested: bool,
+    with_allow_vcs: allow_vcs: bool,
+});
+
 /// The quota of a granted folder.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(unix), allow(dead_code))]
@@ -131,48 +141,6 @@ impl FileGrant {
             max_disk,
             max_files,
         })
-    }
-
-    /// With that access.
-    #[must_use]
-    pub fn with_access(mut self, access: Access) -> Self {
-        self.access = access;
-        self
-    }
-
-    /// With [`max_disk`](FileGrant::max_disk).
-    #[must_use]
-    pub fn with_max_disk(mut self, most: ByteSize) -> Self {
-        self.max_disk = Some(most);
-        self
-    }
-
-    /// With [`max_files`](FileGrant::max_files).
-    #[must_use]
-    pub fn with_max_files(mut self, most: u32) -> Self {
-        self.max_files = Some(most);
-        self
-    }
-
-    /// With [`allow_nested`](FileGrant::allow_nested).
-    #[must_use]
-    pub fn with_nested(mut self, allow: bool) -> Self {
-        self.allow_nested = allow;
-        self
-    }
-
-    /// With [`allow_vcs`](FileGrant::allow_vcs).
-    #[must_use]
-    pub fn with_vcs(mut self, allow: bool) -> Self {
-        self.allow_vcs = allow;
-        self
-    }
-
-    /// With [`create`](FileGrant::create).
-    #[must_use]
-    pub fn with_create(mut self, create: bool) -> Self {
-        self.create = create;
-        self
     }
 }
 

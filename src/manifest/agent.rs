@@ -12,6 +12,7 @@ use super::reader::{Source, Table, expect_table, to_json};
 use crate::lookup::is_localhost;
 use crate::paths::SharedPaths;
 use crate::permissions::SecretSource;
+use crate::setters::setters;
 use crate::wire::{Format, ToolChoice};
 
 /// How the agent loop asks a model.
@@ -50,6 +51,23 @@ pub struct AgentConfig {
     /// The way to the key.
     pub(crate) paths: SharedPaths,
 }
+
+setters!(AgentConfig {
+    with_provider: provider: Option<Format>,
+    with_model: model: Option<String>,
+    with_base_url: base_url: Option<Url>,
+    with_key: key: Option<SecretSource>,
+    with_system_prompt: system_prompt: Option<String>,
+    with_temperature: temperature: Option<f64>,
+    with_max_tokens: max_tokens: Option<u64>,
+    with_max_iterations: max_iterations: usize,
+    with_parallel: parallel: bool,
+    with_tool_choice: tool_choice: ToolChoice,
+    with_max_result_chars: max_result_chars: usize,
+    with_timeout: timeout: Duration,
+    with_max_retries: max_retries: usize,
+    with_request: request: Map<String, Value>,
+});
 
 impl Default for AgentConfig {
     fn default() -> Self {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::{Source, Table, path_in};
+use crate::setters::setters;
 
 /// The audit log of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,11 @@ pub struct AuditConfig {
     /// What happens when a line cannot be written.
     pub on_error: OnAuditError,
 }
+
+setters!(AuditConfig {
+    with_arguments: arguments: bool,
+    with_on_error: on_error: OnAuditError,
+});
 
 impl AuditConfig {
     /// A log without arguments, whose failure fails calls.

@@ -18,6 +18,7 @@ use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::Limits;
 use crate::paths::{HostFile, Purpose};
 use crate::permissions::{HttpHeader, SecretSource};
+use crate::setters::setters;
 
 /// `[mcp.NAME]`
 #[derive(Clone, Debug)]
@@ -56,6 +57,22 @@ pub struct McpConfig {
     /// Whether the host is loaded without it if it does not start; it is tried again.
     pub optional: bool,
 }
+
+setters!(McpConfig {
+    with_secrets: secrets: BTreeMap<String, SecretSource>,
+    with_limits: limits: Limits,
+    with_max_concurrency: max_concurrency: Option<usize>,
+    with_order: order: Order,
+    with_prefix: prefix: String,
+    with_tools: tools: Option<Vec<(String, Location)>>,
+    with_allowed_callers: allowed_callers: AllowedCallers,
+    with_start_timeout: start_timeout: Duration,
+    with_idle_timeout: idle_timeout: Option<Duration>,
+    with_protocol: protocol: Option<McpProtocol>,
+    with_may_ask: may_ask: QuestionKinds,
+    with_pins: pins: Option<BTreeMap<String, String>>,
+    with_optional: optional: bool,
+});
 
 /// A version of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use super::bounds::{read_duration, read_size};
 use super::reader::{Source, Table, expect_parsed, expect_string, expect_table, path_in};
 use crate::limits::MAX_TIMEOUT;
 use crate::paths::SharedPaths;
+use crate::setters::setters;
 use crate::tool::Tool;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
@@ -77,6 +78,33 @@ pub struct ServeConfig {
     /// Who may use it.
     pub auth: AuthConfig,
 }
+
+setters!(ServeConfig {
+    with_instructions: instructions: Option<String>,
+    with_page_size: page_size: usize,
+    with_hosts: hosts: Vec<Authority>,
+    with_origins: origins: Vec<Origin>,
+    with_proxies: proxies: Vec<IpAddr>,
+    with_max_body: max_body: ByteSize,
+    with_max_in_flight: max_in_flight: ByteSize,
+    with_max_unsent: max_unsent: ByteSize,
+    with_header_timeout: header_timeout: Duration,
+    with_idle_timeout: idle_timeout: Duration,
+    with_body_timeout: body_timeout: Duration,
+    with_max_connections: max_connections: usize,
+    with_max_sessions: max_sessions: usize,
+    with_max_sessions_per_client: max_sessions_per_client: Option<usize>,
+    with_ask_timeout: ask_timeout: Duration,
+    with_session_timeout: session_timeout: Duration,
+    with_task_after: task_after: Duration,
+    with_task_only: task_only: BTreeSet<String>,
+    with_max_result_chars: max_result_chars: Option<usize>,
+    with_rate_limit: rate_limit: Option<NonZeroU32>,
+    with_rate_burst: rate_burst: Option<NonZeroU32>,
+    with_grace: grace: Duration,
+    with_tls: tls: Option<TlsConfig>,
+    with_auth: auth: AuthConfig,
+});
 
 /// `[serve.tls]`
 #[derive(Clone, Debug, PartialEq, Eq)]
