@@ -83,7 +83,8 @@ pub(super) async fn next(
 ) -> FsResult<Option<DirectoryEntry>> {
     loop {
         let this = Stream::new_borrow(stream.rep());
-        let error = match sandbox.filesystem().read_directory_entry(this).await {
+        let found = sandbox.filesystem().read_directory_entry(this).await;
+        let error = match found {
             Ok(entry) => {
                 sandbox.listed_last = entry.as_ref().map(|entry| entry.name.clone());
                 return Ok(entry);
