@@ -68,7 +68,7 @@ impl Folder {
             held: found.held,
             limits: grant.disk_limits(),
             quota: OnceLock::new(),
-            granted: granted,
+            granted,
         }
     }
 
