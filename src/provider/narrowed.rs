@@ -71,7 +71,8 @@ impl NarrowedGrants {
                 .expect("counting does not panic")
                 .map_err(CallError::internal)
         };
-        sandboxed.counted.get_or_try_init(count).await.copied()
+        sandboxed.counted.get_or_try_init(count).await?;
+        Ok(())
     }
 }
 
