@@ -4,9 +4,6 @@
 //! This is the part of `toolhost` that runs nothing, for programs that only read and write what models send. Use
 //! `toolhost` itself to run the calls: it has all of this under the same paths.
 //!
-//! Enums of which the host has to handle every variant, to mask, count and send it on, are exhaustive: a new variant is
-//! a breaking change, for which the compiler asks in each of those places.
-//!
 //! ```
 //! use toolhost_wire::wire::{self, Answer};
 //! use toolhost_wire::{Output, ToolResult, Usage};
