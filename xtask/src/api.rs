@@ -19,8 +19,9 @@ A change of the interface is then part of the change's diff. The text comes from
 between versions of Rust: with a version that writes another, nothing is compared, and a line says so.";
 
 /// The libraries, the manifests of their workspaces, and where these build below the target folder.
-const LIBRARIES: [(&str, &str, &str); 3] = [
+const LIBRARIES: [(&str, &str, &str); 4] = [
     ("toolhost", "Cargo.toml", ""),
+    ("toolhost-wire", "Cargo.toml", ""),
     ("toolhost-schema", "Cargo.toml", ""),
     (
         "toolhost-plugin",
