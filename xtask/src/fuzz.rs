@@ -186,7 +186,12 @@ impl Fuzzer {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
-            .current_dir(&self.root);
+            .current_dir(&self.root)
+            // Not into the folder above, whatever it does with what fails.
+            .arg(format!(
+                "-artifact_prefix={}/{target}-",
+                self.folder.display()
+            ));
         Ok(command)
     }
 
@@ -227,10 +232,6 @@ impl Fuzzer {
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-max_len={MAX_LEN}"))
             .arg(format!("-dict={}", self.dictionary(name).display()))
-            .arg(format!(
-                "-artifact_prefix={}/{name}-",
-                self.folder.display()
-            ))
             // Seconds for one input, and MiB.
             .args(["-timeout=30", "-rss_limit_mb=3072", "-print_final_stats=1"])
             .arg(found)
