@@ -30,6 +30,10 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             .try_for_each(|workspace| test_guests(&root, workspace))
     })?;
     steps.run("test the host", || {
+        // Tests run them, and `cargo test` with a choice of targets builds none.
+        let mut examples = cargo();
+        examples.args(["build", "--package", "toolhost", "--examples"]);
+        run(examples.current_dir(&root))?;
         let mut tests = cargo();
         // Not the whole workspace at once: xtask's crates would have wasmtime built once more, with
         // other features.
@@ -55,7 +59,6 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             "fuzz",
             "--test",
             "wire",
-            "--examples",
         ]);
         // What this machine cannot test fails, instead of being left out.
         tests.env("TOOLHOST_TEST_ALL", "1");
