@@ -11,6 +11,7 @@ mod narrow;
 mod nested;
 mod offers;
 mod open;
+mod options;
 mod parallel;
 mod queue;
 mod repeats;
@@ -49,7 +50,7 @@ use crate::schema::Unenforced;
 use crate::schema::checking::Allowed;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::RunContext;
-pub use asking::CallOptions;
+
 #[cfg(feature = "mcp")]
 pub(crate) use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;
@@ -62,6 +63,7 @@ pub use load::{LoadEvent, Loader, Servers};
 pub use narrow::Narrowed;
 pub(crate) use narrow::Whose;
 pub use open::OpenBatch;
+pub use options::CallOptions;
 pub use parallel::Unpacked;
 use queue::{Queue, Ticket};
 use repeats::{Found, Repeats};

@@ -268,7 +268,9 @@ fn through_the_binary_each_of_them_exits_1_and_says_why() {
     let mut guests: Vec<String> = std::fs::read_dir(root().join("tests/guests"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.starts_with("listing-") && name != "listing-other")
+        .filter(|name| name.starts_with("listing-"))
+        // Nothing is wrong with these.
+        .filter(|name| !["listing-other", "listing-any-template"].contains(&&**name))
         .collect();
     guests.extend(["no-world", "other-version", "strange-import"].map(str::to_owned));
     assert!(guests.len() >= 13, "{guests:?}");

@@ -926,8 +926,8 @@ fn the_command_line_names_the_client() {
     ));
     folder.write("users/.keep", "");
     let write = json!({ "path": "a.txt", "content": "hi" }).to_string();
-    let nobody = folder.run(&["call", "fs_write", &write, "--fail-on-error"], "");
-    assert_eq!(nobody.status, 3, "{nobody:?}");
+    let nobody = folder.run(&["call", "fs_write", &write], "");
+    assert_eq!(nobody.status, 5, "{nobody:?}");
     assert!(nobody.stdout.contains("--client NAME"), "{nobody:?}");
     folder
         .run(&["call", "fs_write", &write, "--client", "alice"], "")

@@ -233,8 +233,13 @@ fn whatever_leaves_a_strangers_folder_takes_trust() {
         ),
     ]
     .map(|(text, words)| {
+        // Nothing answers there, which need not be tried again and again.
+        let retries = match text.starts_with("max-retries") {
+            true => "",
+            false => "max-retries = 0\n",
+        };
         (
-            format!("[agent]\nprovider = 'ollama'\nmodel = 'm'\n{text}\n"),
+            format!("[agent]\nprovider = 'ollama'\nmodel = 'm'\n{retries}{text}\n"),
             words,
         )
     });
