@@ -906,7 +906,7 @@ async fn a_folder_with_a_repository_is_not_moved_with_it() {
             folder.write("work/worktree/.git", "gitdir: elsewhere");
             folder.write("work/hg/.hg/hgrc", "what it has");
             for file in ["HEAD", "objects/a", "refs/a"] {
-                folder.write(&format!("work/deep/er/and/mirror/{file}"), "");
+                folder.write(format!("work/deep/er/and/mirror/{file}"), "");
             }
             let host = load(&folder).await.unwrap();
             let result = moved(&host, path).await;
