@@ -12,7 +12,6 @@ use crate::error::CallError;
 use crate::input::{InputRequired, Responder, Resumption};
 use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
-use crate::watch::Watcher;
 
 /// A tool may ask so often for one call.
 pub(crate) const MAX_ROUNDS: usize = 16;

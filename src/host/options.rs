@@ -14,7 +14,7 @@ use crate::tool::ToolCall;
 use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 
 /// What calls and other requests are run with beside their arguments; the same for one call
-/// ([`ToolHost::call_with`]), a batch ([`ToolHost::run_with`]), resources and prompts.
+/// ([`ToolHost::call_with`](crate::ToolHost::call_with)), a batch ([`ToolHost::run_with`](crate::ToolHost::run_with)), resources and prompts.
 ///
 /// ```
 /// use std::time::Duration;
@@ -69,14 +69,14 @@ impl CallOptions {
     }
 
     /// Tells tools that they can ask such questions, though nobody here answers: their call then fails with
-    /// [`CallError::InputRequired`], and whoever takes that answers it.
+    /// [`CallError::InputRequired`](crate::CallError::InputRequired), and whoever takes that answers it.
     #[must_use]
     pub fn advertise(mut self, kinds: QuestionKinds) -> Self {
         self.can_ask = kinds;
         self
     }
 
-    /// Ends what still runs once `token` is cancelled: it fails with [`CallError::Cancelled`].
+    /// Ends what still runs once `token` is cancelled: it fails with [`CallError::Cancelled`](crate::CallError::Cancelled).
     #[must_use]
     pub fn cancellation(mut self, token: CancellationToken) -> Self {
         self.cancel = Some(token);
@@ -84,7 +84,7 @@ impl CallOptions {
     }
 
     /// The longest that a call may run, where its provider's `timeout` is longer: it fails with
-    /// [`CallError::Timeout`] then. Waiting for its turn is not running.
+    /// [`CallError::Timeout`](crate::CallError::Timeout) then. Waiting for its turn is not running.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -99,14 +99,14 @@ impl CallOptions {
     /// ```
     ///
     /// It is for whom your program knows: never take it from a model or unchecked from a request. Calls of a plugin with
-    /// such a folder fail with [`CallError::InvalidOptions`] without one.
+    /// such a folder fail with [`CallError::InvalidOptions`](crate::CallError::InvalidOptions) without one.
     #[must_use]
     pub fn client(mut self, name: impl Into<Arc<str>>) -> Self {
         self.whose.client = Some(name.into());
         self
     }
 
-    /// Lets the calls touch less of, or instead, than the manifest grants: what [`ToolHost::narrow`] made of a
+    /// Lets the calls touch less of, or instead, than the manifest grants: what [`ToolHost::narrow`](crate::ToolHost::narrow) made of a
     /// [`Narrowing`](crate::Narrowing).
     #[must_use]
     pub fn narrowed(mut self, narrowed: &Narrowed) -> Self {
@@ -118,7 +118,7 @@ impl CallOptions {
     /// calls that are made again because nobody knows whether they ran.
     ///
     /// - The key is the client's own; the same one for another tool, or other arguments, fails with
-    ///   [`CallError::InvalidOptions`]. Of a call in a batch it is the key, a `/`, and the call's id, or its position where it
+    ///   [`CallError::InvalidOptions`](crate::CallError::InvalidOptions). Of a call in a batch it is the key, a `/`, and the call's id, or its position where it
     ///   has none.
     /// - A call that ran and failed has run: it fails again, with the same error. One that did not run (invalid arguments,
     ///   no place in the queue, cancelled before its turn) is run the next time.
