@@ -304,7 +304,7 @@ mod tests {
             { "oneOf": [{ "const": "a", "description": "…" }, { "const": "b" }] },
             { "type": ["integer", "null"] }
         ] });
-        let expected = r#"value must be "a", "b", an integer or null"#;
+        let expected = r#"value must be "a", "b", null or an integer"#;
         assert_eq!(said(&described, &json!("c")), expected);
         let deeper =
             json!({ "anyOf": [{ "type": "object", "required": ["a"] }, { "type": "null" }] });
