@@ -137,7 +137,31 @@ impl ClientSession {
                 let call = IncomingCall::of(request.params, &context.id, &context.extensions);
                 self.answer_call(call, caller).boxed()
             }
+            request @ ClientRequest::SubscriptionsListenRequest(_) => {
+                self.listen_until_gone(request, context).boxed()
+            }
             request => self.handle_request(request, context).boxed(),
+        }
+    }
+
+    /// A stream that a client listens on. It ends with the client's input, also while rmcp still tells the client that it
+    /// listens: rmcp sends no notification after that, and the server would stay for as long as it waits for those that
+    /// run.
+    async fn listen_until_gone(
+        &self,
+        request: ClientRequest,
+        context: Context,
+    ) -> Result<ServerResult, ErrorData> {
+        let mut result = SubscriptionsListenResult::complete(context.id.clone());
+        let answer = self.handle_request(request, context);
+        match self.client.gone.run_until_cancelled(answer).await {
+            Some(answer) => answer,
+            None => {
+                result
+                    .meta
+                    .set_server_info(self.server.config().server_info);
+                Ok(ServerResult::SubscriptionsListenResult(result))
+            }
         }
     }
 
@@ -536,10 +560,13 @@ impl ServerHandler for ClientSession {
         let to = || Listening::to(&self.server.changes, stream.accepted());
         let listening = heard.unwrap_or_else(to);
         let client = caller::client(caller::of_http(&stream.request_context().extensions));
-        let listen = subscriptions::listen(&self.server, &client, listening, stream);
-        // It ends with the client's input: rmcp sends no notification after that, and the server would stay for as long
-        // as it waits for those that run.
-        self.client.gone.run_until_cancelled(Box::pin(listen)).await;
+        Box::pin(subscriptions::listen(
+            &self.server,
+            &client,
+            listening,
+            stream,
+        ))
+        .await;
         Ok(())
     }
 
