@@ -1,29 +1,17 @@
 //! Other MCP servers, whose tools are offered beside those of the plugins. `tests/remote/server.py` is
 //! one, well behaved and otherwise.
 
-#[path = "remote/asks.rs"]
 mod asks;
-#[path = "remote/calls.rs"]
 mod calls;
-#[path = "remote/command.rs"]
 mod command;
-#[path = "remote/faults.rs"]
 mod faults;
-#[path = "remote/http.rs"]
 mod http;
-#[path = "remote/lazy.rs"]
 mod lazy;
-#[path = "remote/listing.rs"]
 mod listing;
-#[path = "remote/odd.rs"]
 mod odd;
-#[path = "remote/pins.rs"]
 mod pins;
-#[path = "remote/processes.rs"]
 mod processes;
-#[path = "remote/served.rs"]
 mod served;
-#[path = "remote/stub.rs"]
 mod stub;
 
 use std::path::PathBuf;

@@ -2,39 +2,24 @@
 //! keeps every byte that it is sent and can break off wherever it likes.
 
 #[allow(dead_code)] // the other tests use more of it
+#[path = "../common/mod.rs"]
 mod common;
 
-#[path = "agent/aimock.rs"]
 mod aimock;
-#[path = "agent/approval.rs"]
 mod approval;
-#[path = "agent/asking.rs"]
 mod asking;
-#[path = "agent/bfcl.rs"]
 mod bfcl;
-#[path = "agent/command.rs"]
 mod command;
-#[path = "agent/copies.rs"]
 mod copies;
-#[path = "agent/faults.rs"]
 mod faults;
-#[path = "agent/loops.rs"]
 mod loops;
-#[path = "agent/ollama.rs"]
 mod ollama;
-#[path = "agent/order.rs"]
 mod order;
-#[path = "agent/peer.rs"]
 mod peer;
-#[path = "agent/repairs.rs"]
 mod repairs;
-#[path = "agent/requests.rs"]
 mod requests;
-#[path = "agent/results.rs"]
 mod results;
-#[path = "agent/tls.rs"]
 mod tls;
-#[path = "agent/transcript.rs"]
 mod transcript;
 
 use std::sync::Mutex;

@@ -8,27 +8,17 @@
 //! The same checks, guided by coverage: `cargo xtask fuzz`. What it found is in `fuzz/corpus`, and tried here too.
 
 #[allow(dead_code)] // the other tests use more of it
+#[path = "../common/mod.rs"]
 mod common;
 
-#[path = "fuzz/arguments.rs"]
 mod arguments;
-#[path = "fuzz/decode.rs"]
 mod decode;
-#[path = "fuzz/events.rs"]
 mod events;
-#[path = "fuzz/harness.rs"]
 mod harness;
-#[path = "fuzz/http_front.rs"]
 mod http_front;
-#[path = "fuzz/http_rule.rs"]
 mod http_rule;
-#[path = "fuzz/manifest.rs"]
 mod manifest;
-#[path = "fuzz/manifest_keys.rs"]
 mod manifest_keys;
-#[path = "fuzz/mcp_messages.rs"]
 mod mcp_messages;
-#[path = "fuzz/mutate.rs"]
 mod mutate;
-#[path = "fuzz/served.rs"]
 mod served;
