@@ -186,10 +186,13 @@ impl Agent {
     }
 
     /// Runs every call with these options: for a client, or narrowed, for instance. The agent's own model answers what
-    /// tools ask of a model, whoever is their responder.
+    /// tools ask of a model, whoever is their responder; the one of [`responder`](Agent::responder) stays where these have
+    /// none. An idempotency key has no effect: it would be that of every answer of the model.
     #[must_use]
     pub fn options(mut self, options: CallOptions) -> Self {
-        self.options = options;
+        let responder = self.options.responder.take();
+        self.options = options.without_key();
+        self.options.responder = self.options.responder.take().or(responder);
         self
     }
 
@@ -215,7 +218,10 @@ impl Agent {
         // Calls whose results were never kept: the API wants an answer to each.
         let open = self.conversation.open_calls();
         if !open.is_empty() {
-            let refuse = |call: &ToolCall| self.host.refuse(call, crate::CallError::Cancelled);
+            let refuse = |call: &ToolCall| {
+                let error = crate::CallError::Cancelled;
+                self.host.refuse_with(call, error, &self.options)
+            };
             let results: Vec<ToolResult> = open.iter().map(refuse).collect();
             let answers: Vec<_> = results.iter().map(wire::Answer::new).collect();
             let messages = self.format.answers(&answers);

@@ -5,7 +5,6 @@ use std::any::Any;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-#[cfg(any(feature = "agent", feature = "mcp"))]
 pub(crate) use toolhost_wire::error::causes;
 #[doc(inline)]
 pub use toolhost_wire::error::{ArgumentProblem, Bound, CallError, Limit};

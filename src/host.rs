@@ -564,7 +564,8 @@ impl ToolHost {
             }
         };
         let cancel = context.cancel;
-        if let Err(error) = self.ready(narrowed, cancel).await {
+        let ready = self.ready(narrowed, cancel).await;
+        if let Some(error) = ready.err().or_else(|| registered.lacks()) {
             return ended.refused::<Output>(error).into();
         }
         if let Some(hooks) = &self.shared.hooks {

@@ -307,6 +307,13 @@ impl Compiled {
 }
 
 impl Plugin {
+    /// Why nothing of it runs: it lacks a secret, for instance.
+    pub(crate) fn lacks(&self) -> Option<CallError> {
+        let problem = self.lacking.first()?;
+        let message = problem.message.clone();
+        Some(CallError::Failed { message })
+    }
+
     /// The folders that it is granted.
     pub(crate) fn folders(&self) -> GrantedFolders {
         folders_of(&self.grants)
@@ -423,11 +430,6 @@ impl ToolProvider for Plugin {
         call: &'c ToolCall,
         context: CallContext<'c>,
     ) -> BoxFuture<'c, RunOutcome> {
-        if let Some(problem) = self.lacking.first() {
-            let message = problem.message.clone();
-            let refused = RunOutcome::refused(CallError::Failed { message });
-            return Box::pin(std::future::ready(refused));
-        }
         let request = wit::Call {
             name: tool.own_name.clone(),
             arguments: call.arguments_text().to_owned(),

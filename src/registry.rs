@@ -65,6 +65,11 @@ impl Registered {
         }
     }
 
+    /// Why none of its calls runs.
+    pub(crate) fn lacks(&self) -> Option<CallError> {
+        self.plugin.as_ref()?.lacks()
+    }
+
     /// What calls have that are narrowed so.
     ///
     /// # Errors

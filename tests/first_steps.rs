@@ -156,6 +156,30 @@ fn import_makes_tables_of_a_clients_configuration() {
 }
 
 #[test]
+fn import_says_what_it_leaves_out_and_what_to_look_through() {
+    let folder = Folder::empty();
+    let config = r#"{ "mcpServers": {
+        "my server": { "command": "one", "args": ["--token", "abc"] },
+        "my.server": { "command": "two" },
+        "there": { "url": "https://me:word@example.com/mcp" }
+    } }"#;
+    let imported = folder.run(&["import", "-"], config);
+    assert_eq!(imported.status, 0, "{imported:?}");
+    let tables: DocumentMut = imported.stdout.parse().unwrap();
+    assert_eq!(tables["mcp"]["my-server"]["command"].as_str(), Some("one"));
+    for note in [
+        "another server `my-server` is left out",
+        "`my-server`: its `args` is copied as it is",
+        "`there`: its `url` is copied as it is",
+    ] {
+        assert!(
+            imported.stderr.contains(note),
+            "no {note:?} in {imported:?}"
+        );
+    }
+}
+
+#[test]
 fn a_mistake_in_the_manifest_comes_with_what_to_write() {
     for (manifest, remedy) in [
         (

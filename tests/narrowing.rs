@@ -939,3 +939,27 @@ fn the_command_line_names_the_client() {
     let check = folder.run(&["check"], "").answered();
     assert!(check.stdout.contains("users/${client}"), "{check:?}");
 }
+
+#[test]
+fn check_warns_of_a_grant_that_has_the_folders_of_all_clients_in_it() {
+    let filesystem = binary::listed("filesystem");
+    let other = filesystem.replace("[plugin.filesystem]", "[plugin.other]");
+    let folder = binary::Folder::with(format!(
+        "{filesystem}permissions.files = [{{ host = 'users/${{client}}', guest = '/w' }}]\n\
+         {other}prefix = 'x'\npermissions.files = [{{ host = '.', guest = '/all' }}, {{ host = 'else', guest = '/else' }}]\n",
+    ));
+    folder.write("users/.keep", "");
+    folder.write("else/.keep", "");
+    let check = folder.run(&["check"], "").answered();
+    let warned = "/all has the folders in it that `plugin.filesystem` has for each client";
+    assert!(check.stdout.contains(warned), "{check:?}");
+    assert!(!check.stdout.contains("/else has"), "{check:?}");
+    assert!(!check.stdout.contains("/w has"), "{check:?}");
+
+    let printed = folder.run(&["serve", "--client", "ann", "--print-config", "codex"], "");
+    let printed = printed.answered();
+    assert!(
+        printed.stdout.contains(r#""--client", "ann"]"#),
+        "{printed:?}"
+    );
+}

@@ -9,8 +9,8 @@ use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use toolhost::{
-    CallError, CallOptions, CancellationToken, Decision, Hook, Loader, Manifest, NativeContext,
-    NativeTools, Tool, ToolCall, ToolHost, ToolResult,
+    CallError, CallOptions, CancellationToken, Decision, Hook, Loader, Manifest, Narrowing,
+    NativeContext, NativeTools, Tool, ToolCall, ToolHost, ToolResult,
 };
 
 use crate::common::{call, error, text};
@@ -112,6 +112,28 @@ async fn the_same_key_has_the_first_result_and_another_runs() {
         "3 None"
     );
     assert_eq!(bank.runs(), 3);
+}
+
+/// Whose they are is not known, and nobody may have the result of another's call.
+#[tokio::test]
+async fn narrowed_calls_need_a_client_to_have_a_key() {
+    let bank = bank().await;
+    let narrowing = |name: &str| Narrowing::new().folder("bank", "/home", name);
+    let narrow = |narrowing| bank.host.narrow(narrowing).unwrap();
+    let nobodys = key("k").narrowed(&narrow(narrowing("/home/a")));
+    let refused = bank.call("pay", json!({}), &nobodys).await;
+    assert!(
+        misfit(&refused).contains("Narrowing::client"),
+        "{refused:?}"
+    );
+    let alice = narrow(narrowing("/home/a").client("alice"));
+    text(
+        &bank
+            .call("pay", json!({}), &key("k").narrowed(&alice))
+            .await,
+    );
+    text(&bank.call("pay", json!({}), &nobodys.client("bob")).await);
+    assert_eq!(bank.runs(), 2);
 }
 
 #[tokio::test]

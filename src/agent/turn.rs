@@ -249,7 +249,7 @@ impl<'t> Turn<'t> {
     /// Has a call begin and end with an error.
     fn refuse(&mut self, at: At, call: ToolCall, error: CallError) {
         let run = self.begin(at, call);
-        let result = self.agent.host.refuse(&self.runs[run].call, error);
+        let result = self.batch.refuse(&self.runs[run].call, error);
         self.ended(run, result);
     }
 
@@ -416,13 +416,13 @@ impl<'t> Turn<'t> {
     /// The result of a run, or that of a call that had none.
     fn end(&mut self, run: Option<usize>, call: &ToolCall) -> Ended {
         let Some(run) = run else {
-            let result = self.agent.host.refuse(call, CallError::cut_off());
+            let result = self.batch.refuse(call, CallError::cut_off());
             return Ended { result, text: None };
         };
         let is_interrupted = self.batch.cancellation().is_cancelled();
         let run = &mut self.runs[run];
         let result = run.result.take();
-        let refuse = || self.agent.host.refuse(&run.call, CallError::Cancelled);
+        let refuse = || self.batch.refuse(&run.call, CallError::Cancelled);
         let mut result = result.unwrap_or_else(refuse);
         result.id.clone_from(&run.call.id);
         result.origin.clone_from(&run.call.origin);

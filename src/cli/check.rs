@@ -9,7 +9,7 @@ use super::result::names;
 use super::untrusted::look_alikes;
 use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
 use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
-use toolhost::permissions::{Access, HostFile, Purpose, SecretSource};
+use toolhost::permissions::{Access, FileGrant, HostFile, Purpose, SecretSource};
 use toolhost::wire::{Format, LeftOut};
 use toolhost::{Tool, ToolHost};
 
@@ -73,6 +73,21 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         }
         for warning in plugin.permissions.warnings(&own) {
             line!(out, "  warning: {warning}")?;
+        }
+        for other in host.plugins() {
+            let clients = |grant: &FileGrant| {
+                let others = &other.permissions.files;
+                others.iter().any(|other| grant.has_folders_of(other))
+            };
+            for grant in plugin.permissions.files.iter().filter(|it| clients(it)) {
+                line!(
+                    out,
+                    "  warning: {} has the folders in it that `plugin.{}` has for each client: calls of one client reach \
+                     those of all",
+                    grant.guest,
+                    other.name
+                )?;
+            }
         }
         let templates = host.resource_templates_of(&plugin.name);
         for template in templates.filter(|it| it.takes_any_scheme()) {

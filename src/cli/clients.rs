@@ -74,16 +74,24 @@ impl fmt::Display for PathError {
 }
 
 impl Server {
-    /// A server that the client starts: `COMMAND --manifest MANIFEST serve`.
-    pub(super) fn stdio(command: &Path, manifest: &Path) -> Result<Self, PathError> {
+    /// A server that the client starts: `COMMAND --manifest MANIFEST serve`, with the name of who it is for.
+    pub(super) fn stdio(
+        command: &Path,
+        manifest: &Path,
+        for_whom: Option<&str>,
+    ) -> Result<Self, PathError> {
+        let mut args = vec![
+            "--manifest".to_owned(),
+            absolute_text(manifest)?,
+            "serve".to_owned(),
+        ];
+        if let Some(name) = for_whom {
+            args.extend(["--client".to_owned(), name.to_owned()]);
+        }
         Ok(Self::Stdio {
             name: name_for(manifest)?,
             command: absolute_text(command)?,
-            args: vec![
-                "--manifest".to_owned(),
-                absolute_text(manifest)?,
-                "serve".to_owned(),
-            ],
+            args,
         })
     }
 
@@ -548,7 +556,8 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn paths_become_absolute() {
-        let server = Server::stdio(Path::new("bin/toolhost"), Path::new("toolhost.toml")).unwrap();
+        let server =
+            Server::stdio(Path::new("bin/toolhost"), Path::new("toolhost.toml"), None).unwrap();
         let here = std::env::current_dir().unwrap();
         let folder = here.file_name().unwrap().to_str().unwrap();
         let Server::Stdio {
@@ -564,7 +573,11 @@ mod tests {
         assert_eq!(args[0], "--manifest");
         assert_eq!(Path::new(&args[1]), here.join("toolhost.toml"));
         assert_eq!(args[2], "serve");
-        let at_root = Server::stdio(Path::new("/bin/toolhost"), Path::new("/toolhost.toml"));
+        let at_root = Server::stdio(
+            Path::new("/bin/toolhost"),
+            Path::new("/toolhost.toml"),
+            None,
+        );
         assert!(matches!(at_root, Ok(Server::Stdio { name, .. }) if name == "toolhost"));
     }
 
@@ -574,7 +587,7 @@ mod tests {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(OsStr::from_bytes(b"/a\xff/toolhost.toml"));
-        let error = Server::stdio(Path::new("/bin/toolhost"), path).unwrap_err();
+        let error = Server::stdio(Path::new("/bin/toolhost"), path, None).unwrap_err();
         assert!(error.to_string().contains("is not UTF-8"), "{error}");
         // Over HTTP it does not matter: the path is not part of the snippet.
         assert!(Server::http(path, "http://127.0.0.1/mcp", false).is_ok());

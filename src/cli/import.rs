@@ -50,6 +50,11 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
     for (name, server) in servers {
         let name = name.replace(|c: char| !is_in_name(c), "-");
         match server_of(&name, server, &mut notes) {
+            Ok(_) if mcp.contains_key(&name) => {
+                notes.push(format!(
+                    "another server `{name}` is left out: the name is taken"
+                ));
+            }
             Ok(table) => {
                 mcp.insert(&name, Item::Table(table));
             }
@@ -108,6 +113,13 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
         table.insert("command", value(command));
         let args = server.get("args").and_then(Value::as_array);
         let args: Array = args.into_iter().flatten().map(written).collect();
+        if args
+            .iter()
+            .filter_map(toml_edit::Value::as_str)
+            .any(may_hold_secret)
+        {
+            notes.push(copied(name, "args"));
+        }
         if !args.is_empty() {
             table.insert("args", value(args));
         }
@@ -127,7 +139,7 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
                 Some(from) => {
                     notes.push(format!(
                         "`{name}` gets `{variable}` from the environment variable {from}, which has to be set: secrets \
-                         do not belong into a manifest"
+                         do not belong in a manifest"
                     ));
                     secrets.insert(variable, from_env(&from).into());
                 }
@@ -146,6 +158,9 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
     let Some(url) = url else {
         return Err("it has neither `command` nor `url`".to_owned());
     };
+    if may_hold_secret(url) {
+        notes.push(copied(name, "url"));
+    }
     table.insert("url", value(url));
     for (header, given) in server
         .get("headers")
@@ -194,6 +209,31 @@ fn secret_of(variable: &str, given: &str) -> Option<String> {
         Some(from) => Some(from),
         None => is_secret.then(|| variable.to_owned()),
     }
+}
+
+/// Of what is copied as it is, as nobody can tell which part of it is one.
+fn may_hold_secret(given: &str) -> bool {
+    const SIGNS: [&str; 10] = [
+        "token",
+        "key",
+        "secret",
+        "passw",
+        "bearer",
+        "authorization",
+        "sk-",
+        "ghp_",
+        "github_pat_",
+        "${",
+    ];
+    let lower = given.to_ascii_lowercase();
+    let has_password = url::Url::parse(given).is_ok_and(|url| url.password().is_some());
+    has_password || SIGNS.iter().any(|sign| lower.contains(sign))
+}
+
+fn copied(name: &str, member: &str) -> String {
+    format!(
+        "`{name}`: its `{member}` is copied as it is: look whether there is a secret or a variable in it"
+    )
 }
 
 /// The variable that a value stands for: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.

@@ -130,7 +130,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         .collect();
     let mut done = run_batch(&host, calls, options.host.call_options(), &interrupts, told).await?;
     for (at, call) in cut.into_iter().rev() {
-        let result = host.refuse(&call, cut_error.clone());
+        let result = host.refuse_with(&call, cut_error.clone(), &options.host.call_options());
         told(&result)?;
         done.results.insert(at.min(done.results.len()), result);
     }
@@ -455,7 +455,7 @@ impl Reading<'_> {
     fn refuse_void(&mut self) -> anyhow::Result<()> {
         for (position, call) in self.batch.abandon() {
             let message = "not run, as the response broke off before it was complete".to_owned();
-            let result = self.host.refuse(&call, CallError::Failed { message });
+            let result = self.batch.refuse(&call, CallError::Failed { message });
             self.result(position, result)?;
         }
         Ok(())
@@ -469,7 +469,7 @@ impl Reading<'_> {
                 continue;
             }
             let call = self.restored(received.reply.calls[*position].clone());
-            let result = self.host.refuse(&call, received.reply.cut_error());
+            let result = self.batch.refuse(&call, received.reply.cut_error());
             self.place(*position);
             self.result(*position, result)?;
         }

@@ -65,7 +65,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
     if let Some(client) = options.print_config {
         // The client will name it.
         let found = session.find_manifest()?;
-        return print_config(client, &found.manifest, options.http);
+        return print_config(client, &found.manifest, &options);
     }
     let manifest = session.effective_manifest(&options.host, Use::Serve)?;
     // Whoever comes while plugins are loaded waits to be accepted, and an address that is taken is told
@@ -147,10 +147,13 @@ fn scheme(manifest: &Manifest) -> &'static str {
 fn print_config(
     client: Client,
     manifest: &Manifest,
-    address: Option<SocketAddr>,
+    options: &ServeOptions,
 ) -> anyhow::Result<Status> {
-    let server = match address {
-        None => clients::Server::stdio(&std::env::current_exe()?, &manifest.file)?,
+    let server = match options.http {
+        None => {
+            let for_whom = options.host.client.as_deref();
+            clients::Server::stdio(&std::env::current_exe()?, &manifest.file, for_whom)?
+        }
         Some(address) => {
             if address.port() == 0 {
                 bail!("--print-config needs a fixed port: use --http with a port other than 0");

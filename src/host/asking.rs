@@ -129,7 +129,7 @@ impl ToolHost {
                 }
             }
         }
-        self.refuse(&call, asked_too_often())
+        self.refuse_with(&call, asked_too_often(), options)
     }
 }
 

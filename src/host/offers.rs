@@ -333,7 +333,7 @@ impl ToolHost {
         });
         let (call, by) = ((request, &*request.name), Some(&**registered));
         let ended = self.ending(queued, call, by, &[], (whose, narrowed));
-        let ready = match misfit {
+        let ready = match misfit.or_else(|| plugin.lacks()) {
             Some(error) => Err(error),
             None => self.ready(narrowed, context.cancel).await,
         };

@@ -8,7 +8,7 @@ use futures_util::stream::{Stream, StreamExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{CallOptions, EarlyCalls, ToolHost, Whose};
+use super::{CallOptions, EarlyCalls, ToolHost};
 use crate::error::CallError;
 use crate::order::Client;
 use crate::tool::{ToolCall, ToolResult};
@@ -98,6 +98,11 @@ impl OpenBatch {
             .collect()
     }
 
+    /// Answers a call with an error, without running it: see [`ToolHost::refuse`].
+    pub fn refuse(&self, call: &ToolCall, error: CallError) -> ToolResult {
+        self.host.refuse_with(call, error, &self.options)
+    }
+
     /// Calls that have no result yet, of those that were started.
     pub fn running(&self) -> usize {
         self.running.len()
@@ -152,6 +157,16 @@ impl ToolHost {
     /// Answers a call with an error, without running it: one that somebody did not allow, for
     /// instance, or whose arguments were cut off. It is in the audit log like any other.
     pub fn refuse(&self, call: &ToolCall, error: CallError) -> ToolResult {
-        self.refuse_since(Instant::now(), call, &Whose::default(), error)
+        self.refuse_with(call, error, &CallOptions::new())
+    }
+
+    /// As [`refuse`](ToolHost::refuse), of a call with these options: its line in the audit log says whose it is.
+    pub fn refuse_with(
+        &self,
+        call: &ToolCall,
+        error: CallError,
+        options: &CallOptions,
+    ) -> ToolResult {
+        self.refuse_since(Instant::now(), call, &options.whose, error)
     }
 }

@@ -134,6 +134,13 @@ impl CallOptions {
         self
     }
 
+    /// The same without an idempotency key.
+    #[cfg(feature = "agent")]
+    pub(crate) fn without_key(mut self) -> Self {
+        self.key = None;
+        self
+    }
+
     /// The same for one call of several.
     pub(super) fn of_one(&self, call: &ToolCall, position: usize) -> Cow<'_, CallOptions> {
         let Some(key) = &self.key else {

@@ -205,6 +205,14 @@ impl ToolHost {
             let message = format!("an idempotency key has 1 to {MOST_OF_A_KEY} bytes");
             return Err(CallError::InvalidOptions { message });
         }
+        let whose = &options.whose;
+        if whose.narrowed.is_some() && whose.client().is_none() {
+            let message = "an idempotency key is its client's own, and it is not said whose these narrowed calls are: name \
+                           the client (`CallOptions::client`, `Narrowing::client`)";
+            return Err(CallError::InvalidOptions {
+                message: message.to_owned(),
+            });
+        }
         let allowed = options.allowed.as_deref();
         let name = match self.registry.find_for(&call.name, allowed) {
             Some((_, _, tool)) => &tool.tool.name,
@@ -224,7 +232,7 @@ impl ToolHost {
             Err(_) => text.to_owned(),
         };
         let key = Key {
-            client: options.whose.client().cloned(),
+            client: whose.client().cloned(),
             key: key.to_string(),
         };
         Ok(Some((key, sha256(format!("{name}\n{usual}")))))

@@ -121,7 +121,11 @@ impl Job {
             return Ok(self.shown(result));
         }
         task.answer();
-        let refused = self.catalogue.host.refuse(&self.call, asked_too_often());
+        let (host, caller) = (&self.catalogue.host, &self.caller);
+        let options = self
+            .catalogue
+            .options(caller.principal.as_ref(), caller.order);
+        let refused = host.refuse_with(&self.call, asked_too_often(), &options);
         Ok(self.shown(refused))
     }
 

@@ -155,6 +155,7 @@ impl ServerState {
             .enable_completions()
             .enable_tasks()
             .build();
+        capabilities.logging = Some(Default::default());
         capabilities
             .prompts
             .take_if(|_| catalogue.prompts.is_empty());

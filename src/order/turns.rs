@@ -89,7 +89,8 @@ impl<C: Clone + Eq + Hash> Turns<C> {
 impl<C: Clone + Eq + Hash> State<C> {
     /// Takes permits for a request that would be the first.
     fn take(&mut self, permits: u64) -> bool {
-        let is_first = self.turns.is_empty() && self.free >= permits;
+        // Who needs none keeps nobody waiting, and waits for nobody.
+        let is_first = permits == 0 || self.turns.is_empty() && self.free >= permits;
         if is_first {
             self.free -= permits;
         }
@@ -241,6 +242,15 @@ mod tests {
             served(vec![("small", small), ("large", large)], first),
             ["large", "small"]
         );
+    }
+
+    #[test]
+    fn who_needs_none_waits_for_nobody() {
+        let turns = Turns::new(1);
+        let _all = turns.try_acquire(1).unwrap();
+        let _waiting = request(&turns, 1, 1);
+        drop(turns.try_acquire(0).unwrap());
+        assert!(turns.try_acquire(1).is_none());
     }
 
     #[test]

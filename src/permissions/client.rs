@@ -66,6 +66,14 @@ impl ClientFolders {
 }
 
 impl FileGrant {
+    /// Whether it is a folder for all, with the folders in it that `other` has for each client: its plugin sees all of
+    /// those, whoever calls.
+    pub fn has_folders_of(&self, other: &FileGrant) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let clients = other.client_folders().filter(|_| !self.is_per_client());
+        clients.is_some_and(|clients| real(&clients.base).starts_with(real(&self.host)))
+    }
+
     /// Whether each client has a folder of its own: its `host` has `${client}` in it.
     pub fn is_per_client(&self) -> bool {
         self.client_folders().is_some()

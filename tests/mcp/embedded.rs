@@ -188,7 +188,9 @@ async fn a_client_is_served_over_any_pair_of_streams() {
     let mut next = async || -> Value {
         serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap()
     };
-    assert_eq!(next().await["result"]["protocolVersion"], "2025-11-25");
+    let result = next().await["result"].take();
+    assert_eq!(result["protocolVersion"], "2025-11-25");
+    assert!(result["capabilities"]["logging"].is_object(), "{result}");
     assert_eq!(
         next().await["result"]["content"][0]["text"],
         "hello from axum"

@@ -173,10 +173,13 @@ impl Validator {
     }
 }
 
+/// More than so many values are not listed.
+const MOST_SAID: usize = 20;
+
 /// What is wrong, with what is allowed instead where that can be listed.
 fn said(error: &ValidationError) -> String {
     let allowed = match allowed(error) {
-        Some(allowed) if is_a_choice(error) => allowed,
+        Some(allowed) if is_a_choice(error) && allowed.len() <= MOST_SAID => allowed,
         _ => return error.masked().to_string(),
     };
     match allowed.split_last() {

@@ -336,11 +336,7 @@ fn session(headers: &HeaderMap) -> Option<&str> {
 
 /// As of one that is over: whose it is, is not said.
 fn no_session() -> Response {
-    (
-        StatusCode::NOT_FOUND,
-        "Not Found: ClientSession not found\n",
-    )
-        .into_response()
+    (StatusCode::NOT_FOUND, "Not Found: Session not found\n").into_response()
 }
 
 /// Whether a request may be the first of a session. What says that it is of the stateless protocol and
