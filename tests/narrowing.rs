@@ -957,7 +957,6 @@ fn check_warns_of_a_grant_that_has_the_folders_of_all_clients_in_it() {
     assert!(!check.stdout.contains("/w has"), "{check:?}");
 
     let printed = folder.run(&["serve", "--client", "ann", "--print-config", "codex"], "");
-    let printed = printed.answered();
     assert!(
         printed.stdout.contains(r#""--client", "ann"]"#),
         "{printed:?}"
