@@ -95,7 +95,7 @@ pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<St
         )?,
         Some((from, _)) => line!(
             out,
-            "wrote {} with the plugins of {}: {}",
+            "wrote {} with the plugins in {}: {}",
             file.display(),
             from.display(),
             match listed.is_empty() {
