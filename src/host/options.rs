@@ -125,7 +125,7 @@ impl CallOptions {
     /// - What counts of the options is what the first call had. It ends when nobody waits for it any more.
     /// - The host knows a key for an hour after its call ended, at most 10,000 of them and 32 MiB of results; it forgets them
     ///   when it ends or is replaced. A call whose result was too much to keep fails, and is not run again.
-    /// - Resources and prompts have none.
+    /// - Resources and prompts have none, nor has a call that is made again with replies.
     ///
     /// Tools of your program get it from their context, MCP servers as `toolhost/idempotency-key` in `_meta`.
     #[must_use]
