@@ -122,7 +122,7 @@ impl Question {
         }
     }
 
-    /// All texts in it but those of a conversation's messages, for whoever hides something in them.
+    /// Every text of the question except a conversation's messages, to be masked.
     #[doc(hidden)]
     pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
         let (texts, more) = match self {

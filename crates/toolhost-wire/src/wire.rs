@@ -55,7 +55,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::error::CallError;
 use crate::tool::{CallOrigin, Tool, ToolCall};
@@ -138,10 +138,14 @@ pub trait Api: Wire {
     fn stream(&self) -> Box<dyn StreamDecoder>;
 
     /// A message of the user.
-    fn user(&self, text: &str) -> Box<RawValue>;
+    fn user(&self, text: &str) -> Box<RawValue> {
+        raw(&json!({ "role": "user", "content": text }))
+    }
 
     /// A message of the model.
-    fn assistant(&self, text: &str) -> Box<RawValue>;
+    fn assistant(&self, text: &str) -> Box<RawValue> {
+        raw(&json!({ "role": "assistant", "content": text }))
+    }
 
     /// The body of a request.
     fn request(&self, request: &Request) -> Box<RawValue>;
@@ -548,6 +552,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 /// Reads an array, but not its items.
 fn array(raw: &RawValue) -> Result<Vec<&RawValue>, DecodeError> {
     serde_json::from_str(raw.get()).map_err(unfit)
+}
+
+/// A message of the user with this content.
+fn user_message(content: Vec<Box<RawValue>>) -> Box<RawValue> {
+    #[derive(Serialize)]
+    struct User {
+        role: &'static str,
+        content: Vec<Box<RawValue>>,
+    }
+    raw(&User {
+        role: "user",
+        content,
+    })
 }
 
 fn raw(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {

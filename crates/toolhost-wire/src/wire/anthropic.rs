@@ -19,7 +19,7 @@ use super::leftover;
 use super::request::Body;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
-    arguments, array, count, document, label, object, origin, raw, string,
+    arguments, array, count, document, label, object, origin, raw, string, user_message,
 };
 use crate::tool::{CallOrigin, Tool, ToolCall};
 
@@ -201,15 +201,7 @@ impl Wire for Anthropic {
     /// The API wants all results in the one message that comes next, and nothing else in it where a
     /// program called.
     fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
-        #[derive(Serialize)]
-        struct User {
-            role: &'static str,
-            content: Vec<Box<RawValue>>,
-        }
-        vec![raw(&User {
-            role: "user",
-            content: answers,
-        })]
+        vec![user_message(answers)]
     }
 }
 
@@ -325,14 +317,6 @@ fn call(block: &Block) -> Option<ToolCall> {
 impl Api for Anthropic {
     fn stream(&self) -> Box<dyn StreamDecoder> {
         Box::<events::Stream>::default()
-    }
-
-    fn user(&self, text: &str) -> Box<RawValue> {
-        raw(&json!({ "role": "user", "content": text }))
-    }
-
-    fn assistant(&self, text: &str) -> Box<RawValue> {
-        raw(&json!({ "role": "assistant", "content": text }))
     }
 
     fn request(&self, request: &Request) -> Box<RawValue> {

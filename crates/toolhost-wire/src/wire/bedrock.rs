@@ -17,7 +17,7 @@ use super::history::{is_history, open_calls};
 use super::leftover;
 use super::{
     Answer, Names, Reply, Stop, Tokens, Wire, api_error, arguments, array, count, document,
-    is_malformed, label, object, raw, string,
+    is_malformed, label, object, raw, string, user_message,
 };
 use crate::tool::{Tool, ToolCall};
 
@@ -198,15 +198,7 @@ impl Wire for Bedrock {
 
     /// All results go into the one message that comes next.
     fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
-        #[derive(Serialize)]
-        struct User {
-            role: &'static str,
-            content: Vec<Box<RawValue>>,
-        }
-        vec![raw(&User {
-            role: "user",
-            content: answers,
-        })]
+        vec![user_message(answers)]
     }
 }
 

@@ -231,14 +231,6 @@ impl Api for Ollama {
         Box::<Stream>::default()
     }
 
-    fn user(&self, text: &str) -> Box<RawValue> {
-        raw(&json!({ "role": "user", "content": text }))
-    }
-
-    fn assistant(&self, text: &str) -> Box<RawValue> {
-        raw(&json!({ "role": "assistant", "content": text }))
-    }
-
     fn request(&self, request: &Request) -> Box<RawValue> {
         let mut messages = Vec::new();
         if let Some(system) = request.system {

@@ -368,14 +368,6 @@ impl Api for OpenaiResponses {
         Box::<events::Stream>::default()
     }
 
-    fn user(&self, text: &str) -> Box<RawValue> {
-        raw(&json!({ "role": "user", "content": text }))
-    }
-
-    fn assistant(&self, text: &str) -> Box<RawValue> {
-        raw(&json!({ "role": "assistant", "content": text }))
-    }
-
     fn request(&self, request: &Request) -> Box<RawValue> {
         let mut body = Body::new();
         body.set("model", request.model);

@@ -194,7 +194,7 @@ fn a_choice_between_objects_becomes_one_with_all_of_their_arguments() {
         assert!(beside.contains("oneOf"), "{beside}");
         assert_eq!(refusals(format, &schema), [""; 0]);
     }
-    // Where one says nothing of an argument, it may be anything.
+    // A branch that does not mention an argument allows any value for it.
     let open = json!({"anyOf": [{"properties": {"a": {"type": "string", "title": "A"}}}, {"required": ["b"]}]});
     let (schema, _) = fitted(Format::Anthropic, open).unwrap();
     assert_eq!(schema["properties"], json!({"a": {"title": "A"}}));

@@ -873,7 +873,7 @@ fn what_is_no_json_is_told_by_what_it_looks_like() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("gzip"), "{error}");
-    // What looks like nothing of these is still no JSON, and JSON that is cut off is told as that.
+    // Anything else is reported as not JSON, and truncated JSON as truncated.
     for text in ["hello", "{\"choices\": [", "f({})"] {
         let error = wire::decode(text.as_bytes(), None).unwrap_err();
         assert!(

@@ -8,7 +8,7 @@ use crate::common::forms::{read, streamed};
 use crate::common::responses::{APIS, Around, MODELS, Pieces, events, whole};
 
 const X: &str = r#"{"text":"x","n":1}"#;
-/// The same, as something that puts it together anew writes it.
+/// The same object, serialized again by somebody else.
 const X_AGAIN: &str = r#"{"n": 1, "text": "x"}"#;
 const Y: &str = r#"{"text":"y"}"#;
 
