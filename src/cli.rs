@@ -237,6 +237,11 @@ fn at(when: SystemTime) -> impl std::fmt::Display {
 }
 
 /// Takes the name of a wire format.
+/// Whether the names of tables in the manifest may have it.
+fn is_in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+}
+
 fn format_parser() -> impl TypedValueParser<Value = Format> {
     parser_of(Format::ALL)
 }

@@ -50,7 +50,6 @@ use crate::schema::Unenforced;
 use crate::schema::checking::Allowed;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::RunContext;
-
 #[cfg(feature = "mcp")]
 pub(crate) use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;

@@ -52,7 +52,7 @@ pub(crate) use journal::Journal;
 pub(crate) use limiter::{
     CORE_INSTANCES_PER_INSTANCE, Limiter, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE,
 };
-use listing::LossyNames;
+use listing::Listings;
 pub(crate) use offered::link;
 pub(crate) use operations::Operations;
 use sockets::Lookups;
@@ -140,7 +140,7 @@ pub(crate) struct Sandbox {
     refused: Option<Refused>,
     /// The most that the host has held for one listing of a folder.
     listing: usize,
-    lossy_names: LossyNames,
+    listings: Listings,
     /// The entry that was listed last.
     listed_last: Option<String>,
     http: WasiHttpCtx,
@@ -171,7 +171,7 @@ impl Sandbox {
             quotas: HashMap::new(),
             refused: None,
             listing: 0,
-            lossy_names: LossyNames::default(),
+            listings: Listings::default(),
             listed_last: None,
             http,
             http_gate: None,

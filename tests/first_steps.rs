@@ -153,6 +153,10 @@ fn import_makes_tables_of_a_clients_configuration() {
     folder
         .run(&["import", "-"], "{}")
         .failed("`mcpServers` (Claude, Cursor) or `servers` (VS Code)");
+    #[cfg(unix)]
+    folder
+        .run(&["import", "/dev/zero"], "")
+        .failed("longer than 64 MiB");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `toolhost import`: the MCP servers of a client's configuration (Claude, VS Code, Cursor and others), as tables of
 //! the manifest.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -11,7 +12,7 @@ use toolhost::Manifest;
 
 use super::out::{Out, say};
 use super::run::read_stdin;
-use super::{ANSWERED, Session, Status};
+use super::{ANSWERED, Session, Status, is_in_name};
 
 #[derive(clap::Args)]
 pub(super) struct ImportOptions {
@@ -23,6 +24,9 @@ pub(super) struct ImportOptions {
     append: bool,
 }
 
+/// A client's configuration may be no longer, in bytes.
+const MAX_FILE: u64 = 64 << 20;
+
 /// Where clients have their servers.
 const KEYS: [&str; 3] = ["mcpServers", "servers", "context_servers"];
 
@@ -31,11 +35,8 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
         Some("-") => ("stdin".to_owned(), read_stdin()?),
         _ => {
             let file = options.file.display().to_string();
-            let bytes = std::fs::read(&options.file);
-            (
-                file.clone(),
-                bytes.with_context(|| format!("cannot read {file}"))?,
-            )
+            let bytes = read(&options.file).with_context(|| format!("cannot read {file}"))?;
+            (file, bytes)
         }
     };
     let config: Value = serde_json::from_str(&without_comments(&String::from_utf8_lossy(&bytes)))
@@ -80,8 +81,15 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
     Ok(ANSWERED)
 }
 
-fn is_in_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_FILE {
+        true => Err(io::Error::other("it is longer than 64 MiB")),
+        false => Ok(bytes),
+    }
 }
 
 fn servers_of(config: &Value) -> Option<&Map<String, Value>> {

@@ -10,7 +10,7 @@ use toolhost::Manifest;
 use toolhost::manifest::FILE_NAME;
 
 use super::out::{Out, line};
-use super::{ANSWERED, Session, Status};
+use super::{ANSWERED, Session, Status, is_in_name};
 
 #[derive(clap::Args)]
 pub(super) struct InitOptions {
@@ -190,7 +190,6 @@ fn plugins_in(folder: &Path) -> std::io::Result<Vec<Found>> {
         let Some(name) = path.file_stem().filter(|_| is_wasm) else {
             continue;
         };
-        let is_in_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let name = name.to_string_lossy();
         let name = name.replace(|c| !is_in_name(c), "_");
         found.push(Found { name, path });

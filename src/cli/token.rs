@@ -7,7 +7,7 @@ use clap::Subcommand;
 use toolhost::manifest::TokenDigest;
 
 use super::out::Out;
-use super::{ANSWERED, Status};
+use super::{ANSWERED, Status, is_in_name};
 
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
@@ -42,8 +42,7 @@ pub(super) fn run(command: &TokenCommand) -> anyhow::Result<Status> {
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
-    let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    match !text.is_empty() && text.bytes().all(is_name) {
+    match !text.is_empty() && text.chars().all(is_in_name) {
         true => Ok(text.to_owned()),
         false => Err("use A-Z, a-z, 0-9, `_` and `-`".to_owned()),
     }

@@ -112,8 +112,8 @@ pub(crate) fn dispatch(
             return job.take().answer().boxed().await;
         }
         let (call, places) = (std::mem::take(&mut job.call), job.places.take());
-        let (server, host) = (&job.server, &job.catalogue.host);
-        let result = running::run_call(server, host, call, &job.caller, places).await?;
+        let (server, catalogue) = (&job.server, &job.catalogue);
+        let result = running::run_call(server, catalogue, call, &job.caller, places).await?;
         if let (Err(CallError::InputRequired(input)), Some(binding)) =
             (&result.outcome, &job.binding)
             && job.caller.is_stateless

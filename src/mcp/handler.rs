@@ -286,11 +286,12 @@ impl ClientSession {
     /// Runs what answers a request that is no call.
     fn run<'r, T: Send + 'r>(
         &'r self,
+        catalogue: &Catalogue,
         logger: &'static str,
         caller: &'r Caller,
         run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
     ) -> impl Future<Output = Result<T, ErrorData>> + Send {
-        running::run(&self.server, logger.into(), caller, run)
+        running::run(&self.server, catalogue, logger.into(), caller, run)
     }
 }
 
@@ -448,7 +449,7 @@ impl ServerHandler for ClientSession {
         let host = &catalogue.host;
         let run = |options| async move { host.list_resources(&options).await }.boxed();
         let caller = self.caller(&context);
-        let listed = self.run("resources", &caller, run).await?;
+        let listed = self.run(&catalogue, "resources", &caller, run).await?;
         let listed: Vec<Resource> = listed.into_iter().map(convert::resource).collect();
         let size = catalogue.info.page_size;
         let (resources, next) = page(&listed, |resource| &resource.uri, request, size)?;
@@ -497,7 +498,7 @@ impl ServerHandler for ClientSession {
         let (host, read) = (&catalogue.host, uri.as_str());
         let run =
             |options| async move { host.read_resource(read, resumed, &options).await }.boxed();
-        match self.run("resources", &caller, run).await? {
+        match self.run(&catalogue, "resources", &caller, run).await? {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
                 let mut result = ReadResourceResult::new(contents);
@@ -520,12 +521,12 @@ impl ServerHandler for ClientSession {
         request: SubscribeRequestParams,
         context: Context,
     ) -> Result<(), ErrorData> {
-        self.offering::<SubscribeRequestMethod>(has_resources)?;
+        let catalogue = self.offering::<SubscribeRequestMethod>(has_resources)?;
         let (server, caller, uri) = (&self.server, self.caller(&context), &request.uri);
         let client = &caller::client(caller.principal.as_ref());
         let run =
             |options| async move { server.polls.subscribe(client, uri, &options).await }.boxed();
-        let poll = self.run("resources", &caller, run).await?;
+        let poll = self.run(&catalogue, "resources", &caller, run).await?;
         let poll = poll.map_err(caller::failure)?;
         let added = self.client.subscriptions.add(request.uri, poll);
         added.map_err(caller::failure)
@@ -613,7 +614,7 @@ impl ServerHandler for ClientSession {
         let run = |options| {
             async move { host.get_prompt(named, arguments, resumed, &options).await }.boxed()
         };
-        match self.run("prompts", &caller, run).await? {
+        match self.run(&catalogue, "prompts", &caller, run).await? {
             Ok(filled) => Ok(convert::filled(filled).into()),
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
                 Ok(self.ask(&input, &caller, &binding)?.into())
@@ -647,7 +648,9 @@ impl ServerHandler for ClientSession {
         };
         let host = &catalogue.host;
         let run = |options| async move { host.complete(completing, &options).await }.boxed();
-        let found = self.run("completion", &self.caller(&context), run).await?;
+        let found = self
+            .run(&catalogue, "completion", &self.caller(&context), run)
+            .await?;
         let found = found.map_err(|error| match error {
             error @ CallError::NotFound { .. } => {
                 ErrorData::invalid_params(error.to_string(), None)

@@ -93,8 +93,8 @@ impl Job {
         let mut _asked = None;
         for _ in 0..MAX_ROUNDS {
             let (call, places) = (self.call.clone(), self.places.take());
-            let host = &self.catalogue.host;
-            let mut result = run_call(&self.server, host, call, &self.caller, places).await?;
+            let (server, catalogue) = (&self.server, &self.catalogue);
+            let mut result = run_call(server, catalogue, call, &self.caller, places).await?;
             if let Err(CallError::InputRequired(input)) = result.outcome {
                 request_state::check_can_ask(&input, can_ask)?;
                 if let Some(binding) = &self.binding
@@ -104,7 +104,7 @@ impl Job {
                     let asked = request_state::input_required(&input, can_ask, states, binding)?;
                     return Ok(asked.into());
                 }
-                _asked = host.asked(&self.call.name, &input.state);
+                _asked = catalogue.host.asked(&self.call.name, &input.state);
                 result.outcome = match answers(&task, *input).await {
                     Ok(resumption) => {
                         self.call.resumed = Some(Box::new(resumption));

@@ -9,9 +9,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rmcp::ErrorData;
 
-use crate::host::{CallOptions, Places, ToolHost};
+use crate::host::{CallOptions, Places};
 use crate::input::Responder;
 use crate::mcp::caller::Caller;
+use crate::mcp::catalogue::Catalogue;
 use crate::mcp::elicitation::PeerResponder;
 use crate::mcp::notifications::{CallNotifications, Requested};
 use crate::mcp::server_state::ServerState;
@@ -25,15 +26,15 @@ use crate::tool::{ToolCall, ToolResult};
 /// Nothing more is started.
 pub(crate) fn run_call<'r>(
     server: &'r ServerState,
-    host: &'r ToolHost,
+    catalogue: &'r Catalogue,
     call: ToolCall,
     caller: &'r Caller,
     places: Option<Places>,
 ) -> impl Future<Output = Result<ToolResult, ErrorData>> + Send + 'r {
     let logger = call.name.clone().into();
-    run(server, logger, caller, move |options: CallOptions| {
+    run(server, catalogue, logger, caller, move |options| {
         let options = options.placed(places);
-        async move { host.call_with(call, &options).await }.boxed()
+        async move { catalogue.host.call_with(call, &options).await }.boxed()
     })
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn run_call<'r>(
 /// Nothing more is started.
 pub(crate) fn run<'r, T: Send + 'r, R>(
     server: &'r ServerState,
+    catalogue: &Catalogue,
     logger: Cow<'static, str>,
     caller: &'r Caller,
     run: R,
@@ -55,8 +57,7 @@ where
     R: FnOnce(CallOptions) -> BoxFuture<'r, T>,
 {
     let running = server.enter();
-    let options = server
-        .catalogue()
+    let options = catalogue
         .options(caller.principal.as_ref(), caller.order)
         .cancellation(caller.cancel.clone())
         .owned_by(caller.owner.clone());

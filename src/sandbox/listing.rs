@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::WasiFilesystemView;
@@ -18,8 +19,14 @@ use crate::limits::Limit;
 
 pub(super) type Stream = Resource<ReaddirIterator>;
 
-/// The names that are not UTF-8, lossily, of each listing that has any: WASI has an error in their place.
-pub(super) type LossyNames = HashMap<u32, VecDeque<String>>;
+/// The listings that are open, by the numbers of their streams.
+pub(super) type Listings = HashMap<u32, Listing>;
+
+pub(super) struct Listing {
+    folder: Arc<File>,
+    /// Its names that are not UTF-8, lossily, once one was met: WASI has an error in their place.
+    lossy: Option<VecDeque<String>>,
+}
 
 /// The hash of an entry that cannot be looked at. C's library has each entry's for the number of its inode, and gives up
 /// the whole listing without it.
@@ -59,20 +66,28 @@ pub(super) async fn open(sandbox: &mut Sandbox, fd: Fd) -> wasmtime::Result<FsRe
 async fn open_there(sandbox: &mut Sandbox, fd: Fd) -> FsResult<Stream> {
     let folder = sandbox.file(&fd)?;
     let stream = sandbox.filesystem().read_directory(fd).await?;
-    let lossy = blocking(move || lossy_names(&folder)).await;
     // Those of streams that are gone; their numbers are given to others.
     let table = &sandbox.table;
     let is_open = |number: &u32| table.get(&Stream::new_borrow(*number)).is_ok();
-    sandbox.lossy_names.retain(|number, _| is_open(number));
-    match lossy {
-        Ok(names) if names.is_empty() => drop(sandbox.lossy_names.remove(&stream.rep())),
-        Ok(names) => drop(sandbox.lossy_names.insert(stream.rep(), names)),
-        Err(error) => {
-            sandbox.table.delete(stream)?;
-            return Err(error);
-        }
-    }
+    sandbox.listings.retain(|number, _| is_open(number));
+    let listing = Listing {
+        folder,
+        lossy: None,
+    };
+    sandbox.listings.insert(stream.rep(), listing);
     Ok(stream)
+}
+
+/// The next name of a listing that is not UTF-8.
+async fn next_lossy(sandbox: &mut Sandbox, stream: &Stream) -> FsResult<Option<String>> {
+    let Some(listing) = sandbox.listings.get_mut(&stream.rep()) else {
+        return Ok(None);
+    };
+    if listing.lossy.is_none() {
+        let folder = listing.folder.clone();
+        listing.lossy = Some(blocking(move || lossy_names(&folder)).await?);
+    }
+    Ok(listing.lossy.as_mut().and_then(VecDeque::pop_front))
 }
 
 /// The next entry. One that is not UTF-8 cannot be opened by what it is called here, so that it is of no type; one that was
@@ -94,8 +109,7 @@ pub(super) async fn next(
         match error.downcast_ref() {
             Some(ErrorCode::NoEntry) => {}
             Some(ErrorCode::IllegalByteSequence) => {
-                let names = sandbox.lossy_names.get_mut(&stream.rep());
-                if let Some(name) = names.and_then(VecDeque::pop_front) {
+                if let Some(name) = next_lossy(sandbox, &stream).await? {
                     let type_ = DescriptorType::Unknown;
                     sandbox.listed_last = Some(name.clone());
                     return Ok(Some(DirectoryEntry { type_, name }));
