@@ -178,11 +178,11 @@ const MOST_SAID: usize = 20;
 
 /// What is wrong, with what is allowed instead where that can be listed.
 fn said(error: &ValidationError) -> String {
-    let allowed = match allowed(error) {
-        Some(allowed) if is_a_choice(error) && allowed.len() <= MOST_SAID => allowed,
-        _ => return error.masked().to_string(),
+    let allowed = match is_a_choice(error) {
+        true => allowed(error),
+        false => None,
     };
-    match allowed.split_last() {
+    match allowed.as_deref().and_then(<[String]>::split_last) {
         Some((last, [])) => format!("value must be {last}"),
         Some((last, others)) => format!("value must be {} or {last}", others.join(", ")),
         None => error.masked().to_string(),
@@ -194,12 +194,16 @@ fn is_a_choice(error: &ValidationError) -> bool {
     matches!(error.kind(), AnyOf { .. } | OneOfNotValid { .. })
 }
 
-/// The values and types of which the value would have to be one, each once.
+/// The values and types of which the value would have to be one, each once, where they are few: a schema may have tens of
+/// thousands.
 fn allowed(error: &ValidationError) -> Option<Vec<String>> {
     use ValidationErrorKind as Kind;
     let mut allowed = Vec::new();
     match error.kind() {
-        Kind::Enum { options } => allowed.extend(options.as_array()?.iter().map(Value::to_string)),
+        Kind::Enum { options } => {
+            let options = options.as_array().filter(|it| it.len() <= MOST_SAID)?;
+            allowed.extend(options.iter().map(Value::to_string));
+        }
         Kind::Constant { expected_value } => allowed.push(expected_value.to_string()),
         Kind::Type { kind } => match kind {
             TypeKind::Single(of) => allowed.push(named(*of).to_owned()),
@@ -216,6 +220,9 @@ fn allowed(error: &ValidationError) -> Option<Vec<String>> {
                     if !allowed.contains(&one) {
                         allowed.push(one);
                     }
+                }
+                if allowed.len() > MOST_SAID {
+                    return None;
                 }
             }
         }
@@ -312,6 +319,19 @@ mod tests {
         let deeper =
             json!({ "anyOf": [{ "type": "object", "required": ["a"] }, { "type": "null" }] });
         assert!(said(&deeper, &json!({})).contains("anyOf"));
+
+        // Of many no list is made, nor are all compared with all.
+        let many = |letter: char| {
+            let values: Vec<String> = (0..100_000).map(|it| format!("{letter}{it}")).collect();
+            json!({ "enum": values })
+        };
+        let one_by_one: Vec<Value> = (0..100).map(|it| json!({ "const": it })).collect();
+        for schema in [
+            json!({ "anyOf": [many('a'), many('b')] }),
+            json!({ "anyOf": one_by_one }),
+        ] {
+            assert!(said(&schema, &json!("c")).contains("anyOf"));
+        }
     }
 
     /// What `jsonschema` says of its own representation is said of this one.
