@@ -64,7 +64,7 @@ pub(crate) struct Plugin {
     exported: Exported,
     grants: Arc<Grants>,
     lacking: Vec<Diagnostic>,
-    clients: Clients,
+    clients: Option<Clients>,
 }
 
 /// What becomes of a plugin's secrets when it is loaded.
@@ -212,7 +212,7 @@ impl Compiled {
             exported,
             grants: self.grants,
             lacking: self.lacking,
-            clients: Clients::default(),
+            clients: Clients::of(&self.config.permissions.files),
             config: self.config,
             tools: tools.into_iter().map(Arc::new).collect(),
             listed,

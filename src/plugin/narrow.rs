@@ -19,9 +19,12 @@ use crate::sandbox::{Folder, Grants};
 /// Clients whose folders are held open, of one plugin.
 const MOST_CLIENTS: usize = 256;
 
-/// The clients that have called, with what they have.
-#[derive(Default)]
-pub(super) struct Clients(Mutex<Seen>);
+/// Of a plugin that is granted folders for each client: the clients that have called, with what they have.
+pub(super) struct Clients {
+    /// The path of the first such folder.
+    guest: String,
+    seen: Mutex<Seen>,
+}
 
 #[derive(Default)]
 struct Seen {
@@ -35,8 +38,17 @@ struct Client {
 }
 
 impl Clients {
+    /// `None` where no folder is a client's own.
+    pub(super) fn of(grants: &[FileGrant]) -> Option<Clients> {
+        let first = grants.iter().find(|grant| grant.is_per_client())?;
+        Some(Clients {
+            guest: first.guest.clone(),
+            seen: Mutex::default(),
+        })
+    }
+
     fn get(&self, client: &str) -> Option<Arc<NarrowedGrants>> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.calls += 1;
         let calls = seen.calls;
         let known = seen.clients.get_mut(client)?;
@@ -46,7 +58,7 @@ impl Clients {
 
     /// Keeps what a client has, or what it was found to have meanwhile.
     fn keep(&self, client: &str, grants: Arc<NarrowedGrants>) -> Arc<NarrowedGrants> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let last = seen.calls;
         if let Some(known) = seen.clients.get(client)
             && known.grants.is_current()
@@ -66,12 +78,6 @@ impl Clients {
 }
 
 impl Plugin {
-    /// Its grants with `${client}`.
-    pub(crate) fn grants_per_client(&self) -> impl Iterator<Item = &FileGrant> {
-        let grants = self.config.permissions.files.iter();
-        grants.filter(|grant| grant.is_per_client())
-    }
-
     /// What the calls of a client have, where folders are the client's own. `domain` is what keeps all its calls in order.
     ///
     /// # Errors
@@ -82,18 +88,19 @@ impl Plugin {
         client: Option<&str>,
         domain: Option<&Arc<Domain>>,
     ) -> GrantsOfCall {
-        let Some(grant) = self.grants_per_client().next() else {
+        let Some(clients) = &self.clients else {
             return Ok(None);
         };
+        let guest = &clients.guest;
         let refused = |message: String| Box::new(CallError::InvalidOptions { message });
         let Some(client) = client else {
-            let (name, guest) = (&self.config.name, &grant.guest);
+            let name = &self.config.name;
             return Err(refused(format!(
                 "`plugin.{name}` has a folder {guest} for each client, and this call is no client's: name one \
                  (`--client NAME`, a token under `[serve.auth]`, or `CallOptions::client`)"
             )));
         };
-        if let Some(known) = self.clients.get(client).filter(|it| it.is_current()) {
+        if let Some(known) = clients.get(client).filter(|it| it.is_current()) {
             return Ok(Some(known));
         }
         let narrowed = self.narrow(&ProviderNarrowing::default(), Some(client), domain);
@@ -104,12 +111,11 @@ impl Plugin {
             // Where things are on this machine is not the client's to know.
             let (name, why) = (&self.config.name, crate::error::causes(&error));
             tracing::warn!("plugin.{name}: a call of the client {client:?} cannot run: {why}");
-            let guest = &grant.guest;
             refused(format!(
                 "the client's folder {guest} of `plugin.{name}` cannot be opened: the log of the host says why"
             ))
         })?;
-        Ok(Some(self.clients.keep(client, Arc::new(narrowed))))
+        Ok(Some(clients.keep(client, Arc::new(narrowed))))
     }
 
     /// What calls have that are narrowed so.
