@@ -1,0 +1,80 @@
+"""An event loop for components: `asyncio` over `wasi:io/poll`, without threads and sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Callable, TypeVar
+
+T = TypeVar("T")
+
+
+class _Selector:
+    """What the base loop waits with: timers, and pollables of the host."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Any, asyncio.Future[None]]] = []
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if not self.waiting:
+            if timeout is None:
+                raise RuntimeError("the tool waits for something that cannot happen: there are neither threads nor sockets")
+            if timeout > 0:
+                time.sleep(timeout)
+            return []
+        from wit_world.imports import poll
+
+        pollables = [pollable for pollable, _ in self.waiting]
+        timer = None
+        if timeout is not None:
+            from wit_world.imports import monotonic_clock
+
+            timer = monotonic_clock.subscribe_duration(max(0, int(timeout * 1e9)))
+            pollables.append(timer)
+        ready = set(poll.poll(pollables))
+        if timer is not None:
+            timer.__exit__(None, None, None)
+        still = []
+        for index, (pollable, future) in enumerate(self.waiting):
+            if index in ready or future.cancelled():
+                pollable.__exit__(None, None, None)
+                if not future.done():
+                    future.set_result(None)
+            else:
+                still.append((pollable, future))
+        self.waiting = still
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+class Loop(asyncio.BaseEventLoop):
+    def __init__(self) -> None:
+        super().__init__()
+        self._selector = _Selector()
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        """There are no threads: what `asyncio.to_thread` is given runs here and now."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    async def wait_for(self, pollable: Any) -> None:
+        future = self.create_future()
+        self._selector.waiting.append((pollable, future))
+        await future
+
+
+def install() -> None:
+    """Makes this the loop of `asyncio.run`, whoever calls it."""
+    asyncio.events.new_event_loop = asyncio.new_event_loop = Loop
