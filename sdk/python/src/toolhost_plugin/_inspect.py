@@ -12,7 +12,7 @@ import traceback
 from types import ModuleType
 from typing import Any, Iterator
 
-_PACKAGE = __name__.rpartition(".")[0]
+_PACKAGE = __package__ or ""
 
 
 def main() -> None:
