@@ -199,6 +199,7 @@ class Components(unittest.TestCase):
 
     def test_requests(self) -> None:
         got = self.call("fetch", urls=[f"{self.url}/{number}" for number in range(3)])
+        self.assertNotIn("error", got)
         self.assertEqual(got["structured"]["result"], [f"200 GET /{number} yes" for number in range(3)])
         got = self.call("fetch", urls=[f"{self.url}/p"], post="ä")
         self.assertEqual(got["structured"]["result"], ['200 POST /p?q=a+b application/json {"text": "\\u00e4"}'])

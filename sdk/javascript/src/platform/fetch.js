@@ -1,0 +1,116 @@
+// fetch over `wasi:http`, where the engine has none. The build injects this where it is named.
+
+import * as handler from "wasi:http/outgoing-handler@0.2.12";
+import * as wasi from "wasi:http/types@0.2.12";
+import { Denied, ToolError } from "../errors.js";
+import { wellFormed } from "../json.js";
+import { whenReady } from "./wait.js";
+import { Request, Response } from "./web.js";
+
+const WRITE_CHUNK = 4096; // The host takes no more at once, in bytes.
+const READ_CHUNK = 65_536;
+const METHODS = ["get", "head", "post", "put", "delete", "connect", "options", "trace", "patch"];
+
+export async function fetch(input, init) {
+  const request = new Request(input, init);
+  const { signal } = request;
+  signal?.throwIfAborted();
+  const body = await request.bytesToSend();
+  const outgoing = outgoingRequest(request, body);
+  const sink = body && outgoing.body();
+  let future;
+  // The host may only take the body while it sends it: first the request, then the body.
+  try {
+    future = handler.handle(outgoing, undefined);
+  } catch (error) {
+    throw failure(request, error);
+  }
+  if (sink) write(sink, body);
+  const aborted = new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+  return Promise.race([respond(request, future, signal), aborted]);
+}
+
+function outgoingRequest(request, body) {
+  const fields = new wasi.Fields();
+  const headers = [...request.headers];
+  if (body) headers.push(["content-length", String(body.length)]);
+  for (const [name, value] of headers) {
+    try {
+      fields.append(name, new TextEncoder().encode(value));
+    } catch (error) {
+      throw new TypeError(`the header ${name} cannot be set: ${String(error?.tag ?? error).replaceAll("-", " ")}`);
+    }
+  }
+  const { protocol, host, pathname, search } = new URL(request.url);
+  const outgoing = new wasi.OutgoingRequest(fields);
+  const method = request.method.toLowerCase();
+  outgoing.setMethod(METHODS.includes(method) ? { tag: method } : { tag: "other", val: request.method });
+  outgoing.setScheme({ tag: protocol === "https:" ? "HTTPS" : "HTTP" });
+  outgoing.setAuthority(host);
+  outgoing.setPathWithQuery(pathname + search);
+  return outgoing;
+}
+
+function write(sink, body) {
+  const stream = sink.write();
+  try {
+    for (let at = 0; at < body.length; at += WRITE_CHUNK) stream.blockingWriteAndFlush(body.subarray(at, at + WRITE_CHUNK));
+  } catch {
+    return; // A server may answer before it has read all: its response says more than this failure.
+  } finally {
+    stream[Symbol.dispose]();
+  }
+  wasi.OutgoingBody.finish(sink, undefined);
+}
+
+const ready = (pollable) => new Promise((resolve) => whenReady(pollable, resolve));
+
+async function respond(request, future, signal) {
+  let result = future.get();
+  while (result == null) {
+    await ready(future.subscribe());
+    result = future.get();
+  }
+  const inner = result.tag === "ok" ? result.val : result;
+  if (inner.tag !== "ok") throw failure(request, inner.val);
+  const incoming = inner.val;
+  const headers = incoming.headers().entries().map(([name, value]) => [name, new TextDecoder().decode(new Uint8Array(value))]);
+  const body = incoming.consume();
+  const stream = body.stream();
+  const read = async () => {
+    const chunks = [];
+    for (;;) {
+      signal?.throwIfAborted();
+      let chunk;
+      try {
+        chunk = stream.read(READ_CHUNK);
+      } catch (error) {
+        if (error?.tag === "closed") break;
+        throw new TypeError(`${request.url}: the response broke off: ${error?.val?.toDebugString?.() ?? error}`);
+      }
+      if (chunk.length === 0) await ready(stream.subscribe());
+      else chunks.push(Uint8Array.from(chunk));
+    }
+    return join(chunks);
+  };
+  return Response.incoming(incoming.status(), headers, request.url, read);
+}
+
+function join(chunks) {
+  const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
+function failure(request, code) {
+  const tag = code?.tag ?? String(code);
+  if (tag === "HTTP-request-denied" || tag === "destination-IP-prohibited") {
+    return new Denied(`${request.method} ${request.url}: the manifest does not grant it`);
+  }
+  const detail = typeof code?.val === "string" && code.val ? `: ${code.val}` : "";
+  return code instanceof Error ? code : new ToolError(wellFormed(`${request.url}: ${tag.replaceAll("-", " ")}${detail}`));
+}
