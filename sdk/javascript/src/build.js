@@ -192,9 +192,10 @@ async function bundle(esbuild, entry, offered, engine, folder) {
     // Async functions become generators over the promises of this package: see platform/quickjs.js.
     target: isQuickjs ? "es2016" : "es2022",
     supported: isQuickjs ? LIKE_QUICKJS : {},
-    inject: isQuickjs ? ["timers.js", "fetch.js", "crypto.js"].map((name) => join(HERE, "platform", name)) : [],
+    inject: isQuickjs ? ["timers.js", "fetch.js", "crypto.js", "random.js"].map((name) => join(HERE, "platform", name)) : [],
     define: {
       __ENGINE__: JSON.stringify(engine),
+      ...(isQuickjs && { "Math.random": "mathRandom" }),
       ...(isQuickjs && Object.fromEntries(["fetch", "setTimeout", "clearTimeout", "setInterval", "clearInterval", "crypto"].map((name) => [`globalThis.${name}`, name]))),
     },
     outfile: join(folder, "bundle.js"),

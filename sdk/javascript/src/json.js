@@ -62,7 +62,9 @@ function write(value, path, parents) {
   if (typeof value === "bigint") return value.toString();
   if (typeof value === "number") {
     if (!Number.isFinite(value)) throw new TypeError(`${path || "the value"}: ${value} has no form in JSON`);
-    return JSON.stringify(value);
+    // Of a large integer `JSON.stringify` writes no more digits than tell it from its neighbours.
+    const isLarge = Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21;
+    return isLarge ? BigInt(value).toString() : JSON.stringify(value);
   }
   if (typeof value !== "object") return undefined;
   if (value instanceof Map || value instanceof Set || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {

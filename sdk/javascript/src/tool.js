@@ -35,13 +35,9 @@ export class Tool {
     return this.input.json;
   }
 
-  /** Structured results are objects: any other is the `result` of one. */
   get outputSchema() {
     if (!this.output) return undefined;
-    const { $defs, ...schema } = this.output.json;
-    if (this.output.isObject) return this.output.json;
-    const wrapped = { type: "object", properties: { result: schema }, required: ["result"], additionalProperties: false };
-    return $defs ? { ...wrapped, $defs } : wrapped;
+    return this.output.isObject ? this.output.json : wrapped(this.output.json);
   }
 
   /** Calls it with a JSON object as text, as the host does. */
@@ -82,4 +78,21 @@ export class Tool {
       throw error;
     }
   }
+}
+
+/** Structured results are objects: any other is the `result` of one. */
+function wrapped({ $defs, ...schema }) {
+  const object = (result, definitions) => ({
+    type: "object",
+    properties: { result },
+    required: ["result"],
+    additionalProperties: false,
+    ...(definitions && { $defs: definitions }),
+  });
+  const text = JSON.stringify({ schema, $defs });
+  const elsewhere = /"\$ref":"#(?!\/\$defs\/)/g;
+  if (!elsewhere.test(text)) return object(schema, $defs);
+  // It refers to itself by its place, which is another now.
+  const moved = JSON.parse(text.replace(elsewhere, '"$ref":"#/$defs/result'));
+  return object({ $ref: "#/$defs/result" }, { ...moved.$defs, result: moved.schema });
 }

@@ -33,7 +33,7 @@ class Pages(http.server.BaseHTTPRequestHandler):
 
     def answer(self, status: int, text: str) -> None:
         self.send_response(status)
-        self.send_header("content-length", str(len(text)))
+        self.send_header("content-length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
 

@@ -4,6 +4,7 @@ import * as handler from "wasi:http/outgoing-handler@0.2.12";
 import * as wasi from "wasi:http/types@0.2.12";
 import { Denied, ToolError } from "../errors.js";
 import { wellFormed } from "../json.js";
+import { join } from "./blob.js";
 import { whenReady } from "./wait.js";
 import { Request, Response } from "./web.js";
 
@@ -23,7 +24,7 @@ export async function fetch(input, init) {
   try {
     future = handler.handle(outgoing, undefined);
   } catch (error) {
-    throw failure(request, error);
+    throw failure(request, payload(error));
   }
   if (sink) write(sink, body);
   const aborted = new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
@@ -38,7 +39,7 @@ function outgoingRequest(request, body) {
     try {
       fields.append(name, new TextEncoder().encode(value));
     } catch (error) {
-      throw new TypeError(`the header ${name} cannot be set: ${String(error?.tag ?? error).replaceAll("-", " ")}`);
+      throw new TypeError(`the header ${name} cannot be set: ${String(payload(error)?.tag ?? error).replaceAll("-", " ")}`);
     }
   }
   const { protocol, host, pathname, search } = new URL(request.url);
@@ -63,6 +64,12 @@ function write(sink, body) {
   wasi.OutgoingBody.finish(sink, undefined);
 }
 
+/** The resources of responses that have not been read to their end. */
+const alive = new Set();
+
+/** What a function of the host answered in place of its result. */
+const payload = (error) => error?.payload ?? error;
+
 const ready = (pollable) => new Promise((resolve) => whenReady(pollable, resolve));
 
 async function respond(request, future, signal) {
@@ -77,6 +84,13 @@ async function respond(request, future, signal) {
   const headers = incoming.headers().entries().map(([name, value]) => [name, new TextDecoder().decode(new Uint8Array(value))]);
   const body = incoming.consume();
   const stream = body.stream();
+  // A child goes before its parent, which a garbage collector does not know: none of them goes by itself.
+  const open = [stream, body, incoming];
+  alive.add(open);
+  const close = () => {
+    alive.delete(open);
+    for (const resource of open) resource[Symbol.dispose]();
+  };
   const read = async () => {
     const chunks = [];
     for (;;) {
@@ -85,8 +99,12 @@ async function respond(request, future, signal) {
       try {
         chunk = stream.read(READ_CHUNK);
       } catch (error) {
-        if (error?.tag === "closed") break;
-        throw new TypeError(`${request.url}: the response broke off: ${error?.val?.toDebugString?.() ?? error}`);
+        const why = payload(error);
+        if (why?.tag === "closed") {
+          close();
+          break;
+        }
+        throw new ToolError(`${request.url}: the response broke off: ${why?.val?.toDebugString?.() ?? error}`);
       }
       if (chunk.length === 0) await ready(stream.subscribe());
       else chunks.push(Uint8Array.from(chunk));
@@ -94,16 +112,6 @@ async function respond(request, future, signal) {
     return join(chunks);
   };
   return Response.incoming(incoming.status(), headers, request.url, read);
-}
-
-function join(chunks) {
-  const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
-  return whole;
 }
 
 function failure(request, code) {

@@ -3,6 +3,7 @@
 
 import { host, inspect, use } from "../host.js";
 import { building } from "../registry.js";
+import { Blob, File, FormData } from "./blob.js";
 import { enqueue } from "./loop.js";
 import { Promise } from "./promise.js";
 import { TextDecoder, TextEncoder } from "./text.js";
@@ -53,7 +54,7 @@ globalThis.console = {
 if (__ENGINE__ === "quickjs") {
   globalThis.Promise = Promise;
   globalThis.queueMicrotask = (callback) => enqueue(() => callback());
-  Object.assign(globalThis, { TextDecoder, TextEncoder, URL, URLSearchParams, AbortController, AbortSignal, Headers, Request, Response, structuredClone });
+  Object.assign(globalThis, { TextDecoder, TextEncoder, URL, URLSearchParams, AbortController, AbortSignal, Blob, File, FormData, Headers, Request, Response, structuredClone });
 }
 
 function structuredClone(value, _, seen = new Map()) {

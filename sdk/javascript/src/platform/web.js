@@ -1,6 +1,7 @@
 // Headers, Request, Response and AbortController, as far as fetch needs them.
 
 import { parse } from "../json.js";
+import { Blob, FormData } from "./blob.js";
 import { TextDecoder, TextEncoder } from "./text.js";
 import { URL, URLSearchParams } from "./url.js";
 
@@ -61,9 +62,11 @@ export class Headers {
 function bytesOf(body) {
   if (body === undefined || body === null) return [undefined, undefined];
   if (body instanceof URLSearchParams) return [new TextEncoder().encode(body.toString()), FORM];
+  if (body instanceof FormData) return body.encode();
+  if (body instanceof Blob) return [Blob.bytesOf(body), body.type || undefined];
   if (body instanceof ArrayBuffer) return [new Uint8Array(body), undefined];
   if (ArrayBuffer.isView(body)) return [new Uint8Array(body.buffer, body.byteOffset, body.byteLength), undefined];
-  if (typeof body === "object") throw new TypeError("a body is a string, bytes or URLSearchParams: write an object with JSON.stringify");
+  if (typeof body === "object") throw new TypeError("a body is a string, bytes, FormData or URLSearchParams: write an object with JSON.stringify");
   return [new TextEncoder().encode(String(body)), "text/plain;charset=UTF-8"];
 }
 
@@ -85,6 +88,9 @@ class Body {
   async arrayBuffer() {
     const bytes = await this.bytes();
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  }
+  async blob() {
+    return new Blob([await this.bytes()], { type: this.headers.get("content-type") ?? "" });
   }
   async text() {
     return new TextDecoder().decode(await this.bytes());
