@@ -246,6 +246,7 @@ class Builds(unittest.TestCase):
                 ("def f(:", r"app\.py\", line 1"),
                 ("import nothing_like_it", "No module named 'nothing_like_it'"),
                 ("from toolhost_plugin import tool\n@tool\ndef f(x: complex): ...", r"app\.py:2: `f`: argument `x`"),
+                ("from toolhost_plugin import secret\nKEY = secret('key')", r"secret\('key'\): there is none while the component is built"),
                 ("while True: pass", "not imported within 5 s"),
             ):
                 app.write_text(source)

@@ -65,6 +65,22 @@ class NoHost:
         return self.send(request)
 
 
+class NoHostYet(NoHost):
+    """The host while a component is built, and modules run for the first time."""
+
+    def log(self, level: Level, message: str) -> None:
+        pass
+
+    def config(self, key: str) -> str | None:
+        raise RuntimeError(f"config({key!r}): there is none while the component is built: ask for it inside of the function")
+
+    def secret(self, name: str) -> str | None:
+        raise RuntimeError(f"secret({name!r}): there is none while the component is built: ask for it inside of the function")
+
+    def send(self, request: Request) -> Response:
+        raise RuntimeError(f"{request.url}: no requests while the component is built: send it inside of the function")
+
+
 current: Host = NoHost()
 
 

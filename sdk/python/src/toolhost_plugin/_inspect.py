@@ -35,8 +35,10 @@ def _shown(error: BaseException) -> str:
 
 
 def inspect_module(name: str) -> dict[str, Any]:
+    from . import _host, _registry
+
+    _host.use(_host.NoHostYet())
     importlib.import_module(name)
-    from . import _registry
 
     for tool in _registry.tools:
         tool.input_schema()

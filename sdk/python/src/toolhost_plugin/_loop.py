@@ -8,6 +8,10 @@ from typing import Any, Callable, TypeVar
 
 T = TypeVar("T")
 
+# The host's modules, in components that send requests: set by `_wasi_http`. Others wait for time alone.
+poll: Any = None
+monotonic_clock: Any = None
+
 
 class _Selector:
     """What the base loop waits with: timers, and pollables of the host."""
@@ -22,13 +26,9 @@ class _Selector:
             if timeout > 0:
                 time.sleep(timeout)
             return []
-        from wit_world.imports import poll
-
         pollables = [pollable for pollable, _ in self.waiting]
         timer = None
         if timeout is not None:
-            from wit_world.imports import monotonic_clock
-
             timer = monotonic_clock.subscribe_duration(max(0, int(timeout * 1e9)))
             pollables.append(timer)
         ready = set(poll.poll(pollables))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import urllib.parse
 from typing import Any
 
 from componentize_py_types import Err, Ok
 from wit_world.imports import http_types as wasi
-from wit_world.imports import outgoing_handler, streams
+from wit_world.imports import monotonic_clock, outgoing_handler, poll, streams
 
+from . import _loop
 from ._errors import Denied
 from ._json import well_formed
 from .http import Headers, HTTPError, Request, Response
+
+_loop.poll, _loop.monotonic_clock = poll, monotonic_clock
 
 _WRITE_CHUNK = 4096
 """The host takes no more at once, in bytes."""
@@ -33,12 +37,8 @@ def send(request: Request) -> Response:
 
 
 async def send_async(request: Request) -> Response:
-    import asyncio
-
-    from ._loop import Loop
-
     loop = asyncio.get_running_loop()
-    if not isinstance(loop, Loop):
+    if not isinstance(loop, _loop.Loop):
         raise RuntimeError("another event loop runs")
     future = _begin(request)
     while (result := future.get()) is None:

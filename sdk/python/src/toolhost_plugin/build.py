@@ -107,6 +107,8 @@ def _entry(module: str, found: dict[str, Any]) -> str:
     lines = [
         "import importlib",
         "import sys",
+        "from toolhost_plugin import _host",
+        "_host.use(_host.NoHostYet())",
         f"import {module}",
         "from toolhost_plugin import _component",
         f"for name in {[*_NEEDED_LATER, *found['lazy']]!r}:",
