@@ -37,7 +37,7 @@ $(PLUGIN).wasm: $(PLUGIN).core.wasm
 	$(WASM_TOOLS) component new $@.tmp $(if $(ADAPTER),--adapt wasi_snapshot_preview1=$(ADAPTER)) -o $@
 	rm -f $@.tmp
 
-$(PLUGIN).core.wasm: $(SOURCES) $(COMPONENT) $(HEADERS) $(INSTALLED)
+$(PLUGIN).core.wasm: $(SOURCES) $(COMPONENT) $(HEADERS) $(MAKEFILE_LIST) $(INSTALLED)
 	$(WASI_CC) -std=c11 $(CFLAGS) -mexec-model=reactor -I$(TOOLHOST_C)include $(SOURCES) \
 		-Wno-unused-parameter -Wno-int-to-pointer-cast $(COMPONENT) -s -Wl,-z,stack-size=$(STACK) -o $@
 
