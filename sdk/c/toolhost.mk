@@ -34,12 +34,14 @@ COMPONENT := $(COMMON) $(TOOLHOST_C)src/component.c $(TOOLHOST_C)bindings/plugin
 
 $(PLUGIN).wasm: $(PLUGIN).core.wasm
 	$(WASM_TOOLS) component embed --world plugin $(TOOLHOST_C)wit $< -o $@.tmp
-	$(WASM_TOOLS) component new $@.tmp $(if $(ADAPTER),--adapt wasi_snapshot_preview1=$(ADAPTER)) -o $@
+	$(WASM_TOOLS) component new $@.tmp $(if $(ADAPTER),--adapt wasi_snapshot_preview1=$(ADAPTER)) -o $@ || { rm -f $@.tmp; $(HINT) exit 1; }
 	rm -f $@.tmp
 
 $(PLUGIN).core.wasm: $(SOURCES) $(COMPONENT) $(HEADERS) $(MAKEFILE_LIST) $(INSTALLED)
 	$(WASI_CC) -std=c11 $(CFLAGS) -mexec-model=reactor -I$(TOOLHOST_C)include $(SOURCES) \
 		-Wno-unused-parameter -Wno-int-to-pointer-cast $(COMPONENT) -s -Wl,-z,stack-size=$(STACK) -o $@
+
+HINT := $(if $(ADAPTER),,echo "a plugin that opens files, or more of WASI than output, needs an adapter: set ADAPTER" >&2;)
 
 .PHONY: test clean
 test: $(TESTS:%.c=%.run)
