@@ -11,8 +11,26 @@ from datetime import date
 from typing import Literal
 
 from toolhost_plugin import (
-    Contents, Denied, Image, InvalidArguments, Link, Message, Output, Resource, ToolError, ask, completes, config, http,
-    listing, log, progress, prompt, resource, secret, tool,
+    Contents,
+    Denied,
+    Image,
+    InvalidArguments,
+    Link,
+    Message,
+    Output,
+    Resource,
+    ToolError,
+    ask,
+    completes,
+    config,
+    http,
+    listing,
+    log,
+    progress,
+    prompt,
+    resource,
+    secret,
+    tool,
 )  # fmt: skip
 
 print("printed while it is built")
@@ -37,6 +55,7 @@ def fail(how: str) -> str:
     if how == "recursion":
         return fail(how)
     if how == "group":
+
         async def both() -> None:
             async def one() -> None:
                 raise KeyError("one")
@@ -78,7 +97,12 @@ def host(key: str) -> dict[str, str | None]:
     logging.getLogger("lib").warning("from logging")
     log.notice("noticed")
     progress(1, 2, "half")
-    return {"config": config(key), "secret": secret(key), "env": os.environ.get("GREETING"), "random": str(random.random())}
+    return {
+        "config": config(key),
+        "secret": secret(key),
+        "env": os.environ.get("GREETING"),
+        "random": str(random.random()),
+    }
 
 
 @tool(read_only=True)
@@ -91,6 +115,7 @@ def read(path: str) -> str:
 @tool
 async def fetch(urls: list[str], post: str | None = None) -> list[str]:
     """Fetches pages side by side."""
+
     async def one(url: str) -> str:
         if post is not None:
             response = await http.post_async(url, json={"text": post}, params={"q": "a b"})
@@ -168,7 +193,11 @@ def review(code: str, language: Literal["Python", "Rust"] = "Python", lines: int
     Args:
         code: The code.
     """
-    return [Message("user", f"Review {lines} lines of {language}."), Message("assistant", "Show me."), Message("user", code)]
+    return [
+        Message("user", f"Review {lines} lines of {language}."),
+        Message("assistant", "Show me."),
+        Message("user", code),
+    ]
 
 
 @completes("review", "language")

@@ -12,7 +12,21 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Dict, Generic, List, Literal, NamedTuple, NewType, Optional, Tuple, TypedDict, TypeVar, Union
+from typing import (
+    Annotated,
+    Any,
+    Dict,
+    Generic,
+    List,
+    Literal,
+    NamedTuple,
+    NewType,
+    Optional,
+    Tuple,
+    TypedDict,
+    TypeVar,
+    Union,
+)
 from uuid import UUID
 
 from toolhost_plugin import Field, tool
@@ -577,5 +591,5 @@ def text(value: str) -> str:
     return value
 
 
-for text_value in ("", "\u0000\u001f\"\\", "日本語 🎈", "line\nline"):
+for text_value in ("", '\u0000\u001f"\\', "日本語 🎈", "line\nline"):
     case("text", text_value)

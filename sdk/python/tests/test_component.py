@@ -47,14 +47,18 @@ class Client:
     def __init__(self, manifest: Path, answer: Callable[[str, Any], Any]) -> None:
         assert TOOLHOST
         command = [TOOLHOST, "--manifest", str(manifest), "serve"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=manifest.parent, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=manifest.parent, text=True
+        )
         self.timer = threading.Timer(LIMIT, self.process.kill)
         self.timer.start()
         self.answer = answer
         self.next = 0
         capabilities = {"elicitation": {}, "sampling": {}, "roots": {}}
         client = {"name": "test", "version": "1"}
-        self.request("initialize", {"protocolVersion": "2025-06-18", "capabilities": capabilities, "clientInfo": client})
+        self.request(
+            "initialize", {"protocolVersion": "2025-06-18", "capabilities": capabilities, "clientInfo": client}
+        )
         self.send({"method": "notifications/initialized"})
 
     def send(self, message: Any) -> None:
@@ -129,7 +133,10 @@ class Components(unittest.TestCase):
 
     def run_calls(self, calls: list[tuple[str, Any]]) -> list[Any]:
         assert TOOLHOST
-        lines = "\n".join(json.dumps({"id": str(number), "name": name, "arguments": arguments}) for number, (name, arguments) in enumerate(calls))
+        lines = "\n".join(
+            json.dumps({"id": str(number), "name": name, "arguments": arguments})
+            for number, (name, arguments) in enumerate(calls)
+        )
         command = [TOOLHOST, "--manifest", str(self.manifest), "run", "--format", "json", "--full"]
         done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, text=True, cwd=self.folder, timeout=LIMIT)
         self.assertEqual(done.returncode, 0)
@@ -163,7 +170,10 @@ class Components(unittest.TestCase):
             "error": ("failed", "no luck"),
             "arguments": ("invalid-arguments", "`how` is wrong"),
             "denied": ("denied", "a key"),
-            "zero": ("failed", "ZeroDivisionError: integer division or modulo by zero|ZeroDivisionError: division by zero"),
+            "zero": (
+                "failed",
+                "ZeroDivisionError: integer division or modulo by zero|ZeroDivisionError: division by zero",
+            ),
             "exit": ("failed", "SystemExit: 3"),
             "recursion": ("failed", "RecursionError: maximum recursion depth exceeded"),
             "group": ("failed", "KeyError: 'one'"),
@@ -203,7 +213,9 @@ class Components(unittest.TestCase):
         self.assertEqual(got["structured"]["result"], [f"200 GET /{number} yes" for number in range(3)])
         got = self.call("fetch", urls=[f"{self.url}/p"], post="ä")
         self.assertEqual(got["structured"]["result"], ['200 POST /p?q=a+b application/json {"text": "\\u00e4"}'])
-        self.assertRegex(self.call("fetch_one", url=f"{self.url}/gone")["error"]["message"], "/gone answered status 404: GET /gone")
+        self.assertRegex(
+            self.call("fetch_one", url=f"{self.url}/gone")["error"]["message"], "/gone answered status 404: GET /gone"
+        )
         self.assertEqual(self.call("fetch_one", url="http://127.0.0.1:1/")["error"]["code"], "denied")
 
     def test_questions_resources_and_prompts(self) -> None:
@@ -229,7 +241,10 @@ class Components(unittest.TestCase):
         [read] = client.request("resources/read", {"uri": "note://by-day/2026-02-28"})["contents"]
         self.assertEqual((read["mimeType"], read["blob"][:8]), ("application/octet-stream", "T24gMjgu"))
         [found] = client.request("prompts/list")["prompts"]
-        self.assertEqual([(argument["name"], argument["required"]) for argument in found["arguments"]], [("code", True), ("language", False), ("lines", False)])
+        self.assertEqual(
+            [(argument["name"], argument["required"]) for argument in found["arguments"]],
+            [("code", True), ("language", False), ("lines", False)],
+        )
         filled = client.request("prompts/get", {"name": "review", "arguments": {"code": "x", "lines": "3"}})
         self.assertEqual(filled["messages"][0]["content"]["text"], "Review 3 lines of Python.")
         of = {"type": "ref/prompt", "name": "review"}
@@ -246,7 +261,10 @@ class Builds(unittest.TestCase):
                 ("def f(:", r"app\.py\", line 1"),
                 ("import nothing_like_it", "No module named 'nothing_like_it'"),
                 ("from toolhost_plugin import tool\n@tool\ndef f(x: complex): ...", r"app\.py:2: `f`: argument `x`"),
-                ("from toolhost_plugin import secret\nKEY = secret('key')", r"secret\('key'\): there is none while the component is built"),
+                (
+                    "from toolhost_plugin import secret\nKEY = secret('key')",
+                    r"secret\('key'\): there is none while the component is built",
+                ),
                 ("while True: pass", "not imported within 5 s"),
             ):
                 app.write_text(source)
@@ -255,7 +273,9 @@ class Builds(unittest.TestCase):
             self.assertEqual(os.listdir(folder), ["app.py"])
 
     def test_the_command_says_what_is_wrong(self) -> None:
-        done = subprocess.run([sys.executable, "-m", "toolhost_plugin.build", "/nowhere.py"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "toolhost_plugin.build", "/nowhere.py"], capture_output=True, text=True, timeout=60
+        )
         self.assertEqual((done.returncode, done.stderr), (1, "error: there is no file /nowhere.py\n"))
 
 

@@ -10,7 +10,19 @@ from typing import Any
 
 import everything
 
-from toolhost_plugin import Contents, Denied, Field, InvalidArguments, Message, ToolError, _docstrings, ask, http, testing, tool
+from toolhost_plugin import (
+    Contents,
+    Denied,
+    Field,
+    InvalidArguments,
+    Message,
+    ToolError,
+    _docstrings,
+    ask,
+    http,
+    testing,
+    tool,
+)
 
 
 class Errors(unittest.TestCase):
@@ -30,7 +42,10 @@ class Errors(unittest.TestCase):
         def broken() -> list[int]:
             return [1, "2"]  # type: ignore[list-item]
 
-        with testing.Host() as host, self.assertRaisesRegex(ToolError, r"`broken` returned .* /1: expected an int, got a string"):
+        with (
+            testing.Host() as host,
+            self.assertRaisesRegex(ToolError, r"`broken` returned .* /1: expected an int, got a string"),
+        ):
             host.call(broken)
 
 
@@ -49,10 +64,15 @@ class Hosts(unittest.TestCase):
 
         with testing.Host(http=answer) as host:
             got = host.call("fetch", urls=["https://a.example/ä b?x=1"], post="hi")
-            self.assertEqual(got.structured, {"result": ["200 POST https://a.example/%C3%A4%20b?x=1&q=a+b b'{\"text\": \"hi\"}'"]})
+            self.assertEqual(
+                got.structured, {"result": ['200 POST https://a.example/%C3%A4%20b?x=1&q=a+b b\'{"text": "hi"}\'']}
+            )
         with testing.Host() as host, self.assertRaises(Denied):
             host.call("fetch_one", url="https://a.example")
-        with testing.Host(http=lambda _: http.Response(404, b"gone")) as host, self.assertRaisesRegex(ToolError, "404: gone"):
+        with (
+            testing.Host(http=lambda _: http.Response(404, b"gone")) as host,
+            self.assertRaisesRegex(ToolError, "404: gone"),
+        ):
             host.call("fetch_one", url="https://a.example")
 
 
@@ -103,7 +123,9 @@ class Questions(unittest.TestCase):
 class Offers(unittest.TestCase):
     def test_resources_are_found_by_their_uri(self) -> None:
         with testing.Host() as host:
-            self.assertEqual(host.read("note://welcome"), [Contents("Nice to see you.", "text/plain", "note://welcome")])
+            self.assertEqual(
+                host.read("note://welcome"), [Contents("Nice to see you.", "text/plain", "note://welcome")]
+            )
             self.assertEqual(host.read("note://by-day/2026-02-28")[0].body, b"On 28.02.2026: nothing.")
             for uri in ("note://by-day/soon", "note://by-day/a/b", "note://nothing"):
                 with self.assertRaisesRegex(InvalidArguments, "there is no resource"):
@@ -124,14 +146,22 @@ class Registration(unittest.TestCase):
     def refused(self, source: str, message: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "app.py")
-            path.write_text("from __future__ import annotations\nfrom toolhost_plugin import *\n" + textwrap.dedent(source))
+            path.write_text(
+                "from __future__ import annotations\nfrom toolhost_plugin import *\n" + textwrap.dedent(source)
+            )
             done = subprocess.run(
-                [sys.executable, "-m", "toolhost_plugin._inspect", "app"], cwd=folder, stdout=subprocess.PIPE, text=True, timeout=60
+                [sys.executable, "-m", "toolhost_plugin._inspect", "app"],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=60,
             )
             self.assertRegex(done.stdout.replace("\\n", "\n"), message)
 
     def test_hints_without_a_form_in_json(self) -> None:
-        self.refused("@tool\ndef f(x: complex): ...", r"app\.py:\d+: `f`: argument `x`: `builtins.complex` has no form in JSON")
+        self.refused(
+            "@tool\ndef f(x: complex): ...", r"app\.py:\d+: `f`: argument `x`: `builtins.complex` has no form in JSON"
+        )
         self.refused("@tool\ndef f(x: Nothing): ...", r"app\.py:\d+: `f`: .*'Nothing' is not defined")
         self.refused("@tool\ndef f() -> object(): ...", "has no form in JSON|cannot be read")
 
@@ -142,7 +172,9 @@ class Registration(unittest.TestCase):
         self.refused("@tool\ndef f():\n  yield 1", "`f` yields")
 
     def test_names(self) -> None:
-        self.refused("@tool\ndef f(): ...\n@tool(name='f')\ndef g(): ...", r"two tools are called `f`: .*app.py:3 and .*app.py:5")
+        self.refused(
+            "@tool\ndef f(): ...\n@tool(name='f')\ndef g(): ...", r"two tools are called `f`: .*app.py:3 and .*app.py:5"
+        )
         self.refused("@tool(name='a b')\ndef f(): ...", "'a b' cannot be the name of a tool")
         self.refused("x = 1", "offers nothing")
 
@@ -179,13 +211,19 @@ class Schemas(unittest.TestCase):
         self.assertIs(schema["additionalProperties"], False)
 
     def test_docstrings_of_three_styles(self) -> None:
-        google = _docstrings.parse("Does it.\n\nArgs:\n    a: One.\n    *rest: Others.\n\nRaises:\n    ValueError: Never.\n\nNote:\n    Kept.")
+        google = _docstrings.parse(
+            "Does it.\n\nArgs:\n    a: One.\n    *rest: Others.\n\nRaises:\n    ValueError: Never.\n\nNote:\n    Kept."
+        )
         self.assertEqual(google.arguments, {"a": "One.", "rest": "Others."})
         self.assertEqual(google.description, "Does it.\n\nNote:\n    Kept.")
-        numpy = _docstrings.parse("Does it.\n\nParameters\n----------\na, b : int\n    Both.\n\n    More.\nc\n    Third.\n\nReturns\n-------\nint\n    x")
+        numpy = _docstrings.parse(
+            "Does it.\n\nParameters\n----------\na, b : int\n    Both.\n\n    More.\nc\n    Third.\n\nReturns\n-------\nint\n    x"
+        )
         self.assertEqual(numpy.arguments, {"a": "Both.\n\nMore.", "b": "Both.\n\nMore.", "c": "Third."})
         self.assertEqual(numpy.description, "Does it.")
-        sphinx = _docstrings.parse("Does it.\n\n:param a: One\n    and more.\n:param int b: Two.\n:type a: str\n:returns: x\n:rtype: int")
+        sphinx = _docstrings.parse(
+            "Does it.\n\n:param a: One\n    and more.\n:param int b: Two.\n:type a: str\n:returns: x\n:rtype: int"
+        )
         self.assertEqual(sphinx.arguments, {"a": "One and more.", "b": "Two."})
         self.assertEqual(sphinx.description, "Does it.")
 

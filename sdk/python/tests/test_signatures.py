@@ -3,6 +3,7 @@
 import unittest
 
 import signatures
+
 from toolhost_plugin import InvalidArguments, testing
 
 

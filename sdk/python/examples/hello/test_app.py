@@ -3,6 +3,7 @@
 import unittest
 
 from app import greet
+
 from toolhost_plugin import InvalidArguments, testing
 
 

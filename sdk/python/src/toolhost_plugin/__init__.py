@@ -15,11 +15,11 @@
 `python -m toolhost_plugin.build app.py` makes the component; `toolhost_plugin.testing` calls tools in unit tests.
 """
 
+from ._codec import Field
 from ._content import Audio, Contents, Icon, Image, Link, Output, Text
 from ._errors import Denied, InvalidArguments, ToolError
 from ._host import config, log, progress, resource_updated, resources_changed, secret
 from ._tool import tool
-from ._values import Field
 from .prompts import Message, completes, prompt
 from .resources import NotFound, Resource, listing, resource
 

@@ -79,7 +79,15 @@ class _Handler(logging.Handler):
     """`logging` goes to the log of the call."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        level = "error" if record.levelno >= 40 else "warning" if record.levelno >= 30 else "info" if record.levelno >= 20 else "debug"
+        level = (
+            "error"
+            if record.levelno >= 40
+            else "warning"
+            if record.levelno >= 30
+            else "info"
+            if record.levelno >= 20
+            else "debug"
+        )
         wit_host.log(_LEVELS[level], well_formed(self.format(record)))
 
 
@@ -115,7 +123,11 @@ def _served(call: Callable[[], T], resumed: Any = None) -> T:
     if "random" in sys.modules:
         # Else every call would have the numbers of the time of the build.
         random.seed(os.urandom(16))
-    session = _session.Session(bytes(resumed.state), {key: _reply(reply) for key, reply in resumed.replies}) if resumed else None
+    session = (
+        _session.Session(bytes(resumed.state), {key: _reply(reply) for key, reply in resumed.replies})
+        if resumed
+        else None
+    )
     _session.begin(session)
     try:
         return call()
@@ -174,11 +186,15 @@ def _content(content: Any) -> Any:
     if isinstance(content, Audio):
         return wit.Content_Audio(wit.Media(bytes(content.data), well_formed(content.mime_type)))
     if isinstance(content, Link):
-        link = wit.ResourceLink(well_formed(content.uri), well_formed(content.name), _text(content.description), _text(content.mime_type))
+        link = wit.ResourceLink(
+            well_formed(content.uri), well_formed(content.name), _text(content.description), _text(content.mime_type)
+        )
         return wit.Content_Link(link)
     if isinstance(content, Contents):
         return wit.Content_Embedded(_embedded(content))
-    raise TypeError(f"a {type(content).__name__} is no content: use a str, `Text`, `Image`, `Audio`, `Link` or `Contents`")
+    raise TypeError(
+        f"a {type(content).__name__} is no content: use a str, `Text`, `Image`, `Audio`, `Link` or `Contents`"
+    )
 
 
 def _embedded(contents: Contents) -> Any:
@@ -233,7 +249,7 @@ def _reply(reply: Any) -> Reply:
 def _written(output: Output) -> Any:
     structured = output.structured
     if structured is not None:
-        from ._values import ANY
+        from ._scalars import ANY
 
         structured = _json.dumps(ANY.encode(structured))
     return wit.Output([_content(part) for part in output.content], structured)
@@ -293,7 +309,12 @@ class Resources:
         templates = [provided.listed for provided in _registry.resources if provided.is_template]
         return [
             wit_resources.Template(
-                found.uri, found.name, _text(found.title), _text(found.description), _text(found.mime_type), _icons(found.icons)
+                found.uri,
+                found.name,
+                _text(found.title),
+                _text(found.description),
+                _text(found.mime_type),
+                _icons(found.icons),
             )
             for found in templates
         ]
@@ -323,7 +344,10 @@ class Prompts:
                 _text(prompt.title),
                 _text(prompt.description),
                 _icons(prompt.icons),
-                [wit_prompts.Argument(name, None, _text(said), required) for name, said, required in prompt.arguments()],
+                [
+                    wit_prompts.Argument(name, None, _text(said), required)
+                    for name, said, required in prompt.arguments()
+                ],
             )
             for prompt in _registry.prompts
         ]

@@ -12,7 +12,16 @@ class Docstring(NamedTuple):
     arguments: dict[str, str]
 
 
-_GOOGLE = {"args", "arguments", "parameters", "params", "keyword args", "keyword arguments", "attributes", "other parameters"}
+_GOOGLE = {
+    "args",
+    "arguments",
+    "parameters",
+    "params",
+    "keyword args",
+    "keyword arguments",
+    "attributes",
+    "other parameters",
+}
 _NUMPY = {"parameters", "other parameters", "attributes"}
 # Sections for readers of the code, not for the model.
 _DROPPED = {"returns", "return", "yields", "yield", "raises", "raise", "examples", "example", "see also", "references"}
@@ -43,7 +52,17 @@ def parse(text: str | None) -> Docstring:
             said = _join([field[3], *body])
             if field[1] in ("param", "parameter", "arg", "argument", "key", "keyword") and field[2]:
                 arguments[field[2].split()[-1].lstrip("*")] = said
-            elif field[1] not in ("type", "returns", "return", "rtype", "raises", "raise", "except", "exception", "meta"):
+            elif field[1] not in (
+                "type",
+                "returns",
+                "return",
+                "rtype",
+                "raises",
+                "raise",
+                "except",
+                "exception",
+                "meta",
+            ):
                 kept.append(line)
                 kept.extend(body)
         else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._codec import Codec, Mismatch, Schema, schema_of
+from ._scalars import ANY
 from ._types import Builder
-from ._values import ANY, Codec, Mismatch, Schema, schema_of
 
 _EVERYWHERE = ("title", "description", "default")
 _BY_TYPE: dict[str, tuple[str, ...]] = {
@@ -50,14 +51,21 @@ def _flat(name: str, schema: Schema) -> Schema:
 
 def _field(field: Schema, definitions: dict[str, Schema]) -> Schema | None:
     if "$ref" in field:
-        field = {**definitions[field["$ref"].rpartition("/")[2]], **{key: value for key, value in field.items() if key != "$ref"}}
+        field = {
+            **definitions[field["$ref"].rpartition("/")[2]],
+            **{key: value for key, value in field.items() if key != "$ref"},
+        }
     field = _without_null(field)
     kind = field.get("type")
     if not isinstance(kind, str) or kind not in _BY_TYPE:
         return None
     flat: Schema = {"type": kind}
     for key in (*_EVERYWHERE, *_BY_TYPE[kind]):
-        if key in field and not (key == "format" and field[key] not in _FORMATS) and not (key == "default" and field[key] is None):
+        if (
+            key in field
+            and not (key == "format" and field[key] not in _FORMATS)
+            and not (key == "default" and field[key] is None)
+        ):
             flat[key] = field[key]
     if kind == "array":
         items = _field(field.get("items", {}), definitions)

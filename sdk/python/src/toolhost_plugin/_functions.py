@@ -8,8 +8,9 @@ import sys
 from typing import Any, Callable, Coroutine, Mapping, TypeVar
 
 from . import _docstrings
+from ._codec import NO_DEFAULT, Mismatch, Schema, schema_of
+from ._composites import Member, ObjectCodec
 from ._types import Builder, Unsupported
-from ._values import NO_DEFAULT, Member, Mismatch, ObjectCodec, Schema, schema_of
 
 T = TypeVar("T")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -24,9 +25,15 @@ class Function:
         self.function = function
         self.docs = _docstrings.parse(inspect.getdoc(function))
         self.local_names = local_names
-        self.where = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}" if hasattr(function, "__code__") else ""
+        self.where = (
+            f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+            if hasattr(function, "__code__")
+            else ""
+        )
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{self.where}: `{function.__name__}` yields: return a list, and tell of progress by `progress`")
+            raise TypeError(
+                f"{self.where}: `{function.__name__}` yields: return a list, and tell of progress by `progress`"
+            )
         self._read: tuple[ObjectCodec, Any, Builder] | None = None
 
     def _signature(self) -> tuple[ObjectCodec, Any, Builder]:
@@ -39,7 +46,10 @@ class Function:
         types = Builder(self.function.__module__, self.local_names)
         try:
             hints = types.hints(self.function)
-            members = [self._member(types, parameter, hints) for parameter in inspect.signature(self.function).parameters.values()]
+            members = [
+                self._member(types, parameter, hints)
+                for parameter in inspect.signature(self.function).parameters.values()
+            ]
         except Unsupported as error:
             raise TypeError(f"{self.where}: `{name}`: {error}") from None
         arguments = ObjectCodec(members, lambda values: values, dict)

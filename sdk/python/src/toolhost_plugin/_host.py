@@ -59,7 +59,9 @@ class NoHost:
     def send(self, request: Request) -> Response:
         from ._errors import Denied
 
-        raise Denied(f"{request.url} is not among the addresses that are granted: give the test a `testing.Host(http=...)`")
+        raise Denied(
+            f"{request.url} is not among the addresses that are granted: give the test a `testing.Host(http=...)`"
+        )
 
     async def send_async(self, request: Request) -> Response:
         return self.send(request)
@@ -72,10 +74,14 @@ class NoHostYet(NoHost):
         pass
 
     def config(self, key: str) -> str | None:
-        raise RuntimeError(f"config({key!r}): there is none while the component is built: ask for it inside of the function")
+        raise RuntimeError(
+            f"config({key!r}): there is none while the component is built: ask for it inside of the function"
+        )
 
     def secret(self, name: str) -> str | None:
-        raise RuntimeError(f"secret({name!r}): there is none while the component is built: ask for it inside of the function")
+        raise RuntimeError(
+            f"secret({name!r}): there is none while the component is built: ask for it inside of the function"
+        )
 
     def send(self, request: Request) -> Response:
         raise RuntimeError(f"{request.url}: no requests while the component is built: send it inside of the function")

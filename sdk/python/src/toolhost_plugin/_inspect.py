@@ -27,7 +27,9 @@ def main() -> None:
 
 def _shown(error: BaseException) -> str:
     trace = error.__traceback__
-    while trace is not None and ("importlib" in trace.tb_frame.f_code.co_filename or trace.tb_frame.f_code.co_filename == __file__):
+    while trace is not None and (
+        "importlib" in trace.tb_frame.f_code.co_filename or trace.tb_frame.f_code.co_filename == __file__
+    ):
         trace = trace.tb_next
     if isinstance(error, (TypeError, ValueError)) and str(error).startswith(("/", "two ")):
         return str(error)  # One of this package, which names the place.

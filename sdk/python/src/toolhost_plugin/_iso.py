@@ -38,7 +38,11 @@ def read_duration(text: str) -> datetime.timedelta:
 def write_duration(duration: datetime.timedelta) -> str:
     sign = "-" if duration < datetime.timedelta(0) else ""
     duration = abs(duration)
-    seconds = f"{duration.seconds}.{duration.microseconds:06}".rstrip("0").rstrip(".") if duration.microseconds else str(duration.seconds)
+    seconds = (
+        f"{duration.seconds}.{duration.microseconds:06}".rstrip("0").rstrip(".")
+        if duration.microseconds
+        else str(duration.seconds)
+    )
     days = f"{duration.days}D" if duration.days else ""
     time = f"T{seconds}S" if seconds != "0" or not days else ""
     return f"{sign}P{days}{time}"

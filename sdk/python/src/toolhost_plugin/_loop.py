@@ -22,7 +22,9 @@ class _Selector:
     def select(self, timeout: float | None) -> list[Any]:
         if not self.waiting:
             if timeout is None:
-                raise RuntimeError("the tool waits for something that cannot happen: there are neither threads nor sockets")
+                raise RuntimeError(
+                    "the tool waits for something that cannot happen: there are neither threads nor sockets"
+                )
             if timeout > 0:
                 time.sleep(timeout)
             return []

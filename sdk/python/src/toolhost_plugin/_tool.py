@@ -8,11 +8,13 @@ import typing
 from typing import Any, Callable, Iterable, TypeVar, Union, overload
 
 from . import _json, _registry
-from ._content import Content, Icon, Output, Text, icons, is_content, CONTENT_TYPES
+from ._codec import Codec, Mismatch, Named, Schema, schema_of
+from ._composites import DictCodec, ObjectCodec
+from ._content import CONTENT_TYPES, Content, Icon, Output, Text, icons, is_content
 from ._errors import InvalidArguments, ToolError
 from ._functions import NAME, Function, locals_of_caller
+from ._scalars import ANY, StrCodec
 from ._types import Unsupported
-from ._values import ANY, Codec, DictCodec, Mismatch, Named, ObjectCodec, Schema, StrCodec, schema_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,7 +52,12 @@ class Tool:
         if not is_wrapped:
             return schema
         definitions = schema.pop("$defs", None)
-        wrapped: Schema = {"type": "object", "properties": {"result": schema}, "required": ["result"], "additionalProperties": False}
+        wrapped: Schema = {
+            "type": "object",
+            "properties": {"result": schema},
+            "required": ["result"],
+            "additionalProperties": False,
+        }
         return {**wrapped, "$defs": definitions} if definitions else wrapped
 
     def _result_codec(self) -> tuple[Codec | None, bool]:
@@ -183,7 +190,9 @@ def tool(
         read = Function(function, local_names)
         tool_name = name or function.__name__
         if not NAME.fullmatch(tool_name):
-            raise ValueError(f"{read.where}: {tool_name!r} cannot be the name of a tool: it may have letters, digits, `_` and `-`")
+            raise ValueError(
+                f"{read.where}: {tool_name!r} cannot be the name of a tool: it may have letters, digits, `_` and `-`"
+            )
         if read_only and destructive:
             raise ValueError(f"{read.where}: `{tool_name}` cannot be read-only and destructive")
         said = read.docs.description if description is None else description

@@ -17,10 +17,20 @@ import uuid
 from typing import Any, Callable, Mapping, Union
 
 from . import _docstrings, _iso
-from ._values import (
-    ANY, NO_DEFAULT, BoolCodec, ChoiceCodec, Codec, Constrained, DecimalCodec, DictCodec, Field, FlagCodec, FloatCodec,
-    IntCodec, ListCodec, Member, Mismatch, Named, NoneCodec, ObjectCodec, StrCodec, SubclassCodec, TextCodec, TupleCodec,
-    UnionCodec, shown,
+from ._codec import NO_DEFAULT, Codec, Field, Mismatch, Named, shown
+from ._composites import Constrained, DictCodec, ListCodec, Member, ObjectCodec, TupleCodec, UnionCodec
+from ._scalars import (
+    ANY,
+    BoolCodec,
+    ChoiceCodec,
+    DecimalCodec,
+    FlagCodec,
+    FloatCodec,
+    IntCodec,
+    NoneCodec,
+    StrCodec,
+    SubclassCodec,
+    TextCodec,
 )  # fmt: skip
 
 _SCALARS: dict[Any, Codec] = {
@@ -33,9 +43,13 @@ _SCALARS: dict[Any, Codec] = {
     float: FloatCodec(),
     str: StrCodec(),
     decimal.Decimal: DecimalCodec(),
-    bytes: TextCodec(bytes, {"contentEncoding": "base64"}, _iso.read_base64, lambda data: base64.b64encode(data).decode()),
+    bytes: TextCodec(
+        bytes, {"contentEncoding": "base64"}, _iso.read_base64, lambda data: base64.b64encode(data).decode()
+    ),
     uuid.UUID: TextCodec(uuid.UUID, {"format": "uuid"}, uuid.UUID, str),
-    datetime.datetime: TextCodec(datetime.datetime, {"format": "date-time"}, _iso.read_datetime, datetime.datetime.isoformat),
+    datetime.datetime: TextCodec(
+        datetime.datetime, {"format": "date-time"}, _iso.read_datetime, datetime.datetime.isoformat
+    ),
     datetime.date: TextCodec(datetime.date, {"format": "date"}, datetime.date.fromisoformat, datetime.date.isoformat),
     datetime.time: TextCodec(datetime.time, {"format": "time"}, _iso.read_time, datetime.time.isoformat),
     datetime.timedelta: TextCodec(datetime.timedelta, {"format": "duration"}, _iso.read_duration, _iso.write_duration),
@@ -59,7 +73,13 @@ _SEQUENCES: dict[Any, tuple[Callable[[list[Any]], Any], tuple[type, ...], bool]]
     collections.abc.MutableSet: (set, (collections.abc.Set,), True),
 }
 
-_MAPPINGS = (dict, collections.OrderedDict, collections.defaultdict, collections.abc.Mapping, collections.abc.MutableMapping)
+_MAPPINGS = (
+    dict,
+    collections.OrderedDict,
+    collections.defaultdict,
+    collections.abc.Mapping,
+    collections.abc.MutableMapping,
+)
 
 
 class Unsupported(TypeError):
@@ -143,7 +163,12 @@ class Builder:
             return self._name(hint, hint.__name__, lambda: self._named_tuple(hint))
         for base, codec in _SCALARS.items():
             # Such as a subclass of `str`; `object` is everybody's base.
-            if isinstance(base, type) and base is not object and issubclass(hint, base) and isinstance(codec, (StrCodec, IntCodec, FloatCodec)):
+            if (
+                isinstance(base, type)
+                and base is not object
+                and issubclass(hint, base)
+                and isinstance(codec, (StrCodec, IntCodec, FloatCodec))
+            ):
                 return SubclassCodec(hint, codec)
         raise Unsupported(
             f"`{hint.__module__}.{hint.__qualname__}` has no form in JSON: use a dataclass, a TypedDict, an Enum, or a type "
@@ -242,7 +267,12 @@ class Builder:
         for name, hint in self.hints(cls).items():
             required = name in cls.__required_keys__
             form = hint
-            while form is not None and _name(typing.get_origin(form)) in ("Required", "NotRequired", "ReadOnly", "Annotated"):
+            while form is not None and _name(typing.get_origin(form)) in (
+                "Required",
+                "NotRequired",
+                "ReadOnly",
+                "Annotated",
+            ):
                 # `__required_keys__` does not know hints that are strings.
                 marker = _name(typing.get_origin(form))
                 required = marker == "Required" or required and marker != "NotRequired"
@@ -284,7 +314,10 @@ class Builder:
 
 def _enum(cls: type[enum.Enum]) -> ChoiceCodec:
     members = list(cls.__members__.items())
-    plain = all(type(member.value) in (str, int, float, bool, type(None)) or isinstance(member, (str, int)) for _, member in members)
+    plain = all(
+        type(member.value) in (str, int, float, bool, type(None)) or isinstance(member, (str, int))
+        for _, member in members
+    )
     choices: list[tuple[Any, Any]] = []
     for name, member in members:
         value = member.value if plain else name

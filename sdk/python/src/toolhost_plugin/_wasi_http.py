@@ -64,7 +64,11 @@ def _begin(request: Request) -> Any:
         except Err as error:
             raise HTTPError(f"the header {name!r} cannot be set: {_words(error.value, 'HeaderError_')}") from None
     outgoing = wasi.OutgoingRequest(fields)
-    method = getattr(wasi, f"Method_{request.method.title()}")() if request.method in _METHODS else wasi.Method_Other(request.method)
+    method = (
+        getattr(wasi, f"Method_{request.method.title()}")()
+        if request.method in _METHODS
+        else wasi.Method_Other(request.method)
+    )
     try:
         outgoing.set_method(method)
         outgoing.set_scheme(wasi.Scheme_Https() if parts.scheme == "https" else wasi.Scheme_Http())

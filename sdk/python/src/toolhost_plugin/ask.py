@@ -27,11 +27,11 @@ from __future__ import annotations
 from typing import Any, Callable, Generic, Sequence, TypeVar, cast, overload
 
 from . import _forms, _host, _session
+from ._codec import Mismatch, Schema
 from ._content import Text
 from ._errors import ToolError
 from ._host import Kind
 from ._session import Answered, Completion, InputRequired, Message, Question, Reply, Root
-from ._values import Mismatch, Schema
 
 T = TypeVar("T")
 
@@ -175,7 +175,9 @@ def sample(
 ) -> Completion:
     """Has the client's model answer: `.text` is what it said."""
     return one(
-        Sample(key, messages, system=system, max_tokens=max_tokens, temperature=temperature, stop_sequences=stop_sequences)
+        Sample(
+            key, messages, system=system, max_tokens=max_tokens, temperature=temperature, stop_sequences=stop_sequences
+        )
     )
 
 

@@ -46,7 +46,9 @@ def build(
 ) -> pathlib.Path:
     """Builds a component of a module, given by its file or its folder, and returns where it is."""
     root, module = _locate(pathlib.Path(app))
-    target = pathlib.Path(output) if output else pathlib.Path.cwd() / f"{module.rpartition('.')[2].replace('_', '-')}.wasm"
+    target = (
+        pathlib.Path(output) if output else pathlib.Path.cwd() / f"{module.rpartition('.')[2].replace('_', '-')}.wasm"
+    )
     paths = [root, *(pathlib.Path(path).resolve() for path in python_path)]
     found = _inspect(module, paths, timeout)
     tools = _componentize_py()
@@ -64,7 +66,9 @@ def _locate(app: pathlib.Path) -> tuple[pathlib.Path, str]:
         candidates = [app / "__init__.py", app / "app.py", app / "plugin.py"]
         file = next((file for file in candidates if file.is_file()), None)
         if file is None:
-            raise BuildError(f"{app} has no app.py: name the plugin's module, such as `python -m toolhost_plugin.build plugin.py`")
+            raise BuildError(
+                f"{app} has no app.py: name the plugin's module, such as `python -m toolhost_plugin.build plugin.py`"
+            )
         app = file
     if not app.is_file():
         raise BuildError(f"there is no file {app}")
@@ -78,18 +82,31 @@ def _locate(app: pathlib.Path) -> tuple[pathlib.Path, str]:
     for name in names:
         if not name.isidentifier():
             raise BuildError(f"{name!r} cannot be imported: a module's name has letters, digits and `_` only")
-    if names[0] in ("wit_world", "toolhost_plugin", "componentize_py_types", _ENTRY) or names[0] in sys.stdlib_module_names:
+    if (
+        names[0] in ("wit_world", "toolhost_plugin", "componentize_py_types", _ENTRY)
+        or names[0] in sys.stdlib_module_names
+    ):
         raise BuildError(f"{app}: `{names[0]}` is the name of another module: rename the file")
     return folder, ".".join(names)
 
 
 def _inspect(module: str, paths: list[pathlib.Path], timeout: float) -> dict[str, Any]:
     """Imports the module in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*paths, _PACKAGE.parent])), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, [*paths, _PACKAGE.parent])),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     command = [sys.executable, "-m", "toolhost_plugin._inspect", module]
     try:
         done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8", timeout=timeout
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
         )
     except subprocess.TimeoutExpired:
         raise BuildError(f"`{module}` is not imported within {timeout:g} s") from None
@@ -146,12 +163,29 @@ def _componentize_py() -> pathlib.Path:
     staging = pathlib.Path(tempfile.mkdtemp(prefix=".componentize-py-", dir=folder.parent))
     try:
         options = ["--quiet", "--target", str(staging), "--no-deps", requirement]
-        pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--only-binary", ":all:", *options]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+            *options,
+        ]
         uv = ["uv", "pip", "install", *options]
         has_pip = subprocess.run([sys.executable, "-c", "import pip"], stderr=subprocess.DEVNULL).returncode == 0
         if not has_pip and not shutil.which("uv"):
-            raise BuildError(f"this Python has no pip to install {requirement} with: run `{sys.executable} -m ensurepip`")
-        done = subprocess.run(pip if has_pip else uv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            raise BuildError(
+                f"this Python has no pip to install {requirement} with: run `{sys.executable} -m ensurepip`"
+            )
+        done = subprocess.run(
+            pip if has_pip else uv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         if done.returncode != 0:
             raise BuildError(f"{requirement} cannot be installed:\n{done.stderr.strip()}")
         # Another build may have been faster.
@@ -163,17 +197,26 @@ def _componentize_py() -> pathlib.Path:
 
 
 def _run_componentize_py(
-    tools: pathlib.Path, entry: pathlib.Path, paths: list[pathlib.Path], found: dict[str, Any], target: pathlib.Path, timeout: float
+    tools: pathlib.Path,
+    entry: pathlib.Path,
+    paths: list[pathlib.Path],
+    found: dict[str, Any],
+    target: pathlib.Path,
+    timeout: float,
 ) -> None:
     worlds = ["plugin"]
-    worlds += [world for key, world in (("resources", "resource-provider"), ("prompts", "prompt-provider")) if found[key]]
+    worlds += [
+        world for key, world in (("resources", "resource-provider"), ("prompts", "prompt-provider")) if found[key]
+    ]
     worlds += [world for key, world in (("completion", "completion-provider"), ("http", "http-client")) if found[key]]
     made = entry / "component.wasm"
     # One world that has them all: of several, componentize-py 0.25 cannot make one.
     wit = entry / "wit"
     shutil.copytree(_WIT, wit)
     includes = " ".join(f"include {world};" for world in worlds)
-    (wit / "component.wit").write_text(f"package toolhost:plugin@0.1.0;\n\nworld component {{ {includes} }}\n", encoding="utf-8")
+    (wit / "component.wit").write_text(
+        f"package toolhost:plugin@0.1.0;\n\nworld component {{ {includes} }}\n", encoding="utf-8"
+    )
     # The names of the modules do not depend on which interfaces there are.
     names = ["toolhost:plugin/types@0.1.0=toolhost_types"]
     names += ["wasi:http/types@0.2.12=http_types"] if found["http"] else []
@@ -230,11 +273,17 @@ def _readable(output: str, paths: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m toolhost_plugin.build", description="Build a component of a plugin's module.")
+    parser = argparse.ArgumentParser(
+        prog="python -m toolhost_plugin.build", description="Build a component of a plugin's module."
+    )
     parser.add_argument("app", nargs="?", default=".", help="the module's file, or its folder [default: app.py here]")
     parser.add_argument("-o", "--output", help="the component [default: the module's name and .wasm, here]")
-    parser.add_argument("-p", "--python-path", action="append", default=[], metavar="DIR", help="import from there as well")
-    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="give up after this long [default: 300]")
+    parser.add_argument(
+        "-p", "--python-path", action="append", default=[], metavar="DIR", help="import from there as well"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=300, metavar="SECONDS", help="give up after this long [default: 300]"
+    )
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:

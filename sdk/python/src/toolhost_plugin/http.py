@@ -131,7 +131,9 @@ def request(
     return _host.current.send(_request(method, url, params, headers, json, data, timeout))
 
 
-def get(url: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None, timeout: float | None = None) -> Response:
+def get(
+    url: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None, timeout: float | None = None
+) -> Response:
     return request("GET", url, params=params, headers=headers, timeout=timeout)
 
 

@@ -1,13 +1,13 @@
 """Conversations to begin with, and what their arguments could be.
 
-    @prompt
-    def review(code: str, language: Literal["Python", "Rust"] = "Python") -> list[Message]:
-        \"\"\"Has code reviewed.\"\"\"
-        return [Message("user", f"Review this {language} code."), Message("user", code)]
+@prompt
+def review(code: str, language: Literal["Python", "Rust"] = "Python") -> list[Message]:
+    \"\"\"Has code reviewed.\"\"\"
+    return [Message("user", f"Review this {language} code."), Message("user", code)]
 
-    @completes("review", "language")
-    def languages(typed: str) -> list[str]:
-        return ["Python", "Rust"]
+@completes("review", "language")
+def languages(typed: str) -> list[str]:
+    return ["Python", "Rust"]
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import inspect
 from typing import Any, Callable, Iterable, Mapping, TypeVar, overload
 
 from . import _registry
+from ._codec import Mismatch
 from ._content import Icon, icons
 from ._errors import InvalidArguments
 from ._functions import NAME, Function, locals_of_caller
 from ._session import Message
-from ._values import Mismatch
 
 __all__ = ["Message", "completes", "prompt"]
 
@@ -82,7 +82,9 @@ def prompt(
         read = Function(function, local_names)
         prompt_name = name or function.__name__
         if not NAME.fullmatch(prompt_name):
-            raise ValueError(f"{read.where}: {prompt_name!r} cannot be the name of a prompt: it may have letters, digits, `_` and `-`")
+            raise ValueError(
+                f"{read.where}: {prompt_name!r} cannot be the name of a prompt: it may have letters, digits, `_` and `-`"
+            )
         _registry.prompts.add(prompt_name, Prompt(read, prompt_name, title, icons(icon)), read)
         return function
 

@@ -1,16 +1,16 @@
 """Things that have a URI and can be read.
 
-    @resource("note://welcome", mime_type="text/plain")
-    def welcome() -> str:
-        return "Nice to see you."
+@resource("note://welcome", mime_type="text/plain")
+def welcome() -> str:
+    return "Nice to see you."
 
-    @resource("note://by-day/{day}")          # a template: `{name}` is anything but a slash, `{+name}` anything
-    def by_day(day: date) -> str:
-        return f"On {day:%A}: nothing."
+@resource("note://by-day/{day}")          # a template: `{name}` is anything but a slash, `{+name}` anything
+def by_day(day: date) -> str:
+    return f"On {day:%A}: nothing."
 
-    @listing                                   # resources that are not known before
-    def notes() -> list[Resource]:
-        return [Resource(f"note://by-day/{day}", name=day) for day in os.listdir("/notes")]
+@listing                                   # resources that are not known before
+def notes() -> list[Resource]:
+    return [Resource(f"note://by-day/{day}", name=day) for day in os.listdir("/notes")]
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import urllib.parse
 from typing import Any, Callable, Iterable, TypeVar
 
 from . import _registry
+from ._codec import Mismatch
 from ._content import Contents, Icon, icons
 from ._errors import InvalidArguments
 from ._functions import Function, locals_of_caller
 from ._host import resource_updated, resources_changed
-from ._values import Mismatch
 
 __all__ = ["Contents", "NotFound", "Resource", "listing", "resource", "resource_updated", "resources_changed"]
 
@@ -66,7 +66,9 @@ class Provided:
 
     def match(self, uri: str) -> dict[str, str] | None:
         found = self._pattern.fullmatch(uri)
-        return {name: urllib.parse.unquote(part) for name, part in zip(self.variables, found.groups())} if found else None
+        return (
+            {name: urllib.parse.unquote(part) for name, part in zip(self.variables, found.groups())} if found else None
+        )
 
     def read(self, uri: str, variables: dict[str, str]) -> list[Contents]:
         return contents(uri, self.listed.mime_type, self.function.call(self._values(uri, variables)))

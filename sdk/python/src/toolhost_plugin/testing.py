@@ -17,9 +17,9 @@ from typing import Any, Callable, Mapping, TypeVar, Union
 from . import _host, _json, _registry, _session, prompts, resources
 from ._content import Content, Contents, Output, Text
 from ._errors import Denied, ToolError
+from ._scalars import ANY
 from ._session import Completion, InputRequired, Message, Question, Reply, Root
 from ._tool import Tool
-from ._values import ANY
 from .http import Request, Response
 
 __all__ = ["Completion", "Host", "Reply", "Result", "Root", "declined", "dismissed"]
@@ -49,7 +49,9 @@ class Result:
     @property
     def text(self) -> str:
         """The texts in it, one a line."""
-        texts = [part.text if isinstance(part, Text) else part for part in self.content if isinstance(part, (str, Text))]
+        texts = [
+            part.text if isinstance(part, Text) else part for part in self.content if isinstance(part, (str, Text))
+        ]
         return "\n".join(texts)
 
 
@@ -90,7 +92,9 @@ class Host:
         _session.end(self._sessions.pop())
         _host.use(self._before.pop())
 
-    def call(self, tool: str | Callable[..., Any], arguments: Mapping[str, Any] | str | None = None, /, **more: Any) -> Result:
+    def call(
+        self, tool: str | Callable[..., Any], arguments: Mapping[str, Any] | str | None = None, /, **more: Any
+    ) -> Result:
         """Calls a tool, by its function or its name, with arguments that go through JSON; asks what it asks, from `answers`.
 
         Raises:
@@ -177,7 +181,9 @@ class Host:
     def send(self, request: Request) -> Response:
         self.requests.append(request)
         if self._http is None:
-            raise Denied(f"{request.url} is not among the addresses that are granted: give `testing.Host` a function for `http`")
+            raise Denied(
+                f"{request.url} is not among the addresses that are granted: give `testing.Host` a function for `http`"
+            )
         response = self._http(request)
         if not isinstance(response, Response):
             raise TypeError(f"`http` of `testing.Host` returned a {type(response).__name__}, not an `http.Response`")
