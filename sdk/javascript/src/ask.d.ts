@@ -41,13 +41,21 @@ export interface Question<Answer> {
   readonly [answer]?: Answer;
 }
 
-export function Form<const Schema extends AnySchema>(key: string, message: string, schema: Schema): Question<Checked<Schema>>;
+export function Form<const Schema extends AnySchema>(
+  key: string,
+  message: string,
+  schema: Schema,
+): Question<Checked<Schema>>;
 export function Page(key: string, message: string, url: string | URL, id?: string): Question<void>;
 export function Sample(key: string, messages: string | Message[], settings?: SampleSettings): Question<Completion>;
 export function Roots(key?: string): Question<Root[]>;
 
 /** Has the user fill in a form: a flat JSON Schema, or a schema of a library. An answer that does not fit is asked for again. */
-export function form<const Schema extends AnySchema>(key: string, message: string, schema: Schema): Promise<Checked<Schema>>;
+export function form<const Schema extends AnySchema>(
+  key: string,
+  message: string,
+  schema: Schema,
+): Promise<Checked<Schema>>;
 /** Has the user visit a page. That they agreed does not mean that they are done there. */
 export function page(key: string, message: string, url: string | URL): Promise<void>;
 /** Has the client's model answer a text, or go on with messages. */

@@ -95,7 +95,8 @@ export async function all(...questions) {
     const reply = session().reply(key);
     if (reply) {
       if (reply.kind === "declined") throw new Declined(`the user declined to answer the question \`${key}\``);
-      if (reply.kind === "dismissed") throw new Dismissed(`the user dismissed the question \`${key}\` without an answer`);
+      if (reply.kind === "dismissed")
+        throw new Dismissed(`the user dismissed the question \`${key}\` without an answer`);
       try {
         answers.push(await question.hear(reply));
         continue;
@@ -126,6 +127,7 @@ export async function remember(key, make) {
 
 function digest(...parts) {
   let hash = 0xcbf29ce484222325n;
-  for (const letter of parts.join("\0")) hash = BigInt.asUintN(64, (hash ^ BigInt(letter.codePointAt(0))) * 0x100000001b3n);
+  for (const letter of parts.join("\0"))
+    hash = BigInt.asUintN(64, (hash ^ BigInt(letter.codePointAt(0))) * 0x100000001b3n);
   return hash.toString(16).padStart(16, "0");
 }

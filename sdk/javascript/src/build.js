@@ -72,14 +72,24 @@ async function locate(app) {
   const manifest = JSON.parse(await readFile(join(path, "package.json"), "utf8").catch(() => "{}"));
   const candidates = [manifest.main, "index.ts", "index.js", "src/index.ts", "src/index.js"].filter(Boolean);
   const entry = candidates.map((name) => join(path, name)).find(existsSync);
-  if (!entry) throw new BuildError(`${path} has neither a \`main\` in its package.json nor an index.ts or index.js: name the plugin's module`);
+  if (!entry)
+    throw new BuildError(
+      `${path} has neither a \`main\` in its package.json nor an index.ts or index.js: name the plugin's module`,
+    );
   return entry;
 }
 
 /** The folder that the tools are installed in. */
 async function install(engine, log) {
-  const cache = process.platform === "win32" ? process.env.LOCALAPPDATA : process.platform === "darwin" ? join(homedir(), "Library/Caches") : undefined;
-  const root = process.env.TOOLHOST_TOOLS ?? join(process.env.XDG_CACHE_HOME ?? cache ?? join(homedir(), ".cache"), "toolhost/tools");
+  const cache =
+    process.platform === "win32"
+      ? process.env.LOCALAPPDATA
+      : process.platform === "darwin"
+        ? join(homedir(), "Library/Caches")
+        : undefined;
+  const root =
+    process.env.TOOLHOST_TOOLS ??
+    join(process.env.XDG_CACHE_HOME ?? cache ?? join(homedir(), ".cache"), "toolhost/tools");
   const wanted = Object.entries(TOOLS[engine]).map(([name, version]) => `${name}@${version}`);
   const folder = join(root, `javascript-${engine}-${wanted.map((tool) => tool.split("@").pop()).join("-")}`);
   if (existsSync(join(folder, "done"))) return folder;
@@ -89,10 +99,14 @@ async function install(engine, log) {
   try {
     await writeFile(join(staging, "package.json"), '{ "private": true }\n');
     const npm = process.platform === "win32" ? "npm.cmd" : "npm";
-    await run(npm, ["install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error", ...wanted], {
-      cwd: staging,
-      shell: process.platform === "win32",
-    }).catch((error) => {
+    await run(
+      npm,
+      ["install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error", ...wanted],
+      {
+        cwd: staging,
+        shell: process.platform === "win32",
+      },
+    ).catch((error) => {
       throw new BuildError(`${wanted.join(" and ")} cannot be installed:\n${error.stderr?.trim() || error.message}`);
     });
     await writeFile(join(staging, "done"), "");
@@ -116,7 +130,15 @@ const EXTERNAL = ["toolhost:*", "wasi:*", `${LATE}:*`];
 
 async function esbuildOrFail(esbuild, options) {
   try {
-    return await esbuild.build({ bundle: true, format: "esm", write: false, logLevel: "silent", external: EXTERNAL, metafile: true, ...options });
+    return await esbuild.build({
+      bundle: true,
+      format: "esm",
+      write: false,
+      logLevel: "silent",
+      external: EXTERNAL,
+      metafile: true,
+      ...options,
+    });
   } catch (error) {
     if (!error.errors) throw error;
     const shown = await esbuild.formatMessages(error.errors, { kind: "error", color: false });
@@ -143,7 +165,9 @@ async function offers(esbuild, entry, folder, timeout) {
   const inspected = join(folder, "inspect.mjs");
   const result = await esbuildOrFail(esbuild, {
     stdin: {
-      contents: [join(folder, "before.js"), entry, join(folder, "after.js")].map((path) => `import ${JSON.stringify(path)};`).join("\n"),
+      contents: [join(folder, "before.js"), entry, join(folder, "after.js")]
+        .map((path) => `import ${JSON.stringify(path)};`)
+        .join("\n"),
       resolveDir: dirname(entry),
       sourcefile: "plugin-inspect.js",
     },
@@ -155,19 +179,25 @@ async function offers(esbuild, entry, folder, timeout) {
     outfile: inspected,
   });
   await writeFile(inspected, result.outputFiles.find((file) => file.path.endsWith(".mjs")).contents);
-  const done = await run(process.execPath, ["--enable-source-maps", "--no-warnings", inspected], { timeout: timeout * 1000, maxBuffer: 1 << 26 }).catch((error) => {
+  const done = await run(process.execPath, ["--enable-source-maps", "--no-warnings", inspected], {
+    timeout: timeout * 1000,
+    maxBuffer: 1 << 26,
+  }).catch((error) => {
     if (error.killed) throw new BuildError(`the module is not imported within ${timeout} s`);
     throw new BuildError(`the module cannot be imported:\n${readable(error.stderr || error.message)}`);
   });
   const offered = JSON.parse(done.stdout.slice(done.stdout.lastIndexOf("\n\0") + 2));
-  if (!offered.tools.length && !offered.prompts && !offered.resources) throw new BuildError(`${entry} offers nothing: call \`tool({…})\` in it`);
+  if (!offered.tools.length && !offered.prompts && !offered.resources)
+    throw new BuildError(`${entry} offers nothing: call \`tool({…})\` in it`);
   const text = result.outputFiles.map((file) => file.text).join("");
   return { ...offered, fetch: /\bfetch\b/.test(text.replace(/\/\/# sourceMappingURL.*$/s, "")) };
 }
 
 /** What Node prints of an uncaught error, without what is Node's and this package's own. */
 function readable(stderr) {
-  const lines = stderr.split("\n").filter((line) => !/^Node\.js v|^\s+at .*(node:internal|file:.*toolhost-plugin-[^/]*\/(before|after))/.test(line));
+  const lines = stderr
+    .split("\n")
+    .filter((line) => !/^Node\.js v|^\s+at .*(node:internal|file:.*toolhost-plugin-[^/]*\/(before|after))/.test(line));
   return lines.join("\n").trim();
 }
 
@@ -192,11 +222,19 @@ async function bundle(esbuild, entry, offered, engine, folder) {
     // Async functions become generators over the promises of this package: see platform/quickjs.js.
     target: isQuickjs ? "es2016" : "es2022",
     supported: isQuickjs ? LIKE_QUICKJS : {},
-    inject: isQuickjs ? ["timers.js", "fetch.js", "crypto.js", "random.js"].map((name) => join(HERE, "platform", name)) : [],
+    inject: isQuickjs
+      ? ["timers.js", "fetch.js", "crypto.js", "random.js"].map((name) => join(HERE, "platform", name))
+      : [],
     define: {
       __ENGINE__: JSON.stringify(engine),
       ...(isQuickjs && { "Math.random": "mathRandom" }),
-      ...(isQuickjs && Object.fromEntries(["fetch", "setTimeout", "clearTimeout", "setInterval", "clearInterval", "crypto"].map((name) => [`globalThis.${name}`, name]))),
+      ...(isQuickjs &&
+        Object.fromEntries(
+          ["fetch", "setTimeout", "clearTimeout", "setInterval", "clearInterval", "crypto"].map((name) => [
+            `globalThis.${name}`,
+            name,
+          ]),
+        )),
     },
     outfile: join(folder, "bundle.js"),
     charset: "utf8",
@@ -204,7 +242,9 @@ async function bundle(esbuild, entry, offered, engine, folder) {
     legalComments: "none",
   });
   const [made] = Object.values(result.metafile.outputs);
-  const imports = new Set(made.imports.filter((one) => one.external).map((one) => one.path.replace(/^\w+:(\w+\/).*$/, "$1")));
+  const imports = new Set(
+    made.imports.filter((one) => one.external).map((one) => one.path.replace(/^\w+:(\w+\/).*$/, "$1")),
+  );
   return { source: result.outputFiles[0].text, imports };
 }
 
@@ -225,7 +265,8 @@ const LIKE_QUICKJS = Object.fromEntries(
 const engineModule = (engine) => ({
   name: "engine",
   setup(build) {
-    if (engine === "quickjs") build.onResolve({ filter: /^wasi:/ }, ({ path }) => ({ path: path.replace(/^wasi/, LATE), external: true }));
+    if (engine === "quickjs")
+      build.onResolve({ filter: /^wasi:/ }, ({ path }) => ({ path: path.replace(/^wasi/, LATE), external: true }));
     build.onResolve({ filter: /platform\/engine\.js$/ }, () => ({ path: join(HERE, "platform", `${engine}.js`) }));
   },
 });
@@ -235,7 +276,11 @@ async function world(folder, offered, imports, engine) {
   const wit = join(folder, "wit");
   await cp(join(HERE, "../wit"), wit, { recursive: true });
   const worlds = ["plugin"];
-  for (const [key, name] of [["resources", "resource-provider"], ["prompts", "prompt-provider"], ["completion", "completion-provider"]]) {
+  for (const [key, name] of [
+    ["resources", "resource-provider"],
+    ["prompts", "prompt-provider"],
+    ["completion", "completion-provider"],
+  ]) {
     if (offered[key]) worlds.push(name);
   }
   for (const [prefix, name] of Object.entries(WORLDS)) if (imports.has(prefix)) worlds.push(name);
@@ -268,10 +313,16 @@ async function componentize(tools, engine, { wit, source, made, http }, timeout)
   const file = join(tools, `componentize-${process.pid}-${Date.now()}.mjs`);
   await writeFile(file, script);
   try {
-    await run(process.execPath, ["--no-warnings", file, wit, source, made, String(http)], { timeout: timeout * 1000, maxBuffer: 1 << 26 });
+    await run(process.execPath, ["--no-warnings", file, wit, source, made, String(http)], {
+      timeout: timeout * 1000,
+      maxBuffer: 1 << 26,
+    });
   } catch (error) {
-    if (error.killed) throw new BuildError(`the component is not made within ${timeout} s: \`--timeout\` gives it more`);
-    throw new BuildError(`the component cannot be made:\n${readable(`${error.stdout ?? ""}${error.stderr ?? ""}` || error.message)}`);
+    if (error.killed)
+      throw new BuildError(`the component is not made within ${timeout} s: \`--timeout\` gives it more`);
+    throw new BuildError(
+      `the component cannot be made:\n${readable(`${error.stdout ?? ""}${error.stderr ?? ""}` || error.message)}`,
+    );
   } finally {
     await rm(file, { force: true });
   }
@@ -291,7 +342,11 @@ function renameImports(component) {
     start += 1;
     if (id === IMPORTS) {
       const section = component.subarray(start, start + size);
-      const names = section.toString("latin1").replace(new RegExp(`${LATE}:[a-z-]+/[a-z-]+@0\\.2\\.12`, "g"), (name) => `wasi${name.slice(LATE.length)}`.replace(...VERSIONS));
+      const names = section
+        .toString("latin1")
+        .replace(new RegExp(`${LATE}:[a-z-]+/[a-z-]+@0\\.2\\.12`, "g"), (name) =>
+          `wasi${name.slice(LATE.length)}`.replace(...VERSIONS),
+        );
       section.write(names, "latin1");
     }
     at = start + size;

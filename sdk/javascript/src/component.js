@@ -26,7 +26,10 @@ const host = {
 function served(run, resumed) {
   return serve(async () => {
     use(host);
-    begin(resumed ? new TextDecoder().decode(resumed.state) : "", new Map((resumed?.replies ?? []).map(([key, reply]) => [key, heard(reply)])));
+    begin(
+      resumed ? new TextDecoder().decode(resumed.state) : "",
+      new Map((resumed?.replies ?? []).map(([key, reply]) => [key, heard(reply)])),
+    );
     return finish(run);
   }, error);
 }
@@ -45,14 +48,20 @@ function error(thrown) {
 
 function content(part) {
   if (typeof part === "string") return { tag: "text", val: wellFormed(part) };
-  if (!(part instanceof Content)) throw new TypeError(`${inspect(part)} is no content: use a string, text, image, audio, link or embedded`);
+  if (!(part instanceof Content))
+    throw new TypeError(`${inspect(part)} is no content: use a string, text, image, audio, link or embedded`);
   switch (part.kind) {
     case "text":
       return { tag: "text", val: wellFormed(part.text) };
     case "link":
       return {
         tag: "link",
-        val: { uri: wellFormed(part.uri), name: wellFormed(part.name), description: optional(part.description), mimeType: optional(part.mimeType) },
+        val: {
+          uri: wellFormed(part.uri),
+          name: wellFormed(part.name),
+          description: optional(part.description),
+          mimeType: optional(part.mimeType),
+        },
       };
     case "embedded":
       return { tag: "embedded", val: embedded(part) };
@@ -62,7 +71,8 @@ function content(part) {
 }
 
 function embedded(part) {
-  const body = typeof part.body === "string" ? { tag: "text", val: wellFormed(part.body) } : { tag: "blob", val: part.body };
+  const body =
+    typeof part.body === "string" ? { tag: "text", val: wellFormed(part.body) } : { tag: "blob", val: part.body };
   return { uri: wellFormed(part.uri), mimeType: optional(part.mimeType), body };
 }
 
@@ -73,7 +83,10 @@ function asked(question) {
     case "form":
       return { tag: "form", val: { message: wellFormed(question.message), schema: stringify(question.schema) } };
     case "page":
-      return { tag: "page", val: { message: wellFormed(question.message), url: wellFormed(question.url), id: wellFormed(question.id) } };
+      return {
+        tag: "page",
+        val: { message: wellFormed(question.message), url: wellFormed(question.url), id: wellFormed(question.id) },
+      };
     case "prompt":
       return {
         tag: "prompt",
@@ -178,7 +191,13 @@ export const prompts = {
         title: optional(prompt.title),
         description: optional(prompt.description),
         icons: [],
-        arguments: offers.promptArguments(prompt).map((argument) => ({ ...argument, title: optional(argument.title), description: optional(argument.description) })),
+        arguments: offers
+          .promptArguments(prompt)
+          .map((argument) => ({
+            ...argument,
+            title: optional(argument.title),
+            description: optional(argument.description),
+          })),
       })),
     ),
 
@@ -192,7 +211,12 @@ export const prompts = {
 export const completion = {
   complete: (request) =>
     served(async () => {
-      const { values, total } = await offers.complete(request.of.val, request.argument, request.value, Object.fromEntries(request.others));
+      const { values, total } = await offers.complete(
+        request.of.val,
+        request.argument,
+        request.value,
+        Object.fromEntries(request.others),
+      );
       return { values: values.map(wellFormed), total };
     }),
 };

@@ -40,7 +40,8 @@ export class NotFound extends InvalidArguments {
 /** What a console prints of something that was thrown, in a line. */
 export function describe(thrown) {
   if (thrown instanceof ToolError) return thrown.message || thrown.name;
-  if (!(thrown instanceof Error)) return `Uncaught ${typeof thrown === "string" ? JSON.stringify(thrown) : safely(thrown)}`;
+  if (!(thrown instanceof Error))
+    return `Uncaught ${typeof thrown === "string" ? JSON.stringify(thrown) : safely(thrown)}`;
   let text = safely(thrown);
   if (thrown.errors instanceof Array) text += thrown.errors.map((error) => `\n- ${describe(error)}`).join("");
   if (thrown.cause instanceof Error) text += ` (cause: ${describe(thrown.cause)})`;

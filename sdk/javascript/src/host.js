@@ -63,13 +63,15 @@ export function inspect(value, depth = 0, parents = []) {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return `[Function: ${value.name || "anonymous"}]`;
   if (typeof value !== "object" || value === null) return String(value);
-  if (value instanceof Error) return value.stack?.includes(value.message) ? value.stack : `${value}\n${value.stack ?? ""}`.trimEnd();
+  if (value instanceof Error)
+    return value.stack?.includes(value.message) ? value.stack : `${value}\n${value.stack ?? ""}`.trimEnd();
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString();
   if (value instanceof RegExp) return String(value);
   if (parents.includes(value)) return "[Circular]";
   if (depth > 3) return Array.isArray(value) ? "[Array]" : "[Object]";
   const inner = (part) => inspect(part, depth + 1, [...parents, value]);
-  if (value instanceof Map) return `Map(${value.size}) {${[...value].map(([key, part]) => `${inner(key)} => ${inner(part)}`).join(", ")}}`;
+  if (value instanceof Map)
+    return `Map(${value.size}) {${[...value].map(([key, part]) => `${inner(key)} => ${inner(part)}`).join(", ")}}`;
   if (value instanceof Set) return `Set(${value.size}) {${[...value].map(inner).join(", ")}}`;
   if (Array.isArray(value) || ArrayBuffer.isView(value)) {
     const items = Array.from(value.length === undefined ? [] : value);

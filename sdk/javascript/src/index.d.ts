@@ -63,9 +63,10 @@ export interface ToolOptions<Input extends AnySchema, Result extends AnySchema> 
 type MaybePromise<T> = T | Promise<T>;
 
 /** Makes a tool. It is offered from then on; what is returned is what was given. */
-export function tool<const Input extends AnySchema = { type: "object"; properties: {} }, const Result extends AnySchema = AnySchema>(
-  options: ToolOptions<Input, Result>,
-): ToolOptions<Input, Result>;
+export function tool<
+  const Input extends AnySchema = { type: "object"; properties: {} },
+  const Result extends AnySchema = AnySchema,
+>(options: ToolOptions<Input, Result>): ToolOptions<Input, Result>;
 
 /** Lines for the call's log, by level; the model does not see them. `log("…")` is `log.info("…")`. */
 export const log: {
@@ -132,7 +133,9 @@ export interface Message {
   content: string | Content;
 }
 
-export interface PromptOptions<Arguments extends Record<string, string | { title?: string; description?: string; required?: boolean }>> {
+export interface PromptOptions<
+  Arguments extends Record<string, string | { title?: string; description?: string; required?: boolean }>,
+> {
   name: string;
   title?: string;
   description?: string;
@@ -144,9 +147,9 @@ export interface PromptOptions<Arguments extends Record<string, string | { title
 }
 
 /** A conversation to begin with. Its arguments come as texts. */
-export function prompt<const Arguments extends Record<string, string | { title?: string; description?: string; required?: boolean }> = {}>(
-  options: PromptOptions<Arguments>,
-): PromptOptions<Arguments>;
+export function prompt<
+  const Arguments extends Record<string, string | { title?: string; description?: string; required?: boolean }> = {},
+>(options: PromptOptions<Arguments>): PromptOptions<Arguments>;
 
 /** Suggests values for an argument of a prompt, or a variable of a template. */
 export function completes(

@@ -1,7 +1,8 @@
 // JSON without losses: integers beyond 2^53 are BigInts, and what has no form in JSON is refused rather than changed.
 
 const UNSAFE = /\d{16}/;
-const TOKEN = /[ \t\n\r]*(?:([{}[\],:])|("(?:[^"\\]|\\.)*")|(-?\d+)((?:\.\d+)?(?:[eE][+-]?\d+)?)|(true|false|null))[ \t\n\r]*/y;
+const TOKEN =
+  /[ \t\n\r]*(?:([{}[\],:])|("(?:[^"\\]|\\.)*")|(-?\d+)((?:\.\d+)?(?:[eE][+-]?\d+)?)|(true|false|null))[ \t\n\r]*/y;
 
 /** Reads JSON. An integer that a number cannot hold exactly becomes a BigInt. */
 export function parse(text) {
@@ -41,7 +42,12 @@ function exact(text) {
       if (key[1] === ",") key = next();
       next(); // The colon.
       // A key `__proto__` is a key like any other.
-      Object.defineProperty(members, JSON.parse(key[2]), { value: value(next()), enumerable: true, configurable: true, writable: true });
+      Object.defineProperty(members, JSON.parse(key[2]), {
+        value: value(next()),
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      });
       key = next();
     }
     return members;
@@ -68,7 +74,8 @@ function write(value, path, parents) {
   }
   if (typeof value !== "object") return undefined;
   if (value instanceof Map || value instanceof Set || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
-    const remedy = value instanceof Map ? "Object.fromEntries(map)" : value instanceof Set ? "[...set]" : "base64, or image(bytes)";
+    const remedy =
+      value instanceof Map ? "Object.fromEntries(map)" : value instanceof Set ? "[...set]" : "base64, or image(bytes)";
     throw new TypeError(`${path || "the value"}: a ${value.constructor.name} has no form in JSON: use ${remedy}`);
   }
   if (parents.has(value)) throw new TypeError(`${path || "the value"} contains itself`);
@@ -77,7 +84,8 @@ function write(value, path, parents) {
   if (Array.isArray(value)) {
     const items = value.map((item, index) => {
       const written = write(item, `${path}/${index}`, parents);
-      if (written === undefined && item !== undefined) throw new TypeError(`${path}/${index}: ${kind(item)} has no form in JSON`);
+      if (written === undefined && item !== undefined)
+        throw new TypeError(`${path}/${index}: ${kind(item)} has no form in JSON`);
       return written ?? "null";
     });
     text = `[${items.join(",")}]`;

@@ -37,14 +37,17 @@ class Resource {
 
   match(uri) {
     const found = this.pattern.exec(uri);
-    return found && Object.fromEntries(this.variables.map((name, index) => [name, decodeURIComponent(found[index + 1])]));
+    return (
+      found && Object.fromEntries(this.variables.map((name, index) => [name, decodeURIComponent(found[index + 1])]))
+    );
   }
 
   async read(uri, variables) {
     const result = await this.options.read(variables, uri);
     return [result].flat().map((part) => {
       if (typeof part === "string" || part instanceof Uint8Array) part = { body: part };
-      if (part?.body === undefined) throw new TypeError(`${uri}: \`read\` returns a string, bytes, or \`embedded({…})\``);
+      if (part?.body === undefined)
+        throw new TypeError(`${uri}: \`read\` returns a string, bytes, or \`embedded({…})\``);
       return embedded({ ...part, uri: part.uri || uri, mimeType: part.mimeType ?? this.options.mimeType });
     });
   }
@@ -96,10 +99,13 @@ export async function fill(name, texts) {
   const options = prompts.get(name);
   if (!options) throw new InvalidArguments(`there is no prompt \`${name}\``);
   for (const argument of promptArguments(options)) {
-    if (argument.required && texts[argument.name] === undefined) throw new InvalidArguments(`missing argument \`${argument.name}\``);
+    if (argument.required && texts[argument.name] === undefined)
+      throw new InvalidArguments(`missing argument \`${argument.name}\``);
   }
   const result = await options.run(texts);
-  return [result].flat().map((part) => (typeof part === "string" || part instanceof Content ? { role: "user", content: part } : part));
+  return [result]
+    .flat()
+    .map((part) => (typeof part === "string" || part instanceof Content ? { role: "user", content: part } : part));
 }
 
 /** Suggests values for an argument of a prompt, or a variable of a template. Those that do not begin with what is typed are left out. */
@@ -110,12 +116,15 @@ export function completes(of, argument, suggest) {
 export async function complete(of, argument, typed, others) {
   const suggest = completions.get(`${of}\0${argument}`);
   if (!suggest) return { values: [], total: undefined };
-  const values = (await suggest(typed, others)).map(String).filter((value) => value.toLowerCase().startsWith(typed.toLowerCase()));
+  const values = (await suggest(typed, others))
+    .map(String)
+    .filter((value) => value.toLowerCase().startsWith(typed.toLowerCase()));
   return { values: values.slice(0, MOST), total: values.length };
 }
 
 function digest(text) {
   let hash = 0xcbf29ce484222325n;
-  for (let at = 0; at < text.length; at += 1) hash = BigInt.asUintN(64, (hash ^ BigInt(text.charCodeAt(at))) * 0x100000001b3n);
+  for (let at = 0; at < text.length; at += 1)
+    hash = BigInt.asUintN(64, (hash ^ BigInt(text.charCodeAt(at))) * 0x100000001b3n);
   return `${text.length}-${hash.toString(16)}`;
 }

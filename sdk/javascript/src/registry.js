@@ -13,7 +13,9 @@ const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 /** Adds to one of these; two of one name are a mistake. */
 export function add(kind, known, name, offered) {
   if (typeof name !== "string" || (kind !== "resource" && !NAME.test(name))) {
-    throw new TypeError(`${JSON.stringify(name)} cannot be the name of a ${kind}: it may have letters, digits, \`_\` and \`-\``);
+    throw new TypeError(
+      `${JSON.stringify(name)} cannot be the name of a ${kind}: it may have letters, digits, \`_\` and \`-\``,
+    );
   }
   if (known.has(name)) throw new TypeError(`two ${kind}s are called \`${name}\``);
   known.set(name, offered);
@@ -24,5 +26,13 @@ export function building() {
   const refuse = (what) => () => {
     throw new Denied(`${what} is not there while the component is built: ask for it inside of \`run\``);
   };
-  return { log() {}, progress() {}, canAsk: () => false, resourceUpdated() {}, resourcesChanged() {}, config: refuse("config"), secret: refuse("secret") };
+  return {
+    log() {},
+    progress() {},
+    canAsk: () => false,
+    resourceUpdated() {},
+    resourcesChanged() {},
+    config: refuse("config"),
+    secret: refuse("secret"),
+  };
 }

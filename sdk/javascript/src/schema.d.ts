@@ -86,7 +86,9 @@ type OfArray<S> = S extends { readonly prefixItems: infer Items extends readonly
 
 type OfObject<S> = S extends { readonly properties: infer Properties }
   ? Flat<
-      { -readonly [Name in keyof Properties as Name extends Required_<S> ? Name : never]: FromSchema<Properties[Name]> } & {
+      {
+        -readonly [Name in keyof Properties as Name extends Required_<S> ? Name : never]: FromSchema<Properties[Name]>;
+      } & {
         -readonly [Name in keyof Properties as Name extends Required_<S> ? never : Name]?: FromSchema<Properties[Name]>;
       }
     >

@@ -37,7 +37,13 @@ export class Schema {
     if (!this.standard) return value;
     const result = await this.standard.validate(value);
     if (!result.issues) return result.value;
-    const said = result.issues.map((issue) => new Mismatch(issue.message, (issue.path ?? []).map((part) => part?.key ?? part)).message);
+    const said = result.issues.map(
+      (issue) =>
+        new Mismatch(
+          issue.message,
+          (issue.path ?? []).map((part) => part?.key ?? part),
+        ).message,
+    );
     throw new Mismatch(said.join("; "));
   }
 }
@@ -55,11 +61,16 @@ function jsonSchemaOf(given, side, where) {
   }
   // What zod has no JSON Schema for by itself.
   const override = (context) => {
-    if (context.zodSchema?._zod?.def?.type === "bigint") Object.assign(context.jsonSchema, { type: "integer", format: "int64" });
-    if (context.zodSchema?._zod?.def?.type === "date") Object.assign(context.jsonSchema, { type: "string", format: "date-time" });
+    if (context.zodSchema?._zod?.def?.type === "bigint")
+      Object.assign(context.jsonSchema, { type: "integer", format: "int64" });
+    if (context.zodSchema?._zod?.def?.type === "date")
+      Object.assign(context.jsonSchema, { type: "string", format: "date-time" });
   };
   const libraryOptions = vendor === "zod" ? { unrepresentable: "any", override } : undefined;
-  const { $schema, ...schema } = jsonSchema[side]({ target: "draft-2020-12", ...(libraryOptions && { libraryOptions }) });
+  const { $schema, ...schema } = jsonSchema[side]({
+    target: "draft-2020-12",
+    ...(libraryOptions && { libraryOptions }),
+  });
   return schema;
 }
 
@@ -99,11 +110,16 @@ function fit(value, schema, root, path) {
   if (schema === false) throw new Mismatch("is not allowed", path);
   if (typeof schema !== "object" || schema === null) return value;
   const types = schema.type === undefined ? undefined : [schema.type].flat();
-  if (types && !types.some((type) => TYPES[type]?.(value))) throw new Mismatch(`expected ${types.join(" or ")}, got ${shown(value)}`, path);
+  if (types && !types.some((type) => TYPES[type]?.(value)))
+    throw new Mismatch(`expected ${types.join(" or ")}, got ${shown(value)}`, path);
   value = number(value, schema, types, path);
-  if (schema.const !== undefined && !same(value, schema.const)) throw new Mismatch(`expected ${JSON.stringify(schema.const)}`, path);
+  if (schema.const !== undefined && !same(value, schema.const))
+    throw new Mismatch(`expected ${JSON.stringify(schema.const)}`, path);
   if (schema.enum && !schema.enum.some((choice) => same(value, choice))) {
-    throw new Mismatch(`expected ${schema.enum.map((choice) => JSON.stringify(choice)).join(" or ")}, got ${shown(value)}`, path);
+    throw new Mismatch(
+      `expected ${schema.enum.map((choice) => JSON.stringify(choice)).join(" or ")}, got ${shown(value)}`,
+      path,
+    );
   }
   bounds(value, schema, path);
   if (Array.isArray(value)) value = items(value, schema, root, path);
@@ -118,7 +134,10 @@ function number(value, schema, types, path) {
   if (schema.format === "int64" || schema.format === "uint64") return BigInt(value);
   if (typeof value === "bigint" && types) {
     if (!types.includes("integer")) return Number(value); // A number is a double, here as everywhere.
-    throw new Mismatch(`${value} cannot be held exactly by a number: give the schema \`format: "int64"\` to get a bigint`, path);
+    throw new Mismatch(
+      `${value} cannot be held exactly by a number: give the schema \`format: "int64"\` to get a bigint`,
+      path,
+    );
   }
   return value;
 }
@@ -145,11 +164,14 @@ function items(value, schema, root, path) {
 }
 
 function members(value, schema, root, path) {
-  for (const key of schema.required ?? []) if (!Object.hasOwn(value, key)) throw new Mismatch(`missing member \`${key}\``, path);
+  for (const key of schema.required ?? [])
+    if (!Object.hasOwn(value, key)) throw new Mismatch(`missing member \`${key}\``, path);
   const result = {};
   for (const key of Object.keys(value)) {
     const known = schema.properties && Object.hasOwn(schema.properties, key) ? schema.properties[key] : undefined;
-    const byPattern = Object.entries(schema.patternProperties ?? {}).find(([pattern]) => new RegExp(pattern, "u").test(key))?.[1];
+    const byPattern = Object.entries(schema.patternProperties ?? {}).find(([pattern]) =>
+      new RegExp(pattern, "u").test(key),
+    )?.[1];
     const part = known ?? byPattern ?? schema.additionalProperties;
     if (part === false) throw new Mismatch(`unknown member \`${key}\``, path);
     const member = part === undefined || part === true ? value[key] : fit(value[key], part, root, [...path, key]);

@@ -64,7 +64,9 @@ class Session {
 
   ask(questions) {
     // Bytes are no JSON: an image that a model made is asked for again.
-    const replies = [...this.#replies].filter(([key, { value }]) => this.#asked.has(key) && !(value?.content instanceof Object));
+    const replies = [...this.#replies].filter(
+      ([key, { value }]) => this.#asked.has(key) && !(value?.content instanceof Object),
+    );
     const state = replies.length || this.kept.size ? stringify({ replies, kept: [...this.kept] }) : "";
     this.pending ??= new InputRequired(questions, state);
     return this.pending;

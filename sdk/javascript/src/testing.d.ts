@@ -51,4 +51,10 @@ export class Host {
 }
 
 /** All tools that are defined, with their schemas. */
-export function listTools(): { name: string; title?: string; description: string; inputSchema: any; outputSchema?: any }[];
+export function listTools(): {
+  name: string;
+  title?: string;
+  description: string;
+  inputSchema: any;
+  outputSchema?: any;
+}[];

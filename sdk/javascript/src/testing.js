@@ -33,7 +33,8 @@ export class Host {
   /** Calls a tool, by what `tool` returned or by its name, with arguments that go through JSON; asks what it asks, from `answers`. */
   async call(tool, args = {}) {
     const found = tools.get(typeof tool === "string" ? tool : tool.name);
-    if (!found) throw new TypeError(`${typeof tool === "string" ? tool : tool?.name} is not a tool: is its module imported?`);
+    if (!found)
+      throw new TypeError(`${typeof tool === "string" ? tool : tool?.name} is not a tool: is its module imported?`);
     const text = typeof args === "string" ? args : json.stringify(args);
     const output = await this.#rounds(() => found.call(text, false));
     return result(output);
@@ -94,7 +95,8 @@ export class Host {
 
   #reply(key) {
     const { answers } = this.#given;
-    if (!Object.hasOwn(answers, key)) throw new Error(`the test has no answer to the question \`${key}\`: give \`Host\` some \`answers\``);
+    if (!Object.hasOwn(answers, key))
+      throw new Error(`the test has no answer to the question \`${key}\`: give \`Host\` some \`answers\``);
     const answer = answers[key];
     if (answer === declined || answer === dismissed) return answer;
     if (typeof answer === "string") return { kind: "completion", value: new Completion(answer, "test") };
@@ -105,7 +107,10 @@ export class Host {
 
   async #fetch(request) {
     this.requests.push(request);
-    if (!this.#given.fetch) throw new TypeError(`${request.url} is not among the addresses that are granted: give \`Host\` a function \`fetch\``);
+    if (!this.#given.fetch)
+      throw new TypeError(
+        `${request.url} is not among the addresses that are granted: give \`Host\` a function \`fetch\``,
+      );
     return this.#given.fetch(request);
   }
 
@@ -117,21 +122,30 @@ export class Host {
       canAsk: (kind) => (typeof canAsk === "function" ? canAsk(kind) : canAsk),
       resourceUpdated: (uri) => this.updated.push(uri),
       resourcesChanged() {},
-      config: (key) => (typeof config[key] === "string" || config[key] === undefined ? config[key] : json.stringify(config[key])),
+      config: (key) =>
+        typeof config[key] === "string" || config[key] === undefined ? config[key] : json.stringify(config[key]),
       secret: (name) => secrets[name],
     };
   }
 }
 
 function result(output) {
-  const texts = output.content.filter((part) => part instanceof Content && part.kind === "text").map((part) => part.text);
+  const texts = output.content
+    .filter((part) => part instanceof Content && part.kind === "text")
+    .map((part) => part.text);
   const structured = output.structured === undefined ? undefined : json.parse(json.stringify(output.structured));
   return { content: output.content, text: texts.join("\n"), structured };
 }
 
 /** All tools that are defined, with their schemas. */
 export function listTools() {
-  return [...tools.values()].map(({ name, title, description, inputSchema, outputSchema }) => ({ name, title, description, inputSchema, outputSchema }));
+  return [...tools.values()].map(({ name, title, description, inputSchema, outputSchema }) => ({
+    name,
+    title,
+    description,
+    inputSchema,
+    outputSchema,
+  }));
 }
 
 export { Completion, InputRequired, Output };

@@ -27,7 +27,8 @@ export class Tool {
     this.description = options.description ?? "";
     this.icons = icons(options.icon);
     this.input = new Schema(options.input ?? NOTHING, "input", where);
-    if (!this.input.isObject) throw new TypeError(`${where}: \`input\` is not the schema of an object: arguments have names`);
+    if (!this.input.isObject)
+      throw new TypeError(`${where}: \`input\` is not the schema of an object: arguments have names`);
     this.output = options.output === undefined ? undefined : new Schema(options.output, "output", where);
   }
 
@@ -55,7 +56,9 @@ export class Tool {
     if (result instanceof Output) return result;
     if (result instanceof Content) return new Output([result]);
     if (Array.isArray(result) && result.some((part) => part instanceof Content)) {
-      return new Output(result.map((part) => (part instanceof Content || typeof part === "string" ? part : text(stringify(part)))));
+      return new Output(
+        result.map((part) => (part instanceof Content || typeof part === "string" ? part : text(stringify(part)))),
+      );
     }
     if (this.output) {
       const checked = await this.#promised(result);
@@ -74,7 +77,8 @@ export class Tool {
       // As JSON has it, dates for instance; a library's schema has the value itself.
       return this.output.standard ? await this.output.check(result, true) : json.parse(stringify(result));
     } catch (error) {
-      if (error instanceof Mismatch) throw new ToolError(`\`${this.name}\` returned what it does not promise: ${error.message}`);
+      if (error instanceof Mismatch)
+        throw new ToolError(`\`${this.name}\` returned what it does not promise: ${error.message}`);
       throw error;
     }
   }

@@ -30,12 +30,21 @@ before(async () => {
     let body = "";
     for await (const part of request) body += part;
     response.writeHead(request.url === "/gone" ? 404 : 200);
-    response.end(`${request.method} ${request.url} ${request.headers["x-test"] ?? request.headers["content-type"]} ${body}`.trim());
+    response.end(
+      `${request.method} ${request.url} ${request.headers["x-test"] ?? request.headers["content-type"]} ${body}`.trim(),
+    );
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   url = `http://127.0.0.1:${server.address().port}`;
   const outfile = join(here, `.cases-${process.pid}.mjs`);
-  await bundle({ entryPoints: [join(here, "signatures.ts")], bundle: true, format: "esm", platform: "node", outfile, alias: { "toolhost-plugin": join(here, "../src/index.js") } });
+  await bundle({
+    entryPoints: [join(here, "signatures.ts")],
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    outfile,
+    alias: { "toolhost-plugin": join(here, "../src/index.js") },
+  });
   signatures = await import(outfile);
   await rm(outfile);
 });
@@ -49,7 +58,8 @@ after(async () => {
 async function load(engine) {
   const plugins = { hello: join(here, "../examples/hello"), everything: join(here, "everything.js") };
   if (engine === "quickjs") plugins.signatures = join(here, "signatures.ts");
-  for (const [name, path] of Object.entries(plugins)) await build(path, { output: join(folder, engine, `${name}.wasm`), engine, timeout: LIMIT });
+  for (const [name, path] of Object.entries(plugins))
+    await build(path, { output: join(folder, engine, `${name}.wasm`), engine, timeout: LIMIT });
   const manifest = join(folder, engine, "toolhost.toml");
   await writeFile(join(folder, engine, "secret"), "s3cret-value");
   await writeFile(
@@ -73,8 +83,11 @@ async function runCalls(manifest, calls) {
   const lines = calls.map(([name, args], index) => `{"id":"${index}","name":"${name}","arguments":${args}}`).join("\n");
   const output = await new Promise((resolve, reject) => {
     const options = { timeout: LIMIT * 1000, maxBuffer: 1 << 26 };
-    const child = execFile(TOOLHOST, ["--manifest", manifest, "run", "--format", "json", "--full"], options, (error, stdout, stderr) =>
-      error ? reject(new Error(`${error.message}\n${stderr}`)) : resolve(stdout),
+    const child = execFile(
+      TOOLHOST,
+      ["--manifest", manifest, "run", "--format", "json", "--full"],
+      options,
+      (error, stdout, stderr) => (error ? reject(new Error(`${error.message}\n${stderr}`)) : resolve(stdout)),
     );
     child.stdin.end(lines);
   });
@@ -91,7 +104,8 @@ async function withClient(manifest, answer, use) {
   const send = (message) => child.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
   createInterface({ input: child.stdout }).on("line", (line) => {
     const message = JSON.parse(line);
-    if (message.method && message.id !== undefined) send({ id: message.id, result: answer(message.method, message.params) });
+    if (message.method && message.id !== undefined)
+      send({ id: message.id, result: answer(message.method, message.params) });
     else if (waiting.has(message.id)) waiting.get(message.id)(message);
   });
   let last = 0;
@@ -107,7 +121,11 @@ async function withClient(manifest, answer, use) {
   };
   try {
     const capabilities = { elicitation: {}, sampling: {}, roots: {} };
-    await request("initialize", { protocolVersion: "2025-06-18", capabilities, clientInfo: { name: "test", version: "1" } });
+    await request("initialize", {
+      protocolVersion: "2025-06-18",
+      capabilities,
+      clientInfo: { name: "test", version: "1" },
+    });
     send({ method: "notifications/initialized" });
     return await use(request);
   } finally {
@@ -138,14 +156,18 @@ for (const engine of engines) {
         denied: ["denied", /a key$/],
         type: ["failed", /^TypeError: .*length/],
         text: ["failed", /^Uncaught "a text"$/],
-        recursion: engine === "quickjs" ? ["limit", /512 KiB of stack/] : ["failed", /^InternalError: too much recursion$/],
+        recursion:
+          engine === "quickjs" ? ["limit", /512 KiB of stack/] : ["failed", /^InternalError: too much recursion$/],
         rejected: ["failed", /^RangeError: one$/],
         cause: ["failed", /^Error: outer \(cause: TypeError: inner\)$/],
         never: engine === "quickjs" ? ["failed", /a promise that nothing will settle/] : ["trap", /event loop error/],
         nan: ["failed", /^TypeError: \/deep\/1: NaN has no form in JSON$/],
         map: ["failed", /a Map has no form in JSON: use Object.fromEntries/],
       };
-      const results = await runCalls(manifest, Object.keys(expected).map((how) => ["fail", `{"how":"${how}"}`]));
+      const results = await runCalls(
+        manifest,
+        Object.keys(expected).map((how) => ["fail", `{"how":"${how}"}`]),
+      );
       for (const [index, [how, [code, message]]] of Object.entries(expected).entries()) {
         assert.equal(results[index].error?.code, code, `${how}: ${stringify(results[index])}`);
         assert.match(results[index].error.message, message);
@@ -156,7 +178,10 @@ for (const engine of engines) {
     });
 
     test("the host is there", async () => {
-      const [first, second] = await runCalls(manifest, [["host", '{"key":"key"}'], ["host", '{"key":"key"}']]);
+      const [first, second] = await runCalls(manifest, [
+        ["host", '{"key":"key"}'],
+        ["host", '{"key":"key"}'],
+      ]);
       assert.equal(first.structured.config, "value");
       assert.equal(first.structured.secret, "***");
       assert.notEqual(first.structured.random, second.structured.random);
@@ -168,9 +193,17 @@ for (const engine of engines) {
 
     test("requests and timers", async () => {
       const fetched = await call(manifest, "fetch", { urls: [0, 1, 2].map((number) => `${url}/${number}`) });
-      assert.deepEqual(fetched.structured?.result, [0, 1, 2].map((number) => `200 GET /${number} yes`), stringify(fetched));
+      assert.deepEqual(
+        fetched.structured?.result,
+        [0, 1, 2].map((number) => `200 GET /${number} yes`),
+        stringify(fetched),
+      );
       const posted = await call(manifest, "fetch", { urls: [`${url}/p`], post: "ä" });
-      assert.deepEqual(posted.structured?.result, ['200 POST /p?q=a+b application/json {"text":"ä"}'], stringify(posted));
+      assert.deepEqual(
+        posted.structured?.result,
+        ['200 POST /p?q=a+b application/json {"text":"ä"}'],
+        stringify(posted),
+      );
       assert.equal((await call(manifest, "fetch", { urls: ["http://127.0.0.1:1/"] })).error.code, "denied");
       assert.equal((await call(manifest, "slow", {})).content, "1 10 tick 20 a 1 b microtask");
     });
@@ -178,43 +211,78 @@ for (const engine of engines) {
     test("questions, resources and prompts", async () => {
       const answer = (method, params) => {
         if (method === "sampling/createMessage") {
-          return { role: "assistant", content: { type: "text", text: `re: ${params.messages[0].content.text}` }, model: "m" };
+          return {
+            role: "assistant",
+            content: { type: "text", text: `re: ${params.messages[0].content.text}` },
+            model: "m",
+          };
         }
-        return { action: "accept", content: params.requestedSchema.properties.sure ? { sure: true } : { name: "Ada", age: 36 } };
+        return {
+          action: "accept",
+          content: params.requestedSchema.properties.sure ? { sure: true } : { name: "Ada", age: 36 },
+        };
       };
       await withClient(manifest, answer, async (request) => {
         const run = async (name) => (await request("tools/call", { name, arguments: {} })).content;
         assert.equal((await run("welcome"))[0].text, "Ada, 36: re: A motto for Ada, please.");
         assert.match((await run("remembered"))[0].text, /^0\.\d+(e-\d+)? true$/);
-        assert.deepEqual((await run("picture")).map((part) => part.type), ["text", "image", "resource_link"]);
+        assert.deepEqual(
+          (await run("picture")).map((part) => part.type),
+          ["text", "image", "resource_link"],
+        );
         const { resources } = await request("resources/list");
         assert.deepEqual(resources.map((found) => found.uri).sort(), ["note://by-day/2026-02-28", "note://welcome"]);
         assert.equal(resources.find((found) => found.uri === "note://welcome").size, 16);
         const [read] = (await request("resources/read", { uri: "note://by-day/2026-02-28" })).contents;
         assert.equal(Buffer.from(read.blob, "base64").toString(), "On 2026-02-28: nothing.");
         const [found] = (await request("prompts/list")).prompts;
-        assert.deepEqual(found.arguments.map(({ name, required }) => [name, required]), [["code", true], ["language", false]]);
+        assert.deepEqual(
+          found.arguments.map(({ name, required }) => [name, required]),
+          [
+            ["code", true],
+            ["language", false],
+          ],
+        );
         const filled = await request("prompts/get", { name: "review", arguments: { code: "x" } });
         assert.equal(filled.messages[2].content.text, "x");
-        const completed = await request("completion/complete", { ref: { type: "ref/prompt", name: "review" }, argument: { name: "language", value: "p" } });
+        const completed = await request("completion/complete", {
+          ref: { type: "ref/prompt", name: "review" },
+          argument: { name: "language", value: "p" },
+        });
         assert.deepEqual(completed.completion.values, ["Python"]);
       });
     });
 
-    test("signatures round trip", { skip: engine !== "quickjs" && "they are the package's, not the engine's" }, async () => {
-      const results = await runCalls(manifest, signatures.cases.map(([name, value]) => [`s_${name}`, `{"value":${value}}`]));
-      for (const [index, [name, value, back]] of signatures.cases.entries()) {
-        const { error, structured, content } = results[index];
-        assert.equal(error, undefined, `${name} ${value}: ${stringify(results[index])}`);
-        const got = structured === undefined ? content : Object.keys(structured).length === 1 && "result" in structured ? structured.result : structured;
-        assert.deepEqual(got, parse(back), `${name} ${value}`);
-      }
-      const wrong = await runCalls(manifest, signatures.refused.map(([name, value]) => [`s_${name}`, `{"value":${value}}`]));
-      for (const [index, [name, value]] of signatures.refused.entries()) {
-        // What can be meant in one way only is repaired by the host.
-        if (!wrong[index].repairs) assert.equal(wrong[index].error?.code, "invalid-arguments", `${name} ${value}: ${stringify(wrong[index])}`);
-      }
-    });
+    test(
+      "signatures round trip",
+      { skip: engine !== "quickjs" && "they are the package's, not the engine's" },
+      async () => {
+        const results = await runCalls(
+          manifest,
+          signatures.cases.map(([name, value]) => [`s_${name}`, `{"value":${value}}`]),
+        );
+        for (const [index, [name, value, back]] of signatures.cases.entries()) {
+          const { error, structured, content } = results[index];
+          assert.equal(error, undefined, `${name} ${value}: ${stringify(results[index])}`);
+          const got =
+            structured === undefined
+              ? content
+              : Object.keys(structured).length === 1 && "result" in structured
+                ? structured.result
+                : structured;
+          assert.deepEqual(got, parse(back), `${name} ${value}`);
+        }
+        const wrong = await runCalls(
+          manifest,
+          signatures.refused.map(([name, value]) => [`s_${name}`, `{"value":${value}}`]),
+        );
+        for (const [index, [name, value]] of signatures.refused.entries()) {
+          // What can be meant in one way only is repaired by the host.
+          if (!wrong[index].repairs)
+            assert.equal(wrong[index].error?.code, "invalid-arguments", `${name} ${value}: ${stringify(wrong[index])}`);
+        }
+      },
+    );
   });
 }
 

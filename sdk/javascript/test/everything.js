@@ -67,23 +67,38 @@ tool({
     console.warn("%s of %d", "one", 2);
     log.notice("noticed");
     progress(1, 2, "half");
-    return { config: config(key), secret: secret(key), random: String(Math.random()), uuid: crypto.randomUUID(), year: new Date().getFullYear() };
+    return {
+      config: config(key),
+      secret: secret(key),
+      random: String(Math.random()),
+      uuid: crypto.randomUUID(),
+      year: new Date().getFullYear(),
+    };
   },
 });
 
 tool({
   name: "fetch",
   description: "Fetches pages side by side.",
-  input: { type: "object", properties: { urls: { type: "array", items: { type: "string" } }, post: { type: "string" } }, required: ["urls"] },
+  input: {
+    type: "object",
+    properties: { urls: { type: "array", items: { type: "string" } }, post: { type: "string" } },
+    required: ["urls"],
+  },
   output: { type: "array", items: { type: "string" } },
   async run({ urls, post }) {
     return Promise.all(
       urls.map(async (url) => {
         const target = new URL(url);
         if (post !== undefined) target.searchParams.set("q", "a b");
-        const response = post === undefined
-          ? await fetch(target, { headers: { "x-test": "yes" }, signal: AbortSignal.timeout?.(5000) })
-          : await fetch(target, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ text: post }) });
+        const response =
+          post === undefined
+            ? await fetch(target, { headers: { "x-test": "yes" }, signal: AbortSignal.timeout?.(5000) })
+            : await fetch(target, {
+                method: "POST",
+                headers: { "content-type": "application/json" },
+                body: JSON.stringify({ text: post }),
+              });
         return `${response.status} ${await response.text()}`;
       }),
     );
@@ -104,7 +119,8 @@ tool({
       yield "a";
       await wait(1);
       yield "b";
-    })()) order.push(part);
+    })())
+      order.push(part);
     queueMicrotask(() => order.push("microtask"));
     await undefined;
     return order.join(" ");
@@ -141,7 +157,10 @@ tool({
   description: "Makes a number once, and asks.",
   async run() {
     const made = await ask.remember("number", () => String(Math.random()));
-    const { sure } = await ask.form("sure", `Is it ${made}?`, { type: "object", properties: { sure: { type: "boolean" } } });
+    const { sure } = await ask.form("sure", `Is it ${made}?`, {
+      type: "object",
+      properties: { sure: { type: "boolean" } },
+    });
     return `${made} ${sure}`;
   },
 });
@@ -149,7 +168,10 @@ tool({
 tool({
   name: "picture",
   description: "Several contents.",
-  run: () => output(["A dot:", image(new Uint8Array([137, 80, 78, 71])), link({ uri: "note://welcome", name: "welcome" })], { dots: 1 }),
+  run: () =>
+    output(["A dot:", image(new Uint8Array([137, 80, 78, 71])), link({ uri: "note://welcome", name: "welcome" })], {
+      dots: 1,
+    }),
 });
 
 resource({ uri: "note://welcome", name: "welcome", mimeType: "text/plain", size: 16, read: () => "Nice to see you." });
@@ -157,7 +179,8 @@ resource({ uri: "note://welcome", name: "welcome", mimeType: "text/plain", size:
 resource({
   uri: "note://by-day/{day}",
   name: "by-day",
-  read: ({ day }, uri) => embedded({ uri, body: new TextEncoder().encode(`On ${day}: nothing.`), mimeType: "application/octet-stream" }),
+  read: ({ day }, uri) =>
+    embedded({ uri, body: new TextEncoder().encode(`On ${day}: nothing.`), mimeType: "application/octet-stream" }),
 });
 
 listing(() => [{ uri: "note://by-day/2026-02-28", name: "today" }]);
@@ -167,7 +190,11 @@ prompt({
   title: "Code review",
   description: "Has code reviewed.",
   arguments: { code: "The code.", language: { description: "Which language.", required: false } },
-  run: ({ code, language = "Python" }) => [`Review this ${language}.`, { role: "assistant", content: "Show me." }, code],
+  run: ({ code, language = "Python" }) => [
+    `Review this ${language}.`,
+    { role: "assistant", content: "Show me." },
+    code,
+  ],
 });
 
 completes("review", "language", () => ["Python", "Rust"]);

@@ -7,20 +7,33 @@ import { Host, declined, dismissed, listTools } from "../src/testing.js";
 import { Denied, InvalidArguments, ToolError, ask, tool } from "../src/index.js";
 import "./everything.js";
 
-const rejects = (promise, type, message) => assert.rejects(promise, (error) => error instanceof type && message.test(error.message) || assert.fail(String(error)));
+const rejects = (promise, type, message) =>
+  assert.rejects(
+    promise,
+    (error) => (error instanceof type && message.test(error.message)) || assert.fail(String(error)),
+  );
 
 test("JSON keeps integers, and refuses what it has no form for", () => {
-  for (const text of ["9007199254740993", '{"a":[-9223372036854775808,1.5,"12345678901234567890",{"__proto__":12345678901234567890}]}', "[]", "{}"]) {
+  for (const text of [
+    "9007199254740993",
+    '{"a":[-9223372036854775808,1.5,"12345678901234567890",{"__proto__":12345678901234567890}]}',
+    "[]",
+    "{}",
+  ]) {
     assert.equal(stringify(parse(text)), text);
   }
   assert.equal(parse("9007199254740993"), 9007199254740993n);
   assert.equal(parse("12345678901234567890.0"), 12345678901234567890);
   assert.deepEqual(parse(' [ 12345678901234567890 , { "a" : [ ] } ] '), [12345678901234567890n, { a: [] }]);
-  for (const bad of [NaN, [Infinity], { a: new Map() }, new Uint8Array(1), [() => {}], undefined]) assert.throws(() => stringify(bad), TypeError);
+  for (const bad of [NaN, [Infinity], { a: new Map() }, new Uint8Array(1), [() => {}], undefined])
+    assert.throws(() => stringify(bad), TypeError);
   const round = {};
   round.self = round;
   assert.throws(() => stringify(round), /\/self contains itself/);
-  assert.equal(stringify({ a: undefined, b: new Date(0), c: "\ud800" }), '{"b":"1970-01-01T00:00:00.000Z","c":"\\ud800"}');
+  assert.equal(
+    stringify({ a: undefined, b: new Date(0), c: "\ud800" }),
+    '{"b":"1970-01-01T00:00:00.000Z","c":"\\ud800"}',
+  );
 });
 
 test("errors are what the tool threw", async () => {
@@ -43,7 +56,9 @@ test("nothing is granted that is not said", async () => {
 });
 
 test("requests are answered by a function", async () => {
-  const host = new Host({ fetch: async (request) => new Response(`${request.method} ${request.url} ${await request.text()}`) });
+  const host = new Host({
+    fetch: async (request) => new Response(`${request.method} ${request.url} ${await request.text()}`),
+  });
   const { structured } = await host.call("fetch", { urls: ["https://a.example/x"], post: "hi" });
   assert.deepEqual(structured, { result: ['200 POST https://a.example/x?q=a+b {"text":"hi"}'] });
   await rejects(new Host().call("fetch", { urls: ["https://a.example/"] }), TypeError, /not among the addresses/);
@@ -53,7 +68,10 @@ test("each question ends a round", async () => {
   const host = new Host({ answers: { who: { name: "Ada", age: 36 }, motto: "Onward!" } });
   assert.equal((await host.call("welcome")).text, "Ada, 36: Onward!");
   assert.deepEqual(Object.keys(host.asked), ["who", "motto"]);
-  assert.equal((await new Host({ answers: { who: { name: "Ada" }, motto: declined } }).call("welcome")).text, "Ada, undefined: no motto");
+  assert.equal(
+    (await new Host({ answers: { who: { name: "Ada" }, motto: declined } }).call("welcome")).text,
+    "Ada, undefined: no motto",
+  );
   await rejects(new Host({ answers: { who: dismissed } }).call("welcome"), ask.Dismissed, /dismissed/);
   await rejects(new Host().call("welcome"), Error, /no answer to the question `who`/);
   const sure = new Host({ answers: { sure: { sure: true } } });
@@ -67,7 +85,10 @@ test("resources and prompts", async () => {
   assert.equal((await host.read("note://welcome"))[0].body, "Nice to see you.");
   assert.equal(new TextDecoder().decode((await host.read("note://by-day/a%20b"))[0].body), "On a b: nothing.");
   await rejects(host.read("note://by-day/a/b"), InvalidArguments, /there is no resource/);
-  assert.deepEqual((await host.prompt("review", { code: "x" })).map((message) => message.content), ["Review this Python.", "Show me.", "x"]);
+  assert.deepEqual(
+    (await host.prompt("review", { code: "x" })).map((message) => message.content),
+    ["Review this Python.", "Show me.", "x"],
+  );
   await rejects(host.prompt("review"), InvalidArguments, /missing argument `code`/);
   assert.deepEqual(await host.complete("review", "language", "r"), ["Rust"]);
 });
@@ -77,8 +98,14 @@ test("what cannot be a tool says so", () => {
   assert.throws(() => tool({ name: "a b", description: "", run }), /"a b" cannot be the name of a tool/);
   assert.throws(() => tool({ name: "fail", description: "", run }), /two tools are called `fail`/);
   assert.throws(() => tool({ name: "x", description: "" }), /`run` is not a function/);
-  assert.throws(() => tool({ name: "x", description: "", input: { type: "string" }, run }), /not the schema of an object/);
-  assert.throws(() => tool({ name: "x", description: "", readOnly: true, destructive: true, run }), /read-only and destructive/);
+  assert.throws(
+    () => tool({ name: "x", description: "", input: { type: "string" }, run }),
+    /not the schema of an object/,
+  );
+  assert.throws(
+    () => tool({ name: "x", description: "", readOnly: true, destructive: true, run }),
+    /read-only and destructive/,
+  );
   const bare = { "~standard": { vendor: "valibot", version: 1, validate: () => ({}) } };
   assert.throws(() => tool({ name: "x", description: "", input: bare, run }), /wrap it in `toStandardJsonSchema`/);
   assert.ok(listTools().some((found) => found.name === "fail"));

@@ -11,7 +11,11 @@ export const cases: [tool: string, value: string, back: string][] = [];
 export const refused: [tool: string, value: string][] = [];
 
 /** A tool that takes `value` of a schema and returns it; the callback has the value's type. */
-function echo<Schema extends z.ZodType>(name: string, schema: Schema, run?: (value: z.output<Schema>) => z.input<Schema>): void {
+function echo<Schema extends z.ZodType>(
+  name: string,
+  schema: Schema,
+  run?: (value: z.output<Schema>) => z.input<Schema>,
+): void {
   tool({
     name,
     description: `Returns a value (${name}).`,
@@ -27,13 +31,27 @@ const refuse = (name: string, ...values: string[]) => values.forEach((value) => 
 
 // 1: nested objects
 const point = z.object({ x: z.number(), y: z.number().default(0) });
-echo("nested", z.object({ lines: z.array(z.object({ start: point, end: point, label: z.string().nullable() })), tags: z.record(z.string(), z.array(point.nullable())) }), (value) => {
-  const first: number | undefined = value.lines[0]?.start.y;
-  void first;
-  return value;
-});
-same("nested", '{"lines":[{"start":{"x":0.5,"y":1},"end":{"x":2,"y":0},"label":null}],"tags":{"a":[{"x":1,"y":0},null]}}');
-back("nested", '{"lines":[{"start":{"x":0.5},"end":{"x":2},"label":""}],"tags":{}}', '{"lines":[{"start":{"x":0.5,"y":0},"end":{"x":2,"y":0},"label":""}],"tags":{}}');
+echo(
+  "nested",
+  z.object({
+    lines: z.array(z.object({ start: point, end: point, label: z.string().nullable() })),
+    tags: z.record(z.string(), z.array(point.nullable())),
+  }),
+  (value) => {
+    const first: number | undefined = value.lines[0]?.start.y;
+    void first;
+    return value;
+  },
+);
+same(
+  "nested",
+  '{"lines":[{"start":{"x":0.5,"y":1},"end":{"x":2,"y":0},"label":null}],"tags":{"a":[{"x":1,"y":0},null]}}',
+);
+back(
+  "nested",
+  '{"lines":[{"start":{"x":0.5},"end":{"x":2},"label":""}],"tags":{}}',
+  '{"lines":[{"start":{"x":0.5,"y":0},"end":{"x":2,"y":0},"label":""}],"tags":{}}',
+);
 refuse("nested", '{"lines":[{"start":{"x":"a"},"end":{"x":1},"label":null}],"tags":{}}', "[]");
 
 // 2: a choice that may be null, or left out
@@ -71,7 +89,13 @@ same("recursive", '{"name":"a","children":[{"name":"b","children":[{"name":"c","
 refuse("recursive", '{"name":"a","children":[{"name":1,"children":[]}]}', '{"name":"a"}');
 
 // 7: a union with a tag
-echo("tagged", z.discriminatedUnion("kind", [z.object({ kind: z.literal("cat"), lives: z.int() }), z.object({ kind: z.literal("dog"), good: z.boolean() })]));
+echo(
+  "tagged",
+  z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("cat"), lives: z.int() }),
+    z.object({ kind: z.literal("dog"), good: z.boolean() }),
+  ]),
+);
 same("tagged", '{"kind":"cat","lives":9}', '{"kind":"dog","good":true}');
 refuse("tagged", '{"kind":"cow"}', '{"kind":"cat","good":true}');
 
@@ -86,7 +110,10 @@ same("optional_items", '{"a":[1,null],"":[],"ключ":[1152921504606846977]}');
 refuse("optional_items", '{"a":[1.5]}', '{"a":null}');
 
 // 10: members that may be left out
-echo("partial", z.object({ title: z.string(), year: z.int().optional(), rating: z.number().min(0).max(10).optional() }));
+echo(
+  "partial",
+  z.object({ title: z.string(), year: z.int().optional(), rating: z.number().min(0).max(10).optional() }),
+);
 same("partial", '{"title":"Alien"}', '{"title":"Alien","year":1979,"rating":8.5}');
 refuse("partial", '{"year":1979}', '{"title":"Alien","rating":11}');
 
@@ -131,7 +158,12 @@ echo("json", z.json());
 same("json", "null", '[1,"a",{"b":[null,1.5]}]', '""');
 
 // 18: unknown
-tool({ name: "anything", description: "Whatever it is.", input: z.object({ value: z.unknown() }), run: ({ value }) => ({ got: value }) });
+tool({
+  name: "anything",
+  description: "Whatever it is.",
+  input: z.object({ value: z.unknown() }),
+  run: ({ value }) => ({ got: value }),
+});
 back("anything", "9223372036854775807", '{"got":9223372036854775807}');
 back("anything", "[1,{}]", '{"got":[1,{}]}');
 
@@ -141,7 +173,13 @@ same("bounded", "[5,10]");
 refuse("bounded", "[]", "[0]", "[7]", "[5,5,5,5]");
 
 // 20
-echo("pattern", z.string().regex(/^[a-z]+$/).describe("Lower case."));
+echo(
+  "pattern",
+  z
+    .string()
+    .regex(/^[a-z]+$/)
+    .describe("Lower case."),
+);
 same("pattern", '"abc"');
 refuse("pattern", '"ABC"', '""');
 
@@ -172,7 +210,10 @@ same("numbers", "[0.1,-1.5e-7,1e+21,1152921504606846976]");
 refuse("numbers", '["1"]');
 
 // 25: checks of the author's own
-echo("checked", z.object({ low: z.int(), high: z.int() }).refine(({ low, high }) => low <= high, "`low` is over `high`"));
+echo(
+  "checked",
+  z.object({ low: z.int(), high: z.int() }).refine(({ low, high }) => low <= high, "`low` is over `high`"),
+);
 same("checked", '{"low":1,"high":2}');
 refuse("checked", '{"low":2,"high":1}');
 
@@ -192,8 +233,16 @@ tool({
         properties: {
           id: { type: "integer", format: "int64" },
           mode: { enum: ["fast", "safe", null] },
-          pair: { type: "array", prefixItems: [{ type: "string" }, { type: ["integer", "null"] }], minItems: 2, items: false },
-          maps: { type: "object", additionalProperties: { anyOf: [{ type: "number" }, { type: "array", items: { type: "string" } }] } },
+          pair: {
+            type: "array",
+            prefixItems: [{ type: "string" }, { type: ["integer", "null"] }],
+            minItems: 2,
+            items: false,
+          },
+          maps: {
+            type: "object",
+            additionalProperties: { anyOf: [{ type: "number" }, { type: "array", items: { type: "string" } }] },
+          },
         },
         required: ["id", "mode"],
         additionalProperties: false,
@@ -201,7 +250,11 @@ tool({
     },
     required: ["value"],
   },
-  output: { type: "object", properties: { id: { type: "integer", format: "int64" }, mode: { enum: ["fast", "safe", null] } }, required: ["id", "mode"] },
+  output: {
+    type: "object",
+    properties: { id: { type: "integer", format: "int64" }, mode: { enum: ["fast", "safe", null] } },
+    required: ["id", "mode"],
+  },
   async run({ value }) {
     const id: bigint = value.id;
     const mode: "fast" | "safe" | null = value.mode;
@@ -210,8 +263,18 @@ tool({
     return { id, mode, pair, maps };
   },
 });
-same("json_schema", '{"id":9007199254740993,"mode":null,"pair":["a",null],"maps":{"a":1.5,"b":["c"]}}', '{"id":1,"mode":"fast"}');
-refuse("json_schema", '{"id":"x","mode":"fast"}', '{"id":1,"mode":"slow"}', '{"id":1,"mode":"fast","other":1}', '{"id":1.5,"mode":"fast"}');
+same(
+  "json_schema",
+  '{"id":9007199254740993,"mode":null,"pair":["a",null],"maps":{"a":1.5,"b":["c"]}}',
+  '{"id":1,"mode":"fast"}',
+);
+refuse(
+  "json_schema",
+  '{"id":"x","mode":"fast"}',
+  '{"id":1,"mode":"slow"}',
+  '{"id":1,"mode":"fast","other":1}',
+  '{"id":1.5,"mode":"fast"}',
+);
 
 // 28: a JSON Schema that refers to itself
 tool({
@@ -221,7 +284,14 @@ tool({
     type: "object",
     properties: { value: { $ref: "#/$defs/tree" } },
     required: ["value"],
-    $defs: { tree: { type: "object", properties: { n: { type: "integer", format: "int64" }, left: { $ref: "#/$defs/tree" } }, required: ["n"], additionalProperties: false } },
+    $defs: {
+      tree: {
+        type: "object",
+        properties: { n: { type: "integer", format: "int64" }, left: { $ref: "#/$defs/tree" } },
+        required: ["n"],
+        additionalProperties: false,
+      },
+    },
   },
   run: ({ value }) => value,
 });
@@ -232,7 +302,11 @@ refuse("json_tree", '{"n":1,"left":{}}', '{"m":1}');
 tool({
   name: "valibot",
   description: "A schema of valibot.",
-  input: toStandardJsonSchema(v.object({ value: v.object({ a: v.pipe(v.string(), v.minLength(1)), b: v.optional(v.nullable(v.picklist(["x", "y"]))) }) })),
+  input: toStandardJsonSchema(
+    v.object({
+      value: v.object({ a: v.pipe(v.string(), v.minLength(1)), b: v.optional(v.nullable(v.picklist(["x", "y"]))) }),
+    }),
+  ),
   run: ({ value }) => {
     const b: "x" | "y" | null | undefined = value.b;
     return { ...value, ...(b === undefined ? {} : { b }) };
@@ -255,9 +329,21 @@ same("arktype", '{"a":"x"}', '{"a":"x","b":[1,"2"]}');
 refuse("arktype", '{"a":1}', '{"a":"x","b":[true]}');
 
 // 31: transformed, with what comes out in the type of what goes in
-echo("coerced", z.codec(z.string(), z.array(z.string()), { decode: (text) => text.split(","), encode: (parts) => parts.join(",") }) as never, ((parts: string[]) => parts.reverse().join(",")) as never);
+echo(
+  "coerced",
+  z.codec(z.string(), z.array(z.string()), {
+    decode: (text) => text.split(","),
+    encode: (parts) => parts.join(","),
+  }) as never,
+  ((parts: string[]) => parts.reverse().join(",")) as never,
+);
 back("coerced", '"a,b"', '["b","a"]');
 
 // 32: promises in a tool without arguments
-tool({ name: "nothing", description: "Nothing.", input: z.object({ value: z.null().optional() }), run: async () => {} });
+tool({
+  name: "nothing",
+  description: "Nothing.",
+  input: z.object({ value: z.null().optional() }),
+  run: async () => {},
+});
 back("nothing", "null", '"Done."');

@@ -27,7 +27,9 @@ export const greet = tool({
     if (!name.trim()) throw new InvalidArguments("`name` is empty");
     const word = language === "English" ? "Hello" : "Hallo";
     log(`greeting ${name} in ${language}`);
-    const text = Array(times).fill(`${word}, ${name}${config("mark") ?? "!"}`).join(" ");
+    const text = Array(times)
+      .fill(`${word}, ${name}${config("mark") ?? "!"}`)
+      .join(" ");
     return { text, length: text.length };
   },
 });

@@ -51,7 +51,9 @@ export class FormData {
 
   #value(value, filename) {
     if (!(value instanceof Blob)) return String(value);
-    return value instanceof File && filename === undefined ? value : new File([value], filename ?? "blob", { type: value.type });
+    return value instanceof File && filename === undefined
+      ? value
+      : new File([value], filename ?? "blob", { type: value.type });
   }
   append(name, value, filename) {
     this.#entries.push([String(name), this.#value(value, filename)]);
@@ -91,7 +93,11 @@ export class FormData {
       const head = `--${boundary}\r\ncontent-disposition: form-data; name="${quote(name)}"`;
       if (typeof value === "string") return [text(`${head}\r\n\r\n${value.replace(/\r?\n|\r/g, "\r\n")}\r\n`)];
       const type = value.type || "application/octet-stream";
-      return [text(`${head}; filename="${quote(value.name)}"\r\ncontent-type: ${type}\r\n\r\n`), Blob.bytesOf(value), text("\r\n")];
+      return [
+        text(`${head}; filename="${quote(value.name)}"\r\ncontent-type: ${type}\r\n\r\n`),
+        Blob.bytesOf(value),
+        text("\r\n"),
+      ];
     });
     return [join([...parts, text(`--${boundary}--\r\n`)]), `multipart/form-data; boundary=${boundary}`];
   }

@@ -39,7 +39,9 @@ function outgoingRequest(request, body) {
     try {
       fields.append(name, new TextEncoder().encode(value));
     } catch (error) {
-      throw new TypeError(`the header ${name} cannot be set: ${String(payload(error)?.tag ?? error).replaceAll("-", " ")}`);
+      throw new TypeError(
+        `the header ${name} cannot be set: ${String(payload(error)?.tag ?? error).replaceAll("-", " ")}`,
+      );
     }
   }
   const { protocol, host, pathname, search } = new URL(request.url);
@@ -55,7 +57,8 @@ function outgoingRequest(request, body) {
 function write(sink, body) {
   const stream = sink.write();
   try {
-    for (let at = 0; at < body.length; at += WRITE_CHUNK) stream.blockingWriteAndFlush(body.subarray(at, at + WRITE_CHUNK));
+    for (let at = 0; at < body.length; at += WRITE_CHUNK)
+      stream.blockingWriteAndFlush(body.subarray(at, at + WRITE_CHUNK));
   } catch {
     return; // A server may answer before it has read all: its response says more than this failure.
   } finally {
@@ -81,7 +84,10 @@ async function respond(request, future, signal) {
   const inner = result.tag === "ok" ? result.val : result;
   if (inner.tag !== "ok") throw failure(request, inner.val);
   const incoming = inner.val;
-  const headers = incoming.headers().entries().map(([name, value]) => [name, new TextDecoder().decode(new Uint8Array(value))]);
+  const headers = incoming
+    .headers()
+    .entries()
+    .map(([name, value]) => [name, new TextDecoder().decode(new Uint8Array(value))]);
   const body = incoming.consume();
   const stream = body.stream();
   // A child goes before its parent, which a garbage collector does not know: none of them goes by itself.
@@ -120,5 +126,7 @@ function failure(request, code) {
     return new Denied(`${request.method} ${request.url}: the manifest does not grant it`);
   }
   const detail = typeof code?.val === "string" && code.val ? `: ${code.val}` : "";
-  return code instanceof Error ? code : new ToolError(wellFormed(`${request.url}: ${tag.replaceAll("-", " ")}${detail}`));
+  return code instanceof Error
+    ? code
+    : new ToolError(wellFormed(`${request.url}: ${tag.replaceAll("-", " ")}${detail}`));
 }

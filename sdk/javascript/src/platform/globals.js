@@ -12,7 +12,10 @@ import { AbortController, AbortSignal, Headers, Request, Response } from "./web.
 
 use(building());
 
-const line = (level) => (...parts) => host().log(level, format(parts));
+const line =
+  (level) =>
+  (...parts) =>
+    host().log(level, format(parts));
 
 function format(parts) {
   if (typeof parts[0] !== "string" || !parts[0].includes("%")) return parts.map((part) => inspect(part)).join(" ");
@@ -54,11 +57,26 @@ globalThis.console = {
 if (__ENGINE__ === "quickjs") {
   globalThis.Promise = Promise;
   globalThis.queueMicrotask = (callback) => enqueue(() => callback());
-  Object.assign(globalThis, { TextDecoder, TextEncoder, URL, URLSearchParams, AbortController, AbortSignal, Blob, File, FormData, Headers, Request, Response, structuredClone });
+  Object.assign(globalThis, {
+    TextDecoder,
+    TextEncoder,
+    URL,
+    URLSearchParams,
+    AbortController,
+    AbortSignal,
+    Blob,
+    File,
+    FormData,
+    Headers,
+    Request,
+    Response,
+    structuredClone,
+  });
 }
 
 function structuredClone(value, _, seen = new Map()) {
-  if (typeof value === "function" || typeof value === "symbol") throw new TypeError(`a ${typeof value} cannot be cloned`);
+  if (typeof value === "function" || typeof value === "symbol")
+    throw new TypeError(`a ${typeof value} cannot be cloned`);
   if (typeof value !== "object" || value === null) return value;
   if (seen.has(value)) return seen.get(value);
   const copy = (part) => structuredClone(part, undefined, seen);

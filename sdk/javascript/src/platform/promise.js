@@ -34,7 +34,8 @@ export class Promise {
 
   #resolve(value) {
     if (value === this) return this.#settle(REJECTED, new TypeError("a promise cannot be resolved with itself"));
-    if ((typeof value !== "object" || value === null) && typeof value !== "function") return this.#settle(FULFILLED, value);
+    if ((typeof value !== "object" || value === null) && typeof value !== "function")
+      return this.#settle(FULFILLED, value);
     let then;
     try {
       then = value.then;
@@ -123,7 +124,9 @@ export class Promise {
   }
 
   static all(values) {
-    return this.#collect(values, (item, index, results, settle, reject) => item.then((value) => settle((results[index] = value)), reject));
+    return this.#collect(values, (item, index, results, settle, reject) =>
+      item.then((value) => settle((results[index] = value)), reject),
+    );
   }
 
   static allSettled(values) {
@@ -137,10 +140,9 @@ export class Promise {
 
   static any(values) {
     return new this((resolve, reject) => {
-      this.#collect(values, (item, index, errors, settle) => item.then(resolve, (reason) => settle((errors[index] = reason)))).then(
-        (errors) => reject(new AggregateError(errors, "All promises were rejected")),
-        reject,
-      );
+      this.#collect(values, (item, index, errors, settle) =>
+        item.then(resolve, (reason) => settle((errors[index] = reason))),
+      ).then((errors) => reject(new AggregateError(errors, "All promises were rejected")), reject);
     });
   }
 

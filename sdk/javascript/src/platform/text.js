@@ -24,7 +24,8 @@ export class TextDecoder {
 
   constructor(label = "utf-8", { fatal = false, ignoreBOM = false } = {}) {
     const name = String(label).trim().toLowerCase();
-    if (!["utf-8", "utf8", "unicode-1-1-utf-8"].includes(name)) throw new RangeError(`the encoding ${label} is not there: only UTF-8 is`);
+    if (!["utf-8", "utf8", "unicode-1-1-utf-8"].includes(name))
+      throw new RangeError(`the encoding ${label} is not there: only UTF-8 is`);
     this.#isFatal = fatal;
     this.#keepsMark = ignoreBOM;
   }
@@ -36,7 +37,10 @@ export class TextDecoder {
   }
 
   decode(input = new Uint8Array()) {
-    const bytes = input instanceof Uint8Array ? input : new Uint8Array(input.buffer ?? input, input.byteOffset ?? 0, input.byteLength);
+    const bytes =
+      input instanceof Uint8Array
+        ? input
+        : new Uint8Array(input.buffer ?? input, input.byteOffset ?? 0, input.byteLength);
     const parts = [];
     let codes = [];
     let at = !this.#keepsMark && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
@@ -58,7 +62,8 @@ export class TextDecoder {
 function decodeOne(bytes, at) {
   const first = bytes[at];
   if (first < 0x80) return [first, 1];
-  const count = first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : 0;
+  const count =
+    first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : 0;
   if (count === 0) return [-1, 1];
   let code = first & (0x3f >> count);
   for (let index = 1; index <= count; index += 1) {

@@ -3,7 +3,8 @@
 const PORTS = { "http:": "80", "https:": "443", "ftp:": "21", "ws:": "80", "wss:": "443" };
 const PARTS = /^([a-zA-Z][a-zA-Z0-9+.-]*:)?(\/\/[^/?#\\]*)?([^?#]*)(\?[^#]*)?(#.*)?$/s;
 
-const encodeWith = (allowed) => (text) => text.replace(allowed, (part) => encodeURIComponent(part).replace(/'/g, "%27"));
+const encodeWith = (allowed) => (text) =>
+  text.replace(allowed, (part) => encodeURIComponent(part).replace(/'/g, "%27"));
 const encodePath = encodeWith(/[^!$%&'()*+,\-./0-9:;=@A-Z[\\\]_a-z|~^]+/g);
 const encodeQuery = encodeWith(/[^!$%&()*+,\-./0-9:;=?@A-Z[\\\]^_`a-z{|}~]+/g);
 const encodeHash = encodeWith(/[^!#$%&'()*+,\-./0-9:;=?@A-Z[\\\]^_a-z{|}~]+/g);
@@ -13,7 +14,12 @@ export class URL {
   #params;
 
   constructor(input, base) {
-    this.#parts = parse(String(input).trim().replace(/[\t\n\r]/g, ""), base === undefined ? undefined : new URL(base));
+    this.#parts = parse(
+      String(input)
+        .trim()
+        .replace(/[\t\n\r]/g, ""),
+      base === undefined ? undefined : new URL(base),
+    );
   }
 
   static canParse(input, base) {
@@ -105,7 +111,12 @@ function parse(input, base) {
   if (authority !== undefined) {
     Object.assign(parts, parseAuthority(authority.slice(2), isSpecial, invalid));
   } else if (base && !(scheme && base.protocol !== protocol)) {
-    Object.assign(parts, { username: base.username, password: base.password, hostname: base.hostname || undefined, port: base.port });
+    Object.assign(parts, {
+      username: base.username,
+      password: base.password,
+      hostname: base.hostname || undefined,
+      port: base.port,
+    });
     if (path === "") {
       path = base.pathname;
       if (!query) query = base.search;
@@ -128,7 +139,8 @@ function parseAuthority(authority, isSpecial, invalid) {
   const found = /^(\[[0-9a-fA-F:.]+\]|[^:\[\]\s<>^|%]*)(?::([0-9]*))?$/.exec(authority.slice(at + 1));
   if (!found || (isSpecial && !found[1])) throw invalid();
   const hostname = isSpecial ? found[1].toLowerCase() : found[1];
-  if (!/^[\x21-\x7e]*$/.test(hostname)) throw new TypeError(`Invalid URL: the host ${hostname} is not ASCII: write it in Punycode`);
+  if (!/^[\x21-\x7e]*$/.test(hostname))
+    throw new TypeError(`Invalid URL: the host ${hostname} is not ASCII: write it in Punycode`);
   if (found[2] && Number(found[2]) > 65_535) throw invalid();
   const port = found[2] ? String(Number(found[2])) : "";
   const encode = (text) => encodePath(text).replace(/[:/;=@[\]^|]/g, encodeURIComponent);
@@ -195,7 +207,9 @@ export class URLSearchParams {
     this.#update([...this.#entries, [String(name), String(value)]]);
   }
   delete(name, value) {
-    this.#update(this.#entries.filter(([key, held]) => key !== String(name) || (value !== undefined && held !== String(value))));
+    this.#update(
+      this.#entries.filter(([key, held]) => key !== String(name) || (value !== undefined && held !== String(value))),
+    );
   }
   get(name) {
     return this.#entries.find(([key]) => key === String(name))?.[1] ?? null;
@@ -209,7 +223,11 @@ export class URLSearchParams {
   set(name, value) {
     const at = this.#entries.findIndex(([key]) => key === String(name));
     if (at < 0) return this.append(name, value);
-    this.#update(this.#entries.flatMap((entry, index) => (entry[0] !== String(name) ? [entry] : index === at ? [[String(name), String(value)]] : [])));
+    this.#update(
+      this.#entries.flatMap((entry, index) =>
+        entry[0] !== String(name) ? [entry] : index === at ? [[String(name), String(value)]] : [],
+      ),
+    );
   }
   sort() {
     this.#update([...this.#entries].sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0)));

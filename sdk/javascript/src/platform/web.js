@@ -15,7 +15,8 @@ export class Headers {
     for (const [name, value] of entries) this.append(name, value);
   }
   append(name, value) {
-    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) throw new TypeError(`${JSON.stringify(name)} cannot be the name of a header`);
+    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name))
+      throw new TypeError(`${JSON.stringify(name)} cannot be the name of a header`);
     const text = String(value).trim();
     if (/[\0\r\n]/.test(text)) throw new TypeError(`the header ${name} cannot have line ends`);
     this.#entries.push([String(name).toLowerCase(), text]);
@@ -66,7 +67,8 @@ function bytesOf(body) {
   if (body instanceof Blob) return [Blob.bytesOf(body), body.type || undefined];
   if (body instanceof ArrayBuffer) return [new Uint8Array(body), undefined];
   if (ArrayBuffer.isView(body)) return [new Uint8Array(body.buffer, body.byteOffset, body.byteLength), undefined];
-  if (typeof body === "object") throw new TypeError("a body is a string, bytes, FormData or URLSearchParams: write an object with JSON.stringify");
+  if (typeof body === "object")
+    throw new TypeError("a body is a string, bytes, FormData or URLSearchParams: write an object with JSON.stringify");
   return [new TextEncoder().encode(String(body)), "text/plain;charset=UTF-8"];
 }
 
@@ -114,7 +116,8 @@ export class Request extends Body {
     this.#bytes = bytes;
     this.url = from ? from.url : new URL(input).href.replace(/#.*$/s, "");
     this.method = String(init.method ?? from?.method ?? "GET").toUpperCase();
-    if (bytes && (this.method === "GET" || this.method === "HEAD")) throw new TypeError(`a request of ${this.method} has no body`);
+    if (bytes && (this.method === "GET" || this.method === "HEAD"))
+      throw new TypeError(`a request of ${this.method} has no body`);
     this.headers = new Headers(init.headers ?? from?.headers);
     this.signal = init.signal ?? from?.signal;
     if (type && !this.headers.has("content-type")) this.headers.set("content-type", type);
@@ -200,4 +203,5 @@ export class AbortController {
   }
 }
 
-export const error = (message, name) => (globalThis.DOMException ? new DOMException(message, name) : Object.assign(new Error(message), { name }));
+export const error = (message, name) =>
+  globalThis.DOMException ? new DOMException(message, name) : Object.assign(new Error(message), { name });
