@@ -21,6 +21,8 @@ export class Schema {
     if (typeof this.json !== "object" || this.json === null || Array.isArray(this.json)) {
       throw new TypeError(`${where}: \`${side}\` is neither a JSON Schema nor a schema of a library`);
     }
+    // Where it is a reference, clients want to see that it is an object all the same.
+    if (this.isObject && this.json.type === undefined) this.json = { type: "object", ...this.json };
     this.hasInt64 = JSON.stringify(this.json).includes('"int64"');
   }
 

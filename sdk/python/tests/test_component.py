@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import signatures
+import test_package
 
 from toolhost_plugin import build
 
@@ -108,6 +109,7 @@ class Components(unittest.TestCase):
             ("signatures", HERE / "signatures.py"),
             ("everything", HERE / "everything.py"),
             ("hello", HERE.parent / "examples" / "hello"),
+            *([("syntax312", HERE / "syntax312.py")] if sys.version_info >= (3, 12) else []),
         ):
             build.build(path, cls.folder / f"{name}.wasm", timeout=LIMIT)
         cls.manifest = cls.folder / "toolhost.toml"
@@ -117,6 +119,8 @@ class Components(unittest.TestCase):
             max-compile = "{LIMIT}s"
             [plugin.hello]
             path = "hello.wasm"
+            {"[plugin.syntax312]" if sys.version_info >= (3, 12) else ""}
+            {'path = "syntax312.wasm"' if sys.version_info >= (3, 12) else ""}
             [plugin.signatures]
             path = "signatures.wasm"
             prefix = "s_"
@@ -156,6 +160,11 @@ class Components(unittest.TestCase):
                 got = got["result"] if isinstance(got, dict) and set(got) == {"result"} else got
                 self.assertEqual(got, back)
                 self.assertIs(type(got), type(back))
+
+    @unittest.skipIf(sys.version_info < (3, 12), "it is no syntax yet")
+    def test_type_parameters(self) -> None:
+        result = self.call("generics", **test_package.Generics.ARGUMENTS)
+        self.assertEqual(result["structured"], {"result": [{"a": [1, None]}, [1, "b"], 2, False, 3]})
 
     def test_what_does_not_fit_is_refused(self) -> None:
         results = self.run_calls([(f"s_{name}", {"value": value}) for name, value in signatures.REFUSED])

@@ -1,12 +1,14 @@
 """The package as an author uses it, without a host."""
 
+import functools
 import subprocess
 import sys
 import tempfile
 import textwrap
 import unittest
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Optional
 
 import everything
 
@@ -110,8 +112,6 @@ class Questions(unittest.TestCase):
             host.call("welcome")
 
     def test_a_form_is_flat(self) -> None:
-        from dataclasses import dataclass
-
         @dataclass
         class Nested:
             who: everything.Person
@@ -140,6 +140,27 @@ class Offers(unittest.TestCase):
                 host.prompt("review", code="", language="C")
 
 
+class Generics(unittest.TestCase):
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        "json": {"a": [1, None]},
+        "pair": [1, "b"],
+        "box": {"item": 1, "more": [{"item": 2, "more": []}]},
+        "linked": {"value": True, "next": {"value": False}},
+        "bound": 3,
+    }
+
+    @unittest.skipIf(sys.version_info < (3, 12), "it is no syntax yet")
+    def test_type_parameters(self) -> None:
+        import syntax312
+
+        with testing.Host() as host:
+            result = host.call(syntax312.generics, self.ARGUMENTS)
+            self.assertEqual(result.structured, {"result": [{"a": [1, None]}, [1, "b"], 2, False, 3]})
+            wrong = {**self.ARGUMENTS, "box": {"item": 1, "more": [{"item": "z", "more": []}]}}
+            with self.assertRaisesRegex(InvalidArguments, "/box/more/0/item: expected an integer"):
+                host.call(syntax312.generics, wrong)
+
+
 class Registration(unittest.TestCase):
     """What cannot be a tool says so when its module is imported or built, and where."""
 
@@ -163,6 +184,8 @@ class Registration(unittest.TestCase):
             "@tool\ndef f(x: complex): ...", r"app\.py:\d+: `f`: argument `x`: `builtins.complex` has no form in JSON"
         )
         self.refused("@tool\ndef f(x: Nothing): ...", r"app\.py:\d+: `f`: .*'Nothing' is not defined")
+        with_variable = "from dataclasses import *\n@dataclass\nclass C:\n  x: InitVar[int]\n@tool\ndef f(c: C): ..."
+        self.refused(with_variable, "`f`: argument `c`: .*InitVar")
         self.refused("@tool\ndef f() -> object(): ...", "has no form in JSON|cannot be read")
 
     def test_signatures_without_a_schema(self) -> None:
@@ -209,6 +232,46 @@ class Schemas(unittest.TestCase):
         self.assertEqual(schema["properties"]["c"], {"type": "array", "items": {"type": "string"}, "default": []})
         self.assertEqual(schema["required"], ["a"])
         self.assertIs(schema["additionalProperties"], False)
+
+    def test_types_within_functions(self) -> None:
+        @dataclass
+        class Local:
+            value: int = 0
+            next: Optional["Local"] = None
+
+        @tool
+        def of_local(local: Local, nothing: int = None) -> list[Local]:  # type: ignore[assignment]
+            assert nothing is None
+            return [local]
+
+        @tool
+        def of_one(local: Local) -> Local:
+            return local
+
+        with testing.Host() as host:
+            [listed] = [found for found in testing.tools() if found.name == "of_one"]
+            self.assertEqual((listed.output_schema() or {})["type"], "object")
+            result = host.call(of_local, {"local": {"next": {"value": 2}}, "nothing": None})
+            self.assertEqual(result.structured, {"result": [{"value": 0, "next": {"value": 2, "next": None}}]})
+
+    def test_decorated_functions(self) -> None:
+        def decorator(function: Any) -> Any:
+            @functools.wraps(function)
+            def inner(*args: Any, **named: Any) -> Any:
+                return function(*args, **named)
+
+            return inner
+
+        @tool
+        @decorator
+        async def decorated(number: int) -> int:
+            """Says it."""
+            return number + 1
+
+        with testing.Host() as host:
+            self.assertEqual(host.call(decorated, number=1).structured, {"result": 2})
+        with self.assertRaisesRegex(TypeError, "is not a function"):
+            tool(functools.partial(decorated, 1))
 
     def test_docstrings_of_three_styles(self) -> None:
         google = _docstrings.parse(

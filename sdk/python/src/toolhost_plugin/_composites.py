@@ -188,7 +188,7 @@ class ObjectCodec(Codec):
                 values[member.name] = decode_at(member.codec, member.json_name, value[member.json_name])
             elif member.required:
                 raise Mismatch(f"missing member `{member.json_name}`")
-        known = {member.json_name for member in self.members}
+        known = [member.json_name for member in self.members]
         unknown = [key for key in value if key not in known]
         if unknown and not self.is_open:
             raise Mismatch(

@@ -20,8 +20,8 @@ class Function:
     """A documented function with type hints, read when it is first needed: its hints may name what is defined after it."""
 
     def __init__(self, function: Callable[..., Any], local_names: Mapping[str, Any] | None) -> None:
-        if not callable(function):
-            raise TypeError(f"{function!r} is not a function")
+        if not callable(function) or not hasattr(function, "__name__"):
+            raise TypeError(f"{function!r} is not a function: define one by `def` that calls it")
         self.function = function
         self.docs = _docstrings.parse(inspect.getdoc(function))
         self.local_names = local_names

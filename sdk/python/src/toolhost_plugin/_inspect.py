@@ -70,7 +70,7 @@ def _is_async(registry: Any) -> bool:
     import inspect
 
     offered = (*registry.tools, *registry.prompts, *registry.resources)
-    return any(inspect.iscoroutinefunction(one.function.function) for one in offered)
+    return any(inspect.iscoroutinefunction(inspect.unwrap(one.function.function)) for one in offered)
 
 
 def _is_of_the_author(module: ModuleType) -> bool:

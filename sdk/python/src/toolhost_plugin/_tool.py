@@ -50,7 +50,8 @@ class Tool:
             return None
         schema = schema_of(codec, is_output=True)
         if not is_wrapped:
-            return schema
+            # Where it is a reference, clients want to see that it is an object all the same.
+            return {"type": "object", **schema}
         definitions = schema.pop("$defs", None)
         wrapped: Schema = {
             "type": "object",

@@ -100,8 +100,10 @@ class Builder:
         self.variables: dict[Any, Any] = {}
 
     def hints(self, owner: Any) -> dict[str, Any]:
+        # Python 3.12 does not find the type variables of a class in hints that are strings.
+        variables = {variable.__name__: variable for variable in getattr(owner, "__type_params__", ())}
         try:
-            return typing.get_type_hints(owner, None, self.local_names or None, include_extras=True)
+            return typing.get_type_hints(owner, None, {**variables, **self.local_names} or None, include_extras=True)
         except (NameError, TypeError) as error:
             raise Unsupported(f"the hints of `{_name(owner)}` cannot be read: {error}") from None
 
@@ -242,6 +244,9 @@ class Builder:
         hints = self.hints(cls)
         said = _docstrings.parse(cls.__doc__ if not str(cls.__doc__).startswith(f"{cls.__name__}(") else "")
         members = []
+        for name, hint in hints.items():
+            if isinstance(hint, dataclasses.InitVar):
+                raise Unsupported(f"`{cls.__name__}` has an `InitVar`, `{name}`, which has no value to write as JSON")
         for field in dataclasses.fields(cls):
             if not field.init:
                 continue
@@ -302,7 +307,7 @@ class Builder:
         self, name: str, hint: Any, required: bool, description: str | None, default: Any = NO_DEFAULT
     ) -> Member:
         codec = self.codec(hint)
-        if default is None and not codec.likes(None):
+        if default is None and not _takes_none(codec):
             # `text: str = None` says that there may be none, whatever the hint says.
             codec = UnionCodec([codec, NoneCodec()])
         json_name = name
@@ -310,6 +315,17 @@ class Builder:
             json_name = codec.field.name or name
             description = codec.field.description or description
         return Member(name, json_name, codec, required, description, default)
+
+
+def _takes_none(codec: Codec) -> bool:
+    """Whether None is among its values, as far as that is known while the type is made."""
+    if isinstance(codec, Constrained):
+        return _takes_none(codec.inner)
+    if isinstance(codec, UnionCodec):
+        return any(_takes_none(member) for member in codec.members)
+    if isinstance(codec, ChoiceCodec):
+        return any(value is None for value, _ in codec.choices)
+    return codec is ANY or isinstance(codec, (NoneCodec, Named))
 
 
 def _enum(cls: type[enum.Enum]) -> ChoiceCodec:
