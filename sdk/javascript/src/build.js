@@ -21,7 +21,7 @@ export const TOOLS = {
   starlingmonkey: { esbuild: "0.28.2", "@bytecodealliance/componentize-js": "0.23.0" },
 };
 
-const WORLDS = { "http/": "http-client", "clocks/": "timers", "random/": "random-bytes" };
+const WORLDS = { "http/": "http-client", "clocks/": "timers", "random/": "random-bytes", "filesystem/": "files" };
 
 /**
  * The namespace of WASI while componentize-qjs runs the module. It links its own `wasi:io` then, and nothing that shares
@@ -172,6 +172,8 @@ async function offers(esbuild, entry, folder, timeout) {
       sourcefile: "plugin-inspect.js",
     },
     platform: "neutral",
+    // Node has them, where it only looks.
+    external: ["node:fs", "node:fs/promises", "fs", "fs/promises"],
     mainFields: ["module", "main"],
     conditions: ["import", "module", "default"],
     alias: { "toolhost-plugin": join(HERE, "index.js") },
@@ -267,6 +269,11 @@ const engineModule = (engine) => ({
   setup(build) {
     if (engine === "quickjs")
       build.onResolve({ filter: /^wasi:/ }, ({ path }) => ({ path: path.replace(/^wasi/, LATE), external: true }));
+    const files = { fs: "fs-all.js", "fs/promises": "fs-promises.js" };
+    build.onResolve({ filter: /^(node:)?fs(\/promises)?$/ }, ({ path }) => ({
+      path: join(HERE, "platform", files[path.replace("node:", "")]),
+      sideEffects: false,
+    }));
     build.onResolve({ filter: /platform\/engine\.js$/ }, () => ({ path: join(HERE, "platform", `${engine}.js`) }));
   },
 });

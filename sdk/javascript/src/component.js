@@ -191,13 +191,11 @@ export const prompts = {
         title: optional(prompt.title),
         description: optional(prompt.description),
         icons: [],
-        arguments: offers
-          .promptArguments(prompt)
-          .map((argument) => ({
-            ...argument,
-            title: optional(argument.title),
-            description: optional(argument.description),
-          })),
+        arguments: offers.promptArguments(prompt).map((argument) => ({
+          ...argument,
+          title: optional(argument.title),
+          description: optional(argument.description),
+        })),
       })),
     ),
 

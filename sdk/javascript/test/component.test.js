@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -61,6 +61,8 @@ async function load(engine) {
   for (const [name, path] of Object.entries(plugins))
     await build(path, { output: join(folder, engine, `${name}.wasm`), engine, timeout: LIMIT });
   const manifest = join(folder, engine, "toolhost.toml");
+  await mkdir(join(folder, engine, "notes"));
+  await writeFile(join(folder, engine, "notes/a.txt"), "hi");
   await writeFile(join(folder, engine, "secret"), "s3cret-value");
   await writeFile(
     manifest,
@@ -73,6 +75,7 @@ async function load(engine) {
     config = { key = "value" }
     permissions.secrets = { key = { file = "secret" } }
     permissions.http = ["${url}"]
+    permissions.files = [{ host = "notes", guest = "/notes", access = "read-write" }]
     ${engine === "quickjs" ? '[plugin.signatures]\npath = "signatures.wasm"\nprefix = "s_"' : ""}`,
   );
   return manifest;
@@ -208,6 +211,30 @@ for (const engine of engines) {
       assert.equal((await call(manifest, "slow", {})).content, "1 10 tick 20 a 1 b microtask");
     });
 
+    test("files", async () => {
+      const missing = (path) => `ENOENT: no such file or directory, open '${path}'`;
+      const result = await call(manifest, "files", {
+        folder: "/notes",
+        outside: ["/etc/passwd", "/notes/../../etc/passwd"],
+      });
+      assert.deepEqual(
+        parse(result.content),
+        [
+          "hi",
+          "first sëcond",
+          13,
+          1_400_000,
+          "a.txt,c",
+          "false,true",
+          "/notes/c",
+          "/etc/passwd",
+          "/notes/../../etc/passwd",
+        ].map((part, index) => (index > 5 ? missing(part) : part)),
+        stringify(result),
+      );
+      assert.deepEqual(await readdir(join(folder, engine, "notes")), ["a.txt"]);
+    });
+
     test("questions, resources and prompts", async () => {
       const answer = (method, params) => {
         if (method === "sampling/createMessage") {
@@ -293,7 +320,7 @@ test("mistakes are said where they are", { skip: !TOOLHOST && "TOOLHOST does not
     ["null.x;", /TypeError: .*\n.*bad\.ts:1/],
     ["let x: number = 1; x += 1;", /offers nothing/],
     ['import { config } from "toolhost-plugin"; config("x");', /config is not there while the component is built/],
-    ['import "node:fs";', /node:fs/],
+    ['import "node:net";', /node:net/],
     ["for (;;);", /not imported within 3 s/],
   ];
   for (const [source, message] of sources) {

@@ -1,5 +1,7 @@
 // A plugin that uses all of the package, for the tests.
 
+import { readFileSync } from "node:fs";
+import { appendFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import {
   Denied, InvalidArguments, ToolError, ask, completes, config, embedded, image, link, listing, log, output, progress, prompt, resource,
   secret, tool,
@@ -198,3 +200,30 @@ prompt({
 });
 
 completes("review", "language", () => ["Python", "Rust"]);
+
+tool({
+  name: "files",
+  description: "Reads, writes and lists.",
+  input: {
+    type: "object",
+    properties: { folder: { type: "string" }, outside: { type: "array" } },
+    required: ["folder"],
+  },
+  async run({ folder, outside = [] }) {
+    const got = [await readFile(`${folder}/a.txt`, "utf8")];
+    await writeFile(`${folder}/b.txt`, "first ");
+    await appendFile(`${folder}/b.txt`, "sëcond");
+    got.push(readFileSync(`${folder}/b.txt`, "utf8"), (await stat(`${folder}/b.txt`)).size);
+    await mkdir(`${folder}/c/d`, { recursive: true });
+    await writeFile(`${folder}/c/d/e.bin`, new Uint8Array(200_000).fill(7));
+    got.push((await readFile(`${folder}/c/d/e.bin`)).reduce((sum, byte) => sum + byte, 0));
+    await rename(`${folder}/b.txt`, `${folder}/c/b.txt`);
+    got.push(
+      (await readdir(folder)).join(),
+      (await readdir(`${folder}/c`, { withFileTypes: true })).map((entry) => entry.isDirectory()).join(),
+    );
+    await rm(`${folder}/c`, { recursive: true });
+    for (const path of [`${folder}/c`, ...outside]) got.push(await readFile(path).catch((error) => error.message));
+    return got;
+  },
+});

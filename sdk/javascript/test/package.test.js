@@ -1,6 +1,9 @@
 // The package as an author uses it, in Node, without a host.
 
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { parse, stringify } from "../src/json.js";
 import { Host, declined, dismissed, listTools } from "../src/testing.js";
@@ -62,6 +65,15 @@ test("requests are answered by a function", async () => {
   const { structured } = await host.call("fetch", { urls: ["https://a.example/x"], post: "hi" });
   assert.deepEqual(structured, { result: ['200 POST https://a.example/x?q=a+b {"text":"hi"}'] });
   await rejects(new Host().call("fetch", { urls: ["https://a.example/"] }), TypeError, /not among the addresses/);
+});
+
+test("files are those of Node", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "toolhost-plugin-files-"));
+  await writeFile(join(folder, "a.txt"), "hi");
+  const got = parse((await new Host().call("files", { folder })).text);
+  assert.deepEqual(got.slice(0, 6), ["hi", "first sëcond", 13, 1_400_000, "a.txt,c", "false,true"]);
+  assert.match(got[6], /^ENOENT: no such file or directory, open '.*c'$/);
+  await rm(folder, { recursive: true });
 });
 
 test("each question ends a round", async () => {

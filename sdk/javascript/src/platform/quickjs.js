@@ -10,3 +10,5 @@ export const serve = (run, error) => {
 };
 
 export const size = (bytes) => bytes;
+
+export const u64 = (number) => number;

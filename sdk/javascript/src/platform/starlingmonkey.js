@@ -9,3 +9,5 @@ export const serve = async (run, error) => {
 };
 
 export const size = (bytes) => (bytes === undefined ? undefined : BigInt(bytes));
+
+export const u64 = (number) => BigInt(number);
