@@ -214,6 +214,7 @@ class Components(unittest.TestCase):
             {("stdout", "printed"), ("warning", "from logging"), ("notice", "noticed")},
         )
         self.assertEqual(self.call("read", path="/notes/a.txt")["content"], "a note")
+        self.assertEqual(list(HERE.rglob("*.cpython-314.pyc")) if sys.version_info < (3, 14) else [], [])
         self.assertRegex(self.call("read", path="/etc/passwd")["error"]["message"], "FileNotFoundError")
 
     def test_requests(self) -> None:

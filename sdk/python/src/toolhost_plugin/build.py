@@ -124,6 +124,8 @@ def _entry(module: str, found: dict[str, Any]) -> str:
     lines = [
         "import importlib",
         "import sys",
+        # The folders of the sources are mounted: nothing is left in them.
+        "sys.dont_write_bytecode = True",
         "from toolhost_plugin import _host",
         "_host.use(_host.NoHostYet())",
         f"import {module}",
