@@ -165,9 +165,11 @@ async function offers(esbuild, entry, folder, timeout) {
   const inspected = join(folder, "inspect.mjs");
   const result = await esbuildOrFail(esbuild, {
     stdin: {
-      contents: [join(folder, "before.js"), entry, join(folder, "after.js")]
-        .map((path) => `import ${JSON.stringify(path)};`)
-        .join("\n"),
+      contents: [
+        `import ${JSON.stringify(join(folder, "before.js"))};`,
+        importEntry(entry),
+        `import ${JSON.stringify(join(folder, "after.js"))};`,
+      ].join("\n"),
       resolveDir: dirname(entry),
       sourcefile: "plugin-inspect.js",
     },
@@ -195,6 +197,10 @@ async function offers(esbuild, entry, folder, timeout) {
   return { ...offered, fetch: /\bfetch\b/.test(text.replace(/\/\/# sourceMappingURL.*$/s, "")) };
 }
 
+/** Uses the module, so that a `sideEffects: false` of its package does not remove it. */
+const importEntry = (entry) =>
+  `import * as plugin from ${JSON.stringify(entry)}; globalThis.__toolhostPlugin = plugin;`;
+
 /** What Node prints of an uncaught error, without what is Node's and this package's own. */
 function readable(stderr) {
   const lines = stderr
@@ -210,7 +216,7 @@ async function bundle(esbuild, entry, offered, engine, folder) {
     stdin: {
       contents: [
         `import ${JSON.stringify(join(HERE, "platform/globals.js"))};`,
-        `import ${JSON.stringify(entry)};`,
+        importEntry(entry),
         `export { ${exported.join(", ")} } from ${JSON.stringify(join(HERE, "component.js"))};`,
       ].join("\n"),
       resolveDir: dirname(entry),

@@ -313,6 +313,21 @@ for (const engine of engines) {
   });
 }
 
+test(
+  "a package without side effects still offers its tools",
+  { skip: !TOOLHOST && "TOOLHOST does not name the command" },
+  async () => {
+    const project = join(folder, "project");
+    await mkdir(project);
+    await writeFile(join(project, "package.json"), '{ "type": "module", "main": "main.js", "sideEffects": false }');
+    await writeFile(
+      join(project, "main.js"),
+      'import { tool } from "toolhost-plugin"; tool({ name: "t", description: "", run() {} });',
+    );
+    await build(project, { output: join(folder, "project.wasm"), timeout: LIMIT });
+  },
+);
+
 test("mistakes are said where they are", { skip: !TOOLHOST && "TOOLHOST does not name the command" }, async () => {
   const sources = [
     ["const x = ;", /bad\.ts:1:10/],
