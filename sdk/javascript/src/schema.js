@@ -57,7 +57,7 @@ function jsonSchemaOf(given, side, where) {
       vendor === "valibot"
         ? "wrap it in `toStandardJsonSchema` of @valibot/to-json-schema"
         : vendor === "zod"
-          ? "zod makes it from 4.2 on"
+          ? "zod has it from 4.2 on, and `zod/mini` has none"
           : "give a JSON Schema instead";
     throw new TypeError(`${where}: \`${side}\`: this schema of ${vendor} has no JSON Schema: ${remedy}`);
   }
