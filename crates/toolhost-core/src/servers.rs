@@ -58,7 +58,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_starts_no_servers_names_the_feature_that_would() {
-        let text = "[mcp.notes]\ncommand = [\"notes\"]\n";
+        let text = "[mcp.notes]\ncommand = \"notes\"\n";
         let manifest = Manifest::parse(text, "toolhost.toml").unwrap();
         let error = ToolHost::load(manifest).await.unwrap_err().to_string();
         let expected = "`mcp.notes`: this toolhost was built without `mcp`";

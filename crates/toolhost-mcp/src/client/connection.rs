@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::client::{Client, listen};
 use super::http::{Http, Trouble};
 use super::process::Process;
 use super::questions;
