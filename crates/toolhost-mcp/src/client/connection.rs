@@ -24,6 +24,7 @@ use super::http::{Http, Trouble};
 use super::process::Process;
 use super::questions;
 use super::reading::written;
+use super::server_handler::{Client, listen};
 use super::settings::{MAX_PARKED, Settings};
 use super::stdio::Lines;
 use super::tap::{Calls, Tap};
