@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::client::{Begun, Client};
-use toolhost_core::input::{Conversation, Question, QuestionKind, QuestionKinds, Reply, Responder, Role};
+use toolhost_core::input::{
+    Conversation, Question, QuestionKind, QuestionKinds, Reply, Responder, Role,
+};
 use toolhost_core::manifest::AgentConfig;
 use toolhost_core::tool::Content;
 use toolhost_core::wire::{Request, Stop, ToolChoice};

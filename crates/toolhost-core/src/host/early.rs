@@ -15,6 +15,7 @@ pub type At = (usize, usize);
 pub struct Accesses(Vec<(Arc<Domain>, Access)>);
 
 impl Accesses {
+    /// Adds those of another call.
     pub fn extend(&mut self, more: &Accesses) {
         for (domain, access) in &more.0 {
             let known = self.0.iter_mut().find(|(known, _)| known.is_same(domain));
@@ -53,13 +54,7 @@ pub struct EarlyCalls {
 impl EarlyCalls {
     /// Whether a call that has come may start now. It must be able to change nothing; if it reads what
     /// others may change, all calls before it must have come, and none that waits may change that.
-    pub fn may_start(
-        &self,
-        host: &ToolHost,
-        whose: &Whose,
-        at: At,
-        call: &ToolCall,
-    ) -> bool {
+    pub fn may_start(&self, host: &ToolHost, whose: &Whose, at: At, call: &ToolCall) -> bool {
         let Some(accesses) = host.reads(call, whose) else {
             return false;
         };
@@ -133,6 +128,7 @@ impl ToolHost {
     }
 
     /// What a call reads and changes, of the data that has an order.
+    #[doc(hidden)]
     pub fn accesses(&self, call: &ToolCall, whose: &Whose) -> Accesses {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {
