@@ -1,7 +1,7 @@
 // `npx toolhost-plugin build`: a component of a module, by esbuild and componentize-qjs (or componentize-js).
 //
-// The tools are installed into a folder of their own. The module is bundled with what it imports; which of the host's
-// interfaces the bundle imports decides what the component asks of the host.
+// The tools are installed into a folder of their own. The module is bundled with its dependencies; the component imports only
+// the interfaces of the host that the bundle uses.
 
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
@@ -24,9 +24,10 @@ export const TOOLS = {
 const WORLDS = { "http/": "http-client", "clocks/": "timers", "random/": "random-bytes", "filesystem/": "files" };
 
 /**
- * The namespace of WASI while componentize-qjs runs the module. It links its own `wasi:io` then, and nothing that shares
- * resources with that. So interfaces that scripts import have another name until the component is made, and then WASI's
- * own, in a version before the one that the engine itself imports: no component imports one name twice.
+ * A placeholder for the `wasi` namespace while componentize-qjs runs the module. At that time it links its own `wasi:io`, and
+ * cannot link other interfaces that share its resources (`wasi:http`, `wasi:filesystem`). So scripts import these under
+ * another name, which is renamed in the finished component. The version is an earlier one than the engine's own imports have,
+ * because a component must not import the same name twice.
  */
 const LATE = "late";
 const VERSIONS = [/@0\.2\.12$/, "@0.2.11"];
@@ -187,12 +188,12 @@ async function offers(esbuild, entry, folder, timeout) {
     timeout: timeout * 1000,
     maxBuffer: 1 << 26,
   }).catch((error) => {
-    if (error.killed) throw new BuildError(`the module is not imported within ${timeout} s`);
+    if (error.killed) throw new BuildError(`importing the module timed out after ${timeout} s`);
     throw new BuildError(`the module cannot be imported:\n${readable(error.stderr || error.message)}`);
   });
   const offered = JSON.parse(done.stdout.slice(done.stdout.lastIndexOf("\n\0") + 2));
   if (!offered.tools.length && !offered.prompts && !offered.resources)
-    throw new BuildError(`${entry} offers nothing: call \`tool({…})\` in it`);
+    throw new BuildError(`${entry} defines no tools, prompts or resources: call \`tool({…})\` in it`);
   const text = result.outputFiles.map((file) => file.text).join("");
   return { ...offered, fetch: /\bfetch\b/.test(text.replace(/\/\/# sourceMappingURL.*$/s, "")) };
 }
@@ -331,8 +332,7 @@ async function componentize(tools, engine, { wit, source, made, http }, timeout)
       maxBuffer: 1 << 26,
     });
   } catch (error) {
-    if (error.killed)
-      throw new BuildError(`the component is not made within ${timeout} s: \`--timeout\` gives it more`);
+    if (error.killed) throw new BuildError(`building the component timed out after ${timeout} s: raise \`--timeout\``);
     throw new BuildError(
       `the component cannot be made:\n${readable(`${error.stdout ?? ""}${error.stderr ?? ""}` || error.message)}`,
     );

@@ -1,4 +1,4 @@
-// The plugin as a component: what the host calls, and the host as the plugin sees it. Imported in components alone.
+// The exports of the component, and the host behind `host.js`. Imported only in components.
 
 import * as wit from "toolhost:plugin/host@0.1.0";
 import { Content } from "./content.js";
@@ -49,7 +49,7 @@ function error(thrown) {
 function content(part) {
   if (typeof part === "string") return { tag: "text", val: wellFormed(part) };
   if (!(part instanceof Content))
-    throw new TypeError(`${inspect(part)} is no content: use a string, text, image, audio, link or embedded`);
+    throw new TypeError(`${inspect(part)} is not content: use a string, text, image, audio, link or embedded`);
   switch (part.kind) {
     case "text":
       return { tag: "text", val: wellFormed(part.text) };

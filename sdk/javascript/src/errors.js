@@ -1,4 +1,4 @@
-// Why a tool has no answer, in words that a model can act on.
+// Errors of tools.
 
 /** The tool could not do it. The model reads the message unchanged. */
 export class ToolError extends Error {

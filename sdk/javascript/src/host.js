@@ -1,4 +1,4 @@
-// What the host offers. In a component it is the host; in Node a stand-in, which `testing` replaces.
+// Functions of the host. In a component they call the host; in Node a stub, which `testing` replaces.
 
 const nobody = {
   log: (level, message) => globalThis.console?.error(`${level}: ${message}`),

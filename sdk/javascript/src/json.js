@@ -1,4 +1,4 @@
-// JSON without losses: integers beyond 2^53 are BigInts, and what has no form in JSON is refused rather than changed.
+// Lossless JSON: integers beyond 2^53 are BigInts, and values that JSON cannot represent are errors.
 
 const UNSAFE = /\d{16}/;
 const TOKEN =
@@ -58,7 +58,7 @@ function exact(text) {
 /** Writes JSON, with BigInts as integers. NaN, Infinity, Maps, Sets, bytes, and functions in lists throw a TypeError. */
 export function stringify(value) {
   const text = write(value, "", new Set());
-  if (text === undefined) throw new TypeError(`${kind(value)} has no form in JSON`);
+  if (text === undefined) throw new TypeError(`${kind(value)} cannot be represented in JSON`);
   return wellFormed(text);
 }
 
@@ -67,7 +67,7 @@ function write(value, path, parents) {
   if (value === null || typeof value === "boolean" || typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return value.toString();
   if (typeof value === "number") {
-    if (!Number.isFinite(value)) throw new TypeError(`${path || "the value"}: ${value} has no form in JSON`);
+    if (!Number.isFinite(value)) throw new TypeError(`${path || "the value"}: ${value} cannot be represented in JSON`);
     // Of a large integer `JSON.stringify` writes no more digits than tell it from its neighbours.
     const isLarge = Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21;
     return isLarge ? BigInt(value).toString() : JSON.stringify(value);
@@ -76,7 +76,9 @@ function write(value, path, parents) {
   if (value instanceof Map || value instanceof Set || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
     const remedy =
       value instanceof Map ? "Object.fromEntries(map)" : value instanceof Set ? "[...set]" : "base64, or image(bytes)";
-    throw new TypeError(`${path || "the value"}: a ${value.constructor.name} has no form in JSON: use ${remedy}`);
+    throw new TypeError(
+      `${path || "the value"}: a ${value.constructor.name} cannot be represented in JSON: use ${remedy}`,
+    );
   }
   if (parents.has(value)) throw new TypeError(`${path || "the value"} contains itself`);
   parents.add(value);
@@ -85,7 +87,7 @@ function write(value, path, parents) {
     const items = value.map((item, index) => {
       const written = write(item, `${path}/${index}`, parents);
       if (written === undefined && item !== undefined)
-        throw new TypeError(`${path}/${index}: ${kind(item)} has no form in JSON`);
+        throw new TypeError(`${path}/${index}: ${kind(item)} cannot be represented in JSON`);
       return written ?? "null";
     });
     text = `[${items.join(",")}]`;

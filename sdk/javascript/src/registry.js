@@ -24,7 +24,7 @@ export function add(kind, known, name, offered) {
 /** The host while a component is built: modules run then, and nothing is granted yet. */
 export function building() {
   const refuse = (what) => () => {
-    throw new Denied(`${what} is not there while the component is built: ask for it inside of \`run\``);
+    throw new Denied(`${what} is not available while the component is built: call it inside \`run\``);
   };
   return {
     log() {},

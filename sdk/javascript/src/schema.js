@@ -137,7 +137,7 @@ function number(value, schema, types, path) {
   if (typeof value === "bigint" && types) {
     if (!types.includes("integer")) return Number(value); // A number is a double, here as everywhere.
     throw new Mismatch(
-      `${value} cannot be held exactly by a number: give the schema \`format: "int64"\` to get a bigint`,
+      `${value} is too large for a number: add \`format: "int64"\` to the schema to get a bigint`,
       path,
     );
   }

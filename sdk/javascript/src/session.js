@@ -1,4 +1,4 @@
-// What is known of the questions of the current call, and what goes from one round to the next. An instance serves one call.
+// The questions and replies of the current call, and the state that is carried to the next round. An instance serves one call.
 
 import { parse, stringify } from "./json.js";
 
@@ -30,7 +30,7 @@ class Session {
   #replies = new Map();
   #asked;
   kept = new Map();
-  /** The question that ends the call, even where a `catch` of the tool's has swallowed it. */
+  /** The question that ends the call, even if the tool caught and swallowed it. */
   pending;
 
   constructor(state = "", replies = new Map()) {

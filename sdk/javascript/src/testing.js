@@ -107,10 +107,7 @@ export class Host {
 
   async #fetch(request) {
     this.requests.push(request);
-    if (!this.#given.fetch)
-      throw new TypeError(
-        `${request.url} is not among the addresses that are granted: give \`Host\` a function \`fetch\``,
-      );
+    if (!this.#given.fetch) throw new TypeError(`${request.url} is not granted: pass \`fetch\` to \`Host\``);
     return this.#given.fetch(request);
   }
 

@@ -78,7 +78,9 @@ export class Tool {
       return this.output.standard ? await this.output.check(result, true) : json.parse(stringify(result));
     } catch (error) {
       if (error instanceof Mismatch)
-        throw new ToolError(`\`${this.name}\` returned what it does not promise: ${error.message}`);
+        throw new ToolError(
+          `\`${this.name}\` returned a value that does not match its output schema: ${error.message}`,
+        );
       throw error;
     }
   }

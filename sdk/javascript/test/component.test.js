@@ -163,9 +163,9 @@ for (const engine of engines) {
           engine === "quickjs" ? ["limit", /512 KiB of stack/] : ["failed", /^InternalError: too much recursion$/],
         rejected: ["failed", /^RangeError: one$/],
         cause: ["failed", /^Error: outer \(cause: TypeError: inner\)$/],
-        never: engine === "quickjs" ? ["failed", /a promise that nothing will settle/] : ["trap", /event loop error/],
-        nan: ["failed", /^TypeError: \/deep\/1: NaN has no form in JSON$/],
-        map: ["failed", /a Map has no form in JSON: use Object.fromEntries/],
+        never: engine === "quickjs" ? ["failed", /a promise that can never settle/] : ["trap", /event loop error/],
+        nan: ["failed", /^TypeError: \/deep\/1: NaN cannot be represented in JSON$/],
+        map: ["failed", /a Map cannot be represented in JSON: use Object.fromEntries/],
       };
       const results = await runCalls(
         manifest,
@@ -333,10 +333,10 @@ test("mistakes are said where they are", { skip: !TOOLHOST && "TOOLHOST does not
     ["const x = ;", /bad\.ts:1:10/],
     ['import "./nothing-like-it.js";', /Could not resolve "\.\/nothing-like-it\.js"/],
     ["null.x;", /TypeError: .*\n.*bad\.ts:1/],
-    ["let x: number = 1; x += 1;", /offers nothing/],
-    ['import { config } from "toolhost-plugin"; config("x");', /config is not there while the component is built/],
+    ["let x: number = 1; x += 1;", /defines no tools/],
+    ['import { config } from "toolhost-plugin"; config("x");', /config is not available while the component is built/],
     ['import "node:net";', /node:net/],
-    ["for (;;);", /not imported within 3 s/],
+    ["for (;;);", /timed out after 3 s/],
   ];
   for (const [source, message] of sources) {
     const place = join(folder, "bad");

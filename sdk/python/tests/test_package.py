@@ -36,7 +36,7 @@ class Errors(unittest.TestCase):
             host.call("fail", how="zero")
 
     def test_what_has_no_form_in_json_is_refused(self) -> None:
-        with testing.Host() as host, self.assertRaisesRegex(ToolError, "inf has no form in JSON"):
+        with testing.Host() as host, self.assertRaisesRegex(ToolError, "inf cannot be represented in JSON"):
             host.call("number", value=0)
 
     def test_a_result_is_what_its_hint_promises(self) -> None:
@@ -181,12 +181,13 @@ class Registration(unittest.TestCase):
 
     def test_hints_without_a_form_in_json(self) -> None:
         self.refused(
-            "@tool\ndef f(x: complex): ...", r"app\.py:\d+: `f`: argument `x`: `builtins.complex` has no form in JSON"
+            "@tool\ndef f(x: complex): ...",
+            r"app\.py:\d+: `f`: argument `x`: `builtins.complex` cannot be represented in JSON",
         )
         self.refused("@tool\ndef f(x: Nothing): ...", r"app\.py:\d+: `f`: .*'Nothing' is not defined")
         with_variable = "from dataclasses import *\n@dataclass\nclass C:\n  x: InitVar[int]\n@tool\ndef f(c: C): ..."
         self.refused(with_variable, "`f`: argument `c`: .*InitVar")
-        self.refused("@tool\ndef f() -> object(): ...", "has no form in JSON|cannot be read")
+        self.refused("@tool\ndef f() -> object(): ...", "cannot be represented in JSON|cannot be read")
 
     def test_signatures_without_a_schema(self) -> None:
         self.refused("@tool\ndef f(*args): ...", r"`\*args` has no schema")
@@ -199,7 +200,7 @@ class Registration(unittest.TestCase):
             "@tool\ndef f(): ...\n@tool(name='f')\ndef g(): ...", r"two tools are called `f`: .*app.py:3 and .*app.py:5"
         )
         self.refused("@tool(name='a b')\ndef f(): ...", "'a b' cannot be the name of a tool")
-        self.refused("x = 1", "offers nothing")
+        self.refused("x = 1", "defines no tools")
 
     def test_syntax_errors_have_their_place(self) -> None:
         self.refused("def f(:", r'app\.py\\?", line 3')

@@ -1,4 +1,4 @@
-// Randomness, where the engine has none that is fit for keys. The build injects this where it is named.
+// `crypto` for engines without it. The build injects it where it is used.
 
 import * as random from "wasi:random/random@0.2.12";
 

@@ -1,2 +1,2 @@
-// The build puts quickjs.js or starlingmonkey.js in the place of this.
+// The build substitutes quickjs.js or starlingmonkey.js.
 export { serve, size, u64 } from "./starlingmonkey.js";

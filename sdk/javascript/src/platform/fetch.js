@@ -1,4 +1,4 @@
-// fetch over `wasi:http`, where the engine has none. The build injects this where it is named.
+// fetch over `wasi:http`, for engines without it. The build injects it where it is used.
 
 import * as handler from "wasi:http/outgoing-handler@0.2.12";
 import * as wasi from "wasi:http/types@0.2.12";
@@ -20,7 +20,7 @@ export async function fetch(input, init) {
   const outgoing = outgoingRequest(request, body);
   const sink = body && outgoing.body();
   let future;
-  // The host may only take the body while it sends it: first the request, then the body.
+  // The host may only accept the body while sending it, so the request goes first.
   try {
     future = handler.handle(outgoing, undefined);
   } catch (error) {
@@ -67,10 +67,10 @@ function write(sink, body) {
   wasi.OutgoingBody.finish(sink, undefined);
 }
 
-/** The resources of responses that have not been read to their end. */
+/** The resources of responses that have not been read to the end. */
 const alive = new Set();
 
-/** What a function of the host answered in place of its result. */
+/** The error value of an import that failed. */
 const payload = (error) => error?.payload ?? error;
 
 const ready = (pollable) => new Promise((resolve) => whenReady(pollable, resolve));
@@ -90,7 +90,7 @@ async function respond(request, future, signal) {
     .map(([name, value]) => [name, new TextDecoder().decode(new Uint8Array(value))]);
   const body = incoming.consume();
   const stream = body.stream();
-  // A child goes before its parent, which a garbage collector does not know: none of them goes by itself.
+  // WASI resources must be dropped before their parents. The garbage collector does not know that, so keep them alive.
   const open = [stream, body, incoming];
   alive.add(open);
   const close = () => {
@@ -123,7 +123,7 @@ async function respond(request, future, signal) {
 function failure(request, code) {
   const tag = code?.tag ?? String(code);
   if (tag === "HTTP-request-denied" || tag === "destination-IP-prohibited") {
-    return new Denied(`${request.method} ${request.url}: the manifest does not grant it`);
+    return new Denied(`${request.method} ${request.url}: not granted by the manifest`);
   }
   const detail = typeof code?.val === "string" && code.val ? `: ${code.val}` : "";
   return code instanceof Error

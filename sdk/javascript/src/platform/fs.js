@@ -1,5 +1,5 @@
-// `node:fs` in a component, over `wasi:filesystem`: what plugins need of it, in the folders that the manifest grants. The build
-// puts this in the place of `node:fs`, and `fs-promises.js` in that of `node:fs/promises`.
+// A subset of `node:fs` over `wasi:filesystem`, for the folders that the manifest grants. The build substitutes it for
+// `node:fs`, and `fs-promises.js` for `node:fs/promises`.
 
 import * as preopens from "wasi:filesystem/preopens@0.2.12";
 import { u64 } from "../platform/engine.js";

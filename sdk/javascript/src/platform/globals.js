@@ -1,5 +1,5 @@
-// What an engine lacks of the globals that JavaScript is used to, and a console that writes to the call's log. Imported before
-// any module of the author's. What needs the host's interfaces (fetch, timers, crypto) is injected where it is named.
+// The console, which writes to the call's log, and web globals that the engine lacks. Imported before the plugin's modules.
+// Globals that need imports of the host (fetch, timers, crypto) are injected where they are used, see `build.js`.
 
 import { host, inspect, use } from "../host.js";
 import { building } from "../registry.js";

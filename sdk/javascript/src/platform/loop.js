@@ -1,9 +1,9 @@
-// The loop of a component: jobs of promises, timers, and what the host will answer.
+// The event loop of a component: promise jobs, timers, and pending operations of the host.
 
 const jobs = [];
 let next = 0;
 
-/** Runs this after what runs now. */
+/** Queues a job. */
 export function enqueue(job) {
   jobs.push(job);
 }
@@ -22,14 +22,14 @@ function runJobs() {
   next = 0;
 }
 
-/** What waits for the host: it returns whether there was something to wait for, once some of it is done. */
+/** Blocks until a timer or an operation of the host is ready; false if there is none. */
 let wait = () => false;
 
 export function waitWith(waiter) {
   wait = waiter;
 }
 
-/** Runs an async function to its end, or until nothing is left that could bring it there. */
+/** Runs an async function until it settles, or until there is nothing left to wait for. */
 export function runUntilSettled(run) {
   let outcome;
   run().then(
@@ -38,5 +38,5 @@ export function runUntilSettled(run) {
   );
   do runJobs();
   while (!outcome && wait());
-  return outcome ?? { isFulfilled: false, value: new Error("the tool waits for a promise that nothing will settle") };
+  return outcome ?? { isFulfilled: false, value: new Error("the tool awaits a promise that can never settle") };
 }

@@ -1,4 +1,4 @@
-// Promises over the loop of this package, by the language's rules.
+// ECMAScript promises on top of `loop.js`.
 
 import { enqueue } from "./loop.js";
 

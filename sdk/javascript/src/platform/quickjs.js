@@ -1,5 +1,6 @@
-// QuickJS here runs no jobs while the host waits for an export. So promises are our own (`promise.js`; the build turns async
-// functions into generators over them), and an export runs the loop until its answer is there.
+// QuickJS's synchronous runtime does not run promise jobs before an export returns. So this package brings its own promises
+// (`promise.js`; the build lowers async functions to generators on top of them), and each export runs the event loop until
+// its result is settled.
 
 import { runUntilSettled } from "./loop.js";
 

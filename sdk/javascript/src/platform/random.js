@@ -1,5 +1,5 @@
-// Math.random for QuickJS, whose own is seeded when the component is built: every call would have the same numbers. The build
-// puts this in its place where it is named.
+// Math.random for QuickJS, whose own is seeded when the component is built and would return the same numbers in every call.
+// The build substitutes this where it is used.
 
 import * as random from "wasi:random/random@0.2.12";
 

@@ -1,4 +1,4 @@
-// Timers, where the engine has none. Whoever names them imports them: the build injects this.
+// Timers for engines without them. The build injects these where they are used.
 
 import { addTimer, clearTimer } from "./wait.js";
 

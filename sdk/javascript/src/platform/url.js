@@ -1,4 +1,4 @@
-// URL and URLSearchParams, as far as plugins of an engine without them need these: hosts of ASCII, no setters of rare parts.
+// URL and URLSearchParams for engines without them. Hosts must be ASCII; only `pathname`, `search` and `hash` have setters.
 
 const PORTS = { "http:": "80", "https:": "443", "ftp:": "21", "ws:": "80", "wss:": "443" };
 const PARTS = /^([a-zA-Z][a-zA-Z0-9+.-]*:)?(\/\/[^/?#\\]*)?([^?#]*)(\?[^#]*)?(#.*)?$/s;

@@ -1,4 +1,4 @@
-// Waiting for the host: timers, and whatever else has a pollable.
+// Waits for timers and pollables, with `wasi:io/poll`.
 
 import * as clock from "wasi:clocks/monotonic-clock@0.2.12";
 import * as polling from "wasi:io/poll@0.2.12";

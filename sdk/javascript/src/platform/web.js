@@ -1,4 +1,4 @@
-// Headers, Request, Response and AbortController, as far as fetch needs them.
+// Headers, Request, Response and AbortController for `fetch.js`.
 
 import { parse } from "../json.js";
 import { Blob, FormData } from "./blob.js";

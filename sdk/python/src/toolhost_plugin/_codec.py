@@ -1,4 +1,4 @@
-"""How values are written in JSON: codecs, the schemas they make, and what does not fit.
+"""Codecs between Python values and JSON, and the schemas they produce.
 
 Values are checked in both directions: JSON that does not fit the type, and results that are not of it, raise `Mismatch`,
 which names the place. `_scalars` and `_composites` have the codecs, and `_types` makes them of type hints.

@@ -1,4 +1,4 @@
-"""The plugin as a component: what the host calls, and the host as the plugin sees it. Imported in components alone."""
+"""The exports of the component, and the host behind `_host`. Imported only in components."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def _content(content: Any) -> Any:
     if isinstance(content, Contents):
         return wit.Content_Embedded(_embedded(content))
     raise TypeError(
-        f"a {type(content).__name__} is no content: use a str, `Text`, `Image`, `Audio`, `Link` or `Contents`"
+        f"a {type(content).__name__} is not content: use a str, `Text`, `Image`, `Audio`, `Link` or `Contents`"
     )
 
 

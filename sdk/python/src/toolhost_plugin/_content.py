@@ -1,4 +1,4 @@
-"""What a tool answers with, beside values: texts, images, sounds, links, and whole resources."""
+"""Contents of results: texts, images, audio, links and embedded resources."""
 
 from __future__ import annotations
 

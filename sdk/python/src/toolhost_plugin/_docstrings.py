@@ -1,4 +1,4 @@
-"""Docstrings taken apart: what a function does, and what is said of each argument. Google, NumPy and Sphinx styles."""
+"""Parses docstrings in Google, NumPy and Sphinx style into a description and the help of each argument."""
 
 from __future__ import annotations
 

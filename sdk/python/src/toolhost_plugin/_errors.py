@@ -1,4 +1,4 @@
-"""Why a tool has no answer, in words that a model can act on."""
+"""Errors of tools, and how exceptions are shown to the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms: the flat schemas that MCP clients can show, made of those of types."""
+"""Flat schemas for elicitation forms, derived from types."""
 
 from __future__ import annotations
 

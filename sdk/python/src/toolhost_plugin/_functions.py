@@ -1,4 +1,4 @@
-"""Functions of the author's: their signatures as members of an object, and how they are called."""
+"""Registered functions: their signatures as JSON objects, and how they are called."""
 
 from __future__ import annotations
 

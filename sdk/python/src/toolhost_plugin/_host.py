@@ -1,4 +1,4 @@
-"""What the host offers beside WASI. In a component it is the host; natively a stand-in, which `testing.Host` replaces."""
+"""Functions of the host. In a component they call the host; natively a stub, which `testing.Host` replaces."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ class NoHost:
     def send(self, request: Request) -> Response:
         from ._errors import Denied
 
-        raise Denied(
-            f"{request.url} is not among the addresses that are granted: give the test a `testing.Host(http=...)`"
-        )
+        raise Denied(f"{request.url} is not granted: pass `http=` to `testing.Host`")
 
     async def send_async(self, request: Request) -> Response:
         return self.send(request)
@@ -74,17 +72,13 @@ class NoHostYet(NoHost):
         pass
 
     def config(self, key: str) -> str | None:
-        raise RuntimeError(
-            f"config({key!r}): there is none while the component is built: ask for it inside of the function"
-        )
+        raise RuntimeError(f"config({key!r}): not available while the component is built: call it inside the function")
 
     def secret(self, name: str) -> str | None:
-        raise RuntimeError(
-            f"secret({name!r}): there is none while the component is built: ask for it inside of the function"
-        )
+        raise RuntimeError(f"secret({name!r}): not available while the component is built: call it inside the function")
 
     def send(self, request: Request) -> Response:
-        raise RuntimeError(f"{request.url}: no requests while the component is built: send it inside of the function")
+        raise RuntimeError(f"{request.url}: no requests while the component is built: send them inside the function")
 
 
 current: Host = NoHost()

@@ -1,4 +1,4 @@
-"""Imports a plugin's module in this Python, and prints what it offers and needs as JSON: the first step of a build."""
+"""The first step of a build: imports the module and prints what it defines and needs, as JSON."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def inspect_module(name: str) -> dict[str, Any]:
         provided.check()
     has_resources = bool(len(_registry.resources) or _registry.listings)
     if not len(_registry.tools) and not len(_registry.prompts) and not has_resources:
-        raise ValueError(f"{sys.modules[name].__file__} offers nothing: mark its functions with `@tool`")
+        raise ValueError(
+            f"{sys.modules[name].__file__} defines no tools, prompts or resources: decorate functions with `@tool`"
+        )
     own = [module for module in list(sys.modules.values()) if _is_of_the_author(module)]
     lazy = sorted({needed for module in own for needed in _imports_in_functions(module)})
     return {
@@ -87,7 +89,7 @@ def _site_packages(module: ModuleType) -> Iterator[str]:
 
 
 def _imports_in_functions(module: ModuleType) -> Iterator[str]:
-    """What is imported when a function is called, as the component has no files to import from then."""
+    """Imports inside functions, which must be done at build time: during a call there are no files to import from."""
     try:
         with open(module.__file__ or "", encoding="utf-8") as file:
             tree = ast.parse(file.read())

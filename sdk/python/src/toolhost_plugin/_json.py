@@ -1,4 +1,4 @@
-"""JSON, without losses: integers of any size, decimals by their digits, no NaN, no lone surrogates."""
+"""Lossless JSON: integers of any size, decimals by their digits; NaN and lone surrogates are not written."""
 
 from __future__ import annotations
 

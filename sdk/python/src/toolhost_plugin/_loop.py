@@ -1,4 +1,4 @@
-"""An event loop for components: `asyncio` over `wasi:io/poll`, without threads and sockets."""
+"""An `asyncio` event loop for components, over `wasi:io/poll`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Selector:
         if not self.waiting:
             if timeout is None:
                 raise RuntimeError(
-                    "the tool waits for something that cannot happen: there are neither threads nor sockets"
+                    "the tool awaits something that can never happen: there are no threads and no sockets"
                 )
             if timeout > 0:
                 time.sleep(timeout)

@@ -1,4 +1,4 @@
-"""What the modules of this plugin offer, by name."""
+"""The registered tools, prompts and resources."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class FloatCodec(Codec):
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise Mismatch(f"expected a float, got {shown(value)}")
         if not math.isfinite(value):
-            raise Mismatch(f"{value} has no form in JSON")
+            raise Mismatch(f"{value} cannot be represented in JSON")
         return value if type(value) in (int, float) else float(value)
 
     def likes(self, value: Any) -> bool:
@@ -188,11 +188,11 @@ class TextCodec(Codec):
     def decode(self, value: Any) -> Any:
         name = self.cls.__name__
         if not isinstance(value, str):
-            raise Mismatch(f"expected a string with a {name}, got {shown(value)}")
+            raise Mismatch(f"expected a string containing a {name}, got {shown(value)}")
         try:
             return self.read(value)
         except (ValueError, decimal.InvalidOperation, binascii.Error):
-            raise Mismatch(f"expected a string with a {name}, got {shown(value)}") from None
+            raise Mismatch(f"expected a string containing a {name}, got {shown(value)}") from None
 
     def encode(self, value: Any) -> str:
         # A datetime is a date too, and is not meant where a date is promised.
@@ -223,7 +223,7 @@ class DecimalCodec(Codec):
         if not isinstance(value, decimal.Decimal):
             raise Mismatch(f"expected a Decimal, got {shown(value)}")
         if not value.is_finite():
-            raise Mismatch(f"{value} has no form in JSON")
+            raise Mismatch(f"{value} cannot be represented in JSON")
         return str(value)
 
 

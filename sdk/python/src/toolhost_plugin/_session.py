@@ -1,4 +1,4 @@
-"""What is known of the questions of the current call, and what goes from one round to the next."""
+"""The questions and replies of the current call, and the state that is carried to the next round."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Tool:
         if isinstance(result, (list, tuple)) and result and any(is_content(item) for item in result):
             return Output([item if is_content(item) else Text(self._text(item)) for item in result])
         if self.function.returns is str:
-            raise ToolError(f"`{self.name}` returned a {type(result).__name__} where `-> str` promises a str")
+            raise ToolError(f"`{self.name}` is annotated `-> str` and returned a {type(result).__name__}")
         written = self._write(ANY, result)
         text = written if isinstance(written, str) else _json.dumps(written)
         return Output([text], written if isinstance(written, dict) else None)
@@ -124,7 +124,7 @@ class Tool:
         try:
             return codec.encode(result)
         except Mismatch as error:
-            raise ToolError(f"`{self.name}` returned what it does not promise: {error}") from error
+            raise ToolError(f"`{self.name}` returned a value that does not match its output schema: {error}") from error
         except RecursionError:
             raise ToolError(f"`{self.name}` returned a value that nests too deep, or contains itself") from None
 

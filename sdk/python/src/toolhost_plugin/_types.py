@@ -83,7 +83,7 @@ _MAPPINGS = (
 
 
 class Unsupported(TypeError):
-    """A type hint that has no form in JSON."""
+    """A type hint that cannot be represented in JSON."""
 
 
 def _name(form: Any) -> str:
@@ -141,7 +141,7 @@ class Builder:
             return DictCodec(self.codec(arguments[0]), self.codec(arguments[1]))
         if getattr(origin, "__type_params__", None) or getattr(origin, "__parameters__", None):
             return self._generic(hint, origin, arguments)
-        raise Unsupported(f"`{hint}` has no form in JSON")
+        raise Unsupported(f"`{hint}` cannot be represented in JSON")
 
     def _plain(self, hint: Any) -> Codec:
         if hint in _SEQUENCES:
@@ -152,7 +152,7 @@ class Builder:
         if type(hint).__name__ == "TypeAliasType":
             return self._name(hint, _name(hint), lambda: self.codec(hint.__value__))
         if not isinstance(hint, type):
-            raise Unsupported(f"`{hint}` has no form in JSON")
+            raise Unsupported(f"`{hint}` cannot be represented in JSON")
         if issubclass(hint, enum.Flag) and not issubclass(hint, int):
             return FlagCodec(hint)
         if issubclass(hint, enum.Enum):
@@ -173,7 +173,7 @@ class Builder:
             ):
                 return SubclassCodec(hint, codec)
         raise Unsupported(
-            f"`{hint.__module__}.{hint.__qualname__}` has no form in JSON: use a dataclass, a TypedDict, an Enum, or a type "
+            f"`{hint.__module__}.{hint.__qualname__}` cannot be represented in JSON: use a dataclass, a TypedDict, an Enum, or a type "
             "of the standard library that has one"
         )
 
@@ -226,7 +226,7 @@ class Builder:
             elif value is None or isinstance(value, (bool, int, str)):
                 choices.append((value, value))
             else:
-                raise Unsupported(f"{value!r} in a `Literal` has no form in JSON")
+                raise Unsupported(f"{value!r} in a `Literal` cannot be represented in JSON")
         return ChoiceCodec(choices)
 
     def _within(self, cls: type) -> Callable[[], None]:

@@ -145,7 +145,7 @@ def _drop(resource: Any) -> None:
 
 def _error(request: Request, code: Any) -> Exception:
     if isinstance(code, wasi.ErrorCode_HttpRequestDenied):
-        return Denied(f"{request.method} {request.url}: the manifest does not grant it")
+        return Denied(f"{request.method} {request.url}: not granted by the manifest")
     detail = getattr(code, "value", None)
     words = _words(code, "ErrorCode_")
     return HTTPError(f"{request.url}: {words}{f': {detail}' if isinstance(detail, str) and detail else ''}")

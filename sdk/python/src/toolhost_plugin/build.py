@@ -1,8 +1,8 @@
 """`python -m toolhost_plugin.build app.py`: a component of a module, by componentize-py.
 
-It runs in two steps. First this Python imports the module, which finds mistakes where they are, and says which of the host's
-interfaces it needs. Then componentize-py, which is installed into a folder of its own, imports it once more inside of a
-component and keeps what is there.
+First the running Python imports the module in a subprocess, to report errors with their location and to find out which
+interfaces of the host it needs. Then componentize-py, installed into a folder of its own, imports it inside a component and
+takes a snapshot.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PACKAGE = pathlib.Path(__file__).resolve().parent
 _WIT = _PACKAGE / "wit"
 _ENTRY = "toolhost_plugin_entry"
 
-# The standard library imports these when they are first needed, and at a call there are no files to import from.
+# The standard library imports these lazily, and during a call there are no files to import from.
 _NEEDED_LATER = (
     "_strptime", "encodings.ascii", "encodings.cp1252", "encodings.idna", "encodings.latin_1", "encodings.punycode",
     "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_8_sig", "linecache", "stringprep", "traceback",
@@ -73,7 +73,7 @@ def _locate(app: pathlib.Path) -> tuple[pathlib.Path, str]:
     if not app.is_file():
         raise BuildError(f"there is no file {app}")
     if app.suffix != ".py":
-        raise BuildError(f"{app} is no Python module")
+        raise BuildError(f"{app} is not a Python module")
     names = [] if app.name == "__init__.py" else [app.stem]
     folder = app.parent
     while (folder / "__init__.py").is_file():
@@ -109,7 +109,7 @@ def _inspect(module: str, paths: list[pathlib.Path], timeout: float) -> dict[str
             timeout=timeout,
         )
     except subprocess.TimeoutExpired:
-        raise BuildError(f"`{module}` is not imported within {timeout:g} s") from None
+        raise BuildError(f"importing `{module}` timed out after {timeout:g} s") from None
     try:
         found: dict[str, Any] = json.loads(done.stdout.rpartition("\n\0")[2])
     except ValueError:
@@ -212,7 +212,7 @@ def _run_componentize_py(
     ]
     worlds += [world for key, world in (("completion", "completion-provider"), ("http", "http-client")) if found[key]]
     made = entry / "component.wasm"
-    # One world that has them all: of several, componentize-py 0.25 cannot make one.
+    # One world that includes the others: componentize-py 0.25 panics when it merges worlds that export records.
     wit = entry / "wit"
     shutil.copytree(_WIT, wit)
     includes = " ".join(f"include {world};" for world in worlds)
@@ -243,7 +243,7 @@ def _run_componentize_py(
             timeout=timeout,
         )
     except subprocess.TimeoutExpired:
-        raise BuildError(f"componentize-py is not done within {timeout:g} s: `--timeout` gives it more") from None
+        raise BuildError(f"componentize-py timed out after {timeout:g} s: raise `--timeout`") from None
     if done.returncode != 0 or not made.is_file():
         raise BuildError(_readable(done.stdout, python_paths))
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -191,9 +191,9 @@ def _request(
 ) -> Request:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme.lower() not in ("http", "https") or not parts.netloc:
-        raise HTTPError(f"{url!r} is no address of the web: it begins with https:// or http://")
+        raise HTTPError(f"{url!r} is not a URL: it must start with https:// or http://")
     if parts.username is not None:
-        raise HTTPError(f"{parts.hostname}: the address has a user's name in it; send that in a header")
+        raise HTTPError(f"{parts.hostname}: credentials in URLs are not supported: send them in a header")
     query = parts.query
     if params:
         more = urllib.parse.urlencode(params, doseq=True)

@@ -181,9 +181,7 @@ class Host:
     def send(self, request: Request) -> Response:
         self.requests.append(request)
         if self._http is None:
-            raise Denied(
-                f"{request.url} is not among the addresses that are granted: give `testing.Host` a function for `http`"
-            )
+            raise Denied(f"{request.url} is not granted: pass `http=` to `testing.Host`")
         response = self._http(request)
         if not isinstance(response, Response):
             raise TypeError(f"`http` of `testing.Host` returned a {type(response).__name__}, not an `http.Response`")
