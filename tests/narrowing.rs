@@ -15,9 +15,9 @@ use toolhost::{
     BoxFuture, CallError, CallOptions, CodeCache, Loader, Manifest, NarrowError, Narrowed,
     Narrowing, NativeContext, NativeTools, Output, Tool, ToolCall, ToolHost, ToolResult,
 };
+use toolhost_testing::http::{Server, page};
 
 use crate::common::{self, binary, call, code_cache, error, guest, load, manifest, text};
-use crate::hostile::server::{Server, page};
 
 /// A folder with these in it.
 fn folders(names: &[&str]) -> TempDir {
@@ -548,7 +548,7 @@ async fn in_order_by_hand_is_in_order_for_all_users() {
     let folder = folders(&["users/alice", "users/bob"]);
     let mut plugin = slow(writable(folder.path().join("users/${client}"), "/w"));
     plugin.order = Order::InOrder;
-    let host = load(manifest([plugin])).await;
+    let host = load(manifest([plugin, common::plugin("echo")])).await;
     let sleep = |ms: u64| call("sleep", json!({ "ms": ms }));
     let (alice, bob) = (of("alice"), of("bob"));
     let mut long = Box::pin(host.call_with(sleep(20_000), &alice));
@@ -556,7 +556,9 @@ async fn in_order_by_hand_is_in_order_for_all_users() {
     tokio::select! {
         _ = &mut long => panic!("it takes longer"),
         _ = &mut behind => panic!("it is alone"),
-        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        beside = host.call(common::echo("beside", "x")) => {
+            text(&beside);
+        }
     }
     drop(long);
     text(&behind.await);

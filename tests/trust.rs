@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::common::binary::{Ended, Folder, listed, run};
 use crate::common::root;
+use toolhost_testing::needs;
 
 /// A call for `run`.
 const CALL: &str = r#"[{"id": "1", "name": "echo", "arguments": {"text": "hi"}}]"#;
@@ -697,6 +698,7 @@ fn looking_needs_no_secret_and_tells_of_those_that_are_not_there() {
 
 #[test]
 fn servers_are_listed_by_what_they_last_said() {
+    needs!(python);
     let stage = Stage::new("");
     let server = root().join("tests/remote/server.py").display().to_string();
     let state = stage.folder.path().join("state").display().to_string();

@@ -11,6 +11,7 @@ use toolhost::{CallOptions, CodeCache, LoadError, Loader, Manifest, ToolHost};
 
 use crate::common::binary::{Folder, run};
 use crate::common::{self, call, error, root, text};
+use toolhost_testing::needs;
 
 /// Why a link is not followed.
 const LINK: &str = "is a link in a folder that plugins may write";
@@ -96,6 +97,7 @@ fn stub(folder: &Folder, at: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_the_host_cannot_be_changed_moved_replaced_or_made_where_a_plugin_may_write() {
+    needs!(python);
     let folder = everything();
     let host = load(&folder).await.unwrap();
     let before = contents(folder.path());
@@ -170,6 +172,7 @@ fn done(report: &str) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_and_keys_cannot_even_be_read_by_whatever_folder_is_granted() {
+    needs!(python);
     let folder = everything();
     let manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
     let reader = hostile("prefix = 'ro_'\npermissions.files = [{ host = '.', guest = '/w' }]");
@@ -208,6 +211,7 @@ async fn secrets_and_keys_cannot_even_be_read_by_whatever_folder_is_granted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_owner_moves_stays_protected_where_it_is_now() {
+    needs!(python);
     let folder = everything();
     let host = load(&folder).await.unwrap();
     // An editor writes another file, and moves it there; a folder is replaced.
@@ -231,6 +235,7 @@ async fn what_the_owner_moves_stays_protected_where_it_is_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_protected_stays_so_whatever_its_owner_calls_it() {
+    needs!(python);
     for (from, to, file) in [
         ("secrets/deep/token.txt", "token.old", "token.old"),
         ("secrets", "old", "old/deep/token.txt"),
@@ -287,6 +292,7 @@ async fn what_was_protected_stays_so_whatever_its_owner_calls_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_file_that_is_replaced_again_and_again_the_last_are_protected() {
+    needs!(python);
     let folder = everything();
     let host = load(&folder).await.unwrap();
     let read = async |path: &str| {
@@ -546,6 +552,7 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_a_manifest_names_is_reached_through_a_link_of_a_plugin() {
+    needs!(python);
     for (name, planted, target, more) in NAMED {
         let folder = Folder::empty();
         stub(&folder, "bin");

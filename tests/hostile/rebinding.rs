@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use toolhost::{Manifest, ToolHost, ToolResult};
+use toolhost_testing::http::{Server, page};
 
 use super::resolver::{Resolver, Said};
-use super::server::{Server, page};
 use crate::common::binary::{Folder, listed, run};
 use crate::common::namespace::is_inside;
 use crate::common::{call, error, guest, load, text, try_load};
@@ -42,6 +42,7 @@ struct Network {
 fn network(of: impl Fn(&str, usize) -> Option<Vec<Said>> + Send + 'static) -> Network {
     let at = |address: &str, says: &'static str| {
         Server::start_at(address, move |_, client| page(client, "200", "", says))
+            .unwrap_or_else(|error| panic!("{address}: {error}"))
     };
     Network {
         resolver: Resolver::start(of),

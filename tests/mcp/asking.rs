@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use toolhost_testing::wait_until;
 
 use crate::client::{Client, New, Old, text};
 use crate::common::binary::{Folder, listed};
@@ -430,11 +431,9 @@ fn a_state_outlives_a_reload_but_not_the_file_of_the_plugin_that_wrote_it() {
     let mut reload = || {
         reloads += 1;
         server.signal("HUP");
-        let start = Instant::now();
-        while server.said().matches("reloaded").count() < reloads {
-            assert!(start.elapsed() < PATIENCE, "{}", server.said());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("it is reloaded", || {
+            server.said().matches("reloaded").count() == reloads
+        });
     };
     let (before, other) = (state(&mut client), state(&mut client));
     let changed = format!("{manifest}timeout = '20s'\n");

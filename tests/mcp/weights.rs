@@ -11,7 +11,7 @@ use crate::client::{Client, New, Old};
 use crate::common::binary::{Folder, listed};
 use crate::common::guest;
 use crate::http::{self, Incoming, PATIENCE};
-use crate::resident::resident_of;
+use crate::resident::{resident_of, used, wait_until_busy, wait_until_idle};
 use crate::server::Http;
 
 const MIB: usize = 1 << 20;
@@ -505,16 +505,6 @@ fn progress_without_end_is_told_at_a_bounded_rate() {
     assert!(told >= 50 && told <= most.min(10_000), "{told} in {took:?}");
 }
 
-/// The time that all threads of a process have had a processor.
-fn used(process: u32) -> Duration {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    let used = threads.flatten().filter_map(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        stat.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(used.sum())
-}
-
 #[test]
 fn resources_that_are_dear_to_ask_take_a_part_of_the_time_however_many_there_are() {
     let plugins = ["conformance", "echo"].map(listed).concat();
@@ -538,7 +528,6 @@ fn resources_that_are_dear_to_ask_take_a_part_of_the_time_however_many_there_are
 
 #[test]
 fn whatever_is_cancelled_computes_no_more() {
-    const WINDOW: Duration = Duration::from_millis(100);
     let server = Http::start();
     let spin = "test://template/spin/data";
     let template = json!({ "type": "ref/resource", "uri": "test://template/{id}/data" });
@@ -554,20 +543,9 @@ fn whatever_is_cancelled_computes_no_more() {
     let mut client = Client::http(&server, Old, json!({}));
     for (method, params) in requests {
         let id = client.request(method, params);
-        let (begun, before) = (Instant::now(), used(process));
-        while used(process).saturating_sub(before) < WINDOW {
-            assert!(begun.elapsed() < PATIENCE, "{method} never spins");
-            std::thread::yield_now();
-        }
+        wait_until_busy(process);
         client.notify("notifications/cancelled", json!({ "requestId": id }));
-        // Another program may have the processor now and then.
-        let after = (0..10).map(|_| {
-            let before = used(process);
-            std::thread::sleep(WINDOW);
-            used(process).saturating_sub(before)
-        });
-        let least = after.min().unwrap();
-        assert!(least < WINDOW / 10, "{method} goes on: {least:?}");
+        wait_until_idle(process);
         assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
     }
 }

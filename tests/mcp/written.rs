@@ -309,7 +309,7 @@ fn calls_on_several_connections_run_in_the_order_in_which_they_were_read() {
             assert!(incoming.is_stream(), "{name} {id} does not wait");
             incoming
         };
-        let mut running = vec![send(100, "sleep", json!({ "ms": 1500 }), json!({}))];
+        let mut running = vec![send(100, "sleep", json!({ "ms": 500 }), json!({}))];
         for line in 0..12 {
             // Most are read by us, some by rmcp, and some stand for several.
             let by_rmcp = json!({ "io.modelcontextprotocol/clientCapabilities": {} });
