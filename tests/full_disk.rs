@@ -116,9 +116,9 @@ async fn audited(path: &Path) -> Result<ToolHost, toolhost::LoadError> {
 }
 
 #[tokio::test]
-async fn an_audit_log_on_a_full_disk_fails_calls_and_lacks_none_once_there_is_room() {
+async fn audit_log_on_a_full_disk_fails_calls_until_there_is_room() {
     let test = "full_disk::\
-        an_audit_log_on_a_full_disk_fails_calls_and_lacks_none_once_there_is_room";
+        audit_log_on_a_full_disk_fails_calls_until_there_is_room";
     if !is_inside(test, "") {
         return;
     }

@@ -664,7 +664,7 @@ fn calls_of_an_mcp_session_keep_the_order_they_came_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn hundreds_of_calls_over_batches_and_clients_are_each_in_their_place() {
+async fn hundreds_of_calls_keep_order_across_batches_and_clients() {
     const CLIENTS: usize = 6;
     const STEPS: usize = 12;
     let folder = tempfile::tempdir().unwrap();

@@ -120,7 +120,7 @@ async fn an_endless_check_ends_when_its_call_is_cancelled_or_dropped() {
 }
 
 #[tokio::test]
-async fn as_many_dear_checks_as_there_are_processors_leave_the_others_their_time() {
+async fn expensive_schema_checks_leave_other_calls_their_cpu_time() {
     needs!(python);
     let dear = Dear::new(SECOND).await;
     let count = 2 * dear::processors();
@@ -193,7 +193,7 @@ async fn what_was_dear_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn a_schema_that_would_fill_the_memory_is_refused_and_its_siblings_are_offered() {
+async fn schema_that_would_exhaust_memory_is_refused_and_siblings_stay() {
     needs!(python);
     let mut tools = dear::tools();
     for (name, schema) in dear::bombs() {

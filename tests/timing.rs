@@ -87,7 +87,7 @@ fn spinning_calls_end_on_time_and_every_healthy_call_answers() {
 }
 
 #[test]
-fn a_healthy_call_beside_spinners_waits_for_ticks_and_not_for_deadlines() {
+fn healthy_call_beside_spinners_waits_for_ticks_only() {
     on_two_workers(async {
         let host = load(with_timeout(Duration::from_secs(2))).await;
         let spinners = tokio::spawn({

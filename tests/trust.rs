@@ -355,7 +355,7 @@ fn names_with_letters_that_look_like_others_are_spelled_beside_them() {
 }
 
 #[test]
-fn a_server_whose_tools_are_no_longer_chosen_or_pinned_takes_trust_again() {
+fn unpinned_server_needs_trust_again() {
     let server = "[mcp.x]\nurl = 'https://127.0.0.1:9/mcp'\n";
     let tools = "tools = ['read']\n";
     let pins = format!("pins = {{ read = 'sha256:{}' }}\n", "0".repeat(64));

@@ -189,7 +189,7 @@ fn the_key_is_in_no_log_whatever_its_level_and_in_no_transcript() {
 }
 
 #[test]
-fn the_key_of_the_environment_is_for_the_providers_own_api_and_for_what_is_named_by_hand() {
+fn api_key_of_the_environment_goes_to_the_providers_api_only() {
     let peer = Peer::start(vec![
         text(Format::Gemini, "one"),
         text(Format::Gemini, "two"),
@@ -361,7 +361,7 @@ fn a_talk_goes_on_over_several_commands() {
 }
 
 #[test]
-fn without_a_terminal_tools_that_need_approval_are_refused_unless_yes() {
+fn tools_that_need_approval_are_refused_without_a_terminal() {
     for (more, content, says) in [
         (
             &["--approve"][..],
@@ -497,7 +497,7 @@ pub fn on_a_terminal(
 }
 
 #[test]
-fn on_a_terminal_words_come_as_they_are_said_and_each_call_has_a_line() {
+fn terminal_streams_text_and_prints_a_line_per_call() {
     let say =
         |text: &str| event(json!({ "choices": [{ "index": 0, "delta": { "content": text } }] }));
     let turn = [

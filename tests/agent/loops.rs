@@ -30,7 +30,7 @@ fn mixed(turn: usize, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn loops_of_several_turns_with_1_2_5_and_20_calls_are_answered_in_all_formats() {
+async fn loops_with_1_2_5_and_20_calls_end_in_all_formats() {
     needs!(aimock);
     let mut fixtures = Vec::new();
     for count in [1, 2, 5, 20] {

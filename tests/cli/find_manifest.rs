@@ -9,7 +9,7 @@ use crate::common::binary::{Folder, listed, run};
 use crate::common::toolhost;
 
 #[test]
-fn the_manifest_is_named_by_option_then_variable_then_the_nearest_parent() {
+fn manifest_is_found_by_option_variable_or_parent_folder() {
     let folder = Folder::of(&["misbehave"]);
     folder.write("option.toml", listed("echo"));
     folder.write("variable.toml", listed("bfcl"));
@@ -62,7 +62,7 @@ fn the_options_of_all_commands_go_before_or_after_the_command() {
 }
 
 #[test]
-fn code_cache_off_or_elsewhere_changes_nothing_but_where_code_is_kept() {
+fn code_cache_option_moves_or_disables_the_cache_only() {
     let folder = Folder::of(&["echo"]);
     let ended = folder
         .run(&run_to_chat(&["--code-cache", "off"]), HELLO)

@@ -48,7 +48,7 @@ fn inspect_names_the_permissions_that_a_plugin_can_use() {
 }
 
 #[test]
-fn inspect_says_why_a_component_is_no_plugin_and_shows_it_all_the_same() {
+fn inspect_explains_a_component_that_is_no_plugin() {
     let folder = Folder::empty();
     for (name, why) in [
         ("no-world", "toolhost:plugin/tools@0.1.0"),

@@ -297,7 +297,7 @@ fn no_client_takes_the_sessions_of_all() {
 }
 
 #[test]
-fn a_client_at_its_bound_gives_up_the_session_that_it_has_not_used_for_longest() {
+fn client_at_its_bound_loses_its_least_recently_used_session() {
     let serve = "[serve]\nmax-sessions = 3\nmax-sessions-per-client = 2\nsession-timeout = '10s'\n";
     let (folder, tokens) = with_tokens(serve, [("a", ""), ("b", "")]);
     let server = Http::start_in(folder);

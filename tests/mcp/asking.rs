@@ -206,7 +206,7 @@ fn one_at_a_time() -> Folder {
 }
 
 #[test]
-fn a_call_that_waits_for_its_user_keeps_no_other_waiting_and_can_be_cancelled() {
+fn call_that_waits_for_its_user_blocks_nobody() {
     let check = |client: &mut Client| {
         let waiting: Vec<u64> = (0..3)
             .map(|_| client.start("ask_twice", json!({})))
@@ -419,7 +419,7 @@ fn a_state_of_another_token_is_refused() {
 }
 
 #[test]
-fn a_state_outlives_a_reload_but_not_the_file_of_the_plugin_that_wrote_it() {
+fn request_state_outlives_a_reload_of_the_same_plugin() {
     let folder = Folder::empty();
     let file = guest("conformance");
     folder.write("plugin.wasm", std::fs::read(&file).unwrap());

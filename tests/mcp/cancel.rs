@@ -144,7 +144,7 @@ fn a_signal_ends_a_server_on_stdio_whose_calls_spin_after_the_grace() {
 }
 
 #[test]
-fn an_interrupt_after_a_signal_ends_a_server_whose_calls_spin_at_once() {
+fn second_signal_ends_a_server_whose_calls_spin() {
     for signal in ["TERM", "INT"] {
         let (mut client, _) = begun(Old, "[serve]\ngrace = '10m'\n");
         let process = client.process();

@@ -154,7 +154,7 @@ fn a_session_is_not_over_while_a_call_of_it_runs() {
 }
 
 #[test]
-fn of_two_streams_for_what_is_told_one_is_told() {
+fn second_get_stream_is_silent_while_first_is_open() {
     let server = Http::start();
     let mut client = Client::http(&server, Old, json!({}));
     client.listen();
@@ -169,7 +169,7 @@ fn of_two_streams_for_what_is_told_one_is_told() {
 }
 
 #[test]
-fn the_second_of_two_streams_is_told_once_the_first_is_gone() {
+fn second_get_stream_takes_over_when_the_first_is_gone() {
     let server = Http::start();
     let mut client = Client::http(&server, Old, json!({}));
     let listen = |more: &[(&str, &str)]| {
@@ -208,7 +208,7 @@ fn the_second_of_two_streams_is_told_once_the_first_is_gone() {
 }
 
 #[test]
-fn what_was_cancelled_takes_no_place_of_an_answer_that_waits() {
+fn cancelled_calls_evict_no_undelivered_answer() {
     let gate = Gate::new();
     let server = held(&gate);
     let [waits, cancels] = [0, 1].map(|_| Client::http(&server, Old, json!({})));
@@ -253,7 +253,7 @@ fn message(tool: &str, arguments: &str) -> String {
 }
 
 #[test]
-fn a_call_that_is_over_at_once_is_answered_as_json_and_any_other_as_events() {
+fn quick_call_is_answered_as_json_and_slow_call_as_events() {
     let server = Http::start();
     let client = Client::http(&server, Old, json!({}));
     let ask = |tool: &str, arguments: &str| {
@@ -287,7 +287,7 @@ fn a_call_that_is_over_at_once_is_answered_as_json_and_any_other_as_events() {
 }
 
 #[test]
-fn a_call_is_taken_however_its_head_is_spelled_and_refused_for_what_it_must_not_be() {
+fn fast_path_takes_any_head_spelling_and_refuses_invalid_ones() {
     let server = Http::start();
     let client = Client::http(&server, Old, json!({}));
     let (json, both) = ("application/json", "application/json, text/event-stream");

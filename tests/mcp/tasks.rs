@@ -235,7 +235,7 @@ fn a_task_is_its_client_s_alone() {
 }
 
 #[test]
-fn a_token_s_task_is_there_for_its_next_request_and_for_no_other_token() {
+fn task_belongs_to_its_token() {
     let folder = folder("");
     let mut manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
     let tokens = ["alice", "bob"].map(|name| {

@@ -70,7 +70,7 @@ impl Growth {
 }
 
 #[test]
-fn a_session_keeps_nothing_of_what_its_client_says_of_itself_beside_what_is_needed() {
+fn session_keeps_only_needed_client_capabilities() {
     let server = Http::start();
     let mut growth = Growth::of(server.process());
     let values = many_values();
@@ -153,7 +153,7 @@ fn stateless(address: &str, tool: &str, arguments: &str) -> Option<u16> {
 }
 
 #[test]
-fn calls_that_wait_take_what_they_are_long_and_no_more_of_them_than_may_be() {
+fn waiting_calls_take_memory_by_length_up_to_a_bound() {
     let plugins = listed("conformance") + &listed("misbehave") + "tools = ['raw_arguments']\n";
     let host = "[host]\nmax-concurrency = 1\ntimeout = '60s'\n";
     let serve = "[serve]\nmax-in-flight = '16MiB'\nbody-timeout = '1s'\n";
@@ -300,7 +300,7 @@ fn a_connection_that_takes_no_answer_holds_a_few_and_no_more() {
 }
 
 #[test]
-fn a_client_on_stdio_that_reads_nothing_is_not_read_and_loses_nothing() {
+fn stdio_client_that_reads_nothing_is_backpressured() {
     const CALLS: usize = 60;
     let manifest = format!(
         "[plugin.misbehave]\npath = '{}'\nmax-output = '9MiB'\n",
@@ -506,7 +506,7 @@ fn progress_without_end_is_told_at_a_bounded_rate() {
 }
 
 #[test]
-fn resources_that_are_dear_to_ask_take_a_part_of_the_time_however_many_there_are() {
+fn expensive_watched_resources_take_bounded_cpu() {
     let plugins = ["conformance", "echo"].map(listed).concat();
     let manifest = format!("[host]\ntimeout = '1s'\n{plugins}");
     let server = Http::start_in(Folder::with(manifest));

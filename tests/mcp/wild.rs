@@ -94,7 +94,7 @@ fn a_session_begins_with_whatever_its_client_says_of_itself() {
 }
 
 #[test]
-fn a_long_id_of_initialize_comes_back_whole_and_one_that_is_too_long_is_refused() {
+fn initialize_id_comes_back_whole_up_to_its_bound() {
     let server = Http::start();
     let id = "i".repeat(600);
     let mut message = initialize(whole());
@@ -461,7 +461,7 @@ fn a_session_over_http_need_not_be_said_to_have_begun() {
 
 /// Whoever correlates errors with requests by their ids reads none that says `null`, or something else.
 #[test]
-fn what_is_refused_over_http_is_an_error_of_the_request_that_it_answers() {
+fn http_refusals_carry_the_request_id() {
     let server = Http::start();
     let client = Client::http(&server, Old, json!({}));
     let call = r#"{"jsonrpc":"2.0","id":"seven","method":"tools/call","params":{"name":"echo","arguments":{"text":"hi"}}}"#;

@@ -174,7 +174,7 @@ fn parsed(result: &toolhost::ToolResult) -> Value {
 }
 
 #[tokio::test]
-async fn what_a_server_asks_in_the_middle_of_a_call_is_asked_of_who_made_it() {
+async fn server_questions_go_to_the_caller() {
     needs!(python);
     for modes in [&[][..], &["--http"]] {
         let stage = Stage::new(modes, "").await;
@@ -232,7 +232,7 @@ async fn what_a_server_asks_in_the_middle_of_a_call_is_asked_of_who_made_it() {
 }
 
 #[tokio::test]
-async fn a_call_that_asks_twice_goes_on_with_both_answers_and_its_whole_log() {
+async fn call_that_asks_twice_gets_both_answers_and_keeps_its_log() {
     needs!(python);
     let stage = Stage::new(&[], "").await;
     let ada = Person::new([named("Ada"), named("Bob")]);
@@ -288,7 +288,7 @@ async fn what_nobody_can_be_asked_is_refused_at_once_and_logged() {
 }
 
 #[tokio::test]
-async fn a_call_that_waits_for_an_answer_holds_no_permit_and_its_deadline_stands_still() {
+async fn call_that_waits_for_an_answer_holds_no_permit_and_no_clock() {
     needs!(python);
     for modes in [&[][..], &["--http"]] {
         let more = "max-concurrency = 1\norder = 'in-order'\ntimeout = '1s'";
@@ -392,7 +392,7 @@ async fn where_it_is_unclear_for_whom_a_server_asks_nobody_is_asked() {
 }
 
 #[tokio::test]
-async fn what_a_server_asks_for_a_call_that_is_over_is_asked_of_nobody_else() {
+async fn question_for_a_finished_call_is_asked_of_nobody() {
     needs!(python);
     let stage = Stage::new(&[], "").await;
     let (ada, bob) = (Person::new([named("Ada")]), Person::new([named("Bob")]));

@@ -36,7 +36,7 @@ async fn a_program_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_or_nothing_that_can_be_read_is_given_up() {
+async fn silent_or_unreadable_server_times_out_at_start() {
     needs!(python);
     for mode in ["hang-at-start", "only-garbage"] {
         let stage = Stage::new(&[mode], "start-timeout = '1s'");
@@ -88,7 +88,7 @@ async fn a_server_that_reads_nothing_is_given_up_and_calls_end_on_time() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_fails_its_calls_and_is_started_again_by_the_next() {
+async fn dead_server_fails_its_calls_and_is_restarted_by_the_next() {
     needs!(python);
     let mut stage = Stage::new(&[], "");
     stage.add("other", &[], "prefix = 'o_'");

@@ -35,7 +35,7 @@ impl Stage {
 const TEXT: &str = r#"{"text": "hi"}"#;
 
 #[test]
-fn only_the_servers_of_called_tools_are_started_once_it_is_known_which_they_are() {
+fn lazy_load_starts_only_servers_of_called_tools() {
     needs!(python);
     let stage = Stage::of_two();
     let (starts, ended) = stage.starting(&["call", "echo", TEXT], "");

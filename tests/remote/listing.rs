@@ -82,7 +82,7 @@ async fn all_pages_are_read_and_no_more_than_that() {
 }
 
 #[tokio::test]
-async fn tools_that_cannot_be_offered_are_left_out_unless_they_are_asked_for() {
+async fn unusable_tools_are_left_out_unless_listed() {
     needs!(python);
     let all = Stage::new(&[], "").load().await.tools().count();
     let host = Stage::new(&["refused-tools"], "").load().await;

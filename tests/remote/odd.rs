@@ -443,7 +443,7 @@ async fn meta_of_calls_is_handed_on_but_for_what_is_the_protocols() {
 }
 
 #[tokio::test]
-async fn a_server_gets_the_idempotency_key_and_the_second_call_does_not_reach_it() {
+async fn idempotency_key_is_sent_and_a_repeat_stays_here() {
     needs!(python);
     let host = Odd::new("meta", "").load().await;
     let options = CallOptions::new().idempotency_key("k-1");
@@ -546,7 +546,7 @@ async fn a_task_is_cancelled_with_its_call() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_silent_for_too_long_ends_and_one_that_is_not_goes_on() {
+async fn idle_timeout_ends_silent_calls_only() {
     needs!(python);
     let host = Odd::new("ticking", "idle-timeout = '1s'").load().await;
     assert_eq!(text(&host.call(call("t", json!({}))).await), "done");

@@ -36,7 +36,7 @@ impl Stub {
 }
 
 #[tokio::test]
-async fn however_a_server_takes_discovery_and_writes_messages_it_works_at_once() {
+async fn servers_work_however_they_take_discovery() {
     needs!(python);
     for mode in [
         "exit-on-discover",

@@ -50,7 +50,7 @@ async fn a_page_without_end_is_read_to_a_bound() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_ends_as_timeout_and_its_siblings_answer() {
+async fn silent_server_times_out_and_siblings_answer() {
     let silent = Server::raw(|_, client| hang(client));
     let stalling = Server::raw(|_, client| {
         client.write_all(b"HTTP/1.1 200 -\r\ncontent-length: 9\r\n\r\nhalf")?;
