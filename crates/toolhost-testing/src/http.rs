@@ -19,7 +19,7 @@ pub struct Headers(Vec<(String, String)>);
 
 impl Headers {
     /// The lines of a head that are headers.
-    fn parse<'t>(lines: impl Iterator<Item = &'t str>) -> Headers {
+    pub fn parse<'t>(lines: impl Iterator<Item = &'t str>) -> Headers {
         let pairs = lines.filter_map(|line| line.trim_end().split_once(':'));
         Headers(
             pairs
