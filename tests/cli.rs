@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::common::binary::{Folder, run};
+use crate::common::binary::Folder;
 
 /// One call of `echo`, as JSON Lines.
 const HELLO: &str = r#"{"id":"call_1","name":"echo","arguments":{"text":"hello"}}"#;

@@ -8,7 +8,7 @@ use toolhost_testing::Gate;
 
 use crate::common::binary::{Folder, listed};
 use crate::common::responses::{APIS, Around, Pieces, Style, events, sse, whole};
-use crate::common::{self, echo, error, load, manifest, plugin, text};
+use crate::common::{self, echo, error, load, manifest, text};
 
 const NAME: &str = "multi_tool_use.parallel";
 

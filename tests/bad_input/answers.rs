@@ -8,7 +8,7 @@ use toolhost::{CallError, ToolCall};
 use super::between_siblings;
 use crate::common;
 use crate::common::binary::{Folder, json_lines, listed};
-use crate::common::{echo, error, text};
+use crate::common::error;
 
 #[tokio::test]
 async fn bad_answers_are_their_calls_own_error() {

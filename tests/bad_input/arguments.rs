@@ -10,7 +10,7 @@ use toolhost::{CallError, ToolCall};
 use super::{between_siblings, echo_with};
 use crate::common;
 use crate::common::binary::{Folder, json_lines};
-use crate::common::{echo, error, load, manifest, text};
+use crate::common::{error, load, manifest, text};
 
 #[tokio::test]
 async fn arguments_that_are_no_object_of_json_are_their_calls_own_error() {

@@ -11,7 +11,7 @@ use toolhost::manifest::PluginConfig;
 use super::{Random, refused, refused_file};
 use crate::common;
 use crate::common::binary::Folder;
-use crate::common::{echo, error, guest, manifest, text, try_load};
+use crate::common::{guest, manifest, try_load};
 
 #[tokio::test]
 async fn a_core_module_is_called_one() {

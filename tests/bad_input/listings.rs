@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use toolhost::limits::ByteSize;
 
 use super::refused;

@@ -6,7 +6,7 @@ use toolhost::wire::{DecodeError, Format};
 
 use super::Random;
 use crate::common::binary::{Folder, json_lines};
-use crate::common::{echo, error, root, text};
+use crate::common::root;
 
 #[test]
 fn a_response_without_calls_has_no_results() {

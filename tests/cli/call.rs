@@ -1,11 +1,6 @@
 //! `toolhost call`.
 
-use std::io::BufRead;
-
-use serde_json::json;
-
-use super::hello;
-use crate::common::binary::{Folder, run};
+use crate::common::binary::Folder;
 
 #[test]
 fn call_takes_arguments_from_the_command_line_stdin_or_none() {

@@ -1,9 +1,7 @@
 //! `toolhost check`.
 
-use std::io::BufRead;
-
-use crate::common::binary::{Folder, listed, run};
-use crate::common::{guest, toolhost};
+use crate::common::binary::{Folder, listed};
+use crate::common::toolhost;
 
 #[test]
 fn check_says_what_is_offered_and_what_is_granted() {

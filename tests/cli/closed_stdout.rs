@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use super::{hello, response};
-use crate::common::binary::{Folder, json_lines, run};
+use super::response;
+use crate::common::binary::{Folder, json_lines};
 use crate::common::guest;
 
 #[test]

@@ -1,7 +1,5 @@
 //! Which manifest is used, and where compiled code is kept.
 
-use std::io::BufRead;
-
 use serde_json::json;
 
 use super::{HELLO, hello, run_to_chat};

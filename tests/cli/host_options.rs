@@ -1,12 +1,10 @@
 //! Options of the host, of `run` and others.
 
-use std::io::BufRead;
-
 use serde_json::{Value, json};
 use toolhost_testing::Gate;
 
-use super::{hello, response, run_to_chat, spawn};
-use crate::common::binary::{Folder, json_lines, listed, run};
+use super::{response, run_to_chat, spawn};
+use crate::common::binary::{Folder, json_lines, listed};
 
 #[test]
 fn timeout_overrides_every_timeout_of_the_manifest() {

@@ -1,10 +1,9 @@
 //! `toolhost inspect`.
 
-use std::io::BufRead;
 use std::path::Path;
 
-use crate::common::binary::{Folder, run};
-use crate::common::{guest, sha256, toolhost};
+use crate::common::binary::Folder;
+use crate::common::{guest, sha256};
 
 #[test]
 fn inspect_shows_what_a_plugin_is_without_a_manifest() {

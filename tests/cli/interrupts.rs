@@ -5,9 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use serde_json::{Value, json};
 use toolhost_testing::{Gate, wait_until};
 
-use super::{RUN_TO_CHAT, hello, interrupt, response, run_to_chat, spawn};
-use crate::common::binary::{Folder, json_lines, listed, run};
-use crate::common::guest;
+use super::{RUN_TO_CHAT, interrupt, response, run_to_chat, spawn};
+use crate::common::binary::{Folder, json_lines, listed};
 
 #[test]
 fn an_interrupt_of_a_stream_leaves_what_completed_and_exits_130() {

@@ -1,10 +1,8 @@
 //! `toolhost list`.
 
-use std::io::BufRead;
-
 use serde_json::json;
 
-use crate::common::binary::{Folder, run};
+use crate::common::binary::Folder;
 
 #[test]
 fn list_prints_a_line_per_tool_into_a_pipe() {

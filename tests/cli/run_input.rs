@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::{HELLO, RUN_TO_CHAT, hello, response, run_to_chat};
-use crate::common::binary::{Folder, json_lines, run};
-use crate::common::toolhost;
+use super::{HELLO, RUN_TO_CHAT, hello, run_to_chat};
+use crate::common::binary::{Folder, json_lines};
 
 #[test]
 fn run_reads_a_file_stdin_or_a_dash() {

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use toolhost_testing::Gate;
 
 use super::{HELLO, RUN_TO_CHAT, hello, response, run_to_chat, spawn};
-use crate::common::binary::{Folder, json_lines, listed, run};
-use crate::common::toolhost;
+use crate::common::binary::{Folder, json_lines, listed};
 
 #[test]
 fn results_are_in_the_format_of_the_calls_unless_told_otherwise() {

@@ -1,10 +1,8 @@
 //! `toolhost summarize`.
 
-use std::io::BufRead;
-
 use serde_json::json;
 
-use crate::common::binary::{Folder, json_lines, listed, run};
+use crate::common::binary::{Folder, json_lines, listed};
 
 /// The contents of the results of `echo` for these texts.
 fn echoed(folder: &Folder, options: &[&str], texts: &[&str]) -> Vec<String> {

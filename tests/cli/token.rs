@@ -1,7 +1,7 @@
 //! `toolhost token`.
 
-use crate::common::binary::{Folder, run};
-use crate::common::{sha256, toolhost};
+use crate::common::binary::Folder;
+use crate::common::sha256;
 
 #[test]
 fn a_new_token_goes_to_stdout_alone_and_its_digest_to_the_manifest() {

@@ -1,12 +1,7 @@
 //! Wrong usage, help and version.
 
-use std::io::BufRead;
-
-use serde_json::json;
-
 use super::HELLO;
-use crate::common::binary::{Folder, run};
-use crate::common::toolhost;
+use crate::common::binary::Folder;
 
 #[test]
 fn wrong_usage_exits_2_and_prints_nothing_to_stdout() {

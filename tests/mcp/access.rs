@@ -1,6 +1,6 @@
 //! Who may reach the server over HTTP, with what, and for how long.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use toolhost_testing::wait_until;

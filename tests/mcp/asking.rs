@@ -1,6 +1,6 @@
 //! Tools that ask: by requests of the server's, or by results that are answered with the next call.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolhost_testing::wait_until;
@@ -8,7 +8,6 @@ use toolhost_testing::wait_until;
 use crate::client::{Client, New, Old, text};
 use crate::common::binary::{Folder, listed};
 use crate::common::guest;
-use crate::http::PATIENCE;
 use crate::server::{Http, folder};
 
 fn forms() -> Value {
