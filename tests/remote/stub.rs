@@ -137,10 +137,10 @@ async fn what_can_be_shown_of_a_result_is_never_lost() {
 #[tokio::test]
 async fn progress_moves_the_idle_timeout_and_not_the_timeout() {
     needs!(python);
-    let stub = Stub::new("progress", "idle-timeout = '3s'").await;
-    assert_eq!(text(&stub.call().await), "done after 8 s");
-    let stub = Stub::new("progress", "idle-timeout = '3s'\ntimeout = '2s'").await;
-    let after = Duration::from_secs(2);
+    let stub = Stub::new("progress", "idle-timeout = '2s'").await;
+    assert_eq!(text(&stub.call().await), "done after 2.4 s");
+    let stub = Stub::new("progress", "idle-timeout = '2s'\ntimeout = '1s'").await;
+    let after = Duration::from_secs(1);
     assert_eq!(error(&stub.call().await), &CallError::Timeout { after });
 }
 
