@@ -151,7 +151,8 @@ fn second_signal_ends_a_server_whose_calls_spin() {
         process.signal(signal);
         // Signals of two kinds may come in any order: it has taken that one when it refuses calls.
         wait_until("it is to end", || {
-            client.call("echo", json!({ "text": "hi" }))["isError"] == true
+            let echo = json!({ "name": "echo", "arguments": { "text": "late" } });
+            client.ask("tools/call", echo).get("error").is_some()
         });
         let process = client.process();
         process.signal("INT");
