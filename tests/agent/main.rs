@@ -1,10 +1,6 @@
 //! The agent loop: against aimock, which speaks all four APIs, and against a peer of our own, which
 //! keeps every byte that it is sent and can break off wherever it likes.
 
-#[allow(dead_code)] // the other tests use more of it
-#[path = "../common/mod.rs"]
-mod common;
-
 mod aimock;
 mod approval;
 mod asking;
@@ -15,7 +11,6 @@ mod faults;
 mod loops;
 mod ollama;
 mod order;
-mod peer;
 mod repairs;
 mod requests;
 mod results;
@@ -28,6 +23,7 @@ use toolhost::agent::{Agent, Approval, Approving, Event, Observer};
 use toolhost::manifest::AgentConfig;
 use toolhost::wire::Format;
 use toolhost::{Tool, ToolCall, ToolHost, ToolResult};
+use toolhost_testing::{self as common, model as peer};
 
 /// The formats that a model's API speaks, but for Ollama's, which streams no events and has tests of its
 /// own.
@@ -72,6 +68,7 @@ struct Seen {
     /// What to answer to that.
     approvals: Mutex<Vec<Approval>>,
     on_retry: Option<Box<dyn FnMut() + Send>>,
+    on_result: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl Observer for Seen {
@@ -89,6 +86,9 @@ impl Observer for Seen {
             Event::Result { number, result } => {
                 assert_eq!(self.calls[number].name, result.name);
                 self.results.push(result.clone());
+                if let Some(act) = &mut self.on_result {
+                    act();
+                }
             }
             Event::Retry { why, .. } => {
                 self.retries.push(why.to_owned());

@@ -63,7 +63,7 @@ async fn what_reads_a_file_waits_for_the_write_that_is_to_be_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_that_are_not_parallel_wait_for_what_is_to_be_allowed_before_them() {
+async fn sequential_calls_wait_for_the_approval_before_them() {
     let folder = folder();
     let answer = [
         ("w", "fs_write", write("new")),

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_what_a_client_writes_and_nothing_that_two_parsers_read_differently() {
+    fn host_header_is_taken_only_if_all_parsers_agree() {
         let good = [
             ("localhost", "localhost"),
             ("LocalHost:8080", "localhost:8080"),

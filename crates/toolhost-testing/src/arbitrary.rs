@@ -8,7 +8,7 @@ use proptest::sample::{Index, select};
 use serde_json::{Map, Value};
 use toolhost_wire::ToolCall;
 
-use super::responses::Pieces;
+use crate::responses::Pieces;
 
 /// Any JSON.
 pub fn value() -> impl Strategy<Value = Value> {
