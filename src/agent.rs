@@ -1,5 +1,6 @@
 //! The loop between a model and its tools: a question goes out, all calls of an answer run in parallel,
-//! their results go back, until the model answers in text.
+//! their results go back, until the model answers in text. Who has to allow calls is a hook of the host:
+//! [`AskFirst`](crate::AskFirst).
 //!
 //! ```no_run
 //! use toolhost::agent::{Agent, Silent};
@@ -24,7 +25,6 @@ mod results;
 mod sampling;
 mod turn;
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,7 +41,7 @@ use crate::{CallOptions, CancellationToken, Responder, ToolHost};
 use client::Client;
 use conversation::{Conversation, Kind};
 pub use error::AgentError;
-pub use observer::{Approval, Approving, Event, Observer, Silent};
+pub use observer::{Event, Observer, Silent};
 use results::Results;
 use sampling::Sampler;
 use turn::Turn;
@@ -60,9 +60,6 @@ pub struct Agent {
     /// Those of every call.
     options: CallOptions,
     stream: bool,
-    asks_first: bool,
-    /// Tools that need not be asked for again, each with its provider: another may come to offer its name.
-    always: HashSet<(String, String)>,
     interrupter: Interrupter,
     summary: Summary,
     /// Calls so far.
@@ -71,6 +68,7 @@ pub struct Agent {
 
 /// What a model answered in the end.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Answer {
     /// Its words.
     pub text: String,
@@ -80,6 +78,7 @@ pub struct Answer {
 
 /// What an agent took so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Requests that were answered.
     pub turns: usize,
@@ -151,8 +150,6 @@ impl Agent {
             results,
             options: CallOptions::new(),
             stream: true,
-            asks_first: false,
-            always: HashSet::new(),
             interrupter: Interrupter::default(),
             summary: Summary::default(),
             calls: 0,
@@ -167,13 +164,6 @@ impl Agent {
     #[must_use]
     pub fn stream(mut self, stream: bool) -> Self {
         self.stream = stream;
-        self
-    }
-
-    /// Asks the [`Observer`] before a tool runs that does not say that it changes nothing.
-    #[must_use]
-    pub fn ask_first(mut self, ask: bool) -> Self {
-        self.asks_first = ask;
         self
     }
 
@@ -350,20 +340,18 @@ impl Agent {
         tool_choice: ToolChoice,
         observer: &mut dyn Observer,
     ) -> Result<(Reply, Vec<Box<RawValue>>), AgentError> {
-        let body = self.api().request(&Request {
-            model: &self.client.model,
-            system: self.config.system_prompt.as_deref(),
-            messages: self.conversation.messages(),
-            tools: self.tools.as_deref(),
-            tool_choice: &tool_choice,
-            parallel: self.config.parallel,
-            temperature: self.config.temperature,
-            max_tokens: self.config.max_tokens,
-            stream: self.stream,
-            is_openai: self.client.is_own_api,
-            carried: self.conversation.carried(),
-            extra: &self.config.request,
-        });
+        let mut request = Request::new(&self.client.model, self.conversation.messages());
+        request.system = self.config.system_prompt.as_deref();
+        request.tools = self.tools.as_deref();
+        request.tool_choice = tool_choice;
+        request.parallel = self.config.parallel;
+        request.temperature = self.config.temperature;
+        request.max_tokens = self.config.max_tokens;
+        request.stream = self.stream;
+        request.is_own_api = self.client.is_own_api;
+        request.carried = Some(self.conversation.carried());
+        request.extra = Some(&self.config.request);
+        let body = self.api().request(&request);
         let turn = Turn::new(self, observer);
         let (reply, ended) = turn.run(&body).await?;
         self.summary.turns += 1;
@@ -371,11 +359,11 @@ impl Agent {
         self.conversation.carry(reply.carried.clone())?;
         let answers: Vec<_> = ended
             .iter()
-            .map(|ended| wire::Answer {
-                result: &ended.result,
-                name: self.names.wire(&ended.result.name),
-                text: ended.text.clone(),
-                full: false,
+            .map(|ended| {
+                let mut answer = wire::Answer::new(&ended.result);
+                answer.name = self.names.wire(&ended.result.name);
+                answer.text.clone_from(&ended.text);
+                answer
             })
             .collect();
         let messages = self.format.answers(&answers);

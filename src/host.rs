@@ -53,11 +53,11 @@ use crate::watch::RunContext;
 #[cfg(feature = "mcp")]
 pub(crate) use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;
-pub(crate) use early::EarlyCalls;
 #[cfg(feature = "agent")]
-pub(crate) use early::{Accesses, At};
+pub(crate) use early::At;
+pub(crate) use early::EarlyCalls;
 use fit::Fit;
-use hooks::Hooks;
+use hooks::{HookPlaces, Hooks};
 pub use load::{LoadEvent, Loader, Servers};
 pub use narrow::Narrowed;
 pub(crate) use narrow::Whose;
@@ -124,6 +124,8 @@ pub(crate) struct Places(std::vec::IntoIter<Taken>);
 pub(crate) struct Taken {
     place: Option<Place>,
     narrowed: GrantsOfCall,
+    /// Where the hooks have yet to decide.
+    hooks: Option<HookPlaces>,
 }
 
 /// A call that runs in its place. The place is left once all that the call began with files has
@@ -178,8 +180,21 @@ impl Arrival {
     }
 }
 
+/// A plugin that is loaded; see [`ToolHost::plugins`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PluginInfo<'a> {
+    /// Its configuration.
+    pub config: &'a PluginConfig,
+    /// What its component imports, such as `wasi:cli/environment@0.2.6`.
+    pub imports: &'a [String],
+    /// The permissions that it can make use of, as the manifest has them.
+    pub permissions: &'a [&'static str],
+}
+
 /// What running a call would be; see [`ToolHost::plan`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Plan<'a> {
     /// The tool that is called.
     pub tool: &'a Tool,
@@ -236,11 +251,15 @@ impl ToolHost {
     }
 
     /// The plugins, in the order of their names.
-    pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
-        self.shared
-            .plugins
-            .iter()
-            .map(|loaded| &loaded.plugin.config)
+    pub fn plugins(&self) -> impl Iterator<Item = PluginInfo<'_>> {
+        self.shared.plugins.iter().map(|loaded| {
+            let plugin = &loaded.plugin;
+            PluginInfo {
+                config: &plugin.config,
+                imports: &plugin.imports,
+                permissions: &plugin.usable,
+            }
+        })
     }
 
     /// The MCP servers, in the order of their names.
@@ -301,13 +320,6 @@ impl ToolHost {
                 (&tool.tool, why)
             })
         })
-    }
-
-    /// What each plugin imports, in the order of [`plugins`](ToolHost::plugins), and which
-    /// permissions it can make use of, as the manifest has them.
-    pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
-        let plugins = self.shared.plugins.iter();
-        plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
     }
 
     /// A digest of the plugins' names and files.
@@ -494,6 +506,7 @@ impl ToolHost {
         let mut taken = Taken {
             place: None,
             narrowed: Ok(None),
+            hooks: None,
         };
         let found = self.registry.find_for(&call.name, allowed);
         let Some((_, registered, tool)) = found.filter(|_| call.void().is_none()) else {
@@ -503,6 +516,8 @@ impl ToolHost {
         let Ok(narrowed) = &taken.narrowed else {
             return taken;
         };
+        let hooks = self.shared.hooks.as_ref();
+        taken.hooks = hooks.map(|hooks| hooks.enter(&tool.tool, client));
         let label = || label(call, self.mask_of(whose));
         let order = registered.order(tool, narrowed.as_deref());
         taken.place = order.map(|(domain, access)| match self.shared.hooks {
@@ -548,7 +563,12 @@ impl ToolHost {
             mut queued,
             ticket,
             entering,
-            taken: Taken { place, narrowed },
+            taken:
+                Taken {
+                    place,
+                    narrowed,
+                    hooks: undecided,
+                },
         } = arrival;
         let (narrowed, misfit) = match narrowed {
             Ok(narrowed) => (narrowed, None),
@@ -567,9 +587,11 @@ impl ToolHost {
         if let Some(error) = ready.err().or_else(|| registered.lacks()) {
             return ended.refused::<Output>(error).into();
         }
+        let is_decided = undecided.is_none();
         if let Some(hooks) = &self.shared.hooks {
-            if !fit.is_unchecked {
-                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+            // Nobody waits for a call that waits for its permits.
+            if let Some(places) = undecided.filter(|_| !fit.is_unchecked) {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
                 // Whoever decides may take long: that is no time in the queue.
                 queued = Instant::now();
                 ended.queued = queued;
@@ -621,8 +643,9 @@ impl ToolHost {
             // What is written down is the call as it runs.
             ended.audit = None;
             ended = self.ending_of(queued, fit, whose, narrowed);
-            if let Some(hooks) = &self.shared.hooks {
-                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+            if let Some(hooks) = self.shared.hooks.as_ref().filter(|_| !is_decided) {
+                let places = hooks.enter(&tool.tool, context.client);
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
                 if let Some(outcome) = decided {
                     return ended.at(start, Instant::now(), outcome, 0).into();
                 }
@@ -881,13 +904,12 @@ impl Ending {
         denials: u64,
     ) -> Ended<T> {
         served.hide(&self.mask);
-        let usage = Usage {
-            queue: start.saturating_duration_since(self.queued),
-            run: end - start,
-            cpu: served.cpu,
-            peak_memory: served.peak_memory,
-            output_bytes: served.outcome.as_ref().map_or(0, Payload::len),
-        };
+        let mut usage = Usage::default();
+        usage.queue = start.saturating_duration_since(self.queued);
+        usage.run = end - start;
+        usage.cpu = served.cpu;
+        usage.peak_memory = served.peak_memory;
+        usage.output_bytes = served.outcome.as_ref().map_or(0, Payload::len);
         let mut outcome = served.outcome;
         // What nobody can account for is not handed out.
         if let Some(audit) = self.audit.take()
@@ -920,15 +942,12 @@ struct Ended<T> {
 
 impl From<Ended<Output>> for ToolResult {
     fn from(ended: Ended<Output>) -> Self {
-        ToolResult {
-            id: ended.id,
-            name: ended.name,
-            outcome: ended.outcome,
-            usage: ended.usage,
-            log: ended.log,
-            repairs: ended.repairs,
-            origin: ended.origin,
-        }
+        ToolResult::new(ended.name, ended.outcome)
+            .with_id(ended.id)
+            .with_usage(ended.usage)
+            .with_log(ended.log)
+            .with_repairs(ended.repairs)
+            .with_origin(ended.origin)
     }
 }
 

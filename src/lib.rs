@@ -78,10 +78,12 @@ pub mod manifest;
 #[cfg(feature = "mcp")]
 pub mod mcp;
 pub mod permissions;
+#[doc(hidden)]
 pub mod printable;
 pub mod prompt;
 pub mod resource;
 
+mod approval;
 mod audit;
 mod bindings;
 mod bounded;
@@ -108,6 +110,7 @@ mod quota;
 mod registry;
 #[cfg(feature = "mcp")]
 mod remote;
+#[doc(hidden)]
 pub mod replacement;
 #[cfg(any(feature = "agent", feature = "mcp"))]
 mod results;
@@ -118,32 +121,39 @@ mod serve;
 mod setters;
 mod thread_time;
 mod tls;
+#[doc(hidden)]
 pub mod trust_folder;
 mod watch;
 
 use toolhost_wire::digest;
+#[doc(hidden)]
+pub use toolhost_wire::json_text;
 #[doc(inline)]
-pub use toolhost_wire::{input, json_text, summarize, tool, wire};
+pub use toolhost_wire::{input, summarize, tool, wire};
 
+pub use approval::{Approval, AskFirst};
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
 /// As the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`] return it.
 pub use futures_util::future::BoxFuture;
 pub use hook::{Decision, Hook};
 pub use host::{
-    Batch, CallOptions, LoadEvent, Loader, Narrowed, OpenBatch, Plan, Servers, ToolHost, Unpacked,
+    Batch, CallOptions, LoadEvent, Loader, Narrowed, OpenBatch, Plan, PluginInfo, Servers,
+    ToolHost, Unpacked,
 };
-pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
 pub use narrowing::{NarrowError, Narrowing, ProviderNarrowing};
 pub use native::{IntoOutput, Json, NativeContext, NativeFunction, NativeTools};
 pub use provider::{NotStarted, Pin, Provider, ToolNote};
 #[cfg(feature = "mcp")]
+#[doc(hidden)]
 pub use remote::kill_mcp_servers;
 /// Tokio's: what ends calls, from wherever it is cancelled.
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{
     CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,
 };
+#[doc(inline)]
+pub use toolhost_wire::Responder;
 pub use watch::{Progress, Watcher};

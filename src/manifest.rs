@@ -39,17 +39,22 @@ pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
 pub use callers::AllowedCallers;
 use callers::read_allowed_callers;
+#[doc(hidden)]
 pub use demands::{Demand, Use};
 use grants::read_permissions;
+#[doc(hidden)]
 pub use guard::lowers_guard;
+#[doc(hidden)]
+pub use mcp::lock_file;
 use mcp::read_servers;
-pub use mcp::{McpConfig, McpProtocol, McpTransport, lock_file};
+pub use mcp::{McpConfig, McpProtocol, McpTransport};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
 use reader::{Source, Table, expect_string, expect_table, path_in, to_json};
 use serve::read_serve;
 pub use serve::{
-    AuthConfig, Authority, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
+    AuthConfig, Authority, Exposed, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig,
+    TokenDigest,
 };
 
 /// The name that a manifest has unless told otherwise.
@@ -161,6 +166,7 @@ impl Default for HostConfig {
 
 /// Whether calls run in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Order {
     /// Those that may change something run alone, after all calls before them and before all after
     /// them. Of a plugin these are the calls of tools not marked read-only, if it has a folder with
@@ -295,6 +301,7 @@ impl Manifest {
 
     /// The files that decide what runs and what it is granted: the manifest, the plugins, the files of
     /// secrets, and the audit log.
+    #[doc(hidden)]
     pub fn own_files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.file.clone()];
         files.extend(self.audit.iter().map(|audit| audit.path.clone()));
@@ -322,6 +329,7 @@ impl Manifest {
 
     /// What plugins have nothing to do with, wherever they may write: see [`HostFile`]. The user's folder of
     /// [trusted manifests](crate::trust_folder) is among it.
+    #[doc(hidden)]
     pub fn host_files(&self) -> Vec<HostFile> {
         let mut files = Vec::new();
         let mut add = |path: &Path, purpose| files.push(HostFile::new(path, purpose));
@@ -375,6 +383,7 @@ impl Manifest {
     /// # Errors
     ///
     /// There is such a link.
+    #[doc(hidden)]
     pub fn check_way(&self, file: &HostFile) -> std::io::Result<()> {
         self.paths.check_way(file)
     }
@@ -400,6 +409,7 @@ impl Manifest {
     }
 
     /// Gives every call this deadline, whatever the manifest says.
+    #[doc(hidden)]
     pub fn override_timeout(&mut self, timeout: Duration) {
         self.host.limits.timeout = timeout;
         for plugin in &mut self.plugins {
@@ -413,6 +423,7 @@ impl Manifest {
     /// Has its plugins loaded with no higher `timeout`, `cpu`, `memory`, `max-stack`, `max-component` and `max-compile`
     /// than the defaults, for one who only looks at it and has no reason to believe its author; whether that
     /// lowers any.
+    #[doc(hidden)]
     pub fn lower_limits_to_defaults(&mut self) -> bool {
         let plugins = self.plugins.iter_mut().map(|it| &mut it.limits);
         let all = plugins.chain([&mut self.host.limits]);
@@ -427,6 +438,7 @@ fn invalid(mut problems: Vec<Diagnostic>) -> LoadError {
 }
 
 /// Where a file is written before it takes the place of another.
+#[doc(hidden)]
 pub fn beside(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".new");

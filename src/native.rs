@@ -114,13 +114,12 @@ impl NativeTools {
     where
         F: NativeFunction<M>,
     {
-        let declared = Tool {
-            input_schema: schema,
-            output_schema: declared.output_schema.or_else(F::Answer::schema),
-            plugin: self.name.clone(),
-            sandboxed: false,
-            ..declared
-        };
+        let output_schema = declared.output_schema.clone();
+        let declared = declared
+            .with_input_schema(schema)
+            .with_output_schema(output_schema.or_else(F::Answer::schema))
+            .with_plugin(&self.name)
+            .with_sandboxed(false);
         let name = declared.name.clone();
         match ProvidedTool::new(declared) {
             Ok(tool) => self.tools.push(Arc::new(tool)),

@@ -20,14 +20,27 @@ pub use http::HttpRule;
 
 use crate::limits::{ByteSize, size};
 use crate::paths::Paths;
+#[doc(hidden)]
 pub use crate::paths::{HostFile, Purpose};
 use crate::setters::setters;
 
 /// A secret may be no longer, in bytes: all that is printed is searched for it.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// Everything that a manifest grants one plugin.
+/// Everything that a manifest grants one plugin; nothing, by default.
+///
+/// ```
+/// use toolhost::permissions::{Access, FileGrant, Permissions};
+///
+/// let notes = FileGrant::new("/home/ada/notes", "/notes").with_access(Access::ReadWrite);
+/// let permissions = Permissions::default()
+///     .with_files(vec![notes])
+///     .with_http(vec!["https://api.example.com/v1".parse()?]);
+/// assert!(!permissions.is_nothing());
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Permissions {
     /// Folders of this machine, and where the guest sees them.
     pub files: Vec<FileGrant>,
@@ -46,6 +59,17 @@ pub struct Permissions {
     /// Whether it has randomness.
     pub random: Ambient,
 }
+
+toolhost_wire::setters!(Permissions {
+    with_files: files: Vec<FileGrant>,
+    with_http: http: Vec<HttpRule>,
+    with_http_headers: http_headers: Vec<HttpHeader>,
+    with_sockets: sockets: Vec<SocketRule>,
+    with_env: env: BTreeMap<String, String>,
+    with_secrets: secrets: BTreeMap<String, SecretSource>,
+    with_clock: clock: Ambient,
+    with_random: random: Ambient,
+});
 
 impl Permissions {
     /// Whether there is nothing that it may touch.
@@ -66,7 +90,7 @@ impl Permissions {
 }
 
 /// What is there without being granted, and may be taken away to have a plugin give the same
-/// answer to the same call.
+/// answer to the same call. There are these two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ambient {
     /// The machine's.
@@ -164,6 +188,7 @@ impl fmt::Display for Access {
 
 /// Where a secret comes from; it is read when the plugin is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SecretSource {
     /// An environment variable of the host.
     Env(String),

@@ -13,6 +13,7 @@ use crate::tool::LogLine;
 
 /// How far a call is, in a unit of the tool's choosing.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Progress {
     /// So much is done.
     pub done: f64,
@@ -21,6 +22,22 @@ pub struct Progress {
     /// What goes on.
     pub message: Option<String>,
 }
+
+impl Progress {
+    /// So much is done, of who knows how much.
+    pub fn new(done: f64) -> Self {
+        Progress {
+            done,
+            total: None,
+            message: None,
+        }
+    }
+}
+
+toolhost_wire::setters!(Progress into {
+    with_total: total: Option<f64>,
+    with_message: message: Option<String>,
+});
 
 /// Is told what a call does while it runs, on the thread that runs it: it must not wait. Secrets are
 /// masked in what it is told.

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
+use toolhost_wire::Responder;
 
 use super::repeats::Found;
 use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::CallError;
-use crate::input::{InputRequired, Responder, Resumption};
+use crate::input::{InputRequired, Resumption};
 use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
 
@@ -117,10 +118,12 @@ impl ToolHost {
                 &options.whose,
             );
             arrival = Arrival::new(taken);
+            // That it may run has been decided.
+            arrival.taken.hooks = None;
             match replies {
                 Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),
-                Some(Err(message)) => {
-                    result.outcome = Err(CallError::Failed { message });
+                Some(Err(error)) => {
+                    result.outcome = Err(error);
                     return result;
                 }
                 None => {
@@ -166,7 +169,7 @@ pub(super) async fn answered<'r, T>(
         let replies = replies(method, &input, responder);
         let replies = context.cancel.run_until_cancelled(replies).await;
         let replies = replies.ok_or(CallError::Cancelled)?;
-        resumed = Some(replies.map_err(|message| CallError::Failed { message })?);
+        resumed = Some(replies?);
     }
     Err(asked_too_often())
 }
@@ -186,18 +189,17 @@ async fn replies(
     tool: &str,
     input: &InputRequired,
     responder: &dyn Responder,
-) -> Result<Resumption, String> {
+) -> Result<Resumption, CallError> {
     let kinds = responder.kinds();
     let mut replies = Vec::new();
     for (key, question) in &input.questions {
         if !kinds.contains(question.kind()) {
             let message = question.message();
-            return Err(format!("nobody here can answer what it asks: {message}"));
+            return Err(CallError::failed(format!(
+                "nobody here can answer what it asks: {message}"
+            )));
         }
         replies.push((key.clone(), responder.reply(tool, question).await?));
     }
-    Ok(Resumption {
-        state: input.state.clone(),
-        replies,
-    })
+    Ok(Resumption::new(&*input.state, replies))
 }

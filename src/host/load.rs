@@ -48,6 +48,7 @@ pub struct Loader {
 
 /// What becomes of MCP servers in a [survey](Loader::survey).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Servers {
     /// They are started, with their secrets, and asked for their tools.
     Start,

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use toolhost_wire::Responder;
 
 use super::{Narrowed, Places, Whose};
-use crate::input::{QuestionKinds, Responder};
+use crate::input::QuestionKinds;
 use crate::order::Client;
 use crate::tool::ToolCall;
 use crate::watch::{AllowedTools, Owner, RunContext, Watcher};

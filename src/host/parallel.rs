@@ -155,16 +155,17 @@ fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
     let arguments: Arguments = serde_json::from_str(&fitted.text)
         .map_err(|error| explained(CallError::invalid_arguments("", error.to_string())))?;
     let calls = arguments.tool_uses.into_iter().enumerate();
-    let calls = calls.map(|(number, tool_use)| ToolCall {
-        id: call.id.as_ref().map(|id| format!("{id}.{number}")),
-        name: tool_use.recipient_name,
+    let calls = calls.map(|(number, tool_use)| {
+        let mut inner = ToolCall::default();
+        inner.id = call.id.as_ref().map(|id| format!("{id}.{number}"));
+        inner.name = tool_use.recipient_name;
         // As when a call of its own has none.
-        arguments: match tool_use.parameters.map(RawValue::get) {
+        inner.arguments = match tool_use.parameters.map(RawValue::get) {
             None | Some("null") => String::new(),
             Some(parameters) => parameters.to_owned(),
-        },
-        meta: call.meta.clone(),
-        ..ToolCall::default()
+        };
+        inner.meta.clone_from(&call.meta);
+        inner
     });
     Ok(Unpacked {
         calls: calls.collect(),
@@ -211,37 +212,29 @@ impl Unpacked {
         let ends = results
             .iter()
             .map(|result| result.usage.queue + result.usage.run);
-        let usage = Usage {
-            queue,
-            run: ends.max().unwrap_or_default().saturating_sub(queue),
-            cpu: results.iter().map(|result| result.usage.cpu).sum(),
-            peak_memory: results
-                .iter()
-                .map(|result| result.usage.peak_memory)
-                .max()
-                .unwrap_or(0),
-            output_bytes: outcome.as_ref().map_or(0, Output::len),
-        };
+        let memory = results.iter().map(|result| result.usage.peak_memory);
+        let mut usage = Usage::default();
+        usage.queue = queue;
+        usage.run = ends.max().unwrap_or_default().saturating_sub(queue);
+        usage.cpu = results.iter().map(|result| result.usage.cpu).sum();
+        usage.peak_memory = memory.max().unwrap_or(0);
+        usage.output_bytes = outcome.as_ref().map_or(0, Output::len);
         let mut origin = self.call.origin.clone().unwrap_or_default();
         origin.is_undeclared = true;
         let mut repairs = self.repairs.clone();
         let mut log = Vec::new();
         for (number, result) in results.into_iter().enumerate() {
-            repairs.extend(result.repairs.into_iter().map(|repair| Repair {
-                path: format!("/tool_uses/{number}/parameters{}", repair.path),
-                what: repair.what,
+            repairs.extend(result.repairs.into_iter().map(|repair| {
+                let path = format!("/tool_uses/{number}/parameters{}", repair.path);
+                Repair::new(path, repair.what)
             }));
             log.extend(result.log);
         }
-        ToolResult {
-            id: self.call.id.clone(),
-            name: self.call.name.clone(),
-            outcome,
-            usage,
-            log,
-            repairs,
-            origin: Some(origin),
-        }
+        ToolResult::of(&self.call, outcome)
+            .with_usage(usage)
+            .with_log(log)
+            .with_repairs(repairs)
+            .with_origin(origin)
     }
 
     /// What a model reads of all results, each being such a text.
@@ -279,11 +272,9 @@ impl Unpacked {
                 error: result.outcome.as_ref().err().map(ErrorDetail::from),
             });
         }
-        Output {
-            content,
-            structured: to_raw_value(&Results { results: inside }).ok(),
-            content_meta,
-            ..Output::default()
-        }
+        let structured = to_raw_value(&Results { results: inside }).ok();
+        let mut output = Output::new(content).with_structured(structured);
+        output.content_meta = content_meta;
+        output
     }
 }

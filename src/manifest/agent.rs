@@ -121,9 +121,9 @@ impl AgentConfig {
     /// # Errors
     ///
     /// What it must be.
-    pub fn parse_base_url(text: &str) -> Result<Url, String> {
+    pub fn parse_base_url(text: &str) -> Result<Url, InvalidValue> {
         let expected = "must be an http or https URL without user, query or fragment, such as \"http://127.0.0.1:8080/v1\"";
-        let url = Url::parse(text).map_err(|_| expected.to_owned())?;
+        let url = Url::parse(text).map_err(|_| InvalidValue::new(expected))?;
         let is_plain = matches!(url.scheme(), "http" | "https")
             && url.username().is_empty()
             && url.password().is_none()
@@ -131,7 +131,7 @@ impl AgentConfig {
             && url.fragment().is_none();
         match is_plain {
             true => Ok(url),
-            false => Err(expected.to_owned()),
+            false => Err(InvalidValue::new(expected)),
         }
     }
 }

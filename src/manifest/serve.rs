@@ -160,24 +160,33 @@ impl Default for ServeConfig {
     }
 }
 
+/// A server that others than this machine can reach, without authentication.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "anyone who can reach {address} could call every tool: configure client tokens (`toolhost token new` makes one for \
+     the manifest's [serve.auth.tokens.NAME]) or an issuer in [serve.auth.oauth], or listen on 127.0.0.1"
+)]
+#[non_exhaustive]
+pub struct Exposed {
+    /// Where it would listen.
+    pub address: SocketAddr,
+}
+
 impl ServeConfig {
     /// Whether the server may listen there.
     ///
     /// # Errors
     ///
     /// Others than this machine could call every tool: what to do about it.
-    pub fn check_exposure(&self, address: SocketAddr) -> Result<(), String> {
+    pub fn check_exposure(&self, address: SocketAddr) -> Result<(), Exposed> {
         if address.ip().to_canonical().is_loopback() || self.auth.is_required() {
             return Ok(());
         }
-        Err(format!(
-            "anyone who can reach {address} could call every tool: configure client tokens \
-             (`toolhost token new` makes one for the manifest's [serve.auth.tokens.NAME]) or an issuer in \
-             [serve.auth.oauth], or listen on 127.0.0.1"
-        ))
+        Err(Exposed { address })
     }
 
     /// How many sessions one client may have: half of all where there can be others, unless it is said.
+    #[doc(hidden)]
     pub fn sessions_of_one(&self) -> usize {
         let of_one = self.max_sessions_per_client.unwrap_or_else(|| {
             let is_alone = self.auth.oauth.is_none() && self.auth.tokens.len() <= 1;
@@ -190,6 +199,7 @@ impl ServeConfig {
     }
 
     /// What clients are likely to cut, and tools that are named and are not there.
+    #[doc(hidden)]
     pub fn tool_warnings<'t>(&self, tools: impl Iterator<Item = &'t Tool>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut cut = |what: String, text: &str| {
@@ -220,6 +230,7 @@ impl ServeConfig {
     }
 
     /// What is likely not meant so, of a server that listens there.
+    #[doc(hidden)]
     pub fn warnings(&self, address: SocketAddr) -> Vec<String> {
         let mut warnings = Vec::new();
         if address.ip().to_canonical().is_loopback() {
@@ -336,7 +347,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
 }
 
 /// Strings that parse.
-fn read_list<T: std::str::FromStr<Err = String>>(
+fn read_list<T: std::str::FromStr<Err = InvalidValue>>(
     table: &mut Table,
     key: &'static str,
     source: &mut Source,
@@ -354,14 +365,10 @@ mod tests {
     use super::*;
 
     fn tool(name: &str, description: String) -> Tool {
-        Tool {
-            name: name.to_owned(),
-            description,
-            input_schema: serde_json::json!({ "type": "object" }),
-            plugin: "p".to_owned(),
-            sandboxed: true,
-            ..Tool::default()
-        }
+        Tool::new(name, description)
+            .with_input_schema(serde_json::json!({ "type": "object" }))
+            .with_plugin("p")
+            .with_sandboxed(true)
     }
 
     #[test]

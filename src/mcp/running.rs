@@ -8,9 +8,9 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rmcp::ErrorData;
+use toolhost_wire::Responder;
 
 use crate::host::{CallOptions, Places};
-use crate::input::Responder;
 use crate::mcp::caller::Caller;
 use crate::mcp::catalogue::Catalogue;
 use crate::mcp::elicitation::PeerResponder;

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::HostPattern;
+use crate::error::InvalidValue;
 
 /// What is for the connection and not for the other end (RFC 9110, section 7.6.1), and what says
 /// where a request goes or how long it is: no guest and no manifest sets these.
@@ -52,7 +53,11 @@ impl HttpHeader {
     /// # Errors
     ///
     /// One of them is not what it should be.
-    pub fn new(host: &str, name: &str, value: &str) -> Result<Self, String> {
+    pub fn new(host: &str, name: &str, value: &str) -> Result<Self, InvalidValue> {
+        HttpHeader::parse(host, name, value).map_err(InvalidValue::new)
+    }
+
+    fn parse(host: &str, name: &str, value: &str) -> Result<Self, String> {
         if host.contains('/') {
             return Err(format!(
                 "`{host}` is not a host: leave out the scheme and the path"
@@ -81,7 +86,9 @@ impl HttpHeader {
             return Err("the value has a character that no header may have".to_owned());
         }
         Ok(HttpHeader {
-            host: host.parse()?,
+            host: host
+                .parse()
+                .map_err(|error: InvalidValue| error.to_string())?,
             port,
             name,
             value,

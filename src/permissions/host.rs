@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use url::Host;
 
+use crate::error::InvalidValue;
+
 /// Hosts: an exact one, or `*.` and a domain, which stands for every subdomain of it but not for the
 /// domain itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,24 +60,24 @@ impl fmt::Display for HostPattern {
 }
 
 impl FromStr for HostPattern {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let subdomains = text.starts_with("*.");
         let rest = text.strip_prefix("*.").unwrap_or(text);
-        let host =
-            Host::parse(rest).map_err(|error| format!("`{text}` is not a host ({error})"))?;
+        let host = Host::parse(rest)
+            .map_err(|error| InvalidValue::new(format!("`{text}` is not a host ({error})")))?;
         // Looked for in what was parsed: a host may be percent-encoded.
         if host.to_string().contains('*') {
-            return Err(format!(
+            return Err(InvalidValue::new(format!(
                 "`*` may only stand for whole leading labels, as in \"*.example.com\", not as in `{text}`"
-            ));
+            )));
         }
         let is_address = !matches!(host, Host::Domain(_));
         if subdomains && is_address {
-            return Err(format!(
+            return Err(InvalidValue::new(format!(
                 "`{text}` has a `*.` before an address; it goes before a domain"
-            ));
+            )));
         }
         Ok(HostPattern {
             host: host.to_string(),
@@ -111,23 +113,25 @@ impl fmt::Display for SocketRule {
 }
 
 impl FromStr for SocketRule {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let parsed = text.rsplit_once(':').and_then(|(host, port)| {
             let port = port.parse().ok().filter(|port| *port != 0)?;
             Some((host, port))
         });
         let Some((host, port)) = parsed else {
-            return Err(format!(
+            return Err(InvalidValue::new(format!(
                 "`{text}` is not a host and a port, such as \"db.example.com:5432\""
-            ));
+            )));
         };
-        let host: HostPattern = host.parse().map_err(|error| format!("`{text}`: {error}"))?;
+        let host: HostPattern = host
+            .parse()
+            .map_err(|error| InvalidValue::new(format!("`{text}`: {error}")))?;
         if !host.is_exact() {
-            return Err(format!(
+            return Err(InvalidValue::new(format!(
                 "`{text}` has a `*`: sockets are granted host by host"
-            ));
+            )));
         }
         Ok(SocketRule { host, port })
     }

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::HostPattern;
+use crate::error::InvalidValue;
 
 /// Requests: those to `scheme://host[:port][/path]`, of all methods or of some.
 ///
@@ -131,9 +132,15 @@ impl fmt::Display for HttpRule {
 }
 
 impl FromStr for HttpRule {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        HttpRule::parse(text).map_err(InvalidValue::new)
+    }
+}
+
+impl HttpRule {
+    fn parse(text: &str) -> Result<Self, String> {
         let example = "for example \"https://api.example.com\" or \"https://*.example.com/v1\"";
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(format!("`{text}` has no scheme: write {example}"));
@@ -189,7 +196,7 @@ impl FromStr for HttpRule {
             scheme: scheme.to_owned(),
             host: format!("{star}{host}")
                 .parse()
-                .map_err(|error| format!("{error}: write {example}"))?,
+                .map_err(|error: InvalidValue| format!("{error}: write {example}"))?,
             port: url
                 .port_or_known_default()
                 .expect("http and https have one"),

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::digest::hex;
+use crate::error::InvalidValue;
 use crate::manifest::agent::is_in_the_clear;
 use crate::manifest::is_name;
 use crate::manifest::reader::{Source, Table, Value, expect_string, expect_table, mismatch};
@@ -109,11 +110,16 @@ pub struct OauthConfig {
 }
 
 impl OauthConfig {
+    /// Who issues tokens, and what this server is, as the tokens' `iss` and `aud` spell it.
+    ///
     /// # Errors
     ///
     /// One of the two is no URL to trust.
-    pub fn new(issuer: &str, audience: &str) -> Result<OauthConfig, String> {
-        let read = |text| trusted_url(text).ok_or_else(|| format!("{text} {TRUSTED_URL}"));
+    pub fn new(issuer: &str, audience: &str) -> Result<OauthConfig, InvalidValue> {
+        let read = |text| {
+            let invalid = || InvalidValue::new(format!("{text} {TRUSTED_URL}"));
+            trusted_url(text).ok_or_else(invalid)
+        };
         Ok(OauthConfig {
             issuer: read(issuer)?,
             issuer_text: issuer.to_owned(),
