@@ -3,6 +3,7 @@
 //! [`AskFirst`](crate::AskFirst).
 //!
 //! ```no_run
+//! # mod toolhost { pub use toolhost_core::*; pub use toolhost_agent as agent; }
 //! use toolhost::agent::{Agent, Silent};
 //! use toolhost::{Manifest, ToolHost};
 //!
@@ -122,6 +123,27 @@ impl Interrupter {
 
 impl Agent {
     /// An agent with a new conversation.
+    ///
+    /// ```
+    /// # mod toolhost { pub use toolhost_core::*; pub use toolhost_agent as agent; }
+    /// use toolhost::agent::Agent;
+    /// use toolhost::manifest::AgentConfig;
+    /// use toolhost::wire::Format;
+    /// use toolhost::{Manifest, ToolHost};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = AgentConfig::default()
+    ///     .with_provider(Format::OpenaiChat)
+    ///     .with_model("qwen3".to_owned())
+    ///     .with_base_url(AgentConfig::parse_base_url("http://127.0.0.1:8080/v1")?)
+    ///     .with_system_prompt("Be brief.".to_owned());
+    /// let host = ToolHost::load(Manifest::default()).await?;
+    /// let agent = Agent::new(host, config)?.stream(false);
+    /// assert!(!agent.waits_for_model());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

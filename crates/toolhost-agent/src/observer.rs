@@ -48,6 +48,25 @@ pub enum Event<'a> {
 }
 
 /// Looks on while an agent works.
+///
+/// ```
+/// # mod toolhost { pub use toolhost_core::*; pub use toolhost_agent as agent; }
+/// use toolhost::agent::{Event, Observer};
+///
+/// /// Prints what a model says and calls.
+/// struct Printer;
+///
+/// impl Observer for Printer {
+///     fn event(&mut self, event: Event<'_>) {
+///         match event {
+///             Event::Text(text) => print!("{text}"),
+///             Event::Call { call, .. } => println!("{} {}", call.name, call.arguments),
+///             _ => {}
+///         }
+///     }
+/// }
+/// # Printer.event(Event::Text("Hi."));
+/// ```
 pub trait Observer: Send {
     /// Something happens.
     fn event(&mut self, event: Event<'_>);

@@ -219,6 +219,25 @@ impl ToolHost {
 
     /// The tools, in the order of the plugins' names and of each plugin's own listing; then those of the
     /// MCP servers.
+    ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let tool = host.tools().next().unwrap();
+    /// assert_eq!((&*tool.name, tool.sandboxed), ("double", false));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.registry.tools.iter().map(|tool| &tool.tool)
     }
@@ -329,6 +348,27 @@ impl ToolHost {
     /// What a call would run, without running it. Arguments that take long to check are checked on the thread at
     /// hand, for as long as a call of the tool may take.
     ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": "21"}"#);
+    /// let plan = host.plan(&call).unwrap();
+    /// assert_eq!(plan.arguments, r#"{"n":21}"#);
+    /// assert_eq!(plan.repairs[0].path, "/n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// There is no such tool, or the arguments are not what it asks for: what the call would fail with.
@@ -430,6 +470,27 @@ impl ToolHost {
     /// A call that may change data which others read or change, or reads such data, takes its place in
     /// order now, not when the future is first polled: hold no such future without polling it, since
     /// later calls wait for it.
+    ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let result = host.call(ToolCall::new("call_1", "double", r#"{"n": 21}"#)).await;
+    /// assert_eq!(result.to_text(), "42");
+    /// let result = host.call(ToolCall::new("call_2", "double", "{}")).await;
+    /// assert_eq!(result.outcome.unwrap_err().code(), "invalid-arguments");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
         let options = CallOptions::new();
         let arrived = self.hand_over(call, &options);
@@ -790,6 +851,30 @@ impl ToolHost {
     /// with the batch; where the manifest has a `max-queue` they have all come, and what finds the queue
     /// full is refused. Dropping the stream cancels what runs; [`Batch::cancel`] does so and still
     /// yields a result for every call.
+    ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use futures_util::StreamExt;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let calls = (0..3).map(|n| ToolCall::new(format!("call_{n}"), "double", json!({ "n": n }).to_string()));
+    /// let mut batch = host.run(calls);
+    /// // In the order in which they end.
+    /// while let Some((position, result)) = batch.next().await {
+    ///     assert_eq!(result.to_text(), (position * 2).to_string());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run<I>(&self, calls: I) -> Batch<I::IntoIter>
     where
         I: IntoIterator<Item = ToolCall>,
@@ -807,6 +892,26 @@ impl ToolHost {
 
     /// Runs a batch and returns the results in the order of the calls. It takes all calls at once, as
     /// it holds all results in the end; [`run`](ToolHost::run) does neither.
+    ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let calls = ["1", "2"].map(|n| ToolCall::new(n, "double", format!(r#"{{"n": {n}}}"#)));
+    /// let results = host.run_all(calls).await;
+    /// assert_eq!(results[1].to_text(), "4");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run_all<I>(&self, calls: I) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
     where
         I: IntoIterator<Item = ToolCall>,

@@ -68,10 +68,10 @@ mod thread_time;
 
 #[doc(hidden)]
 pub use toolhost_wire::digest;
-#[doc(hidden)]
-pub use toolhost_wire::json_text;
 #[doc(inline)]
 pub use toolhost_wire::{input, summarize, tool, wire};
+#[doc(hidden)]
+pub use toolhost_wire::{json_text, setters};
 
 pub use approval::{Approval, AskFirst};
 pub use engine::CodeCache;

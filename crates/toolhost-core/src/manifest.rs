@@ -225,6 +225,23 @@ setters!(PluginConfig {
 
 impl PluginConfig {
     /// A plugin with default limits and no permissions.
+    ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use std::time::Duration;
+    ///
+    /// use toolhost::Manifest;
+    /// use toolhost::limits::Limits;
+    /// use toolhost::manifest::PluginConfig;
+    /// use toolhost::permissions::{FileGrant, Permissions};
+    ///
+    /// let notes = FileGrant::new("/srv/notes", "/notes");
+    /// let plugin = PluginConfig::new("notes", "/srv/notes.wasm")
+    ///     .with_limits(Limits::default().with_timeout(Duration::from_secs(5)))
+    ///     .with_permissions(Permissions::default().with_files(vec![notes]));
+    /// let manifest = Manifest::default().with_plugins(vec![plugin]);
+    /// assert_eq!(manifest.plugins[0].name, "notes");
+    /// ```
     pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         PluginConfig {
             name: name.into(),
@@ -261,6 +278,27 @@ impl Manifest {
 
     /// As [`read`](Manifest::read), with the text at hand; `file` is what relative paths and
     /// messages refer to.
+    ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use toolhost::Manifest;
+    ///
+    /// let manifest = Manifest::parse(r#"
+    ///     [host]
+    ///     max-concurrency = 4
+    ///
+    ///     [plugin.notes]
+    ///     path = "notes.wasm"
+    ///     timeout = "5s"
+    ///     permissions.files = [{ host = "notes", guest = "/notes" }]
+    /// "#, "/srv/toolhost.toml")?;
+    /// assert_eq!(manifest.host.max_concurrency, 4);
+    /// assert_eq!(manifest.plugins[0].path, std::path::Path::new("/srv/notes.wasm"));
+    ///
+    /// let error = Manifest::parse("[host]\nmax-concurency = 4", "toolhost.toml").unwrap_err();
+    /// assert!(error.to_string().starts_with("toolhost.toml:2:1: "), "{error}");
+    /// # Ok::<(), toolhost::LoadError>(())
+    /// ```
     ///
     /// # Errors
     ///

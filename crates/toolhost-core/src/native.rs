@@ -33,6 +33,7 @@ type Function = dyn Fn(&str, NativeContext) -> BoxFuture<'static, Answer> + Send
 /// the error of that call, and of no other.
 ///
 /// ```
+/// # use toolhost_core as toolhost;
 /// # #[cfg(feature = "schemars")] {
 /// use schemars::JsonSchema;
 /// use serde::Deserialize;
@@ -369,6 +370,39 @@ impl<T: IntoOutput, E: Display + 'static> IntoOutput for Result<T, E> {
 
 /// A value as JSON: for the model as text, and, where it is an object, as structured output. The output schema of
 /// the tool is that of `T` with the feature `schemars`.
+///
+/// ```
+/// # use toolhost_core as toolhost;
+/// # #[cfg(feature = "schemars")] {
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+/// use toolhost::{Json, Loader, Manifest, NativeTools, Tool, ToolCall};
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Circle {
+///     radius: f64,
+/// }
+///
+/// #[derive(Serialize, JsonSchema)]
+/// struct Measures {
+///     diameter: f64,
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), toolhost::LoadError> {
+/// let tools = NativeTools::new("geometry").tool(
+///     Tool::new("measure", "Measures a circle").read_only(),
+///     async |circle: Circle| Json(Measures { diameter: 2.0 * circle.radius }),
+/// );
+/// let host = Loader::new(Manifest::default()).provider(tools).load().await?;
+/// let result = host.call(ToolCall::new("call_1", "measure", r#"{"radius": 1.5}"#)).await;
+/// let output = result.outcome.unwrap();
+/// assert_eq!(output.structured.unwrap().get(), r#"{"diameter":3.0}"#);
+/// # Ok(())
+/// # }
+/// # main().unwrap();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 

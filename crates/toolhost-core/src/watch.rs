@@ -41,6 +41,39 @@ toolhost_wire::setters!(Progress into {
 
 /// Is told what a call does while it runs, on the thread that runs it: it must not wait. Secrets are
 /// masked in what it is told.
+///
+/// ```
+/// # use toolhost_core as toolhost;
+/// use std::sync::{Arc, Mutex};
+///
+/// use serde_json::{Value, json};
+/// use toolhost::tool::{LogLine, LogSource};
+/// use toolhost::{CallOptions, Loader, Manifest, NativeContext, NativeTools, Tool, ToolCall, Watcher};
+///
+/// #[derive(Default)]
+/// struct Lines(Mutex<Vec<String>>);
+///
+/// impl Watcher for Lines {
+///     fn logged(&self, line: &LogLine) {
+///         self.0.lock().unwrap().push(line.text.clone());
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), toolhost::LoadError> {
+/// let tools = NativeTools::new("demo").tool_with_schema(
+///     Tool::new("work", "Works"),
+///     json!({ "type": "object" }),
+///     async |_: Value, context: NativeContext| context.log(LogSource::Info, "begun"),
+/// );
+/// let host = Loader::new(Manifest::default()).provider(tools).load().await?;
+/// let lines = Arc::new(Lines::default());
+/// let options = CallOptions::new().watcher(lines.clone());
+/// host.call_with(ToolCall::new("call_1", "work", "{}"), &options).await;
+/// assert_eq!(*lines.0.lock().unwrap(), ["begun"]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Watcher: Send + Sync {
     /// The guest wrote a line to its log, or to stdout or stderr.
     fn logged(&self, line: &LogLine) {

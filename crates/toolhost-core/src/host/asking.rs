@@ -21,6 +21,28 @@ impl ToolHost {
     /// As [`call`](ToolHost::call). Where there is a responder, it is asked what the tool asks, and the
     /// tool is called again with its replies: no instance and no permit waits for it meanwhile. Else
     /// such a call fails with [`CallError::InputRequired`].
+    ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use std::time::Duration;
+    ///
+    /// use serde_json::{Value, json};
+    /// use toolhost::{CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let options = CallOptions::new().timeout(Duration::from_secs(1)).client("alice");
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": 21}"#);
+    /// assert_eq!(host.call_with(call, &options).await.to_text(), "42");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call_with(
         &self,
         call: ToolCall,

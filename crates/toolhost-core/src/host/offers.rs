@@ -134,6 +134,25 @@ impl ToolHost {
 
     /// Reads a resource.
     ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use toolhost::tool::ResourceBody;
+    /// use toolhost::{CallOptions, Manifest, ToolHost};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// let manifest = r#"
+    ///     [resource.rules]
+    ///     uri = "docs://rules"
+    ///     text = "Be kind."
+    /// "#;
+    /// let host = ToolHost::load(Manifest::parse(manifest, "toolhost.toml")?).await?;
+    /// let contents = host.read_resource("docs://rules", &CallOptions::new()).await.unwrap();
+    /// assert_eq!(contents[0].body, ResourceBody::Text("Be kind.".to_owned()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`CallError::NotFound`], or why the plugin did not answer.
@@ -235,6 +254,26 @@ impl ToolHost {
     }
 
     /// Fills in a prompt.
+    ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use toolhost::prompt::PromptRequest;
+    /// use toolhost::{CallOptions, Manifest, ToolHost};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// let manifest = r#"
+    ///     [prompt.review]
+    ///     text = "Review this {{language}} code."
+    ///     arguments.language = { required = true }
+    /// "#;
+    /// let host = ToolHost::load(Manifest::parse(manifest, "toolhost.toml")?).await?;
+    /// let request = PromptRequest::new("review").argument("language", "Rust");
+    /// let prompt = host.get_prompt(request, &CallOptions::new()).await.unwrap();
+    /// assert_eq!(prompt.messages[0].content, "Review this Rust code.".into());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -97,6 +97,31 @@ impl ToolHost {
     /// Batches, [`call`](ToolHost::call) and [`call_with`](ToolHost::call_with) unpack such calls by
     /// themselves; this is for who decides about each call first.
     ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # let math = NativeTools::new("math").tool_with_schema(
+    /// # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # );
+    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let inside = json!({ "tool_uses": [
+    ///     { "recipient_name": "functions.double", "parameters": { "n": 1 } },
+    ///     { "recipient_name": "functions.double", "parameters": { "n": 2 } },
+    /// ] });
+    /// let call = ToolCall::new("call_1", "multi_tool_use.parallel", inside.to_string());
+    /// let unpacked = host.unpack(&call).expect("it stands for several").unwrap();
+    /// assert_eq!(unpacked.calls().len(), 2);
+    /// assert!(host.unpack(&unpacked.calls()[0]).is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Its arguments are not `{"tool_uses": [{"recipient_name", "parameters"}, …]}`.

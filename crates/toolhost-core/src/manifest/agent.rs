@@ -16,6 +16,19 @@ use crate::wire::{Format, ToolChoice};
 use toolhost_wire::setters;
 
 /// How the agent loop asks a model.
+///
+/// ```
+/// # use toolhost_core as toolhost;
+/// use toolhost::manifest::AgentConfig;
+/// use toolhost::wire::Format;
+///
+/// let config = AgentConfig::default()
+///     .with_provider(Format::OpenaiChat)
+///     .with_model("qwen3".to_owned())
+///     .with_base_url(AgentConfig::parse_base_url("http://127.0.0.1:8080/v1")?);
+/// assert_eq!(config.max_iterations, 10);
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AgentConfig {

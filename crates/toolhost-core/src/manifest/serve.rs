@@ -176,6 +176,17 @@ pub struct Exposed {
 impl ServeConfig {
     /// Whether the server may listen there.
     ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use toolhost::manifest::ServeConfig;
+    ///
+    /// let open = ServeConfig::default();
+    /// assert!(open.check_exposure("127.0.0.1:8080".parse()?).is_ok());
+    /// let error = open.check_exposure("0.0.0.0:8080".parse()?).unwrap_err();
+    /// assert_eq!(error.address.port(), 8080);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Others than this machine could call every tool: what to do about it.

@@ -33,6 +33,15 @@ pub(crate) fn is_reserved(name: &HeaderName) -> bool {
 }
 
 /// A header for requests to one host; `${NAME}` in its value stands for a secret.
+///
+/// ```
+/// # use toolhost_core as toolhost;
+/// use toolhost::permissions::HttpHeader;
+///
+/// let header = HttpHeader::new("api.example.com", "Authorization", "Bearer ${TOKEN}")?;
+/// assert_eq!(header.secrets().collect::<Vec<_>>(), ["TOKEN"]);
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpHeader {
     host: HostPattern,

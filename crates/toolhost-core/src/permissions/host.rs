@@ -9,6 +9,16 @@ use crate::error::InvalidValue;
 
 /// Hosts: an exact one, or `*.` and a domain, which stands for every subdomain of it but not for the
 /// domain itself.
+///
+/// ```
+/// # use toolhost_core as toolhost;
+/// use toolhost::permissions::HostPattern;
+///
+/// let pattern: HostPattern = "*.example.com".parse()?;
+/// assert!(pattern.matches("api.example.com"));
+/// assert!(!pattern.matches("example.com"));
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
     /// Without the leading `*.`; in the spelling of a parsed URL, so IPv6 in brackets.
@@ -88,6 +98,16 @@ impl FromStr for HostPattern {
 }
 
 /// A host and the port that TCP sockets may connect to: `db.example.com:5432`, `[::1]:5432`.
+///
+/// ```
+/// # use toolhost_core as toolhost;
+/// use toolhost::permissions::SocketRule;
+///
+/// let rule: SocketRule = "db.example.com:5432".parse()?;
+/// assert_eq!(rule.port(), 5432);
+/// assert!("*.example.com:5432".parse::<SocketRule>().is_err());
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketRule {
     host: HostPattern,

@@ -13,6 +13,19 @@ use crate::error::InvalidValue;
 ///
 /// The host is a [`HostPattern`]. Without a port it is the scheme's own port only. With a path it is
 /// that path and what is below it.
+///
+/// ```
+/// # use toolhost_core as toolhost;
+/// use toolhost::permissions::HttpRule;
+/// use url::Url;
+///
+/// let rule: HttpRule = "https://*.example.com/v1".parse()?;
+/// let rule = rule.with_methods(vec!["GET".to_owned()]);
+/// assert!(rule.allows("GET", &Url::parse("https://api.example.com/v1/users")?));
+/// assert!(!rule.allows("POST", &Url::parse("https://api.example.com/v1/users")?));
+/// assert!(!rule.allows("GET", &Url::parse("https://example.com/v1")?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRule {
     text: String,

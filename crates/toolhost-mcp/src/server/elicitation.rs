@@ -14,7 +14,7 @@ use rmcp::model::GetExtensions;
 use rmcp::service::Peer;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use toolhost_wire::Responder;
+use toolhost_core::Responder;
 
 use crate::error::CallError;
 use crate::input::{

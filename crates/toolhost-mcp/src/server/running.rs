@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rmcp::ErrorData;
-use toolhost_wire::Responder;
+use toolhost_core::Responder;
 
 use crate::host::{CallOptions, Places};
 use crate::server::caller::Caller;

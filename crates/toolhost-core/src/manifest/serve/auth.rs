@@ -44,6 +44,17 @@ pub struct TokenConfig {
 
 impl TokenConfig {
     /// A client that may call all tools.
+    ///
+    /// ```
+    /// # use toolhost_core as toolhost;
+    /// use toolhost::manifest::{AuthConfig, ServeConfig, TokenConfig, TokenDigest};
+    ///
+    /// let mut auth = AuthConfig::default();
+    /// auth.tokens = vec![TokenConfig::new("ci", TokenDigest::of("a secret of 256 bits"))];
+    /// let config = ServeConfig::default().with_auth(auth);
+    /// assert!(config.check_exposure("0.0.0.0:8080".parse()?).is_ok());
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     pub fn new(name: impl Into<String>, digest: TokenDigest) -> Self {
         TokenConfig {
             name: name.into(),

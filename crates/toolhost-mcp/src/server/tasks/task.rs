@@ -30,7 +30,7 @@ use rmcp::model::{self as mcp, DetailedTask, InputRequests, JsonObject, TaskPayl
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
-use toolhost_wire::Responder;
+use toolhost_core::Responder;
 
 use crate::error::CallError;
 use crate::input::{InputRequired, Question, QuestionKinds, Reply, Resumption};
