@@ -3,7 +3,10 @@
 //! [`AskFirst`](crate::AskFirst).
 //!
 //! ```no_run
-//! # mod toolhost { pub use toolhost_core::*; pub use toolhost_agent as agent; }
+//! # mod toolhost {
+//! #     pub use toolhost_agent as agent;
+//! #     pub use toolhost_core::*;
+//! # }
 //! use toolhost::agent::{Agent, Silent};
 //! use toolhost::{Manifest, ToolHost};
 //!
@@ -125,7 +128,10 @@ impl Agent {
     /// An agent with a new conversation.
     ///
     /// ```
-    /// # mod toolhost { pub use toolhost_core::*; pub use toolhost_agent as agent; }
+    /// # mod toolhost {
+    /// #     pub use toolhost_agent as agent;
+    /// #     pub use toolhost_core::*;
+    /// # }
     /// use toolhost::agent::Agent;
     /// use toolhost::manifest::AgentConfig;
     /// use toolhost::wire::Format;

@@ -50,7 +50,10 @@ pub enum Event<'a> {
 /// Looks on while an agent works.
 ///
 /// ```
-/// # mod toolhost { pub use toolhost_core::*; pub use toolhost_agent as agent; }
+/// # mod toolhost {
+/// #     pub use toolhost_agent as agent;
+/// #     pub use toolhost_core::*;
+/// # }
 /// use toolhost::agent::{Event, Observer};
 ///
 /// /// Prints what a model says and calls.

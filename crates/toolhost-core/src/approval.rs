@@ -27,7 +27,7 @@ type Ask = dyn for<'a> Fn(&'a Tool, &'a ToolCall) -> BoxFuture<'a, Approval> + S
 /// order in which they were made.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use serde_json::json;
 /// use toolhost::{Approval, AskFirst, Loader, Manifest, NativeTools, Tool, ToolCall};
 ///

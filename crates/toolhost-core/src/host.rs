@@ -221,7 +221,7 @@ impl ToolHost {
     /// MCP servers.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use serde_json::{Value, json};
     /// use toolhost::{Loader, Manifest, NativeTools, Tool};
     ///
@@ -349,7 +349,7 @@ impl ToolHost {
     /// hand, for as long as a call of the tool may take.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use serde_json::{Value, json};
     /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
     ///
@@ -472,7 +472,7 @@ impl ToolHost {
     /// later calls wait for it.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use serde_json::{Value, json};
     /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
     ///
@@ -853,7 +853,7 @@ impl ToolHost {
     /// yields a result for every call.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use futures_util::StreamExt;
     /// use serde_json::{Value, json};
     /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
@@ -894,7 +894,7 @@ impl ToolHost {
     /// it holds all results in the end; [`run`](ToolHost::run) does neither.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use serde_json::{Value, json};
     /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
     ///

@@ -36,7 +36,7 @@ pub struct Inspection {
 /// Looks into a component and asks it for its tools, in a sandbox with no permission at all.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::CodeCache;
 /// use toolhost::inspect::inspect;
 ///

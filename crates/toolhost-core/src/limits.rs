@@ -17,7 +17,7 @@ pub const STACK_RANGE: [ByteSize; 2] = [ByteSize::kib(64), ByteSize::mib(16)];
 /// `docs/manifest.md`, key by key.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use std::time::Duration;
 /// use toolhost::limits::{ByteSize, Limits};
 ///

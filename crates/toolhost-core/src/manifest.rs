@@ -227,7 +227,7 @@ impl PluginConfig {
     /// A plugin with default limits and no permissions.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use std::time::Duration;
     ///
     /// use toolhost::Manifest;
@@ -280,7 +280,7 @@ impl Manifest {
     /// messages refer to.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use toolhost::Manifest;
     ///
     /// let manifest = Manifest::parse(r#"

@@ -18,7 +18,7 @@ use crate::printable;
 /// or a client unchecked.
 ///
 /// ```no_run
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::{CallOptions, Manifest, Narrowing, ToolCall, ToolHost};
 ///
 /// # #[tokio::main]

@@ -33,7 +33,7 @@ type Function = dyn Fn(&str, NativeContext) -> BoxFuture<'static, Answer> + Send
 /// the error of that call, and of no other.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// # #[cfg(feature = "schemars")] {
 /// use schemars::JsonSchema;
 /// use serde::Deserialize;
@@ -372,7 +372,7 @@ impl<T: IntoOutput, E: Display + 'static> IntoOutput for Result<T, E> {
 /// the tool is that of `T` with the feature `schemars`.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// # #[cfg(feature = "schemars")] {
 /// use schemars::JsonSchema;
 /// use serde::{Deserialize, Serialize};

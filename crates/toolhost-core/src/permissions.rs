@@ -30,7 +30,7 @@ const MAX_SECRET: u64 = 64 << 10;
 /// Everything that a manifest grants one plugin; nothing, by default.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::permissions::{Access, FileGrant, Permissions};
 ///
 /// let notes = FileGrant::new("/home/ada/notes", "/notes").with_access(Access::ReadWrite);

@@ -12,7 +12,7 @@ pub use look_alikes::look_alikes;
 /// each invisible one.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::printable;
 ///
 /// assert_eq!(printable::line("a\n\u{1b}[2Jb"), r"a\n\u{1b}[2Jb");

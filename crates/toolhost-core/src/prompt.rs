@@ -80,7 +80,7 @@ setters!(PromptArgument {
 /// A prompt that is asked for: [`ToolHost::get_prompt`](crate::ToolHost::get_prompt).
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::prompt::PromptRequest;
 ///
 /// let request = PromptRequest::new("review").argument("language", "Rust");

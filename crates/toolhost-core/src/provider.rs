@@ -37,7 +37,7 @@ pub(crate) use supervised::run;
 /// that are found or change at run time:
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use std::sync::Arc;
 ///
 /// use futures_util::future::BoxFuture;

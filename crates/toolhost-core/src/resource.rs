@@ -200,7 +200,7 @@ impl ResourceTemplate {
     /// A URI with variables, and a name for what it stands for.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use toolhost::resource::ResourceTemplate;
     ///
     /// let notes = ResourceTemplate::new("note:///{id}", "note");

@@ -43,7 +43,7 @@ toolhost_wire::setters!(Progress into {
 /// masked in what it is told.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use std::sync::{Arc, Mutex};
 ///
 /// use serde_json::{Value, json};

@@ -177,7 +177,10 @@ impl Server {
     /// JSON-RPC message a line.
     ///
     /// ```
-    /// # mod toolhost { pub use toolhost_core::*; pub use toolhost_mcp::server as mcp; }
+    /// # mod toolhost {
+    /// #     pub use toolhost_core::*;
+    /// #     pub use toolhost_mcp::server as mcp;
+    /// # }
     /// use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex, split};
     /// use toolhost::mcp::{Server, ServerInfo};
     /// use toolhost::{CancellationToken, Manifest, ToolHost};

@@ -23,7 +23,7 @@ impl ToolHost {
     /// such a call fails with [`CallError::InputRequired`].
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use std::time::Duration;
     ///
     /// use serde_json::{Value, json};

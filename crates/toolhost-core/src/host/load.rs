@@ -121,7 +121,7 @@ impl Loader {
     /// Adds tools that the manifest does not have: [`NativeTools`](crate::NativeTools), or a provider of your own.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use serde_json::{Value, json};
     /// use toolhost::{Loader, Manifest, NativeTools, Tool};
     ///
@@ -155,7 +155,7 @@ impl Loader {
     /// Tells `progress` how far loading is, from several threads.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use std::sync::Arc;
     /// use std::sync::atomic::{AtomicUsize, Ordering};
     ///

@@ -135,7 +135,7 @@ impl ToolHost {
     /// Reads a resource.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use toolhost::tool::ResourceBody;
     /// use toolhost::{CallOptions, Manifest, ToolHost};
     ///
@@ -256,7 +256,7 @@ impl ToolHost {
     /// Fills in a prompt.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use toolhost::prompt::PromptRequest;
     /// use toolhost::{CallOptions, Manifest, ToolHost};
     ///

@@ -147,7 +147,7 @@ impl ToolHost {
     /// Begins a batch whose calls come one by one.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use serde_json::{Value, json};
     /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
     ///

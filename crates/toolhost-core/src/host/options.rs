@@ -18,7 +18,7 @@ use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 /// ([`ToolHost::call_with`](crate::ToolHost::call_with)), a batch ([`ToolHost::run_with`](crate::ToolHost::run_with)), resources and prompts.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use std::time::Duration;
 ///
 /// use toolhost::{CallOptions, CancellationToken};
@@ -81,7 +81,7 @@ impl CallOptions {
     /// Ends what still runs once `token` is cancelled: it fails with [`CallError::Cancelled`](crate::CallError::Cancelled).
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use serde_json::{Value, json};
     /// use toolhost::{CallOptions, CancellationToken, Loader, Manifest, NativeTools, Tool, ToolCall};
     ///
@@ -154,7 +154,7 @@ impl CallOptions {
     /// Tools of your program get it from their context, MCP servers as `toolhost/idempotency-key` in `_meta`.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use serde_json::{Value, json};
     /// use toolhost::{CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall};
     ///

@@ -98,7 +98,7 @@ impl ToolHost {
     /// themselves; this is for who decides about each call first.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use serde_json::{Value, json};
     /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
     ///

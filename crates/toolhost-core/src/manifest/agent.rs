@@ -18,7 +18,7 @@ use toolhost_wire::setters;
 /// How the agent loop asks a model.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::manifest::AgentConfig;
 /// use toolhost::wire::Format;
 ///

@@ -177,7 +177,7 @@ impl ServeConfig {
     /// Whether the server may listen there.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use toolhost::manifest::ServeConfig;
     ///
     /// let open = ServeConfig::default();

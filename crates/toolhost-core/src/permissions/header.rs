@@ -35,7 +35,7 @@ pub(crate) fn is_reserved(name: &HeaderName) -> bool {
 /// A header for requests to one host; `${NAME}` in its value stands for a secret.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::permissions::HttpHeader;
 ///
 /// let header = HttpHeader::new("api.example.com", "Authorization", "Bearer ${TOKEN}")?;

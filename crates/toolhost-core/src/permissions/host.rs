@@ -11,7 +11,7 @@ use crate::error::InvalidValue;
 /// domain itself.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::permissions::HostPattern;
 ///
 /// let pattern: HostPattern = "*.example.com".parse()?;
@@ -100,7 +100,7 @@ impl FromStr for HostPattern {
 /// A host and the port that TCP sockets may connect to: `db.example.com:5432`, `[::1]:5432`.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::permissions::SocketRule;
 ///
 /// let rule: SocketRule = "db.example.com:5432".parse()?;

@@ -15,7 +15,7 @@ use crate::error::InvalidValue;
 /// that path and what is below it.
 ///
 /// ```
-/// # use toolhost_core as toolhost;
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::permissions::HttpRule;
 /// use url::Url;
 ///

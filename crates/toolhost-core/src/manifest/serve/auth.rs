@@ -46,7 +46,7 @@ impl TokenConfig {
     /// A client that may call all tools.
     ///
     /// ```
-    /// # use toolhost_core as toolhost;
+    /// # extern crate toolhost_core as toolhost;
     /// use toolhost::manifest::{AuthConfig, ServeConfig, TokenConfig, TokenDigest};
     ///
     /// let mut auth = AuthConfig::default();
