@@ -65,7 +65,14 @@
 //! ```
 //!
 //! [`wire`] takes the calls out of an API's response and puts results into its shape;
-//! [`summarize`] compacts them. No type of wasmtime is part of this interface.
+//! [`summarize`] compacts them.
+//!
+//! # What a version promises
+//!
+//! Types that later versions may extend are `#[non_exhaustive]`: make them with their constructors and `with_*` methods,
+//! and match them with a `_` arm. Of other crates these are part of the interface, and a new major version of one is a new
+//! major version of this crate: `bytesize`, `futures-core`, `http`, `serde`, `serde_json`, `tokio`, `tokio-util`, `tower`
+//! and `url`. wasmtime, whose major version moves every month, is not.
 
 #![warn(unreachable_pub)]
 

@@ -1,22 +1,42 @@
 //! The loop between a model and its tools: a question goes out, all calls of an answer run in parallel,
 //! their results go back, until the model answers in text. Who has to allow calls is a hook of the host:
-//! [`AskFirst`](crate::AskFirst).
+//! [`AskFirst`](toolhost_core::AskFirst).
 //!
-//! ```no_run
+//! ```
 //! # mod toolhost {
 //! #     pub use toolhost_agent as agent;
 //! #     pub use toolhost_core::*;
 //! # }
+//! # use std::io::{Read, Write};
 //! use toolhost::agent::{Agent, Silent};
+//! use toolhost::manifest::AgentConfig;
+//! use toolhost::wire::Format;
 //! use toolhost::{Manifest, ToolHost};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let manifest = Manifest::read("toolhost.toml")?; // its `[agent]` names provider and model
-//! let host = ToolHost::load(manifest.clone()).await?;
-//! let mut agent = Agent::new(host, manifest.agent)?;
+//! # // A model that knows one answer.
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let url = format!("http://{}/v1", listener.local_addr()?);
+//! # std::thread::spawn(move || {
+//! #     let (mut stream, _) = listener.accept().unwrap();
+//! #     let (mut request, mut piece) = (Vec::new(), [0; 4096]);
+//! #     while !request.ends_with(b"}") {
+//! #         let read = stream.read(&mut piece).unwrap();
+//! #         request.extend_from_slice(&piece[..read]);
+//! #     }
+//! #     let body = r#"{"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "42"}}]}"#;
+//! #     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+//! #     write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+//! # });
+//! let config = AgentConfig::default()
+//!     .with_provider(Format::OpenaiChat)
+//!     .with_model("qwen3".to_owned())
+//!     .with_base_url(AgentConfig::parse_base_url(&url)?);
+//! let host = ToolHost::load(Manifest::default()).await?;
+//! let mut agent = Agent::new(host, config)?.stream(false);
 //! let answer = agent.ask("What is 6 times 7?", &mut Silent).await?;
-//! println!("{}", answer.text);
+//! assert_eq!(answer.text, "42");
 //! # Ok(())
 //! # }
 //! ```

@@ -16,7 +16,7 @@ pub enum Event<'a> {
     },
     /// More of what the model says.
     Text(&'a str),
-    /// A call begins, or waits for its turn or for a [hook](crate::Hook).
+    /// A call begins, or waits for its turn or for a [hook](toolhost_core::Hook).
     Call {
         /// Which, of all calls of the agent, from 0.
         number: usize,

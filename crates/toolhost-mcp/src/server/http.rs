@@ -186,18 +186,21 @@ impl Drop for Serving {
 /// MCP over streamable HTTP as a [`tower::Service`], from [`HttpServer::service`]. Every path that it is nested under
 /// is MCP. Clones serve the same sessions; when the last one is dropped, these end.
 ///
-/// ```no_run
+/// ```
 /// # mod toolhost {
 /// #     pub use toolhost_core::*;
 /// #     pub use toolhost_mcp::server as mcp;
 /// # }
+/// use toolhost::manifest::{AuthConfig, ServeConfig, TokenConfig, TokenDigest};
 /// use toolhost::mcp::{Server, ServerInfo};
 /// use toolhost::{Manifest, ToolHost};
 ///
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let manifest = Manifest::read("toolhost.toml")?;
-/// let serve = manifest.serve.clone();
-/// let host = ToolHost::load(manifest).await?;
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut auth = AuthConfig::default();
+/// auth.tokens = vec![TokenConfig::new("ci", TokenDigest::of("a secret of 256 bits"))];
+/// let serve = ServeConfig::default().with_auth(auth);
+/// let host = ToolHost::load(Manifest::default()).await?;
 /// let mcp = Server::new(host, ServerInfo::of(&serve)).http(&serve)?.service()?;
 ///
 /// let app: axum::Router = axum::Router::new().nest_service("/tools", mcp);
