@@ -298,7 +298,7 @@ trait View: Send {
 /// The agent's events are shown on it, and questions suspend it, each from a task of its own.
 type SharedView = Arc<Mutex<dyn View>>;
 
-fn lock(view: &SharedView) -> MutexGuard<'_, dyn View> {
+fn lock(view: &SharedView) -> MutexGuard<'_, dyn View + 'static> {
     view.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -175,7 +175,7 @@ impl ToolHost {
             return own.read(&self.shared.paths).await;
         }
         let loaded = self.owner(uri, options).await?;
-        let request = request("resources/read", &json!({ "uri": uri }));
+        let request = self::request("resources/read", &json!({ "uri": uri }));
         let (loaded, request) = (&loaded, &request);
         let read = answered("resources/read", resumed, options, |resumed| {
             Box::pin(async move {
@@ -297,7 +297,7 @@ impl ToolHost {
         }
         let (loaded, prompt) = self.prompt(name).ok_or_else(|| not_found(name))?;
         check_arguments(&prompt.prompt, &arguments)?;
-        let request = request("prompts/get", &json!({ "name": name }));
+        let request = self::request("prompts/get", &json!({ "name": name }));
         let request = &request;
         answered("prompts/get", resumed, options, |resumed| {
             let arguments = arguments.clone();

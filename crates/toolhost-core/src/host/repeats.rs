@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use super::{CallOptions, ToolHost};
 use crate::digest::sha256;
 use crate::error::CallError;
-use crate::tool::{Output, ToolCall, ToolResult, Usage};
+use crate::tool::{Output, ToolCall, ToolResult};
 
 /// A key may have no more bytes, as with most APIs that take one.
 const MOST_OF_A_KEY: usize = 255;

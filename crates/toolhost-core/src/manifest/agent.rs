@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::bounds::read_duration;
 use super::grants::read_secret;
 use super::reader::{Source, Table, expect_table, to_json};
+use crate::error::InvalidValue;
 use crate::lookup::is_localhost;
 use crate::paths::SharedPaths;
 use crate::permissions::SecretSource;

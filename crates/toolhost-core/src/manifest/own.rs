@@ -11,7 +11,7 @@ use crate::input::{Message, Role};
 use crate::paths::Paths;
 use crate::prompt::{Prompt, PromptArgument, RenderedPrompt};
 use crate::resource::{Resource, ResourceContents};
-use crate::tool::{Content, EmbeddedResource, ResourceBody};
+use crate::tool::{EmbeddedResource, ResourceBody};
 
 /// A file that is a resource may have no more bytes.
 const MAX_FILE: u64 = 16 << 20;

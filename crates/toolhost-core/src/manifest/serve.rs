@@ -13,6 +13,7 @@ use bytesize::ByteSize;
 
 use super::bounds::{read_duration, read_size};
 use super::reader::{Source, Table, expect_parsed, expect_string, expect_table, path_in};
+use crate::error::InvalidValue;
 use crate::limits::MAX_TIMEOUT;
 use crate::paths::SharedPaths;
 use crate::tool::Tool;

@@ -1,11 +1,11 @@
 //! What providers answer, as the limits and the mask of secrets take it.
 
 use super::Payload;
-use crate::input::{Conversation, InputRequired, Message, Question};
+use crate::input::{InputRequired, Message, Question};
 use crate::mask::Mask;
 use crate::prompt::{RenderedPrompt, Suggestions};
 use crate::resource::{Resource, ResourceContents};
-use crate::tool::{Content, EmbeddedResource, Icon, Output, ResourceBody};
+use crate::tool::{Content, EmbeddedResource, Icon, Output};
 
 impl Payload for Output {
     fn len(&self) -> u64 {
