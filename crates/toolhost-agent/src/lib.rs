@@ -431,7 +431,7 @@ fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     // Where there is no other, nothing is there to read on in.
     let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);
     let declared = has_tools.then(|| format.declare(&tools, &names));
-    for LeftOut { tool, why } in declared.iter().flat_map(|declared| &declared.left_out) {
+    for LeftOut { tool, why, .. } in declared.iter().flat_map(|declared| &declared.left_out) {
         tracing::warn!("`{tool}` is left out for {format}: it {why}");
     }
     (names, declared.map(|declared| declared.tools))

@@ -18,9 +18,7 @@ use crate::limits::Limits;
 use crate::provider::{self, mismatch, output_limit};
 use crate::schema::Schema;
 use crate::schema::checking::Allowed;
-use crate::tool::{
-    Content, EmbeddedResource, Media, OUTPUT_MISMATCH, Output, ResourceBody, ResourceLink,
-};
+use crate::tool::{Content, EmbeddedResource, Media, OUTPUT_MISMATCH, Output, ResourceLink};
 
 /// # Errors
 ///

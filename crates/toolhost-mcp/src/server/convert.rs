@@ -9,9 +9,7 @@ use crate::error::CallError;
 use crate::input::{Message, Role};
 use crate::prompt::{Prompt, RenderedPrompt};
 use crate::resource::{Resource, ResourceContents, ResourceTemplate};
-use crate::tool::{
-    Content, EmbeddedResource, Icon, OUTPUT_MISMATCH, Output, ResourceBody, Tool, ToolResult,
-};
+use crate::tool::{Content, Icon, OUTPUT_MISMATCH, Output, ResourceBody, Tool, ToolResult};
 use crate::wire;
 
 pub(crate) fn tool(tool: &Tool) -> mcp::Tool {
