@@ -1,13 +1,14 @@
 //! What goes over the wire, to the letter.
 
 use serde_json::{Value, json};
-use toolhost::agent::{Agent, Approval};
+use toolhost::Approval;
+use toolhost::agent::Agent;
 use toolhost::manifest::AgentConfig;
 use toolhost::permissions::SecretSource;
 use toolhost::wire::{Format, ToolChoice};
 
 use crate::peer::{Peer, Say, calls, chat_call, chat_end, event, text};
-use crate::{Seen, agent, apis, config, host};
+use crate::{Approver, Seen, agent, apis, config, guests, host};
 
 /// Two calls and an answer, asked for whole; returns the requests.
 async fn two_turns(
@@ -559,13 +560,12 @@ async fn calls_that_come_without_ids_get_some_where_the_api_needs_them() {
         (true, false, Say::Events(events)),
     ] {
         let peer = Peer::start(vec![say, text(Format::OpenaiChat, "done")]);
-        let mut agent = agent(&host().await, config(Format::OpenaiChat, &peer.url), stream);
-        agent = agent.ask_first(ask_first);
-        let mut seen = Seen {
-            approvals: vec![Approval::Yes; 2].into(),
-            ..Seen::default()
+        let host = match ask_first {
+            true => Approver::new([Approval::Yes; 2]).host(guests()).await,
+            false => host().await,
         };
-        agent.ask("?", &mut seen).await.unwrap();
+        let mut agent = agent(&host, config(Format::OpenaiChat, &peer.url), stream);
+        agent.ask("?", &mut Seen::default()).await.unwrap();
         let messages = peer.asked()[1].body["messages"].clone();
         for number in 0..2 {
             let call = &messages[1]["tool_calls"][number];

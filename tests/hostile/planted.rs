@@ -611,7 +611,7 @@ async fn a_resource_is_not_read_through_a_link_of_a_plugin() {
     let outside = folder.write("outside/id_rsa", "a private key");
     let host = load(&folder).await.unwrap();
     let options = CallOptions::default();
-    let read = async || host.read_resource("docs://r", None, &options).await;
+    let read = async || host.read_resource("docs://r", &options).await;
     let version = async || host.resource_version("docs://r", &options).await.unwrap();
     assert!(format!("{:?}", read().await).contains("mine"));
     let before = version().await;

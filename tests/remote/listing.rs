@@ -20,7 +20,6 @@ async fn what_a_server_says_of_its_tools_is_taken_over() {
     assert_eq!(echo.icons[0].sizes, ["48x48"]);
     assert_eq!(echo.input_schema["required"], json!(["text"]));
     assert_eq!(host.plugins().count(), 0);
-    assert_eq!(host.imports().count(), 0);
     assert_eq!(host.servers().next().unwrap().name, "test");
     let plan = ToolCall::new("id", "echo", r#"{"text": ""}"#);
     let plan = host.plan(&plan).unwrap();

@@ -211,10 +211,7 @@ async fn results_are_taken_as_they_are_written() {
     let bad = text(&called("bad-image").await);
     assert!(bad.starts_with("see\n{") && bad.contains("%%%"), "{bad}");
     let output = called("data-url").await.outcome.unwrap();
-    let png = Media {
-        data: b"\x89PNG!".to_vec(),
-        mime_type: "image/png".to_owned(),
-    };
+    let png = Media::new(b"\x89PNG!", "image/png");
     assert_eq!(output.content, [Content::Image(png)]);
     let output = called("output-schema").await.outcome.unwrap();
     assert_eq!(output.content[0], Content::Text("all in words".to_owned()));
