@@ -1,8 +1,6 @@
 // Lossless JSON: integers beyond 2^53 are BigInts, and values that JSON cannot represent are errors.
 
 const UNSAFE = /\d{16}/;
-const TOKEN =
-  /[ \t\n\r]*(?:([{}[\],:])|("(?:[^"\\]|\\.)*")|(-?\d+)((?:\.\d+)?(?:[eE][+-]?\d+)?)|(true|false|null))[ \t\n\r]*/y;
 
 /** Reads JSON. An integer that a number cannot hold exactly becomes a BigInt. */
 export function parse(text) {
@@ -11,48 +9,65 @@ export function parse(text) {
   return UNSAFE.test(text) ? exact(text) : plain;
 }
 
+/** As `JSON.parse` of text that is known to be valid. */
 function exact(text) {
   let at = 0;
-  const next = () => {
-    TOKEN.lastIndex = at;
-    const token = TOKEN.exec(text);
-    at = TOKEN.lastIndex;
-    return token;
+  /** The next character that is no space. */
+  const peek = () => {
+    while (" \t\n\r".includes(text[at])) at += 1;
+    return text[at];
   };
-  const value = (token) => {
-    if (token[2] !== undefined) return JSON.parse(token[2]);
-    if (token[5] !== undefined) return JSON.parse(token[5]);
-    if (token[3] !== undefined) {
-      const number = Number(token[3] + token[4]);
-      return token[4] === "" && !Number.isSafeInteger(number) ? BigInt(token[3]) : number;
-    }
-    if (token[1] === "[") {
-      const items = [];
-      let item = next();
-      while (item[1] !== "]") {
-        if (item[1] === ",") item = next();
-        items.push(value(item));
-        item = next();
-      }
-      return items;
-    }
+  const string = () => {
+    const start = at;
+    do {
+      at = text.indexOf('"', at + 1);
+      // An even number of backslashes before the quote are escapes of each other.
+      let before = at;
+      while (text[before - 1] === "\\") before -= 1;
+      if ((at - before) % 2 === 0) break;
+    } while (at > 0);
+    at += 1;
+    return JSON.parse(text.slice(start, at));
+  };
+  const scalar = () => {
+    const start = at;
+    while (at < text.length && !",]} \t\n\r".includes(text[at])) at += 1;
+    const written = text.slice(start, at);
+    const isInteger = /^-?\d{16,}$/.test(written);
+    return isInteger && !Number.isSafeInteger(Number(written)) ? BigInt(written) : JSON.parse(written);
+  };
+  /** Past the bracket, or the comma between two items: whether another one comes. */
+  const hasNext = (end) => {
+    at += 1;
+    if (peek() !== end) return true;
+    at += 1;
+    return false;
+  };
+  const value = () => {
+    const first = peek();
+    if (first === '"') return string();
+    if (first !== "[" && first !== "{") return scalar();
+    const isArray = first === "[";
+    const end = isArray ? "]" : "}";
+    const items = [];
     const members = {};
-    let key = next();
-    while (key[1] !== "}") {
-      if (key[1] === ",") key = next();
-      next(); // The colon.
-      // A key `__proto__` is a key like any other.
-      Object.defineProperty(members, JSON.parse(key[2]), {
-        value: value(next()),
-        enumerable: true,
-        configurable: true,
-        writable: true,
-      });
-      key = next();
+    let more = hasNext(end);
+    while (more) {
+      if (isArray) items.push(value());
+      else {
+        peek();
+        const key = string();
+        peek();
+        at += 1; // The colon.
+        // A key `__proto__` is a key like any other.
+        Object.defineProperty(members, key, { value: value(), enumerable: true, configurable: true, writable: true });
+      }
+      more = peek() === ",";
+      at += 1;
     }
-    return members;
+    return isArray ? items : members;
   };
-  return value(next());
+  return value();
 }
 
 /** Writes JSON, with BigInts as integers. NaN, Infinity, Maps, Sets, bytes, and functions in lists throw a TypeError. */
@@ -109,5 +124,5 @@ function kind(value) {
 
 /** The text with U+FFFD for surrogates that have lost their other half, which UTF-8 cannot have. */
 export function wellFormed(text) {
-  return String(text).replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
+  return String(text).toWellFormed();
 }

@@ -27,6 +27,8 @@ test("JSON keeps integers, and refuses what it has no form for", () => {
   }
   assert.equal(parse("9007199254740993"), 9007199254740993n);
   assert.equal(parse("12345678901234567890.0"), 12345678901234567890);
+  const long = `{"a":"${'\\\\\\"é'.repeat(100_000)}","b":12345678901234567890,"c":[[],{},[ 1 , "]" ],{"d" : null}],"e":"\\\\"}`;
+  assert.equal(stringify(parse(long)), long.replaceAll(" ", ""));
   assert.deepEqual(parse(' [ 12345678901234567890 , { "a" : [ ] } ] '), [12345678901234567890n, { a: [] }]);
   for (const bad of [NaN, [Infinity], { a: new Map() }, new Uint8Array(1), [() => {}], undefined])
     assert.throws(() => stringify(bad), TypeError);

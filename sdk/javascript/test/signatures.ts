@@ -221,6 +221,8 @@ refuse("checked", '{"low":2,"high":1}');
 echo("text", z.string());
 same("text", '""', '"\\u0000\\u001f\\"\\\\"', '"日本語 🎈"', '"line\\nline"');
 
+same("text", JSON.stringify("1234567890123456".repeat(20_000)));
+
 // 27: JSON Schema with types made of it
 tool({
   name: "json_schema",
