@@ -58,7 +58,10 @@ fn copies_of_the_interface_in_the_sdks_are_as_it_is() {
     let interface = read("wit/0.1.0/plugin.wit");
     for folder in ["c/wit", "javascript/wit", "python/src/toolhost_plugin/wit"] {
         let copied = read(&format!("sdk/{folder}/plugin.wit"));
-        assert!(copied == interface, "copy wit/0.1.0/plugin.wit to sdk/{folder}");
+        assert!(
+            copied == interface,
+            "copy wit/0.1.0/plugin.wit to sdk/{folder}"
+        );
     }
 }
 
