@@ -113,6 +113,7 @@ pub mod replacement;
 mod results;
 mod sandbox;
 mod schema;
+mod seldom;
 #[cfg(feature = "mcp")]
 mod serve;
 mod setters;

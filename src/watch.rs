@@ -58,16 +58,6 @@ pub(crate) enum Owner {
     Principal(Arc<str>),
 }
 
-/// Who shares permits with others: whose calls have one turn.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Party {
-    /// Of a program that embeds the host.
-    Client(Client),
-    /// Of the server: each request without a session is a client of its own to what keeps an order.
-    #[cfg(feature = "mcp")]
-    Owner(Owner),
-}
-
 /// The tools that a client may call, beside those of the host itself; all when `None`.
 pub(crate) type AllowedTools = Option<Arc<BTreeSet<String>>>;
 
@@ -103,14 +93,6 @@ impl<'c> RunContext<'c> {
             allowed: None,
             key: None,
             begun: None,
-        }
-    }
-
-    pub(crate) fn party(&self) -> Party {
-        match &self.owner {
-            Owner::Only => Party::Client(self.client),
-            #[cfg(feature = "mcp")]
-            owner => Party::Owner(owner.clone()),
         }
     }
 }

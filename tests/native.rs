@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
-use toolhost::limits::{Limit, Limits};
+use toolhost::limits::{ByteSize, Limit, Limits};
 use toolhost::manifest::{AuditConfig, Manifest};
 use toolhost::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider};
 use toolhost::tool::LogSource;
@@ -581,6 +581,25 @@ async fn calls_of_a_batch_run_while_a_hook_thinks_about_one_and_none_is_lost() {
     batch.cancel();
     let results = batch.collect_in_order().await;
     assert_eq!(error(&results[0]), &CallError::Cancelled);
+}
+
+#[tokio::test]
+async fn what_a_tool_says_of_its_failure_is_bounded_as_its_output_is() {
+    let mut limits = Limits::default();
+    limits.max_output = ByteSize::kib(1);
+    let tools = NativeTools::new("mine").limits(limits).tool_with_schema(
+        Tool::new("fail", ""),
+        json!({ "type": "object" }),
+        async |given: Value| {
+            let length = given["length"].as_u64().unwrap_or_default();
+            Err::<String, _>("x".repeat(length as usize))
+        },
+    );
+    let host = host(tools).await;
+    let fail = async |length: u64| host.call(call("fail", json!({ "length": length }))).await;
+    assert_eq!(error(&fail(1000).await).code(), "failed");
+    let long = fail(100_000).await;
+    assert_eq!(error(&long).code(), "limit", "{long:?}");
 }
 
 #[tokio::test]
