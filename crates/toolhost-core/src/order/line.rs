@@ -196,7 +196,7 @@ impl Line {
         let mut passed = 0;
         while let Some(party) = self.turns.get(passed).copied() {
             let found = self.next_of(party);
-            let Some(clients) = self.clients.get_mut(&party).filter(|it| !it.is_empty()) else {
+            let Some(clients) = self.clients.get(&party).filter(|it| !it.is_empty()) else {
                 self.turns.remove(passed);
                 self.clients.remove(&party);
                 continue;
@@ -227,9 +227,9 @@ impl Line {
     fn next_of(&mut self, party: Party) -> Option<(usize, usize)> {
         let clients = self.clients.get_mut(&party)?;
         let mut turn = 0;
-        while let Some(client) = clients.get(turn) {
-            let Some(queue) = self.waiting.get(client).filter(|it| !it.is_empty()) else {
-                self.waiting.remove(client);
+        while let Some(client) = clients.get(turn).copied() {
+            let Some(queue) = self.waiting.get(&client).filter(|it| !it.is_empty()) else {
+                self.waiting.remove(&client);
                 clients.remove(turn);
                 continue;
             };

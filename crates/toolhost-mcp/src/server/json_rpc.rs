@@ -72,7 +72,7 @@ pub(crate) fn unreadable(message: &[u8], error: &serde_json::Error) -> ErrorData
 fn wrong_in(message: &[u8]) -> String {
     let is = |member: &RawValue, first: &[char]| member.get().starts_with(first);
     let Ok(members) = serde_json::from_slice::<BTreeMap<String, &RawValue>>(message) else {
-        return "a message is a JSON object whose members have different names".to_owned();
+        return "a message is a JSON object".to_owned();
     };
     let why = match (members.get("jsonrpc"), members.get("method")) {
         (None, _) => "`jsonrpc` is missing: it is \"2.0\"",

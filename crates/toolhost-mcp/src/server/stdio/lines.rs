@@ -332,7 +332,12 @@ mod tests {
             .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
             .collect();
         let end = CancellationToken::new();
-        let mut transport = LineTransport::new(lines.as_bytes(), tokio::io::sink(), 1 << 20, end);
+        let mut transport = LineTransport::new(
+            std::io::Cursor::new(lines.into_bytes()),
+            tokio::io::sink(),
+            1 << 20,
+            end,
+        );
         let mut waiting = Vec::new();
         while let Some(message) = transport.receive().now_or_never() {
             waiting.push(message.expect("there are more"));
