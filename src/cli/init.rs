@@ -7,9 +7,9 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use toolhost::Manifest;
 use toolhost::inspect::inspect;
 use toolhost::manifest::FILE_NAME;
+use toolhost::{LoadError, Manifest};
 
 use super::clients::toml_string;
 use super::out::{Out, line, say};
@@ -182,6 +182,7 @@ async fn usable(found: Vec<Found>, session: &Session) -> Vec<Found> {
                 continue;
             }
             Ok(Err(problems)) => problems.into_iter().next().map(|it| it.message),
+            Err(LoadError::Invalid(problems)) => problems.into_iter().next().map(|it| it.message),
             Err(error) => error.to_string().lines().next().map(str::to_owned),
         };
         let why = why.unwrap_or_default();

@@ -102,8 +102,8 @@ fn a_client_whose_folder_cannot_be_opened_is_logged_once_with_what_to_do() {
         .map(|it| format!("{it}\n"))
         .collect();
     let ended = folder.run(&["serve", "--client", "carol"], lines.concat());
-    let told = ended.stdout.matches("the log of the host says why").count();
-    assert_eq!(told, 5, "{ended:?}");
+    let refused = ended.stdout.matches(r#""isError":true"#).count();
+    assert_eq!(refused, 5, "{ended:?}");
     let logged = ended.stderr.matches("calls of the client").count();
     assert_eq!(logged, 1, "{ended:?}");
     let remedy = "is a link in a folder of clients, which is not followed: mount the folder";
