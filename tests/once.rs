@@ -241,10 +241,7 @@ async fn a_call_that_was_dropped_in_the_middle_has_run() {
 async fn in_a_batch_each_call_has_a_key_of_its_own() {
     let bank = bank().await;
     let calls = || {
-        let pay = |id: Option<&str>| ToolCall {
-            id: id.map(str::to_owned),
-            ..call("pay", json!({ "a": 1 }))
-        };
+        let pay = |id: Option<&str>| call("pay", json!({ "a": 1 })).with_id(id.map(str::to_owned));
         [pay(Some("a")), pay(Some("b")), pay(None)]
     };
     let texts = async |results: Vec<ToolResult>| {
@@ -288,10 +285,8 @@ async fn a_call_that_is_made_again_with_replies_is_the_same_call() {
     let answer = |n: u32| {
         let reply = Reply::Accepted(Some(json!({ "n": n }).to_string()));
         let mut call = ask();
-        call.resumed = Some(Box::new(Resumption {
-            state: input.state.clone(),
-            replies: vec![(input.questions[0].0.clone(), reply)],
-        }));
+        let replies = vec![(input.questions[0].0.clone(), reply)];
+        call.resumed = Some(Box::new(Resumption::new(&*input.state, replies)));
         call
     };
     assert_eq!(text(&host.call_with(answer(5), &options).await), "sum 5");

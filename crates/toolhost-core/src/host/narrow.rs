@@ -169,7 +169,7 @@ impl ToolHost {
         grants: &HashMap<String, Arc<NarrowedGrants>>,
     ) -> Result<(), NarrowError> {
         let mut effective: Vec<(&str, FileGrant, Option<FolderId>)> = Vec::new();
-        for plugin in self.plugins() {
+        for plugin in self.plugins().map(|it| it.config) {
             let narrowed = narrowing.providers.get(&plugin.name);
             let opened = grants.get(&plugin.name);
             for grant in &plugin.permissions.files {
