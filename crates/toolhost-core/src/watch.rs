@@ -106,15 +106,6 @@ pub enum Owner {
     Principal(Arc<str>),
 }
 
-/// Who shares permits with others: whose calls have one turn.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Party {
-    /// Of a program that embeds the host.
-    Client(Client),
-    /// Of the server: each request without a session is a client of its own to what keeps an order.
-    Owner(Owner),
-}
-
 /// The tools that a client may call, beside those of the host itself; all when `None`.
 pub type AllowedTools = Option<Arc<BTreeSet<String>>>;
 
@@ -150,13 +141,6 @@ impl<'c> RunContext<'c> {
             allowed: None,
             key: None,
             begun: None,
-        }
-    }
-
-    pub(crate) fn party(&self) -> Party {
-        match &self.owner {
-            Owner::Only => Party::Client(self.client),
-            owner => Party::Owner(owner.clone()),
         }
     }
 }

@@ -152,7 +152,8 @@ impl CallOptions {
     /// - What counts of the options is what the first call had. It ends when nobody waits for it any more.
     /// - The host knows a key for an hour after its call ended, at most 10,000 of them and 32 MiB of results; it forgets them
     ///   when it ends or is replaced. A call whose result was too much to keep fails, and is not run again.
-    /// - Resources and prompts have none, nor has a call that is made again with replies.
+    /// - A call that asked has not run. Made again with replies, under the same key, it is the same call.
+    /// - Resources and prompts have none.
     ///
     /// Tools of your program get it from their context, MCP servers as `toolhost/idempotency-key` in `_meta`.
     ///
@@ -258,7 +259,15 @@ impl CallOptions {
     }
 
     pub(super) fn order(&self) -> Client {
-        self.order.unwrap_or_default()
+        self.order.unwrap_or_else(|| self.new_client())
+    }
+
+    /// One that is no other, and has its turns with all others of the same name.
+    pub(super) fn new_client(&self) -> Client {
+        match self.whose.client() {
+            Some(name) => Client::new().named(name),
+            None => Client::new(),
+        }
     }
 
     /// `never` is for what stands in for a token.
