@@ -385,11 +385,11 @@ fn a_server_that_others_reach_asks_who_they_are() {
         "[2001:db8::1]:80",
     ] {
         let address = address.parse().unwrap();
-        let refused = open.check_exposure(address).unwrap_err();
+        let refused = open.check_exposure(address).unwrap_err().to_string();
         for word in ["toolhost token new", "[serve.auth.oauth]", "127.0.0.1"] {
             assert!(refused.contains(word), "{refused}");
         }
-        assert_eq!(asking.check_exposure(address), Ok(()));
+        assert!(asking.check_exposure(address).is_ok());
         let warnings = asking.warnings(address).join("\n");
         assert!(warnings.contains("in the clear"), "{warnings}");
         assert!(warnings.contains("serve.hosts"), "{warnings}");

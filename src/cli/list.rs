@@ -38,7 +38,7 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
         Some(format) => {
             let tools: Vec<&Tool> = host.tools().collect();
             let declared = format.declare(&tools, &names(format, &host));
-            for LeftOut { tool, why } in &declared.left_out {
+            for LeftOut { tool, why, .. } in &declared.left_out {
                 say!("warning: `{tool}` is left out for {format}: it {why}");
             }
             print_document(&declared.tools)?;

@@ -1,7 +1,6 @@
 //! `toolhost check`.
 
 use crate::common::binary::{Folder, listed};
-use crate::common::toolhost;
 
 #[test]
 fn check_says_what_is_offered_and_what_is_granted() {
