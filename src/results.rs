@@ -222,7 +222,7 @@ impl LongResults {
                 "{} with the id \"{id}\" reads it from any offset",
                 self.tool()
             ),
-            None => "it is too long to be kept: ask for less".to_owned(),
+            None => "it is too long to keep: ask for less".to_owned(),
         };
         text.push_str(&format!(
             "\n[compacted: the whole result has {total} characters; {more}]"
@@ -318,7 +318,7 @@ fn read_result(name: &str) -> Tool {
     Tool {
         name: name.to_owned(),
         description:
-            "Reads on in a result that was too long to be shown whole. The result says its id."
+            "Reads more of a result that was too long to show in full. The shortened result gives its id."
                 .to_owned(),
         annotations: Annotations {
             read_only: Some(true),
@@ -334,7 +334,7 @@ fn schema() -> serde_json::Value {
     json!({
         "type": "object",
         "properties": {
-            "id": { "type": "string", "description": "The result's id, as the result says it" },
+            "id": { "type": "string", "description": "The id given in the shortened result" },
             "offset": {
                 "type": "integer",
                 "minimum": 0,
@@ -343,7 +343,7 @@ fn schema() -> serde_json::Value {
             "limit": {
                 "type": "integer",
                 "minimum": 1,
-                "description": "How many characters to read; by default, and at most, as many as a result may have",
+                "description": "How many characters to read; the default is also the maximum",
             },
         },
         "required": ["id"],

@@ -230,7 +230,7 @@ async fn a_full_disk_fails_calls_loudly_or_drops_lines() {
             panic!("{result:?}");
         };
         assert!(
-            message.starts_with("the audit log /dev/full cannot be written: "),
+            message.starts_with("cannot write the audit log /dev/full: "),
             "{message}"
         );
     }

@@ -103,7 +103,7 @@ fn format_overrides_what_the_shape_says() {
     let both = r#"{"role":"x","id":"call_1","name":"echo","arguments":{"text":"hello"}}"#;
     let guessed = folder.run(&["run"], both).failed("openai-chat, json");
     assert!(
-        guessed.stderr.contains("name the one it is, with --format"),
+        guessed.stderr.contains("choose one with --format"),
         "{}",
         guessed.stderr
     );
@@ -167,7 +167,7 @@ fn a_response_that_cannot_be_read_is_the_jobs_failure() {
         .failed("neither an object nor an array");
     let error = r#"{"error":{"message":"overloaded"}}"#;
     folder.run(&["run"], error).failed("overloaded");
-    folder.run(&["run"], "{}").failed("another shape");
+    folder.run(&["run"], "{}").failed("an unknown shape");
 }
 
 #[test]
@@ -492,7 +492,7 @@ fn a_code_cache_that_others_may_write_to_is_not_used() {
     let ended = folder.run(&run_to_chat(&["--code-cache", "open"]), HELLO);
     assert_eq!(ended.status, 0, "{ended:?}");
     assert_eq!(ended.json(), json!([hello()]));
-    assert!(ended.stderr.contains("others may write to"), "{ended:?}");
+    assert!(ended.stderr.contains("others can write to"), "{ended:?}");
     assert!(ended.stderr.contains("TOOLHOST_CODE_CACHE"), "{ended:?}");
     assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 0);
 }
@@ -1227,7 +1227,7 @@ fn check_tells_who_may_use_the_server_and_which_tools_are_not_there() {
     let shown = folder.run(&["check"], "").answered().stdout;
     for line in [
         "serve: ci",
-        "  warning: `serve.auth.tokens.ci` names `ecko`, and there is no such tool",
+        "  warning: `serve.auth.tokens.ci` names an unknown tool: `ecko`",
         "resource templates: test://template/{id}/data",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");

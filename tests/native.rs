@@ -259,7 +259,7 @@ async fn what_is_wrong_with_the_tools_of_the_program_is_told_when_it_is_loaded()
             .await
             .unwrap_err(),
     );
-    for part in ["`add`", "`not a name`", "`odd`", "max-concurrency is 0"] {
+    for part in ["`add`", "`not a name`", "`odd`", "`max-concurrency` is 0"] {
         assert!(problems.contains(part), "{part}: {problems}");
     }
     assert!(problems.contains("provider `mine`"), "{problems}");

@@ -40,7 +40,7 @@ async fn a_call_that_finds_the_queue_full_is_refused_at_once() {
     assert!(start.elapsed() < Duration::from_millis(2000));
     assert_eq!(
         results[11].to_text(),
-        "Error: sleep failed - over the limit of 3 calls that wait"
+        "Error: sleep failed - queue is full (3 waiting calls)"
     );
 
     // A stream refuses the same, and yields what it refused before what ran.
@@ -137,7 +137,7 @@ async fn a_call_waits_no_longer_than_the_queue_timeout() {
     assert_eq!(error(&host.call(echo(1, "x")).await), &late);
     assert_eq!(
         late.to_model_text("echo"),
-        "Error: echo failed - over the limit of 200 ms of waiting for its turn"
+        "Error: echo failed - queue time limit exceeded (200 ms)"
     );
     for task in busy {
         assert!(task.await.unwrap().outcome.is_ok());

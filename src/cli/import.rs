@@ -16,10 +16,10 @@ use super::{ANSWERED, Session, Status, is_in_name};
 
 #[derive(clap::Args)]
 pub(super) struct ImportOptions {
-    /// The client's configuration, a JSON file with `mcpServers` or `servers`; `-` reads it from stdin
+    /// JSON file with `mcpServers` or `servers`; `-` reads it from stdin
     file: PathBuf,
 
-    /// Add the tables to the manifest instead of printing them
+    /// Append the tables to the manifest instead of printing them
     #[arg(long)]
     append: bool,
 }
@@ -42,7 +42,9 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
     let config: Value = serde_json::from_str(&without_comments(&String::from_utf8_lossy(&bytes)))
         .with_context(|| format!("{file} is not JSON"))?;
     let servers = servers_of(&config).with_context(|| {
-        format!("{file} has no servers: they are expected in `mcpServers` (Claude, Cursor) or `servers` (VS Code)")
+        format!(
+            "no servers in {file}: expected `mcpServers` (Claude, Cursor) or `servers` (VS Code)"
+        )
     })?;
     let mut notes = Vec::new();
     let mut document = DocumentMut::new();
@@ -53,20 +55,17 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
         match server_of(&name, server, &mut notes) {
             Ok(_) if mcp.contains_key(&name) => {
                 notes.push(format!(
-                    "another server `{name}` is left out: the name is taken"
+                    "skipped another server `{name}`: the name is taken"
                 ));
             }
             Ok(table) => {
                 mcp.insert(&name, Item::Table(table));
             }
-            Err(why) => notes.push(format!("`{name}` is left out: {why}")),
+            Err(why) => notes.push(format!("skipped `{name}`: {why}")),
         }
     }
     if mcp.is_empty() {
-        bail!(
-            "{file} has no server that can be imported: {}",
-            notes.join("; ")
-        );
+        bail!("no server in {file} can be imported: {}", notes.join("; "));
     }
     let names: Vec<String> = mcp.iter().map(|(name, _)| name.to_owned()).collect();
     document.insert("mcp", Item::Table(mcp));
@@ -114,7 +113,7 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
         return Err("it is disabled".to_owned());
     }
     if text("type") == Some("sse") {
-        return Err("it speaks the old SSE transport: name its URL for streamable HTTP".to_owned());
+        return Err("it uses the old SSE transport: use its streamable HTTP URL".to_owned());
     }
     let mut table = Table::new();
     if let Some(command) = text("command") {
@@ -146,8 +145,8 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
             match secret_of(variable, &given) {
                 Some(from) => {
                     notes.push(format!(
-                        "`{name}` gets `{variable}` from the environment variable {from}, which has to be set: secrets \
-                         do not belong in a manifest"
+                        "`{name}` reads `{variable}` from the environment variable {from}, which must be set: \
+                         secrets do not belong in a manifest"
                     ));
                     secrets.insert(variable, from_env(&from).into());
                 }
@@ -183,14 +182,14 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
                 .is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
         if !is_bearer {
             notes.push(format!(
-                "`{name}` sends the header `{header}`, which is not imported: see `http-headers` in docs/manifest.md"
+                "the header `{header}` of `{name}` is not imported: see `http-headers` in docs/manifest.md"
             ));
             continue;
         }
         let upper = name.to_ascii_uppercase().replace('-', "_");
         let from = reference(&given[7..]).unwrap_or_else(|| format!("{upper}_TOKEN"));
         notes.push(format!(
-            "`{name}` gets its token from the environment variable {from}, which has to be set"
+            "`{name}` reads its token from the environment variable {from}, which must be set"
         ));
         table.insert("token", value(from_env(&from)));
     }
@@ -239,9 +238,7 @@ fn may_hold_secret(given: &str) -> bool {
 }
 
 fn copied(name: &str, member: &str) -> String {
-    format!(
-        "`{name}`: its `{member}` is copied as it is: look whether there is a secret or a variable in it"
-    )
+    format!("the `{member}` of `{name}` was copied unchanged: check it for secrets and variables")
 }
 
 /// The variable that a value stands for: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.
@@ -273,7 +270,7 @@ fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
         .collect();
     if !twice.is_empty() {
         bail!(
-            "{} has these servers already: {}",
+            "{} already has these servers: {}",
             file.display(),
             twice.join(", ")
         );
@@ -287,7 +284,7 @@ fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
         .and_then(|mut opened| opened.write_all(added.as_bytes()))
         .with_context(|| format!("cannot write {}", file.display()))?;
     say!(
-        "added to {}: {}; `toolhost trust` allows what they run and reach",
+        "added to {}: {}; run `toolhost trust` to allow what they run and reach",
         file.display(),
         names.join(", ")
     );

@@ -14,14 +14,14 @@ use super::{ANSWERED, Session, Status, is_in_name};
 
 #[derive(clap::Args)]
 pub(super) struct InitOptions {
-    /// The folder with the plugins [default: `plugins` beside the manifest, else those that came with
+    /// Folder with the plugins [default: `plugins` next to the manifest, else those shipped with
     /// toolhost]
     #[arg(long, value_name = "FOLDER")]
     plugins: Option<PathBuf>,
 }
 
 const HEAD: &str = "\
-# The tools there are, and what each may touch: nothing but what is granted here.
+# The plugins and what each may access: nothing but what is granted here.
 ";
 
 const NO_PLUGINS: &str = "
@@ -31,13 +31,13 @@ const NO_PLUGINS: &str = "
 ";
 
 const TAIL: &str = "
-# The tools of an MCP server, which is not sandboxed (`toolhost import FILE` reads a client's configuration):
+# An MCP server, which is not sandboxed (`toolhost import FILE` converts a client's configuration):
 # [mcp.github]
 # command = \"npx\"
 # args = [\"-y\", \"@modelcontextprotocol/server-github\"]
 # optional = true
 
-# The model that `toolhost agent` asks:
+# The model for `toolhost agent`:
 # [agent]
 # provider = \"anthropic\"
 # model = \"claude-sonnet-4-5\"
@@ -60,7 +60,7 @@ pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<St
             let plugins = plugins_in(named);
             let plugins = plugins.with_context(|| format!("cannot list {}", named.display()))?;
             if plugins.is_empty() {
-                bail!("there is no plugin (*.wasm) in {}", named.display());
+                bail!("no plugins (*.wasm) in {}", named.display());
             }
             Some((named.clone(), plugins))
         }
@@ -90,16 +90,16 @@ pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<St
     match &found {
         None => line!(
             out,
-            "wrote {} without plugins, as none were found: `cargo xtask plugins` builds those that ship",
+            "wrote {} without plugins, as none were found: run `cargo xtask plugins` to build those that ship",
             file.display()
         )?,
         Some((from, _)) => line!(
             out,
-            "wrote {} with the plugins in {}: {}",
+            "wrote {} with plugins from {}: {}",
             file.display(),
             from.display(),
             match listed.is_empty() {
-                true => "none that need no grant".to_owned(),
+                true => "none that work without a grant".to_owned(),
                 false => listed.join(", "),
             }
         )?,
@@ -107,22 +107,23 @@ pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<St
     if !left.is_empty() {
         line!(
             out,
-            "there as comments, as they need a grant: {}",
+            "commented out, as they need a grant: {}",
             left.join(", ")
         )?;
     }
     line!(out, "next:")?;
-    line!(out, "  toolhost list             the tools")?;
+    line!(out, "  toolhost list             list the tools")?;
     if listed.contains(&"time") {
-        line!(out, "  toolhost call time_now    one call by hand")?;
+        line!(out, "  toolhost call time_now    call one of them")?;
     }
     line!(
         out,
-        "  toolhost check            what is granted, and what is not"
+        "  toolhost check            show what is granted and what is not"
     )?;
     line!(
         out,
-        "  toolhost serve            the tools for MCP clients; --print-config CLIENT says how they find them"
+        "  toolhost serve            serve the tools to MCP clients; --print-config CLIENT prints a client's \
+         configuration"
     )?;
     Ok(ANSWERED)
 }
@@ -204,10 +205,7 @@ fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
     let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
     match written {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!(
-                "{} is there already, and is not overwritten",
-                file.display()
-            )
+            bail!("{} already exists; it is not overwritten", file.display())
         }
         written => written.with_context(|| format!("cannot write {}", file.display())),
     }

@@ -173,7 +173,7 @@ pub(super) async fn answered<'r, T>(
 
 /// What answers a call that still asks after that.
 pub(crate) fn asked_too_often() -> CallError {
-    let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
+    let message = format!("it asked for input {MAX_ROUNDS} times and still has no result");
     CallError::Failed { message }
 }
 
@@ -192,7 +192,7 @@ async fn replies(
     for (key, question) in &input.questions {
         if !kinds.contains(question.kind()) {
             let message = question.message();
-            return Err(format!("nobody here can answer what it asks: {message}"));
+            return Err(format!("no one is available to answer: {message}"));
         }
         replies.push((key.clone(), responder.reply(tool, question).await?));
     }

@@ -310,7 +310,7 @@ impl ServerHandler for ClientSession {
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
         if self.client.known.get().is_some() {
-            let message = "the session has begun already";
+            let message = "the session has already started";
             return Err(ErrorData::invalid_request(message, None));
         }
         if self.client.permit.get().is_none() {
@@ -363,7 +363,7 @@ impl ServerHandler for ClientSession {
         };
         // With parameters of another shape, a request is taken for one of some other method.
         if METHODS.iter().chain(others).any(|known| *known == method) {
-            let message = format!("the parameters are not those of {method}");
+            let message = format!("invalid parameters for {method}");
             return Err(ErrorData::invalid_params(message, None));
         }
         let message = format!("method not found: {method}");

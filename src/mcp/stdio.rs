@@ -33,7 +33,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 #[non_exhaustive]
 pub enum StdioError {
     /// What came first was no beginning of a session.
-    #[error("no MCP client speaks on stdin: {message}")]
+    #[error("no MCP client on stdin: {message}")]
     NoClient {
         /// What came instead.
         message: String,
@@ -72,7 +72,7 @@ where
             return Ok(());
         }
         Err(ServerInitializeError::ExpectedInitializeRequest(_)) => {
-            let message = "its first message begins no session".to_owned();
+            let message = "its first message does not start a session".to_owned();
             return Err(StdioError::NoClient { message });
         }
         Err(error) => {

@@ -95,7 +95,7 @@ impl Http {
         let shown = self.mask.beginning(said.join(" "), MAX_SHOWN);
         let what_to_do = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                "; give it a `token` or `http-headers` that it takes"
+                "; set a `token` or `http-headers` that it accepts"
             }
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
                 "; is its `url` that of streamable HTTP, such as https://example.com/mcp?"

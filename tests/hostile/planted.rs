@@ -13,7 +13,7 @@ use crate::common::binary::{Folder, run};
 use crate::common::{self, call, error, root, text};
 
 /// Why a link is not followed.
-const LINK: &str = "is a link in a folder that plugins may write";
+const LINK: &str = "is a symlink in a folder that plugins can write to";
 
 fn hostile(permissions: &str) -> String {
     let path = common::guest("hostile");
@@ -400,7 +400,7 @@ async fn a_folder_in_one_that_another_plugin_writes_is_granted_only_by_hand() {
     let reads = "{ host = 'work', guest = '/w' }";
     let sub = "{ host = 'work/sub', guest = '/s' }";
     let refused = load(&folder(sub, writes)).await.unwrap_err().to_string();
-    let why = "which `plugin.hostile` may write: it decides what is there";
+    let why = "where `plugin.hostile` can write and so replace it";
     assert!(
         refused.contains(why) && refused.contains("allow-nested"),
         "{refused}"
@@ -489,7 +489,7 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
         "permissions.files = [{ host = 'work', guest = '/w', access = 'read-write' }, { host = 'work/sub', guest = '/s' }]",
     ),
     (
-        "a folder on the way",
+        "a parent folder",
         "sub",
         "folder",
         "permissions.files = [{ host = 'work', guest = '/w', access = 'read-write' }, { host = 'work/sub/deep', guest = '/s' }]",
@@ -709,7 +709,7 @@ async fn a_grant_of_everything_is_none_of_what_the_kernel_shows() {
         assert_eq!(error(&result).code(), "denied", "{path}: {result:?}");
     }
     let result = read(&host, "/all", "proc/version").await;
-    let why = "a file system of the kernel has to be granted by itself";
+    let why = "a kernel file system must be granted explicitly";
     assert!(error(&result).to_string().contains(why), "{result:?}");
     // Named, it is granted, and no more by the other.
     folder.write(

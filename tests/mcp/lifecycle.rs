@@ -240,7 +240,11 @@ fn a_manifest_that_cannot_be_loaded_changes_nothing_and_is_complained_about() {
             assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
         }
         assert_eq!(client.so_far(CHANGED), [Value::Null; 0]);
-        assert!(said().contains("what was loaded stays"), "{}", said());
+        assert!(
+            said().contains("still serving the previous manifest"),
+            "{}",
+            said()
+        );
         // It recovers.
         folder.write("toolhost.toml", manifest(&["calculator"], ""));
         reload();
@@ -437,7 +441,7 @@ fn a_reload_follows_no_link_that_a_plugin_may_have_planted() {
         std::os::unix::fs::symlink("../outside", &place).unwrap();
         let complained = |count: usize| {
             let start = Instant::now();
-            let why = "is a link in a folder that plugins may write";
+            let why = "is a symlink in a folder that plugins can write to";
             while said().matches(why).count() < count {
                 assert!(start.elapsed() < PATIENCE, "{}", said());
                 std::thread::sleep(Duration::from_millis(10));

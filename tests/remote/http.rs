@@ -105,7 +105,7 @@ async fn a_token_and_headers_are_sent_and_masked() {
         problem.contains("`mcp.test` answers HTTP 401 Unauthorized at http://127.0.0.1:"),
         "{problem}"
     );
-    assert!(problem.contains("give it a `token`"), "{problem}");
+    assert!(problem.contains("set a `token`"), "{problem}");
     server.folder.write("token", "sesame-opens-it\n");
     server.folder.write("key", "another-secret");
     let more = "token = { file = 'token' }\n\

@@ -44,7 +44,7 @@ fn what_is_left_out_is_named_by_check_and_list() {
         .find(|line| line.contains("`odd_key`"))
         .unwrap();
     assert!(
-        line.starts_with("warning: `odd_key` is left out for anthropic"),
+        line.starts_with("warning: `odd_key` is omitted for anthropic"),
         "{line}"
     );
     let list = folder.run(&["list", "--start-servers", "--format", "anthropic"], "");

@@ -231,7 +231,9 @@ fn of_a_cut_stream_what_completed_is_printed_and_what_did_not_is_refused() {
             "{ended:?}"
         );
         assert!(
-            ended.stderr.contains("ended before the response did"),
+            ended
+                .stderr
+                .contains("ended before the response was complete"),
             "{ended:?}"
         );
         let lines = ended.lines();
@@ -247,7 +249,7 @@ fn of_a_cut_stream_what_completed_is_printed_and_what_did_not_is_refused() {
             assert_eq!(lines[1]["error"]["code"], "invalid-arguments", "{format}");
             let content = lines[1]["content"].as_str().unwrap();
             assert!(
-                content.contains("the response ended before they did"),
+                content.contains("the response ended before the arguments were complete"),
                 "{content}"
             );
         }
@@ -454,13 +456,13 @@ fn what_is_no_event_stream_exits_1_and_runs_nothing() {
             "429: Slow down.",
         ),
         (b"data: hello\n\n", "not JSON"),
-        (b"data: {\"hello\":1}\n\n", "of no format that is known"),
+        (b"data: {\"hello\":1}\n\n", "match no known format"),
         (b"data: [1]\n\n", "event 1"),
         (b"data: \xff\n\n", "utf-8"),
         (b"data: \0\n\n", "not JSON"),
         (
             b"data: {\"choices\":[],\"candidates\":[]}\n\n",
-            "name the one it is",
+            "choose one",
         ),
         (b"data: {\"choices\":5}\n\n", "event 1"),
         (

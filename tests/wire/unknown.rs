@@ -263,7 +263,7 @@ fn arguments_without_their_item_are_a_call_or_an_error_and_never_nothing() {
         assert!(
             ended
                 .stderr
-                .contains("the arguments of a call came (item `lost`)"),
+                .contains("the arguments of item `lost` arrived"),
             "{ended:?}"
         );
     }

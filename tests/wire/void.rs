@@ -51,7 +51,7 @@ fn an_item_that_is_incomplete_does_not_run_though_its_arguments_are_json() {
         assert_eq!(lines[0]["error"]["code"], "invalid-arguments", "{input}");
         let content = lines[0]["content"].as_str().unwrap();
         assert!(
-            content.contains("ended before they did"),
+            content.contains("ended before the arguments were complete"),
             "{input}: {content}"
         );
     }
@@ -176,7 +176,7 @@ fn an_answer_that_failed_in_the_middle_changes_nothing() {
         (vec![done.clone(), error], "gone"),
         (
             vec![done.clone(), lost, completed.clone()],
-            "the arguments of a call came",
+            "the arguments of item",
         ),
     ] {
         let ended = run(&folder, &["--sse"], &sse(&stream));

@@ -73,7 +73,7 @@ impl FromStr for Authority {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Authority::parse(text).ok_or_else(|| {
-            format!("`{text}` is not a host: write for example \"tools.example.com\" or \"tools.example.com:8443\"")
+            format!("`{text}` is not a host: use for example \"tools.example.com\" or \"tools.example.com:8443\"")
         })
     }
 }
@@ -111,8 +111,7 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // Not the text: a password may be in it.
-        let expected =
-            "not an origin: write for example \"https://app.example.com\", without a path";
+        let expected = "not an origin: use for example \"https://app.example.com\", without a path";
         let wrong = || expected.to_owned();
         let url = Url::parse(text).map_err(|_| wrong())?;
         let is_plain = matches!(url.scheme(), "http" | "https")
