@@ -1,0 +1,112 @@
+//! What goes on while a call runs, for whoever wants to be told: [`Watcher`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::input::QuestionKinds;
+use crate::order::Client;
+use crate::tool::LogLine;
+
+/// How far a call is, in a unit of the tool's choosing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// So much is done.
+    pub done: f64,
+    /// Of so much, if that is known.
+    pub total: Option<f64>,
+    /// What goes on.
+    pub message: Option<String>,
+}
+
+/// Is told what a call does while it runs, on the thread that runs it: it must not wait. Secrets are
+/// masked in what it is told.
+pub trait Watcher: Send + Sync {
+    /// The guest wrote a line to its log, or to stdout or stderr.
+    fn logged(&self, line: &LogLine) {
+        let _ = line;
+    }
+
+    /// The guest said how far it is. It may say so as often as it likes, and go backwards.
+    fn progressed(&self, progress: &Progress) {
+        let _ = progress;
+    }
+
+    /// A resource is not what it was.
+    fn resource_updated(&self, uri: &str) {
+        let _ = uri;
+    }
+
+    /// The plugin lists other resources than it did.
+    fn resources_changed(&self) {}
+}
+
+/// Whose results they are that a tool of the host's own reads on in: no other client reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The only client there is.
+    #[default]
+    Only,
+    /// A session of the server's.
+    Session(u64),
+    /// A token of the server's, where there is no session.
+    Principal(Arc<str>),
+}
+
+/// Who shares permits with others: whose calls have one turn.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Party {
+    /// Of a program that embeds the host.
+    Client(Client),
+    /// Of the server: each request without a session is a client of its own to what keeps an order.
+    Owner(Owner),
+}
+
+/// The tools that a client may call, beside those of the host itself; all when `None`.
+pub type AllowedTools = Option<Arc<BTreeSet<String>>>;
+
+/// What a call is run with beside its arguments.
+#[derive(Clone)]
+pub(crate) struct RunContext<'c> {
+    pub(crate) cancel: &'c CancellationToken,
+    /// The longest that it may run, if that is shorter than its provider's limit.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) watcher: Option<Arc<dyn Watcher>>,
+    /// What there is somebody to ask for.
+    pub(crate) can_ask: QuestionKinds,
+    /// Whose requests keep their order.
+    pub(crate) client: Client,
+    pub(crate) owner: Owner,
+    pub(crate) allowed: AllowedTools,
+    /// Its idempotency key.
+    pub(crate) key: Option<Arc<str>>,
+    /// Becomes true when its provider is called.
+    pub(crate) begun: Option<Arc<AtomicBool>>,
+}
+
+impl<'c> RunContext<'c> {
+    /// Nobody watches and nobody can be asked.
+    pub(crate) fn alone(cancel: &'c CancellationToken) -> Self {
+        RunContext {
+            cancel,
+            timeout: None,
+            watcher: None,
+            can_ask: QuestionKinds::default(),
+            client: Client::new(),
+            owner: Owner::default(),
+            allowed: None,
+            key: None,
+            begun: None,
+        }
+    }
+
+    pub(crate) fn party(&self) -> Party {
+        match &self.owner {
+            Owner::Only => Party::Client(self.client),
+            owner => Party::Owner(owner.clone()),
+        }
+    }
+}
