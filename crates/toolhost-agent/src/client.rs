@@ -136,8 +136,7 @@ impl Client {
             })?),
         };
         let key = source.map(|source| source.read(&config.paths)).transpose();
-        let key =
-            key.map_err(|why| AgentError::setup(format!("the model API key{why}")))?;
+        let key = key.map_err(|why| AgentError::setup(format!("the model API key{why}")))?;
         if key.is_some() && is_in_the_clear(&base) {
             return Err(AgentError::setup(format!(
                 "the key would be sent unencrypted to {base}: use https, or remove `key`"
@@ -394,7 +393,10 @@ fn begins_events(first: &[u8]) -> bool {
 }
 
 fn silent(timeout: Duration) -> String {
-    format!("no data received for {}", toolhost_core::limits::seconds(timeout))
+    format!(
+        "no data received for {}",
+        toolhost_core::limits::seconds(timeout)
+    )
 }
 
 fn key_header(
@@ -437,12 +439,12 @@ fn error_message(body: &str) -> String {
         .and_then(|body| body.strip_suffix(']'))
         .unwrap_or(body);
     let said =
-        serde_json::from_str::<Error>(one).ok().and_then(|body| {
-            match toolhost_core::wire::api_error(body.error) {
+        serde_json::from_str::<Error>(one).ok().and_then(
+            |body| match toolhost_core::wire::api_error(body.error) {
                 DecodeError::Api { message, .. } => Some(message),
                 _ => None,
-            }
-        });
+            },
+        );
     said.unwrap_or_else(|| match body {
         "" => "empty body".to_owned(),
         body => body.to_owned(),

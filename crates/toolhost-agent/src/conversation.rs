@@ -199,10 +199,7 @@ impl Conversation {
             std::fs::read_to_string(path).map_err(|error| failed(path, error.to_string()))?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole < text.len() {
-            warn!(
-                "ignoring the incomplete last line of {}",
-                path.display()
-            );
+            warn!("ignoring the incomplete last line of {}", path.display());
         }
         let mut lines = text[..whole].lines().enumerate();
         let header = lines.next().map(|(_, line)| line).unwrap_or_default();

@@ -34,18 +34,20 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
 
-use toolhost_core::manifest::AgentConfig;
-use toolhost_core::mask::Mask;
-use toolhost_core::permissions::{HostFile, Purpose};
-use toolhost_core::tool::{Tool, ToolCall, ToolResult};
-use toolhost_core::wire::{self, Api, Format, LeftOut, Names, Reply, Request, Stop, Tokens, ToolChoice};
-use toolhost_core::{CallOptions, CancellationToken, Responder, ToolHost};
 use client::Client;
 use conversation::{Conversation, Kind};
 pub use error::AgentError;
 pub use observer::{Approval, Approving, Event, Observer, Silent};
 use results::Results;
 use sampling::Sampler;
+use toolhost_core::manifest::AgentConfig;
+use toolhost_core::mask::Mask;
+use toolhost_core::permissions::{HostFile, Purpose};
+use toolhost_core::tool::{Tool, ToolCall, ToolResult};
+use toolhost_core::wire::{
+    self, Api, Format, LeftOut, Names, Reply, Request, Stop, Tokens, ToolChoice,
+};
+use toolhost_core::{CallOptions, CancellationToken, Responder, ToolHost};
 use turn::Turn;
 
 /// A model with tools, and what was said so far.

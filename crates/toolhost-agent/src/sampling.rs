@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::client::{Begun, Client};
-use toolhost_core::input::{Conversation, Question, QuestionKind, QuestionKinds, Reply, Responder, Role};
+use toolhost_core::input::{
+    Conversation, Question, QuestionKind, QuestionKinds, Reply, Responder, Role,
+};
 use toolhost_core::manifest::AgentConfig;
 use toolhost_core::tool::Content;
 use toolhost_core::wire::{Request, Stop, ToolChoice};
@@ -34,7 +36,10 @@ impl Responder for Sampler {
             match (question, &self.others) {
                 (Question::Prompt(conversation), _) => self.sample(conversation).await,
                 (question, Some(others)) => others.reply(tool, question).await,
-                (question, None) => Err(format!("no one is available to answer: {}", question.message())),
+                (question, None) => Err(format!(
+                    "no one is available to answer: {}",
+                    question.message()
+                )),
             }
         })
     }

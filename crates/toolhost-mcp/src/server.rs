@@ -39,8 +39,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::host::ToolHost;
-use crate::manifest::ServeConfig;
 pub use crate::http_front::Listener;
+use crate::manifest::ServeConfig;
 use crate::setters::setters;
 pub use http::{HttpError, HttpServer, McpService};
 use server_state::ServerState;

@@ -53,13 +53,7 @@ pub struct EarlyCalls {
 impl EarlyCalls {
     /// Whether a call that has come may start now. It must be able to change nothing; if it reads what
     /// others may change, all calls before it must have come, and none that waits may change that.
-    pub fn may_start(
-        &self,
-        host: &ToolHost,
-        whose: &Whose,
-        at: At,
-        call: &ToolCall,
-    ) -> bool {
+    pub fn may_start(&self, host: &ToolHost, whose: &Whose, at: At, call: &ToolCall) -> bool {
         let Some(accesses) = host.reads(call, whose) else {
             return false;
         };

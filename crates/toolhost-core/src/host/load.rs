@@ -333,8 +333,7 @@ fn check_trust(manifest: &Path, paths: &Paths) -> Result<(), LoadError> {
     };
     paths.check_way(&folder).map_err(|error| {
         let path = folder.path.display();
-        let message =
-            format!("cannot protect the folder of trusted manifests, {path}: {error}");
+        let message = format!("cannot protect the folder of trusted manifests, {path}: {error}");
         LoadError::invalid(manifest, message)
     })
 }

@@ -19,11 +19,11 @@ use crate::input::{
     Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Responder, Role, Root,
 };
 use crate::limits::Limits;
+use crate::schema::Schema;
+use crate::schema::checking::{Allowed, apart};
 use crate::server::convert;
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::stream_id::StreamId;
-use crate::schema::Schema;
-use crate::schema::checking::{Allowed, apart};
 use crate::tool::{Content, Media};
 use crate::watch::Owner;
 

@@ -18,7 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
 use crate::host::{CallOptions, Places};
+use crate::http_front::Principal;
 use crate::input::InputRequired;
+use crate::order;
+use crate::prompt::{Completing, Subject};
 use crate::server::caller::{self, Caller, KnownClient};
 use crate::server::catalogue::Catalogue;
 use crate::server::dispatch::{IncomingCall, dispatch};
@@ -27,9 +30,6 @@ use crate::server::request_state::{self, Binding};
 use crate::server::server_state::{ServerState, SessionPermit};
 use crate::server::subscriptions::{self, Listening, Subscriptions};
 use crate::server::{convert, lock, running, tasks};
-use crate::order;
-use crate::prompt::{Completing, Subject};
-use crate::http_front::Principal;
 use crate::tool::ToolCall;
 use crate::watch::Owner;
 

@@ -25,10 +25,10 @@ use http::Request;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::http_front::{Front, FrontError, Lifecycle, Listener, Site, accept};
 use crate::manifest::ServeConfig;
 use crate::server::http::endpoint::Endpoint;
 use crate::server::server_state::ServerState;
-use crate::http_front::{Front, FrontError, Lifecycle, Listener, Site, accept};
 
 /// What is left once nothing runs, answers on their way, gets so long, and then what does not end by
 /// itself.

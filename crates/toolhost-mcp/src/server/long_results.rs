@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rmcp::model as mcp;
 
-use crate::server::convert;
 use crate::results::{LongResults, READ_RESULT, ResultStore};
+use crate::server::convert;
 use crate::tool::{Content, Output, ResourceBody, ToolResult};
 use crate::watch::Owner;
 

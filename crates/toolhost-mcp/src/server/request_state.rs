@@ -11,9 +11,9 @@ use rmcp::model::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::http_front::Principal;
 use crate::input::{InputRequired, QuestionKinds, Resumption};
 use crate::server::{elicitation, lock};
-use crate::http_front::Principal;
 
 /// A person has so long to answer.
 const TTL: Duration = Duration::from_secs(60 * 60);

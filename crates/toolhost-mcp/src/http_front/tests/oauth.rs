@@ -9,8 +9,8 @@ use issuer::{Issuer, Signer, Silent, say};
 use jsonwebtoken::Algorithm;
 
 use super::*;
-use crate::manifest::OauthConfig;
 use crate::http_front::jwks::{Jwks, NoKey};
+use crate::manifest::OauthConfig;
 
 const AUDIENCE: &str = "https://tools.example.com/mcp";
 

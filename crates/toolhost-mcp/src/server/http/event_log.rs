@@ -33,8 +33,8 @@ use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio::sync::Notify;
 
-use crate::server::lock;
 use crate::http_front::Unsent;
+use crate::server::lock;
 
 /// Events that wait for a client that reads slowly, or are kept for one that is away; and their bytes, but for a longer
 /// one that is alone.
