@@ -407,7 +407,7 @@ impl Paths {
         }
         if let Some(kind) = self.mounts.kernel_type(&found.path) {
             return Err(io::Error::other(format!(
-                "it is in a file system of the kernel ({kind}), which takes the place of no other"
+                "it is in a kernel file system ({kind}), which cannot replace another folder"
             )));
         }
         let granted = Granted {

@@ -77,7 +77,7 @@ impl Http {
         let sent = request.send().await;
         self.trouble.set(sent.as_ref().err().map(|error| {
             let why = plainly(error);
-            let what_to_do = "is it running, and is its `url` right?";
+            let what_to_do = "check that it is running and that its `url` is right";
             Fault {
                 why: format!("cannot be reached at {uri}: {why}; {what_to_do}"),
                 is_final: true,
