@@ -319,7 +319,7 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
         DeValue::Array(_) => "an array".to_owned(),
         other => format!("a {}", other.type_str()),
     };
-    let message = format!("`{path}` must be {expected}, not {found}");
+    let message = format!("`{path}` must be {expected}, but is {found}");
     match example(path) {
         Some(example) => {
             source.problem_with_help(value.span(), message, format!("for example: {example}"));
