@@ -112,15 +112,15 @@ Exit status:
   2    wrong usage, or a manifest that is not trusted
   3    a result is an error (run --fail-on-error)
   4    out of iterations (agent)
-  5    the call failed (call); tools of unstarted MCP servers are unknown (list, check, run --dry-run)
+  5    the call failed (call), or tools of MCP servers are unknown (list, check, run --dry-run)
   130  interrupted
 
 Examples:
   toolhost init                           write a first manifest
-  toolhost run response.json              read a model response, print the tool messages to send back
+  toolhost run response.json              print the tool messages that answer a response
   curl -sN … | toolhost run --sse         the same for a stream, starting calls while it arrives
   toolhost call calculate '{\"expression\": \"2 ft to cm\"}'
-  toolhost agent \"What is 2 ft in cm?\"   ask a model, running the tools it calls
+  toolhost agent \"What is 2 ft in cm?\"    ask a model, running the tools it calls
   toolhost serve --http 127.0.0.1:8080    serve the tools to MCP clients, at /mcp
   toolhost list --format anthropic        print the tools for an API request";
 
