@@ -24,7 +24,7 @@ impl fmt::Display for Untrusted {
         let file = printable::line(file);
         writeln!(
             f,
-            "{file} is not trusted, and asks for more than its own folder:"
+            "{file} is not trusted, and asks for more than access to its own folder:"
         )?;
         for Demand { what, .. } in demands.iter().take(MOST_NAMED) {
             writeln!(f, "  {}", printable::line(what))?;

@@ -94,7 +94,7 @@ pub enum DecodeError {
 
 /// What `decode` takes, in a sentence.
 const EXPECTED: &str = "a response from OpenAI (Chat Completions or Responses), Anthropic, Gemini, Ollama or \
-                        Bedrock, only its message or its calls, an MCP `tools/call` request, or JSON Lines of \
+                        Bedrock, just its message or calls, an MCP `tools/call` request, or JSON Lines of \
                         {\"id\", \"name\", \"arguments\"}";
 
 pub(super) fn shape(found: impl Into<String>) -> DecodeError {
