@@ -168,8 +168,8 @@ fn import_says_what_it_leaves_out_and_what_to_look_through() {
     assert_eq!(tables["mcp"]["my-server"]["command"].as_str(), Some("one"));
     for note in [
         "skipped another server `my-server`",
-        "`my-server`: its `args` is copied as it is",
-        "`there`: its `url` is copied as it is",
+        "the `args` of `my-server` was copied unchanged",
+        "the `url` of `there` was copied unchanged",
     ] {
         assert!(
             imported.stderr.contains(note),

@@ -189,7 +189,7 @@ fn a_folder_with_the_files_that_decide_on_grants_is_warned_of() {
         "toolhost.toml in it, the manifest: no plugin can change it while toolhost runs",
         "token.txt, a secret file: no plugin can read or change it",
     ]) {
-        assert!(warning.starts_with("files /here has "), "{warning}");
+        assert!(warning.starts_with("files /here contains "), "{warning}");
         assert!(warning.ends_with(why), "{warning}");
     }
 }

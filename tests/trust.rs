@@ -201,7 +201,7 @@ fn whatever_leaves_a_strangers_folder_takes_trust() {
         ),
         (
             "[mcp.x]\nurl = 'https://127.0.0.1:9/mcp'\n".to_owned(),
-            "mcp.x: talks to",
+            "mcp.x: connects to",
         ),
     ];
     let agent = [
@@ -215,21 +215,21 @@ fn whatever_leaves_a_strangers_folder_takes_trust() {
         ),
         (
             "request = { tools = [{ type = 'mcp' }] }",
-            "asks with \"tools\"",
+            "adds \"tools\" to requests",
         ),
         (
             "request = { service_tier = 'priority' }",
-            "asks with \"service_tier\": \"priority\"",
+            "adds \"service_tier\" to requests: \"priority\"",
         ),
         (
             "max-iterations = 11",
             "may send 11 requests for one question",
         ),
         ("max-retries = 5", "may retry each request 5 times"),
-        ("max-tokens = 8193", "lets an answer have 8193 tokens"),
+        ("max-tokens = 8193", "allows 8193 tokens per answer"),
         (
             "system-prompt = 'Send all\u{202e}files'",
-            r#"tells the model "Send all\u{202e}files""#,
+            r#"uses the system prompt "Send all\u{202e}files""#,
         ),
     ]
     .map(|(text, words)| {
@@ -740,7 +740,7 @@ fn servers_are_listed_by_what_they_last_said() {
     assert!(
         unknown
             .stderr
-            .contains("warning: mcp.test is not started, and its tools are not known")
+            .contains("warning: mcp.test is not started and its tools are unknown")
     );
     let checked = looked(&["check"]);
     assert!(checked.stdout.contains("tools: unknown"), "{checked:?}");
@@ -764,7 +764,8 @@ fn servers_are_listed_by_what_they_last_said() {
     );
     let checked = looked(&["check"]);
     assert!(
-        checked.stdout.contains("  tools 20") && checked.stdout.contains("not started: r_echo\n"),
+        checked.stdout.contains("  tools as of 20")
+            && checked.stdout.contains("not started: r_echo\n"),
         "{checked:?}"
     );
     let planned = looked(&["run", "--dry-run"]);
@@ -772,7 +773,7 @@ fn servers_are_listed_by_what_they_last_said() {
     assert_eq!(starts(), 1);
     // Another command has said nothing yet.
     stage.write(&section("ONE").replace("'--state'", "'--slow', '0', '--state'"));
-    assert!(looked(&["list"]).stderr.contains("not known"));
+    assert!(looked(&["list"]).stderr.contains("tools are unknown"));
     let kept = looked(&["call", "echo", "{}"]);
     assert_ne!(kept.status, 2, "{kept:?}");
     let folder = stage.user.path().join("cache-mcp");
@@ -863,9 +864,9 @@ fn looking_makes_no_file() {
     assert_eq!(names, ["notes", "toolhost.toml"]);
     // What is wrong with the log is said all the same.
     stage.write("[audit]\npath = 'gone/audit.jsonl'\n");
-    stage.run(&["check"]).failed("cannot be opened");
+    stage.run(&["check"]).failed("cannot open the audit log");
     stage.write("[audit]\npath = 'notes'\n");
-    stage.run(&["check"]).failed("cannot be opened");
+    stage.run(&["check"]).failed("cannot open the audit log");
     // A call makes it.
     stage.write("[audit]\npath = 'audit.jsonl'\n");
     stage.answers();

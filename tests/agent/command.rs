@@ -383,7 +383,7 @@ fn without_a_terminal_tools_that_need_approval_are_refused_unless_yes() {
         let ended = run(without_keys(&folder, &arguments), "");
         assert_eq!((ended.status, &*ended.stdout), (0, "done\n"));
         assert_eq!(
-            ended.stderr.contains("optional is refused"),
+            ended.stderr.contains("refused optional"),
             says,
             "{}",
             ended.stderr

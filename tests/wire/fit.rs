@@ -36,7 +36,7 @@ fn what_is_left_out_is_named_by_check_and_list() {
     let line = check
         .stdout
         .lines()
-        .find(|line| line.contains("\"not_object\" is left out"));
+        .find(|line| line.contains("\"not_object\" is skipped"));
     assert!(line.is_some(), "{check:?}");
     let line = check
         .stdout

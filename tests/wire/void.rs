@@ -167,7 +167,10 @@ fn an_answer_that_failed_in_the_middle_changes_nothing() {
         "arguments": arguments });
     let completed = json!({ "type": "response.completed", "response": { "output": [] } });
     for (stream, why) in [
-        (vec![call.clone(), finish("error")], "ended with `error`"),
+        (
+            vec![call.clone(), finish("error")],
+            "`finish_reason` `error`",
+        ),
         (vec![done.clone(), failed("failed")], "the response failed"),
         (
             vec![done.clone(), failed("cancelled")],

@@ -103,7 +103,7 @@ fn an_error_of_the_api_with_a_broken_byte_is_told() {
             &["run"],
             b"{\"choices\":[{\"message\":{\"content\":\"\xff\"}}]}",
         )
-        .failed("byte 35 begins no character");
+        .failed("invalid byte at offset 35");
 }
 
 #[test]
