@@ -2,6 +2,10 @@
 //! their results go back, until the model answers in text.
 //!
 //! ```no_run
+//! # mod toolhost {
+//! #     pub use toolhost_agent as agent;
+//! #     pub use toolhost_core::*;
+//! # }
 //! use toolhost::agent::{Agent, Silent};
 //! use toolhost::{Manifest, ToolHost};
 //!

@@ -25,6 +25,7 @@ pub enum Decision {
 /// A host gets one by [`Loader::hook`](crate::Loader::hook).
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use futures_util::future::BoxFuture;
 /// use serde_json::json;
 /// use toolhost::{Decision, Hook, Loader, Manifest, NativeTools, Tool, ToolCall};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::setters::setters;
 #[doc(inline)]
 pub use toolhost_wire::limit::{Bound, ByteSize, Limit};
+#[doc(hidden)]
 pub use toolhost_wire::limit::{seconds, size};
 
 /// The longest deadline: clocks overflow somewhere above.
@@ -17,6 +18,7 @@ pub const STACK_RANGE: [ByteSize; 2] = [ByteSize::kib(64), ByteSize::mib(16)];
 /// `docs/manifest.md`, key by key.
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use std::time::Duration;
 /// use toolhost::limits::{ByteSize, Limits};
 ///

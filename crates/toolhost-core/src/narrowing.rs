@@ -18,6 +18,7 @@ use crate::printable;
 /// or a client unchecked.
 ///
 /// ```no_run
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::{CallOptions, Manifest, Narrowing, ToolCall, ToolHost};
 ///
 /// # #[tokio::main]

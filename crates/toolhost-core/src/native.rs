@@ -33,6 +33,7 @@ type Function = dyn Fn(&str, NativeContext) -> BoxFuture<'static, Answer> + Send
 /// the error of that call, and of no other.
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// # #[cfg(feature = "schemars")] {
 /// use schemars::JsonSchema;
 /// use serde::Deserialize;

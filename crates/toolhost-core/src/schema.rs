@@ -40,6 +40,7 @@ const MAX_REASONING: u64 = 10_000_000;
 /// A schema's text may be no longer: each tool's is held in memory and shown to the model.
 const MAX_SCHEMA: usize = 256 << 10;
 
+/// A schema that arguments and output are held against.
 #[derive(Debug)]
 pub struct Schema {
     validator: Validator,

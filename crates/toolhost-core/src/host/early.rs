@@ -15,6 +15,7 @@ pub type At = (usize, usize);
 pub struct Accesses(Vec<(Arc<Domain>, Access)>);
 
 impl Accesses {
+    /// Adds those of another call.
     pub fn extend(&mut self, more: &Accesses) {
         for (domain, access) in &more.0 {
             let known = self.0.iter_mut().find(|(known, _)| known.is_same(domain));
@@ -127,6 +128,7 @@ impl ToolHost {
     }
 
     /// What a call reads and changes, of the data that has an order.
+    #[doc(hidden)]
     pub fn accesses(&self, call: &ToolCall, whose: &Whose) -> Accesses {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {

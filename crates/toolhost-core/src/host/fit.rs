@@ -125,6 +125,7 @@ impl ToolHost {
     }
 
     /// The call with the arguments that its tool gets.
+    #[doc(hidden)]
     pub async fn as_run(&self, call: &ToolCall) -> ToolCall {
         let mut fit = self.fit(call, None);
         if let (true, Ok((by, tool))) = (fit.is_unchecked, &fit.served_by) {

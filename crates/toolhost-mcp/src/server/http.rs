@@ -191,6 +191,10 @@ impl Drop for Serving {
 /// is MCP. Clones serve the same sessions; when the last one is dropped, these end.
 ///
 /// ```no_run
+/// # mod toolhost {
+/// #     pub use toolhost_core::*;
+/// #     pub use toolhost_mcp::server as mcp;
+/// # }
 /// use toolhost::mcp::{Server, ServerInfo};
 /// use toolhost::{Manifest, ToolHost};
 ///
