@@ -301,3 +301,48 @@ fn the_core_is_built_without_mcp_and_without_what_serves_or_asks_others() {
     let heavy = ["rmcp", "reqwest", "axum", "tower", "jsonwebtoken", "backon"];
     is_built_without("toolhost-core", "normal,build", &heavy);
 }
+
+/// Public types that a later version adds nothing to, each with the reason. All others with public fields or variants are
+/// `#[non_exhaustive]`, so that it can.
+const COMPLETE: [(&str, &str); 5] = [
+    ("Access", "a folder can be written or it cannot"),
+    ("Ambient", "a clock is the machine's or none"),
+    ("Location", "a place in a text is a line and a column"),
+    ("ResourceBody", "what is no text is bytes"),
+    ("Role", "a conversation has two sides"),
+];
+
+#[test]
+fn public_types_can_grow() {
+    let folder = root().join("docs/api");
+    let mut found = BTreeSet::new();
+    for (name, file) in files(&folder) {
+        // Authors of plugins write the types of their interface as literals.
+        if name == Path::new("toolhost-plugin.txt") {
+            continue;
+        }
+        let text = std::fs::read_to_string(file).unwrap();
+        let exhaustive: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| {
+                let of = |kind| line.strip_prefix(kind);
+                let name = of("pub struct ").or_else(|| of("pub enum "))?;
+                name.split(['<', '(']).next()
+            })
+            .collect();
+        for line in text.lines() {
+            let item = line.strip_prefix("pub ").unwrap_or_default();
+            let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+            let path = item.split(|c| !is_word(c)).next().unwrap_or_default();
+            let path = path.trim_end_matches(':');
+            let Some((owner, _)) = path.rsplit_once("::") else {
+                continue;
+            };
+            if exhaustive.contains(owner) {
+                found.insert(owner.rsplit("::").next().unwrap().to_owned());
+            }
+        }
+    }
+    let complete: BTreeSet<String> = COMPLETE.map(|(name, _)| name.to_owned()).into();
+    assert_eq!(found, complete, "see the constant `COMPLETE`");
+}

@@ -28,10 +28,10 @@ pub enum LoadError {
     #[error("{}", lines(.0))]
     Invalid(Vec<Diagnostic>),
     /// The engine cannot be made on this machine.
-    #[error("cannot start the WebAssembly engine: {message}")]
+    #[error("cannot start the WebAssembly engine")]
     Engine {
-        /// What wasmtime says.
-        message: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -44,6 +44,7 @@ impl LoadError {
 
 /// One thing that is wrong with a manifest or a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diagnostic {
     /// The manifest or the plugin's file.
     pub file: PathBuf,
@@ -99,6 +100,22 @@ impl fmt::Display for Diagnostic {
 }
 
 impl std::error::Error for Diagnostic {}
+
+/// A text that is not what it must be: a rule of the permissions, a header, a host, a URL. It says why, and what to write
+/// instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvalidValue {
+    message: String,
+}
+
+impl InvalidValue {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        InvalidValue {
+            message: message.into(),
+        }
+    }
+}
 
 /// A place in a text file; both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,10 +51,9 @@ use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResul
 use crate::watch::RunContext;
 pub use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;
-pub use early::EarlyCalls;
-pub use early::{Accesses, At};
+pub use early::{At, EarlyCalls};
 use fit::Fit;
-use hooks::Hooks;
+use hooks::{HookPlaces, Hooks};
 pub use load::{LoadEvent, Loader, Servers};
 pub use narrow::Narrowed;
 pub use narrow::Whose;
@@ -121,6 +120,8 @@ pub struct Places(std::vec::IntoIter<Taken>);
 pub(crate) struct Taken {
     place: Option<Place>,
     narrowed: GrantsOfCall,
+    /// Where the hooks have yet to decide.
+    hooks: Option<HookPlaces>,
 }
 
 /// A call that runs in its place. The place is left once all that the call began with files has
@@ -175,8 +176,21 @@ impl Arrival {
     }
 }
 
+/// A plugin that is loaded; see [`ToolHost::plugins`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PluginInfo<'a> {
+    /// Its configuration.
+    pub config: &'a PluginConfig,
+    /// What its component imports, such as `wasi:cli/environment@0.2.6`.
+    pub imports: &'a [String],
+    /// The permissions that it can make use of, as the manifest has them.
+    pub permissions: &'a [&'static str],
+}
+
 /// What running a call would be; see [`ToolHost::plan`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Plan<'a> {
     /// The tool that is called.
     pub tool: &'a Tool,
@@ -206,6 +220,25 @@ impl ToolHost {
 
     /// The tools, in the order of the plugins' names and of each plugin's own listing; then those of the
     /// MCP servers.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let tool = host.tools().next().unwrap();
+    /// assert_eq!((&*tool.name, tool.sandboxed), ("double", false));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.registry.tools.iter().map(|tool| &tool.tool)
     }
@@ -233,11 +266,15 @@ impl ToolHost {
     }
 
     /// The plugins, in the order of their names.
-    pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
-        self.shared
-            .plugins
-            .iter()
-            .map(|loaded| &loaded.plugin.config)
+    pub fn plugins(&self) -> impl Iterator<Item = PluginInfo<'_>> {
+        self.shared.plugins.iter().map(|loaded| {
+            let plugin = &loaded.plugin;
+            PluginInfo {
+                config: &plugin.config,
+                imports: &plugin.imports,
+                permissions: &plugin.usable,
+            }
+        })
     }
 
     /// The MCP servers, in the order of their names.
@@ -300,13 +337,6 @@ impl ToolHost {
         })
     }
 
-    /// What each plugin imports, in the order of [`plugins`](ToolHost::plugins), and which
-    /// permissions it can make use of, as the manifest has them.
-    pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
-        let plugins = self.shared.plugins.iter();
-        plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
-    }
-
     /// A digest of the plugins' names and files.
     #[doc(hidden)]
     pub fn plugins_sha256(&self) -> String {
@@ -320,6 +350,27 @@ impl ToolHost {
 
     /// What a call would run, without running it. Arguments that take long to check are checked on the thread at
     /// hand, for as long as a call of the tool may take.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": "21"}"#);
+    /// let plan = host.plan(&call).unwrap();
+    /// assert_eq!(plan.arguments, r#"{"n":21}"#);
+    /// assert_eq!(plan.repairs[0].path, "/n");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -424,6 +475,27 @@ impl ToolHost {
     /// A call that may change data which others read or change, or reads such data, takes its place in
     /// order now, not when the future is first polled: hold no such future without polling it, since
     /// later calls wait for it.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let result = host.call(ToolCall::new("call_1", "double", r#"{"n": 21}"#)).await;
+    /// assert_eq!(result.to_text(), "42");
+    /// let result = host.call(ToolCall::new("call_2", "double", "{}")).await;
+    /// assert_eq!(result.outcome.unwrap_err().code(), "invalid-arguments");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
         let options = CallOptions::new();
         let arrived = self.hand_over(call, &options);
@@ -491,6 +563,7 @@ impl ToolHost {
         let mut taken = Taken {
             place: None,
             narrowed: Ok(None),
+            hooks: None,
         };
         let found = self.registry.find_for(&call.name, allowed);
         let Some((_, registered, tool)) = found.filter(|_| call.void().is_none()) else {
@@ -500,6 +573,8 @@ impl ToolHost {
         let Ok(narrowed) = &taken.narrowed else {
             return taken;
         };
+        let hooks = self.shared.hooks.as_ref();
+        taken.hooks = hooks.map(|hooks| hooks.enter(&tool.tool, client));
         let label = || label(call, self.mask_of(whose));
         let order = registered.order(tool, narrowed.as_deref());
         taken.place = order.map(|(domain, access)| match self.shared.hooks {
@@ -545,7 +620,12 @@ impl ToolHost {
             mut queued,
             ticket,
             entering,
-            taken: Taken { place, narrowed },
+            taken:
+                Taken {
+                    place,
+                    narrowed,
+                    hooks: undecided,
+                },
         } = arrival;
         let (narrowed, misfit) = match narrowed {
             Ok(narrowed) => (narrowed, None),
@@ -564,9 +644,11 @@ impl ToolHost {
         if let Some(error) = ready.err().or_else(|| registered.lacks()) {
             return ended.refused::<Output>(error).into();
         }
+        let is_decided = undecided.is_none();
         if let Some(hooks) = &self.shared.hooks {
-            if !fit.is_unchecked {
-                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+            // Nobody waits for a call that waits for its permits.
+            if let Some(places) = undecided.filter(|_| !fit.is_unchecked) {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
                 // Whoever decides may take long: that is no time in the queue.
                 queued = Instant::now();
                 ended.queued = queued;
@@ -618,8 +700,9 @@ impl ToolHost {
             // What is written down is the call as it runs.
             ended.audit = None;
             ended = self.ending_of(queued, fit, whose, narrowed);
-            if let Some(hooks) = &self.shared.hooks {
-                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+            if let Some(hooks) = self.shared.hooks.as_ref().filter(|_| !is_decided) {
+                let places = hooks.enter(&tool.tool, context.client);
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
                 if let Some(outcome) = decided {
                     return ended.at(start, Instant::now(), outcome, 0).into();
                 }
@@ -774,6 +857,30 @@ impl ToolHost {
     /// with the batch; where the manifest has a `max-queue` they have all come, and what finds the queue
     /// full is refused. Dropping the stream cancels what runs; [`Batch::cancel`] does so and still
     /// yields a result for every call.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use futures_util::StreamExt;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let calls = (0..3).map(|n| ToolCall::new(format!("call_{n}"), "double", json!({ "n": n }).to_string()));
+    /// let mut batch = host.run(calls);
+    /// // In the order in which they end.
+    /// while let Some((position, result)) = batch.next().await {
+    ///     assert_eq!(result.to_text(), (position * 2).to_string());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run<I>(&self, calls: I) -> Batch<I::IntoIter>
     where
         I: IntoIterator<Item = ToolCall>,
@@ -791,6 +898,26 @@ impl ToolHost {
 
     /// Runs a batch and returns the results in the order of the calls. It takes all calls at once, as
     /// it holds all results in the end; [`run`](ToolHost::run) does neither.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let calls = ["1", "2"].map(|n| ToolCall::new(n, "double", format!(r#"{{"n": {n}}}"#)));
+    /// let results = host.run_all(calls).await;
+    /// assert_eq!(results[1].to_text(), "4");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run_all<I>(&self, calls: I) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
     where
         I: IntoIterator<Item = ToolCall>,
@@ -878,13 +1005,12 @@ impl Ending {
         denials: u64,
     ) -> Ended<T> {
         served.hide(&self.mask);
-        let usage = Usage {
-            queue: start.saturating_duration_since(self.queued),
-            run: end - start,
-            cpu: served.cpu,
-            peak_memory: served.peak_memory,
-            output_bytes: served.outcome.as_ref().map_or(0, Payload::len),
-        };
+        let mut usage = Usage::default();
+        usage.queue = start.saturating_duration_since(self.queued);
+        usage.run = end - start;
+        usage.cpu = served.cpu;
+        usage.peak_memory = served.peak_memory;
+        usage.output_bytes = served.outcome.as_ref().map_or(0, Payload::len);
         let mut outcome = served.outcome;
         // What nobody can account for is not handed out.
         if let Some(audit) = self.audit.take()
@@ -917,15 +1043,12 @@ struct Ended<T> {
 
 impl From<Ended<Output>> for ToolResult {
     fn from(ended: Ended<Output>) -> Self {
-        ToolResult {
-            id: ended.id,
-            name: ended.name,
-            outcome: ended.outcome,
-            usage: ended.usage,
-            log: ended.log,
-            repairs: ended.repairs,
-            origin: ended.origin,
-        }
+        ToolResult::new(ended.name, ended.outcome)
+            .with_id(ended.id)
+            .with_usage(ended.usage)
+            .with_log(ended.log)
+            .with_repairs(ended.repairs)
+            .with_origin(ended.origin)
     }
 }
 

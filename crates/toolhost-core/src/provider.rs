@@ -216,6 +216,7 @@ pub enum Provider<'a> {
 
 /// A tool that an MCP server lists, and that is not offered, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ToolNote {
     /// Its name, as the server has it.
     pub tool: String,
@@ -224,8 +225,8 @@ pub struct ToolNote {
 }
 
 impl ToolNote {
-    /// A note on that tool, whose name is cut where it is long.
     #[doc(hidden)]
+    /// What becomes of `tool`, and why.
     pub fn new(tool: &str, why: impl Into<String>) -> Self {
         ToolNote {
             tool: tool.chars().take(200).collect(),
@@ -254,6 +255,7 @@ impl NotStarted {
 
 /// What a tool of an MCP server says of itself, to be pinned.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Pin {
     /// Its name, as the server has it.
     pub tool: String,
@@ -261,6 +263,21 @@ pub struct Pin {
     pub digest: String,
     /// Its names, description, schemas and annotations, the members in order.
     pub text: serde_json::Value,
+}
+
+impl Pin {
+    /// What `tool` says of itself, and the digest of that.
+    pub fn new(
+        tool: impl Into<String>,
+        digest: impl Into<String>,
+        text: serde_json::Value,
+    ) -> Self {
+        Pin {
+            tool: tool.into(),
+            digest: digest.into(),
+            text,
+        }
+    }
 }
 
 /// A tool, as its provider and the host have it: with its schemas compiled.

@@ -192,10 +192,8 @@ impl LongResults {
 
     /// Keeps a result whose text is too long, and says what is shown of it.
     pub fn compact(&self, result: &ToolResult, whole: String, owner: &Owner) -> Compacted {
-        let summary = Summarize {
-            chars: Summarize::default().chars.min(self.max_chars),
-            ..Summarize::default()
-        };
+        let summary = Summarize::default();
+        let summary = summary.with_chars(summary.chars.min(self.max_chars));
         let mut text = summary.text(result);
         // A few items may be as long as many.
         if let Some((end, _)) = text.char_indices().nth(self.max_chars) {
@@ -301,19 +299,13 @@ impl ToolProvider for LongResults {
 
 /// The tool that reads compacted results, under a name.
 fn read_result(name: &str) -> Tool {
-    Tool {
-        name: name.to_owned(),
-        description:
-            "Reads more of a result that was too long to show in full. The shortened result gives its id."
-                .to_owned(),
-        annotations: Annotations {
-            read_only: Some(true),
-            open_world: Some(false),
-            ..Annotations::default()
-        },
-        sandboxed: true,
-        ..Tool::default()
-    }
+    let description = "Reads more of a result that was too long to show in full. The shortened result gives its id.";
+    let annotations = Annotations::default()
+        .with_read_only(true)
+        .with_open_world(false);
+    Tool::new(name, description)
+        .with_annotations(annotations)
+        .with_sandboxed(true)
 }
 
 fn schema() -> serde_json::Value {

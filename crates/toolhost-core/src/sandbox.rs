@@ -301,11 +301,8 @@ impl host::Host for Sandbox {
         total: Option<f64>,
         message: Option<String>,
     ) -> wasmtime::Result<()> {
-        self.journal.progress(Progress {
-            done,
-            total,
-            message,
-        });
+        let progress = Progress::new(done).with_total(total);
+        self.journal.progress(progress.with_message(message));
         Ok(())
     }
 

@@ -16,5 +16,5 @@ pub use client::kill_mcp_servers;
 use toolhost_core::{
     bounded, digest, error, host, http_client, input, kept, limits, manifest, mask, order, paths,
     permissions, plugin, prompt, provider, replacement, resource, results, sandbox, schema,
-    servers, setters, tool, watch, wire,
+    servers, tool, watch, wire,
 };

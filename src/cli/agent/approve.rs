@@ -1,21 +1,28 @@
 //! Asks on the terminal whether a tool may run.
 
-use toolhost::agent::Approval;
-use toolhost::{Tool, ToolCall};
+use toolhost::{Approval, AskFirst, Tool, ToolCall};
 
-use super::{View, arguments};
+use super::{SharedView, arguments, lock};
 use crate::cli::out::say;
 use crate::cli::terminal::Terminal;
 
-pub(super) async fn approve(
+/// Asks on that terminal; where there is none, nothing is allowed.
+pub(super) fn hook(terminal: Option<Terminal>, view: SharedView) -> AskFirst {
+    AskFirst::new(move |tool, call| {
+        let (terminal, view) = (terminal.clone(), view.clone());
+        Box::pin(async move { approve(terminal.as_ref(), &view, tool, call).await })
+    })
+}
+
+async fn approve(
     terminal: Option<&Terminal>,
-    view: &mut dyn View,
+    view: &SharedView,
     tool: &Tool,
     call: &ToolCall,
 ) -> Approval {
     let name = &tool.name;
     let Some(terminal) = terminal else {
-        view.suspended(&mut || {
+        lock(view).suspended(&mut || {
             say!(
                 "warning: refused {name}: it needs approval and there is no terminal to ask on (--yes allows \
                  all tools)"
@@ -30,7 +37,7 @@ pub(super) async fn approve(
     };
     let mut dialog = terminal.dialog().await;
     // What is drawn of the model ends here.
-    view.suspended(&mut || {});
+    lock(view).suspended(&mut || {});
     // Once: what is typed after it has been asked is an answer to it, also where it is asked again.
     dialog.discard_typed();
     loop {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use toolhost_wire::Responder;
 
 use super::{Narrowed, Places, Whose};
-use crate::input::{QuestionKinds, Responder};
+use crate::input::QuestionKinds;
 use crate::order::Client;
 use crate::tool::ToolCall;
 use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
@@ -81,6 +82,28 @@ impl CallOptions {
     }
 
     /// Ends what still runs once `token` is cancelled: it fails with [`CallError::Cancelled`](crate::CallError::Cancelled).
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{CallOptions, CancellationToken, Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # let math = NativeTools::new("math").tool_with_schema(
+    /// # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # );
+    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let stop = CancellationToken::new();
+    /// let options = CallOptions::new().cancellation(stop.clone());
+    /// stop.cancel();
+    /// let result = host.call_with(ToolCall::new("call_1", "double", r#"{"n": 1}"#), &options).await;
+    /// assert_eq!(result.outcome.unwrap_err().code(), "cancelled");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn cancellation(mut self, token: CancellationToken) -> Self {
         self.cancel = Some(token);
@@ -132,6 +155,32 @@ impl CallOptions {
     /// - Resources and prompts have none, nor has a call that is made again with replies.
     ///
     /// Tools of your program get it from their context, MCP servers as `toolhost/idempotency-key` in `_meta`.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # let math = NativeTools::new("math").tool_with_schema(
+    /// # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # );
+    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let options = CallOptions::new().client("alice").idempotency_key("payment-7");
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": 21}"#);
+    /// assert_eq!(host.call_with(call.clone(), &options).await.to_text(), "42");
+    /// // The first call's result: it is not run again.
+    /// assert_eq!(host.call_with(call, &options).await.to_text(), "42");
+    /// // Not that of other arguments.
+    /// let other = ToolCall::new("call_2", "double", r#"{"n": 1}"#);
+    /// let error = host.call_with(other, &options).await.outcome.unwrap_err();
+    /// assert_eq!(error.code(), "invalid-options");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());

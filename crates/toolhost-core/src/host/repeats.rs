@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use super::{CallOptions, ToolHost};
 use crate::digest::sha256;
 use crate::error::CallError;
-use crate::tool::{Output, ToolCall, ToolResult, Usage};
+use crate::tool::{Output, ToolCall, ToolResult};
 
 /// A key may have no more bytes, as with most APIs that take one.
 const MOST_OF_A_KEY: usize = 255;
@@ -319,15 +319,7 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if self.key.is_some() {
-            self.end(&Arc::new(ToolResult {
-                id: None,
-                name: String::new(),
-                outcome: Err(CallError::Cancelled),
-                usage: Usage::default(),
-                log: Vec::new(),
-                repairs: Vec::new(),
-                origin: None,
-            }));
+            self.end(&Arc::new(ToolResult::new("", Err(CallError::Cancelled))));
         }
     }
 }
@@ -344,15 +336,7 @@ mod tests {
     }
 
     fn result(bytes: u64) -> Arc<ToolResult> {
-        let mut result = ToolResult {
-            id: None,
-            name: "a".to_owned(),
-            outcome: Ok(Output::text("a")),
-            usage: Default::default(),
-            log: Vec::new(),
-            repairs: Vec::new(),
-            origin: None,
-        };
+        let mut result = ToolResult::new("a", Ok(Output::text("a")));
         result.usage.output_bytes = bytes;
         Arc::new(result)
     }

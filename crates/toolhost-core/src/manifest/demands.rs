@@ -49,6 +49,7 @@ impl Manifest {
     ///
     /// Of a plugin that asks for something all grants are among it. Links are followed: a demand names what is
     /// there now.
+    #[doc(hidden)]
     pub fn demands(&self) -> Vec<Demand> {
         let mut demands = Demands {
             own: Own::of(&self.file),

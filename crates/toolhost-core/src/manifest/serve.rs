@@ -13,13 +13,14 @@ use bytesize::ByteSize;
 
 use super::bounds::{read_duration, read_size};
 use super::reader::{Source, Table, expect_parsed, expect_string, expect_table, path_in};
+use crate::error::InvalidValue;
 use crate::limits::MAX_TIMEOUT;
 use crate::paths::SharedPaths;
-use crate::setters::setters;
 use crate::tool::Tool;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
 pub use names::{Authority, Origin};
+use toolhost_wire::setters;
 
 /// Claude Code shows its model no more bytes of a description, or of a server's instructions.
 const MAX_SHOWN: usize = 2048;
@@ -80,30 +81,31 @@ pub struct ServeConfig {
 }
 
 setters!(ServeConfig {
-    with_instructions: instructions: Option<String>,
     with_page_size: page_size: usize,
+    with_header_timeout: header_timeout: Duration,
+    with_idle_timeout: idle_timeout: Duration,
+    with_body_timeout: body_timeout: Duration,
+    with_max_connections: max_connections: usize,
+    with_max_sessions: max_sessions: usize,
+    with_ask_timeout: ask_timeout: Duration,
+    with_session_timeout: session_timeout: Duration,
+    with_task_after: task_after: Duration,
+    with_grace: grace: Duration,
+    with_auth: auth: AuthConfig,
+} into {
+    with_instructions: instructions: Option<String>,
     with_hosts: hosts: Vec<Authority>,
     with_origins: origins: Vec<Origin>,
     with_proxies: proxies: Vec<IpAddr>,
     with_max_body: max_body: ByteSize,
     with_max_in_flight: max_in_flight: ByteSize,
     with_max_unsent: max_unsent: ByteSize,
-    with_header_timeout: header_timeout: Duration,
-    with_idle_timeout: idle_timeout: Duration,
-    with_body_timeout: body_timeout: Duration,
-    with_max_connections: max_connections: usize,
-    with_max_sessions: max_sessions: usize,
     with_max_sessions_per_client: max_sessions_per_client: Option<usize>,
-    with_ask_timeout: ask_timeout: Duration,
-    with_session_timeout: session_timeout: Duration,
-    with_task_after: task_after: Duration,
     with_task_only: task_only: BTreeSet<String>,
     with_max_result_chars: max_result_chars: Option<usize>,
     with_rate_limit: rate_limit: Option<NonZeroU32>,
     with_rate_burst: rate_burst: Option<NonZeroU32>,
-    with_grace: grace: Duration,
     with_tls: tls: Option<TlsConfig>,
-    with_auth: auth: AuthConfig,
 });
 
 /// `[serve.tls]`
@@ -161,24 +163,44 @@ impl Default for ServeConfig {
     }
 }
 
+/// A server that others than this machine can reach, without authentication.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "anyone who can reach {address} could call every tool: configure client tokens in [serve.auth.tokens.NAME] \
+     (`toolhost token new` makes one) or an issuer in [serve.auth.oauth], or listen on 127.0.0.1"
+)]
+#[non_exhaustive]
+pub struct Exposed {
+    /// Where it would listen.
+    pub address: SocketAddr,
+}
+
 impl ServeConfig {
     /// Whether the server may listen there.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::manifest::ServeConfig;
+    ///
+    /// let open = ServeConfig::default();
+    /// assert!(open.check_exposure("127.0.0.1:8080".parse()?).is_ok());
+    /// let error = open.check_exposure("0.0.0.0:8080".parse()?).unwrap_err();
+    /// assert_eq!(error.address.port(), 8080);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// Others than this machine could call every tool: what to do about it.
-    pub fn check_exposure(&self, address: SocketAddr) -> Result<(), String> {
+    pub fn check_exposure(&self, address: SocketAddr) -> Result<(), Exposed> {
         if address.ip().to_canonical().is_loopback() || self.auth.is_required() {
             return Ok(());
         }
-        Err(format!(
-            "anyone who can reach {address} could call every tool: configure client tokens in \
-             [serve.auth.tokens.NAME] (`toolhost token new` makes one) or an issuer in [serve.auth.oauth], or \
-             listen on 127.0.0.1"
-        ))
+        Err(Exposed { address })
     }
 
     /// How many sessions one client may have: half of all where there can be others, unless it is said.
+    #[doc(hidden)]
     pub fn sessions_of_one(&self) -> usize {
         let of_one = self.max_sessions_per_client.unwrap_or_else(|| {
             let is_alone = self.auth.oauth.is_none() && self.auth.tokens.len() <= 1;
@@ -191,6 +213,7 @@ impl ServeConfig {
     }
 
     /// What clients are likely to cut, and tools that are named and are not there.
+    #[doc(hidden)]
     pub fn tool_warnings<'t>(&self, tools: impl Iterator<Item = &'t Tool>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut cut = |what: String, text: &str| {
@@ -220,6 +243,7 @@ impl ServeConfig {
     }
 
     /// What is likely not meant so, of a server that listens there.
+    #[doc(hidden)]
     pub fn warnings(&self, address: SocketAddr) -> Vec<String> {
         let mut warnings = Vec::new();
         if address.ip().to_canonical().is_loopback() {
@@ -338,7 +362,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
 }
 
 /// Strings that parse.
-fn read_list<T: std::str::FromStr<Err = String>>(
+fn read_list<T: std::str::FromStr<Err = InvalidValue>>(
     table: &mut Table,
     key: &'static str,
     source: &mut Source,
@@ -356,14 +380,10 @@ mod tests {
     use super::*;
 
     fn tool(name: &str, description: String) -> Tool {
-        Tool {
-            name: name.to_owned(),
-            description,
-            input_schema: serde_json::json!({ "type": "object" }),
-            plugin: "p".to_owned(),
-            sandboxed: true,
-            ..Tool::default()
-        }
+        Tool::new(name, description)
+            .with_input_schema(serde_json::json!({ "type": "object" }))
+            .with_plugin("p")
+            .with_sandboxed(true)
     }
 
     #[test]

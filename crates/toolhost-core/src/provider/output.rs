@@ -31,11 +31,7 @@ pub fn output(content: Vec<Content>, structured: Option<String>) -> Result<Outpu
                 .map_err(|error| format!("its structured output is not JSON: {error}"))?,
         ),
     };
-    Ok(Output {
-        content,
-        structured,
-        ..Output::default()
-    })
+    Ok(Output::new(content).with_structured(structured))
 }
 
 /// What is wrong with a structured output under its tool's schema, and what it took to find out.

@@ -183,7 +183,7 @@ pub(crate) fn resumption(
             .open(&sealed, &binding.digest())
             .map_err(|message| ErrorData::invalid_params(message, None))?,
     };
-    Ok(Some(Resumption { state, replies }))
+    Ok(Some(Resumption::new(state, replies)))
 }
 
 /// Whether a client can be asked all that a tool asks.

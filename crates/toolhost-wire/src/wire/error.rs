@@ -92,6 +92,15 @@ pub enum DecodeError {
     },
 }
 
+/// No wire format has that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown format `{name}`; known formats: {}", names(&Format::ALL))]
+#[non_exhaustive]
+pub struct UnknownFormat {
+    /// The name.
+    pub name: String,
+}
+
 /// What `decode` takes, in a sentence.
 const EXPECTED: &str = "a response from OpenAI (Chat Completions or Responses), Anthropic, Gemini, Ollama or \
                         Bedrock, just its message or calls, an MCP `tools/call` request, or JSON Lines of \

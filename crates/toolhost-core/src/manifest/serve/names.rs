@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use url::Url;
 
+use crate::error::InvalidValue;
+
 /// The names of this machine that no other machine's DNS record stands for.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -69,11 +71,13 @@ impl Authority {
 }
 
 impl FromStr for Authority {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         Authority::parse(text).ok_or_else(|| {
-            format!("`{text}` is not a host: use for example \"tools.example.com\" or \"tools.example.com:8443\"")
+            InvalidValue::new(format!(
+                "`{text}` is not a host: use for example \"tools.example.com\" or \"tools.example.com:8443\""
+            ))
         })
     }
 }
@@ -108,12 +112,12 @@ impl Origin {
 }
 
 impl FromStr for Origin {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         // Not the text: a password may be in it.
         let expected = "not an origin: use for example \"https://app.example.com\", without a path";
-        let wrong = || expected.to_owned();
+        let wrong = || InvalidValue::new(expected);
         let url = Url::parse(text).map_err(|_| wrong())?;
         let is_plain = matches!(url.scheme(), "http" | "https")
             && url.username().is_empty()
@@ -140,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_what_a_client_writes_and_nothing_that_two_parsers_read_differently() {
+    fn host_header_is_taken_only_if_all_parsers_agree() {
         let good = [
             ("localhost", "localhost"),
             ("LocalHost:8080", "localhost:8080"),
