@@ -391,7 +391,7 @@ fn a_server_that_others_reach_asks_who_they_are() {
         }
         assert!(asking.check_exposure(address).is_ok());
         let warnings = asking.warnings(address).join("\n");
-        assert!(warnings.contains("in the clear"), "{warnings}");
+        assert!(warnings.contains("unencrypted"), "{warnings}");
         assert!(warnings.contains("serve.hosts"), "{warnings}");
     }
 }
@@ -509,9 +509,7 @@ fn a_file_whose_name_no_plugin_can_have_is_said_and_not_left_out() {
             Path::new("plugins").join(std::ffi::OsStr::from_bytes(name)),
             "",
         );
-        folder
-            .run(&["list"], "")
-            .failed("cannot be a plugin's name");
+        folder.run(&["list"], "").failed("is not a plugin name");
     }
 }
 

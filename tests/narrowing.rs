@@ -720,21 +720,18 @@ fn a_manifest_says_which_folders_are_of_clients() {
     assert!(own.contains(&HostFile::new(folder.path().join("users"), Purpose::Folder)));
     for (grant, problem) in [
         ("host = 'nobody/${client}'", "does not exist"),
-        (
-            "host = 'users/x-${client}'",
-            "no path of a folder for each client",
-        ),
+        ("host = 'users/x-${client}'", "not a path of client folders"),
         (
             "host = 'users/${client}/../x'",
-            "no path of a folder for each client",
+            "not a path of client folders",
         ),
         (
             "host = 'users/${client}/${client}'",
-            "no path of a folder for each client",
+            "not a path of client folders",
         ),
         (
             "host = 'users', create = true",
-            "`create` is for folders of clients",
+            "`create` is only for client folders",
         ),
     ] {
         let error = parse(grant).unwrap_err();
@@ -953,7 +950,7 @@ fn check_warns_of_a_grant_that_has_the_folders_of_all_clients_in_it() {
     folder.write("users/.keep", "");
     folder.write("else/.keep", "");
     let check = folder.run(&["check"], "").answered();
-    let warned = "/all has the folders in it that `plugin.filesystem` has for each client";
+    let warned = "/all contains the client folders of `plugin.filesystem`";
     assert!(check.stdout.contains(warned), "{check:?}");
     assert!(!check.stdout.contains("/else has"), "{check:?}");
     assert!(!check.stdout.contains("/w has"), "{check:?}");

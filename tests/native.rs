@@ -255,7 +255,7 @@ async fn invalid_native_tools_are_load_errors() {
             .await
             .unwrap_err(),
     );
-    for part in ["`add`", "`not a name`", "`odd`", "max-concurrency is 0"] {
+    for part in ["`add`", "`not a name`", "`odd`", "`max-concurrency` is 0"] {
         assert!(problems.contains(part), "{part}: {problems}");
     }
     assert!(problems.contains("provider `mine`"), "{problems}");

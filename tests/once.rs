@@ -148,7 +148,7 @@ async fn a_key_is_of_one_call_and_one_client() {
         ("fail", json!({ "a": 1 })),
     ] {
         let other = bank.call(tool, arguments, &key("k")).await;
-        assert!(misfit(&other).contains("take a new one"), "{other:?}");
+        assert!(misfit(&other).contains("use a new key"), "{other:?}");
     }
     for client in ["alice", "bob"] {
         let options = key("k").client(client);

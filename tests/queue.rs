@@ -46,7 +46,7 @@ async fn a_call_that_finds_the_queue_full_is_refused_at_once() {
     assert!(results[..5].iter().all(|result| result.outcome.is_ok()));
     assert_eq!(
         results[11].to_text(),
-        "Error: hold failed - over the limit of 3 calls that wait"
+        "Error: hold failed - queue is full (3 waiting calls)"
     );
 
     // A stream refuses the same, and yields what it refused before what ran.
@@ -193,7 +193,7 @@ async fn a_call_waits_no_longer_than_the_queue_timeout() {
     }
     assert_eq!(
         late.to_model_text("echo"),
-        "Error: echo failed - over the limit of 200 ms of waiting for its turn"
+        "Error: echo failed - queue time limit exceeded (200 ms)"
     );
     gate.open();
     for task in busy {

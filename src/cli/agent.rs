@@ -30,40 +30,40 @@ use screen::Screen;
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct AgentOptions {
-    /// What to ask; `-` reads it from stdin
+    /// Question to ask; `-` reads it from stdin
     question: Option<String>,
 
-    /// Take the model's answers as event streams, and start calls while they come in [default: on a
-    /// terminal and with --json]
+    /// Stream the model's answers and start calls while they arrive [default: on a terminal and with
+    /// --json]
     #[arg(long, overrides_with = "no_stream")]
     stream: bool,
 
-    /// Take the model's answers whole
+    /// Request complete answers instead of streams
     #[arg(long)]
     no_stream: bool,
 
-    /// Print one line of JSON for each thing that happens, instead of the answer
+    /// Print events as JSON Lines instead of the answer
     #[arg(long)]
     json: bool,
 
-    /// Show on stderr, after each answer with calls, when each of them ran
+    /// Draw a timeline of the calls of each answer on stderr
     #[arg(long)]
     timeline: bool,
 
-    /// Keep every message in this new file
+    /// Save every message to this new file
     #[arg(long, value_name = "FILE")]
     transcript: Option<PathBuf>,
 
-    /// Go on from this transcript, and keep adding to it
+    /// Continue this transcript and add to it
     #[arg(long, value_name = "FILE", conflicts_with = "transcript")]
     resume: Option<PathBuf>,
 
-    /// Ask on the terminal before a tool runs that is not marked read-only; without a terminal such
-    /// tools are refused
+    /// Ask before running a tool that is not marked read-only; without a terminal such calls are
+    /// refused
     #[arg(long)]
     approve: bool,
 
-    /// Allow all tools, in spite of --approve
+    /// Allow all tools, overriding --approve
     #[arg(short, long)]
     yes: bool,
 
@@ -75,11 +75,11 @@ pub(super) struct AgentOptions {
 }
 
 const AFTER_HELP: &str = "\
-The API's key is read from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or \
-GEMINI_API_KEY) or from what `key` in [agent] names; Ollama on this machine needs none. A server that only the manifest names, by \
-`base-url`, gets no key but that.
+The API key is read from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or \
+GEMINI_API_KEY) or from the source named by `key` in [agent]; Ollama on this machine needs none. A server that the \
+manifest names with `base-url` only gets the key that the manifest names.
 
-Ctrl-C cancels the calls that run, and the model is told; once more, or while none runs, it quits.
+Ctrl-C cancels the running calls and tells the model; Ctrl-C again, or while no call runs, quits.
 
 Examples:
   toolhost agent \"What is 2 ft in cm?\"
@@ -89,17 +89,17 @@ Examples:
 
 /// What [agent] in the manifest says, too.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Model, instead of what the manifest's [agent] says")]
+#[command(next_help_heading = "Model options (override the manifest's [agent])")]
 struct ModelOptions {
     /// Model API to use
     #[arg(long, value_parser = api_parser())]
     provider: Option<Format>,
 
-    /// The model, by the API's name for it
+    /// Model name
     #[arg(long)]
     model: Option<String>,
 
-    /// Where the API is, instead of the provider's own: http://127.0.0.1:8080/v1
+    /// API URL, such as http://127.0.0.1:8080/v1 [default: the provider's]
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
 
@@ -115,11 +115,11 @@ struct ModelOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_tokens: Option<u64>,
 
-    /// Requests for the question [default: 10]
+    /// Maximum number of requests per question [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     max_iterations: Option<u16>,
 
-    /// Have the model ask for one call at a time
+    /// Let the model make only one call at a time
     #[arg(long)]
     no_parallel: bool,
 
@@ -127,7 +127,7 @@ struct ModelOptions {
     #[arg(long, value_name = "CHOICE")]
     tool_choice: Option<ToolChoice>,
 
-    /// Compact results with more characters [default: 10000]
+    /// Compact results longer than this many characters [default: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(100..))]
     max_result_chars: Option<u32>,
 }
@@ -172,7 +172,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         Some(question) => Some(question.to_owned()),
         None if options.resume.is_some() => None,
         None if io::stdin().is_terminal() => {
-            say!("error: no QUESTION, and stdin is a terminal; see toolhost agent --help");
+            say!("error: missing QUESTION, and stdin is a terminal; see `toolhost agent --help`");
             return Ok(USAGE);
         }
         None => Some(piped_question()?),
@@ -205,7 +205,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         agent.resume(file)?;
     }
     if question.is_none() && !agent.waits_for_model() {
-        bail!("the transcript ends with an answer: give another QUESTION");
+        bail!("the transcript ends with an answer: pass a new QUESTION");
     }
     if let Some(terminal) = terminal {
         agent = agent.responder(Arc::new(Asker(terminal)));
@@ -264,7 +264,7 @@ fn finish(
         Ok(Answer {
             stop: Stop::Length, ..
         }) => {
-            say!("warning: the answer was cut off at its longest; see --max-tokens");
+            say!("warning: the answer was cut off at the token limit; see --max-tokens");
             Ok(ANSWERED)
         }
         Ok(Answer {

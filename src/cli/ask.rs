@@ -32,14 +32,12 @@ impl Responder for Asker {
                 }
                 Question::Page { message, url, .. } => {
                     asks(&mut dialog, tool, message);
-                    dialog.say(format_args!("It wants you to visit {url}"));
+                    dialog.say(format_args!("It asks you to visit {url}"));
                     Ok(visited(&mut dialog).await)
                 }
                 // Whoever sits here works on no folders that a tool should know of.
                 Question::Roots => Ok(Reply::Roots(Vec::new())),
-                _ => Err(CallError::failed(
-                    "nobody at a terminal can answer for a model",
-                )),
+                _ => Err(CallError::failed("sampling is not available at a terminal")),
             }
         })
     }
@@ -57,7 +55,7 @@ fn asks(dialog: &mut Dialog, tool: &str, message: &str) {
 
 async fn visited(dialog: &mut Dialog) -> Reply {
     loop {
-        dialog.prompt("Did you? [y]es, [n]o: ");
+        dialog.prompt("Have you visited it? [y]es, [n]o: ");
         let Some(line) = dialog.line().await else {
             return Reply::Dismissed;
         };
@@ -69,7 +67,7 @@ async fn visited(dialog: &mut Dialog) -> Reply {
     }
 }
 
-const HELP: &str = "  (empty: the default, or leave it out; `!`: answer nothing at all)";
+const HELP: &str = "  (empty line: use the default or skip the field; `!`: decline to answer)";
 
 async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
     let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
@@ -194,7 +192,7 @@ fn read(line: &str, field: &Value) -> Result<Value, String> {
             "n" | "no" | "false" => Ok(Value::Bool(false)),
             _ => Err("yes or no".to_owned()),
         },
-        Some("integer") => number(line.parse::<i64>().ok().map(Number::from), "a whole number"),
+        Some("integer") => number(line.parse::<i64>().ok().map(Number::from), "an integer"),
         Some("number") => number(
             line.parse::<f64>().ok().and_then(Number::from_f64),
             "a number",

@@ -20,10 +20,10 @@ use super::{ANSWERED, CALL_FAILED, HostOptions, INTERRUPTED, Session, Status, pr
 
 #[derive(clap::Args)]
 pub(super) struct CallOptions {
-    /// The tool's name
+    /// Name of the tool
     tool: String,
 
-    /// Its arguments, a JSON object; `-` reads them from stdin
+    /// Arguments as a JSON object; `-` reads them from stdin
     #[arg(default_value = "{}")]
     arguments: String,
 

@@ -17,7 +17,7 @@ use toolhost::{NotStarted, Tool, ToolHost};
 
 #[derive(clap::Args)]
 pub(super) struct CheckOptions {
-    /// Pin the tools of MCP servers: from now on they are refused if they change
+    /// Pin the tools of MCP servers, so that they are refused if they change
     #[arg(long)]
     pin: bool,
 
@@ -31,8 +31,8 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     let (found, is_lowered) = options.servers.manifest_of(&session)?;
     if is_lowered {
         say!(
-            "note: {} is neither named nor trusted: limits above the defaults are not used to check it \
-             (--manifest names it)",
+            "note: {} is not trusted: checking it with no more than the default limits (pass --manifest to use \
+             its own)",
             found.manifest.file.display()
         );
     }
@@ -71,7 +71,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         if let Some(names) = unmarked_in_order(&host, plugin) {
             line!(
                 out,
-                "  in order, as not marked read-only or destructive: {names}"
+                "  runs in order, not marked read-only or destructive: {names}"
             )?;
         }
         for warning in plugin.permissions.warnings(&own) {
@@ -85,8 +85,8 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
             for grant in plugin.permissions.files.iter().filter(|it| clients(it)) {
                 line!(
                     out,
-                    "  warning: {} has the folders in it that `plugin.{}` has for each client: calls of one client reach \
-                     those of all",
+                    "  warning: {} contains the client folders of `plugin.{}`: one client's calls can reach \
+                     every client's files",
                     grant.guest,
                     other.name
                 )?;
@@ -96,7 +96,8 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         for template in templates.filter(|it| it.takes_any_scheme()) {
             line!(
                 out,
-                "  warning: the resource template `{}` takes reads of every scheme, also those meant for other plugins",
+                "  warning: the resource template `{}` matches URIs of every scheme, including those of other \
+                 plugins",
                 template.uri_template
             )?;
         }
@@ -109,30 +110,30 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         match not_started.as_ref().map(|(_, it)| it.tools_from) {
             _ if why.is_some() => line!(
                 out,
-                "  tools: missing, as it did not start, and is optional: {}",
+                "  tools: missing (optional, did not start): {}",
                 why.unwrap_or_default()
             )?,
             None => line!(out, "  tools: {}", tools_of(&host, &server.name))?,
             Some(Some(when)) => line!(
                 out,
-                "  tools {}, not started now: {}",
+                "  tools as of {}, not started: {}",
                 at(when),
                 tools_of(&host, &server.name)
             )?,
             Some(None) => line!(
                 out,
-                "  tools: not known, as it is not started: --start-servers asks it"
+                "  tools: unknown, not started: pass --start-servers to ask it"
             )?,
         }
         secret_lines(&mut out, &server.secrets)?;
         line!(
             out,
-            "  warning: an MCP server is not sandboxed: it may do whatever its own machine lets it"
+            "  warning: an MCP server is not sandboxed: it can do anything its own machine allows"
         )?;
         unenforced_lines(&mut out, &host, &server.name)?;
         for (_, left_out) in host.left_out().filter(|(of, _)| of.name == server.name) {
             let (tool, why) = (left_out.tool, left_out.why);
-            line!(out, "  warning: the tool {tool:?} {why}")?;
+            line!(out, "  warning: tool {tool:?} {why}")?;
         }
     }
     let prompts: Vec<&str> = host.prompts().map(|prompt| &*prompt.name).collect();
@@ -181,17 +182,17 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         rest += &format!("; {} did not start", named(failed));
     }
     if !unasked.is_empty() {
-        let asks = "are not known: --start-servers asks for them";
-        rest += &format!("; the tools of {} {asks}", named(unasked));
+        let ask = "are unknown: pass --start-servers to ask for them";
+        rest += &format!("; the tools of {} {ask}", named(unasked));
     }
     match status {
         ANSWERED => line!(out, "{shown} is OK: {counts}")?,
-        _ => line!(out, "{shown} is OK as far as is known: {counts}{rest}")?,
+        _ => line!(out, "{shown} is OK as far as known: {counts}{rest}")?,
     }
     if !untrusted.is_empty() {
         line!(
             out,
-            "what is not trusted takes `toolhost trust`, or --manifest with its name"
+            "to allow what is not trusted, run `toolhost trust` or pass --manifest"
         )?;
     }
     Ok(status)
@@ -203,7 +204,7 @@ fn secret_lines(out: &mut Out, secrets: &BTreeMap<String, SecretSource>) -> io::
         if let Some(problem) = source.problem() {
             line!(
                 out,
-                "  warning: the secret `{name}` cannot be had: {problem}"
+                "  warning: the secret `{name}` is not available: {problem}"
             )?;
         }
     }
@@ -226,7 +227,7 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
     let tokens = auth.tokens.iter();
     let mut who: Vec<String> = tokens.clone().map(|token| token.name.clone()).collect();
     let oauth = auth.oauth.as_ref();
-    who.extend(oauth.map(|oauth| format!("whoever {} lets in", oauth.issuer.as_str())));
+    who.extend(oauth.map(|oauth| format!("anyone with a token from {}", oauth.issuer.as_str())));
     line!(out, "serve: {}", who.join(", "))?;
     let of_tokens = tokens.filter_map(|token| {
         let key = format!("serve.auth.tokens.{}", token.name);
@@ -245,10 +246,7 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
             .iter()
             .filter(|tool| host.tools().all(|it| it.name != **tool))
         {
-            line!(
-                out,
-                "  warning: `{key}` names `{tool}`, and there is no such tool"
-            )?;
+            line!(out, "  warning: `{key}` names an unknown tool: `{tool}`")?;
         }
     }
     Ok(())
@@ -283,7 +281,7 @@ fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
     }
     for (LeftOut { tool, why, .. }, formats) in found {
         let formats = formats.join(", ");
-        line!(out, "warning: `{tool}` is left out for {formats}: it {why}")?;
+        line!(out, "warning: `{tool}` is omitted for {formats}: it {why}")?;
     }
     Ok(())
 }

@@ -17,14 +17,14 @@ use super::{ANSWERED, Session, Status, is_in_name, manifest_above};
 
 #[derive(clap::Args)]
 pub(super) struct InitOptions {
-    /// The folder with the plugins [default: `plugins` beside the manifest, else those that came with
+    /// Folder with the plugins [default: `plugins` next to the manifest, else those shipped with
     /// toolhost]
     #[arg(long, value_name = "FOLDER")]
     plugins: Option<PathBuf>,
 }
 
 const HEAD: &str = "\
-# The tools there are, and what each may touch: nothing but what is granted here.
+# The plugins and what each may access: nothing but what is granted here.
 ";
 
 const NO_PLUGINS: &str = "
@@ -34,13 +34,13 @@ const NO_PLUGINS: &str = "
 ";
 
 const TAIL: &str = "
-# The tools of an MCP server, which is not sandboxed (`toolhost import FILE` reads a client's configuration):
+# An MCP server, which is not sandboxed (`toolhost import FILE` converts a client's configuration):
 # [mcp.github]
 # command = \"npx\"
 # args = [\"-y\", \"@modelcontextprotocol/server-github\"]
 # optional = true
 
-# The model that `toolhost agent` asks:
+# The model for `toolhost agent`:
 # [agent]
 # provider = \"anthropic\"
 # model = \"claude-sonnet-4-5\"
@@ -63,7 +63,7 @@ pub(super) async fn run(options: &InitOptions, session: &Session) -> anyhow::Res
             let plugins = plugins_in(named);
             let plugins = plugins.with_context(|| format!("cannot list {}", named.display()))?;
             if plugins.is_empty() {
-                bail!("there is no plugin (*.wasm) in {}", named.display());
+                bail!("no plugins (*.wasm) in {}", named.display());
             }
             Some((named.clone(), plugins))
         }
@@ -74,7 +74,7 @@ pub(super) async fn run(options: &InitOptions, session: &Session) -> anyhow::Res
         Some((from, plugins)) => {
             let plugins = usable(plugins, session).await;
             if plugins.is_empty() && options.plugins.is_some() {
-                bail!("there is no plugin in {} that can be used", from.display());
+                bail!("no usable plugin in {}", from.display());
             }
             (!plugins.is_empty()).then_some((from, plugins))
         }
@@ -103,16 +103,16 @@ pub(super) async fn run(options: &InitOptions, session: &Session) -> anyhow::Res
     match &found {
         None => line!(
             out,
-            "wrote {} without plugins, as none were found: `cargo xtask plugins` builds those that ship",
+            "wrote {} without plugins, as none were found: run `cargo xtask plugins` to build those that ship",
             file.display()
         )?,
         Some((from, _)) => line!(
             out,
-            "wrote {} with the plugins in {}: {}",
+            "wrote {} with plugins from {}: {}",
             file.display(),
             from.display(),
             match listed.is_empty() {
-                true => "none that need no grant".to_owned(),
+                true => "none that work without a grant".to_owned(),
                 false => listed.join(", "),
             }
         )?,
@@ -120,25 +120,25 @@ pub(super) async fn run(options: &InitOptions, session: &Session) -> anyhow::Res
     if !left.is_empty() {
         line!(
             out,
-            "there as comments, as they need a grant: {}",
+            "commented out, as they need a grant: {}",
             left.join(", ")
         )?;
     }
     line!(out, "next:")?;
-    // It is found by itself from its own folder, under its own name.
+    // A manifest under the default name is found from its folder.
     let named = match is_found_from_here(&file) {
         true => String::new(),
         false => format!(" -m {}", quoted(&file.to_string_lossy())),
     };
-    let time = ("call time_now", "one call by hand");
-    let next = [("list", "the tools")]
+    let time = ("call time_now", "call one of them");
+    let next = [("list", "list the tools")]
         .into_iter()
         .chain(listed.contains(&"time").then_some(time))
         .chain([
-            ("check", "what is granted, and what is not"),
+            ("check", "show what is granted and what is not"),
             (
                 "serve",
-                "the tools for MCP clients; --print-config CLIENT says how they find them",
+                "serve the tools to MCP clients; --print-config CLIENT prints a client's configuration",
             ),
         ]);
     let next: Vec<_> = next
@@ -155,14 +155,14 @@ pub(super) async fn run(options: &InitOptions, session: &Session) -> anyhow::Res
     Ok(ANSWERED)
 }
 
-/// Whether the manifest is found without its name, in the working folder or one above.
+/// Whether the manifest is found without `-m`, in the working folder or a parent.
 fn is_found_from_here(file: &Path) -> bool {
     let here = env::current_dir().ok();
     let found = here.and_then(|here| manifest_above(&here)?.canonicalize().ok());
     found.is_some() && found == file.canonicalize().ok()
 }
 
-/// A word of a shell.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~+".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {
@@ -171,7 +171,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Those that can be plugins; of others it is said why not.
+/// The plugins that can be used; prints a note for each of the others.
 async fn usable(found: Vec<Found>, session: &Session) -> Vec<Found> {
     let mut usable = Vec::new();
     for plugin in found {
@@ -186,7 +186,7 @@ async fn usable(found: Vec<Found>, session: &Session) -> Vec<Found> {
             Err(error) => error.to_string().lines().next().map(str::to_owned),
         };
         let why = why.unwrap_or_default();
-        say!("note: {} is left out: {why}", plugin.path.display());
+        say!("note: skipped {}: {why}", plugin.path.display());
     }
     usable
 }
@@ -281,10 +281,7 @@ fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
     let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
     match written {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!(
-                "{} is there already, and is not overwritten",
-                file.display()
-            )
+            bail!("{} already exists; it is not overwritten", file.display())
         }
         written => written.with_context(|| format!("cannot write {}", file.display())),
     }

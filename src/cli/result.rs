@@ -14,19 +14,19 @@ use super::out::Out;
 /// How results are printed.
 #[derive(clap::Args)]
 pub(super) struct ResultOptions {
-    /// Add the error's code, the structured output, the usage, the log and the repairs to each result
+    /// Add error code, structured output, usage, log and repairs to each result
     #[arg(long)]
     full: bool,
 
-    /// Compact the results, as `summarize = true` in the manifest does
+    /// Compact the results, like `summarize = true` in the manifest
     #[arg(long)]
     summarize: bool,
 
-    /// Items that --summarize shows of a JSON array [default: the manifest's, else 10]
+    /// Items of a JSON array that --summarize shows [default: the manifest's, else 10]
     #[arg(long, value_name = "N")]
     summarize_items: Option<NonZeroUsize>,
 
-    /// Characters that --summarize shows of a text [default: the manifest's, else 2000]
+    /// Characters of a text that --summarize shows [default: the manifest's, else 2000]
     #[arg(long, value_name = "N")]
     summarize_chars: Option<NonZeroUsize>,
 }

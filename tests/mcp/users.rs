@@ -104,8 +104,9 @@ fn a_client_whose_folder_cannot_be_opened_is_logged_once_with_what_to_do() {
     let ended = folder.run(&["serve", "--client", "carol"], lines.concat());
     let refused = ended.stdout.matches(r#""isError":true"#).count();
     assert_eq!(refused, 5, "{ended:?}");
-    let logged = ended.stderr.matches("calls of the client").count();
+    let logged = ended.stderr.matches("calls of client ").count();
     assert_eq!(logged, 1, "{ended:?}");
-    let remedy = "is a link in a folder of clients, which is not followed: mount the folder";
+    let remedy =
+        "is a symlink in a folder of clients, so it is not followed: mount the intended folder";
     assert!(ended.stderr.contains(remedy), "{ended:?}");
 }

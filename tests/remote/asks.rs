@@ -276,7 +276,8 @@ async fn what_nobody_can_be_asked_is_refused_at_once_and_logged() {
     let stage = Stage::new(&[], "").await;
     let result = stage.host.call(call("form", json!({}))).await;
     assert_eq!(parsed(&result), json!({ "action": "decline" }));
-    let expected = "declined what it asks of the user, as nobody can be asked: Who are you?";
+    let expected =
+        "declined a question for the user, as no one is available to answer: Who are you?";
     assert_eq!(result.log[0].text, expected);
     let result = stage.host.call(call("sample", json!({}))).await;
     assert_eq!(parsed(&result)["code"], -1);

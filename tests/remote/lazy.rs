@@ -109,7 +109,7 @@ fn without_an_optional_server_there_are_all_other_tools() {
         assert!(listed.stderr.contains(said), "no {said:?} in {listed:?}");
     }
     let checked = stage.folder.run(&["check", "--start-servers"], "");
-    let missing = "tools: missing, as it did not start, and is optional: ";
+    let missing = "tools: missing (optional, did not start): ";
     assert!(checked.stdout.contains(missing), "{checked:?}");
     let called = stage.folder.run(&["call", "echo", TEXT], "");
     assert_eq!((called.status, &*called.stdout), (0, "hi\n"), "{called:?}");
@@ -131,7 +131,7 @@ async fn an_optional_server_is_tried_again() {
     );
     let host = stage.load().await;
     assert_eq!(host.tools().count(), 0);
-    let (_, not_started) = host.not_started().next().expect("it did not start");
+    let (_, not_started) = host.not_started().next().expect("did not start");
     assert!(not_started.why.is_some() && not_started.tools_from.is_none());
     std::fs::write(ready, "").unwrap();
     let changed = tokio::time::timeout(Duration::from_secs(60), host.tools_changed());
@@ -160,7 +160,7 @@ fn secrets_are_needed_by_who_uses_them() {
     let listed = stage.folder.run(&["list"], "");
     assert!(listed.stdout.contains("counter\tmisbehave\t"), "{listed:?}");
     let checked = stage.folder.run(&["check"], "");
-    let warning = "warning: the secret `KEY` cannot be had: ";
+    let warning = "warning: the secret `KEY` is not available: ";
     assert_eq!(checked.stdout.matches(warning).count(), 2, "{checked:?}");
     stage
         .folder

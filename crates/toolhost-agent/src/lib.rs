@@ -181,7 +181,8 @@ impl Agent {
         let offers = |name: &str| host.tools().any(|tool| tool.name == name);
         if offers(results::READ_RESULT) {
             return Err(AgentError::setup(format!(
-                "a plugin offers a tool named `{}`, which the agent has itself: give the plugin a `prefix`",
+                "a plugin offers a tool named `{}`, but the agent has a built-in tool of that name: give the \
+                 plugin a `prefix`",
                 results::READ_RESULT
             )));
         }
@@ -189,7 +190,7 @@ impl Agent {
             && !offers(tool)
         {
             return Err(AgentError::setup(format!(
-                "`tool-choice` is `{tool}`, and there is no such tool; beside tools there are auto, none and required"
+                "unknown tool in `tool-choice`: `{tool}`; use auto, none, required or the name of a tool"
             )));
         }
         let results = Results::new(config.max_result_chars);
@@ -432,7 +433,7 @@ fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);
     let declared = has_tools.then(|| format.declare(&tools, &names));
     for LeftOut { tool, why, .. } in declared.iter().flat_map(|declared| &declared.left_out) {
-        tracing::warn!("`{tool}` is left out for {format}: it {why}");
+        tracing::warn!("`{tool}` is omitted for {format}: it {why}");
     }
     (names, declared.map(|declared| declared.tools))
 }

@@ -39,7 +39,7 @@ impl Responder for Sampler {
                 }
                 (question, Some(others)) => others.reply(tool, question).await,
                 (question, None) => {
-                    let message = format!("nobody answers: {}", question.message());
+                    let message = format!("no one is available to answer: {}", question.message());
                     Err(CallError::failed(message))
                 }
             }
@@ -54,7 +54,7 @@ impl Sampler {
         let mut messages = Vec::new();
         for message in &conversation.messages {
             let Content::Text(text) = &message.content else {
-                return Err("the agent's model is asked in text alone".to_owned());
+                return Err("the agent's model takes text only".to_owned());
             };
             messages.push(match message.role {
                 Role::User => api.user(text),
@@ -75,13 +75,13 @@ impl Sampler {
                 Ok(Begun::Whole(answer)) => break answer,
                 // It was asked for whole.
                 Ok(Begun::Events(_)) => {
-                    return Err("the model's API streamed what it was to send whole".to_owned());
+                    return Err("the model API sent a stream that was not asked for".to_owned());
                 }
                 Err(failure) => failure,
             };
             tries += 1;
             if !failure.may_retry || tries > self.config.max_retries {
-                return Err(format!("the model does not answer: {}", failure.error));
+                return Err(format!("no answer from the model: {}", failure.error));
             }
             let wait = failure
                 .wait
@@ -89,7 +89,7 @@ impl Sampler {
             tokio::time::sleep(wait).await;
         };
         let reply = toolhost_core::wire::reply(&answer, format);
-        let reply = reply.map_err(|error| format!("the model's answer cannot be read: {error}"))?;
+        let reply = reply.map_err(|error| format!("cannot parse the model's answer: {error}"))?;
         let mut text = reply.text;
         let stops = conversation.stop_sequences.iter();
         let stops = stops.filter(|stop| !stop.is_empty());

@@ -156,7 +156,7 @@ impl<'t> Turn<'t> {
         let finished = decoder.finish();
         let (deltas, received) = finished.map_err(|error| self.agent.client.undecoded(error))?;
         if !received.is_complete {
-            let why = "it ended before the answer did".to_owned();
+            let why = "it ended before the answer was complete".to_owned();
             return Err(self.agent.client.undecoded(DecodeError::Broken { why }));
         }
         self.take(deltas);

@@ -336,8 +336,8 @@ impl ToolHost {
                 };
                 let Unenforced { place, what } = it;
                 let why = format!(
-                    "is not held to what its {of} schema has at {place}: {what}; look-around, backreferences and \
-                     patterns that are too large are shown to the model only"
+                    "has a part in its {of} schema that is not enforced, at {place}: {what}; look-around, \
+                     backreferences and very large patterns are only shown to the model"
                 );
                 (&tool.tool, why)
             })
@@ -887,7 +887,7 @@ impl ToolHost {
 
     fn may_run(&self) -> Result<(), CallError> {
         if self.shared.is_survey {
-            let message = "not run, as its host was loaded to be looked at only".to_owned();
+            let message = "not run: the host was loaded for inspection only".to_owned();
             return Err(CallError::Failed { message });
         }
         match &self.shared.audit {

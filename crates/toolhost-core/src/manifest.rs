@@ -339,7 +339,7 @@ impl Manifest {
         let missing = listed.filter_map(|plugin| {
             let error = std::fs::metadata(&plugin.path).err()?;
             let path = plugin.path.display();
-            let message = format!("`plugin.{}`: {path} cannot be read: {error}", plugin.name);
+            let message = format!("`plugin.{}`: cannot read {path}: {error}", plugin.name);
             Some(Diagnostic::new(&self.file, plugin.at, message))
         });
         missing.collect()
@@ -558,7 +558,10 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
                     Some((dir, _)) => plugin.path = dir.join(format!("{name}.wasm")),
                     None => source.problem(
                         key.span(),
-                        format!("`plugin.{name}` has no `path`, and there is no `plugin-dir` to look for {name}.wasm"),
+                        format!(
+                            "`plugin.{name}` has no `path`, and there is no `plugin-dir` to find \
+                                 {name}.wasm in"
+                        ),
                     ),
                 }
             }
@@ -578,7 +581,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
                     }
                     if !is_name(&name) {
                         let message = format!(
-                            "{} cannot be a plugin's name: rename the file to A-Z, a-z, 0-9, `_` and `-`",
+                            "the file name of {} is not a plugin name: rename it, using only A-Z, a-z, 0-9, `_` \
+                             and `-`",
                             path.display()
                         );
                         source.problem(value.span(), message);
@@ -600,7 +604,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         for server in &mcp {
             if plugins.contains_key(&server.name) {
                 let message = format!(
-                    "`{0}` is the name of a plugin and of an MCP server",
+                    "`{0}` is the name of both a plugin and an MCP server",
                     server.name
                 );
                 source.problem_at(server.at, message);

@@ -61,7 +61,7 @@ impl Mask {
         secrets.dedup();
         if secrets.iter().map(|secret| secret.len()).sum::<usize>() > MAX_TOGETHER {
             let most = size(ByteSize::b(MAX_TOGETHER as u64));
-            return Err(format!("the secrets have more than {most} together"));
+            return Err(format!("the secrets are larger than {most} in total"));
         }
         let mut spellings: Vec<Vec<u8>> = Vec::new();
         for secret in secrets {
@@ -77,7 +77,7 @@ impl Mask {
             // To build a DFA takes time by the square of a secret that repeats itself.
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(&spellings)
-            .map_err(|error| format!("the secrets cannot be looked for: {error}"))?;
+            .map_err(|error| format!("cannot search for the secrets: {error}"))?;
         Ok(Mask {
             finders: vec![finder],
         })
@@ -486,7 +486,7 @@ mod tests {
         // The same again is none more.
         Mask::new(secrets[..4].iter().chain(&secrets[..4])).unwrap();
         let why = Mask::new(&secrets).unwrap_err();
-        assert_eq!(why, "the secrets have more than 256 KiB together");
+        assert_eq!(why, "the secrets are larger than 256 KiB in total");
     }
 
     #[test]

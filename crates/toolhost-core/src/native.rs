@@ -135,7 +135,7 @@ impl NativeTools {
         };
         if self.functions.insert(name.clone(), Box::new(run)).is_some() {
             self.problems
-                .push(format!("it has two tools of the name `{name}`"));
+                .push(format!("it has two tools named `{name}`"));
         }
         self
     }

@@ -115,22 +115,22 @@ impl Purpose {
 impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Purpose::Way => "a folder on the way to files of the host",
+            Purpose::Way => "a parent folder of the host's own files",
             Purpose::Folder => "a granted folder",
             Purpose::WorkingFolder => "the working folder of an MCP server",
-            Purpose::PluginDir => "the folder of plugins",
+            Purpose::PluginDir => "the plugin folder",
             Purpose::CodeCache => "the code cache",
             Purpose::Trust => "the folder of trusted manifests",
             Purpose::Resource => "a resource",
-            Purpose::Program => "what an MCP server is started with",
+            Purpose::Program => "a file that an MCP server is started with",
             Purpose::AuditLog => "the audit log",
-            Purpose::Transcript => "the transcript of an agent",
+            Purpose::Transcript => "an agent transcript",
             Purpose::Plugin => "a plugin",
             Purpose::Certificate => "the server's certificate",
-            Purpose::LockFile => "the file of pins",
+            Purpose::LockFile => "the pin file",
             Purpose::Manifest => "the manifest",
             Purpose::Key => "the server's private key",
-            Purpose::Secret => "the file of a secret",
+            Purpose::Secret => "a secret file",
         })
     }
 }
@@ -386,8 +386,8 @@ impl Paths {
             && !before.id.is_same(&id)
         {
             return Err(io::Error::other(
-                "it was replaced since it was loaded, in a folder that plugins may write: \
-                 restart toolhost if the new one is meant",
+                "it was replaced since it was loaded, in a folder that plugins can write to: if the new one is \
+                 intended, restart toolhost",
             ));
         }
         let path = walk.path();
@@ -422,7 +422,7 @@ impl Paths {
         }
         if let Some(kind) = self.mounts().kernel_type(&found.path) {
             return Err(io::Error::other(format!(
-                "it is in a file system of the kernel ({kind}), which takes the place of no other"
+                "it is in a kernel file system ({kind}), which cannot replace another folder"
             )));
         }
         let granted = Granted {
@@ -623,7 +623,7 @@ impl Paths {
 /// In another folder links could lead elsewhere.
 fn replaced() -> io::Error {
     io::Error::other(
-        "the folder that clients' folders are in was replaced since it was loaded: reload or restart",
+        "the parent of the client folders was replaced since it was loaded: reload or restart",
     )
 }
 

@@ -285,7 +285,7 @@ impl Secret {
             return Some("is empty".to_owned());
         }
         let is_long = self.0.len() as u64 > most.as_u64();
-        is_long.then(|| format!("it has more than {}", size(most)))
+        is_long.then(|| format!("it is larger than {}", size(most)))
     }
 }
 

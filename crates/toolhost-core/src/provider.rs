@@ -312,7 +312,7 @@ impl ProvidedTool {
     pub fn new(tool: Tool) -> Result<ProvidedTool, InvalidTool> {
         if !is_tool_name(&tool.name) {
             let message = format!(
-                "`{}` is no name for a tool: use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`",
+                "`{}` is not a tool name: use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`",
                 tool.name
             );
             return Err(InvalidTool(message));

@@ -174,7 +174,7 @@ impl Registry {
         let providers = self.providers.iter().cloned().chain(more).collect();
         Registry::collect(providers, |first, second, name| {
             tracing::warn!(
-                "the tool `{name}` of the {} is left out: the {} has one of that name",
+                "skipped the tool `{name}` of the {}: the {} has one with that name",
                 second.title(),
                 first.title()
             );

@@ -235,11 +235,13 @@ impl ResourceTemplate {
         let (variables, _) = pieces(&self.uri_template);
         let (bytes, variables) = (self.uri_template.len(), variables.len());
         if bytes > MAX_TEMPLATE {
-            return Err(format!("has {bytes} bytes, and may have {MAX_TEMPLATE}"));
+            return Err(format!(
+                "has {bytes} bytes, but at most {MAX_TEMPLATE} are allowed"
+            ));
         }
         if variables > MAX_VARIABLES {
             return Err(format!(
-                "has {variables} variables, and may have {MAX_VARIABLES}"
+                "has {variables} variables, but at most {MAX_VARIABLES} are allowed"
             ));
         }
         Ok(())

@@ -207,7 +207,7 @@ impl LongResults {
                 "{} with the id \"{id}\" reads it from any offset",
                 self.tool()
             ),
-            None => "it is too long to be kept: ask for less".to_owned(),
+            None => "it is too long to keep: ask for less".to_owned(),
         };
         text.push_str(&format!(
             "\n[compacted: the whole result has {total} characters; {more}]"
@@ -299,8 +299,7 @@ impl ToolProvider for LongResults {
 
 /// The tool that reads compacted results, under a name.
 fn read_result(name: &str) -> Tool {
-    let description =
-        "Reads on in a result that was too long to be shown whole. The result says its id.";
+    let description = "Reads more of a result that was too long to show in full. The shortened result gives its id.";
     let annotations = Annotations::default()
         .with_read_only(true)
         .with_open_world(false);
@@ -313,7 +312,7 @@ fn schema() -> serde_json::Value {
     json!({
         "type": "object",
         "properties": {
-            "id": { "type": "string", "description": "The result's id, as the result says it" },
+            "id": { "type": "string", "description": "The id given in the shortened result" },
             "offset": {
                 "type": "integer",
                 "minimum": 0,
@@ -322,7 +321,7 @@ fn schema() -> serde_json::Value {
             "limit": {
                 "type": "integer",
                 "minimum": 1,
-                "description": "How many characters to read; by default, and at most, as many as a result may have",
+                "description": "How many characters to read; the default is also the maximum",
             },
         },
         "required": ["id"],

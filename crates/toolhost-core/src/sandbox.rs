@@ -251,7 +251,7 @@ fn wasi_context(grants: &Grants, journal: &Journal, lookups: &Lookups) -> Result
         let opened = folder.path().map_err(wasmtime::Error::from);
         opened
             .and_then(|path| wasi.preopened_dir(path, guest, access).map(drop))
-            .map_err(|error| format!("cannot open the folder of {guest}: {error:#}"))?;
+            .map_err(|error| format!("cannot open the folder for {guest}: {error:#}"))?;
     }
     Ok(wasi.build())
 }

@@ -83,7 +83,10 @@ impl Schema {
     /// It computes for a good part of a second where a schema is as large as it may be.
     pub fn parse(json: &str) -> Result<(Value, Schema), String> {
         if json.len() > MAX_SCHEMA {
-            return Err(format!("has {} bytes, of at most {MAX_SCHEMA}", json.len()));
+            return Err(format!(
+                "has {} bytes, but at most {MAX_SCHEMA} are allowed",
+                json.len()
+            ));
         }
         let mut value: Value =
             serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
@@ -214,7 +217,7 @@ impl Schema {
             }
         };
         if !value.is_object() {
-            let message = format!("must be a JSON object, and is {}", kind(&value));
+            let message = format!("must be a JSON object, not {}", kind(&value));
             return Ok(Err(CallError::invalid_arguments("", message)));
         }
         let found = self.problems(&value, watch)?;
@@ -252,7 +255,7 @@ impl Schema {
         if self.cost.recursive && extent.depth > MAX_RECURSION {
             let depth = extent.depth;
             return of_all(format!(
-                "nested {depth} levels deep, of at most {MAX_RECURSION}"
+                "nested {depth} levels deep, but at most {MAX_RECURSION} are allowed"
             ));
         }
         if !self.cost.allows(extent) {
@@ -285,8 +288,7 @@ impl Schema {
                 })
                 .collect())),
             Ok(_) | Err(_) => of_all(
-                "not what the tool's schema asks for, which is too intricate to say where"
-                    .to_owned(),
+                "does not match the tool's schema, which is too complex to say where".to_owned(),
             ),
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn starter() -> Option<&'static ServerStarter> {
 /// What is wrong with a section that nothing in this program can start.
 pub(crate) fn missing(server: &McpConfig, manifest: &Path) -> Vec<Diagnostic> {
     let message = format!(
-        "`mcp.{}`: this toolhost was built without `mcp`",
+        "`mcp.{}`: this toolhost was built without the feature `mcp`",
         server.name
     );
     vec![Diagnostic::new(manifest, server.at, message).help("build it with the feature `mcp`")]
@@ -61,7 +61,7 @@ mod tests {
         let text = "[mcp.notes]\ncommand = \"notes\"\n";
         let manifest = Manifest::parse(text, "toolhost.toml").unwrap();
         let error = ToolHost::load(manifest).await.unwrap_err().to_string();
-        let expected = "`mcp.notes`: this toolhost was built without `mcp`";
+        let expected = "`mcp.notes`: this toolhost was built without the feature `mcp`";
         assert!(error.contains(expected), "{error}");
         assert!(error.contains("build it with the feature `mcp`"), "{error}");
     }

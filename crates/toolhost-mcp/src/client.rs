@@ -114,7 +114,9 @@ async fn load(
     match server.kept.start().await {
         Err(problems) if server.kept.settings.config.optional => {
             for problem in problems {
-                tracing::warn!("{problem}; it is optional: its tools are missing until it starts");
+                tracing::warn!(
+                    "{problem}; it is optional, so its tools are missing until it starts"
+                );
             }
             // A secret that is not there does not come.
             if server.kept.settings.lacking.is_empty() {

@@ -44,7 +44,7 @@ pub enum CallError {
         after: Duration,
     },
     /// It went over a bound.
-    #[error("over the limit of {}", .limit.with(*.bound))]
+    #[error("{}", .limit.with(*.bound))]
     Limit {
         /// Which bound.
         limit: Limit,
@@ -52,7 +52,7 @@ pub enum CallError {
         bound: Bound,
     },
     /// A call that may change the same data ran before it for too long.
-    #[error("over the limit of {} of waiting for {}, which may change the same data", seconds(*.after), behind(.ahead.as_deref()))]
+    #[error("waited more than {} for {}, which may change the same data", seconds(*.after), behind(.ahead.as_deref()))]
     OutOfTurn {
         /// The time that it may wait.
         after: Duration,
@@ -86,7 +86,7 @@ pub enum CallError {
     },
     /// Nothing is wrong: the tool has to know something first. Call it again with
     /// [`ToolCall::resumed`](crate::ToolCall::resumed).
-    #[error("it needs input from the user, and no one is available to answer: {}", asked(.0))]
+    #[error("needs input from the user, but no one is available to answer: {}", asked(.0))]
     InputRequired(Box<InputRequired>),
     /// The caller gave up.
     #[error("cancelled")]
@@ -158,7 +158,7 @@ impl CallError {
 
     /// Of a call whose arguments did not come to their end, and that must not be run for it.
     pub fn cut_off() -> Self {
-        CallError::invalid_arguments("", "the response ended before they did")
+        CallError::invalid_arguments("", "the response ended before the arguments were complete")
     }
 
     /// One thing that is wrong with the arguments; `pointer` is a JSON Pointer (RFC 6901), empty for the whole.
@@ -250,7 +250,7 @@ fn similar_names(similar: &[String]) -> String {
 fn behind(ahead: Option<&str>) -> &str {
     match ahead {
         Some(call) => call,
-        None => "a call of another client",
+        None => "another client's call",
     }
 }
 

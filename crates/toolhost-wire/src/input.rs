@@ -197,8 +197,8 @@ impl Question {
     pub fn message(&self) -> &str {
         match self {
             Question::Form { message, .. } | Question::Page { message, .. } => message,
-            Question::Prompt(_) => "an answer of the client's model",
-            Question::Roots => "the folders that the client works on",
+            Question::Prompt(_) => "a completion from the client's model",
+            Question::Roots => "the client's workspace folders",
         }
     }
 }

@@ -232,7 +232,7 @@ impl Void {
             // It is the API's, and of any length.
             Void::Kind(kind) => CallError::Failed {
                 message: format!(
-                    "it is a `{}`, which is no function call: toolhost cannot run it",
+                    "this is a `{}`, not a function call: toolhost cannot run it",
                     &kind[..kind.floor_char_boundary(100)]
                 ),
             },
@@ -316,8 +316,8 @@ impl ToolCall {
             return Ok(Cow::Borrowed(self.arguments_text()));
         }
         let Some(name) = only_required_string(schema) else {
-            let message = "the input is free text, and the tool does not have exactly one required \
-                           string argument: call it as a function, with JSON arguments";
+            let message = "free-text input requires a tool with exactly one required string argument: call this \
+                           tool as a function with JSON arguments";
             return Err(CallError::invalid_arguments("", message));
         };
         let object = Map::from_iter([(name.to_owned(), self.arguments.clone().into())]);

@@ -85,7 +85,7 @@ use sealed::Sealed;
 /// let format: Format = "openai-chat".parse()?;
 /// assert_eq!(format, Format::OpenaiChat);
 /// let error = "openai-chatt".parse::<Format>().unwrap_err();
-/// assert!(error.to_string().starts_with("no format `openai-chatt`; there are openai-chat, "));
+/// assert!(error.to_string().starts_with("unknown format `openai-chatt`; known formats: openai-chat, "));
 /// # Ok::<(), toolhost_wire::wire::UnknownFormat>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,7 +126,7 @@ pub trait Wire: Sealed + Sync {
     /// It is not of this format, or it is the API's own error, or no model answers in this format.
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
         let _ = text;
-        Err(shape("of a format in which no model answers"))
+        Err(shape("in a format that no model answers in"))
     }
 
     /// The tools as a request has them, by these names; their schemas as they are. See [`Format::declare`].
@@ -246,7 +246,8 @@ impl Reply {
         match &self.stop {
             Stop::Other(reason) if is_malformed(reason) => {
                 let reason = &reason[..reason.floor_char_boundary(100)];
-                let message = format!("the API could not read the call: it ended with `{reason}`");
+                let message =
+                    format!("the API could not parse the call: the answer ended with `{reason}`");
                 CallError::invalid_arguments("", message)
             }
             _ => CallError::cut_off(),
@@ -434,7 +435,7 @@ pub fn decode(
         // Calls of these formats come from a script, which puts nothing around them: what has their members
         // by chance must not be run.
         if is_inner && format.is_lines() {
-            return Err(shape("an object of another shape"));
+            return Err(shape("an object of an unknown shape"));
         }
         let calls = format.wire().decode(text)?;
         if calls.iter().all(|call| leftover::kind(call).is_some()) {

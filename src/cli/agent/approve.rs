@@ -24,15 +24,16 @@ async fn approve(
     let Some(terminal) = terminal else {
         lock(view).suspended(&mut || {
             say!(
-                "warning: {name} is refused: it needs to be approved, and there is no terminal to ask on (--yes allows all tools)"
+                "warning: refused {name}: it needs approval and there is no terminal to ask on (--yes allows \
+                 all tools)"
             );
         });
         return Approval::No;
     };
     let shown = arguments::lines(&call.arguments);
     let whose = match tool.sandboxed {
-        true => format!("the plugin {}", tool.plugin),
-        false => format!("the MCP server {}, which is not sandboxed", tool.plugin),
+        true => format!("plugin {}", tool.plugin),
+        false => format!("MCP server {}, which is not sandboxed", tool.plugin),
     };
     let mut dialog = terminal.dialog().await;
     // What is drawn of the model ends here.
@@ -40,7 +41,7 @@ async fn approve(
     // Once: what is typed after it has been asked is an answer to it, also where it is asked again.
     dialog.discard_typed();
     loop {
-        dialog.say(format_args!("Allow {name} of {whose}?"));
+        dialog.say(format_args!("Allow {name} from {whose}?"));
         for line in &shown {
             dialog.say(format_args!("  {line}"));
         }

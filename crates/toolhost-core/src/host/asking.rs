@@ -201,7 +201,7 @@ pub(super) async fn answered<'r, T>(
 
 /// What answers a call that still asks after that.
 pub fn asked_too_often() -> CallError {
-    let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
+    let message = format!("it asked for input {MAX_ROUNDS} times and still has no result");
     CallError::Failed { message }
 }
 
@@ -238,7 +238,7 @@ async fn asked(
         if !kinds.contains(question.kind()) {
             let message = question.message();
             return Err(CallError::failed(format!(
-                "nobody here can answer what it asks: {message}"
+                "no one is available to answer: {message}"
             )));
         }
         replies.push((key.clone(), responder.reply(tool, question).await?));

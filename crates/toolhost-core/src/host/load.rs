@@ -227,7 +227,7 @@ impl Loader {
             };
             let failed = |error| {
                 let path = config.path.display();
-                let message = format!("the audit log {path} cannot be opened: {error}");
+                let message = format!("cannot open the audit log {path}: {error}");
                 LoadError::invalid(&file, message)
             };
             opened.map_err(failed).transpose()
@@ -364,7 +364,7 @@ fn checked(cache: &CodeCache, paths: &Paths) -> CodeCache {
     match files.find_map(|file| paths.check_way(&file).err()) {
         None => cache.clone(),
         Some(error) => {
-            warn!("compiled plugins are not kept: {error}");
+            warn!("compiled plugins are not cached: {error}");
             CodeCache::Off
         }
     }
@@ -378,8 +378,7 @@ fn check_trust(manifest: &Path, paths: &Paths) -> Result<(), LoadError> {
     };
     paths.check_way(&folder).map_err(|error| {
         let path = folder.path.display();
-        let message =
-            format!("the folder of trusted manifests, {path}, cannot be protected: {error}");
+        let message = format!("cannot protect the folder of trusted manifests, {path}: {error}");
         LoadError::invalid(manifest, message)
     })
 }
@@ -464,7 +463,7 @@ fn check_caps(
         .chain([host.max_concurrency])
         .find(|cap| !(1..=MAX_CONCURRENCY).contains(cap))
     {
-        let message = format!("max-concurrency must be from 1 to {MAX_CONCURRENCY}, and is {cap}");
+        let message = format!("`max-concurrency` must be from 1 to {MAX_CONCURRENCY}, not {cap}");
         return Err(LoadError::invalid(file, message));
     }
     let Some(total) = host.total_memory else {
@@ -478,7 +477,7 @@ fn check_caps(
             let (name, memory) = (&plugin.name, size(plugin.limits.memory));
             let total = size(total);
             let message = format!(
-                "a call of `plugin.{name}` may use {memory}, and never fits `total-memory` of {total}"
+                "a call of `plugin.{name}` may use {memory}, more than the `total-memory` of {total}"
             );
             Diagnostic::new(file, plugin.at, message)
         })
@@ -499,7 +498,7 @@ fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(
         };
         provider.problems().iter().for_each(|it| problem(it));
         if provider.max_concurrency() == Some(0) {
-            problem("its max-concurrency is 0, so that no call of it could ever run");
+            problem("its `max-concurrency` is 0, so none of its calls could ever run");
         }
     }
     match problems[..] {
@@ -520,11 +519,11 @@ fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<
     let problems = problems.map(|Nested { inner, outer }| {
         let (host, around) = (inner.grant.host.display(), outer.grant.host.display());
         let message = format!(
-            "the folder {host} of `plugin.{}` lies in {around}, which `plugin.{}` may write: it decides what is there",
+            "the folder {host} of `plugin.{}` is inside {around}, where `plugin.{}` can write and so replace it",
             inner.plugin, outer.plugin
         );
         let plugin = plugins.iter().find(|it| it.name == inner.plugin);
-        let help = "if that is meant, say so in the grant: `allow-nested = true`";
+        let help = "if this is intended, set `allow-nested = true` in the grant";
         Diagnostic::new(file, plugin.and_then(|it| it.at), message).help(help)
     });
     match problems.collect::<Vec<_>>() {
@@ -570,7 +569,7 @@ async fn load_plugin(
     let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();
     let panicked = |panic: Box<dyn Any + Send>| {
         Err(failed(format!(
-            "the host panicked as it asked what the plugin offers: {}",
+            "the host panicked while listing what the plugin offers: {}",
             said_by(&*panic)
         )))
     };

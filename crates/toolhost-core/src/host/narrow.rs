@@ -142,15 +142,15 @@ impl ToolHost {
         let refused = |message: String| Err(Box::new(CallError::InvalidOptions { message }));
         if let Some(Narrowed(narrowed)) = &whose.narrowed {
             if !std::ptr::eq(narrowed.of.as_ptr(), &*self.shared) {
-                let message = "its narrowing is of another host, or of this one before it was loaded again: have \
-                               `ToolHost::narrow` make it anew";
+                let message = "the narrowing belongs to another host, or to this one before a reload: create a \
+                               new one with `ToolHost::narrow`";
                 return refused(message.to_owned());
             }
             if let (Some(client), Some(other)) = (&whose.client, &narrowed.client)
                 && client != other
             {
                 return refused(format!(
-                    "they are for the client {client:?}, and its narrowing for {other:?}"
+                    "the options are for client {client:?}, but the narrowing is for {other:?}"
                 ));
             }
             if let Some(found) = narrowed.grants.get(registered.provider.name()) {

@@ -175,7 +175,7 @@ fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
     let arguments = call.arguments_text();
     let watch = Watch::steps(MAX_STEPS);
     let fitted = fit::arguments(arguments, schema, source, &Limits::default(), &watch);
-    let too_long = |_| CallError::invalid_arguments("", "too long to be checked");
+    let too_long = |_| CallError::invalid_arguments("", "too long to check");
     let fitted = fitted.map_err(too_long)?.map_err(explained)?;
     let arguments: Arguments = serde_json::from_str(&fitted.text)
         .map_err(|error| explained(CallError::invalid_arguments("", error.to_string())))?;

@@ -106,14 +106,14 @@ impl Known {
         };
         if run.digest != digest {
             return Err(invalid(
-                "the idempotency key is that of a call of another tool or with other arguments: take a new one",
+                "the idempotency key was used for another tool or with other arguments: use a new key",
             ));
         }
         match &run.state {
             State::Ended { result, .. } => match result {
                 Some(result) => Ok(Found::Ended(result.clone())),
                 None => Err(invalid(
-                    "the call with this idempotency key has run, and its result is kept no longer",
+                    "the call with this idempotency key has run, but its result is no longer kept",
                 )),
             },
             // A run is not dropped here, where it would have to wait for itself.
@@ -244,13 +244,13 @@ impl ToolHost {
             return Ok(None);
         };
         if key.is_empty() || key.len() > MOST_OF_A_KEY {
-            let message = format!("an idempotency key has 1 to {MOST_OF_A_KEY} bytes");
+            let message = format!("an idempotency key must have 1 to {MOST_OF_A_KEY} bytes");
             return Err(CallError::InvalidOptions { message });
         }
         let whose = &options.whose;
         if whose.narrowed.is_some() && whose.client().is_none() {
-            let message = "an idempotency key is its client's own, and it is not said whose these narrowed calls are: name \
-                           the client (`CallOptions::client`, `Narrowing::client`)";
+            let message = "idempotency keys are per client, but these narrowed calls have no client: name one \
+                           (`CallOptions::client`, `Narrowing::client`)";
             return Err(CallError::InvalidOptions {
                 message: message.to_owned(),
             });

@@ -240,8 +240,7 @@ pub(super) fn read_servers(
     for (key, value, path) in table.entries() {
         let name = key.get_ref().to_string();
         if !is_name(&name) {
-            let message =
-                format!("`{name}` is not a server's name: use A-Z, a-z, 0-9, `_` and `-`");
+            let message = format!("`{name}` is not a server name: use A-Z, a-z, 0-9, `_` and `-`");
             source.problem(key.span(), message);
         }
         let Some(table) = expect_table(value, path, source) else {
@@ -279,17 +278,18 @@ fn read_server(
     for key in only_for(other).iter().filter(|key| table.has(key)) {
         source.problem_at(
             Some(at),
-            format!("`mcp.{name}.{key}` is not for a server with `{other}`"),
+            format!("`mcp.{name}.{key}` cannot be combined with `{other}`"),
         );
     }
     if let Some(McpTransport::Command { env, .. }) = &command {
         for secret in secrets.keys() {
             if env.contains_key(secret) {
-                let message = format!("`mcp.{name}` has `{secret}` in `env` and in `secrets`");
+                let message = format!("`mcp.{name}` has `{secret}` in both `env` and `secrets`");
                 source.problem_at(Some(at), message);
             }
             if !is_variable(secret) {
-                let message = format!("`mcp.{name}`: the secret `{secret}` cannot be a variable");
+                let message =
+                    format!("`mcp.{name}`: the secret `{secret}` is not a valid variable name");
                 source.problem_at(Some(at), message);
             }
         }
@@ -311,7 +311,7 @@ fn read_server(
     let start_timeout = read_duration(&mut table, "start-timeout", source);
     let idle_timeout = read_duration(&mut table, "idle-timeout", source);
     let versions = McpProtocol::ALL.map(|version| format!("\"{}\"", version.as_str()));
-    let version = format!("a version of the protocol: {}", versions.join(", "));
+    let version = format!("a protocol version: {}", versions.join(", "));
     let protocol = table.parsed("protocol", &version, McpProtocol::parse, source);
     let may_ask = read_may_ask(&mut table, source);
     let pins = read_pins(&mut table, source);
@@ -367,7 +367,7 @@ fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds>
         let kinds = kinds(name);
         if kinds.is_empty() {
             let message = format!(
-                "`{path}`: {name:?} is nothing that a server asks: there are \"elicitation\", \"sampling\" and \"roots\""
+                "`{path}`: a server cannot ask for {name:?}: use \"elicitation\", \"sampling\" or \"roots\""
             );
             source.problem(value.span(), message);
         }
@@ -421,11 +421,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
     if let Some(value) = table.get("cwd")
         && !cwd.is_dir()
     {
-        let message = format!(
-            "`{}`: there is no folder {}",
-            table.path("cwd"),
-            cwd.display()
-        );
+        let message = format!("`{}`: no such folder: {}", table.path("cwd"), cwd.display());
         source.problem(value.span(), message);
     }
     let program = program?;
@@ -434,7 +430,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
         && let Some(value) = table.get("command")
     {
         let message = format!(
-            "`{}` is a program alone, and there is none called {program:?}",
+            "`{}` must be a program only, and no program is called {program:?}",
             table.path("command")
         );
         let rest: Vec<String> = rest
@@ -442,7 +438,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
             .map(|it| format!("{it:?}"))
             .collect();
         let help = format!(
-            "arguments go into `args`: command = {name:?}, args = [{}]",
+            "put arguments in `args`: command = {name:?}, args = [{}]",
             rest.join(", ")
         );
         source.problem_with_help(value.span(), message, help);
@@ -502,7 +498,7 @@ fn read_url(
     let has_secret = token.is_some() || headers.iter().any(|it| it.secrets().next().is_some());
     if has_secret && is_in_the_clear(&url) {
         let message = format!(
-            "`{}`: a secret would go there in the clear: use https",
+            "`{}`: a secret would be sent there unencrypted: use https",
             table.path("url")
         );
         source.problem(span, message);

@@ -61,7 +61,7 @@ impl OwnResource {
                 let read = tokio::task::spawn_blocking(move || paths.read(&path, MAX_FILE)).await;
                 let bytes = read.map_err(CallError::internal)?;
                 let bytes = bytes.map_err(|error| CallError::Failed {
-                    message: format!("it cannot be read: {error}"),
+                    message: format!("cannot be read: {error}"),
                 })?;
                 match String::from_utf8(bytes) {
                     Ok(text) => ResourceBody::Text(text),
@@ -156,7 +156,7 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
             .iter()
             .any(|other| other.resource.uri == resource.uri)
         {
-            let message = format!("`{path}` has the URI of another resource");
+            let message = format!("`{path}` has the same URI as another resource");
             source.problem(key.span(), message);
         }
         let text = table.string("text", source).map(owned);
@@ -170,7 +170,7 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
         });
         let is_writable = table.bool("writable", source).unwrap_or_default();
         if table.has("writable") && !table.has("path") {
-            let message = format!("`{path}.writable` is for a resource with `path`");
+            let message = format!("`{path}.writable` is only for a resource with `path`");
             source.problem(key.span(), message);
         }
         let body = match (text, file) {

@@ -166,8 +166,8 @@ impl Default for ServeConfig {
 /// A server that others than this machine can reach, without authentication.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "anyone who can reach {address} could call every tool: configure client tokens (`toolhost token new` makes one for \
-     the manifest's [serve.auth.tokens.NAME]) or an issuer in [serve.auth.oauth], or listen on 127.0.0.1"
+    "anyone who can reach {address} could call every tool: configure client tokens in [serve.auth.tokens.NAME] \
+     (`toolhost token new` makes one) or an issuer in [serve.auth.oauth], or listen on 127.0.0.1"
 )]
 #[non_exhaustive]
 pub struct Exposed {
@@ -218,7 +218,7 @@ impl ServeConfig {
         let mut cut = |what: String, text: &str| {
             if text.len() > MAX_SHOWN {
                 warnings.push(format!(
-                    "{what} has {} bytes, and Claude Code cuts it after {MAX_SHOWN}",
+                    "{what} has {} bytes, but Claude Code cuts it off after {MAX_SHOWN}",
                     text.len()
                 ));
             }
@@ -235,10 +235,9 @@ impl ServeConfig {
             missing.remove(&tool.name);
         }
         let missing = missing.iter();
-        warnings
-            .extend(missing.map(|tool| {
-                format!("`serve.task-only` names `{tool}`, and there is no such tool")
-            }));
+        warnings.extend(
+            missing.map(|tool| format!("`serve.task-only` names an unknown tool: `{tool}`")),
+        );
         warnings
     }
 
@@ -251,12 +250,14 @@ impl ServeConfig {
         }
         if self.tls.is_none() {
             warnings.push(format!(
-                "tokens go to {address} in the clear, unless a proxy before it speaks TLS: [serve.tls] names a certificate"
+                "tokens are sent to {address} unencrypted unless a proxy in front of it uses TLS: set a \
+                 certificate in [serve.tls]"
             ));
         }
         if self.hosts.is_empty() {
             warnings.push(format!(
-                "requests from elsewhere to {address} are refused, as the manifest's `serve.hosts` does not say what the server is called"
+                "requests to {address} from other machines are refused: add the server's host name to \
+                 `serve.hosts` in the manifest"
             ));
         }
         warnings
@@ -308,7 +309,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
         *count = table.count(key, 1_000_000, source).unwrap_or(*count);
     }
     serve.max_sessions_per_client = table.count("max-sessions-per-client", 1_000_000, source);
-    let expected = "a duration up to a year, such as \"20s\"; \"0s\" for at once";
+    let expected = "a duration up to a year, such as \"20s\"; \"0s\" means at once";
     let parse = |text: &str| {
         let duration = humantime::parse_duration(text).ok();
         duration.filter(|duration| *duration <= MAX_TIMEOUT)
@@ -394,7 +395,7 @@ mod tests {
         let warnings = serve.tool_warnings(tools.iter());
         assert_eq!(
             warnings,
-            ["the description of `long` has 2049 bytes, and Claude Code cuts it after 2048"]
+            ["the description of `long` has 2049 bytes, but Claude Code cuts it off after 2048"]
         );
         serve.instructions = Some("x".repeat(3000));
         serve.task_only = ["short", "none"].map(str::to_owned).into();
@@ -402,8 +403,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "`serve.instructions` has 3000 bytes, and Claude Code cuts it after 2048",
-                "`serve.task-only` names `none`, and there is no such tool",
+                "`serve.instructions` has 3000 bytes, but Claude Code cuts it off after 2048",
+                "`serve.task-only` names an unknown tool: `none`",
             ]
         );
     }

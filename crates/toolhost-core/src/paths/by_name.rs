@@ -26,8 +26,8 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
         match here.symlink_metadata() {
             Ok(metadata) if metadata.is_symlink() && is_writable => {
                 return Err(io::Error::other(format!(
-                    "{} is a link in a folder that plugins may write, which is not followed: \
-                     name what it leads to",
+                    "{} is a symlink in a folder that plugins can write to, so it is not followed: use the path \
+                     of its target",
                     here.display()
                 )));
             }

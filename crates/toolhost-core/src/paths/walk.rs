@@ -80,14 +80,14 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
             FileType::Symlink => {
                 if here.is_writable {
                     let (of, remedy) = match here.is_of_clients {
-                        false => ("that plugins may write", "name what it leads to"),
+                        false => ("that plugins can write to", "use the path of its target"),
                         true => (
                             "of clients",
-                            "mount the folder that is meant in its place, or have a program name it by a narrowing",
+                            "mount the intended folder in its place, or pass its path in a narrowing",
                         ),
                     };
                     return Err(io::Error::other(format!(
-                        "{} is a link in a folder {of}, which is not followed: {remedy}",
+                        "{} is a symlink in a folder {of}, so it is not followed: {remedy}",
                         here.path.join(&name).display()
                     )));
                 }

@@ -96,8 +96,11 @@ impl FileGrant {
         let host = self.host.display();
         let Some(folders) = self.client_folders() else {
             return self.create.then(|| {
-                let message = format!("`create` is for folders of clients, and {host} is none");
-                (message, "make the folder, or name it \"…/${client}\"")
+                let message = format!("`create` is only for client folders, and {host} is not one");
+                (
+                    message,
+                    "create the folder, or use a path such as \"…/${client}\"",
+                )
             });
         };
         let components: Vec<Component> = self.host.components().collect();
@@ -112,10 +115,11 @@ impl FileGrant {
         if whole && with_client.count() == 1 && !leads_up {
             return None;
         }
-        let message = format!("{host} is no path of a folder for each client");
+        let message = format!("{host} is not a path of client folders");
         Some((
             message,
-            "`${client}` is one whole part of it, without `..` behind, as in \"users/${client}/notes\"",
+            "`${client}` must be one whole component of the path, with no `..` after it, as in \
+             \"users/${client}/notes\"",
         ))
     }
 }

@@ -81,10 +81,10 @@ impl HttpHeader {
             _ => (host, None),
         };
         let Ok(name) = HeaderName::try_from(name) else {
-            return Err("`name` is not the name of a header".to_owned());
+            return Err("`name` is not a valid header name".to_owned());
         };
         if is_reserved(&name) {
-            return Err(format!("`{name}` is not for a manifest to set"));
+            return Err(format!("a manifest cannot set the header `{name}`"));
         }
         let value = parts(value)?;
         let fixed = value.iter().all(|part| match part {
@@ -92,7 +92,7 @@ impl HttpHeader {
             Part::Secret(_) => true,
         });
         if !fixed {
-            return Err("the value has a character that no header may have".to_owned());
+            return Err("the value has a character that is not allowed in a header".to_owned());
         }
         Ok(HttpHeader {
             host: host
@@ -145,8 +145,9 @@ impl HttpHeader {
                 }
             }
         }
-        let mut value = HeaderValue::from_str(&text)
-            .map_err(|_| "a secret in it has a character that no header may have".to_owned())?;
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            "a secret in it has a character that is not allowed in a header".to_owned()
+        })?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -201,7 +202,7 @@ fn parts(value: &str) -> Result<Vec<Part>, String> {
             parts.push(Part::Secret(name.to_owned()));
             rest = after;
         } else {
-            return Err("a `$` goes before `{NAME}` or another `$`".to_owned());
+            return Err("`$` must be followed by `{NAME}` or another `$`".to_owned());
         }
     }
     text.push_str(rest);

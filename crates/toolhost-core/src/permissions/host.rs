@@ -80,13 +80,13 @@ impl FromStr for HostPattern {
         // Looked for in what was parsed: a host may be percent-encoded.
         if host.to_string().contains('*') {
             return Err(InvalidValue::new(format!(
-                "`*` may only stand for whole leading labels, as in \"*.example.com\", not as in `{text}`"
+                "`*` can only replace whole leading labels, as in \"*.example.com\": `{text}`"
             )));
         }
         let is_address = !matches!(host, Host::Domain(_));
         if subdomains && is_address {
             return Err(InvalidValue::new(format!(
-                "`{text}` has a `*.` before an address; it goes before a domain"
+                "`*.` can only precede a domain, not an address: `{text}`"
             )));
         }
         Ok(HostPattern {
@@ -150,7 +150,7 @@ impl FromStr for SocketRule {
             .map_err(|error| InvalidValue::new(format!("`{text}`: {error}")))?;
         if !host.is_exact() {
             return Err(InvalidValue::new(format!(
-                "`{text}` has a `*`: sockets are granted host by host"
+                "`{text}` has a `*`, but sockets are granted host by host"
             )));
         }
         Ok(SocketRule { host, port })

@@ -99,8 +99,8 @@ impl Plugin {
         let Some(client) = client else {
             let name = &self.config.name;
             return Err(refused(format!(
-                "`plugin.{name}` has a folder {guest} for each client, and this call is no client's: name one \
-                 (`--client NAME`, a token under `[serve.auth]`, or `CallOptions::client`)"
+                "`plugin.{name}` has a folder {guest} per client, but this call has no client: name one \
+                 (`--client NAME`, a token in `[serve.auth]`, or `CallOptions::client`)"
             )));
         };
         if let Some(known) = clients.get(client).filter(|it| it.is_current()) {
@@ -116,10 +116,10 @@ impl Plugin {
             // Where things are on this machine is not the client's to know.
             let (name, why) = (&self.config.name, crate::error::causes(&error));
             if clients.refused.is_due(client) {
-                tracing::warn!("plugin.{name}: calls of the client {client:?} cannot run: {why}");
+                tracing::warn!("plugin.{name}: calls of client {client:?} cannot run: {why}");
             }
             refused(format!(
-                "the client's folder {guest} of `plugin.{name}` cannot be opened: the log of the host says why"
+                "cannot open the client's folder {guest} of `plugin.{name}`: see the host's log"
             ))
         })?;
         Ok(Some(clients.keep(client, Arc::new(narrowed))))
@@ -224,7 +224,7 @@ impl Plugin {
             problem,
         };
         let Some(name) = client else {
-            let what = "no client is named: `Narrowing::client` names one".to_owned();
+            let what = "no client is named: use `Narrowing::client`".to_owned();
             return Err(problem(what));
         };
         let host = of_clients.folder(name).map_err(problem)?;
@@ -236,7 +236,7 @@ impl Plugin {
             let below = host.strip_prefix(&of_clients.base).unwrap_or(&host);
             let shown = Path::new(folder).join(below);
             return Err(problem(format!(
-                "the client's folder {} does not exist: make it, or say `create = true` in the grant",
+                "the client's folder {} does not exist: create it, or set `create = true` in the grant",
                 shown.display()
             )));
         }

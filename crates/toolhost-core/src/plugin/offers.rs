@@ -213,7 +213,7 @@ fn is_exported(interface: &str, exports: &[String]) -> Result<bool, String> {
         None => Ok(false),
         Some(PLUGIN_VERSION) => Ok(true),
         Some(version) => Err(format!(
-            "exports {prefix}{version}, and this host serves {PLUGIN_VERSION}"
+            "exports {prefix}{version}, but this host supports {PLUGIN_VERSION}"
         )),
     }
 }

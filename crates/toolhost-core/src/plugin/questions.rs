@@ -17,7 +17,7 @@ pub(super) fn input_required(input: wit::InputRequired) -> Result<InputRequired,
     if input.questions.len() > MAX_QUESTIONS {
         let count = input.questions.len();
         return Err(format!(
-            "it asks {count} questions, of at most {MAX_QUESTIONS}"
+            "it asks {count} questions at once, but at most {MAX_QUESTIONS} are allowed"
         ));
     }
     if input.questions.is_empty() && input.state.is_empty() {
@@ -40,7 +40,7 @@ fn question(question: wit::Question) -> Result<Question, String> {
         wit::Question::Form(form) => {
             match serde_json::from_str::<Value>(&form.schema) {
                 Ok(Value::Object(_)) => {}
-                Ok(_) => return Err("has a schema that is no object".to_owned()),
+                Ok(_) => return Err("has a schema that is not an object".to_owned()),
                 Err(error) => return Err(format!("has a schema that is not JSON: {error}")),
             }
             Question::Form {

@@ -48,7 +48,7 @@ pub async fn mismatch(
         return (Ok(None), Duration::ZERO);
     };
     let Some(json) = structured.map(RawValue::get) else {
-        let message = "it has an output schema, and answered without structured output";
+        let message = "the tool has an output schema but returned no structured output";
         return (Ok(Some(message.to_owned())), Duration::ZERO);
     };
     let (found, spent) = match at_once(json.len(), |watch| schema.check_json(json, watch)) {

@@ -148,7 +148,7 @@ impl Folder {
         if is_same(&std::fs::metadata(&self.path)?, &self.held.metadata()?) {
             Ok(self.path.clone())
         } else {
-            Err(io::Error::other("another folder has taken its place"))
+            Err(io::Error::other("it was replaced by another folder"))
         }
     }
 }
@@ -157,7 +157,8 @@ impl Folder {
 fn check_system() -> io::Result<()> {
     if cfg!(not(unix)) {
         return Err(io::Error::other(
-            "plugins cannot be granted folders on Windows: wasmtime 48.0.8 lets them out (GHSA-f2pq-268w-886c)",
+            "plugins cannot be granted folders on Windows: wasmtime 48.0.8 lets them escape \
+             (GHSA-f2pq-268w-886c)",
         ));
     }
     Ok(())

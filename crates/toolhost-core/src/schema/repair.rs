@@ -30,7 +30,7 @@ const MAX_LAYERS: usize = 4;
 const IN_STRING: &str = "the arguments written as a JSON string";
 const IN_FENCE: &str = "a code fence around the arguments";
 const BYTE_ORDER_MARK: &str = "a byte order mark before the arguments";
-const NUMBER_FOR_TEXT: &str = "a number where a string is asked for";
+const NUMBER_FOR_TEXT: &str = "a number where a string is expected";
 const WHOLE_FRACTION: &str = "a whole number written with a fraction";
 const NULL: &str = "null for an optional argument";
 

@@ -24,7 +24,7 @@ use crate::tool::{Content, EmbeddedResource, Media, OUTPUT_MISMATCH, Output, Res
 ///
 /// The tool failed, or its result is not what one is.
 pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError> {
-    let no_result = || failed("its server answered with what is no result");
+    let no_result = || failed("its server's answer is not a result");
     let mut result: BTreeMap<String, &RawValue> =
         serde_json::from_str(result).map_err(|_| no_result())?;
     result.retain(|_, value| value.get() != "null");
@@ -43,13 +43,13 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
     match result.get("resultType").map(|it| value(it)) {
         Some(Value::String(kind)) if kind == "input_required" => {
             return Err(failed(
-                "its server asks for input once more, in the result of a task",
+                "its server asks for input again, in the result of a task",
             ));
         }
         // Those that can be asked for are not taken for results.
         Some(Value::String(kind)) if kind == "task" && !result.contains_key("content") => {
             return Err(failed(
-                "its server runs it as a task that cannot be asked for: it has no id, or no status",
+                "its server started a task without an id or a status",
             ));
         }
         _ => {}
@@ -82,7 +82,7 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
         let texts: Vec<String> = content.iter().map(Content::to_text).collect();
         let message = match texts.join("\n") {
             text if !text.trim().is_empty() => text,
-            _ => structured.unwrap_or("it did not say why").to_owned(),
+            _ => structured.unwrap_or("no reason given").to_owned(),
         };
         return Err(bounded_failure(message, limits));
     }

@@ -85,15 +85,15 @@ pub(super) fn offered(
             (Ok(tool), _) => match settings.pins.check(&tool.pin) {
                 Ok(()) => offered.tools.push(tool),
                 Err(pins::Refusal::Unpinned) if chosen.is_none() => {
-                    let why = "is left out, as it is not pinned: look at it, and run `toolhost check --pin`";
+                    let why = "is skipped, as it is not pinned: review it, then run `toolhost check --pin`";
                     offered.left_out.push(ToolNote::new(&tool.pin.tool, why));
                 }
                 Err(refusal) => {
-                    let why = "is left out, as it is not what was pinned";
+                    let why = "is skipped, as it differs from its pin";
                     offered.left_out.push(ToolNote::new(&tool.pin.tool, why));
-                    let message = format!("`mcp.{name}`: its tool {own_name:?} {refusal}");
+                    let message = format!("`mcp.{name}`: tool {own_name:?} {refusal}");
                     let at = chosen.or(config.at);
-                    let help = "if it is to be trusted as it is now, run `toolhost check --pin`";
+                    let help = "to trust it as it is now, run `toolhost check --pin`";
                     let problem = Diagnostic::new(manifest, at, message).help(help);
                     problems.push(match refusal {
                         pins::Refusal::Changed(how) => problem.lines(how),
@@ -102,13 +102,13 @@ pub(super) fn offered(
                 }
             },
             (Err(why), Some(at)) => {
-                let message = format!("`mcp.{name}`: its tool {own_name:?} {why}");
+                let message = format!("`mcp.{name}`: tool {own_name:?} {why}");
                 problems.push(Diagnostic::new(manifest, Some(at), message));
-                let why = format!("is left out, as it {why}");
+                let why = format!("is skipped, as it {why}");
                 offered.left_out.push(ToolNote::new(&tool.name, why));
             }
             (Err(why), None) => {
-                let why = format!("is left out, as it {why}");
+                let why = format!("is skipped, as it {why}");
                 offered.left_out.push(ToolNote::new(&tool.name, why));
             }
         }
@@ -116,7 +116,7 @@ pub(super) fn offered(
     // Of what is an error no warning is needed.
     for left_out in offered.left_out.iter().filter(|_| problems.is_empty()) {
         let ToolNote { tool, why, .. } = left_out;
-        tracing::warn!("mcp.{name}: its tool {tool:?} {why}");
+        tracing::warn!("mcp.{name}: tool {tool:?} {why}");
     }
     let all: Vec<&str> = listed.iter().map(|tool| &*tool.name).collect();
     let wanted = config.tools.iter().flatten();
@@ -133,7 +133,7 @@ pub(super) fn offered(
         }
     }
     if offered.tools.is_empty() && problems.is_empty() {
-        let message = format!("`mcp.{name}` offers no tools that can be used");
+        let message = format!("`mcp.{name}` offers no usable tools");
         problems.push(Diagnostic::new(manifest, config.at, message));
     }
     (offered, problems)
@@ -155,7 +155,7 @@ fn read(
         return Err("has no name".to_owned());
     }
     let raw = written(listed);
-    let no_object = |_| "is no object".to_owned();
+    let no_object = |_| "is not an object".to_owned();
     let rest: Map<String, Value> = serde_json::from_str(raw).map_err(no_object)?;
     let rest = &rest;
     let mut written: BTreeMap<String, &RawValue> = serde_json::from_str(raw).map_err(no_object)?;
@@ -193,7 +193,7 @@ fn read(
     let texts = declared.description.len() + title + icons.sum::<usize>();
     if texts > MAX_TEXTS {
         return Err(format!(
-            "describes itself in {texts} bytes, of at most {MAX_TEXTS}"
+            "has {texts} bytes of descriptions, but at most {MAX_TEXTS} are allowed"
         ));
     }
     let pin = pins::pin(&own_name, raw);
@@ -233,7 +233,7 @@ fn read(
         })?;
         if !input.guessed.is_empty() {
             let why = format!(
-                "is offered with a mended schema: {}",
+                "is offered with a repaired schema: {}",
                 input.guessed.join("; ")
             );
             notes.push(ToolNote::new(&own_name, why));
@@ -261,7 +261,7 @@ fn takes_objects(schema: &Value) -> Result<(), String> {
     match is_object {
         true => Ok(()),
         false => Err(format!(
-            "can never be called: its arguments would be of type {}, and are always an object",
+            "can never be called: its arguments are of type {}, but arguments are always an object",
             schema["type"]
         )),
     }

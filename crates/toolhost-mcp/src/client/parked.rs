@@ -63,7 +63,7 @@ impl Parked {
         drop(state);
         if over.is_some() && self.1.is_due("") {
             tracing::warn!(
-                "over {MAX_PARKED} calls of an MCP server wait for answers: one is ended"
+                "more than {MAX_PARKED} calls of an MCP server are waiting for answers: ending one"
             );
         }
         CallError::InputRequired(Box::new(input))

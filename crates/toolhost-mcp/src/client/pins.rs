@@ -107,7 +107,7 @@ impl Pins {
             None => {
                 let (lock, now) = (self.lock.display(), cut(&pin.text, &self.mask));
                 vec![
-                    format!("pinned: {pinned}, whose text is not in {lock}"),
+                    format!("pinned: {pinned}, with no text in {lock}"),
                     format!("now: {now}"),
                 ]
             }
@@ -119,7 +119,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Unpinned => f.write_str("is not pinned"),
-            Refusal::Changed(_) => f.write_str("is not what was pinned:"),
+            Refusal::Changed(_) => f.write_str("differs from its pin:"),
         }
     }
 }

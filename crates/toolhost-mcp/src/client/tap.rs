@@ -106,7 +106,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
         self.calls.sent(&message);
         let unsent = Unsent::new(&self.unsent);
         if self.unsent.load(Ordering::Relaxed) > self.most_unsent {
-            tracing::warn!("an MCP server does not read its input: closing the connection");
+            tracing::warn!("an MCP server is not reading its input: closing the connection");
             self.end.cancel();
         }
         let request = match &message {

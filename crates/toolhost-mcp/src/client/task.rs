@@ -148,12 +148,12 @@ pub(super) async fn result(
         let state = request("tasks/get", Written::default()).await;
         let state = state.map_err(|error| match error {
             CallError::Failed { message } => failed(format!(
-                "it runs as a task, which cannot be asked for: {message}"
+                "it runs as a task, which cannot be polled: {message}"
             )),
             error => error,
         })?;
         task = Task::read(&state)
-            .ok_or_else(|| failed("its server answers `tasks/get` with what is no task"))?;
+            .ok_or_else(|| failed("its server's answer to `tasks/get` is not a task"))?;
     }
 }
 

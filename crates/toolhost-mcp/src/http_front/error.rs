@@ -28,6 +28,6 @@ pub(crate) enum FrontError {
     #[error("cannot tell who can reach the server: {0}")]
     Address(std::io::Error),
     /// There is no client to ask an issuer with.
-    #[error("no client for the issuer's keys: {0}")]
+    #[error("cannot create an HTTP client for the issuer's keys: {0}")]
     Client(String),
 }

@@ -118,7 +118,7 @@ fn sampling(conversation: &Conversation) -> Result<mcp::CreateMessageRequestPara
             mcp::ContentBlock::Text(text) => mcp::SamplingMessageContentBlock::Text(text),
             mcp::ContentBlock::Image(image) => mcp::SamplingMessageContentBlock::Image(image),
             mcp::ContentBlock::Audio(audio) => mcp::SamplingMessageContentBlock::Audio(audio),
-            _ => return Err("a model takes text, images and audio alone".to_owned()),
+            _ => return Err("sampling takes only text, images and audio".to_owned()),
         };
         Ok(mcp::SamplingMessage::new(
             convert::role(message.role),
@@ -237,7 +237,7 @@ impl PeerResponder {
             mcp::InputRequest::Elicitation(request) => request.into(),
             mcp::InputRequest::CreateMessage(request) => request.into(),
             mcp::InputRequest::ListRoots(request) => request.into(),
-            _ => return Err("the client cannot be asked this".to_owned()),
+            _ => return Err("the client does not support this kind of question".to_owned()),
         };
         if let Some(stream) = self.stream {
             request.extensions_mut().insert(stream);
@@ -266,7 +266,7 @@ impl PeerResponder {
                 sampled(*result).map_err(|what| format!("the client's answer {what}"))?
             }
             (Question::Roots, mcp::ClientResult::ListRootsResult(result)) => listed(result),
-            _ => return Err("the client answered something else than it was asked".to_owned()),
+            _ => return Err("the client's answer does not match the question".to_owned()),
         };
         check(question, &reply).await?;
         Ok(reply)

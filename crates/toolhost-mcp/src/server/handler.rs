@@ -335,7 +335,7 @@ impl ServerHandler for ClientSession {
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
         if self.client.known.get().is_some() {
-            let message = "the session has begun already";
+            let message = "the session has already started";
             return Err(ErrorData::invalid_request(message, None));
         }
         if self.client.permit.get().is_none() {
@@ -389,7 +389,7 @@ impl ServerHandler for ClientSession {
         };
         // With parameters of another shape, a request is taken for one of some other method.
         if METHODS.iter().chain(others).any(|known| *known == method) {
-            let message = format!("the parameters are not those of {method}");
+            let message = format!("invalid parameters for {method}");
             return Err(ErrorData::invalid_params(message, None));
         }
         let is_of_others = STATELESS_METHODS.iter().chain(&SESSION_METHODS);

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 pub(crate) fn message_text(message: &ServerJsonRpcMessage) -> String {
     // Its maps have strings for keys: nothing else can fail.
     serde_json::to_string(message).unwrap_or_else(|error| {
-        let message = format!("the message cannot be written: {error}");
+        let message = format!("cannot serialize the message: {error}");
         json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32603, "message": message } })
             .to_string()
     })
@@ -98,7 +98,7 @@ fn wrong_in(message: &[u8]) -> String {
 }
 
 pub(crate) fn batch() -> ErrorData {
-    let text = "arrays of messages (batches) are not taken: send each message by itself";
+    let text = "batches (arrays of messages) are not supported: send each message separately";
     ErrorData::invalid_request(text, None)
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn is_batch(message: &[u8]) -> bool {
 
 /// Two answers to one id: neither could be told from the other.
 pub(crate) fn in_use(id: RequestId) -> ServerJsonRpcMessage {
-    let text = format!("a request with the id {id} runs already");
+    let text = format!("a request with the id {id} is already running");
     let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
     JsonRpcMessage::error(error, Some(id))
 }

@@ -33,7 +33,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 #[non_exhaustive]
 pub enum StdioError {
     /// What came first was no beginning of a session.
-    #[error("no MCP client speaks on stdin")]
+    #[error("no MCP client on stdin")]
     NoClient {
         /// What came instead.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -72,7 +72,7 @@ where
             return Ok(());
         }
         Err(ServerInitializeError::ExpectedInitializeRequest(_)) => {
-            let source = "its first message begins no session".into();
+            let source = "its first message does not start a session".into();
             return Err(StdioError::NoClient { source });
         }
         Err(error) => {

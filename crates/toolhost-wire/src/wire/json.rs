@@ -60,7 +60,7 @@ impl Wire for Json {
                     true => Ok(serde_json::from_str::<Call>(raw.get())
                         .map_err(within)?
                         .into()),
-                    false => Err(within(serde::de::Error::custom("it is no object"))),
+                    false => Err(within(serde::de::Error::custom("not an object"))),
                 }
             })
             .collect()

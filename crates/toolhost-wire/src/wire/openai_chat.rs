@@ -117,7 +117,7 @@ impl Choice<'_> {
             .reason()
             .filter(|reason| FAILURES.contains(&&*reason.to_lowercase()))?;
         Some(DecodeError::Api {
-            message: format!("the answer ended with `{reason}` as its `finish_reason`"),
+            message: format!("the answer ended with `finish_reason` `{reason}`"),
             kind: reason,
         })
     }
@@ -334,10 +334,10 @@ pub(super) fn only(
     if alternatives.len() > 1 {
         return Err(DecodeError::Shape {
             found: format!(
-                "a {of} of which {} {named} have tool calls",
+                "a {of} in which {} {named} have tool calls",
                 alternatives.len()
             ),
-            expected: "one of them: pass the message of the one you mean",
+            expected: "a single one: pass the message of the one you mean",
         });
     }
     Ok(alternatives.pop().unwrap_or_default())

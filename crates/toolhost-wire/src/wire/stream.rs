@@ -157,7 +157,7 @@ impl Events {
 
     fn begin(&mut self, format: Format) -> Result<&mut Box<dyn StreamDecoder>, DecodeError> {
         let api = format.api().ok_or_else(|| DecodeError::NotEvents {
-            why: format!("the format {format} has none"),
+            why: format!("the format {format} has no event streams"),
         })?;
         self.format = Some(format);
         Ok(self.decoder.insert(api.stream()))
@@ -293,7 +293,7 @@ impl Events {
                     why: "it has no events".to_owned(),
                 },
                 _ => DecodeError::NotEvents {
-                    why: "its events are of no format that is known".to_owned(),
+                    why: "its events match no known format".to_owned(),
                 },
             });
         };
@@ -343,7 +343,7 @@ where
         let chunk = chunk?;
         total += chunk.remaining();
         if total > MAX_STREAM {
-            let why = format!("it has over {} MiB", MAX_STREAM >> 20);
+            let why = format!("it is larger than {} MiB", MAX_STREAM >> 20);
             return Err(io::Error::other(why));
         }
         Ok(chunk)
@@ -356,11 +356,11 @@ where
             why: causes(&*error),
         })),
         Err(sse_stream::Error::Utf8Parse(error)) if error.error_len().is_none() => {
-            let why = "it ended within a character".to_owned();
+            let why = "it ended in the middle of a character".to_owned();
             Some(Err(DecodeError::Broken { why }))
         }
         Err(sse_stream::Error::Utf8Parse(error)) => Some(Err(DecodeError::Broken {
-            why: format!("a line of it is not UTF-8 ({error})"),
+            why: format!("it contains a line that is not UTF-8 ({error})"),
         })),
         Err(error) => Some(Err(DecodeError::NotEvents {
             why: error.to_string(),

@@ -294,7 +294,7 @@ fn one_bad_tool_is_left_out_and_named_and_the_others_are_declared() {
         }
         assert_eq!(
             left_out[0].why,
-            "asks for arguments of type \"string\", and arguments are objects"
+            "has arguments of type \"string\", but arguments are always an object"
         );
     }
     assert_eq!(declared(Format::Mcp, &tools).1.len(), 1);

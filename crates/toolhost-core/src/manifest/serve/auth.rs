@@ -151,7 +151,7 @@ impl OauthConfig {
 }
 
 const TRUSTED_URL: &str =
-    "must be an https URL without user and fragment, or an http URL of this machine";
+    "must be an https URL without user or fragment, or an http URL on this machine";
 
 /// Whoever answers there decides who is let in.
 fn trusted_url(text: &str) -> Option<Url> {
@@ -170,7 +170,7 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
             let name = key.get_ref().to_string();
             if !is_name(&name) {
                 let message =
-                    format!("`{name}` is not a client's name: use A-Z, a-z, 0-9, `_` and `-`");
+                    format!("`{name}` is not a client name: use A-Z, a-z, 0-9, `_` and `-`");
                 source.problem(key.span(), message);
             }
             let Some(token) = expect_table(value, path, source)
@@ -180,7 +180,7 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
             };
             let known = auth.tokens.iter().find(|it| it.digest == token.digest);
             if let Some(known) = known {
-                let message = format!("`{}` and `{}` have one token", known.name, token.name);
+                let message = format!("`{}` and `{}` have the same token", known.name, token.name);
                 source.problem(value.span(), message);
             }
             auth.tokens.push(token);
@@ -197,7 +197,7 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
     if !has_oauth && table.get("tokens").is_none_or(names_nobody) {
         source.problem(
             span,
-            "`serve.auth` needs `tokens` or `oauth`: so nobody is asked for a token",
+            "`serve.auth` needs `tokens` or `oauth`: without them no token is required",
         );
     }
     table.finish(source);
@@ -272,7 +272,7 @@ fn read_oauth(mut table: Table, span: Range<usize>, source: &mut Source) -> Opti
         if entries.entries().next().is_none() {
             source.problem(
                 value.span(),
-                "`serve.auth.oauth.scopes` is empty: without it all tools may be called",
+                "`serve.auth.oauth.scopes` is empty: to allow all tools, remove it",
             );
         }
         scopes = Some(read);
@@ -296,7 +296,7 @@ fn read_tools(value: &Value, path: &str, source: &mut Source) -> Option<BTreeSet
         return None;
     };
     if items.is_empty() {
-        let message = format!("`{path}` is empty: name the tools that may be called");
+        let message = format!("`{path}` is empty: list the tools that may be called");
         source.problem(value.span(), message);
     }
     let tools = items

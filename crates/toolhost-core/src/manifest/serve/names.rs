@@ -76,7 +76,7 @@ impl FromStr for Authority {
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         Authority::parse(text).ok_or_else(|| {
             InvalidValue::new(format!(
-                "`{text}` is not a host: write for example \"tools.example.com\" or \"tools.example.com:8443\""
+                "`{text}` is not a host: use for example \"tools.example.com\" or \"tools.example.com:8443\""
             ))
         })
     }
@@ -116,8 +116,7 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         // Not the text: a password may be in it.
-        let expected =
-            "not an origin: write for example \"https://app.example.com\", without a path";
+        let expected = "not an origin: use for example \"https://app.example.com\", without a path";
         let wrong = || InvalidValue::new(expected);
         let url = Url::parse(text).map_err(|_| wrong())?;
         let is_plain = matches!(url.scheme(), "http" | "https")

@@ -179,8 +179,8 @@ where
             Line::Whole(line) => line,
             Line::TooLong(passed) => {
                 let longest = self.lines.longest();
-                tracing::error!("a message of over {longest} bytes was left out");
-                let text = format!("the message has over {longest} bytes");
+                tracing::error!("skipped a message of more than {longest} bytes");
+                let text = format!("the message has more than {longest} bytes");
                 let error = ErrorData::invalid_request(text, None);
                 let id = passed.of_request();
                 return Err(id.map(|id| Box::new(JsonRpcMessage::error(error, Some(id)))));
@@ -236,7 +236,7 @@ fn message(line: &[u8], outline: Option<CallOutline>) -> serde_json::Result<Clie
 /// What is said of a line that is no message: nothing of one that is no JSON and has no id, and may be
 /// anything.
 fn refusal(line: &[u8], error: &serde_json::Error) -> Option<ServerJsonRpcMessage> {
-    tracing::debug!("a line that is no message was left out: {error}");
+    tracing::debug!("skipped a line that is not a message: {error}");
     let id = IdFinder::of(line).of_request();
     match error.is_data() {
         true if is_notification(line) => return None,

@@ -247,7 +247,7 @@ impl Task {
         let why = match self.cancel.run_until_cancelled(replies).await {
             None => return Err(Unanswered::Cancelled),
             Some(Ok(Ok(replies))) => return Ok(replies),
-            Some(Ok(Err(_))) => "the client did not answer what the tool asks".to_owned(),
+            Some(Ok(Err(_))) => "the client did not answer the tool's question".to_owned(),
             Some(Err(why)) => why,
         };
         lock(&self.state).stage = Stage::Working;
