@@ -39,13 +39,8 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
         Some(format) => {
             let tools: Vec<&Tool> = host.tools().collect();
             let declared = format.declare(&tools, &names(format, &host));
-<<<<<<< HEAD
-            for LeftOut { tool, why, .. } in &declared.left_out {
-                say!("warning: `{tool}` is left out for {format}: it {why}");
-=======
             for LeftOut { tool, why, .. } in &declared.left_out {
                 say!("warning: `{tool}` is omitted for {format}: it {why}");
->>>>>>> int
             }
             print_document(&declared.tools)?;
         }

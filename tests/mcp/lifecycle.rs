@@ -360,12 +360,7 @@ fn no_half_of_a_manifest_lets_anybody_in() {
         server.folder.write("toolhost.toml", part);
         server.signal("HUP");
         let start = Instant::now();
-        let complaints = || {
-            server
-                .said()
-                .matches("error: reload failed")
-                .count()
-        };
+        let complaints = || server.said().matches("error: reload failed").count();
         while complaints() == refused {
             assert!(start.elapsed() < PATIENCE, "{part}: {}", server.said());
             std::thread::sleep(Duration::from_millis(5));
