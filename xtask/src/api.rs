@@ -19,8 +19,11 @@ A change of the interface is then part of the change's diff. The text comes from
 between versions of Rust: with a version that writes another, nothing is compared, and a line says so.";
 
 /// The libraries, the manifests of their workspaces, and where these build below the target folder.
-const LIBRARIES: [(&str, &str, &str); 4] = [
+const LIBRARIES: [(&str, &str, &str); 7] = [
     ("toolhost", "Cargo.toml", ""),
+    ("toolhost-agent", "Cargo.toml", ""),
+    ("toolhost-core", "Cargo.toml", ""),
+    ("toolhost-mcp", "Cargo.toml", ""),
     ("toolhost-wire", "Cargo.toml", ""),
     ("toolhost-schema", "Cargo.toml", ""),
     (
@@ -102,7 +105,8 @@ fn rustdoc_json(library: &str, workspace: &Path, target: &Path) -> Result<PathBu
     make_executable(&rustdoc)?;
     let mut cargo = cargo();
     cargo
-        .args(["rustdoc", "--quiet", "--lib", "--package", library])
+        .args(["rustdoc", "--quiet", "--lib", "--all-features"])
+        .args(["--package", library])
         .arg("--manifest-path")
         .arg(workspace)
         .arg("--target-dir")
