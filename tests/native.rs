@@ -239,7 +239,7 @@ async fn a_call_says_how_far_it_is_and_what_it_does() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_tools_of_the_program_is_told_when_it_is_loaded() {
+async fn invalid_native_tools_are_load_errors() {
     let tools = add(add(NativeTools::new("mine")))
         .tool(Tool::new("not a name", ""), async |_: Nothing| ())
         .tool_with_schema(
@@ -268,7 +268,7 @@ async fn what_is_wrong_with_the_tools_of_the_program_is_told_when_it_is_loaded()
 }
 
 #[tokio::test]
-async fn calls_that_change_something_run_one_at_a_time_in_their_order_and_others_do_not() {
+async fn native_calls_that_write_run_in_order_and_others_in_parallel() {
     let running = Arc::new(AtomicUsize::new(0));
     let order = Arc::new(Mutex::new(Vec::new()));
     let (gate, met) = (Arc::new(Semaphore::new(0)), order.clone());
@@ -550,7 +550,7 @@ async fn a_call_that_a_hook_thinks_about_holds_up_its_own_client_only() {
 }
 
 #[tokio::test]
-async fn calls_of_a_batch_run_while_a_hook_thinks_about_one_and_none_is_lost() {
+async fn batch_runs_on_while_a_hook_decides_and_loses_no_call() {
     let mut tools = add(NativeTools::new("mine"));
     tools = tools.tool(
         Tool::new("wait", "").read_only(),

@@ -1,13 +1,14 @@
 //! Who is asked before tools run, and who may stop them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use toolhost::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider};
 use toolhost::wire::Format;
 use toolhost::{Approval, BoxFuture, CallError, Loader, Output, Tool, ToolCall};
+use toolhost_testing::{Gate, PATIENCE};
 
 use crate::common;
 use crate::peer::{Peer, calls, text};
@@ -132,37 +133,34 @@ async fn always_is_not_for_the_tool_of_another_that_takes_its_name() {
 
 #[tokio::test]
 async fn an_interrupt_cancels_what_runs_and_the_model_is_told() {
+    let gate = Arc::new(Gate::new());
     let turn = calls(
         CHAT,
         &[
             ("a", "echo", json!({ "text": "quick" })),
             ("b", "spin", json!({})),
-            ("c", "sleep", json!({ "ms": 20_000 })),
+            ("c", "hold", gate.arguments()),
         ],
     );
     let peer = Peer::start(vec![turn, text(CHAT, "as you wish")]);
-    let mut agent = agent(
-        &common::host(&["echo", "misbehave"]).await,
-        config(CHAT, &peer.url),
-        false,
-    );
+    let host = common::load(common::manifest([common::plugin("echo"), gate.plugin()])).await;
+    let mut agent = agent(&host, config(CHAT, &peer.url), false);
     let interrupter = agent.interrupter();
     // There is nothing to interrupt yet.
     assert!(!interrupter.interrupt());
-    let start = Instant::now();
+    let (answered, quick) = channel();
+    let held = gate.clone();
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(300));
-        while !interrupter.interrupt() {
-            std::thread::yield_now();
-        }
+        quick.recv_timeout(PATIENCE).unwrap();
+        held.wait_for(1);
+        assert!(interrupter.interrupt());
     });
-    let answer = agent.ask("?", &mut Seen::default()).await.unwrap();
+    let mut seen = Seen {
+        on_result: Some(Box::new(move || drop(answered.send(())))),
+        ..Seen::default()
+    };
+    let answer = agent.ask("?", &mut seen).await.unwrap();
     assert_eq!(answer.text, "as you wish");
-    assert!(
-        start.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        start.elapsed()
-    );
     let messages = peer.asked()[1].body["messages"].clone();
     let texts: Vec<&str> = (2..5)
         .map(|at| messages[at]["content"].as_str().unwrap())
@@ -172,7 +170,7 @@ async fn an_interrupt_cancels_what_runs_and_the_model_is_told() {
         [
             "quick",
             "Error: spin failed - cancelled by the user",
-            "Error: sleep failed - cancelled by the user",
+            "Error: hold failed - cancelled by the user",
         ]
     );
 }

@@ -1,10 +1,6 @@
 //! The agent loop: against aimock, which speaks all four APIs, and against a peer of our own, which
 //! keeps every byte that it is sent and can break off wherever it likes.
 
-#[allow(dead_code)] // the other tests use more of it
-#[path = "../common/mod.rs"]
-mod common;
-
 mod aimock;
 mod approval;
 mod asking;
@@ -15,7 +11,6 @@ mod faults;
 mod loops;
 mod ollama;
 mod order;
-mod peer;
 mod repairs;
 mod requests;
 mod results;
@@ -28,7 +23,8 @@ use std::sync::{Arc, Mutex};
 use toolhost::agent::{Agent, Event, Observer};
 use toolhost::manifest::{AgentConfig, Manifest};
 use toolhost::wire::Format;
-use toolhost::{Approval, AskFirst, ToolCall, ToolHost, ToolResult};
+use toolhost::{Approval, AskFirst, Tool, ToolCall, ToolHost, ToolResult};
+use toolhost_testing::{self as common, model as peer};
 
 /// The formats that a model's API speaks, but for Ollama's, which streams no events and has tests of its
 /// own.
@@ -73,6 +69,7 @@ struct Seen {
     retries: Vec<String>,
     turns: usize,
     on_retry: Option<Box<dyn FnMut() + Send>>,
+    on_result: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl Observer for Seen {
@@ -90,6 +87,9 @@ impl Observer for Seen {
             Event::Result { number, result } => {
                 assert_eq!(self.calls[number].name, result.name);
                 self.results.push(result.clone());
+                if let Some(act) = &mut self.on_result {
+                    act();
+                }
             }
             Event::Retry { why, .. } => {
                 self.retries.push(why.to_owned());

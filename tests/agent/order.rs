@@ -87,7 +87,7 @@ impl Hook for Calculated {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_that_are_not_parallel_wait_for_what_is_to_be_allowed_before_them() {
+async fn sequential_calls_wait_for_the_approval_before_them() {
     let folder = folder();
     let answer = [
         ("w", "fs_write", write("new")),

@@ -184,7 +184,7 @@ async fn parallel_calls_are_switched_off_in_the_way_each_api_has() {
 }
 
 #[tokio::test]
-async fn without_parallel_calls_they_run_one_after_another_whoever_asks_for_several() {
+async fn parallel_off_runs_calls_one_after_another() {
     for format in apis() {
         let script = vec![
             calls(
@@ -617,7 +617,7 @@ async fn an_answer_that_is_cut_off_runs_no_call_that_it_cut() {
 
 /// `examples/openai.rs`: the loop by hand.
 #[test]
-fn the_example_of_a_loop_by_hand_answers_each_call_behind_the_message_that_made_it() {
+fn openai_example_answers_each_call_behind_its_message() {
     let format = Format::OpenaiChat;
     let arguments = [
         json!({ "a": 17, "b": 23 }),

@@ -5,9 +5,11 @@ use toolhost::{Provider, ToolCall};
 
 use super::Stage;
 use crate::common::{call, text};
+use toolhost_testing::needs;
 
 #[tokio::test]
 async fn what_a_server_says_of_its_tools_is_taken_over() {
+    needs!(python);
     let host = Stage::new(&[], "").load().await;
     let echo = host.tools().find(|tool| tool.name == "echo").unwrap();
     assert_eq!(echo.title.as_deref(), Some("Echo"));
@@ -26,6 +28,7 @@ async fn what_a_server_says_of_its_tools_is_taken_over() {
 
 #[tokio::test]
 async fn prefix_and_tools_choose_and_name() {
+    needs!(python);
     let host = Stage::new(&[], "prefix = 't_'\ntools = ['echo', 'fail']")
         .load()
         .await;
@@ -45,6 +48,7 @@ async fn prefix_and_tools_choose_and_name() {
 
 #[tokio::test]
 async fn two_tools_of_one_name_are_an_error_that_names_both() {
+    needs!(python);
     let mut stage = Stage::new(&[], "");
     stage.add("other", &[], "tools = ['echo']");
     let problem = stage.problem().await;
@@ -58,6 +62,7 @@ async fn two_tools_of_one_name_are_an_error_that_names_both() {
 
 #[tokio::test]
 async fn all_pages_are_read_and_no_more_than_that() {
+    needs!(python);
     let all = Stage::new(&[], "").load().await.tools().count();
     let host = Stage::new(&["pages"], "").load().await;
     assert_eq!(host.tools().count(), all);
@@ -76,7 +81,8 @@ async fn all_pages_are_read_and_no_more_than_that() {
 }
 
 #[tokio::test]
-async fn tools_that_cannot_be_offered_are_left_out_unless_they_are_asked_for() {
+async fn unusable_tools_are_left_out_unless_listed() {
+    needs!(python);
     let all = Stage::new(&[], "").load().await.tools().count();
     let host = Stage::new(&["refused-tools"], "").load().await;
     // `a.name` is offered, under another name.

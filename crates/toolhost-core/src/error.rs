@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+#[doc(hidden)]
 pub use toolhost_wire::error::causes;
 #[doc(inline)]
 pub use toolhost_wire::error::{ArgumentProblem, Bound, CallError, Limit};
@@ -56,6 +57,8 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// Something that is wrong in a file, without help.
+    #[doc(hidden)]
     pub fn new(file: &Path, at: Option<Location>, message: impl Into<String>) -> Self {
         Diagnostic {
             file: file.to_owned(),
@@ -66,6 +69,7 @@ impl Diagnostic {
     }
 
     /// Adds lines to the message.
+    #[doc(hidden)]
     pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         for line in lines {
             self.message += &format!("\n    {}", printable::line(&line));
@@ -73,6 +77,8 @@ impl Diagnostic {
         self
     }
 
+    /// The same with help.
+    #[doc(hidden)]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(printable::line(&help.into()).into_owned());
         self
@@ -128,6 +134,7 @@ pub(crate) fn said_by(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// The names most like `name`, nearest first: what somebody who mistyped it may have meant.
+#[doc(hidden)]
 pub fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     // A model's name may be of any length, and the distance takes time by the square of it.
     if name.len() > 256 {

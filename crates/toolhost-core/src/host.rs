@@ -204,6 +204,7 @@ pub struct Plan<'a> {
 
 impl ToolHost {
     /// Keeps plugins from a file; whether it may be used by its name is what is returned.
+    #[doc(hidden)]
     pub fn protect(&self, file: &HostFile) -> std::io::Result<()> {
         self.shared.paths.check_way(file)
     }
@@ -254,6 +255,7 @@ impl ToolHost {
     /// # Errors
     ///
     /// There is none for it.
+    #[doc(hidden)]
     pub fn tool_for(
         &self,
         name: &str,
@@ -336,6 +338,7 @@ impl ToolHost {
     }
 
     /// A digest of the plugins' names and files.
+    #[doc(hidden)]
     pub fn plugins_sha256(&self) -> String {
         let plugins = self.shared.plugins.iter().map(|loaded| &loaded.plugin);
         let files = plugins.map(|it| (it.name(), it.sha256().unwrap_or_default()));
@@ -433,6 +436,7 @@ impl ToolHost {
     }
 
     /// The same host with another provider beside its own.
+    #[doc(hidden)]
     pub fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {
         let registered = Registered::new(provider, self.shared.max_concurrency, None);
         self.with_providers([Arc::new(registered)])
@@ -452,6 +456,7 @@ impl ToolHost {
     }
 
     /// The longest that a result may be, of whichever tool, in bytes.
+    #[doc(hidden)]
     pub fn longest_output(&self) -> u64 {
         let providers = self.registry.providers.iter();
         let limits = providers.map(|registered| registered.provider.limits());
@@ -535,6 +540,7 @@ impl ToolHost {
     }
 
     /// Takes the places that a call with these options has to keep, behind the calls that the same client made before.
+    #[doc(hidden)]
     pub fn places(&self, call: &ToolCall, options: &CallOptions) -> Places {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
         let take = |call: &ToolCall| self.take(call, client, allowed, &options.whose);

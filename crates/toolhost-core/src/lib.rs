@@ -6,6 +6,12 @@
 
 #![warn(unreachable_pub)]
 
+// Files, processes and secrets are guarded by what Unix has; on Windows, what cannot be guarded is refused.
+#[cfg(not(any(unix, windows)))]
+compile_error!(
+    "toolhost is for Unix and Windows: no other system has its guards, or refuses what lacks them"
+);
+
 pub mod error;
 pub mod inspect;
 pub mod limits;

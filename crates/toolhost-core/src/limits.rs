@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 #[doc(inline)]
 pub use toolhost_wire::limit::{Bound, ByteSize, Limit};
+#[doc(hidden)]
 pub use toolhost_wire::limit::{seconds, size};
 use toolhost_wire::setters;
 

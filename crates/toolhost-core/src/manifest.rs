@@ -31,6 +31,7 @@ use crate::summarize::Summarize;
 use crate::trust_folder;
 pub use agent::AgentConfig;
 use agent::read_agent;
+#[doc(hidden)]
 pub use agent::{is_in_the_clear, is_loopback};
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
@@ -66,6 +67,7 @@ const MOST_MEMORY: ByteSize = ByteSize::pib(1);
 const MAX_MANIFEST: u64 = 1 << 20;
 
 /// The most calls that a host runs at once.
+#[doc(hidden)]
 pub const MAX_CONCURRENCY: usize = 10_000;
 
 /// Everything that a host is made of.

@@ -54,6 +54,7 @@ impl Mask {
     /// # Errors
     ///
     /// They are too many or too long to look for.
+    #[doc(hidden)]
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Result<Mask, String> {
         let mut secrets: Vec<&str> = secrets.into_iter().map(Secret::reveal).collect();
         secrets.sort_unstable();
@@ -146,6 +147,7 @@ impl Mask {
 
     /// As [`text`](Mask::text), for a JSON document, which stays one: `"***"` where a secret was more than
     /// a part of its strings.
+    #[doc(hidden)]
     pub fn json(&self, document: Box<RawValue>) -> Box<RawValue> {
         if self.is_empty() {
             return document;
@@ -161,6 +163,7 @@ impl Mask {
 
     /// The beginning of a text that may be of any length, of so many bytes at most; it is masked first, so
     /// that no part of a secret is left.
+    #[doc(hidden)]
     pub fn beginning(&self, mut text: String, most: usize) -> String {
         self.text(&mut text);
         text.truncate(text.floor_char_boundary(most));
@@ -168,6 +171,7 @@ impl Mask {
     }
 
     /// The members of an object, keys and values.
+    #[doc(hidden)]
     pub fn members(&self, members: Map<String, Value>) -> Map<String, Value> {
         if self.is_empty() {
             return members;

@@ -205,6 +205,7 @@ impl SecretSource {
     /// # Errors
     ///
     /// Why it cannot be had, to be said after what it is a secret for: ` is empty`, or `: ` and more.
+    #[doc(hidden)]
     pub fn read(&self, paths: &Paths) -> Result<Secret, String> {
         let value = match self {
             // Not the error's own text: it quotes the value.
@@ -266,6 +267,8 @@ impl Secret {
         Secret(value)
     }
 
+    /// Its text.
+    #[doc(hidden)]
     pub fn reveal(&self) -> &str {
         &self.0
     }

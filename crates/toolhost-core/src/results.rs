@@ -136,6 +136,7 @@ struct Asked {
 
 /// What is shown of a result that is too long.
 pub struct Compacted {
+    /// The text in its place.
     pub text: String,
     /// What it is read by, where it is kept.
     pub id: Option<String>,
@@ -173,6 +174,7 @@ impl LongResults {
         &self.tools[0].tool.name
     }
 
+    /// The length in characters from which a result is compacted.
     pub fn max_chars(&self) -> usize {
         self.max_chars
     }

@@ -65,8 +65,10 @@ const RESOURCE_COST: usize = 1 << 10;
 /// Why the host ends a call: travels through wasmtime as an error, and no guest can catch it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
+    /// Its time is over.
     #[error("the deadline passed")]
     Deadline,
+    /// It went over that limit.
     #[error("over a limit")]
     Limit(Limit, Bound),
 }

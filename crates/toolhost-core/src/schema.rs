@@ -40,6 +40,7 @@ const MAX_REASONING: u64 = 10_000_000;
 /// A schema's text may be no longer: each tool's is held in memory and shown to the model.
 const MAX_SCHEMA: usize = 256 << 10;
 
+/// A schema that arguments and output are held against.
 #[derive(Debug)]
 pub struct Schema {
     validator: Validator,
@@ -437,7 +438,7 @@ mod checks {
     }
 
     #[test]
-    fn many_values_under_a_large_schema_are_refused_before_they_are_checked() {
+    fn many_values_under_a_large_schema_are_refused_unchecked() {
         let alternatives: Vec<String> = (0..450).map(|n| format!(r#"{{"const":{n}}}"#)).collect();
         let schema = format!(
             r#"{{"properties":{{"a":{{"items":{{"anyOf":[{}]}}}}}}}}"#,

@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_need_more_than_one_pass_or_too_much_room_are_not_taken() {
+    fn backtracking_or_large_patterns_are_refused() {
         let mut patterns = Patterns::default();
         for pattern in [
             "^(?!a)",

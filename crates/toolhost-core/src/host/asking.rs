@@ -53,6 +53,7 @@ impl ToolHost {
     }
 
     /// Holds a call of that tool which asked, with the state that it is to come back with.
+    #[doc(hidden)]
     pub fn asked(&self, tool: &str, state: &[u8]) -> Option<AskedCall> {
         let (_, registered, _) = self.registry.find(tool)?;
         Some(AskedCall {

@@ -31,6 +31,8 @@ use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 #[derive(Clone, Default)]
 pub struct CallOptions {
     pub(super) watcher: Option<Arc<dyn Watcher>>,
+    /// Who answers what tools ask.
+    #[doc(hidden)]
     pub responder: Option<Arc<dyn Responder>>,
     pub(super) can_ask: QuestionKinds,
     pub(super) cancel: Option<CancellationToken>,
@@ -39,6 +41,7 @@ pub struct CallOptions {
     pub(super) key: Option<Arc<str>>,
     begun: Option<Arc<AtomicBool>>,
     /// Whose calls they are, and what they have for that.
+    #[doc(hidden)]
     pub whose: Whose,
     /// Whose calls run in the order that they are made; a client of its own when `None`.
     pub(super) order: Option<Client>,
@@ -185,6 +188,7 @@ impl CallOptions {
     }
 
     /// The same without an idempotency key.
+    #[doc(hidden)]
     pub fn without_key(mut self) -> Self {
         self.key = None;
         self
@@ -209,24 +213,28 @@ impl CallOptions {
     }
 
     /// Has the call keep its place among those of `client`.
+    #[doc(hidden)]
     pub fn of_client(mut self, client: Client) -> Self {
         self.order = Some(client);
         self
     }
 
     /// Has the call read on in results of `owner`.
+    #[doc(hidden)]
     pub fn owned_by(mut self, owner: Owner) -> Self {
         self.owner = owner;
         self
     }
 
     /// Has the call find these tools alone, and those of the host itself.
+    #[doc(hidden)]
     pub fn allowed(mut self, tools: AllowedTools) -> Self {
         self.allowed = tools;
         self
     }
 
     /// Has the call keep places that were taken for it.
+    #[doc(hidden)]
     pub fn placed(mut self, places: Option<Places>) -> Self {
         self.places = places.map(|places| Arc::new(Mutex::new(places)));
         self

@@ -63,6 +63,7 @@ pub struct AgentConfig {
     /// More of the API's own parameters; they replace those above.
     pub request: Map<String, Value>,
     /// The way to the key.
+    #[doc(hidden)]
     pub paths: SharedPaths,
 }
 
@@ -152,11 +153,13 @@ impl AgentConfig {
 }
 
 /// Whether others than this machine can read what goes there.
+#[doc(hidden)]
 pub fn is_in_the_clear(url: &Url) -> bool {
     url.scheme() == "http" && !is_loopback(url)
 }
 
 /// Whether it is this machine.
+#[doc(hidden)]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_localhost(name),

@@ -102,6 +102,7 @@ impl McpProtocol {
     ];
 
     /// What is tried first: nearly all servers know `initialize`, and agree on an older version.
+    #[doc(hidden)]
     pub const FIRST: McpProtocol = McpProtocol::V2025_11_25;
 
     /// Its name.
@@ -115,6 +116,8 @@ impl McpProtocol {
         }
     }
 
+    /// The version of that name.
+    #[doc(hidden)]
     pub fn parse(name: &str) -> Option<McpProtocol> {
         let mut all = McpProtocol::ALL.into_iter();
         all.find(|version| version.as_str() == name)
@@ -181,6 +184,7 @@ impl McpConfig {
 
     /// What is run of its command: the program, wherever in `PATH` it is or could be put; what its arguments
     /// name; and where it runs.
+    #[doc(hidden)]
     pub fn host_files(&self) -> Vec<HostFile> {
         let McpTransport::Command {
             program, args, cwd, ..

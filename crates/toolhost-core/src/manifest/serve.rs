@@ -117,6 +117,7 @@ pub struct TlsConfig {
     /// Its private key, as PEM.
     pub key: PathBuf,
     /// The way to them.
+    #[doc(hidden)]
     pub paths: SharedPaths,
 }
 

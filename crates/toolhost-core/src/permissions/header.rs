@@ -131,6 +131,7 @@ impl HttpHeader {
     /// # Errors
     ///
     /// There is no such secret, or it has a character that no header may have.
+    #[doc(hidden)]
     pub fn value<'s>(
         &self,
         secret: impl Fn(&str) -> Option<&'s str>,

@@ -285,7 +285,7 @@ fn content_in(format: Format, pieces: Vec<Content>) -> Value {
 }
 
 #[test]
-fn images_sounds_and_documents_go_out_as_the_api_has_them_or_described() {
+fn media_goes_out_as_the_api_has_it_or_described() {
     let pdf = || embedded(Some("application/pdf"), ResourceBody::Blob(vec![1, 2, 3]));
     let pieces = || {
         vec![
@@ -581,7 +581,7 @@ fn parts_of_gemini_go_back_unchanged_whole_or_streamed() {
 }
 
 #[test]
-fn blocks_of_anthropic_go_back_with_their_thoughts_signatures_and_citations() {
+fn anthropic_blocks_keep_thinking_signatures_and_citations() {
     let began = |index: usize, block: Value| json!({ "type": "content_block_start", "index": index, "content_block": block });
     let more = |index: usize, delta: Value| json!({ "type": "content_block_delta", "index": index, "delta": delta });
     let stop = |index: usize| json!({ "type": "content_block_stop", "index": index });

@@ -110,9 +110,12 @@ pub struct OauthConfig {
     /// Who issues the tokens, spelled as their `iss`.
     pub issuer: Url,
     /// As the manifest spells it: `https://a.example` and `https://a.example/` are two issuers.
+    #[doc(hidden)]
     pub issuer_text: String,
     /// What this server is, spelled as the tokens' `aud`.
     pub audience: Url,
+    /// As the manifest spells it.
+    #[doc(hidden)]
     pub audience_text: String,
     /// Where the issuer's keys are, if its metadata need not be asked.
     pub jwks: Option<Url>,

@@ -22,12 +22,14 @@ pub struct Authority {
 
 impl Authority {
     /// Whether it is a name of this machine.
+    #[doc(hidden)]
     pub fn is_loopback(&self) -> bool {
         LOOPBACK.contains(&&*self.host)
     }
 
     /// Whether a request for `other` is one for this: the same host, and the same port where this has
     /// one. A request without a port is for the one of http or https.
+    #[doc(hidden)]
     pub fn covers(&self, other: &Authority) -> bool {
         let same_port = match (self.port, other.port) {
             (None, _) => true,
@@ -96,12 +98,14 @@ pub struct Origin(String);
 
 impl Origin {
     /// Whether the page is from a server of this machine.
+    #[doc(hidden)]
     pub fn is_loopback(&self) -> bool {
         let authority = self.0.split_once("://").map(|(_, rest)| rest.parse());
         matches!(authority, Some(Ok::<Authority, _>(authority)) if authority.is_loopback())
     }
 
     /// What a browser sends: in the only spelling that it has.
+    #[doc(hidden)]
     pub fn from_header(text: &str) -> Option<Origin> {
         text.parse().ok().filter(|Origin(origin)| origin == text)
     }
@@ -141,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_what_a_client_writes_and_nothing_that_two_parsers_read_differently() {
+    fn host_header_is_taken_only_if_all_parsers_agree() {
         let good = [
             ("localhost", "localhost"),
             ("LocalHost:8080", "localhost:8080"),
