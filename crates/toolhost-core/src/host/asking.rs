@@ -219,7 +219,7 @@ async fn replies(
     asked.catch_unwind().await.unwrap_or_else(|panic| {
         let said = said_by(&*panic);
         Err(CallError::failed(format!(
-            "nobody answers what it asks: the responder panicked: {said}"
+            "the question was not answered: the responder panicked: {said}"
         )))
     })
 }

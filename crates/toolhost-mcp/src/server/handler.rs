@@ -366,7 +366,7 @@ impl ServerHandler for ClientSession {
         context: Context,
     ) -> Result<(), ErrorData> {
         if self.caller(&context).is_stateless {
-            let why = "in this revision a request says in its `_meta` what it is told of the log";
+            let why = "in this revision the `_meta` of each request sets the log level";
             return Err(method_not_found(SetLevelRequestMethod::VALUE, why));
         }
         *lock(&self.client.level) = Some(request.level);
