@@ -1,4 +1,4 @@
-//! [`ToolHost`]: every call gets its place in order, a permit in its turn, and one result.
+//! [`ToolHost`]: takes calls, gives each its place in order, its permits and exactly one result.
 
 mod asking;
 mod batch;
@@ -69,11 +69,11 @@ use repeats::{Found, Repeats};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
 ///
-/// It is cheap to clone, and clones share their caps. Its methods run on the tokio runtime they
-/// are called on, of either flavour; the multi-threaded one lets calls compute in parallel.
+/// Cheap to clone; clones share their concurrency limits. Its methods run on the tokio runtime they
+/// are called on, of either flavour; with the multi-threaded one, calls compute in parallel.
 #[derive(Clone)]
 pub struct ToolHost {
-    /// The tools of one time: see [`ToolHost::renewed`].
+    /// A snapshot of the tools; [`ToolHost::renewed`] makes a newer one.
     registry: Arc<Registry>,
     shared: Arc<Shared>,
 }
@@ -87,7 +87,7 @@ impl std::fmt::Debug for ToolHost {
 }
 
 struct Shared {
-    /// Those of the providers that offer more than tools.
+    /// The plugins that offer resources, prompts or completion.
     plugins: Vec<LoadedPlugin>,
     own: offers::Own,
     owners: Arc<ResourceOwners>,
@@ -98,36 +98,37 @@ struct Shared {
     audit: Option<Arc<AuditLog>>,
     hooks: Option<Hooks>,
     repeats: Repeats,
-    /// Whether arguments are repaired.
+    /// Whether arguments are repaired before they are validated.
     repairs: bool,
-    /// Whether it is only there to be looked at.
+    /// Whether the host was loaded by [`Loader::survey`](crate::Loader::survey): it lists tools and
+    /// runs none.
     is_survey: bool,
-    /// Where guests may write, and where they may not.
+    /// Which folders guests may write, and which files are protected there.
     paths: Arc<Paths>,
 }
 
-/// What a call proves to be as it is handed over: its places are taken then.
+/// What kind of call was handed over. Its places in order are taken at that moment.
 enum HandedOver {
     One(Arrival, ToolCall),
-    /// Several calls in one.
+    /// Several calls in one (`multi_tool_use.parallel`).
     Several(Vec<Arrival>, Unpacked),
-    /// One with an idempotency key, and whether it was made before.
+    /// A call with an idempotency key, and whether the key was seen before.
     Once(ToolCall, Found, bool),
     Refused(ToolCall, CallError),
 }
 
-/// The places that were taken for a call ahead of its run: its own, or those of the calls inside.
+/// The places in order taken for a call before it runs: its own, or those of the calls inside it.
 #[derive(Default)]
 pub(crate) struct Places(std::vec::IntoIter<Taken>);
 
-/// A call's place in order, where it has to keep one, and what it has of what its provider is granted.
+/// The place in order of a call, if it needs one, and its narrowed grants, if it has any.
 pub(crate) struct Taken {
     place: Option<Place>,
     narrowed: GrantsOfCall,
 }
 
-/// A call that runs in its place. The place is left once all that the call began with files has
-/// returned: a call that is ended or dropped in the middle of a write does not stop the write.
+/// A running call that holds a place in order. The place is released only when every file operation
+/// that the call started has returned: dropping the call does not stop a write that is under way.
 struct InOrder {
     place: Option<Place>,
     operations: Operations,
@@ -157,12 +158,12 @@ struct LoadedPlugin {
     registered: Arc<Registered>,
 }
 
-/// How a call came to its host.
+/// The state of a call between hand-over and run.
 struct Arrival {
     queued: Instant,
-    /// Its place among the calls that wait, where those are bounded.
+    /// Its ticket in the bounded queue, if the queue is bounded.
     ticket: Option<Ticket>,
-    /// Dropped once it runs or is among those that wait, for the one behind it.
+    /// Dropped once the call runs or is queued, so that the call behind it may enter the queue.
     entering: Option<oneshot::Sender<()>>,
     taken: Taken,
 }
@@ -178,27 +179,27 @@ impl Arrival {
     }
 }
 
-/// What running a call would be; see [`ToolHost::plan`].
+/// What a call would run; see [`ToolHost::plan`].
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
-    /// The tool that is called.
+    /// The tool to call.
     pub tool: &'a Tool,
-    /// What would serve it.
+    /// The provider of the tool.
     pub by: Provider<'a>,
-    /// The arguments as the tool would get them.
+    /// The arguments that the tool would get.
     pub arguments: String,
-    /// What is repaired in them.
+    /// The repairs made to them.
     pub repairs: Vec<Repair>,
 }
 
 impl ToolHost {
-    /// Keeps plugins from a file; whether it may be used by its name is what is returned.
+    /// Protects a file from plugins. Returns whether it may be opened by its name.
     #[cfg(feature = "agent")]
     pub(crate) fn protect(&self, file: &HostFile) -> std::io::Result<()> {
         self.shared.paths.check_way(file)
     }
 
-    /// Loads the plugins of a manifest with default options; see [`Loader`] for others.
+    /// Loads the plugins of a manifest with default options; [`Loader`] has others.
     ///
     /// # Errors
     ///
@@ -207,24 +208,25 @@ impl ToolHost {
         Loader::new(manifest).load().await
     }
 
-    /// The tools, in the order of the plugins' names and of each plugin's own listing; then those of the
-    /// MCP servers.
+    /// The tools, ordered by plugin name and each plugin's own listing, then those of the MCP
+    /// servers.
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.registry.tools.iter().map(|tool| &tool.tool)
     }
 
-    /// The tool that a call of that name is for: the one that has it, or the only one that is left when
-    /// what a model's template left on the name is taken off, such as `functions.`.
+    /// Finds the tool for a name: an exact match, or the only match once a prefix that a model's
+    /// template added (such as `functions.`) is removed.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         let (_, _, tool) = self.registry.find(name)?;
         Some(&tool.tool)
     }
 
-    /// The same, for a client that may call these tools alone, and those of the host itself.
+    /// As [`tool`](ToolHost::tool), for a client that may only call `allowed` and the host's own
+    /// tools.
     ///
     /// # Errors
     ///
-    /// There is none for it.
+    /// There is no such tool for this client.
     #[cfg(feature = "mcp")]
     pub(crate) fn tool_for(
         &self,
@@ -235,7 +237,7 @@ impl ToolHost {
         Ok(&tool.tool)
     }
 
-    /// The plugins, in the order of their names.
+    /// The plugins, ordered by name.
     pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
         self.shared
             .plugins
@@ -243,7 +245,7 @@ impl ToolHost {
             .map(|loaded| &loaded.plugin.config)
     }
 
-    /// The MCP servers, in the order of their names.
+    /// The MCP servers, ordered by name.
     pub fn servers(&self) -> impl Iterator<Item = &McpConfig> {
         let providers = self.registry.providers.iter();
         providers.filter_map(|registered| match registered.provider.provenance() {
@@ -252,12 +254,12 @@ impl ToolHost {
         })
     }
 
-    /// What is to be said of tools of MCP servers, beside what is offered: those that are left out, and why.
+    /// The tools of MCP servers that are left out or changed, and why.
     pub fn left_out(&self) -> impl Iterator<Item = (&McpConfig, ToolNote)> {
         self.of_servers(|server| server.left_out())
     }
 
-    /// What the tools of MCP servers say of themselves.
+    /// The pins of the MCP servers' tools: digests of what each tool says about itself.
     pub fn pins(&self) -> impl Iterator<Item = (&McpConfig, Pin)> {
         self.of_servers(|server| server.pins())
     }
@@ -282,9 +284,9 @@ impl ToolHost {
         })
     }
 
-    /// What of the tools' schemas is shown to models and not held against values: patterns that cannot be
-    /// matched in one pass over a text, with look-around or a backreference. Each is the end of a sentence that begins
-    /// with the tool's name.
+    /// Schema patterns that models see but that arguments are not checked against: those with
+    /// look-around or backreferences, which cannot be matched in linear time. Each text is the end
+    /// of a sentence that begins with the tool's name.
     pub fn unenforced(&self) -> impl Iterator<Item = (&Tool, String)> {
         self.registry.tools.iter().flat_map(|tool| {
             let unenforced = tool.unenforced();
@@ -303,8 +305,8 @@ impl ToolHost {
         })
     }
 
-    /// What each plugin imports, in the order of [`plugins`](ToolHost::plugins), and which
-    /// permissions it can make use of, as the manifest has them.
+    /// The imports of each plugin, in the order of [`plugins`](ToolHost::plugins), and the
+    /// permissions it can use, by their names in the manifest.
     pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
         let plugins = self.shared.plugins.iter();
         plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
@@ -321,12 +323,12 @@ impl ToolHost {
         crate::digest::sha256(files.join("\n"))
     }
 
-    /// What a call would run, without running it. Arguments that take long to check are checked on the thread at
-    /// hand, for as long as a call of the tool may take.
+    /// Plans a call without running it. Arguments that take long to validate are validated on the
+    /// current thread, for up to the tool's timeout.
     ///
     /// # Errors
     ///
-    /// There is no such tool, or the arguments are not what it asks for: what the call would fail with.
+    /// The error that the call would fail with: no such tool, or invalid arguments.
     pub fn plan(&self, call: &ToolCall) -> Result<Plan<'_>, CallError> {
         let fit = self.fit_here(call);
         let (registered, tool) = fit.served_by?;
@@ -338,18 +340,18 @@ impl ToolHost {
         })
     }
 
-    /// The same host with the tools that its providers offer now. Clones keep those they have.
+    /// A host with the tools that its providers offer now. Existing clones keep their snapshot.
     pub fn renewed(&self) -> ToolHost {
         self.with_providers([])
     }
 
-    /// Has what these calls need, of a host that was loaded [lazily](Loader::lazy): starts the MCP servers whose tools
-    /// they are. To know a tool that no provider is known to have, all servers are started. The host that is returned
-    /// has the tools that the servers list now.
+    /// Prepares a [lazily](Loader::lazy) loaded host for these calls: starts the MCP servers that
+    /// offer their tools, or all servers if no provider is known to offer one of them. Returns a
+    /// host with the tools that the servers list now.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be had.
+    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be read.
     pub async fn ready_for(&self, calls: &[ToolCall]) -> Result<ToolHost, LoadError> {
         let mut needed = BTreeSet::new();
         let mut is_known = true;
@@ -387,7 +389,7 @@ impl ToolHost {
         }
     }
 
-    /// The same host with another provider beside its own.
+    /// The same host with one more provider.
     #[cfg(any(feature = "agent", feature = "mcp"))]
     pub(crate) fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {
         let registered = Registered::new(provider, self.shared.max_concurrency, None);
@@ -401,13 +403,13 @@ impl ToolHost {
         }
     }
 
-    /// Waits until a provider offers other tools than this host knows of, which its
-    /// [renewal](ToolHost::renewed) has; for ever where none can.
+    /// Waits until a provider's tools differ from this snapshot; [`renewed`](ToolHost::renewed)
+    /// then has the new ones. Waits forever if no provider can change its tools.
     pub async fn tools_changed(&self) {
         self.registry.outdated().await;
     }
 
-    /// The longest that a result may be, of whichever tool, in bytes.
+    /// The largest `max-output` of all tools, in bytes.
     #[cfg(feature = "mcp")]
     pub(crate) fn longest_output(&self) -> u64 {
         let providers = self.registry.providers.iter();
@@ -415,25 +417,26 @@ impl ToolHost {
         limits.map(|it| it.max_output.as_u64()).max().unwrap_or(0)
     }
 
-    /// What finds the secrets of the manifest, as it is done to every result and log: for what a
-    /// program prints of its own, such as traces.
+    /// The mask for the manifest's secrets, as applied to every result and log line: for text that
+    /// a program prints itself, such as traces.
     pub fn mask(&self) -> Arc<Mask> {
         self.shared.mask.clone()
     }
 
-    /// Runs one call. It waits for its turn if as many run as may; dropping the future ends the
-    /// call wherever it is.
+    /// Runs one call, after waiting for its turn if the host is at a concurrency limit. Dropping
+    /// the future ends the call wherever it is.
     ///
-    /// A call that may change data which others read or change, or reads such data, takes its place in
-    /// order now, not when the future is first polled: hold no such future without polling it, since
-    /// later calls wait for it.
+    /// A call that may change data which others use, or reads such data, takes its place in order
+    /// now, not when the future is first polled. Do not hold the future without polling it: later
+    /// calls wait for it.
     pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
         let options = CallOptions::new();
         let arrived = self.hand_over(call, &options);
         async move { self.run_handed_over(arrived, &options).await }
     }
 
-    /// A call that is handed over now, unless its places were taken before.
+    /// Hands a call over now. Its places are taken here unless the options carry places taken
+    /// earlier.
     fn hand_over(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
         let key = match self.key_of(&call, options) {
             Ok(None) => return self.hand_over_to_run(call, options),
@@ -470,7 +473,8 @@ impl ToolHost {
         }
     }
 
-    /// Takes the places that a call with these options has to keep, behind the calls that the same client made before.
+    /// Takes the places in order that a call with these options needs, behind the earlier calls of
+    /// the same client.
     #[cfg(feature = "mcp")]
     pub(crate) fn places(&self, call: &ToolCall, options: &CallOptions) -> Places {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
@@ -483,7 +487,7 @@ impl ToolHost {
         Places(taken.into_iter())
     }
 
-    /// The place of a call that is none of several, and what it has.
+    /// Takes the place of a single call and resolves its grants.
     fn take(
         &self,
         call: &ToolCall,
@@ -512,14 +516,15 @@ impl ToolHost {
         taken
     }
 
-    /// What would serve a call, whatever its arguments are; nothing serves one that must not be run.
+    /// The provider and tool for a call, whatever its arguments; `None` for a call that must not
+    /// run.
     fn serving(&self, call: &ToolCall) -> Option<(&Registered, &ProvidedTool)> {
         let found = self.registry.find(&call.name);
         let (_, by, tool) = found.filter(|_| call.void().is_none())?;
         Some((by, tool))
     }
 
-    /// As [`call`](ToolHost::call), for a call that has arrived and may be cancelled.
+    /// Runs a call that was handed over: hooks, queue, permits, provider, result.
     async fn run_call(
         &self,
         call: &ToolCall,
@@ -570,7 +575,7 @@ impl ToolHost {
         if let Some(hooks) = &self.shared.hooks {
             if !fit.is_unchecked {
                 let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
-                // Whoever decides may take long: that is no time in the queue.
+                // Hooks may take long; that is not queue time.
                 queued = Instant::now();
                 ended.queued = queued;
                 if let Some(outcome) = decided {
@@ -605,7 +610,7 @@ impl ToolHost {
                 spent,
                 cancel,
             };
-            // Boxed, so that other calls do not hold room for it.
+            // Boxed to keep the future of ordinary calls small.
             let checked = AssertUnwindSafe(Box::pin(self.fit_apart(call, tool, allowed)));
             let checked = checked.catch_unwind().await;
             let checked = checked.unwrap_or_else(|panic| (Err(panicked(&*panic)), Duration::ZERO));
@@ -618,7 +623,7 @@ impl ToolHost {
                     return ended.at(start, Instant::now(), served, 0).into();
                 }
             }
-            // What is written down is the call as it runs.
+            // The audit line is about the call as it runs, with its repaired arguments.
             ended.audit = None;
             ended = self.ending_of(queued, fit, whose, narrowed);
             if let Some(hooks) = &self.shared.hooks {
@@ -671,7 +676,7 @@ impl ToolHost {
             .into()
     }
 
-    /// Answers a call that is not run.
+    /// Answers a call that does not run.
     fn refuse_since(
         &self,
         queued: Instant,
@@ -709,7 +714,7 @@ impl ToolHost {
         self.ending(queued, call, by, &fit.repairs, (whose, narrowed))
     }
 
-    /// `tool` is what audit calls it, whatever the caller did.
+    /// `tool` is the name for the audit log, whatever the caller wrote.
     fn ending(
         &self,
         queued: Instant,
@@ -741,11 +746,11 @@ impl ToolHost {
         }
     }
 
-    /// Whether a call may run that has this.
+    /// Checks whether a call with these grants may run.
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// Why it may not.
     async fn ready(
         &self,
         narrowed: Option<&NarrowedGrants>,
@@ -770,13 +775,13 @@ impl ToolHost {
         }
     }
 
-    /// Runs a batch, up to the caps at once, and yields each result as it completes with the
-    /// position of its call.
+    /// Runs a batch, up to the concurrency limits at once, and yields each result with the position
+    /// of its call as it completes.
     ///
-    /// Calls are taken from the iterator as room comes up, so memory grows with the caps and not
-    /// with the batch; where the manifest has a `max-queue` they have all come, and what finds the queue
-    /// full is refused. Dropping the stream cancels what runs; [`Batch::cancel`] does so and still
-    /// yields a result for every call.
+    /// Calls are taken from the iterator as there is room, so memory grows with the limits and not
+    /// with the batch. With a `max-queue` in the manifest all calls are taken at once, and those
+    /// that find the queue full are refused. Dropping the stream cancels the running calls;
+    /// [`Batch::cancel`] cancels them and still yields a result for every call.
     pub fn run<I>(&self, calls: I) -> Batch<I::IntoIter>
     where
         I: IntoIterator<Item = ToolCall>,
@@ -792,8 +797,8 @@ impl ToolHost {
         Batch::new(self.clone(), calls.into_iter(), options)
     }
 
-    /// Runs a batch and returns the results in the order of the calls. It takes all calls at once, as
-    /// it holds all results in the end; [`run`](ToolHost::run) does neither.
+    /// Runs a batch and returns the results in the order of the calls. Takes all calls at once and
+    /// holds all results; [`run`](ToolHost::run) does neither.
     pub fn run_all<I>(&self, calls: I) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
     where
         I: IntoIterator<Item = ToolCall>,
@@ -814,7 +819,7 @@ impl ToolHost {
     }
 }
 
-/// The limits of a call that may run so long at most.
+/// The limits, with a timeout of at most `timeout`.
 pub(super) fn within(limits: &Limits, timeout: Option<Duration>) -> Cow<'_, Limits> {
     match timeout.filter(|timeout| *timeout < limits.timeout) {
         None => Cow::Borrowed(limits),
@@ -825,9 +830,9 @@ pub(super) fn within(limits: &Limits, timeout: Option<Duration>) -> Cow<'_, Limi
     }
 }
 
-/// As calls behind it name it.
+/// How calls behind this one name it in their errors.
 fn label(call: &ToolCall, mask: &Mask) -> String {
-    // Both are the model's, and of any length.
+    // Name and id come from the model and may be of any length.
     let shown = |text: &str| mask.beginning(text.to_owned(), 100);
     match &call.id {
         Some(id) => format!("{} ({})", shown(&call.name), shown(id)),
@@ -845,7 +850,7 @@ async fn serve<T: Payload>(
     served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)))
 }
 
-/// What is known of a result before it is there.
+/// What a result needs beside the outcome, known before the call ends.
 struct Ending {
     id: Option<String>,
     name: String,
@@ -857,7 +862,7 @@ struct Ending {
 }
 
 impl Drop for Ending {
-    /// A call that was dropped where it was has run as far as that.
+    /// Writes the audit line of a call that was dropped while it ran.
     fn drop(&mut self) {
         if let Some(audit) = self.audit.take() {
             audit.abandoned(self.queued.elapsed());
@@ -866,7 +871,7 @@ impl Drop for Ending {
 }
 
 impl Ending {
-    /// The result of a call that never ran: it waited for all of its time.
+    /// The result of a call that never ran: all of its time was queue time.
     fn refused<T: Payload>(self, error: CallError) -> Ended<T> {
         let now = Instant::now();
         self.at(now, now, RunOutcome::refused(error), 0)
@@ -889,7 +894,7 @@ impl Ending {
             output_bytes: served.outcome.as_ref().map_or(0, Payload::len),
         };
         let mut outcome = served.outcome;
-        // What nobody can account for is not handed out.
+        // A result that cannot be audited is withheld.
         if let Some(audit) = self.audit.take()
             && let Err(error) = audit.ended(outcome.as_ref().err(), &usage, denials)
         {
@@ -907,7 +912,7 @@ impl Ending {
     }
 }
 
-/// A [`ToolResult`], or that of any other request.
+/// A [`ToolResult`], or the result of another request.
 struct Ended<T> {
     id: Option<String>,
     name: String,
@@ -932,7 +937,7 @@ impl From<Ended<Output>> for ToolResult {
     }
 }
 
-/// A panic of the host while it served a call is that call's error and nobody else's.
+/// A panic of the host while it serves a call becomes that call's error and affects no other.
 fn panicked(panic: &(dyn Any + Send)) -> CallError {
     CallError::internal(format!("the host panicked: {}", said_by(panic)))
 }

@@ -1,4 +1,4 @@
-//! The client that we ask other machines with, on our own behalf and not on a guest's.
+//! The HTTP client for requests of the host itself, not of guests.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use url::Url;
 use crate::lookup::addresses;
 use crate::manifest::is_loopback;
 
-/// How long a connection may take.
+/// The timeout for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client for requests to `url`.
 ///
 /// # Errors
 ///
-/// Why there is none.
+/// The client cannot be built.
 pub(crate) fn http_client(url: &Url, redirects: Policy) -> Result<Client, String> {
     let mut tls = (*crate::tls::config()?).clone();
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -1,27 +1,27 @@
-//! What is kept for clients between their requests: each finds its own and no other's, under ids that
-//! cannot be guessed, for so long, and so much of it.
+//! A store for what clients come back for between requests: each client finds only its own values,
+//! under unguessable ids, with a TTL and bounds in number and bytes.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// How much is kept.
+/// The bounds of a store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// How long.
+    /// The time to live of a value.
     pub(crate) time: Duration,
-    /// Items of one owner.
+    /// The most items of one owner.
     pub(crate) items: usize,
-    /// Bytes of one owner.
+    /// The most bytes of one owner.
     pub(crate) bytes: usize,
-    /// Items of all of them.
+    /// The most items of all owners.
     pub(crate) all_items: usize,
-    /// Bytes of all of them.
+    /// The most bytes of all owners.
     pub(crate) all_bytes: usize,
 }
 
-/// Values of owners. Where one keeps too much its oldest make room; where all together do, those of the
-/// one that keeps the most.
+/// Values by owner. Over an owner's bound its oldest values are evicted; over the common bound,
+/// those of the owner that keeps the most.
 pub(crate) struct Kept<O, V> {
     bounds: Bounds,
     items: HashMap<String, Item<O, V>>,
@@ -43,7 +43,7 @@ struct Account {
     bytes: usize,
 }
 
-/// An id of 128 random bits; none where the system has no randomness.
+/// An id of 128 random bits; `None` if the system RNG fails.
 #[cfg(feature = "mcp")]
 pub(crate) fn unguessable() -> Option<String> {
     use base64::Engine;
@@ -63,12 +63,12 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
         }
     }
 
-    /// Whether a value may be kept at all.
+    /// Whether a value is small enough to be kept at all.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
         bytes <= self.bounds.bytes.min(self.bounds.all_bytes)
     }
 
-    /// Whether an owner may keep so many more without others having to go.
+    /// Whether an owner may keep this many more without evicting values.
     #[cfg(feature = "mcp")]
     pub(crate) fn has_room(&mut self, owner: &O, more: usize) -> bool {
         self.forget_old();
@@ -76,7 +76,7 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
         own + more <= self.bounds.items && self.items.len() + more <= self.bounds.all_items
     }
 
-    /// Keeps a value of so many bytes; one that [`fits`](Kept::fits) not is dropped.
+    /// Stores a value of `bytes` bytes; one that does not [fit](Kept::fits) is dropped.
     pub(crate) fn add(&mut self, owner: &O, id: String, value: V, bytes: usize) {
         self.forget_old();
         if !self.fits(bytes) || self.items.contains_key(&id) {
@@ -107,14 +107,14 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
         self.items.insert(id, item);
     }
 
-    /// What an owner has under an id.
+    /// Returns an owner's value by id.
     pub(crate) fn get(&self, owner: &O, id: &str) -> Option<&V> {
         let item = self.items.get(id)?;
         let is_there = item.owner == *owner && item.since.elapsed() < self.bounds.time;
         is_there.then_some(&item.value)
     }
 
-    /// The ids of an owner's, oldest first.
+    /// The ids of an owner's values, oldest first.
     #[cfg(feature = "agent")]
     pub(crate) fn ids(&self, owner: &O) -> impl Iterator<Item = &str> {
         let own = self.owners.get(owner);
@@ -122,7 +122,7 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
             .flat_map(|own| own.ids.iter().map(String::as_str))
     }
 
-    /// Drops everything of an owner.
+    /// Drops all values of an owner.
     #[cfg(feature = "mcp")]
     pub(crate) fn end(&mut self, owner: &O) {
         while self.owners.contains_key(owner) {

@@ -1,8 +1,8 @@
 //! Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
 //!
 //! A [`Manifest`] names the plugins, compiled WebAssembly components, and what each is granted. A
-//! [`ToolHost`] made of it takes a batch of [`ToolCall`]s and gives back one [`ToolResult`] for
-//! each, whatever happens to its siblings: a call that spins, crashes or asks for what it was not
+//! [`ToolHost`] loaded from it takes a batch of [`ToolCall`]s and returns one [`ToolResult`] for
+//! each, whatever happens to its siblings: a call that spins, crashes or uses something it was not
 //! granted ends as a [`CallError`] of its own.
 //!
 //! ```no_run
@@ -22,7 +22,8 @@
 //! # }
 //! ```
 //!
-//! Functions of your own program are tools too, [`NativeTools`]; they are not sandboxed, and all else is the same:
+//! Functions of your own program can be tools as well ([`NativeTools`]); they are not sandboxed,
+//! everything else is the same:
 //!
 //! ```
 //! use std::future::pending;
@@ -64,8 +65,8 @@
 //! # }
 //! ```
 //!
-//! [`wire`] takes the calls out of an API's response and puts results into its shape;
-//! [`summarize`] compacts them. No type of wasmtime is part of this interface.
+//! [`wire`] decodes the calls in an API's response and encodes results in its format; [`summarize`]
+//! compacts them. No wasmtime type is part of this interface.
 
 #![warn(unreachable_pub)]
 
@@ -127,7 +128,7 @@ pub use toolhost_wire::{input, json_text, summarize, tool, wire};
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-/// As the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`] return it.
+/// The return type of the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`].
 pub use futures_util::future::BoxFuture;
 pub use hook::{Decision, Hook};
 pub use host::{
@@ -141,7 +142,7 @@ pub use native::{IntoOutput, Json, NativeContext, NativeFunction, NativeTools};
 pub use provider::{NotStarted, Pin, Provider, ToolNote};
 #[cfg(feature = "mcp")]
 pub use remote::kill_mcp_servers;
-/// Tokio's: what ends calls, from wherever it is cancelled.
+/// Tokio's cancellation token: cancels calls from anywhere.
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{
     CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,

@@ -1,23 +1,23 @@
-//! Messages that come a line each, from a client or from a command.
+//! Newline-delimited messages, from a client or from a command.
 
 use rmcp::model::RequestId;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// The longest piece of JSON that is held for an id, in bytes.
+/// The most JSON buffered while looking for an id, in bytes.
 const MAX_ID: usize = 256;
 
 pub(crate) struct Lines<R> {
     reader: BufReader<R>,
     line: Vec<u8>,
-    /// The longest line that is read, in bytes.
+    /// The longest line accepted, in bytes.
     longest: usize,
-    /// The line is longer: nothing but its id is looked for.
+    /// Set while a line is too long: only its id is looked for.
     passing: Option<IdFinder>,
 }
 
 pub(crate) enum Line {
     Whole(Vec<u8>),
-    /// It was left out but for its id.
+    /// A line that was too long, of which only the id was kept.
     TooLong(IdFinder),
 }
 
@@ -35,13 +35,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         self.longest
     }
 
-    /// The next line; none at the end. What it has read of a line outlives a future that is dropped:
-    /// nothing is awaited between taking bytes and keeping them.
+    /// The next line; `None` at the end. Cancel safe: nothing is awaited between taking bytes and
+    /// keeping them.
     pub(crate) async fn next(&mut self) -> Option<Line> {
         loop {
             let bytes = self.reader.fill_buf().await.ok()?;
             if bytes.is_empty() {
-                // The last line may lack its end.
+                // The last line may lack its newline.
                 let is_over = self.line.is_empty() && self.passing.is_none();
                 return (!is_over).then(|| self.taken());
             }
@@ -74,7 +74,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 }
 
-/// Looks for the `id` of a message that is too long to be held, or cannot be read.
+/// Looks for the `id` of a message that is too long to buffer, or malformed.
 #[derive(Default)]
 pub(crate) struct IdFinder {
     depth: usize,
@@ -83,7 +83,7 @@ pub(crate) struct IdFinder {
     /// The string or number of the outermost object that is being read.
     token: Vec<u8>,
     is_string: bool,
-    /// The token is not what was written.
+    /// The token was cut or malformed.
     is_broken: bool,
     is_id: bool,
     is_answer: bool,
@@ -91,14 +91,14 @@ pub(crate) struct IdFinder {
 }
 
 impl IdFinder {
-    /// The one of a message that is all there.
+    /// Finds the id of a complete message.
     pub(crate) fn of(message: &[u8]) -> Self {
         let mut finder = IdFinder::default();
         finder.feed(message);
         finder
     }
 
-    /// The id of the request that the object answers which the text begins with.
+    /// The id of the request that the response at the beginning of the text answers.
     pub(crate) fn answered(text: &[u8]) -> Option<i64> {
         let mut finder = IdFinder::default();
         for byte in text {
@@ -110,7 +110,7 @@ impl IdFinder {
         finder.number().filter(|_| finder.is_answer)
     }
 
-    /// The number that is the id, which some write as a string.
+    /// The id as a number; some write it as a string.
     pub(crate) fn number(&self) -> Option<i64> {
         match self.found.as_ref()? {
             RequestId::Number(number) => Some(*number),
@@ -118,8 +118,8 @@ impl IdFinder {
         }
     }
 
-    /// The id of a request. An answer is not answered: two who do not understand each other would go
-    /// on for ever.
+    /// The id, if the message is a request. A response must not be answered: two peers with a fault
+    /// would answer each other forever.
     pub(crate) fn of_request(self) -> Option<RequestId> {
         self.found.filter(|_| !self.is_answer)
     }

@@ -1,25 +1,26 @@
-//! The addresses of names.
+//! Name resolution.
 //!
-//! `localhost` is this machine, whatever a name server says (RFC 6761, section 6.3): secrets go there without TLS. The
-//! C library asks name servers for `x.localhost`, and for `localhost` too where no hosts file has it.
+//! `localhost` is this machine, whatever a name server says (RFC 6761, section 6.3): secrets go
+//! there without TLS. The C library asks name servers for `x.localhost`, and for `localhost` too if
+//! no hosts file has it.
 
 use std::net::IpAddr;
 
-/// Whether a name is this machine's, spelled as in a parsed URL.
+/// Whether a name means this machine, spelled as in a parsed URL.
 pub(crate) fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Whether an address may be one of that name: those of this machine's own names are on loopback.
+/// Whether a name may resolve to this address: names of this machine must resolve to loopback.
 pub(crate) fn may_be(name: &str, address: IpAddr) -> bool {
     !is_localhost(name) || address.to_canonical().is_loopback()
 }
 
-/// The addresses of a name for requests of our own, looked up once.
+/// Resolves a name once, for requests of the host itself.
 ///
 /// # Errors
 ///
-/// There are none, or one of them may not be.
+/// There is no address, or one of them is not allowed.
 #[cfg(any(feature = "agent", feature = "mcp"))]
 pub(crate) async fn addresses(name: &str) -> std::io::Result<Vec<std::net::SocketAddr>> {
     let found = tokio::net::lookup_host((name, 0)).await?;

@@ -1,5 +1,5 @@
-//! A call whose questions are answered: it is called again with the replies, each time in a fresh
-//! instance and in its turn.
+//! Calls that ask questions: the tool is called again with the replies, each time in a fresh
+//! instance and with a new turn.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -13,13 +13,13 @@ use crate::input::{InputRequired, Responder, Resumption};
 use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
 
-/// A tool may ask so often for one call.
+/// How many rounds of questions one call may have.
 pub(crate) const MAX_ROUNDS: usize = 16;
 
 impl ToolHost {
-    /// As [`call`](ToolHost::call). Where there is a responder, it is asked what the tool asks, and the
-    /// tool is called again with its replies: no instance and no permit waits for it meanwhile. Else
-    /// such a call fails with [`CallError::InputRequired`].
+    /// As [`call`](ToolHost::call), with options. With a responder, the tool's questions go to it
+    /// and the tool is called again with the replies; no instance and no permit is held meanwhile.
+    /// Without one, a call that asks fails with [`CallError::InputRequired`].
     pub fn call_with(
         &self,
         call: ToolCall,
@@ -29,7 +29,7 @@ impl ToolHost {
         self.run_handed_over(arrived, options)
     }
 
-    /// Holds a call of that tool which asked, with the state that it is to come back with.
+    /// Marks a call of that tool as waiting for replies, by the state that it will resume with.
     pub(crate) fn asked(&self, tool: &str, state: &[u8]) -> Option<AskedCall> {
         let (_, registered, _) = self.registry.find(tool)?;
         Some(AskedCall {
@@ -38,7 +38,7 @@ impl ToolHost {
         })
     }
 
-    /// The same, for what has arrived.
+    /// The same for a call that was handed over.
     pub(super) async fn run_handed_over(
         &self,
         arrived: HandedOver,
@@ -47,7 +47,7 @@ impl ToolHost {
         match arrived {
             HandedOver::One(arrival, call) => self.call_answered(arrival, call, options).await,
             HandedOver::Several(arrivals, unpacked) => {
-                // Boxed, so that other calls do not hold room for it.
+                // Boxed to keep the future of ordinary calls small.
                 Box::pin(self.run_unpacked(arrivals, &unpacked, options)).await
             }
             HandedOver::Once(call, run, is_repeat) => {
@@ -83,7 +83,7 @@ impl ToolHost {
         }
     }
 
-    /// The same, for a call that is none of several.
+    /// The same for a single call.
     pub(super) async fn call_answered(
         &self,
         mut arrival: Arrival,
@@ -109,7 +109,8 @@ impl ToolHost {
                 .cancel
                 .run_until_cancelled(replies(&call.name, input, responder));
             let replies = replies.await;
-            // Others of the same folder ran meanwhile: it takes its place behind them.
+            // Other calls may have changed the folder meanwhile: the resumed call takes a new place
+            // behind them.
             let taken = self.take(
                 &call,
                 options.order(),
@@ -133,7 +134,7 @@ impl ToolHost {
     }
 }
 
-/// A call that asked. Unless it has gone on by the time that this is dropped, it does not any more.
+/// A call that waits for replies. Dropping this before the call has resumed abandons it.
 pub(crate) struct AskedCall {
     provider: Arc<dyn ToolProvider>,
     state: Vec<u8>,
@@ -145,8 +146,8 @@ impl Drop for AskedCall {
     }
 }
 
-/// Makes a request that is no call, and makes it again with the replies to what it asks, where there is
-/// a responder.
+/// Makes a request that is not a call and, if it asks questions and there is a responder, repeats
+/// it with the replies.
 pub(super) async fn answered<'r, T>(
     method: &str,
     mut resumed: Option<Resumption>,
@@ -171,13 +172,13 @@ pub(super) async fn answered<'r, T>(
     Err(asked_too_often())
 }
 
-/// What answers a call that still asks after that.
+/// The error for a call that still asks after the last round.
 pub(crate) fn asked_too_often() -> CallError {
     let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
     CallError::Failed { message }
 }
 
-/// Asks one question after the other, as a person would want to be asked.
+/// Asks the questions one after the other, as a user expects.
 ///
 /// # Errors
 ///

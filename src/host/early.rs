@@ -1,5 +1,6 @@
-//! Which calls of an answer may start before the answer is complete: an answer that breaks off is void, and
-//! what its calls changed would be unknown to the model.
+//! Which calls of a streamed answer may start before the answer is complete. An answer that breaks
+//! off is void, so a call that starts early must change nothing: the model would not know of the
+//! change.
 
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use super::{ToolHost, Whose};
 use crate::order::{Access, Domain};
 use crate::tool::ToolCall;
 
-/// A call's position in the answer, and its place within a call that stands for several.
+/// A call's position in the answer, and its position inside a call that stands for several.
 pub(crate) type At = (usize, usize);
 
-/// What calls read and change, of the data that has an order.
+/// What calls read and change, of the data in order domains.
 #[derive(Default)]
 pub(crate) struct Accesses(Vec<(Arc<Domain>, Access)>);
 
@@ -26,7 +27,7 @@ impl Accesses {
         }
     }
 
-    /// Whether one of these changes what the others read or change, or the other way round.
+    /// Whether either changes what the other reads or changes.
     pub(crate) fn conflict(&self, others: &Accesses) -> bool {
         self.0.iter().any(|(domain, access)| {
             others.0.iter().any(|(other, other_access)| {
@@ -37,22 +38,22 @@ impl Accesses {
     }
 }
 
-/// The calls of one answer so far, by their positions.
+/// The calls of one answer that have arrived so far, by position.
 #[derive(Default)]
 pub(crate) struct EarlyCalls {
-    /// Whether the call of each position is known.
+    /// Whether the call at each position has arrived.
     known: Vec<bool>,
-    /// The positions below are all known.
+    /// All positions below this one have arrived.
     first_unknown: usize,
-    /// Calls that wait for the end.
+    /// Calls deferred until the answer is complete.
     deferred: Vec<(At, ToolCall)>,
-    /// What those access.
+    /// What the deferred calls access.
     accesses: Accesses,
 }
 
 impl EarlyCalls {
-    /// Whether a call that has come may start now. It must be able to change nothing; if it reads what
-    /// others may change, all calls before it must have come, and none that waits may change that.
+    /// Whether an arrived call may start now. It must change nothing; if it reads what others may
+    /// change, all calls before it must have arrived, and no deferred one may change that data.
     pub(crate) fn may_start(
         &self,
         host: &ToolHost,
@@ -66,7 +67,7 @@ impl EarlyCalls {
         accesses.0.is_empty() || self.all_known_before(at) && !self.accesses.conflict(&accesses)
     }
 
-    /// Whether all calls before it have come, and none of them waits.
+    /// Whether all calls before it have arrived and none of them is deferred.
     #[cfg(feature = "agent")]
     pub(crate) fn is_next(&self, at: At) -> bool {
         self.all_known_before(at) && self.deferred.iter().all(|(other, _)| *other > at)
@@ -76,7 +77,7 @@ impl EarlyCalls {
         at.0 <= self.first_unknown
     }
 
-    /// A call has come, whatever becomes of it.
+    /// Notes that the call at `position` has arrived.
     pub(crate) fn note(&mut self, position: usize) {
         if self.known.len() <= position {
             self.known.resize(position + 1, false);
@@ -87,19 +88,19 @@ impl EarlyCalls {
         }
     }
 
-    /// Keeps a call until the end.
+    /// Defers a call until the answer is complete.
     pub(crate) fn defer(&mut self, host: &ToolHost, whose: &Whose, at: At, call: ToolCall) {
         self.note(at.0);
         self.accesses.extend(&host.accesses(&call, whose));
         self.deferred.push((at, call));
     }
 
-    /// Forgets a call that was kept, which must not be run after all.
+    /// Drops a deferred call that must not run after all.
     pub(crate) fn forget(&mut self, position: usize) {
         self.deferred.retain(|(at, _)| at.0 != position);
     }
 
-    /// The answer is complete: the calls that were kept, in their order.
+    /// Returns the deferred calls in their order, now that the answer is complete.
     pub(crate) fn take_deferred(&mut self) -> Vec<(At, ToolCall)> {
         let mut deferred = std::mem::take(&mut self.deferred);
         deferred.sort_by_key(|(at, _)| *at);
@@ -108,8 +109,9 @@ impl EarlyCalls {
 }
 
 impl ToolHost {
-    /// What a call reads of the data that has an order, if it can change nothing: its tool says so, or it can
-    /// reach nothing. One that fails whatever else the answer says is harmless, too.
+    /// What a call reads of the data in order domains, or `None` if it may change something. A call
+    /// changes nothing if its tool says so or its plugin is granted nothing; neither does a call
+    /// that is bound to fail.
     fn reads(&self, call: &ToolCall, whose: &Whose) -> Option<Accesses> {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {
@@ -133,7 +135,7 @@ impl ToolHost {
         Some(accesses)
     }
 
-    /// What a call reads and changes, of the data that has an order.
+    /// What a call reads and changes, of the data in order domains.
     pub(crate) fn accesses(&self, call: &ToolCall, whose: &Whose) -> Accesses {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {

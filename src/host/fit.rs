@@ -1,8 +1,8 @@
-//! A call as it meets its tool: the tool it is for, and the arguments as that gets them. What is
-//! approved, run and written down is this call.
+//! Matching a call with its tool: finds the tool, validates the arguments against its schema and
+//! repairs them. The result is what is approved, run and audited.
 //!
-//! Most calls are held against the schema of their tool at once, before they wait for anything. Where that
-//! would keep the thread from others, it is done in the call's turn, in its time.
+//! Most calls are validated at once, before they wait for anything. Validation that would block the
+//! thread for long is done in the call's turn and counts against its deadline.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,23 +20,23 @@ use crate::schema::checking::{Allowed, apart, at_once};
 use crate::schema::{Checked, Fitted, Schema};
 use crate::tool::{Repair, ToolCall};
 
-/// A call, and what of it was repaired.
+/// A call matched with its tool, and the repairs of its arguments.
 pub(super) struct Fit<'h, 'c> {
     pub(super) call: Cow<'c, ToolCall>,
     pub(super) repairs: Vec<Repair>,
-    /// What it is for, even if that cannot take it.
+    /// The provider and tool of that name, even if the arguments are invalid.
     pub(super) found: Option<(&'h Registered, &'h Arc<ProvidedTool>)>,
-    /// What serves it, or why nothing does.
+    /// The provider and tool that will serve the call, or why the call is refused.
     pub(super) served_by: Result<(&'h Registered, &'h Arc<ProvidedTool>), CallError>,
-    /// Whether its arguments are yet to be held against the schema: it is as it was written.
+    /// Whether the arguments have not been validated yet; they are then as the model wrote them.
     pub(super) is_unchecked: bool,
 }
 
-/// What becomes of a call's arguments where they change, and the repairs.
+/// New arguments, if they changed, and the repairs.
 type Changes = (Option<String>, Vec<Repair>);
 
 impl Fit<'_, '_> {
-    /// The tool's name, or what was called where there is none.
+    /// The tool's name, or the name that was called if there is no such tool.
     pub(super) fn tool(&self) -> &str {
         self.found
             .map_or(&self.call.name, |(_, tool)| &tool.tool.name)
@@ -44,7 +44,7 @@ impl Fit<'_, '_> {
 }
 
 impl ToolHost {
-    /// Holds a call against the schema of its tool, if its client may call that and it takes a moment only.
+    /// Validates a call if its client may call the tool and validation is quick.
     pub(super) fn fit<'h, 'c>(
         &'h self,
         call: &'c ToolCall,
@@ -88,7 +88,7 @@ impl ToolHost {
         fit
     }
 
-    /// Holds a call against the schema of its tool, in its turn; what that took is beside.
+    /// Validates a call in its turn. Returns the CPU time it took as well.
     pub(super) async fn fit_apart(
         &self,
         call: &ToolCall,
@@ -102,7 +102,7 @@ impl ToolHost {
         (checked.and_then(|checked| checked), spent)
     }
 
-    /// The same on this thread, for as long as the call may take.
+    /// Validates a call on the current thread, for up to the call's timeout.
     pub(super) fn fit_here<'h, 'c>(&'h self, call: &'c ToolCall) -> Fit<'h, 'c> {
         let mut fit = self.fit(call, None);
         let Some((by, tool)) = fit.found.filter(|_| fit.is_unchecked) else {
@@ -124,7 +124,7 @@ impl ToolHost {
         fit
     }
 
-    /// The call with the arguments that its tool gets.
+    /// The call with the arguments that the tool gets.
     #[cfg(feature = "agent")]
     pub(crate) async fn as_run(&self, call: &ToolCall) -> ToolCall {
         let mut fit = self.fit(call, None);
@@ -149,7 +149,7 @@ impl ToolHost {
 }
 
 impl Fit<'_, '_> {
-    /// The arguments are as the tool gets them.
+    /// Applies the arguments that the tool gets, and their repairs.
     pub(super) fn change(&mut self, (arguments, repairs): Changes) {
         if let Some(arguments) = arguments {
             self.call.to_mut().arguments = arguments;
@@ -179,7 +179,7 @@ fn fitted(
         Cow::Owned(text) => Some(text),
         Cow::Borrowed(_) => None,
     };
-    // Free text is JSON from here on.
+    // Free text is wrapped as JSON from here on.
     let changed = repaired.or(match written {
         Cow::Owned(text) => Some(text),
         Cow::Borrowed(_) => None,
@@ -189,7 +189,7 @@ fn fitted(
 
 /// # Errors
 ///
-/// They are longer than they may be.
+/// The arguments are longer than `max-input`.
 fn bounded(arguments: &str, limits: &Limits) -> Result<(), CallError> {
     let bound = limits.max_input;
     match arguments.len() as u64 > bound.as_u64() {
@@ -198,7 +198,7 @@ fn bounded(arguments: &str, limits: &Limits) -> Result<(), CallError> {
     }
 }
 
-/// Arguments as a tool of that schema gets them, repaired where `source` is the schema's own.
+/// Arguments as a tool with that schema gets them; repaired only if `source` is the schema's own.
 pub(super) fn arguments<'c>(
     written: &'c str,
     schema: &Schema,
@@ -217,7 +217,7 @@ pub(super) fn arguments<'c>(
         return Ok(schema.check(written, watch)?.map(|()| unchanged()));
     };
     let fitted = schema.fit(source, written, watch)?;
-    // A number is longer as a string.
+    // A number grows when it becomes a string.
     if let Ok(fitted) = &fitted
         && bounded(&fitted.text, limits).is_err()
     {

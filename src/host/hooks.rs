@@ -1,4 +1,4 @@
-//! The hooks of a host, asked one after the other.
+//! Runs the hooks of a host, one after the other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::hook::{Decision, Hook};
 use crate::provider::RunOutcome;
 use crate::tool::{Tool, ToolCall, ToolResult};
 
-/// Those that there are: at least one.
+/// At least one hook.
 pub(super) struct Hooks(Vec<Arc<dyn Hook>>);
 
 impl Hooks {
@@ -20,7 +20,8 @@ impl Hooks {
         (!hooks.is_empty()).then_some(Hooks(hooks))
     }
 
-    /// What a call comes to that does not run: the first hook that does not let it decides.
+    /// The outcome of a call that a hook does not let run: the first such hook decides. `None` if
+    /// it runs.
     pub(super) async fn before(
         &self,
         call: &ToolCall,
@@ -34,7 +35,7 @@ impl Hooks {
                 Some(Ok(Decision::Run)) => continue,
                 Some(Ok(Decision::Refuse { why })) => Err(CallError::Denied { what: why }),
                 Some(Ok(Decision::Answer(output))) => Ok(output),
-                // A call that nobody let run does not run.
+                // A hook that panics has not approved the call.
                 Some(Err(panic)) => Err(super::panicked(&*panic)),
             };
             return Some(outcome.into());

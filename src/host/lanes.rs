@@ -1,4 +1,9 @@
-//! The calls of a batch that wait for their turn: a lane for each provider.
+//! The queues of a batch, one per provider, so that calls of a plugin at its cap do not block those
+//! of others.
+//!
+//! Which call runs next is decided here, under one lock and without waiting: [`Lanes::start`] for a
+//! new worker, [`Lanes::next`] for one that has finished a call. Both take the earliest call whose
+//! provider has room.
 
 use std::collections::VecDeque;
 
@@ -7,21 +12,22 @@ use crate::error::CallError;
 use crate::limits::Limit;
 use crate::tool::ToolCall;
 
-/// Calls taken from the iterator ahead of their turn, while others of their plugin fill its cap:
-/// what comes after them may be for a plugin that is free. A larger cap looks as far as it reaches.
+/// How many calls to take from the iterator while those of a plugin at its cap wait: later calls
+/// may be for an idle plugin. A larger cap looks as far ahead as the cap.
 const LOOKAHEAD: usize = 1024;
 
-/// The calls that wait, and how many run.
+/// The queued calls of a batch, and how many of its calls run.
 pub(super) struct Lanes {
-    /// One for each provider, and one for calls of unknown tools.
+    /// One queue for each provider, and a last one for calls of unknown tools.
     all: Vec<Lane>,
-    /// Calls waiting in all of them.
+    /// The number of calls in all queues.
     waiting: usize,
-    /// Calls that wait for their place in order, outside of all lanes.
+    /// The number of calls that wait outside the queues: for their place in order, or in a task of
+    /// their own.
     held: usize,
     workers: usize,
     most_workers: usize,
-    /// Whether nothing may wait any more.
+    /// Whether the queue timeout has passed: no call may wait from then on.
     expired: bool,
 }
 
@@ -32,14 +38,14 @@ struct Lane {
     waiting: VecDeque<Waiting>,
 }
 
-/// A call that waits.
+/// A queued call.
 pub(super) struct Waiting {
     pub(super) index: usize,
     pub(super) call: ToolCall,
     pub(super) arrival: Arrival,
 }
 
-/// A call whose turn it is.
+/// A call to run now.
 pub(super) struct Turn {
     pub(super) lane: usize,
     pub(super) taken: Waiting,
@@ -71,8 +77,9 @@ impl Lanes {
         }
     }
 
-    /// Has a call wait, unless it would have to and may not. Gives it back where others are before it in
-    /// order: it comes into its lane when it is its turn there, so that it takes up no worker.
+    /// Queues a call, or refuses it if it would have to wait and may not. A call that is behind
+    /// others in order is returned: [`release`](Lanes::release) queues it when its place is
+    /// granted, so that it keeps no worker until then.
     pub(super) fn push(
         &mut self,
         host: &ToolHost,
@@ -104,13 +111,12 @@ impl Lanes {
         Ok(None)
     }
 
-    /// Counts a call that waits and runs outside of all lanes.
+    /// Counts a call that waits and runs outside the queues.
     pub(super) fn hold(&mut self) {
         self.held += 1;
     }
 
-    /// A call that was given back has come to its turn in order. It is refused where nothing may wait
-    /// any more.
+    /// Queues a call whose place in order was granted, unless the queue timeout has passed.
     pub(super) fn release(
         &mut self,
         host: &ToolHost,
@@ -125,7 +131,7 @@ impl Lanes {
         Ok(())
     }
 
-    /// A call that waited outside of all lanes waits no more.
+    /// Stops counting a call that waited outside the queues.
     pub(super) fn unhold(&mut self) {
         self.held -= 1;
     }
@@ -140,7 +146,7 @@ impl Lanes {
         self.waiting += 1;
     }
 
-    /// Takes out everything that waits, and lets nothing wait any more.
+    /// Empties the queues and lets no call wait from now on.
     pub(super) fn expire(&mut self) -> Vec<Waiting> {
         self.expired = true;
         self.waiting = 0;
@@ -148,8 +154,10 @@ impl Lanes {
         lanes.flat_map(|lane| lane.waiting.drain(..)).collect()
     }
 
-    /// How many more calls to take: as many are to wait as run at most, so that no worker runs dry
-    /// before the stream is polled again; more only where they wait for a plugin at its cap.
+    /// How many more calls to take from the iterator. As many should be ready as may run, so that
+    /// no worker idles before the stream is polled again; more are taken only while they wait for a
+    /// plugin at its cap. Nothing is taken while half of the cap is ready, so that the iterator is
+    /// asked for several calls at a time.
     pub(super) fn wanted(&self) -> usize {
         let lanes = self.all.iter();
         let ready: usize = lanes.map(|lane| lane.waiting.len().min(lane.most)).sum();
@@ -160,7 +168,7 @@ impl Lanes {
         (self.most_workers - ready).min(most_waiting.saturating_sub(self.waiting + self.held))
     }
 
-    /// A call for a new worker, if there is one and there may be another.
+    /// A call for a new worker, if one is ready and the cap allows another worker.
     pub(super) fn start(&mut self) -> Option<Turn> {
         if self.workers == self.most_workers {
             return None;
@@ -170,7 +178,7 @@ impl Lanes {
         Some(turn)
     }
 
-    /// The call that came first among those whose lane has room.
+    /// The earliest call whose provider has room.
     fn take(&mut self) -> Option<Turn> {
         if self.waiting == 0 {
             return None;
@@ -186,7 +194,8 @@ impl Lanes {
         Some(Turn { lane, taken })
     }
 
-    /// A worker is done with a call of that lane, and takes the next if there is one.
+    /// Called by a worker that has finished a call of that queue: its next call, or `None` if it
+    /// should end.
     pub(super) fn next(&mut self, lane: usize) -> Option<Turn> {
         self.all[lane].running -= 1;
         let next = self.take();

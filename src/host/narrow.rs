@@ -1,4 +1,5 @@
-//! Calls that may touch less of, or instead, than the manifest grants: [`ToolHost::narrow`].
+//! Narrowing: calls that may touch less than the manifest grants, or something else in its place
+//! ([`ToolHost::narrow`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -13,17 +14,17 @@ use crate::provider::NarrowedGrants;
 use crate::provider::narrowed::GrantsOfCall;
 use crate::registry::Registered;
 
-/// A [`Narrowing`] that a host has checked, with its folders open: for any number of calls of that host, and of those that
-/// are [renewed](ToolHost::renewed) of it. A host that is loaded in place of it needs its own.
+/// A [`Narrowing`] that a host has checked, with its folders open. Good for any number of calls of
+/// that host and its [renewals](ToolHost::renewed); a host loaded in its place needs its own.
 #[derive(Clone)]
 pub struct Narrowed(Arc<Inner>);
 
 struct Inner {
     of: Weak<Shared>,
     client: Option<Arc<str>>,
-    /// The secrets of the host and those of the user, where there are any.
+    /// Masks the secrets of the host and of the user, if the user has any.
     mask: Option<Arc<Mask>>,
-    /// By the names of the providers.
+    /// Keyed by provider name.
     grants: HashMap<String, Arc<NarrowedGrants>>,
 }
 
@@ -37,13 +38,13 @@ impl std::fmt::Debug for Narrowed {
 }
 
 impl Narrowed {
-    /// Whose calls they are, where the narrowing says so.
+    /// The client that the narrowing names.
     pub fn client(&self) -> Option<&str> {
         self.0.client.as_deref()
     }
 }
 
-/// Whose calls they are, and what they have for that.
+/// The client of a call, and its narrowed grants.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Whose {
     pub(super) client: Option<Arc<str>>,
@@ -59,12 +60,13 @@ impl Whose {
 }
 
 impl ToolHost {
-    /// Checks what calls of one user may touch, and opens its folders: see [`Narrowing`]. It looks at a few files; keep what
-    /// it returns for the user's further calls.
+    /// Checks a narrowing and opens its folders: see [`Narrowing`]. This reads a few files; keep
+    /// what it returns for further calls of the same user.
     ///
     /// # Errors
     ///
-    /// It would widen what the manifest grants, a folder cannot be had, or nobody could see to it.
+    /// It would widen what the manifest grants, a folder cannot be opened, or a provider cannot
+    /// enforce it.
     pub fn narrow(&self, narrowing: Narrowing) -> Result<Narrowed, NarrowError> {
         if let Some(client) = &narrowing.client {
             let checked = crate::permissions::client::folder_name(client);
@@ -73,7 +75,8 @@ impl ToolHost {
                 problem,
             })?;
         }
-        // Twice: where the folder of one lies in that of another, no link leads there from the first look on.
+        // Twice: if one folder lies in another, no link can be put on the path to it after the
+        // first pass.
         self.grants_for(&narrowing)?;
         let grants = self.grants_for(&narrowing)?;
         self.check_nested(&narrowing)?;
@@ -104,7 +107,7 @@ impl ToolHost {
         Ok(grants)
     }
 
-    /// Hides the secrets of a narrowing, too, if it has any.
+    /// Adds the secrets of a narrowing to the mask, if it has any.
     fn mask_with(&self, narrowing: &Narrowing) -> Result<Option<Arc<Mask>>, NarrowError> {
         let all = narrowing.providers.iter();
         let all = all.flat_map(|(provider, it)| it.secrets.iter().map(move |it| (provider, it)));
@@ -125,14 +128,14 @@ impl ToolHost {
         Ok(Some(Arc::new(mask.map_err(failed)?)))
     }
 
-    /// What hides secrets in all that is seen of a call.
+    /// The mask for everything seen of a call.
     pub(super) fn mask_of<'h>(&'h self, whose: &'h Whose) -> &'h Arc<Mask> {
         let narrowed = whose.narrowed.as_ref();
         let own = narrowed.and_then(|it| it.0.mask.as_ref());
         own.unwrap_or(&self.shared.mask)
     }
 
-    /// What a call has of what its provider is granted, if that is not the same for all calls.
+    /// The grants of a call, if they differ from its provider's.
     ///
     /// # Errors
     ///
@@ -161,7 +164,7 @@ impl ToolHost {
 
     /// # Errors
     ///
-    /// A folder of the narrowing lies in one that another plugin writes, or the other way round.
+    /// A folder of the narrowing lies in one that another plugin may write, or the other way round.
     fn check_nested(&self, narrowing: &Narrowing) -> Result<(), NarrowError> {
         let effective: Vec<(&str, Vec<FileGrant>)> = self
             .plugins()

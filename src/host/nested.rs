@@ -1,18 +1,19 @@
-//! Granted folders that lie in others: who may write around a folder decides what is there.
+//! Granted folders inside other granted folders: a plugin that may write the outer one can replace
+//! the inner one.
 
 use crate::paths::Paths;
 use crate::permissions::{Access, FileGrant};
 
-/// A plugin's name, and the folders that it is granted.
+/// A plugin's name and its granted folders.
 pub(super) type Granted<'g> = (&'g str, Vec<&'g FileGrant>);
 
-/// A folder of one plugin in a folder that another may write.
+/// A folder of one plugin inside a folder that another may write.
 pub(super) struct Nested<'g> {
     pub(super) inner: (&'g str, &'g FileGrant),
     pub(super) outer: (&'g str, &'g FileGrant),
 }
 
-/// The folders that lie in one that another plugin may write, where their grant does not say that this is meant.
+/// Finds the nested folders whose grant does not set `allow-nested`.
 pub(super) fn nested<'g>(granted: &[Granted<'g>], paths: &Paths) -> Vec<Nested<'g>> {
     let mut found = Vec::new();
     for (inner_of, grants) in granted {
@@ -33,7 +34,7 @@ pub(super) fn nested<'g>(granted: &[Granted<'g>], paths: &Paths) -> Vec<Nested<'
     found
 }
 
-/// Whether one folder lies in the other, or may for some client.
+/// Whether one folder lies in the other, or may do so for some client.
 fn lies_in(inner: &FileGrant, outer: &FileGrant, paths: &Paths) -> bool {
     let (inner_root, outer_root) = (inner.root(), outer.root());
     if paths.is_within(&inner_root, &outer_root) {

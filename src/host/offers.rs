@@ -1,5 +1,5 @@
-//! What plugins and the manifest offer beside tools: resources, prompts and completion. Every request
-//! of a plugin waits its turn, and runs in a fresh instance, as a call does.
+//! Resources, prompts and completion of plugins and of the manifest. Each request of a plugin waits
+//! for its turn and runs in a fresh instance, as a call does.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::resource::{Resource, ResourceContents, ResourceTemplate};
 use crate::sandbox::Journal;
 use crate::tool::ToolCall;
 
-/// What the manifest itself offers.
+/// The resources and prompts written in the manifest.
 pub(super) struct Own {
     pub(super) resources: Vec<OwnResource>,
     pub(super) prompts: Vec<OwnPrompt>,
@@ -32,7 +32,7 @@ pub(super) struct Own {
 impl Own {
     /// # Errors
     ///
-    /// One for each prompt that is offered twice.
+    /// One for each prompt name that is used twice.
     pub(super) fn check(
         &self,
         manifest: &Path,
@@ -63,7 +63,7 @@ impl Own {
 }
 
 impl ToolHost {
-    /// Whether anything can be read.
+    /// Whether there are any resources.
     pub fn has_resources(&self) -> bool {
         let mut plugins = self.shared.plugins.iter();
         !self.shared.own.resources.is_empty() || plugins.any(|loaded| loaded.plugin.has_resources())
@@ -75,13 +75,13 @@ impl ToolHost {
         plugins.any(|loaded| loaded.plugin.completes())
     }
 
-    /// The templates of resources, in the order of the plugins' names.
+    /// The resource templates, ordered by plugin name.
     pub fn resource_templates(&self) -> impl Iterator<Item = &ResourceTemplate> {
         let plugins = self.shared.plugins.iter();
         plugins.flat_map(|loaded| &loaded.plugin.listed.templates)
     }
 
-    /// The same, of the plugin of that name.
+    /// The resource templates of one plugin.
     pub fn resource_templates_of(&self, plugin: &str) -> impl Iterator<Item = &ResourceTemplate> {
         let mut plugins = self.shared.plugins.iter();
         let found = plugins.find(|loaded| loaded.plugin.config.name == plugin);
@@ -90,7 +90,7 @@ impl ToolHost {
             .flat_map(|loaded| &loaded.plugin.listed.templates)
     }
 
-    /// The prompts: the manifest's, then those of the plugins in the order of their names.
+    /// The prompts: those of the manifest, then those of the plugins ordered by name.
     pub fn prompts(&self) -> impl Iterator<Item = &Prompt> {
         let own = self.shared.own.prompts.iter().map(|prompt| &prompt.prompt);
         let plugins = self.shared.plugins.iter();
@@ -98,8 +98,8 @@ impl ToolHost {
         own.chain(prompts.map(|own| &own.prompt))
     }
 
-    /// The resources: the manifest's, then what each plugin lists now, in the order of their names. A
-    /// plugin that fails to is left out, and logged.
+    /// Lists the resources: those of the manifest, then what each plugin lists now, ordered by
+    /// plugin name. A plugin that fails is skipped and logged.
     pub async fn list_resources(&self, options: &CallOptions) -> Vec<Resource> {
         let own = self.shared.own.resources.iter();
         let mut all: Vec<Resource> = own.map(|own| own.resource.clone()).collect();
@@ -170,7 +170,7 @@ impl ToolHost {
         })
     }
 
-    /// The place of reading a file of the manifest, where a plugin may write it.
+    /// The place in order of a read of a manifest's file, if a plugin may write that file.
     fn place_of_file(&self, own: &OwnResource, options: &CallOptions) -> Option<Place> {
         let OwnBody::File(path) = &own.body else {
             return None;
@@ -185,11 +185,11 @@ impl ToolHost {
         Some(domain.enter(options.order(), Access::Read, label))
     }
 
-    /// What changes when a resource does.
+    /// A version that changes whenever the resource does.
     ///
     /// # Errors
     ///
-    /// As of [`read_resource`](ToolHost::read_resource).
+    /// As for [`read_resource`](ToolHost::read_resource).
     pub async fn resource_version(
         &self,
         uri: &str,
@@ -209,7 +209,8 @@ impl ToolHost {
         })
     }
 
-    /// The plugin that a URI is of: the first with a template that it fits, else the first that lists it.
+    /// Finds the plugin that a URI belongs to: the first with a matching template, else the first
+    /// that lists it.
     async fn owner(&self, uri: &str, options: &CallOptions) -> Result<LoadedPlugin, CallError> {
         let plugins = &self.shared.plugins;
         let fits = |loaded: &&LoadedPlugin| {
@@ -232,12 +233,12 @@ impl ToolHost {
         Err(not_found(uri))
     }
 
-    /// Fills in a prompt.
+    /// Renders a prompt.
     ///
     /// # Errors
     ///
-    /// [`CallError::NotFound`], [`CallError::InvalidArguments`] when an argument is missing, or why the
-    /// plugin did not answer.
+    /// [`CallError::NotFound`], [`CallError::InvalidArguments`] if an argument is missing, or why
+    /// the plugin did not answer.
     pub async fn get_prompt(
         &self,
         name: &str,
@@ -274,11 +275,12 @@ impl ToolHost {
         })
     }
 
-    /// What an argument could be. Of what nobody completes there are no suggestions.
+    /// Suggests values for an argument. Empty if no plugin completes it.
     ///
     /// # Errors
     ///
-    /// [`CallError::NotFound`] when there is no such prompt or template, or why the plugin did not answer.
+    /// [`CallError::NotFound`] if there is no such prompt or template, or why the plugin did not
+    /// answer.
     pub async fn complete(
         &self,
         request: Completing,
@@ -309,7 +311,7 @@ impl ToolHost {
         self.exchange(loaded, &call, options, run).await
     }
 
-    /// Has a plugin answer a request that is no call, under the caps and in the audit log of calls.
+    /// Sends a plugin a request that is not a call, under the same caps and audit log as calls.
     async fn exchange<T: Payload>(
         &self,
         loaded: &LoadedPlugin,
@@ -387,7 +389,7 @@ impl ToolHost {
     }
 }
 
-/// As the audit log has it.
+/// The request as the audit log shows it.
 fn request(method: &str, detail: &serde_json::Value) -> ToolCall {
     ToolCall {
         name: method.to_owned(),

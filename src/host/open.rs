@@ -1,4 +1,4 @@
-//! A batch whose calls come one by one, as a stream of a model's response brings them.
+//! [`OpenBatch`]: a batch whose calls arrive one by one from a streamed model response.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,10 +13,10 @@ use crate::error::CallError;
 use crate::order::Client;
 use crate::tool::{ToolCall, ToolResult};
 
-/// A batch that is still being added to: each call starts when it is added, as far as the caps and the
-/// calls before it let it.
+/// A batch that calls can still be added to. Each call starts when it is added, as far as the caps
+/// and the calls before it allow.
 ///
-/// Dropping it ends what runs.
+/// Dropping it cancels its running calls.
 pub struct OpenBatch {
     host: ToolHost,
     running: JoinSet<(usize, ToolResult)>,
@@ -48,7 +48,7 @@ impl OpenBatch {
         }
     }
 
-    /// Adds a call, whose result will come with this number.
+    /// Adds a call. Its result will carry `number`.
     pub fn add(&mut self, number: usize, call: ToolCall) {
         let host = self.host.clone();
         let options = self.options.of_one(&call, number).into_owned();
@@ -59,12 +59,12 @@ impl OpenBatch {
         });
     }
 
-    /// Adds a call of an answer that is still coming in; `position` is its place among the calls of the
-    /// answer, and the number that its result will come with.
+    /// Adds a call of an answer that is still streaming. `position` is its position among the
+    /// answer's calls, and the number of its result.
     ///
-    /// It starts at once if it can change nothing: its tool is marked read-only or its plugin is
-    /// granted nothing, and no call before it in the answer may change what it reads. Any other starts
-    /// with [`complete`](OpenBatch::complete), in the order of the positions.
+    /// It starts at once if it can change nothing (its tool is marked read-only or its plugin is
+    /// granted nothing) and no earlier call of the answer may change what it reads. Any other call
+    /// starts with [`complete`](OpenBatch::complete), in the order of the positions.
     pub fn add_early(&mut self, position: usize, call: ToolCall) {
         let whose = &self.options.whose;
         if self
@@ -78,19 +78,19 @@ impl OpenBatch {
         }
     }
 
-    /// Forgets a call that waits for the answer's end, as the answer says that it must not be run.
+    /// Drops a deferred call that, as the answer turned out, must not run.
     pub fn forget(&mut self, position: usize) {
         self.early.forget(position);
     }
 
-    /// The answer is complete: starts the calls that waited for its end.
+    /// The answer is complete: starts the deferred calls.
     pub fn complete(&mut self) {
         for (position, call) in self.abandon() {
             self.add(position, call);
         }
     }
 
-    /// The answer broke off: gives back the calls that waited for its end, which are not run.
+    /// The answer broke off: returns the deferred calls, which are not run.
     pub fn abandon(&mut self) -> Vec<(usize, ToolCall)> {
         let deferred = self.early.take_deferred().into_iter();
         deferred
@@ -98,36 +98,37 @@ impl OpenBatch {
             .collect()
     }
 
-    /// Answers a call with an error, without running it: see [`ToolHost::refuse`].
+    /// Answers a call with an error, without running it; see [`ToolHost::refuse`].
     pub fn refuse(&self, call: &ToolCall, error: CallError) -> ToolResult {
         self.host.refuse_with(call, error, &self.options)
     }
 
-    /// Calls that have no result yet, of those that were started.
+    /// The number of started calls that have no result yet.
     pub fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// The next result with its call's number; `None` when no call runs.
+    /// The next result, with its call's number; `None` if no call is running.
     ///
-    /// Dropping the future loses nothing.
+    /// Cancel safe: dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<(usize, ToolResult)> {
         StreamExt::next(self).await
     }
 
-    /// Ends what runs and starts nothing more; what has not completed results in
+    /// Cancels running calls and starts no more; those that have not completed result in
     /// [`CallError::Cancelled`].
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
 
-    /// What cancels it from elsewhere.
+    /// The token that cancels the batch.
     pub fn cancellation(&self) -> CancellationToken {
         self.cancel.clone()
     }
 }
 
-/// The results of what was added so far. It ends when no call runs, and goes on when another is added.
+/// Yields the results of what was added so far. It ends when no call is running, and continues
+/// after another is added.
 impl Stream for OpenBatch {
     type Item = (usize, ToolResult);
 
@@ -136,7 +137,7 @@ impl Stream for OpenBatch {
             match ready!(self.running.poll_join_next(context)) {
                 None => return Poll::Ready(None),
                 Some(Ok(done)) => return Poll::Ready(Some(done)),
-                // Only when the runtime shuts down: there is nobody to tell.
+                // Happens only while the runtime shuts down.
                 Some(Err(error)) => tracing::debug!("a call was lost: {error}"),
             }
         }
@@ -144,7 +145,7 @@ impl Stream for OpenBatch {
 }
 
 impl ToolHost {
-    /// Begins a batch whose calls come one by one.
+    /// Opens a batch whose calls arrive one by one.
     pub fn open_batch(&self) -> OpenBatch {
         self.open_batch_with(CallOptions::new())
     }
@@ -154,13 +155,14 @@ impl ToolHost {
         OpenBatch::new(self.clone(), options)
     }
 
-    /// Answers a call with an error, without running it: one that somebody did not allow, for
-    /// instance, or whose arguments were cut off. It is in the audit log like any other.
+    /// Answers a call with an error, without running it: a call that a user refused, for example,
+    /// or whose arguments were cut off. It is audited like any other.
     pub fn refuse(&self, call: &ToolCall, error: CallError) -> ToolResult {
         self.refuse_with(call, error, &CallOptions::new())
     }
 
-    /// As [`refuse`](ToolHost::refuse), of a call with these options: its line in the audit log says whose it is.
+    /// As [`refuse`](ToolHost::refuse), for a call with these options: its audit line names their
+    /// client.
     pub fn refuse_with(
         &self,
         call: &ToolCall,

@@ -1,4 +1,4 @@
-//! What calls, batches and other requests are run with beside their arguments.
+//! [`CallOptions`]: what calls, batches and other requests are run with beside their arguments.
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
@@ -13,8 +13,9 @@ use crate::order::Client;
 use crate::tool::ToolCall;
 use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 
-/// What calls and other requests are run with beside their arguments; the same for one call
-/// ([`ToolHost::call_with`](crate::ToolHost::call_with)), a batch ([`ToolHost::run_with`](crate::ToolHost::run_with)), resources and prompts.
+/// Options of calls and other requests: the same for one call
+/// ([`ToolHost::call_with`](crate::ToolHost::call_with)), a batch
+/// ([`ToolHost::run_with`](crate::ToolHost::run_with)), resources and prompts.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,115 +34,123 @@ pub struct CallOptions {
     pub(super) can_ask: QuestionKinds,
     pub(super) cancel: Option<CancellationToken>,
     timeout: Option<Duration>,
-    /// What makes a call once only.
+    /// The idempotency key.
     pub(super) key: Option<Arc<str>>,
     begun: Option<Arc<AtomicBool>>,
-    /// Whose calls they are, and what they have for that.
+    /// The client of the calls and its narrowed grants.
     pub(crate) whose: Whose,
-    /// Whose calls run in the order that they are made; a client of its own when `None`.
+    /// The client whose calls keep their order; a client of its own when `None`.
     pub(super) order: Option<Client>,
-    /// Whose results the call may read on in.
+    /// Whose kept results the call may read.
     pub(crate) owner: Owner,
-    /// The tools that the call may be of, beside those of the host itself.
+    /// The tools that may be called beside the host's own.
     pub(crate) allowed: AllowedTools,
-    /// The places in order of the first call with these options.
+    /// Places in order that were taken ahead for the first call with these options.
     places: Option<Arc<Mutex<Places>>>,
 }
 
 impl CallOptions {
-    /// Nothing is watched, nobody is asked, and the limits of each provider hold.
+    /// No watcher, no responder, and the limits of each provider.
     pub fn new() -> Self {
         CallOptions::default()
     }
 
-    /// Tells `watcher` what goes on while a call runs.
+    /// Reports progress and log lines of running calls to `watcher`.
     #[must_use]
     pub fn watcher(mut self, watcher: Arc<dyn Watcher>) -> Self {
         self.watcher = Some(watcher);
         self
     }
 
-    /// Has `responder` answer what tools ask.
+    /// Answers the questions of tools with `responder`.
     #[must_use]
     pub fn responder(mut self, responder: Arc<dyn Responder>) -> Self {
         self.responder = Some(responder);
         self
     }
 
-    /// Tells tools that they can ask such questions, though nobody here answers: their call then fails with
-    /// [`CallError::InputRequired`](crate::CallError::InputRequired), and whoever takes that answers it.
+    /// Tells tools that they may ask questions of these kinds though there is no responder: such a
+    /// call fails with [`CallError::InputRequired`](crate::CallError::InputRequired), and the
+    /// caller answers it.
     #[must_use]
     pub fn advertise(mut self, kinds: QuestionKinds) -> Self {
         self.can_ask = kinds;
         self
     }
 
-    /// Ends what still runs once `token` is cancelled: it fails with [`CallError::Cancelled`](crate::CallError::Cancelled).
+    /// Cancels what runs once `token` is cancelled: it fails with
+    /// [`CallError::Cancelled`](crate::CallError::Cancelled).
     #[must_use]
     pub fn cancellation(mut self, token: CancellationToken) -> Self {
         self.cancel = Some(token);
         self
     }
 
-    /// The longest that a call may run, where its provider's `timeout` is longer: it fails with
-    /// [`CallError::Timeout`](crate::CallError::Timeout) then. Waiting for its turn is not running.
+    /// The timeout of a call, if shorter than its provider's: it then fails with
+    /// [`CallError::Timeout`](crate::CallError::Timeout). Queue time does not count.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Whose calls they are. The audit log has the name, tools of your program can ask for it, and where the manifest grants
-    /// a folder with `${client}`, the calls have that client's:
+    /// The client of the calls. The audit log names it, native tools can read it, and a folder that
+    /// the manifest grants with `${client}` becomes that client's:
     ///
     /// ```toml
     /// permissions.files = [{ host = "users/${client}", guest = "/notes", access = "read-write", create = true }]
     /// ```
     ///
-    /// It is for whom your program knows: never take it from a model or unchecked from a request. Calls of a plugin with
-    /// such a folder fail with [`CallError::InvalidOptions`](crate::CallError::InvalidOptions) without one.
+    /// Name only clients that your program has authenticated: never take the name from a model or
+    /// unchecked from a request. Without a client, calls of a plugin with such a folder fail with
+    /// [`CallError::InvalidOptions`](crate::CallError::InvalidOptions).
     #[must_use]
     pub fn client(mut self, name: impl Into<Arc<str>>) -> Self {
         self.whose.client = Some(name.into());
         self
     }
 
-    /// Lets the calls touch less of, or instead, than the manifest grants: what [`ToolHost::narrow`](crate::ToolHost::narrow) made of a
-    /// [`Narrowing`](crate::Narrowing).
+    /// Narrows what the calls may touch, or replaces it, with what
+    /// [`ToolHost::narrow`](crate::ToolHost::narrow) made of a [`Narrowing`](crate::Narrowing).
     #[must_use]
     pub fn narrowed(mut self, narrowed: &Narrowed) -> Self {
         self.whose.narrowed = Some(narrowed.clone());
         self
     }
 
-    /// Runs a call once: with the same key it is not run again, but has the first call's result, also while that runs. For
-    /// calls that are made again because nobody knows whether they ran.
+    /// Runs a call at most once: a call with the same key does not run again but gets the first
+    /// call's result, also while that one still runs. For calls that are retried because it is
+    /// unknown whether they ran.
     ///
-    /// - The key is the client's own; the same one for another tool, or other arguments, fails with
-    ///   [`CallError::InvalidOptions`](crate::CallError::InvalidOptions). Of a call in a batch it is the key, a `/`, and the call's id, or its position where it
-    ///   has none.
-    /// - A call that ran and failed has run: it fails again, with the same error. One that did not run (invalid arguments,
-    ///   no place in the queue, cancelled before its turn) is run the next time.
-    /// - What counts of the options is what the first call had. It ends when nobody waits for it any more.
-    /// - The host knows a key for an hour after its call ended, at most 10,000 of them and 32 MiB of results; it forgets them
-    ///   when it ends or is replaced. A call whose result was too much to keep fails, and is not run again.
-    /// - Resources and prompts have none, nor has a call that is made again with replies.
+    /// - Keys belong to a client; the same key for another tool or other arguments fails with
+    ///   [`CallError::InvalidOptions`](crate::CallError::InvalidOptions). A call in a batch has the
+    ///   key, a `/`, and its id, or its position if it has none.
+    /// - A call that ran and failed has run: it fails again with the same error. One that did not
+    ///   run (invalid arguments, a full queue, cancelled before its turn) is run next time.
+    /// - The other options are those of the first call. It is cancelled when no caller waits for it
+    ///   any more.
+    /// - The host remembers a key for an hour after its call ended, up to 10,000 keys and 32 MiB of
+    ///   results, and forgets them when it ends or is replaced. A call whose result was too large
+    ///   to keep fails, and is not run again.
+    /// - Requests for resources and prompts take no key, nor does a call that is resumed with
+    ///   replies.
     ///
-    /// Tools of your program get it from their context, MCP servers as `toolhost/idempotency-key` in `_meta`.
+    /// Native tools find the key in their context, MCP servers as `toolhost/idempotency-key` in
+    /// `_meta`.
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// The same without an idempotency key.
+    /// The same options without an idempotency key.
     #[cfg(feature = "agent")]
     pub(crate) fn without_key(mut self) -> Self {
         self.key = None;
         self
     }
 
-    /// The same for one call of several.
+    /// The options for one call of a batch.
     pub(super) fn of_one(&self, call: &ToolCall, position: usize) -> Cow<'_, CallOptions> {
         let Some(key) = &self.key else {
             return Cow::Borrowed(self);
@@ -153,40 +162,40 @@ impl CallOptions {
         Cow::Owned(self.clone().idempotency_key(key))
     }
 
-    /// Says when the provider of the call is called.
+    /// Sets `begun` when the provider is called.
     pub(super) fn begun(mut self, begun: Arc<AtomicBool>) -> Self {
         self.begun = Some(begun);
         self
     }
 
-    /// Has the call keep its place among those of `client`.
+    /// Orders the call among those of `client`.
     pub(crate) fn of_client(mut self, client: Client) -> Self {
         self.order = Some(client);
         self
     }
 
-    /// Has the call read on in results of `owner`.
+    /// Lets the call read the kept results of `owner`.
     #[cfg(feature = "mcp")]
     pub(crate) fn owned_by(mut self, owner: Owner) -> Self {
         self.owner = owner;
         self
     }
 
-    /// Has the call find these tools alone, and those of the host itself.
+    /// Restricts the call to these tools and the host's own.
     #[cfg(feature = "mcp")]
     pub(crate) fn allowed(mut self, tools: AllowedTools) -> Self {
         self.allowed = tools;
         self
     }
 
-    /// Has the call keep places that were taken for it.
+    /// Uses places in order that were taken ahead for the call.
     #[cfg(feature = "mcp")]
     pub(crate) fn placed(mut self, places: Option<Places>) -> Self {
         self.places = places.map(|places| Arc::new(Mutex::new(places)));
         self
     }
 
-    /// The places that were taken for a call, if any were.
+    /// The places that were taken ahead, if any.
     pub(super) fn take_places(&self) -> Places {
         let Some(places) = &self.places else {
             return Places::default();
@@ -195,7 +204,7 @@ impl CallOptions {
         std::mem::take(&mut *places)
     }
 
-    /// A token that a batch may cancel without cancelling what else the options are for.
+    /// A token that cancels a batch and nothing else that has these options.
     pub(super) fn own_token(&self) -> CancellationToken {
         match &self.cancel {
             Some(token) => token.child_token(),
@@ -207,7 +216,7 @@ impl CallOptions {
         self.order.unwrap_or_default()
     }
 
-    /// `never` is for what stands in for a token.
+    /// `never` stands in for a missing token.
     pub(super) fn context<'c>(&'c self, never: &'c OnceLock<CancellationToken>) -> RunContext<'c> {
         RunContext {
             cancel: match &self.cancel {

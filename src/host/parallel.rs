@@ -1,6 +1,6 @@
-//! Several calls in one: `multi_tool_use.parallel`, or `parallel` in the namespace `multi_tool_use`,
-//! which OpenAI's models call though nobody declares it. The calls inside are calls like any other, run
-//! side by side; their results are one.
+//! Several calls in one: `multi_tool_use.parallel` (or `parallel` in the namespace
+//! `multi_tool_use`), which OpenAI's models call although it is never declared. The inner calls are
+//! ordinary calls, run side by side; their results become one.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -21,15 +21,15 @@ use crate::tool::{Content, Output, Repair, ToolCall, ToolResult, Usage};
 use crate::wire::json::ErrorDetail;
 use crate::wire::leaks;
 
-/// Steps that it may take to check one.
+/// The step budget for checking its arguments.
 const MAX_STEPS: u64 = 5_000_000;
 
-/// Calls inside of one.
+/// The most inner calls.
 const MAX_CALLS: usize = 64;
 
 const NAMES: [&str; 2] = ["multi_tool_use.parallel", "parallel"];
 
-/// What such a call's arguments are; those of the calls inside are theirs.
+/// The schema of its arguments. Those of the inner calls are checked with their own.
 static ARGUMENTS: LazyLock<(Value, Schema)> = LazyLock::new(|| {
     let schema = serde_json::json!({
         "type": "object",
@@ -73,7 +73,7 @@ struct ToolUse<'a> {
     parameters: Option<&'a RawValue>,
 }
 
-/// The results inside, for programs.
+/// The inner results, as structured output.
 #[derive(Serialize)]
 struct Results<'a> {
     results: Vec<Inside<'a>>,
@@ -91,11 +91,11 @@ struct Inside<'a> {
 }
 
 impl ToolHost {
-    /// The calls inside of a call of `multi_tool_use.parallel`; `None` for every other call, and where
-    /// a tool has that name.
+    /// The inner calls of a `multi_tool_use.parallel` call; `None` for any other call, and if a
+    /// tool has that name.
     ///
-    /// Batches, [`call`](ToolHost::call) and [`call_with`](ToolHost::call_with) unpack such calls by
-    /// themselves; this is for who decides about each call first.
+    /// Batches, [`call`](ToolHost::call) and [`call_with`](ToolHost::call_with) unpack such calls
+    /// themselves; this is for programs that decide about each call first.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl ToolHost {
         is_one.then(|| unpacked(call, self.shared.repairs))
     }
 
-    /// Runs the calls inside of a call, which have arrived with it.
+    /// Runs the inner calls of a call that was handed over.
     pub(super) async fn run_unpacked(
         &self,
         arrivals: Vec<Arrival>,
@@ -116,7 +116,7 @@ impl ToolHost {
         options: &CallOptions,
     ) -> ToolResult {
         let mut running = JoinSet::new();
-        // What one of them asks, nobody takes out of the one result.
+        // Questions of an inner call could not be answered through the one result.
         let options = &options.clone().advertise(QuestionKinds::default());
         let calls = unpacked.calls().iter().cloned().enumerate();
         let bounded = self.shared.queue.is_bounded();
@@ -129,13 +129,13 @@ impl ToolHost {
                 let result = host.call_answered(arrival, call, &options).await;
                 (number, result)
             });
-            // Which of them wait, and which find the queue full, is decided by their order.
+            // The order of the calls decides which of them wait and which find the queue full.
             if bounded {
                 let _ = entered.await;
             }
         }
         let mut results = Vec::new();
-        // What is lost is so only when the runtime shuts down: there is nobody to tell.
+        // A task is lost only while the runtime shuts down.
         while let Some(done) = running.join_next().await {
             results.extend(done.ok());
         }
@@ -158,7 +158,7 @@ fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
     let calls = calls.map(|(number, tool_use)| ToolCall {
         id: call.id.as_ref().map(|id| format!("{id}.{number}")),
         name: tool_use.recipient_name,
-        // As when a call of its own has none.
+        // As for a call of its own without arguments.
         arguments: match tool_use.parameters.map(RawValue::get) {
             None | Some("null") => String::new(),
             Some(parameters) => parameters.to_owned(),
@@ -173,7 +173,7 @@ fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
     })
 }
 
-/// The error with what is expected, as no declaration says it.
+/// Adds what is expected to the error: no declaration tells the model.
 fn explained(error: CallError) -> CallError {
     let CallError::InvalidArguments { mut problems } = error else {
         return error;
@@ -187,13 +187,13 @@ fn explained(error: CallError) -> CallError {
 }
 
 impl Unpacked {
-    /// The calls inside, in their order. Their ids are made of the call's own.
+    /// The inner calls, in their order. Their ids derive from the outer call's.
     pub fn calls(&self) -> &[ToolCall] {
         &self.calls
     }
 
-    /// One result of theirs, which are in the order of the calls. It is an error only if each of them
-    /// is one.
+    /// Folds the results, in the order of the calls, into one. It is an error only if every one of
+    /// them is.
     pub fn fold(&self, results: Vec<ToolResult>) -> ToolResult {
         let texts: Vec<String> = results.iter().map(ToolResult::to_text).collect();
         let is_cancelled =
@@ -244,7 +244,7 @@ impl Unpacked {
         }
     }
 
-    /// What a model reads of all results, each being such a text.
+    /// What a model reads of all results, from the text of each.
     pub fn text(&self, texts: &[String]) -> String {
         let parts = texts.iter().enumerate();
         let parts = parts.map(|(number, text)| format!("{}\n{text}", self.heading(number)));

@@ -1,5 +1,5 @@
-//! Whose turn it is: permits of a plugin, of the host's memory and of the host, each in turn between clients; and how many
-//! calls may wait for them, and how long.
+//! The queue: permits of a plugin, of the host's memory and of the host, shared fairly between
+//! clients; how many calls may wait for them, and for how long.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use crate::order::{Permit, Place, Turns};
 use crate::registry::Registered;
 use crate::watch::Party;
 
-/// Memory is counted in pages of WebAssembly.
+/// Memory is counted in WebAssembly pages.
 const PAGE: u64 = 64 << 10;
 
 pub(super) struct Queue {
     max_concurrency: usize,
     calls: Turns<Party>,
-    /// The memory that calls may use together, where it is bounded.
+    /// Permits for memory, if `total-memory` can be exceeded.
     memory: Option<Turns<Party>>,
-    /// Calls that wait: counted only where they are bounded.
+    /// The number of waiting calls, counted only if it is bounded.
     waiting: Arc<AtomicUsize>,
     most_waiting: Option<usize>,
     pub(super) timeout: Option<Duration>,
-    /// How long a call may wait for one that runs and may change the same data.
+    /// How long a call may wait for a running one that may change the same data.
     order_timeout: Duration,
 }
 
-/// A place among the calls that wait.
+/// A counted place in the bounded queue, freed on drop.
 pub(super) struct Ticket(Arc<AtomicUsize>);
 
 impl Drop for Ticket {
@@ -42,7 +42,7 @@ impl Drop for Ticket {
     }
 }
 
-/// What a call holds while it runs.
+/// The permits that a call holds while it runs.
 pub(super) struct Permits<'a> {
     _held: [Option<Permit<'a, Party>>; 3],
 }
@@ -53,7 +53,7 @@ impl Queue {
         let most = most
             .unwrap_or(0)
             .saturating_mul(host.max_concurrency as u64);
-        // Where all fit anyway nobody need ask.
+        // No permits are needed if all calls fit anyway.
         let total = host.total_memory.map(pages_in);
         let total = total.filter(|total| *total < most);
         Queue {
@@ -67,26 +67,26 @@ impl Queue {
         }
     }
 
-    /// Whether calls can be refused because others wait.
+    /// Whether the queue is bounded, so that calls can be refused.
     pub(super) fn is_bounded(&self) -> bool {
         self.most_waiting.is_some()
     }
 
-    /// Takes a place; none is needed where there are places for all.
+    /// Enters the queue. Returns `None` if it is unbounded.
     ///
     /// # Errors
     ///
-    /// All places are taken.
+    /// The queue is full.
     pub(super) fn enter(&self) -> Result<Option<Ticket>, CallError> {
         self.enter_beside(0)
     }
 
-    /// The same for a call that somebody is asked about first: whether it will have to wait for its turn is not known, so
-    /// that there are places for as many more as may run.
+    /// Enters the queue with a call that a hook or a responder decides about first. Whether it will
+    /// have to wait is not known yet, so as many more as may run are let in.
     ///
     /// # Errors
     ///
-    /// All places are taken.
+    /// The queue is full.
     pub(super) fn enter_before_others(&self) -> Result<Option<Ticket>, CallError> {
         self.enter_beside(self.max_concurrency)
     }
@@ -102,12 +102,13 @@ impl Queue {
         Ok(Some(Ticket(self.waiting.clone())))
     }
 
-    /// Waits for a call's turn: first in order, holding nothing, then for its permits. It may have a
-    /// place among those that wait already, and somebody may be told, by a drop, once it needs none or has one.
+    /// Waits for a call's turn: first for its place in order, holding nothing, then for its
+    /// permits. `ticket` is its entry in the queue if it has one already; `entering` is dropped
+    /// once it is in the queue or needs no entry.
     ///
     /// # Errors
     ///
-    /// There is no place, or it is not its turn in time.
+    /// The queue is full, or a timeout has passed.
     pub(super) async fn wait<'a>(
         &'a self,
         by: &'a Registered,
@@ -146,11 +147,11 @@ impl Queue {
         permits.ok_or(CallError::Cancelled)
     }
 
-    /// Waits until the calls before it, which may change the same data, are over.
+    /// Waits until the calls ahead, which may change the same data, are over.
     ///
     /// # Errors
     ///
-    /// One of them runs for too long, it is not this call's turn in time, or it is cancelled.
+    /// A call ahead runs for too long, the queue timeout has passed, or the call is cancelled.
     pub(super) async fn in_order(
         &self,
         place: &Place,
@@ -166,7 +167,8 @@ impl Queue {
         loop {
             let now = Instant::now();
             let ahead = place.ahead();
-            // A call that waits for its permits is behind calls that have nothing to do with this one.
+            // A call ahead that still waits for permits is held up by unrelated calls: only its
+            // running time counts.
             let running = ahead.as_ref().and_then(|ahead| ahead.running);
             let blocked = after(
                 running.map_or(now, |running| running.max(begun)),
@@ -204,8 +206,8 @@ impl Queue {
         })
     }
 
-    /// The provider's permit first, the host's last: a call that waits for its provider or for memory
-    /// keeps nobody else from running.
+    /// Acquires the provider's permit first and the host's last, so that a call waiting for its
+    /// provider or for memory blocks no other.
     async fn permits<'a>(&'a self, by: &'a Registered, party: Party) -> Permits<'a> {
         let own = match &by.permits {
             Some(permits) => Some(permits.acquire(party.clone(), 1).await),
@@ -225,12 +227,12 @@ fn pages(by: &Registered) -> u64 {
     pages_of(by.provider.memory())
 }
 
-/// Pages that fit.
+/// Whole pages in `memory`.
 pub(super) fn pages_in(memory: ByteSize) -> u64 {
     memory.as_u64() / PAGE
 }
 
-/// Pages that are needed.
+/// Pages needed for `memory`.
 pub(super) fn pages_of(memory: ByteSize) -> u64 {
     memory.as_u64().div_ceil(PAGE)
 }

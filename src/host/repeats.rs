@@ -1,5 +1,11 @@
-//! Calls with an idempotency key: what is called again with the same key has the first call's result, and does not run.
-//! See docs/adr/0021.
+//! Idempotency keys: a call with a known key gets the first call's result and does not run. See
+//! docs/adr/0021.
+//!
+//! A key is unknown, running or ended. A run that ends without its provider having been called
+//! (refused, cancelled in the queue) makes the key unknown again, so that a retry runs; so does a
+//! question, which the client answers with another call of the same key. Ended keys expire after an
+//! hour; where there is too much, the oldest results are dropped first (their calls still count as
+//! run), then the keys.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,35 +20,35 @@ use crate::digest::sha256;
 use crate::error::CallError;
 use crate::tool::{Output, ToolCall, ToolResult, Usage};
 
-/// A key may have no more bytes, as with most APIs that take one.
+/// The longest key in bytes, as with most APIs that take one.
 const MOST_OF_A_KEY: usize = 255;
 
 /// How long a result is kept after its call ended.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 
-/// Keys that are known at once, and the bytes of results that are kept.
+/// The most keys, and the most bytes of results, kept at once.
 const MOST_KEYS: usize = 10_000;
 const MOST_BYTES: u64 = 32 << 20;
 
-/// A call that runs, for all who wait for it; dropped by the last of them, it ends.
+/// A running call, shared by all who wait for it; it is cancelled when the last of them drops it.
 pub(super) type Running = Shared<BoxFuture<'static, Arc<ToolResult>>>;
 
-/// The calls with a key that a host has run.
+/// The keyed calls that a host has run.
 #[derive(Default)]
 pub(super) struct Repeats(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
     runs: HashMap<Key, Run>,
-    /// Those that ended, the first to end first.
+    /// Ended calls, the oldest first.
     ended: VecDeque<Key>,
-    /// What their results take.
+    /// The bytes of their results.
     bytes: u64,
-    /// Runs so far.
+    /// The number of runs so far.
     count: u64,
 }
 
-/// Each client has keys of its own.
+/// A key, in the namespace of its client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     client: Option<Arc<str>>,
@@ -50,9 +56,9 @@ pub(super) struct Key {
 }
 
 struct Run {
-    /// Of all that the host has run once.
+    /// The number of the run.
     number: u64,
-    /// Of the tool and its arguments.
+    /// A digest of the tool and its arguments.
     digest: String,
     state: State,
 }
@@ -65,14 +71,14 @@ enum State {
     },
     Ended {
         at: Instant,
-        /// `None` where it is kept no more.
+        /// `None` once the result has been dropped to save memory.
         result: Option<Arc<ToolResult>>,
     },
 }
 
-/// What becomes of a call with a key.
+/// The decision about a call with a key.
 pub(super) enum Found {
-    /// It is the first.
+    /// It is the first with this key.
     New,
     Runs(Running),
     Ended(Arc<ToolResult>),
@@ -87,7 +93,7 @@ impl Repeats {
 impl Known {
     /// # Errors
     ///
-    /// The key is of another call, or the result of its call is kept no more.
+    /// The key belongs to another call, or the result is no longer kept.
     fn find(&mut self, key: &Key, digest: &str, now: Instant) -> Result<Found, CallError> {
         self.expire(now);
         let invalid = |message: &str| CallError::InvalidOptions {
@@ -108,17 +114,17 @@ impl Known {
                     "the call with this idempotency key has run, and its result is kept no longer",
                 )),
             },
-            // A run is not dropped here, where it would have to wait for itself.
+            // The run must not be dropped here: its drop takes the lock that is held.
             State::Runs { run, has_begun } => match run.upgrade() {
                 Some(run) => Ok(Found::Runs(run)),
-                // Nobody waits for it any more, and it is about to be noted.
+                // Its last waiter is gone, and its end is about to be noted.
                 None if has_begun.load(Ordering::Relaxed) => Err(CallError::Cancelled),
                 None => Ok(Found::New),
             },
         }
     }
 
-    /// A run has ended.
+    /// Notes that a run has ended.
     fn end(
         &mut self,
         key: Key,
@@ -127,7 +133,7 @@ impl Known {
         has_begun: bool,
         now: Instant,
     ) {
-        // A question is no end; who answers it calls again.
+        // A question does not end the call: its client calls again with the replies.
         let is_end = has_begun && !matches!(result.outcome, Err(CallError::InputRequired(_)));
         let Some(run) = self.runs.get_mut(&key).filter(|run| run.number == number) else {
             return;
@@ -142,7 +148,7 @@ impl Known {
             result: Some(result.clone()),
         };
         self.ended.push_back(key);
-        // The oldest results go first, and are known to have been; then the keys.
+        // The oldest results are dropped first, and remembered as run; then their keys.
         let mut oldest = self.ended.iter();
         while self.bytes > MOST_BYTES
             && let Some(key) = oldest.next()
@@ -181,18 +187,19 @@ impl Known {
     }
 }
 
-/// What a result takes, roughly.
+/// The approximate size of a result.
 fn size(result: &ToolResult) -> u64 {
     let log = result.log.iter().map(|line| line.text.len() as u64);
     1024 + result.usage.output_bytes + log.sum::<u64>()
 }
 
 impl ToolHost {
-    /// The key of a call, with the digest of what is called; `None` where it has none, or is of no tool that there is.
+    /// The key of a call, with a digest of the call; `None` if it has no key or no such tool
+    /// exists.
     ///
     /// # Errors
     ///
-    /// It cannot be a key.
+    /// It is not a valid key.
     pub(super) fn key_of(
         &self,
         call: &ToolCall,
@@ -219,7 +226,7 @@ impl ToolHost {
             None if self.unpack(call).is_some() => &call.name,
             None => return Ok(None),
         };
-        // What asked is called again with replies, as another call with the same key.
+        // A call with replies is another call with the same key.
         if call.void().is_some() || call.resumed.is_some() {
             return Ok(None);
         }
@@ -238,12 +245,12 @@ impl ToolHost {
         Ok(Some((key, sha256(format!("{name}\n{usual}")))))
     }
 
-    /// The run of a call with that key: one that is there, or that of `begin`, which is told where to say that the provider
-    /// was called.
+    /// The run for that key: the existing one, or that of `begin`, which gets the flag to set when
+    /// the provider is called.
     ///
     /// # Errors
     ///
-    /// As of [`Known::find`].
+    /// As for [`Known::find`].
     pub(super) fn run_once(
         &self,
         (key, digest): (Key, String),
@@ -283,7 +290,7 @@ impl ToolHost {
         Ok((Found::Runs(run), false))
     }
 
-    /// The answer to a call that was made before: the same, and nothing is run.
+    /// The result for a repeated call. Nothing is run.
     pub(super) fn repeated(
         &self,
         queued: Instant,
@@ -299,7 +306,7 @@ impl ToolHost {
     }
 }
 
-/// Notes how a run ends: also of one that is dropped, which is cancelled where it was.
+/// Notes the end of a run, also of one that is dropped and thereby cancelled.
 struct Ending {
     host: ToolHost,
     key: Option<Key>,
