@@ -52,45 +52,46 @@ pub use serve::{
     AuthConfig, Authority, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
 };
 
-/// The name that a manifest has unless told otherwise.
+/// The file name of a manifest by default.
 pub const FILE_NAME: &str = "toolhost.toml";
 
-/// The most that calls may use together: a pebibyte, so that sums do not overflow.
+/// The upper bound of `total-memory`: a pebibyte, so that sums do not overflow.
 const MOST_MEMORY: ByteSize = ByteSize::pib(1);
 
-/// A manifest may be no longer, in bytes.
+/// The longest manifest, in bytes.
 const MAX_MANIFEST: u64 = 1 << 20;
 
-/// The most calls that a host runs at once.
+/// The upper bound of `max-concurrency`.
 pub(crate) const MAX_CONCURRENCY: usize = 10_000;
 
-/// Everything that a host is made of.
+/// A checked manifest: everything that a host is made of.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Manifest {
-    /// The file it was read from, for messages; relative paths in it are relative to its folder.
+    /// The file it was read from, for messages; its relative paths are relative to that file's
+    /// folder.
     pub file: PathBuf,
-    /// What concerns all plugins.
+    /// Settings of the host and of all plugins.
     pub host: HostConfig,
-    /// Where calls are written down.
+    /// The audit log.
     pub audit: Option<AuditConfig>,
     /// How the agent loop asks a model.
     pub agent: AgentConfig,
-    /// How the server is reached and by whom.
+    /// How the server is reached, and by which clients.
     pub serve: ServeConfig,
-    /// Where plugins are dropped in.
+    /// A folder whose components are loaded as plugins.
     pub plugin_dir: Option<PathBuf>,
-    /// The plugins, by name: those listed and those found in `plugin-dir`.
+    /// The plugins by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
-    /// Other MCP servers, by name, whose tools are offered too.
+    /// Other MCP servers by name, whose tools are offered too.
     pub mcp: Vec<McpConfig>,
-    /// Resources that the manifest itself offers to clients.
+    /// Resources written in the manifest.
     pub resources: Vec<OwnResource>,
-    /// Prompts that the manifest itself offers to clients.
+    /// Prompts written in the manifest.
     pub prompts: Vec<OwnPrompt>,
-    /// The keys that it has, such as `serve.tls`.
+    /// The keys that the file sets, such as `serve.tls`.
     keys: BTreeSet<String>,
-    /// The way to its files.
+    /// Opens its files.
     paths: SharedPaths,
 }
 
@@ -114,20 +115,20 @@ pub struct HostConfig {
     pub max_concurrency: usize,
     /// Calls that may wait; further ones are refused.
     pub max_queue: Option<usize>,
-    /// How long a call may wait.
+    /// How long a call may wait for its permits.
     pub queue_timeout: Option<Duration>,
-    /// How long a call may wait for others that change what it reads or changes.
+    /// How long a call may wait for others that may change the same data.
     pub order_timeout: Duration,
-    /// What the calls that run may use together: each counts with its `memory` limit, and waits
-    /// until it fits.
+    /// The memory of all running calls: each counts with its `memory` limit, and waits until it
+    /// fits.
     pub total_memory: Option<ByteSize>,
-    /// Each call's, unless its plugin says otherwise.
+    /// The limits of each call, unless its plugin sets others.
     pub limits: Limits,
-    /// Whether arguments that can be meant in one way only are repaired (default: true).
+    /// Whether unambiguous mistakes in arguments are repaired (default: true).
     pub repair_arguments: bool,
     /// Whether results are compacted for the model.
     pub summarize: bool,
-    /// How far.
+    /// The bounds of that.
     pub summary: Summarize,
 }
 
@@ -159,15 +160,15 @@ impl Default for HostConfig {
     }
 }
 
-/// Whether calls run in order.
+/// Which calls run in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// Those that may change something run alone, after all calls before them and before all after
-    /// them. Of a plugin these are the calls of tools not marked read-only, if it has a folder with
-    /// read-write access; of an MCP server those that it marks as changing or destructive.
+    /// Calls that may change something run alone, after all calls before them and before all calls
+    /// after them: for a plugin with a read-write folder, the calls of tools not marked read-only;
+    /// for an MCP server, those of tools it marks as changing or destructive.
     #[default]
     Auto,
-    /// None does.
+    /// None of them.
     Parallel,
     /// All of them run alone and in order.
     InOrder,
@@ -177,29 +178,29 @@ pub enum Order {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PluginConfig {
-    /// Its name in the manifest, or that of its file.
+    /// Its name in the manifest, or the name of its file.
     pub name: String,
-    /// The component.
+    /// The component's file.
     pub path: PathBuf,
-    /// Where the manifest lists it.
+    /// Its location in the manifest.
     pub at: Option<Location>,
-    /// What the SHA-256 digest of the file must be, in lower-case hexadecimal.
+    /// The SHA-256 digest that the file must have, in lower-case hexadecimal.
     pub sha256: Option<String>,
-    /// Bounds on each of its calls.
+    /// The limits of each of its calls.
     pub limits: Limits,
-    /// Calls of this plugin that run at once, within the host's own cap.
+    /// Calls of this plugin that run at once, within the host's own limit.
     pub max_concurrency: Option<usize>,
     /// Whether its calls run in order.
     pub order: Order,
-    /// Goes before the name of each of its tools.
+    /// A prefix for the names of its tools.
     pub prefix: String,
     /// The tools to offer, by the plugin's own names; all when `None`.
     pub tools: Option<Vec<(String, Location)>>,
-    /// Who may call them, for the APIs that ask.
+    /// Who may call its tools, for APIs that distinguish callers.
     pub allowed_callers: AllowedCallers,
-    /// What it may touch.
+    /// What it is granted.
     pub permissions: Permissions,
-    /// What it gets when it asks for its configuration; values that are no strings are JSON.
+    /// Its configuration; values that are not strings are JSON.
     pub config: BTreeMap<String, String>,
 }
 
@@ -227,11 +228,11 @@ impl PluginConfig {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest, and looks into its `plugin-dir`.
+    /// Reads and checks a manifest, including its `plugin-dir`.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Read`] when there is no such file, else [`LoadError::Invalid`] with everything
+    /// [`LoadError::Read`] if there is no such file, else [`LoadError::Invalid`] with everything
     /// that is wrong.
     pub fn read(file: impl AsRef<Path>) -> Result<Manifest, LoadError> {
         let file = file.as_ref();
@@ -246,13 +247,14 @@ impl Manifest {
             problems.extend(manifest.missing_plugins());
             return Err(invalid(problems));
         }
-        // It was opened by its name: whether a guest could have put a link there, it says only itself.
+        // The file was opened by name. Only once parsed does it say which folders a guest may
+        // write, and whether one could have put a link there.
         manifest.paths.check(file, &opened).map_err(failed)?;
         Ok(manifest)
     }
 
-    /// As [`read`](Manifest::read), with the text at hand; `file` is what relative paths and
-    /// messages refer to.
+    /// As [`read`](Manifest::read), for text at hand; `file` is what relative paths and messages
+    /// refer to.
     ///
     /// # Errors
     ///
@@ -273,14 +275,14 @@ impl Manifest {
             source.problem(span, error.message());
         }
         let mut manifest = Manifest::default();
-        // What the parser recovered may lack keys: more messages would mislead.
+        // What the parser recovered may lack keys, so further messages would mislead.
         if syntax_errors.is_empty() {
             manifest = read_manifest(document.get_ref(), &mut source);
         }
         (manifest, source.problems)
     }
 
-    /// The listed plugins whose files are not there, which loading says where it comes so far.
+    /// The listed plugins whose files do not exist; loading would report them if it got that far.
     fn missing_plugins(&self) -> Vec<Diagnostic> {
         let listed = self.plugins.iter();
         let listed = listed.filter(|it| it.at.is_some() && !it.path.as_os_str().is_empty());
@@ -293,8 +295,8 @@ impl Manifest {
         missing.collect()
     }
 
-    /// The files that decide what runs and what it is granted: the manifest, the plugins, the files of
-    /// secrets, and the audit log.
+    /// The files that decide what runs and what it is granted: the manifest, the plugins, the files
+    /// of secrets, and the audit log.
     pub fn own_files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.file.clone()];
         files.extend(self.audit.iter().map(|audit| audit.path.clone()));
@@ -320,15 +322,15 @@ impl Manifest {
         files
     }
 
-    /// What plugins have nothing to do with, wherever they may write: see [`HostFile`]. The user's folder of
-    /// [trusted manifests](crate::trust_folder) is among it.
+    /// The files and folders that plugins must not touch, wherever they may write: see
+    /// [`HostFile`]. Includes the user's [trust store](crate::trust_folder).
     pub fn host_files(&self) -> Vec<HostFile> {
         let mut files = Vec::new();
         let mut add = |path: &Path, purpose| files.push(HostFile::new(path, purpose));
         if !self.file.as_os_str().is_empty() {
             add(&self.file, Purpose::Manifest);
             add(&lock_file(&self.file), Purpose::LockFile);
-            // What takes their places.
+            // The temporary files that replace them.
             add(&beside(&self.file), Purpose::Manifest);
             add(&beside(&lock_file(&self.file)), Purpose::LockFile);
         }
@@ -370,21 +372,21 @@ impl Manifest {
         files
     }
 
-    /// Whether a file may be used by its name: not if a plugin may have put a link on the way to it.
+    /// Checks whether a file may be opened by its name.
     ///
     /// # Errors
     ///
-    /// There is such a link.
+    /// A plugin may have put a link on the path to it.
     pub fn check_way(&self, file: &HostFile) -> std::io::Result<()> {
         self.paths.check_way(file)
     }
 
-    /// The ways to its files, where its plugins are granted these folders; `before` are those of the host that it takes
-    /// the place of.
+    /// How its files are opened while its plugins are granted these folders; `before` is that of
+    /// the host it replaces.
     pub(crate) fn ways(&self, before: Option<&Paths>) -> Paths {
         let grants = self.plugins.iter().flat_map(|it| &it.permissions.files);
         let granted = grants.map(|grant| match grant.client_folders() {
-            // Who makes the folders of clients may be anybody: none is a link.
+            // Folders of clients may be created by anyone, so none may be a link.
             Some(folders) => ToGrant {
                 path: folders.base.into(),
                 is_writable: true,
@@ -399,7 +401,7 @@ impl Manifest {
         Paths::new(granted, before)
     }
 
-    /// Gives every call this deadline, whatever the manifest says.
+    /// Gives every call this timeout, whatever the manifest says.
     pub fn override_timeout(&mut self, timeout: Duration) {
         self.host.limits.timeout = timeout;
         for plugin in &mut self.plugins {
@@ -410,9 +412,8 @@ impl Manifest {
         }
     }
 
-    /// Has its plugins loaded with no higher `timeout`, `cpu`, `memory`, `max-stack`, `max-component` and `max-compile`
-    /// than the defaults, for one who only looks at it and has no reason to believe its author; whether that
-    /// lowers any.
+    /// Lowers `timeout`, `cpu`, `memory`, `max-stack`, `max-component` and `max-compile` to their
+    /// defaults for loading the plugins of an untrusted manifest. Returns whether any was higher.
     pub fn lower_limits_to_defaults(&mut self) -> bool {
         let plugins = self.plugins.iter_mut().map(|it| &mut it.limits);
         let all = plugins.chain([&mut self.host.limits]);
@@ -420,13 +421,13 @@ impl Manifest {
     }
 }
 
-/// In the order of their places.
+/// The problems in the order of their locations.
 fn invalid(mut problems: Vec<Diagnostic>) -> LoadError {
     problems.sort_by_key(|problem| problem.at.map_or((0, 0), |at| (at.line, at.column)));
     LoadError::Invalid(problems)
 }
 
-/// Where a file is written before it takes the place of another.
+/// The temporary file that is written beside a file before it replaces it.
 pub fn beside(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -497,7 +498,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         match find_plugins(dir) {
             Ok(found) => {
                 for (name, path) in found {
-                    // Listed under another name, it is that plugin and no second one.
+                    // A plugin listed under another name is not found a second time.
                     if plugins
                         .values()
                         .any(|listed: &PluginConfig| is_same_file(&listed.path, &path))
@@ -629,10 +630,10 @@ fn read_order(table: &mut Table, source: &mut Source) -> Order {
         .unwrap_or_default()
 }
 
-/// The tools to offer, by their own names and with their places.
+/// The tools to offer, by their own names, with their locations.
 type Chosen = Option<Vec<(String, Location)>>;
 
-/// What goes before the names of tools, and which to offer.
+/// Reads the prefix of the tools' names, and which tools to offer.
 fn read_naming(table: &mut Table, source: &mut Source) -> (String, Chosen) {
     let prefix = table.parsed(
         "prefix",
@@ -653,7 +654,7 @@ fn read_naming(table: &mut Table, source: &mut Source) -> (String, Chosen) {
     (prefix.unwrap_or_default(), tools)
 }
 
-/// The `*.wasm` files of a folder, with their names, in the order of the names.
+/// The `*.wasm` files of a folder and their names, ordered by name.
 fn find_plugins(dir: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {

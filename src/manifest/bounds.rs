@@ -17,7 +17,7 @@ pub(super) fn read_limits(table: &mut Table, limits: &mut Limits, source: &mut S
     }
     limits.cpu = read_duration(table, "cpu", source).or(limits.cpu);
 
-    // A 32-bit memory has no more than 4 GiB; the rest is bounded by what a host can hold.
+    // A 32-bit memory has at most 4 GiB; the rest is bounded by what a host can hold.
     let most = ByteSize::gib(4);
     let sizes = [
         ("memory", &mut limits.memory),

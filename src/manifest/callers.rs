@@ -1,22 +1,22 @@
-//! `allowed-callers`: whether the model, or a program that it writes, may call a tool. The APIs that run
-//! such programs are told; what reaches this host, they have let through.
+//! `allowed-callers`: whether the model, a program that the model writes, or both may call a tool.
+//! This is declared to the APIs that run such programs; they enforce it.
 
 use std::collections::BTreeMap;
 
 use super::reader::{Source, Table, Value, expect_string};
 use crate::error::Location;
 
-/// Who may call the tools of a plugin, or of an MCP server.
+/// The allowed callers of the tools of a plugin, or of an MCP server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AllowedCallers {
-    /// Of the tools that are not named.
+    /// For tools that are not named.
     all: Vec<String>,
-    /// Of a tool, by its own name.
+    /// For one tool, by its own name.
     by_tool: BTreeMap<String, (Vec<String>, Location)>,
 }
 
 impl AllowedCallers {
-    /// Who may call a tool, by its own name; nobody is told where that is nobody.
+    /// The allowed callers of a tool, by its own name; empty if none were set.
     pub fn of(&self, tool: &str) -> &[String] {
         match self.by_tool.get(tool) {
             Some((callers, _)) => callers,
@@ -24,21 +24,21 @@ impl AllowedCallers {
         }
     }
 
-    /// Whether a tool whose callers were said before is anybody's in these.
+    /// Whether a tool that had its callers restricted in `before` is unrestricted here.
     pub(super) fn lack(&self, before: &AllowedCallers) -> bool {
         let is_lost = |tool: &str| !before.of(tool).is_empty() && self.of(tool).is_empty();
         let is_of_all = !before.all.is_empty() && self.all.is_empty();
         is_of_all || before.by_tool.keys().any(|tool| is_lost(tool))
     }
 
-    /// The tools that are named, with their places.
+    /// The tools that are named, with their locations.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&str, Location)> {
         let named = self.by_tool.iter();
         named.map(|(tool, (_, at))| (&**tool, *at))
     }
 }
 
-/// An array for all tools, or a table of such by the tools' names.
+/// Reads an array for all tools, or a table of arrays by tool name.
 pub(super) fn read_allowed_callers(table: &mut Table, source: &mut Source) -> AllowedCallers {
     let mut allowed = AllowedCallers::default();
     let path = table.path("allowed-callers");

@@ -58,7 +58,7 @@ pub(super) fn read_permissions(
     permissions
 }
 
-/// Variables and their values.
+/// Reads variables and their values.
 pub(super) fn read_env(table: &mut Table, source: &mut Source) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     let Some(table) = table.table("env", source) else {
@@ -77,12 +77,12 @@ pub(super) fn read_env(table: &mut Table, source: &mut Source) -> BTreeMap<Strin
     env
 }
 
-/// Whether it can be the name of a variable.
+/// Whether it is a valid name of an environment variable.
 pub(super) fn is_variable(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }
 
-/// Secrets by name.
+/// Reads secrets by name.
 pub(super) fn read_secrets(
     table: &mut Table,
     folder: &Path,
@@ -112,7 +112,7 @@ fn read_ambient(table: &mut Table, key: &'static str, source: &mut Source) -> Am
     found.unwrap_or_default()
 }
 
-/// A URL, or a table of a URL and the methods that are allowed.
+/// Reads a URL, or a table of a URL and the allowed methods.
 fn read_http_rule(value: &Value, path: String, source: &mut Source) -> Option<HttpRule> {
     if value.get_ref().as_str().is_some() {
         return expect_parsed(value, &path, source);
@@ -158,7 +158,7 @@ fn read_http_rule(value: &Value, path: String, source: &mut Source) -> Option<Ht
     Some(rule?.with_methods(methods))
 }
 
-/// Read after the secrets that it may name. It says for which host it is, unless that is known.
+/// Reads a header, after the secrets that it may use. It names its host, unless that is known.
 pub(super) fn read_http_header(
     mut table: Table,
     value: &Value,

@@ -1,5 +1,5 @@
-//! What a manifest guards that another in its place would not. A file that is half written, or was edited in
-//! haste, mostly lacks something; where that is a restriction, a running server must not go on without it.
+//! What a reload must not lack. A manifest that is half written, or edited in haste, mostly lacks
+//! something; if that is a restriction, a running server must not continue without it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,17 +9,19 @@ use crate::input::QuestionKind;
 use crate::limits::Limits;
 use crate::permissions::{Access, Ambient, FileGrant, Permissions};
 
-/// What `now` guards less than `before` because something is gone, the first of it; `None` if it guards as much.
+/// Finds the first restriction of `before` that `now` lacks because something was removed; `None`
+/// if nothing is less restricted.
 ///
-/// Lower is: clients need no token any more; a client or scope may call tools that it had to name, or some
-/// client all tools where none could; TLS, the audit log or the arguments in it, a rate or any other bound
-/// of `[host]`, `[serve]`, a plugin or a server is gone; a plugin or server that stays offers tools that were
-/// not listed, loses its digest, pins or prefix, sees a secret that was for headers only, has a clock or
-/// randomness, sends by other methods, has no quota for a folder any more, or one folder for all clients, runs its calls out of order, has tools
-/// whose callers are not said, or may ask of more kinds, is started without an argument, variable, folder or header;
-/// a tool is for clients without tasks too.
+/// These count: clients that no longer need a token; a client or scope that may call tools it could
+/// not, or some client all tools where none could; removed TLS, audit log or arguments in it, rate
+/// limit or other bound of `[host]`, `[serve]`, a plugin or a server; a remaining plugin or server
+/// that offers tools that were not listed, loses its digest, pins or prefix, sees a secret that was
+/// for headers only, gets a clock or randomness, may send other methods, loses a folder's quota,
+/// gets one folder for all clients, runs its calls out of order, loses its allowed callers, may ask
+/// more kinds of questions, or is started without an argument, variable, folder or header; a tool
+/// that no longer needs a client with tasks.
 ///
-/// What is added or changed by hand is what its author wants, and whatever is taken away beside these narrows.
+/// What is added or changed explicitly is the author's intent, and other removals only narrow.
 pub fn lowers_guard(before: &Manifest, now: &Manifest) -> Option<String> {
     let mut lowered = Lowered {
         before,
@@ -63,7 +65,7 @@ struct Lowered<'m> {
     found: Option<String>,
 }
 
-/// A key, and its value: the more, the less it restricts. Without a bound it is the most there is.
+/// A key and its value, where a larger value restricts less. Unbounded is the maximum.
 type Bound = (&'static str, u128);
 
 const UNBOUNDED: u128 = u128::MAX;
@@ -75,12 +77,12 @@ impl Lowered<'_> {
         }
     }
 
-    /// Whether the manifest had this key, and has it no more.
+    /// Whether the key was removed.
     fn is_gone(&self, key: &str) -> bool {
         self.before.keys.contains(key) && !self.now.keys.contains(key)
     }
 
-    /// Something that is on, and is no more since its key is gone.
+    /// Reports a restriction that was on and is off because its key was removed.
     fn flag(&mut self, key: &str, before: bool, now: bool) {
         let is_lower = before && !now && self.is_gone(key);
         self.when(is_lower, || format!("`{key}` is gone"));
@@ -127,7 +129,7 @@ impl Lowered<'_> {
             let is_lower = before.jwks.is_some() && now.jwks.is_none();
             self.when(is_lower, || "`serve.auth.oauth.jwks` is gone".to_owned());
         }
-        // A token that is new may be half of what is being written.
+        // A new token may be half of what is being written.
         self.when(!lets_call_all(before) && lets_call_all(now), || {
             "a client of `serve.auth` could call all tools, which none could".to_owned()
         });
@@ -235,7 +237,8 @@ impl Lowered<'_> {
             gone("prefix")
         });
         match (&before.transport, &now.transport) {
-            // What a command may do is what it is started with: a sandbox to start it in, a switch to read only.
+            // The arguments decide what a command may do: a sandbox to start it in, a read-only
+            // switch.
             (
                 McpTransport::Command { args, env, cwd, .. },
                 McpTransport::Command {
@@ -342,7 +345,7 @@ fn host_bounds(manifest: &Manifest) -> Vec<Bound> {
 }
 
 fn limit_bounds(limits: &Limits) -> [Bound; 15] {
-    // Whoever adds a limit adds it here.
+    // Exhaustive, so that every new limit is added here.
     let Limits {
         timeout,
         cpu,
@@ -379,7 +382,7 @@ fn limit_bounds(limits: &Limits) -> [Bound; 15] {
     ]
 }
 
-/// The keys of a document, with those of its tables: `serve.auth.tokens.ci.tools`.
+/// The keys of a document and its tables: `serve.auth.tokens.ci.tools`.
 pub(super) fn keys_of(table: &toml::de::DeTable) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     collect(table, "", &mut keys);
@@ -392,7 +395,7 @@ fn collect(table: &toml::de::DeTable, path: &str, keys: &mut BTreeSet<String>) {
             "" => key.get_ref().to_string(),
             path => format!("{path}.{}", key.get_ref()),
         };
-        // What is deeper restricts nothing, and names could grow with the square of a document.
+        // Deeper keys restrict nothing, and the names would grow quadratically with the document.
         if let Some(inner) = value.get_ref().as_table()
             && key.matches('.').count() < 4
         {

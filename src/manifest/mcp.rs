@@ -26,35 +26,35 @@ use crate::setters::setters;
 pub struct McpConfig {
     /// Its name in the manifest.
     pub name: String,
-    /// Where the manifest lists it.
+    /// Its location in the manifest.
     pub at: Option<Location>,
     /// How it is reached.
     pub transport: McpTransport,
-    /// Secrets: variables of a command, or what headers use. Their values are masked.
+    /// Secrets for the environment of a command, or for headers. Their values are masked.
     pub secrets: BTreeMap<String, SecretSource>,
-    /// Bounds on each of its calls: `timeout`, `max_input`, `max_output` and `max_log`.
+    /// The limits of each of its calls: `timeout`, `max_input`, `max_output` and `max_log`.
     pub limits: Limits,
-    /// Calls of this server that run at once, within the host's own cap.
+    /// Calls of this server that run at once, within the host's own limit.
     pub max_concurrency: Option<usize>,
-    /// Whether its calls run in order.
+    /// Which of its calls run in order.
     pub order: Order,
-    /// Goes before the name of each of its tools.
+    /// A prefix for the names of its tools.
     pub prefix: String,
     /// The tools to offer, by the server's own names; all when `None`.
     pub tools: Option<Vec<(String, Location)>>,
-    /// Who may call them, for the APIs that ask.
+    /// Who may call its tools, for APIs that distinguish callers.
     pub allowed_callers: AllowedCallers,
-    /// How long it may take until its tools are known.
+    /// How long it may take to start and list its tools.
     pub start_timeout: Duration,
-    /// How long it may say nothing of a call that runs.
+    /// How long it may stay silent while a call runs.
     pub idle_timeout: Option<Duration>,
-    /// The version of the protocol that it speaks; it is found out when `None`.
+    /// The protocol version; negotiated when `None`.
     pub protocol: Option<McpProtocol>,
-    /// What it may ask whoever makes a call, in the middle of it.
+    /// The kinds of questions it may ask the client during a call.
     pub may_ask: QuestionKinds,
-    /// Digests of its tools, by the server's own names; a tool that is another is refused.
+    /// Digests of its tools, by the server's own names; a tool with another digest is refused.
     pub pins: Option<BTreeMap<String, String>>,
-    /// Whether the host is loaded without it if it does not start; it is tried again.
+    /// Whether the host loads without it if it does not start; it is retried later.
     pub optional: bool,
 }
 
@@ -74,7 +74,7 @@ setters!(McpConfig {
     with_optional: optional: bool,
 });
 
-/// A version of the protocol.
+/// A protocol version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum McpProtocol {
@@ -100,7 +100,8 @@ impl McpProtocol {
         McpProtocol::V2026_07_28,
     ];
 
-    /// What is tried first: nearly all servers know `initialize`, and agree on an older version.
+    /// The version that is tried first: nearly all servers know `initialize` and negotiate an older
+    /// version from there.
     #[cfg(feature = "mcp")]
     pub(crate) const FIRST: McpProtocol = McpProtocol::V2025_11_25;
 
@@ -125,24 +126,24 @@ impl McpProtocol {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum McpTransport {
-    /// It is a program, spoken to over its stdin and stdout.
+    /// A program, spoken to over its stdin and stdout.
     Command {
-        /// A path, or a name to be looked for in `PATH`.
+        /// A path, or a name to be looked up in `PATH`.
         program: PathBuf,
         /// Its arguments.
         args: Vec<String>,
-        /// Variables of its environment, beside the few that every command gets.
+        /// Environment variables, beside the few that every command gets.
         env: BTreeMap<String, String>,
-        /// The folder that it is started in.
+        /// The working folder.
         cwd: PathBuf,
     },
-    /// It is somewhere else, spoken to by streamable HTTP.
+    /// A server elsewhere, spoken to over streamable HTTP.
     Url {
-        /// Where.
+        /// Its URL.
         url: Url,
         /// Headers of every request.
         headers: Vec<HttpHeader>,
-        /// Goes into the `Authorization` header, as a bearer token.
+        /// Sent in the `Authorization` header as a bearer token.
         token: Option<SecretSource>,
     },
 }
@@ -170,7 +171,7 @@ impl McpConfig {
         }
     }
 
-    /// Where its secrets come from.
+    /// The sources of its secrets.
     pub(crate) fn secret_sources(&self) -> impl Iterator<Item = &SecretSource> {
         let token = match &self.transport {
             McpTransport::Url { token, .. } => token.as_ref(),
@@ -179,8 +180,8 @@ impl McpConfig {
         self.secrets.values().chain(token)
     }
 
-    /// What is run of its command: the program, wherever in `PATH` it is or could be put; what its arguments
-    /// name; and where it runs.
+    /// The files that its command runs: the program, wherever in `PATH` it is or could be put; what
+    /// its arguments name; and its working folder.
     pub(crate) fn host_files(&self) -> Vec<HostFile> {
         let McpTransport::Command {
             program, args, cwd, ..
@@ -208,7 +209,7 @@ impl McpConfig {
         files
     }
 
-    /// How it is reached, in one line: its program or its URL.
+    /// Its program or URL, in one line.
     pub fn address(&self) -> String {
         match &self.transport {
             McpTransport::Command { program, args, .. } => {
@@ -221,7 +222,7 @@ impl McpConfig {
     }
 }
 
-/// Where the texts of pinned tools are kept: `toolhost.lock` beside `toolhost.toml`.
+/// The lock file with the texts of pinned tools: `toolhost.lock` beside `toolhost.toml`.
 pub fn lock_file(manifest: &Path) -> PathBuf {
     manifest.with_extension("lock")
 }
@@ -331,8 +332,8 @@ fn read_server(
     Some(server)
 }
 
-/// What servers may ask that the manifest says nothing of. Roots are not among it: servers take them for the
-/// folders that they may touch, for all their clients.
+/// The default of `may-ask`. Roots are not in it: servers take them for the folders they may touch,
+/// for all their clients.
 const BY_DEFAULT: [&str; 2] = ["elicitation", "sampling"];
 
 fn kinds(name: &str) -> Vec<QuestionKind> {
@@ -345,7 +346,7 @@ fn kinds(name: &str) -> Vec<QuestionKind> {
 }
 
 impl McpConfig {
-    /// What it may ask, as `may-ask` has it.
+    /// Its `may-ask`, as written in the manifest.
     pub(super) fn asks(&self) -> Vec<&'static str> {
         let may = |name: &&str| kinds(name).iter().any(|kind| self.may_ask.contains(*kind));
         let all = ["elicitation", "sampling", "roots"];
@@ -372,7 +373,7 @@ fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds>
     Some(all)
 }
 
-/// `[mcp.NAME.pins]`, which `toolhost check --pin` writes.
+/// Reads `[mcp.NAME.pins]`, which `toolhost check --pin` writes.
 fn read_pins(table: &mut Table, source: &mut Source) -> Option<BTreeMap<String, String>> {
     let mut pins = BTreeMap::new();
     for (key, value, path) in table.table("pins", source)?.entries() {
@@ -405,7 +406,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
         args.extend(expect_string(value, &path, source).map(str::to_owned));
     }
     let env = read_env(table, source);
-    // A folder of no name is the one that we are in.
+    // An empty folder name means the current folder.
     let here = match folder.as_os_str().is_empty() {
         true => Path::new("."),
         false => folder,
@@ -443,7 +444,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
         );
         source.problem_with_help(value.span(), message, help);
     }
-    // A path is relative to the manifest, as all are; a name is looked for.
+    // A path is relative to the manifest; a bare name is looked up in `PATH`.
     let program = match Path::new(&program).components().count() {
         1 if !program.contains(['/', '\\']) => PathBuf::from(program),
         _ => path_in(here, &program),
@@ -471,7 +472,7 @@ fn read_url(
             matches!(url.scheme(), "http" | "https") && is_plain
         });
         if url.is_none() {
-            // Not the text: a password may be in it.
+            // Do not show the text: it may contain a password.
             let message = format!(
                 "`{}` must be an http or https URL without user or fragment, such as \"https://example.com/mcp\"",
                 table.path("url")
@@ -486,7 +487,7 @@ fn read_url(
         let Some(header) = expect_table(value, table.path("http-headers"), source) else {
             continue;
         };
-        // Without a URL there is no host, and that is said already.
+        // A URL without a host has been reported already.
         let host = host.as_deref().unwrap_or("localhost");
         headers.extend(read_http_header(header, value, Some(host), secrets, source));
     }

@@ -1,4 +1,4 @@
-//! `[resource.NAME]` and `[prompt.NAME]`: what the manifest itself offers to clients.
+//! `[resource.NAME]` and `[prompt.NAME]`: resources and prompts written in the manifest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::prompt::{FilledPrompt, Prompt, PromptArgument};
 use crate::resource::{Resource, ResourceContents};
 use crate::tool::{Content, EmbeddedResource, ResourceBody};
 
-/// A file that is a resource may have no more bytes.
+/// The largest file of a resource, in bytes.
 const MAX_FILE: u64 = 16 << 20;
 
 /// `[resource.NAME]`
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OwnResource {
-    /// As clients see it.
+    /// The resource as clients see it.
     pub resource: Resource,
     /// Its contents.
     pub body: OwnBody,
@@ -32,9 +32,9 @@ pub struct OwnResource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OwnBody {
-    /// This text.
+    /// Literal text.
     Text(String),
-    /// What the file has when it is read.
+    /// A file, read on each request.
     File(PathBuf),
 }
 
@@ -42,14 +42,14 @@ pub enum OwnBody {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OwnPrompt {
-    /// As clients see it.
+    /// The prompt as clients see it.
     pub prompt: Prompt,
-    /// What is said; `{{argument}}` stands for what the argument is.
+    /// The messages; `{{argument}}` is replaced by the argument's value.
     pub messages: Vec<(Role, String)>,
 }
 
 impl OwnResource {
-    /// What it has now.
+    /// Reads its contents.
     pub(crate) async fn read(
         &self,
         paths: &Arc<Paths>,
@@ -77,7 +77,7 @@ impl OwnResource {
         }])
     }
 
-    /// What changes when it does.
+    /// A version that changes whenever the contents do.
     pub(crate) async fn version(&self, paths: &Arc<Paths>) -> String {
         let OwnBody::File(path) = self.body.clone() else {
             return String::new();
@@ -94,7 +94,7 @@ impl OwnResource {
 }
 
 impl OwnPrompt {
-    /// With the arguments in their places; one that is not given is empty.
+    /// Renders the messages with these arguments; a missing one is empty.
     pub(crate) fn fill(&self, arguments: &[(String, String)]) -> FilledPrompt {
         let messages = self.messages.iter().map(|(role, text)| Message {
             role: *role,
@@ -106,7 +106,7 @@ impl OwnPrompt {
         }
     }
 
-    /// Goes through the text once, so that what is put in is not looked at again.
+    /// Replaces placeholders in one pass, so that values are not searched for placeholders.
     fn filled(&self, text: &str, arguments: &[(String, String)]) -> String {
         let mut filled = String::new();
         let mut rest = text;

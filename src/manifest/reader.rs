@@ -1,4 +1,4 @@
-//! Reads TOML tables key by key, so that every mistake is reported, each with its place.
+//! Reads TOML tables key by key, so that every mistake is reported with its location.
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -12,12 +12,12 @@ use crate::error::{Diagnostic, Location, similar};
 
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
-/// The file being read and what was found wrong with it.
+/// The file being read, and the problems found so far.
 pub(super) struct Source<'s> {
     pub(super) file: &'s Path,
     pub(super) text: &'s str,
     pub(super) problems: Vec<Diagnostic>,
-    /// Where each line but the first starts.
+    /// The start of each line but the first.
     lines: Vec<usize>,
 }
 
@@ -48,7 +48,7 @@ impl<'s> Source<'s> {
             .push(Diagnostic::new(self.file, Some(at), message));
     }
 
-    /// At a place that was taken down.
+    /// Reports a problem at a location saved earlier.
     pub(super) fn problem_at(&mut self, at: Option<Location>, message: impl Into<String>) {
         self.problems.push(Diagnostic::new(self.file, at, message));
     }
@@ -60,10 +60,10 @@ impl<'s> Source<'s> {
     }
 }
 
-/// One table: each key is asked for once, and what nobody asked for is unknown.
+/// A table. Each key is read once; keys that were never read are reported as unknown.
 pub(super) struct Table<'t, 'i> {
     entries: &'t DeTable<'i>,
-    /// As its header has it, for messages: `plugin.fetch.permissions`.
+    /// Its name in messages, as in its header: `plugin.fetch.permissions`.
     name: String,
     known: Vec<&'static str>,
 }
@@ -88,7 +88,7 @@ impl<'t, 'i> Table<'t, 'i> {
         self.entries.contains_key(key)
     }
 
-    /// A key of it, as messages name it.
+    /// The full name of one of its keys, for messages.
     pub(super) fn path(&self, key: &str) -> String {
         if self.name.is_empty() {
             key.to_owned()
@@ -133,7 +133,7 @@ impl<'t, 'i> Table<'t, 'i> {
         found.map(|array| &**array)
     }
 
-    /// A whole number of at least one.
+    /// Reads a whole number of at least one.
     pub(super) fn count(
         &mut self,
         key: &'static str,
@@ -168,7 +168,7 @@ impl<'t, 'i> Table<'t, 'i> {
         found
     }
 
-    /// A number, whole or not.
+    /// Reads a number, whole or not.
     pub(super) fn number(
         &mut self,
         key: &'static str,
@@ -185,7 +185,7 @@ impl<'t, 'i> Table<'t, 'i> {
         found
     }
 
-    /// A string in a form of its own, such as `"30s"`.
+    /// Reads a string with a syntax of its own, such as `"30s"`.
     pub(super) fn parsed<T>(
         &mut self,
         key: &'static str,
@@ -201,7 +201,7 @@ impl<'t, 'i> Table<'t, 'i> {
         found
     }
 
-    /// Every entry, whatever its key.
+    /// Reads all entries, whatever their keys.
     pub(super) fn entries(
         &self,
     ) -> impl Iterator<
@@ -216,7 +216,7 @@ impl<'t, 'i> Table<'t, 'i> {
             .map(|(key, value)| (key, value, self.path(key.get_ref())))
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that were not read.
     pub(super) fn finish(self, source: &mut Source) {
         for key in self.entries.keys() {
             let name: &str = key.get_ref();
@@ -244,7 +244,8 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 }
 
-/// A path of the manifest: relative to its folder, and below the user's home folder where it begins with `~/`.
+/// Resolves a path of the manifest: relative to its folder, or to the user's home folder if it
+/// begins with `~/`.
 pub(super) fn path_in(folder: &Path, text: &str) -> PathBuf {
     let below_home = match text {
         "~" => Some(""),
@@ -282,7 +283,7 @@ pub(super) fn expect_table<'t, 'i>(
     }
 }
 
-/// A string that parses, or a problem that says why it does not.
+/// Parses a string, or reports why it does not parse.
 pub(super) fn expect_parsed<T: FromStr<Err: Display>>(
     value: &Value,
     path: &str,
@@ -299,7 +300,7 @@ pub(super) fn expect_parsed<T: FromStr<Err: Display>>(
 
 pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut Source) {
     let found = match value.get_ref() {
-        // Somebody may have put the secret itself there.
+        // Someone may have put the secret itself there.
         DeValue::String(_)
             if [
                 ".secrets",
@@ -328,7 +329,7 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
     }
 }
 
-/// A value as it is written that people get wrong, by its key.
+/// An example value for keys that people often get wrong.
 fn example(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.split('.').collect();
     Some(match parts[..] {
@@ -357,7 +358,7 @@ fn example(path: &str) -> Option<&'static str> {
     })
 }
 
-/// The JSON that a TOML value stands for; dates and times become strings.
+/// The JSON for a TOML value; dates and times become strings.
 pub(super) fn to_json(value: &DeValue) -> serde_json::Value {
     match value {
         DeValue::String(text) => text.as_ref().into(),

@@ -1,4 +1,4 @@
-//! `[serve]`: who may reach the server, what each client may use, and how long it waits for them.
+//! `[serve]`: which clients may reach the server, what each may use, and timeouts.
 
 mod auth;
 mod names;
@@ -21,61 +21,61 @@ use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
 pub use names::{Authority, Origin};
 
-/// Claude Code shows its model no more bytes of a description, or of a server's instructions.
+/// Claude Code cuts descriptions, and a server's instructions, to this many bytes.
 const MAX_SHOWN: usize = 2048;
 
-/// How the server is reached and by whom.
+/// How the server is reached, and by which clients.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServeConfig {
-    /// What a model should know before it uses the tools.
+    /// Instructions for models, sent with the server's capabilities.
     pub instructions: Option<String>,
-    /// Items on a page of a list.
+    /// Items per page of a list.
     pub page_size: usize,
-    /// What the server may be called in a request's `Host`, beside the names of this machine.
+    /// Names of the server that are allowed in `Host`, beside those of this machine.
     pub hosts: Vec<Authority>,
-    /// Where pages may come from that send requests, beside this machine.
+    /// Origins of pages that may send requests, beside this machine.
     pub origins: Vec<Origin>,
-    /// The proxies whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub proxies: Vec<IpAddr>,
     /// The longest body of a request.
     pub max_body: ByteSize,
-    /// Bodies over 16 KiB of requests that are not answered yet, of all clients together; one client has half.
+    /// Bytes of all unanswered requests with bodies over 16 KiB; one client may have half.
     pub max_in_flight: ByteSize,
-    /// What is held for all clients that they have not taken yet.
+    /// Bytes buffered for all clients that have not read them yet.
     pub max_unsent: ByteSize,
-    /// How long a client may take for a handshake or for the head of a request.
+    /// Timeout for a handshake and for the head of a request.
     pub header_timeout: Duration,
-    /// How long a connection may be open without a request.
+    /// How long a connection may stay open without a request.
     pub idle_timeout: Duration,
-    /// How long the body of a request may take.
+    /// Timeout for the body of a request.
     pub body_timeout: Duration,
-    /// Connections that are open at once.
+    /// Connections open at once.
     pub max_connections: usize,
-    /// Sessions that are open at once.
+    /// Sessions open at once.
     pub max_sessions: usize,
-    /// Of them, those of one client; see [`ServeConfig::sessions_of_one`] for `None`.
+    /// Sessions of one client; see [`ServeConfig::sessions_of_one`] for `None`.
     pub max_sessions_per_client: Option<usize>,
-    /// How long a client may take to answer what a tool asks.
+    /// How long a client may take to answer a tool's question.
     pub ask_timeout: Duration,
-    /// How long a session may be open without a request.
+    /// How long a session may stay open without a request.
     pub session_timeout: Duration,
-    /// A client that takes tasks waits so long for a call before it becomes one.
+    /// How long a client that supports tasks waits for a call before it becomes a task.
     pub task_after: Duration,
-    /// The tools that only clients that take tasks may call.
+    /// Tools that only clients with task support may call.
     pub task_only: BTreeSet<String>,
-    /// Longer results are compacted, and can be read on in; none when `None`.
+    /// Longer results are compacted and can be read on; never when `None`.
     pub max_result_chars: Option<usize>,
-    /// Requests a second of each client.
+    /// Requests per second of each client.
     pub rate_limit: Option<NonZeroU32>,
-    /// Requests that a client may send at once before `rate_limit` holds it back; as many as in a
-    /// second when `None`.
+    /// Requests that a client may send in a burst before `rate_limit` applies; one second's worth
+    /// when `None`.
     pub rate_burst: Option<NonZeroU32>,
-    /// How long calls may still run once the server is told to end.
+    /// The grace period of running calls at shutdown.
     pub grace: Duration,
     /// The server's certificate; without one it speaks plain HTTP.
     pub tls: Option<TlsConfig>,
-    /// Who may use it.
+    /// Authentication of clients.
     pub auth: AuthConfig,
 }
 
@@ -110,11 +110,11 @@ setters!(ServeConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// The certificate and those between it and its authority, as PEM.
+    /// The certificate chain, as PEM.
     pub certificate: PathBuf,
     /// Its private key, as PEM.
     pub key: PathBuf,
-    /// The way to them.
+    /// Opens them.
     pub(crate) paths: SharedPaths,
 }
 
@@ -161,11 +161,11 @@ impl Default for ServeConfig {
 }
 
 impl ServeConfig {
-    /// Whether the server may listen there.
+    /// Checks whether the server may listen on this address.
     ///
     /// # Errors
     ///
-    /// Others than this machine could call every tool: what to do about it.
+    /// Other machines could call every tool: what to do about it.
     pub fn check_exposure(&self, address: SocketAddr) -> Result<(), String> {
         if address.ip().to_canonical().is_loopback() || self.auth.is_required() {
             return Ok(());
@@ -177,7 +177,8 @@ impl ServeConfig {
         ))
     }
 
-    /// How many sessions one client may have: half of all where there can be others, unless it is said.
+    /// The sessions that one client may have: by default half of all, if there can be other
+    /// clients.
     pub fn sessions_of_one(&self) -> usize {
         let of_one = self.max_sessions_per_client.unwrap_or_else(|| {
             let is_alone = self.auth.oauth.is_none() && self.auth.tokens.len() <= 1;
@@ -189,7 +190,8 @@ impl ServeConfig {
         of_one.min(self.max_sessions)
     }
 
-    /// What clients are likely to cut, and tools that are named and are not there.
+    /// Warnings about descriptions that clients are likely to cut, and about named tools that do
+    /// not exist.
     pub fn tool_warnings<'t>(&self, tools: impl Iterator<Item = &'t Tool>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut cut = |what: String, text: &str| {
@@ -219,7 +221,7 @@ impl ServeConfig {
         warnings
     }
 
-    /// What is likely not meant so, of a server that listens there.
+    /// Warnings about likely mistakes, for a server that listens on this address.
     pub fn warnings(&self, address: SocketAddr) -> Vec<String> {
         let mut warnings = Vec::new();
         if address.ip().to_canonical().is_loopback() {
@@ -335,7 +337,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
     serve
 }
 
-/// Strings that parse.
+/// Reads a list of strings that parse.
 fn read_list<T: std::str::FromStr<Err = String>>(
     table: &mut Table,
     key: &'static str,

@@ -1,6 +1,5 @@
-//! Changes of lists and resources, and who is told of them. A plugin may say so as often as it likes: changes are told
-//! at a bounded rate, each once however often it was said meanwhile, and those of resources only where somebody
-//! subscribes to them.
+//! Change notifications for lists and resources. A plugin may report changes as often as it likes:
+//! they are sent at a bounded rate, coalesced, and for resources only to subscribers.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -13,14 +12,14 @@ use crate::mcp::lock;
 use crate::mcp::pending_questions::decrement;
 use crate::watch::Watcher;
 
-/// Changes that a session may be behind.
+/// The most changes that a session may lag behind.
 const CHANGES: usize = 256;
 
-/// After a change, others wait for so long, and then so many are told.
+/// After a change is sent, further ones are collected for this long; then this many are sent.
 const PAUSE: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 64;
 
-/// Something that clients are told.
+/// A change that clients are notified of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Change {
     Tools,
@@ -29,7 +28,7 @@ pub(crate) enum Change {
     Resource(Arc<str>),
 }
 
-/// Passes changes on to whoever listens; clones are the same.
+/// Broadcasts changes to subscribers; clones share the channel.
 #[derive(Clone)]
 pub(crate) struct Changes(Arc<Shared>);
 
@@ -40,16 +39,16 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// What is told next, in the order in which it was first said.
+    /// The changes to send next, in the order first reported.
     waiting: VecDeque<Change>,
     known: HashSet<Change>,
-    /// Whether something was told just now.
+    /// Whether one was sent just now, so that further ones are collected.
     is_pausing: bool,
-    /// How often each resource is subscribed to.
+    /// The number of subscriptions to each resource.
     subscribed: HashMap<Arc<str>, usize>,
 }
 
-/// A subscription to a resource, until it is dropped.
+/// A subscription to a resource, ended on drop.
 pub(crate) struct Interest {
     changes: Changes,
     uri: Arc<str>,
@@ -67,7 +66,7 @@ impl Changes {
         self.0.changes.subscribe()
     }
 
-    /// Has changes of a resource be told.
+    /// Subscribes to changes of a resource.
     pub(crate) fn subscribe(&self, uri: &str) -> Interest {
         let uri: Arc<str> = uri.into();
         *lock(&self.0.state)
@@ -88,13 +87,13 @@ impl Changes {
             return;
         }
         if state.is_pausing {
-            // There are no more of them than subscriptions.
+            // Bounded: there are no more of them than subscriptions.
             if state.known.insert(change.clone()) {
                 state.waiting.push_back(change);
             }
             return;
         }
-        // Nobody may be listening.
+        // There may be no receiver.
         let _ = self.0.changes.send(change);
         if let Ok(runtime) = Handle::try_current() {
             state.is_pausing = true;
@@ -102,7 +101,7 @@ impl Changes {
         }
     }
 
-    /// Tells what is said from now on, until nothing is said for a while.
+    /// Sends collected changes until none is left.
     async fn tell_on(self) {
         loop {
             tokio::time::sleep(PAUSE).await;
@@ -131,7 +130,7 @@ impl Drop for Interest {
     }
 }
 
-/// What plugins tell while nobody watches their call.
+/// Changes reported by plugins when their call is not watched.
 impl Watcher for Changes {
     fn resource_updated(&self, uri: &str) {
         self.tell(Change::Resource(uri.into()));
@@ -163,7 +162,7 @@ mod tests {
         let mut changes = source.listen();
         let _interest = ["a", "b"].map(|uri| source.subscribe(uri));
         let resource = |uri: &str| Change::Resource(uri.into());
-        // Nothing else runs meanwhile.
+        // The runtime has one thread: nothing else runs meanwhile.
         for _ in 0..1_000 {
             source.resources_changed();
             for uri in ["a", "b", "of nobody"] {

@@ -1,5 +1,5 @@
-//! A call that may outlast its request: it runs by itself, and becomes a task once its client has
-//! waited long enough.
+//! A call that may outlast its request: it runs in a task of its own, and becomes an MCP task once
+//! its client has waited for `task-after`.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::mcp::server_state::ServerState;
 use crate::mcp::tasks::task::{Task, Unanswered, answers};
 use crate::tool::{ToolCall, ToolResult};
 
-/// A call, with everything of its client that it needs once the request is over.
+/// A call, with everything of its client that it needs after the request has ended.
 pub(crate) struct Job {
     pub(crate) server: Arc<ServerState>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) call: ToolCall,
     pub(crate) caller: Caller,
-    /// What its state is bound to, if it asks by its result.
+    /// What its `requestState` is bound to, if it asks through its result.
     pub(crate) binding: Option<Binding>,
     pub(crate) places: Option<Places>,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Job {
 type Answer = Result<CallToolResponse, ErrorData>;
 
 impl Job {
-    /// The job, whose call is made by what has it from now on.
+    /// Takes the job out, for whoever runs the call from now on.
     pub(crate) fn take(&mut self) -> Job {
         Job {
             server: self.server.clone(),
@@ -47,15 +47,15 @@ impl Job {
         }
     }
 
-    /// The answer to the request: of the call, or the task that it has become. A call whose request is
-    /// cancelled, or dropped, before it is a task ends with it.
+    /// Answers the request: with the call's result, or with the task that the call has become. A
+    /// call whose request is cancelled or dropped before that ends with it.
     pub(crate) async fn answer(mut self) -> Answer {
         let server = self.server.clone();
         let (after, is_stateless) = (self.catalogue.info.task_after, self.caller.is_stateless);
         let client = self.caller.principal.as_ref().map(|it| it.name.clone());
         let task = server.tasks.begin(self.caller.owner.clone(), client);
         let task = task.ok_or_else(|| ErrorData::internal_error("the system RNG failed", None))?;
-        // The call is its task's to end from now on, and the task the request's while that waits.
+        // From now on the task cancels the call, and the request cancels the task while it waits.
         let request = std::mem::replace(&mut self.caller.cancel, task.cancel.clone());
         self.caller.task = Some(task.clone());
         let guard = task.cancel.clone().drop_guard();
@@ -135,7 +135,7 @@ impl Job {
     }
 }
 
-/// A panic of the server's is that request's error and nobody else's.
+/// A panic of the server becomes that request's error and affects no other.
 fn answered(answer: Result<Answer, JoinError>) -> Answer {
     answer.unwrap_or_else(|_| {
         let message = "the server failed to answer";

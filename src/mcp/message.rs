@@ -1,5 +1,5 @@
-//! Messages of clients, as text, before rmcp reads them: calls whose arguments are to stay as they were written, and
-//! what would take too much to be kept.
+//! Looks at clients' messages as text before rmcp parses them: keeps the arguments of calls as
+//! written, and refuses what would take too much memory.
 
 use std::borrow::Cow;
 
@@ -12,54 +12,54 @@ use serde_json::value::RawValue;
 use crate::schema;
 use crate::tool::ToolCall;
 
-/// A `_meta` with more is refused: it is kept as values, which take many times its text, for as long as its request
-/// runs.
+/// The largest `_meta` accepted. It is kept as values, which take many times its text, for as long
+/// as its request runs.
 const MAX_META: usize = 16 << 10;
 const MAX_META_VALUES: usize = 1_000;
 
-/// A longer message that cannot be looked at here is not read elsewhere either.
+/// A longer message that cannot be examined here is refused.
 const MAX_UNSEEN: usize = 16 << 10;
 
-/// A longer id of a request is refused: it is in every message about it.
+/// The longest request id accepted: it is in every message about the request.
 pub(crate) const MAX_ID: usize = 1 << 10;
 
-/// Arguments of up to so many bytes are passed to rmcp as they are.
+/// Arguments up to this length are passed to rmcp unchanged.
 const MAX_SEEN: usize = 16 << 10;
 
-/// Of longer ones so many members are, and of those the short ones: that is what headers may repeat.
+/// Of longer ones rmcp gets this many short members, which headers may repeat.
 const SEEN_MEMBERS: usize = 100;
 const SEEN_MEMBER: usize = 1 << 10;
 
-/// Whether a `_meta` has more than it may.
+/// Whether a `_meta` is too large.
 pub(crate) fn is_much(meta: &RawValue) -> bool {
     let meta = meta.get().as_bytes();
-    // Roughly: strings may have such characters too.
+    // An estimate: strings may contain these characters too.
     let values = || meta.iter().filter(|byte| b",[{".contains(byte)).count();
     meta.len() > MAX_META || values() > MAX_META_VALUES
 }
 
-/// Whether a `_meta` says a version, as in the stateless protocol.
+/// Whether a `_meta` names a protocol version, as in the stateless protocol.
 fn names_version(meta: &RawValue) -> bool {
     meta.get()
         .contains("io.modelcontextprotocol/protocolVersion")
 }
 
-/// What is looked at of a message before it is read as what it is, as text.
+/// What is read of a message, as text, before it is parsed.
 #[derive(Default)]
 pub(crate) struct Peeked<'a> {
-    /// It is long, and no object whose members are there once.
+    /// It is long, and not an object with unique members.
     is_unseen: bool,
     id: Option<&'a RawValue>,
     meta: Option<&'a RawValue>,
     pub(crate) call: Option<CallOutline<'a>>,
-    /// Whether it is an `initialize`, which the stateless protocol does not have.
+    /// Whether it is an `initialize`, which the stateless protocol lacks.
     pub(crate) is_initialize: bool,
-    /// Whether it is a request whose answer may take its time; what cannot be seen may be one.
+    /// Whether it may be a request that takes long to answer.
     pub(crate) waits: bool,
 }
 
-/// Requests that are answered at once. `initialize` is kept by its session, which is counted by itself, and the others
-/// end what is waited for, or have it go on: these come through whatever waits.
+/// Requests that are answered at once. `initialize` is counted with its session; the others end or
+/// continue what waits, so they must get through whatever waits.
 const AT_ONCE: [&str; 6] = [
     "initialize",
     "logging/setLevel",
@@ -69,7 +69,7 @@ const AT_ONCE: [&str; 6] = [
     "tasks/update",
 ];
 
-/// A call, whatever else is in its message.
+/// The outline of a call.
 pub(crate) struct CallOutline<'a> {
     message: &'a str,
     id: Option<&'a RawValue>,
@@ -98,7 +98,7 @@ struct ParamsOutline<'a> {
 }
 
 impl<'a> Peeked<'a> {
-    /// Of what is no message there is nothing.
+    /// Empty for what is not a message.
     pub(crate) fn of(message: &'a [u8]) -> Peeked<'a> {
         Peeked::read(message).unwrap_or_else(|| Peeked {
             is_unseen: message.len() > MAX_UNSEEN
@@ -121,8 +121,8 @@ impl<'a> Peeked<'a> {
         let waits = id.is_some() && method.is_some_and(|method| !AT_ONCE.contains(&method));
         let call = params.as_ref().filter(|_| is_call).and_then(|params| {
             let arguments = params.arguments.map(RawValue::get);
-            // Those of another kind than a tool could be meant to get are rmcp's to refuse. Inside they need be no
-            // JSON that can be read: how a call fails that has such arguments, its tool's result says.
+            // Arguments of another kind than a tool could take are left to rmcp to refuse. Those of
+            // the right kind may be malformed inside: the result of the call says so.
             if arguments.is_some_and(|arguments| !are_arguments(arguments)) {
                 return None;
             }
@@ -144,7 +144,7 @@ impl<'a> Peeked<'a> {
         })
     }
 
-    /// The answer to a message that would take too much to be kept.
+    /// The refusal of a message that would take too much memory.
     pub(crate) fn refusal(&self) -> Option<ServerJsonRpcMessage> {
         let (error, id) = if self.id.is_some_and(|id| id.get().len() > MAX_ID) {
             let text = format!("the id of a request may have {MAX_ID} bytes");
@@ -183,8 +183,8 @@ impl<'a> CallOutline<'a> {
         Some([before, arguments, after].concat().into_bytes())
     }
 
-    /// The message as rmcp reads it, where that is another: with the object that arguments are which are
-    /// written as a string, and of long ones with what headers may be held against.
+    /// The message for rmcp, if it differs: with arguments that were written as a string turned
+    /// into an object, and of long ones only what headers are compared with.
     pub(crate) fn for_rmcp(&self) -> Option<Vec<u8>> {
         let arguments = self.arguments?;
         let object = match arguments.starts_with('"') {
@@ -204,12 +204,12 @@ impl<'a> CallOutline<'a> {
     }
 }
 
-/// Whether a tool could be meant to get that: an object, or one that a model wrote as a string.
+/// Whether a tool could take this: an object, or one that a model wrote as a string.
 pub(crate) fn are_arguments(json: &str) -> bool {
     json.starts_with(['{', '"'])
 }
 
-/// Arguments as they are written; text that is blank stands for none.
+/// Arguments as written; blank text stands for none.
 pub(crate) fn meant(arguments: &str) -> &str {
     let text = match arguments.starts_with('"') {
         true => serde_json::from_str::<Cow<str>>(arguments).ok(),
@@ -221,7 +221,7 @@ pub(crate) fn meant(arguments: &str) -> &str {
     }
 }
 
-/// An object's members that are short and neither objects nor arrays.
+/// The members of an object that are short and neither objects nor arrays.
 fn seen(arguments: &str) -> String {
     struct Seen(JsonObject);
     impl<'de> Deserialize<'de> for Seen {
@@ -256,7 +256,7 @@ fn seen(arguments: &str) -> String {
     seen.unwrap_or_else(|_| "{}".to_owned())
 }
 
-/// What an object has. Arrays of the same in order would be taken as well.
+/// Parses an object. Serde would also accept an array of its fields.
 pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
     let is_object = json.trim_ascii_start().starts_with('{');
     is_object.then(|| serde_json::from_str(json).ok())?

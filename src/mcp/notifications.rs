@@ -1,12 +1,13 @@
-//! Progress and logs of a call, as notifications on their way while it runs.
+//! Progress and log notifications of a call, sent while it runs.
 //!
-//! A guest that logs must not wait for its client, so what it says goes to a queue ([`CallNotifications`] is the call's
-//! [`Watcher`]), and is sent by whoever polls the call ([`CallNotifications::during`]): no task of its own, as most
-//! calls say nothing. Each poll of the call is followed by one of the sender, a loop that never ends and is made only
-//! once there is something to send. When the call is over, its result waits until the queue is empty and nothing is
-//! being sent, for a second at most: what was said comes before the result.
+//! A guest that logs must not wait for its client, so messages go to a queue ([`CallNotifications`]
+//! is the call's [`Watcher`]) and are sent by the task that polls the call
+//! ([`CallNotifications::during`]), not by one of their own, as most calls send none. Each poll of
+//! the call is followed by a poll of the sender, an endless loop that is created only once there is
+//! something to send. When the call has ended, its result is held back until the queue is empty,
+//! for a second at most, so that notifications precede the result.
 
-// Logging, sampling and roots are deprecated from 2026-07-28 on, and what older clients have.
+// Logging, sampling and roots are deprecated from 2026-07-28 on; older clients have them.
 #![expect(deprecated)]
 
 use std::borrow::Cow;
@@ -35,37 +36,37 @@ use crate::mcp::tasks::task::Task;
 use crate::tool::{LogLine, LogSource};
 use crate::watch::{Progress, Watcher};
 
-/// Progress that is on its way; of what comes faster than the client takes it, the rest is left out.
+/// The most queued progress notifications; those beyond are dropped.
 const MAX_PROGRESS: usize = 256;
 
-/// A call's progress that is told at once, and how much of it is in a second after that.
+/// A burst of a call's progress notifications, and their rate per second after it.
 const PROGRESS_AT_ONCE: u32 = 100;
 const PROGRESS_A_SECOND: u32 = 100;
 
-/// What is left of a call's notes gets so long to be taken.
+/// How long a result may be held back for the notifications before it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A longer token of progress is none: it would be in every note.
+/// A longer progress token is ignored: it would be in every notification.
 const MAX_TOKEN: usize = 256;
 
-/// What a request asked to be told.
+/// The notifications that a request asked for.
 pub(crate) struct Requested {
-    /// What is told because of it goes out with its answer.
+    /// The stream of the request's answer.
     pub(crate) stream: Option<StreamId>,
     pub(crate) token: Option<ProgressToken>,
     pub(crate) level: Option<LoggingLevel>,
-    /// Who logs.
+    /// The name of the logger.
     pub(crate) logger: Cow<'static, str>,
-    /// What the call may become: a task is asked for how far it is, and tells nothing by itself.
+    /// The task that the call may become. Progress of a task is polled, not notified.
     pub(crate) task: Option<Arc<Task>>,
 }
 
-/// Most calls leave no note, and many come: it is cheap to make.
+/// The queue of a call's notifications. Cheap to create, as most calls send none.
 pub(crate) struct CallNotifications {
     requested: Requested,
     changes: Arc<Changes>,
     peer: Arc<Peer<RoleServer>>,
-    /// Log lines are bounded by the call's `max-log`, progress by what is on its way.
+    /// Log lines are bounded by the call's `max-log`, progress by the queue.
     queue: Mutex<Queue>,
     sender: AtomicWaker,
 }
@@ -74,14 +75,14 @@ struct Queue {
     notes: VecDeque<Note>,
     progress: usize,
     is_sending: bool,
-    /// How far the guest last said it is.
+    /// The last progress sent.
     last: f64,
-    /// When it has its whole allowance of progress again.
+    /// When its rate allowance is fully restored.
     whole_at: Option<Instant>,
 }
 
 impl Queue {
-    /// Whether so much progress may be told, which is counted.
+    /// Takes one notification from the rate allowance, if there is one left.
     fn may_tell(&mut self) -> bool {
         let interval = Duration::from_secs(1) / PROGRESS_A_SECOND;
         let now = Instant::now();
@@ -148,8 +149,8 @@ impl CallNotifications {
         }
     }
 
-    /// Sends notes while `run` runs, and what is left of them before its result goes out. A client that
-    /// does not take them holds nothing up: neither the call, nor for long its result.
+    /// Sends notifications while `run` runs, and the rest before returning its result. A client
+    /// that does not read delays neither the call nor, beyond a second, its result.
     pub(crate) async fn during<T>(&self, mut run: Pin<&mut impl Future<Output = T>>) -> T {
         let mut sending = None;
         let result = poll_fn(|context| {
@@ -170,7 +171,7 @@ impl CallNotifications {
         result
     }
 
-    /// Sends what there is, by a future that is made when there is something.
+    /// Polls the sender, which is created when there is something to send.
     fn send<'s>(&'s self, sending: &mut Option<BoxFuture<'s, ()>>, context: &mut Context<'_>) {
         if sending.is_none() {
             self.sender.register(context.waker());
@@ -179,7 +180,7 @@ impl CallNotifications {
             }
         }
         let sending = sending.get_or_insert_with(|| self.send_all().boxed());
-        // It never ends.
+        // The loop never ends.
         let _ = sending.poll_unpin(context);
     }
 
@@ -193,7 +194,7 @@ impl CallNotifications {
                 }
             });
             let note = note.await;
-            // A client that is gone has its call cancelled elsewhere.
+            // If the client is gone, its call is cancelled elsewhere.
             let _ = self.peer.send_notification(note).await;
             lock(&self.queue).is_sending = false;
         }
@@ -233,7 +234,7 @@ impl Watcher for CallNotifications {
             return;
         };
         let mut queue = lock(&self.queue);
-        // The protocol has it grow, whatever the guest says.
+        // The protocol requires progress to increase, whatever the guest reports.
         let grows = progress.done.is_finite() && progress.done > queue.last;
         if !grows || queue.progress >= MAX_PROGRESS || !queue.may_tell() {
             return;
@@ -278,7 +279,7 @@ fn level(source: LogSource) -> LoggingLevel {
         LogSource::Notice => LoggingLevel::Notice,
         LogSource::Warning => LoggingLevel::Warning,
         LogSource::Error => LoggingLevel::Error,
-        // What is written to stdout and stderr is for whoever looks for a fault.
+        // Stdout and stderr are for debugging.
         _ => LoggingLevel::Debug,
     }
 }

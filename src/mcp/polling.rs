@@ -1,6 +1,5 @@
-//! Resources that are subscribed to are asked for their version from time to time. That is computing for a client that
-//! does not ask for it each time: a client's resources are asked one after the other, in a part of the time, however
-//! many they are and however long each takes.
+//! Polls the versions of subscribed resources. A client's resources are polled one after the other
+//! and with a bounded share of the time, however many there are and however long each takes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -17,52 +16,52 @@ use crate::mcp::catalogue::Catalogue;
 use crate::mcp::changes::{Change, Changes, Interest};
 use crate::mcp::lock;
 
-/// How often a resource is asked for its version, if it is its turn.
+/// The polling interval of a resource, if its client's share allows.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// A client's resources are asked for a tenth of the time, and for so long at once.
+/// A client's resources are polled for a tenth of the time; one poll may take this long.
 const SHARE: u32 = 10;
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// So many are asked side by side, of all clients.
+/// The most polls that run at once, of all clients.
 const BESIDE: usize = 2;
 
-/// One client may subscribe to so many resources, and all together to so many.
+/// The most subscriptions of one client, and of all clients.
 pub(crate) const MAX_SUBSCRIPTIONS: usize = 1_000;
 const MAX_POLLS: usize = 10_000;
 
-/// A longer URI is of no resource.
+/// A longer URI belongs to no resource.
 const MAX_URI: usize = 8 << 10;
 
-/// What all clients subscribe to.
+/// The subscriptions of all clients.
 pub(crate) struct Polls {
     clients: Mutex<HashMap<Arc<str>, Weak<Poller>>>,
     source: Arc<Source>,
 }
 
-/// Whose resources are asked for their versions, and who is told that one is another.
+/// The host whose resources are polled, and where changes are reported.
 struct Source {
     catalogue: watch::Receiver<Arc<Catalogue>>,
     changes: Arc<Changes>,
     beside: Semaphore,
 }
 
-/// Asks the resources of one client.
+/// Polls the resources of one client.
 struct Poller {
     polls: Mutex<HashMap<Arc<str>, Weak<PolledResource>>>,
-    /// There is another.
+    /// Signals that one was added.
     added: Arc<Notify>,
     task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
-/// A resource that is asked for its version, as long as somebody holds it.
+/// A polled resource, polled for as long as it is held.
 pub(crate) struct PolledResource {
     uri: Arc<str>,
-    /// What it is, once that is known.
+    /// Its version, once known.
     known: Mutex<KnownVersion>,
-    /// Whether it was ever asked.
+    /// Whether it has been polled at all.
     asked: watch::Sender<bool>,
-    /// Ends what asks it now.
+    /// Cancels a poll that is running.
     end: CancellationToken,
     poller: Arc<Poller>,
     _interest: Interest,
@@ -77,7 +76,7 @@ impl Drop for PolledResource {
     fn drop(&mut self) {
         self.end.cancel();
         let mut polls = lock(&self.poller.polls);
-        // There may be another of the same by now.
+        // Another of the same URI may have replaced it.
         if polls
             .get(&self.uri)
             .is_some_and(|it| it.strong_count() == 0)
@@ -88,7 +87,8 @@ impl Drop for PolledResource {
 }
 
 impl PolledResource {
-    /// It was asked; whether it is another than before. What cannot say is asked again.
+    /// Records a polled version. Returns whether it differs from the last one. A failed poll is
+    /// repeated later.
     fn was_found(&self, version: Option<String>) -> bool {
         let mut known = lock(&self.known);
         known.asked = Instant::now();
@@ -101,7 +101,7 @@ impl PolledResource {
         is_other
     }
 
-    /// Comes once it was asked.
+    /// Completes once it has been polled.
     pub(crate) async fn was_asked(&self) {
         let mut asked = self.asked.subscribe();
         let _ = asked.wait_for(|asked| *asked).await;
@@ -109,9 +109,9 @@ impl PolledResource {
 }
 
 impl Poller {
-    /// The resource that was not asked for longest.
+    /// The resource that was polled longest ago.
     fn next(&self) -> Option<(Weak<PolledResource>, Arc<str>, CancellationToken, Instant)> {
-        // Dropped with the lock held, the last of one would want it again.
+        // Dropping the last handle takes this lock, so drop them after it is released.
         let polls: Vec<Arc<PolledResource>> = {
             let polls = lock(&self.polls);
             polls.values().filter_map(Weak::upgrade).collect()
@@ -142,11 +142,11 @@ impl Polls {
         }
     }
 
-    /// Subscribes a client to a resource whose version is asked for now.
+    /// Subscribes a client to a resource, and polls its version now.
     ///
     /// # Errors
     ///
-    /// There is no such resource, or too many are subscribed to.
+    /// There is no such resource, or there are too many subscriptions.
     pub(crate) async fn subscribe(
         &self,
         client: &Arc<str>,
@@ -161,7 +161,7 @@ impl Polls {
     ///
     /// # Errors
     ///
-    /// Too many are subscribed to.
+    /// There are too many subscriptions.
     pub(crate) fn poll(
         &self,
         client: &Arc<str>,
@@ -175,7 +175,7 @@ impl Polls {
         let (poller, all) = self.poller(client);
         let mut polls = lock(&poller.polls);
         if let Some(poll) = polls.get(uri).and_then(Weak::upgrade) {
-            // Dropped here, it would want the lock.
+            // Its drop would take the lock.
             drop(polls);
             return Ok(poll);
         }
@@ -208,7 +208,7 @@ impl Polls {
         Ok(poll)
     }
 
-    /// A client's, and how many resources all clients subscribe to.
+    /// The poller of a client, and the number of subscriptions of all clients.
     fn poller(&self, client: &Arc<str>) -> (Arc<Poller>, usize) {
         let mut clients = lock(&self.clients);
         clients.retain(|_, poller| poller.strong_count() > 0);
@@ -235,9 +235,9 @@ impl Polls {
     }
 }
 
-/// Asks one resource after the other, as long as there are any.
+/// Polls one resource after the other, for as long as there are any.
 async fn ask(client: Arc<str>, source: Arc<Source>, poller: Weak<Poller>, added: Arc<Notify>) {
-    // When the client's share of the time is whole again.
+    // When the client's share of the time is restored.
     let mut whole_at = Instant::now();
     loop {
         let Some(next) = poller.upgrade().map(|poller| poller.next()) else {
@@ -251,7 +251,7 @@ async fn ask(client: Arc<str>, source: Arc<Source>, poller: Weak<Poller>, added:
             None => now + INTERVAL,
         };
         if due > now {
-            // What is added may be due before.
+            // An added resource may be due earlier.
             let _ = timeout_at(due, added.notified()).await;
             let now = Instant::now();
             if at_least > now {
@@ -281,7 +281,7 @@ async fn ask(client: Arc<str>, source: Arc<Source>, poller: Weak<Poller>, added:
                 source.changes.tell(Change::Resource(poll.uri.clone()));
             }
         }
-        // Others have their turn.
+        // Lets other tasks run.
         tokio::task::yield_now().await;
     }
 }

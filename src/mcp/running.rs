@@ -1,5 +1,5 @@
-//! What every request that runs something has: a place among those that run, its notifications on their
-//! way, and an end when it is cancelled or the server has to stop.
+//! What all running requests have: a place in the tracker, notifications, and cancellation by the
+//! client or at shutdown.
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -19,11 +19,11 @@ use crate::mcp::server_state::ServerState;
 use crate::mcp::tasks::task::TaskResponder;
 use crate::tool::{ToolCall, ToolResult};
 
-/// Runs a call, at the places that it took where it took any.
+/// Runs a call, at the places in order taken for it, if any.
 ///
 /// # Errors
 ///
-/// Nothing more is started.
+/// The server is shutting down.
 pub(crate) fn run_call<'r>(
     server: &'r ServerState,
     catalogue: &'r Catalogue,
@@ -38,14 +38,13 @@ pub(crate) fn run_call<'r>(
     })
 }
 
-/// Runs what answers a request: with its notifications on their way, and until it is cancelled or the server has to
-/// stop.
+/// Runs a request, with its notifications, until it is cancelled or the server stops.
 ///
-/// What is run is boxed: it is large, and rmcp moves the future that all of them are in.
+/// The future is boxed: it is large, and rmcp moves the future around it.
 ///
 /// # Errors
 ///
-/// Nothing more is started.
+/// The server is shutting down.
 pub(crate) fn run<'r, T: Send + 'r, R>(
     server: &'r ServerState,
     catalogue: &Catalogue,
@@ -90,7 +89,7 @@ where
     }
 }
 
-/// Who answers what is asked in a session.
+/// The responder for questions in a session.
 fn responder(server: &ServerState, caller: &Caller) -> Arc<dyn Responder> {
     let peer = PeerResponder {
         stream: caller.stream,

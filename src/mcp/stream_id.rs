@@ -1,4 +1,4 @@
-//! Which event stream a message of the server belongs on.
+//! [`StreamId`]: which event stream a message of the server belongs on.
 
 /// The stream of the request that something is said because of, in the extensions of both. A request's id
 /// may be another's once it is cancelled.

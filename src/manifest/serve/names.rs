@@ -1,5 +1,5 @@
-//! What `Host` and `Origin` say: parsed as strictly as browsers write them, since what is understood
-//! in two ways is how a check is passed by.
+//! Parses `Host` and `Origin`, as strictly as browsers write them: a value that can be understood
+//! in two ways is how a check is bypassed.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -7,14 +7,14 @@ use std::str::FromStr;
 
 use url::Url;
 
-/// The names of this machine that no other machine's DNS record stands for.
+/// The names of this machine that no DNS record of another can claim.
 #[cfg(any(feature = "mcp", test))]
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// A host, as `Host` has it: a name or an address, and maybe a port.
+/// A host as in `Host`: a name or an address, and possibly a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
-    /// In lower case; IPv6 in brackets, in its shortest spelling.
+    /// In lower case; IPv6 in brackets, in its canonical form.
     host: String,
     port: Option<u16>,
 }
@@ -26,8 +26,8 @@ impl Authority {
         LOOPBACK.contains(&&*self.host)
     }
 
-    /// Whether a request for `other` is one for this: the same host, and the same port where this has
-    /// one. A request without a port is for the one of http or https.
+    /// Whether a request for `other` is for this host: the same name, and the same port if this has
+    /// one. A request without a port means the default port of http or https.
     pub(crate) fn covers(&self, other: &Authority) -> bool {
         let same_port = match (self.port, other.port) {
             (None, _) => true,
@@ -58,7 +58,7 @@ impl Authority {
         };
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => None,
-            // Not `+80`, which `u16` would parse.
+            // Unlike `u16`, refuse `+80`.
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 Some(digits.parse().ok().filter(|port| *port != 0)?)
             }
@@ -88,19 +88,19 @@ impl fmt::Display for Authority {
     }
 }
 
-/// Where a page is from, as `Origin` has it: `https://app.example.com`.
+/// The origin of a page, as in `Origin`: `https://app.example.com`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 
 #[cfg(any(feature = "mcp", test))]
 impl Origin {
-    /// Whether the page is from a server of this machine.
+    /// Whether the page is served by this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let authority = self.0.split_once("://").map(|(_, rest)| rest.parse());
         matches!(authority, Some(Ok::<Authority, _>(authority)) if authority.is_loopback())
     }
 
-    /// What a browser sends: in the only spelling that it has.
+    /// Parses the header a browser sends, in its only valid spelling.
     pub(crate) fn from_header(text: &str) -> Option<Origin> {
         text.parse().ok().filter(|Origin(origin)| origin == text)
     }
@@ -110,7 +110,7 @@ impl FromStr for Origin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // Not the text: a password may be in it.
+        // Do not show the text: it may contain a password.
         let expected =
             "not an origin: write for example \"https://app.example.com\", without a path";
         let wrong = || expected.to_owned();

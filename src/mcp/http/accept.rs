@@ -1,7 +1,8 @@
-//! Which kinds of answers a client takes, by its `Accept` (RFC 9110), and answers as the kind that it
-//! does take.
+//! Content negotiation by `Accept` (RFC 9110), and conversion of responses to the type a client
+//! accepts.
 //!
-//! rmcp serves only who names both kinds. Clients in the wild send `application/json`, `*/*` or nothing.
+//! rmcp serves only clients that name both types. Clients in the wild send `application/json`,
+//! `*/*` or nothing.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -12,26 +13,27 @@ use serde::de::IgnoredAny;
 
 use crate::mcp::http::sse::{self, EVENT_STREAM};
 
-/// What an answer alone is.
+/// The content type of a single response.
 pub(crate) const JSON: &str = "application/json";
 
-/// What a client takes.
+/// The content types that a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepted {
-    /// Both kinds, and events are named.
+    /// Both, with event streams named.
     Both,
-    /// Both kinds, but JSON is preferred, or events are not named: they are for what JSON cannot do.
+    /// Both, but JSON is preferred, or event streams are not named: they are used only where JSON
+    /// will not do.
     PreferJson,
     /// JSON only.
     Json,
-    /// Events only.
+    /// Event streams only.
     Events,
     /// Neither.
     Nothing,
 }
 
 impl Accepted {
-    /// No `Accept` at all takes anything.
+    /// No `Accept` means any type.
     pub(crate) fn of(headers: &HeaderMap) -> Accepted {
         let values = headers.get_all(header::ACCEPT).iter();
         let values = values.filter_map(|value| value.to_str().ok());
@@ -66,7 +68,7 @@ impl Accepted {
     }
 }
 
-/// How the most detailed range that fits a kind weighs it.
+/// The weight of a type by the most specific range that matches it.
 #[derive(Default)]
 struct Match {
     /// 1 for `*/*`, 2 for `text/*`, 3 for the kind itself.
@@ -97,7 +99,7 @@ impl Match {
     }
 }
 
-/// A quality value in thousandths; none where it is none, which then says nothing.
+/// A quality value in thousandths; `None` if malformed, which is then ignored.
 fn weight(text: &str) -> Option<u16> {
     let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
     if digits.len() > 3 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -111,7 +113,7 @@ fn weight(text: &str) -> Option<u16> {
     }
 }
 
-/// What stands between delimiters that are in no quotes.
+/// Splits at delimiters outside quotes.
 fn split(text: &str, delimiter: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |character| {
@@ -128,7 +130,7 @@ fn split(text: &str, delimiter: char) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Names both kinds, as rmcp wants it.
+/// Names both types, as rmcp requires.
 pub(crate) fn name_both(headers: &mut HeaderMap) {
     let both = HeaderValue::from_static("application/json, text/event-stream");
     headers.insert(header::ACCEPT, both);
@@ -150,7 +152,7 @@ pub(crate) fn of_kind(kind: &'static str, body: Body) -> Response {
     response
 }
 
-/// Nothing that there is fits.
+/// The response 406: no available type is accepted.
 pub(crate) fn not_acceptable(needed: &str) -> Response {
     let text = format!("Not Acceptable: Accept leaves out {needed}\n");
     let mut response = Response::new(Body::from(text));
@@ -158,7 +160,7 @@ pub(crate) fn not_acceptable(needed: &str) -> Response {
     response
 }
 
-/// The response as the kind that the client takes.
+/// Converts a response to the type that the client accepts.
 pub(crate) async fn fitted(response: Response, accepted: Accepted) -> Response {
     match accepted {
         Accepted::PreferJson if is_events(&response) => alone(response, true).await,
@@ -170,7 +172,7 @@ pub(crate) async fn fitted(response: Response, accepted: Accepted) -> Response {
     }
 }
 
-/// The members that tell what a message is.
+/// The members that tell the kind of a message.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
@@ -178,8 +180,9 @@ struct Message<'a> {
     id: Option<IgnoredAny>,
 }
 
-/// The answer of a stream of events as JSON; notifications before it are left out. If there `may` be
-/// events, a stream that asks the client something, or has no answer to come, goes on as one.
+/// The response in an event stream as JSON, without the notifications before it. If the client
+/// `may` get events, a stream that asks the client something, or ends without a response, stays a
+/// stream.
 async fn alone(response: Response, may: bool) -> Response {
     let (mut head, body) = response.into_parts();
     let mut events = Box::pin(sse::events(body));
@@ -201,7 +204,7 @@ async fn alone(response: Response, may: bool) -> Response {
             Some(_) => {}
         }
     }
-    // It was cancelled, and has no answer.
+    // The request was cancelled, and has no response.
     head.headers.remove(header::CONTENT_TYPE);
     head.status = StatusCode::ACCEPTED;
     Response::from_parts(head, Body::empty())

@@ -1,5 +1,5 @@
-//! Calls of tools in sessions over HTTP, read once, by what they are. rmcp reads a message by trying one kind after the
-//! other on a copy, and its arguments into numbers of 64 bits.
+//! The fast path: reads plain tool calls of sessions over HTTP in one pass. rmcp reads a message by
+//! trying one kind after the other on a copy, and its numbers as 64 bits.
 
 use rmcp::model::{JsonObject, ProgressToken, RequestId, RequestMetaObject};
 use serde::Deserialize;
@@ -10,13 +10,13 @@ use crate::mcp::dispatch::IncomingCall;
 use crate::mcp::message::{MAX_ID, are_arguments, is_much, meant, object};
 use crate::tool::ToolCall;
 
-/// A `tools/call`, with what its `_meta` has.
+/// A `tools/call` and its `_meta`.
 pub(crate) struct FastCall {
     pub(crate) id: RequestId,
     pub(crate) incoming: IncomingCall,
-    /// What its progress is told by.
+    /// Its progress token.
     pub(crate) token: Option<ProgressToken>,
-    /// What else there is.
+    /// The other members of its `_meta`.
     pub(crate) meta: Option<Box<JsonObject>>,
 }
 
@@ -40,8 +40,8 @@ struct Params<'a> {
     meta: Option<&'a RawValue>,
 }
 
-/// A call as the clients of sessions make it; none where there is anything else to it, which is then
-/// for rmcp to read, or to refuse.
+/// Reads a call as clients with sessions make it; `None` if there is anything else in it, which is
+/// left to rmcp to read or refuse.
 pub(crate) fn read(message: &[u8]) -> Option<FastCall> {
     let message: Message = object(str::from_utf8(message).ok()?)?;
     if message.jsonrpc != "2.0" || message.method != "tools/call" {
@@ -57,7 +57,7 @@ pub(crate) fn read(message: &[u8]) -> Option<FastCall> {
         Some(meta) => object(meta.get())?,
         None => RequestMetaObject::default(),
     };
-    // Those are the stateless protocol's.
+    // These belong to the stateless protocol.
     let is_of_session = meta.protocol_version().is_none() && meta.client_capabilities().is_none();
     if !is_of_session || !are_arguments(arguments) {
         return None;

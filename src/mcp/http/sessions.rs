@@ -1,5 +1,5 @@
-//! The sessions of clients that speak the older protocols over HTTP: how many there are, whose they are, and what
-//! rmcp's HTTP service wants of them.
+//! The table of sessions over HTTP: bounds, owners, and the session manager for rmcp's HTTP
+//! service.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
@@ -18,10 +18,10 @@ use crate::mcp::http::session::{Answer, AnswerSlot, HttpSession, SessionError, S
 use crate::mcp::pending_questions::decrement;
 use crate::serve::Unsent;
 
-/// A session may be ended to make room once it was not used for this part of the time after which it ends by itself.
+/// A session may be evicted once it has been unused for this part of its timeout.
 const UNUSED: u32 = 10;
 
-/// All that are open.
+/// The open sessions.
 pub(crate) struct HttpSessions {
     table: RwLock<Table>,
     undelivered: Arc<UndeliveredAnswers>,
@@ -29,24 +29,24 @@ pub(crate) struct HttpSessions {
     bounds: Bounds,
 }
 
-/// How many sessions there may be.
+/// Bounds of sessions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) all: usize,
-    /// Of one client.
+    /// For one client.
     pub(crate) of_one: usize,
-    /// A session without a request is over after so long.
+    /// A session without a request ends after this.
     pub(crate) timeout: Duration,
 }
 
 #[derive(Default)]
 struct Table {
     open: HashMap<SessionId, Arc<HttpSession>>,
-    /// Those that clients are about to begin.
+    /// Sessions that clients are about to begin.
     admitted: HashMap<Arc<str>, usize>,
 }
 
-/// The place of a session that is about to begin, until it is known whose it is.
+/// A reserved place for a session that is about to begin.
 pub(crate) struct Admission {
     sessions: Arc<HttpSessions>,
     client: Arc<str>,
@@ -63,7 +63,7 @@ impl Drop for Admission {
 }
 
 impl Table {
-    /// How many each client has.
+    /// The number of sessions of each client.
     fn counts(&self) -> HashMap<Arc<str>, usize> {
         let mut counts = self.admitted.clone();
         for owner in self.open.values().filter_map(|it| owner_of_open(it)) {
@@ -72,7 +72,7 @@ impl Table {
         counts
     }
 
-    /// The session that a client has not used for longest, and for so long at least.
+    /// The session that a client has not used for longest, if for at least `at_least`.
     fn unused(&self, client: &str, at_least: Duration) -> Option<&Arc<HttpSession>> {
         let own = self.open.values();
         let own = own.filter(|it| owner_of_open(it).is_some_and(|owner| **owner == *client));
@@ -83,7 +83,7 @@ impl Table {
     }
 }
 
-/// Whose a session is, unless it is over or nobody's yet.
+/// The owner of a session, if it is open and has one.
 fn owner_of_open(session: &HttpSession) -> Option<&Arc<str>> {
     session
         .owner
@@ -105,8 +105,8 @@ impl HttpSessions {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a session that a client is about to begin. Where it has as many as it may, the one that it has not
-    /// used for longest makes room; where all together do, that of the client that has the most.
+    /// Reserves a place for a new session. If its client has as many as it may, its least recently
+    /// used one is evicted; if all clients together do, one of the client with the most.
     pub(crate) fn admit(self: &Arc<Self>, client: &Arc<str>) -> Option<Admission> {
         let Bounds {
             all,
@@ -133,11 +133,11 @@ impl HttpSessions {
         })
     }
 
-    /// Lets a request of a client into the session that it names. What is no session is not refused here.
+    /// Admits a request to the session that it names. An unknown session id is not refused here.
     ///
     /// # Errors
     ///
-    /// It is another client's: that it is there is not said.
+    /// It is another client's; that it exists must not show.
     pub(crate) fn enter(
         &self,
         id: &str,
@@ -156,7 +156,7 @@ impl HttpSessions {
         }
     }
 
-    /// Says who began a session.
+    /// Sets the owner of a session.
     pub(crate) fn own(&self, id: &str, principal: Arc<str>) {
         if let Some(session) = self.find(id) {
             let _ = session.owner.set(principal);
@@ -228,7 +228,7 @@ impl SessionManager for HttpSessions {
         Ok(())
     }
 
-    /// Leaves the answer to a request in its [`AnswerSlot`].
+    /// Puts the answer to a request into its [`AnswerSlot`].
     async fn create_stream(
         &self,
         id: &SessionId,
@@ -253,7 +253,7 @@ impl SessionManager for HttpSessions {
         self.get(id)?.message(message).await
     }
 
-    /// `GET` does not come by rmcp: [`HttpSession::events`] is its stream.
+    /// `GET` does not reach rmcp: [`HttpSession::events`] is its stream.
     async fn create_standalone_stream(
         &self,
         _: &SessionId,

@@ -1,31 +1,32 @@
-//! The event streams of a session, and which of them a message goes out on: what belongs to a request on the one that
-//! answers it, and the rest on the one that the client opened for that (`GET`).
+//! The event streams of a session, and routing: a message that belongs to a request goes out on the
+//! request's stream, all others on the standalone stream (`GET`).
 //!
 //! # The stream of a request
 //!
-//! Most requests are answered at once, by a JSON body: they need no stream. One that waits, or because of which
-//! something is said, gets a stream, on which its answer is the last event. A request is in one of these states
-//! ([`RequestStream`]):
+//! Most requests are answered at once with a JSON body and need no stream. A request that waits, or
+//! that sends a message, gets a stream, on which its answer is the last event. A request is in one
+//! of these states ([`RequestStream`]):
 //!
 //! | state | the request | its id | its stream |
 //! | --- | --- | --- | --- |
 //! | `Silent` | runs | in use | none |
 //! | `Streaming` | runs | in use | open |
-//! | `Answering` | is over | free | open: the answer waits until the client has caught up |
-//! | (gone) | is over | free | at its end, or left among the undelivered answers |
+//! | `Answering` | has completed | free | open: the answer waits until the client has caught up |
+//! | (gone) | has completed | free | at its end, or among the undelivered answers |
 //!
 //! | from | event | to | by |
 //! | --- | --- | --- | --- |
 //! | (none) | the request is accepted | `Silent` | [`begin`](Streams::begin) |
-//! | `Silent` | its answer is there when it is first polled: a JSON body | (gone) | [`finish`](Streams::finish) |
-//! | `Silent` | it waits, or something is said because of it | `Streaming` | [`read`](Streams::read), [`route`](Streams::route) |
-//! | `Silent`, `Streaming` | its answer is there | `Answering` | [`route_response`](Streams::route_response) |
-//! | `Silent`, `Streaming` | the client cancels it: nobody gets an answer | (gone) | [`on_client_message`](Streams::on_client_message) |
+//! | `Silent` | it completes in its first poll: a JSON body | (gone) | [`finish`](Streams::finish) |
+//! | `Silent` | it waits, or sends a message | `Streaming` | [`read`](Streams::read), [`route`](Streams::route) |
+//! | `Silent`, `Streaming` | it completes | `Answering` | [`route_response`](Streams::route_response) |
+//! | `Silent`, `Streaming` | the client cancels it; there is no answer | (gone) | [`on_client_message`](Streams::on_client_message) |
 //! | `Answering` | its answer is on the stream | (gone) | [`answered`](Streams::answered) |
-//! | any | the session ends, what runs is cancelled | (gone) | [`end`](Streams::end) |
+//! | any | the session ends; running requests are cancelled | (gone) | [`end`](Streams::end) |
 //!
-//! A stream goes by a number and not by its request's id, which another request may have once this one is answered or
-//! cancelled: what a cancelled request still says is about a number that is gone, and is dropped.
+//! A stream has a number of its own, since the request's id may be reused once the request is
+//! answered or cancelled: what a cancelled request still sends refers to a number that is gone, and
+//! is dropped.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -47,26 +48,26 @@ use crate::mcp::json_rpc::{in_use, weight};
 use crate::mcp::stream_id::{Aside, StreamId};
 use crate::serve::Unsent;
 
-/// Requests of one session that run: a client need not wait for their answers.
+/// The most running requests of one session: a client need not wait for answers.
 const MAX_REQUESTS: usize = 1_000;
 
 pub(crate) struct Streams {
     session: SessionId,
     undelivered: Arc<UndeliveredAnswers>,
     unsent: Unsent,
-    /// Those of requests, by their numbers.
+    /// The streams of requests, by number.
     requests: HashMap<u64, RequestStream>,
-    /// The numbers of the requests that run.
+    /// The numbers of running requests.
     ids: HashMap<RequestId, u64>,
     next: u64,
-    /// What the client was asked, and has not answered.
+    /// The server's requests to the client that have no response yet.
     asked: HashMap<RequestId, StreamId>,
-    /// For what belongs to no request.
+    /// The standalone stream.
     common: Arc<EventLog>,
     used: Instant,
     is_over: bool,
-    /// Whether streams begin with an event that only names itself, for a client to come back by. Clients of
-    /// before 2025-11-25 take it for a message, and fail to read it.
+    /// Whether streams begin with a priming event. Clients before 2025-11-25 take it for a message
+    /// and fail to parse it.
     is_primed: bool,
 }
 
@@ -91,7 +92,7 @@ impl RequestStream {
         }
     }
 
-    /// It is given up.
+    /// Abandons the request.
     fn end(self) {
         self.cancel();
         if let Some(events) = self.events() {
@@ -100,26 +101,26 @@ impl RequestStream {
     }
 }
 
-/// A request that is accepted.
+/// An accepted request.
 pub(crate) struct AcceptedRequest {
     pub(crate) stream: StreamId,
-    /// Cancelled when the client does not want it any more.
+    /// Cancelled when the client cancels the request.
     pub(crate) cancel: CancellationToken,
 }
 
-/// Why one is not.
+/// Why a request is not accepted.
 #[derive(Debug)]
 pub(crate) enum RefusedRequest {
-    /// Its id is that of one that runs, or as many run as may: the answer that says so.
+    /// Its id is in use, or too many requests run: the answer that says so.
     Answer(Box<ServerJsonRpcMessage>),
-    /// The session is over.
+    /// The session has ended.
     Over,
 }
 
-/// Where a message goes.
+/// The destination of a message.
 pub(crate) struct Route {
     events: Arc<EventLog>,
-    /// Of a request: the stream's.
+    /// The number of the request's stream.
     number: Option<u64>,
     is_answer: bool,
 }
@@ -137,7 +138,7 @@ impl Streams {
             ids: HashMap::new(),
             next: 0,
             asked: HashMap::new(),
-            // Who opens it is told that it has event 0.
+            // Event 0 is the priming event.
             common: EventLog::new(1, None, unsent.clone()),
             unsent,
             used: Instant::now(),
@@ -146,7 +147,7 @@ impl Streams {
         }
     }
 
-    /// Accepts a request. Its answer may have to be JSON alone.
+    /// Accepts a request. With `is_json_only` its client accepts no event stream for the answer.
     ///
     /// # Errors
     ///
@@ -182,8 +183,8 @@ impl Streams {
         Ok(AcceptedRequest { stream, cancel })
     }
 
-    /// A request is over; whether it was still wanted, and nothing was said because of it: its answer
-    /// needs no stream then.
+    /// A request has completed. Returns whether its answer needs no stream: it was not cancelled
+    /// and has sent nothing.
     pub(crate) fn finish(&mut self, request: &RequestId, stream: StreamId) -> bool {
         let Some(RequestStream::Silent(_)) = self.requests.get(&stream.number) else {
             return false;
@@ -194,7 +195,7 @@ impl Streams {
         true
     }
 
-    /// Reads the stream of a request; what was cancelled has an empty one.
+    /// Reads the stream of a request; empty if the request was cancelled.
     pub(crate) fn read(&mut self, stream: StreamId) -> Reader {
         let events = self.events(stream.number).unwrap_or_else(|| {
             let events = EventLog::new(0, None, self.unsent.clone());
@@ -204,7 +205,7 @@ impl Streams {
         events.read(None)
     }
 
-    /// The stream of a request, which begins if there is none yet.
+    /// The stream of a request, opened if there is none yet.
     fn events(&mut self, number: u64) -> Option<Arc<EventLog>> {
         let request = self.requests.get_mut(&number)?;
         let RequestStream::Silent(cancel) = request else {
@@ -218,14 +219,14 @@ impl Streams {
         let events = EventLog::new(0, Some(undelivered), self.unsent.clone());
         if self.is_primed {
             let stream = Some(number);
-            // There is room: it is the first.
+            // It is the first event, so there is room.
             let _ = events.push(0, |event| sse::priming(EventId { event, stream }));
         }
         *request = RequestStream::Streaming(cancel.clone(), events.clone());
         Some(events)
     }
 
-    /// The id of a request that is over is free for another, and what the client was asked because of it is void.
+    /// Frees the id of a completed request, and voids the questions it asked.
     fn free(&mut self, request: &RequestId, number: u64) {
         if self.ids.get(request) == Some(&number) {
             self.ids.remove(request);
@@ -235,7 +236,7 @@ impl Streams {
         }
     }
 
-    /// Something came from the client that is no request. One that is cancelled will not be answered.
+    /// Handles a message of the client other than a request, such as a cancellation.
     pub(crate) fn on_client_message(&mut self, message: &ClientJsonRpcMessage) {
         self.used = Instant::now();
         match message {
@@ -263,7 +264,7 @@ impl Streams {
         }
     }
 
-    /// Where a message of the server goes; nowhere if it is about what was given up.
+    /// Routes a message of the server; `None` if its request was abandoned.
     pub(crate) fn route(&mut self, message: &ServerJsonRpcMessage) -> Option<Route> {
         self.used = Instant::now();
         if let JsonRpcMessage::Response(response) = message
@@ -302,7 +303,7 @@ impl Streams {
                     number: Some(number),
                     is_answer: false,
                 }),
-                // What was given up says nothing more.
+                // An abandoned request sends nothing more.
                 Aside::Common if self.requests.contains_key(&number) => Some(self.common_route()),
                 Aside::Common | Aside::Lost => None,
             },
@@ -317,8 +318,8 @@ impl Streams {
         }
     }
 
-    /// Where the answer to a request goes; nowhere if that was given up. It is that of `stream`, where
-    /// one is given, as its id may be another's by now.
+    /// Routes the answer to a request; `None` if the request was abandoned. `stream`, if given,
+    /// must match, as the id may be in use by another request now.
     pub(crate) fn route_response(
         &mut self,
         request: &RequestId,
@@ -343,14 +344,14 @@ impl Streams {
         })
     }
 
-    /// The answer to a request has gone out on its stream.
+    /// The answer to a request has been put on its stream.
     pub(crate) fn answered(&mut self, number: u64) {
         if let Some(RequestStream::Answering(events)) = self.requests.remove(&number) {
             events.answered();
         }
     }
 
-    /// What a stream for what belongs to no request begins with.
+    /// The priming event of the standalone stream.
     pub(crate) fn priming(&self) -> Option<Event> {
         let first = EventId {
             event: 0,
@@ -364,7 +365,7 @@ impl Streams {
         self.common.clone()
     }
 
-    /// Reads on after an event, where its stream is still known.
+    /// Resumes after an event, if its stream is still known.
     pub(crate) fn resume(&mut self, event: &str) -> Option<(Arc<EventLog>, usize)> {
         self.used = Instant::now();
         let EventId { event, stream } = event.parse().ok()?;
@@ -381,8 +382,8 @@ impl Streams {
         Some((events, event))
     }
 
-    /// Cancels the requests because of which the client was asked something on a stream that nobody has read for so
-    /// long: the answer is for nobody.
+    /// Cancels requests whose question to the client is on a stream that has had no reader for
+    /// `after`: nobody will answer.
     pub(crate) fn give_up(&mut self, after: Duration) {
         let is_unread = |stream: &StreamId| {
             let events = match stream.aside {
@@ -398,7 +399,7 @@ impl Streams {
         }
     }
 
-    /// How long nothing was said and nothing runs.
+    /// How long nothing has run and nothing was sent.
     pub(crate) fn idle(&self) -> Duration {
         match self.ids.is_empty() {
             true => self.used.elapsed(),
@@ -406,7 +407,7 @@ impl Streams {
         }
     }
 
-    /// All are at their end, and what runs is cancelled.
+    /// Ends all streams and cancels running requests.
     pub(crate) fn end(&mut self) {
         self.is_over = true;
         self.common.end();
@@ -420,7 +421,7 @@ impl Streams {
 }
 
 impl Route {
-    /// The stream that is answered when this has gone out.
+    /// The number of the stream that is answered when this has been sent.
     pub(crate) fn answers(&self) -> Option<u64> {
         self.number.filter(|_| self.is_answer)
     }
@@ -437,7 +438,7 @@ impl Route {
     }
 }
 
-/// What something is said because of.
+/// The stream of the request that caused a message.
 fn stream_of(extensions: &Extensions) -> Option<StreamId> {
     extensions.get().copied()
 }

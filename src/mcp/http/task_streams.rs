@@ -1,5 +1,5 @@
-//! `notifications/tasks` on the streams of `subscriptions/listen`, over HTTP. rmcp knows no `taskIds` in
-//! a subscription: it answers the rest of it, and the tasks join its stream here.
+//! `notifications/tasks` on `subscriptions/listen` streams over HTTP. rmcp does not know `taskIds`
+//! in a subscription: it answers the rest, and the tasks' notifications join its stream here.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::mcp::http::sse;
 use crate::mcp::server_state::ServerState;
 use crate::watch::Owner;
 
-/// Tasks that one stream tells of.
+/// The most tasks of one subscription.
 const MAX_TASKS: usize = 1_000;
 
 /// A subscription to tasks.
@@ -55,7 +55,7 @@ struct Notifications {
 }
 
 impl TaskSubscription {
-    /// What a request asks for, if it is one; rmcp refuses what is wrong of it.
+    /// Reads the subscription from a request, if it is one; rmcp refuses malformed ones.
     pub(crate) fn of(request: &Request<Bytes>) -> Option<TaskSubscription> {
         let method = request.headers().get("mcp-method")?;
         if method != "subscriptions/listen" {
@@ -73,7 +73,7 @@ impl TaskSubscription {
         })
     }
 
-    /// The response to one of a client that takes no tasks.
+    /// The refusal, for a client that does not support tasks.
     pub(crate) fn refusal(&self) -> Option<Response> {
         if self.takes_tasks {
             return None;
@@ -84,7 +84,7 @@ impl TaskSubscription {
         Some(refuse(StatusCode::BAD_REQUEST, error, id))
     }
 
-    /// The stream of the other notifications, with those of an owner's tasks among them.
+    /// Joins the notifications of an owner's tasks with the stream of the others.
     pub(crate) fn join(
         self,
         server: Arc<ServerState>,
@@ -108,7 +108,7 @@ impl TaskSubscription {
     }
 }
 
-/// Events as they go out.
+/// A stream of written events.
 trait Events: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {}
 
 impl<T: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static> Events for T {}
@@ -120,7 +120,7 @@ struct Joined {
     tasks: HashSet<String>,
     changes: Receiver<String>,
     is_begun: bool,
-    /// What is to be sent next.
+    /// The events to send next.
     ready: VecDeque<Bytes>,
 }
 
@@ -156,8 +156,8 @@ impl Joined {
         }
     }
 
-    /// Takes in the acknowledgement, which says which tasks are told of. What became of them before is
-    /// told at once: nothing else would.
+    /// Handles the acknowledgement, which lists the tasks. Their present states are sent at once:
+    /// there may be no further change.
     fn begin(&mut self, event: Bytes) {
         self.is_begun = true;
         let message = serde_json::from_slice::<Value>(&sse::data(&event)).ok();

@@ -1,5 +1,5 @@
-//! A client's messages, a line each. Every request is answered whose id can be read: rmcp's own
-//! transport lets those go that it cannot read.
+//! Reads a client's messages, one per line. Every request with a readable id is answered, also
+//! malformed ones, which rmcp's own transport drops.
 
 use std::collections::HashMap;
 use std::io;
@@ -30,7 +30,7 @@ const BOM: &[u8] = b"\xEF\xBB\xBF";
 pub(crate) struct LineTransport<R, W: AsyncWrite> {
     lines: Lines<R>,
     writer: AsyncRwTransport<RoleServer, Empty, W>,
-    /// What is being sent to say that a message was no good: the next one is read after it.
+    /// The refusal being sent; the next message is read after it.
     refusing: Option<JoinHandle<()>>,
     running: Running,
     /// A line that there is no room for yet.
@@ -40,8 +40,8 @@ pub(crate) struct LineTransport<R, W: AsyncWrite> {
     end: CancellationToken,
 }
 
-/// A client that does not read is not read either, once so much waits for it; nor is one whose requests take so much
-/// until they are answered.
+/// Reading stops while this much is held: answers the client does not read, or requests not yet
+/// answered.
 const MAX_UNREAD: usize = 64 << 20;
 const MAX_REQUESTS: usize = 256 << 20;
 
@@ -52,12 +52,12 @@ const SMALL: usize = 16 << 10;
 struct Held {
     unread: AtomicUsize,
     requests: AtomicUsize,
-    /// There is less.
+    /// Signals that less is held.
     less: Notify,
 }
 
 impl Held {
-    /// Comes once more may be read.
+    /// Completes once more may be read.
     async fn room(&self) {
         loop {
             let less = self.less.notified();
@@ -71,7 +71,7 @@ impl Held {
     }
 }
 
-/// A part of what is held, until it is dropped.
+/// A counted part of what is held, until it is dropped.
 struct Part {
     held: Arc<Held>,
     bytes: usize,
@@ -92,15 +92,15 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         let before = (self.of)(&self.held).fetch_sub(self.bytes, Ordering::Relaxed);
-        // Nobody waits where there was room before.
+        // If there was room before, no reader waits.
         if before > MAX_UNREAD.min(MAX_REQUESTS) {
             self.held.less.notify_waiters();
         }
     }
 }
 
-/// The requests that are not answered yet. An id is in use until its answer is sent: rmcp takes the end of one request
-/// for that of another with its id. One that is cancelled is not answered, and in use for as long as it runs.
+/// The ids in use. An id is in use until its answer has been sent: rmcp confuses two requests with
+/// one id. A cancelled request is not answered, and its id is in use for as long as it runs.
 #[derive(Clone, Default)]
 struct Running(Arc<Mutex<HashMap<RequestId, Unanswered>>>);
 
@@ -115,7 +115,7 @@ impl Unanswered {
     }
 }
 
-/// Is with a request while it runs, with what its line takes.
+/// Held by a request while it runs, with the reservation for its line.
 #[derive(Clone)]
 struct Runs {
     _request: Arc<()>,
@@ -123,7 +123,7 @@ struct Runs {
 }
 
 impl Running {
-    /// Nothing where the id is in use.
+    /// Marks an id as in use; `None` if it is already.
     fn begin(&self, id: &RequestId, line: Option<Part>) -> Option<Runs> {
         let mut requests = lock(&self.0);
         if requests.get(id).is_some_and(|used| !used.is_over()) {
@@ -145,7 +145,7 @@ impl Running {
         lock(&self.0).remove(id);
     }
 
-    /// One will not be answered. Forgets those of that kind that are over.
+    /// Notes that a request will not be answered, and frees such ids whose requests have ended.
     fn cancelled(&self, id: Option<&RequestId>) {
         let mut requests = lock(&self.0);
         if let Some(request) = id.and_then(|id| requests.get_mut(id)) {
@@ -173,7 +173,7 @@ where
         }
     }
 
-    /// Its message, or what is to be said of it.
+    /// The message of a line, or the refusal to send.
     fn read(&self, line: Line) -> Result<ClientJsonRpcMessage, Option<Box<ServerJsonRpcMessage>>> {
         let line = match line {
             Line::Whole(line) => line,
@@ -220,7 +220,7 @@ where
     }
 }
 
-/// The message of a line. The arguments of a call are kept as they are written, and not read here.
+/// Parses a line. The arguments of a call are kept as written and not parsed here.
 fn message(line: &[u8], outline: Option<CallOutline>) -> serde_json::Result<ClientJsonRpcMessage> {
     let written = outline.as_ref().map(CallOutline::call);
     let rest = outline.and_then(|outline| outline.with_arguments("{}"));
@@ -234,8 +234,7 @@ fn message(line: &[u8], outline: Option<CallOutline>) -> serde_json::Result<Clie
     Ok(message)
 }
 
-/// What is said of a line that is no message: nothing of one that is no JSON and has no id, and may be
-/// anything.
+/// The refusal of a malformed line; `None` for text without an id that is not JSON.
 fn refusal(line: &[u8], error: &serde_json::Error) -> Option<ServerJsonRpcMessage> {
     tracing::debug!("a line that is no message was left out: {error}");
     let id = IdFinder::of(line).of_request();
@@ -282,12 +281,13 @@ where
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            // Whoever sends one bad line after the other and reads nothing is not read either.
+            // While a refusal is unsent, nothing more is read.
             if let Some(refusing) = &mut self.refusing {
                 let _ = refusing.await;
                 self.refusing = None;
             }
-            // Kept here: this future may be dropped. The end of input is seen at any time.
+            // Kept in the struct: this future may be dropped. End of input must be seen at any
+            // time.
             if self.next.is_none() {
                 self.next = self.lines.next().await;
                 if self.next.is_none() {
@@ -303,7 +303,7 @@ where
                 Ok(message) => return Some(message),
                 Err(None) => {}
                 Err(Some(refusal)) => {
-                    // In a task of its own: this future may be dropped, and what it sends, too.
+                    // In a task of its own: this future may be dropped, and the refusal with it.
                     let sent = self.writer.send(*refusal);
                     self.refusing = Some(tokio::spawn(async move { drop(sent.await) }));
                 }
@@ -325,7 +325,7 @@ mod tests {
         let running = Running::default();
         let id = RequestId::Number(1);
         drop(running.begin(&id, None).expect("it is new"));
-        // Its handler is done, and its answer on the way to the transport.
+        // Its handler has returned, and its answer is on the way to the transport.
         assert!(running.begin(&id, None).is_none());
         running.answered(&id);
         assert!(running.begin(&id, None).is_some());
