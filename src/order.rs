@@ -1,9 +1,15 @@
-//! Order: calls that change something run one at a time, in the order in which they were handed over.
+//! Order: calls that change something run one at a time, in the order they were handed over.
 //!
-//! A [`Domain`] is what a set of calls may change: folders that overlap, or the data behind one MCP
+//! A [`Domain`] is what a set of calls may change: overlapping folders, or the data behind one MCP
 //! server. It is a fair readers-writer lock whose places are taken synchronously, so that a call's
-//! [`Place`] is decided by its position in the message and not by when it is first polled. [`Turns`] are permits that
-//! clients share fairly.
+//! [`Place`] depends on its position in the message and not on when it is first polled. Which
+//! folders share a domain is decided in `order/folders.rs`; the states of a place are in
+//! `order/line.rs`. [`Turns`] are permits shared fairly between clients.
+//!
+//! Domains belong to the process, not to a host, so that the hosts before and after a reload do not
+//! edit side by side. When a plugin is loaded whose folders connect two domains, they are merged:
+//! one takes over the other's line, and places in the merged domain find it through
+//! [`State::Merged`].
 
 mod folders;
 mod line;
@@ -21,16 +27,16 @@ pub(crate) use turns::{Permit, Turns};
 
 use crate::paths::FolderId;
 
-/// What a call does to its domain.
+/// How a call uses its domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// It runs beside others that read.
+    /// Runs beside other readers.
     Read,
-    /// It runs alone.
+    /// Runs alone.
     Change,
 }
 
-/// Whose calls run in the order they were handed over: a batch, a session. Clients take turns.
+/// A batch or a session: its calls run in the order they were handed over. Clients take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Client(u64);
 
@@ -41,7 +47,7 @@ impl Default for Client {
 }
 
 impl Client {
-    /// One that is no other.
+    /// A new client, different from all others.
     pub(crate) fn new() -> Client {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Client(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -53,23 +59,23 @@ pub(crate) struct Domain(Mutex<State>);
 
 enum State {
     Own(Line),
-    /// A plugin was loaded whose folders join this domain with another.
+    /// A plugin was loaded whose folders connect this domain with another.
     Merged(Arc<Domain>),
 }
 
 impl Domain {
-    /// One of its own.
+    /// A domain that is not shared.
     pub(crate) fn new() -> Arc<Domain> {
         Arc::new(Domain(Mutex::new(State::Own(Line::default()))))
     }
 
-    /// The domain of plugins with these granted folders; `None` where nothing can be changed. It is the
-    /// process's: other hosts that are granted an overlapping folder share it.
+    /// The domains of plugins with these granted folders; `None` if nothing can be changed. Other
+    /// hosts of this process that are granted an overlapping folder share the domain.
     pub(crate) fn of_folders(granted: &[GrantedFolders]) -> Vec<Option<Arc<Domain>>> {
         domains().folders.assign(granted)
     }
 
-    /// The domain of calls with these folders, which is in one with another.
+    /// The domain of calls with these folders, merged with another.
     pub(crate) fn of_folders_in(
         granted: &GrantedFolders,
         with: Option<&Arc<Domain>>,
@@ -83,7 +89,7 @@ impl Domain {
         own.or_else(|| with.cloned())
     }
 
-    /// The domain of what `key` names, for the whole process.
+    /// The domain for a key, shared by the whole process.
     pub(crate) fn named(key: &str) -> Arc<Domain> {
         let mut domains = domains();
         domains.named.retain(|_, domain| domain.strong_count() > 0);
@@ -100,7 +106,7 @@ impl Domain {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `run` look at the line, wherever that is by now.
+    /// Runs `run` on the line, following merges.
     fn with_line<T>(self: &Arc<Self>, run: impl FnOnce(&mut Line) -> T) -> T {
         let mut domain = self.clone();
         loop {
@@ -121,13 +127,14 @@ impl Domain {
         next.merged()
     }
 
-    /// Makes one of two. Only under the lock of all domains.
+    /// Merges two domains. Call only under the lock of all domains.
     fn merge(self: &Arc<Self>, other: &Arc<Domain>) {
         let (into, from) = (self.merged(), other.merged());
         if Arc::ptr_eq(&into, &from) {
             return;
         }
-        // Both at once: a call that leaves meanwhile is in one of them. Everybody else locks one at a time.
+        // Lock both, so that a call that leaves meanwhile is in one of them. Everyone else locks
+        // one at a time.
         let (mut left, mut kept) = (from.state(), into.state());
         if let (State::Own(line), State::Own(own)) = (&mut *left, &mut *kept) {
             own.append(mem::take(line));
@@ -135,12 +142,13 @@ impl Domain {
         *left = State::Merged(into.clone());
     }
 
-    /// Whether calls of the two are in one line.
+    /// Whether both are the same domain now.
     pub(crate) fn is_same(self: &Arc<Self>, other: &Arc<Domain>) -> bool {
         Arc::ptr_eq(&self.merged(), &other.merged())
     }
 
-    /// Takes a place behind all calls of `client`; `label` names the call to those behind it.
+    /// Takes a place behind all calls of `client`; `label` names the call in errors of those behind
+    /// it.
     pub(crate) fn enter(
         self: &Arc<Self>,
         client: Client,
@@ -150,7 +158,8 @@ impl Domain {
         self.enter_as(client, access, false, label)
     }
 
-    /// The same for a call that does not run before its place is [released](Place::release): other clients pass it by.
+    /// The same for a call that must be [released](Place::release) before it may run; other clients
+    /// pass it by.
     pub(crate) fn enter_held(
         self: &Arc<Self>,
         client: Client,
@@ -179,18 +188,18 @@ impl Domain {
 
 /// A call that another waits for.
 pub(crate) struct Ahead {
-    /// Its tool and id; `None` where it is another client's.
+    /// Its tool and id; `None` if it is another client's.
     pub(crate) label: Option<String>,
-    /// Since when it runs.
+    /// When it began to run.
     pub(crate) running: Option<Instant>,
 }
 
-/// A call's place in the line of its domain, left when it is dropped.
+/// A call's place in its domain, given up on drop.
 pub(crate) struct Place {
     domain: Arc<Domain>,
     client: Client,
     ticket: u64,
-    /// `None` where it was granted at once.
+    /// `None` if it was granted at once.
     waiter: Option<Arc<Waiter>>,
 }
 
@@ -209,13 +218,13 @@ impl Place {
         }
     }
 
-    /// Lets a call run that was held.
+    /// Releases a call that was held.
     pub(crate) fn release(&self) {
         self.domain
             .with_line(|line| line.release(self.client, self.ticket));
     }
 
-    /// The call has its permits: from now on it is what others wait for.
+    /// Notes that the call has its permits: calls behind it wait for it from now on.
     pub(crate) fn begin(&self) {
         self.domain.with_line(|line| line.begin(self.ticket));
     }
@@ -233,12 +242,12 @@ impl Drop for Place {
     }
 }
 
-/// The folders that one plugin is granted.
+/// The folders granted to one plugin, and whether each is writable.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GrantedFolders(pub(crate) Vec<(FolderId, bool)>);
 
 impl GrantedFolders {
-    /// Whether one of them is `folder`, lies in it or around it.
+    /// Whether one of them is `folder`, lies in it or contains it.
     pub(crate) fn overlap(&self, folder: &FolderId) -> bool {
         self.0.iter().any(|(own, _)| own.overlaps(folder))
     }
@@ -251,7 +260,7 @@ impl GrantedFolders {
     }
 }
 
-/// The domains of this process, which outlive hosts: the old one and the new do not edit side by side.
+/// The domains of this process.
 #[derive(Default)]
 struct Domains {
     folders: Folders,

@@ -1,4 +1,5 @@
-//! A plugin: loaded once, called many times, each call in an instance of its own.
+//! [`Plugin`]: a component that is loaded once and called many times, each time in a fresh
+//! instance.
 
 mod call;
 mod call_tool;
@@ -44,10 +45,10 @@ use narrow::Clients;
 pub(crate) use offers::PluginPrompt;
 use offers::{Exported, Listed};
 
-/// A plugin may offer no more tools: a model could not choose among them.
+/// The most tools of a plugin: a model could not choose among more.
 pub(crate) const MAX_TOOLS: usize = 1000;
 
-/// What the schemas of a plugin may take together when they are compiled.
+/// The most memory for the compiled schemas of a plugin.
 const MAX_SCHEMAS: ByteSize = ByteSize::mib(256);
 
 pub(crate) struct Plugin {
@@ -56,9 +57,9 @@ pub(crate) struct Plugin {
     pub(crate) listed: Listed,
     /// The SHA-256 digest of its file, in hexadecimal.
     sha256: Arc<str>,
-    /// What it imports, such as `wasi:cli/environment@0.2.6`.
+    /// Its imports, such as `wasi:cli/environment@0.2.6`.
     pub(crate) imports: Vec<String>,
-    /// The permissions that it can make use of, as the manifest has them.
+    /// The permissions it can use, by their names in the manifest.
     pub(crate) usable: Vec<&'static str>,
     call_tool: CallTool,
     exported: Exported,
@@ -67,39 +68,39 @@ pub(crate) struct Plugin {
     clients: Option<Clients>,
 }
 
-/// What becomes of a plugin's secrets when it is loaded.
+/// How a plugin's secrets are treated at load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Secrets {
-    /// They are read, and all have to be there.
+    /// They are read, and a missing one is an error.
     Required,
-    /// They are read; calls fail if one cannot be had.
+    /// They are read; a missing one is an error of the calls.
     AtCalls,
-    /// They are not read: it is only looked at.
+    /// They are not read, since no call will run.
     Unread,
 }
 
-/// A plugin that is compiled and linked, and has not yet run.
+/// A plugin that is compiled and linked, and has not run yet.
 pub(crate) struct Compiled {
     config: PluginConfig,
     sha256: String,
     pre: PluginPre<Sandbox>,
     grants: Arc<Grants>,
-    /// What its calls would need and cannot have: with any of this none is run.
+    /// What its calls need and is missing: if there is anything, no call runs.
     lacking: Vec<Diagnostic>,
 }
 
 impl Compiled {
-    /// Counts what is in its folders, where that is limited.
+    /// Counts the contents of its folders with a quota.
     ///
     /// # Errors
     ///
-    /// They cannot be read, or have too much in them.
+    /// They cannot be read, or contain too much.
     pub(crate) async fn count_folders(&self, manifest: &Path) -> Result<(), Vec<Diagnostic>> {
         count_folders(&self.config, &self.grants, manifest).await
     }
 
-    /// Reads, checks and compiles a plugin: seconds of computing when it is not in the cache. With its secrets unread
-    /// it is not to be called.
+    /// Reads, checks and compiles a plugin: seconds of CPU if it is not in the cache. With its
+    /// secrets unread it cannot be called.
     pub(crate) fn new(
         config: PluginConfig,
         manifest: &Path,
@@ -120,7 +121,7 @@ impl Compiled {
         (grants.secrets, grants.headers) = (secrets, headers);
         let compiled = component::read(&config.path, config.limits.max_component, paths)
             .map_err(|message| match config.at {
-                // Most often it is the path that is wrong, and that is written there.
+                // Most often the path is wrong, so point at it.
                 Some(at) => {
                     let path = config.path.display();
                     let message = format!("`plugin.{}`: {path} {message}", config.name);
@@ -152,7 +153,7 @@ impl Compiled {
         }
     }
 
-    /// A component with default limits and no permissions, linked.
+    /// A linked component with default limits and no permissions.
     pub(crate) fn ungranted(
         config: PluginConfig,
         sha256: String,
@@ -167,8 +168,8 @@ impl Compiled {
         }
     }
 
-    /// Asks the plugin for what it offers, with no permission at all and the limits of a call, and
-    /// takes what the manifest offers of it.
+    /// Discovers the plugin's tools, with no permission and the limits of a call, and selects those
+    /// the manifest offers.
     pub(crate) async fn ask(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
         let component = self.pre.instance_pre().component();
         let imports = component::imports(component);
@@ -181,7 +182,7 @@ impl Compiled {
             let plugin = self.pre.instantiate_async(&mut *store).await?;
             plugin.toolhost_plugin_tools().call_list_tools(store).await
         });
-        // Their schemas are compiled, which no deadline ends.
+        // Their schemas are compiled, which no deadline interrupts.
         let (listed_tools, something_else) = (tools.await?, !exported.is_empty());
         let (config, file) = (self.config.clone(), manifest.to_owned());
         let tools = computed(move || offered(listed_tools, something_else, &config, &file)).await?;
@@ -307,7 +308,7 @@ impl Compiled {
 }
 
 impl Plugin {
-    /// Why nothing of it runs: it lacks a secret, for instance.
+    /// Why none of its calls can run, for instance for lack of a secret.
     pub(crate) fn lacks(&self) -> Option<CallError> {
         let problem = self.lacking.first()?;
         let message = problem.message.clone();
@@ -319,7 +320,7 @@ impl Plugin {
         folders_of(&self.grants)
     }
 
-    /// Has `run` make an instance and call an export of it.
+    /// Makes an instance and calls an export of it.
     async fn run<R>(
         &self,
         context: CallContext<'_>,
@@ -355,7 +356,7 @@ impl Plugin {
             spent: served.cpu,
             cancel,
         };
-        // Boxed, so that other calls do not hold room for it.
+        // Boxed to keep the future of ordinary calls small.
         Box::pin(held(served, tool.output.as_ref(), allowed)).await
     }
 }
@@ -397,7 +398,8 @@ impl ToolProvider for Plugin {
         self.config.order
     }
 
-    /// What it does not mark as reading, where there is anything that it could write.
+    /// Whether a tool may change something: it is not marked read-only, and there is something it
+    /// could write.
     fn may_change(&self, tool: &Tool) -> bool {
         let files = &self.config.permissions.files;
         tool.annotations.read_only != Some(true)
@@ -440,7 +442,7 @@ impl ToolProvider for Plugin {
     }
 }
 
-/// Has tools say who may call them, as the manifest has it.
+/// Sets the allowed callers of tools from the manifest.
 fn name_callers(tools: &mut [ProvidedTool], config: &PluginConfig) {
     for tool in tools {
         let callers = config.allowed_callers.of(&tool.own_name);
@@ -464,7 +466,7 @@ fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), 
         .help("if the plugin was meant to change, pin the new digest"))
 }
 
-/// Counts what is in folders with a quota.
+/// Counts the contents of folders with a quota.
 async fn count_folders(
     config: &PluginConfig,
     grants: &Arc<Grants>,
@@ -495,7 +497,7 @@ async fn count_folders(
     }
 }
 
-/// What a manifest grants, but for secrets and what is made of them.
+/// Resolves the grants of a manifest, except secrets and what uses them.
 fn resolve(
     config: &PluginConfig,
     manifest: &Path,
@@ -534,7 +536,7 @@ fn resolve(
     }
 }
 
-/// Its secrets, and the headers that the host sends for it.
+/// Reads its secrets, and builds the headers that the host sends for it.
 fn resolve_secrets(
     config: &PluginConfig,
     manifest: &Path,
@@ -555,7 +557,7 @@ fn resolve_secrets(
         }
     }
     let mut headers = Vec::new();
-    // Those that lack a secret would only be told of twice.
+    // Headers that lack a secret would only repeat the problem.
     if problems.len() == before {
         for header in &config.permissions.http_headers {
             match header.value(|name| secrets.get(name).map(Secret::reveal)) {
@@ -570,9 +572,9 @@ fn resolve_secrets(
     (secrets, headers)
 }
 
-/// The listed tools as the manifest offers them, or everything that is wrong with them.
+/// The discovered tools as the manifest offers them, or everything that is wrong with them.
 ///
-/// A plugin that offers `something_else` need not have any.
+/// A plugin that offers `something_else` need not have tools.
 fn offered(
     listed: Vec<wit::Tool>,
     something_else: bool,

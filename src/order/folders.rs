@@ -1,18 +1,19 @@
-//! Which folders overlap: the same one under any name, or one within the other.
+//! Assigns folders to domains: folders overlap if they are the same under any name, or one contains
+//! the other.
 
 use std::sync::{Arc, Weak};
 
 use super::{Domain, GrantedFolders};
 use crate::paths::FolderId;
 
-/// A folder as somebody is granted it.
+/// A folder and whether it is writable.
 #[derive(Clone, Copy)]
 pub(super) struct Member<'f> {
     pub(super) folder: &'f FolderId,
     pub(super) is_writable: bool,
 }
 
-/// The folders that domains of this process are of.
+/// The folders of all domains of this process.
 #[derive(Default)]
 pub(super) struct Folders(Vec<Known>);
 
@@ -23,15 +24,15 @@ struct Known {
 }
 
 impl Folders {
-    /// The domain of each plugin, by what it is granted. Those that can change nothing have one where
-    /// another can change what they read.
+    /// The domain of each plugin, by its granted folders. A plugin that can change nothing has one
+    /// only if another can change what it reads.
     pub(super) fn assign(&mut self, granted: &[GrantedFolders]) -> Vec<Option<Arc<Domain>>> {
         self.0.retain(|known| known.domain.strong_count() > 0);
         let mut domains: Vec<Option<Arc<Domain>>> = granted
             .iter()
             .map(|plugin| self.known(plugin).or_else(|| new_domain(plugin)))
             .collect();
-        // What can be written decides first; what only reads it joins.
+        // Writable folders first; read-only ones join their domains.
         for (at, plugin) in granted.iter().enumerate() {
             for (other_at, other) in granted.iter().enumerate().skip(at + 1) {
                 if overlap(plugin, other) {
@@ -56,7 +57,7 @@ impl Folders {
                         && known.folder == *member.folder
                         && known.domain.as_ptr() == Arc::as_ptr(domain)
                 });
-                // Reloads come again and again.
+                // Reloads assign the same folders again.
                 if !is_known {
                     self.0.push(Known {
                         folder: member.folder.clone(),
@@ -69,7 +70,7 @@ impl Folders {
         domains
     }
 
-    /// The domain that others have for these folders; one of all where they are of several.
+    /// The domain that overlapping folders already have; several are merged.
     fn known(&self, plugin: &GrantedFolders) -> Option<Arc<Domain>> {
         let mut found: Option<Arc<Domain>> = None;
         for member in plugin.members() {

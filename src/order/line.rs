@@ -1,5 +1,18 @@
-//! The line of a domain: which calls run, and which wait. First come, first served within a client; in
-//! turn between clients.
+//! The line of a domain: which calls run and which wait, first come first served within a client,
+//! in turn between clients.
+//!
+//! | state of a place | next |
+//! | --- | --- |
+//! | held (`is_held`): a hook has not decided yet | waiting, by [`Line::release`] |
+//! | waiting | holder, by [`Line::advance`], which grants whatever may run |
+//! | holder without permits (`running` is `None`) | running, by [`Line::begin`] |
+//! | running | (gone) |
+//!
+//! [`Line::leave`] takes a place out in any state. A held call blocks the later calls of its client
+//! (readers pass a held reader) and nobody else's. `advance` never passes by a waiting client whose
+//! turn it is, so that readers cannot starve a writer; a client whose next call is held keeps its
+//! turn. A holder without permits already excludes others, since its permits may come at any time,
+//! but calls behind it do not count that time against it.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -12,7 +25,7 @@ use futures_util::task::AtomicWaker;
 
 use super::{Access, Ahead, Client};
 
-/// Where a request waits for its grant.
+/// Where a place waits for its grant.
 #[derive(Default)]
 pub(super) struct Waiter {
     granted: AtomicBool,
@@ -43,14 +56,14 @@ impl Waiter {
 
 #[derive(Default)]
 pub(super) struct Line {
-    /// Calls that may run: any number that read, or one that changes. After two lines were merged there
-    /// may be others beside it, until they have left.
+    /// Calls that may run: any number of readers, or one writer. After two lines were merged there
+    /// may be more, until they have left.
     holders: Vec<Holder>,
-    /// Holders that change.
+    /// The number of holders that change something.
     changing: usize,
     waiting: HashMap<Client, VecDeque<Waiting>>,
-    /// The clients of `waiting`, the next to be served first. A queue may be empty: its calls were
-    /// cancelled.
+    /// The clients of `waiting`, the next to be served first. A queue may be empty if its calls
+    /// were cancelled.
     turns: VecDeque<Client>,
 }
 
@@ -63,19 +76,20 @@ struct Entry {
 
 struct Holder {
     entry: Entry,
-    /// Since when it runs; `None` while it waits for its permits.
+    /// When it began to run; `None` while it waits for its permits.
     running: Option<Instant>,
 }
 
 struct Waiting {
     entry: Entry,
     waiter: Arc<Waiter>,
-    /// Whether it may not run yet, whoever is before it. Calls of its client wait for it, others pass it by.
+    /// Whether it may not run yet, whatever is ahead. Calls of its client wait for it, others pass
+    /// it by.
     is_held: bool,
 }
 
 impl Line {
-    /// Adds a call; it has no waiter where it may run at once. One that is held does not run before it is
+    /// Adds a call; returns no waiter if it may run at once. A held call does not run before it is
     /// [released](Line::release).
     pub(super) fn enter(
         &mut self,
@@ -104,12 +118,12 @@ impl Line {
             waiter: waiter.clone(),
             is_held,
         });
-        // Those before it may all be held.
+        // Those ahead of it may all be held.
         self.advance();
         (ticket, Some(waiter))
     }
 
-    /// A call that was held may run in its turn.
+    /// Releases a held call.
     pub(super) fn release(&mut self, client: Client, ticket: u64) {
         if let Some((queue, at)) = self.find(client, ticket) {
             queue[at].is_held = false;
@@ -139,7 +153,7 @@ impl Line {
         });
     }
 
-    /// A call that may run has its permits.
+    /// Notes that a holder has its permits.
     pub(super) fn begin(&mut self, ticket: u64) {
         let mut holders = self.holders.iter_mut().rev();
         if let Some(holder) = holders.find(|holder| holder.entry.ticket == ticket) {
@@ -161,22 +175,22 @@ impl Line {
         self.advance();
     }
 
-    /// Where a call waits.
+    /// Finds a waiting call.
     fn find(&mut self, client: Client, ticket: u64) -> Option<(&mut VecDeque<Waiting>, usize)> {
         let queue = self.waiting.get_mut(&client)?;
         let at = queue.binary_search_by_key(&ticket, |waiting| waiting.entry.ticket);
         Some((queue, at.ok()?))
     }
 
-    /// The call that one of `client` waits for.
+    /// The call that the next one of `client` waits for.
     pub(super) fn ahead(&self, client: Client) -> Option<Ahead> {
-        // The one that has run for the longest; one that waits for permits holds up nobody by itself.
+        // The one that has run longest; one that waits for permits is not itself the cause.
         let running = self
             .holders
             .iter()
             .min_by_key(|holder| (holder.running.is_none(), holder.running));
         let Holder { entry, running } = running?;
-        // What another client calls is none of this one's business.
+        // What other clients call must not show.
         let is_own = entry.client == client;
         Some(Ahead {
             label: is_own.then(|| entry.label.clone()),
@@ -184,7 +198,8 @@ impl Line {
         })
     }
 
-    /// Grants what may run now: a call of each client in turn. The next in turn is never passed by, unless it is held.
+    /// Grants what may run now, one call of each client in turn. The client whose turn it is is
+    /// never passed by, unless its call is held.
     fn advance(&mut self) {
         // Clients whose next call is held keep their turns.
         let mut passed = 0;
@@ -219,7 +234,7 @@ impl Line {
         }
     }
 
-    /// Takes all of another line, whose places keep their tickets.
+    /// Takes over another line, whose places keep their tickets.
     pub(super) fn append(&mut self, mut other: Line) {
         self.changing += other.changing;
         self.holders.append(&mut other.holders);
@@ -234,7 +249,7 @@ impl Line {
     }
 }
 
-/// The call of a client that is next to run: calls that read pass by held ones that read as well.
+/// The next call of a client that may run: readers pass held readers.
 fn next(queue: &VecDeque<Waiting>) -> Option<usize> {
     let is_passed = |it: &&Waiting| it.is_held && it.entry.access == Access::Read;
     let at = queue.iter().take_while(is_passed).count();

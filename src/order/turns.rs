@@ -1,5 +1,5 @@
-//! Permits, a semaphore's, that go to requests in their order within a client, and in turn between clients: one that has a
-//! thousand calls waiting keeps another waiting for one of them.
+//! A semaphore whose permits go to requests in order within a client, and in turn between clients:
+//! a client with a thousand waiting calls does not delay another's single one.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::line::Waiter;
 
-/// Among clients of that type.
+/// Permits shared between clients of type `C`.
 pub(crate) struct Turns<C>(Mutex<State<C>>);
 
 struct State<C> {
@@ -25,11 +25,11 @@ struct Waiting {
     waiter: Arc<Waiter>,
 }
 
-/// Permits that are held, or waited for; dropped, they are given back.
+/// Permits that are held or waited for; returned on drop.
 pub(crate) struct Permit<'t, C: Clone + Eq + Hash> {
     of: &'t Turns<C>,
     permits: u64,
-    /// Where it had to wait.
+    /// Its place, if it had to wait.
     place: Option<Place<C>>,
 }
 
@@ -49,7 +49,7 @@ impl<C: Clone + Eq + Hash> Turns<C> {
         }))
     }
 
-    /// So many, if they can be had at once and nobody waits.
+    /// Takes permits if they are available at once and nobody waits.
     pub(crate) fn try_acquire(&self, permits: u64) -> Option<Permit<'_, C>> {
         let mut state = self.state();
         state.take(permits).then(|| Permit {
@@ -59,7 +59,7 @@ impl<C: Clone + Eq + Hash> Turns<C> {
         })
     }
 
-    /// Waits for so many. Dropping the future leaves the queue.
+    /// Waits for permits. Dropping the future leaves the queue.
     pub(crate) async fn acquire(&self, client: C, permits: u64) -> Permit<'_, C> {
         let permit = self.enter(client, permits);
         if let Some(Place { waiter, .. }) = &permit.place {
@@ -87,9 +87,9 @@ impl<C: Clone + Eq + Hash> Turns<C> {
 }
 
 impl<C: Clone + Eq + Hash> State<C> {
-    /// Takes permits for a request that would be the first.
+    /// Takes permits for the request that is first in line.
     fn take(&mut self, permits: u64) -> bool {
-        // Who needs none keeps nobody waiting, and waits for nobody.
+        // A request for zero permits neither waits nor delays others.
         let is_first = permits == 0 || self.turns.is_empty() && self.free >= permits;
         if is_first {
             self.free -= permits;
@@ -117,7 +117,7 @@ impl<C: Clone + Eq + Hash> State<C> {
         }
     }
 
-    /// Takes out a request that waits; whether it did.
+    /// Removes a waiting request. Returns whether it was waiting.
     fn leave(&mut self, place: &Place<C>) -> bool {
         let Some(queue) = self.waiting.get_mut(&place.client) else {
             return false;
@@ -133,8 +133,8 @@ impl<C: Clone + Eq + Hash> State<C> {
         true
     }
 
-    /// Serves one request of each client in turn. The next in turn is never passed by, or one that needs many would
-    /// wait for ever.
+    /// Serves one request of each client in turn. The client whose turn it is is never passed by,
+    /// or a request for many permits could starve.
     fn advance(&mut self) {
         while let Some(client) = self.turns.front().cloned() {
             let Some(queue) = self.waiting.get_mut(&client) else {

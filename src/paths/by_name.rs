@@ -1,4 +1,5 @@
-//! Where a folder has no identity but its name: links are looked for in the path, and nothing is protected.
+//! For systems on which a folder has no identity but its name: links are looked for in the path,
+//! and nothing is protected.
 
 use std::fs::File;
 use std::io;
@@ -46,7 +47,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
         Want::Append => Some(options.read(true).append(true).create(true).open(path)?),
         Want::Folder => {
             options.read(true);
-            // FILE_FLAG_BACKUP_SEMANTICS, without which Windows opens no folder.
+            // FILE_FLAG_BACKUP_SEMANTICS, which Windows needs to open a folder.
             #[cfg(windows)]
             std::os::windows::fs::OpenOptionsExt::custom_flags(&mut options, 0x0200_0000);
             let folder = options.open(path)?;
@@ -144,7 +145,7 @@ pub(super) mod seen {
         Ok(false)
     }
 
-    /// What the folder is in is not to be seen.
+    /// Which folder it is in cannot be told.
     pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[(Id, bool)]) -> io::Result<bool> {
         Ok(vcs::is_name(name) || vcs::is_head(name))
     }

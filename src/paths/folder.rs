@@ -1,11 +1,11 @@
-//! What a folder is, whatever it is called.
+//! The identity of a folder, independent of its name.
 
 use std::io;
 use std::path::Path;
 
 use super::mounts::{Area, Mounts};
 
-/// A folder, and those that it lies in: by device and inode, and by their places in the file systems.
+/// A folder and its ancestors, by device and inode and by their places in the file systems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FolderId {
     pub(super) own: Id,
@@ -20,11 +20,11 @@ pub(super) type Id = (u64, u64);
 pub(super) type Id = std::path::PathBuf;
 
 impl FolderId {
-    /// By its name, links followed.
+    /// By name, following links.
     ///
     /// # Errors
     ///
-    /// The folder is not there.
+    /// The folder does not exist.
     pub(super) fn of(path: &Path, mounts: &Mounts) -> io::Result<FolderId> {
         let path = path.canonicalize()?;
         let above = path.ancestors().skip(1).map(id);
@@ -32,16 +32,16 @@ impl FolderId {
         Ok(FolderId::new(id(&path)?, above, &path, mounts))
     }
 
-    /// As [`of`](FolderId::of), with what is mounted now.
+    /// As [`of`](FolderId::of), with the present mounts.
     ///
     /// # Errors
     ///
-    /// The folder is not there.
+    /// The folder does not exist.
     pub(crate) fn now(path: &Path) -> io::Result<FolderId> {
         FolderId::of(path, &Mounts::read())
     }
 
-    /// Of a folder whose path has no links.
+    /// For a path without links.
     pub(super) fn new(own: Id, above: Vec<Id>, path: &Path, mounts: &Mounts) -> FolderId {
         FolderId {
             own,
@@ -50,7 +50,7 @@ impl FolderId {
         }
     }
 
-    /// The folder and those that it lies in, by device and inode.
+    /// The folder and its ancestors, by device and inode.
     #[cfg(unix)]
     pub(crate) fn ids(&self) -> ((u64, u64), &[(u64, u64)]) {
         (self.own, &self.above)
@@ -70,13 +70,13 @@ impl FolderId {
         self.own == other.own
     }
 
-    /// Whether the other lies in it, and is another.
+    /// Whether the other lies inside it.
     pub(crate) fn holds(&self, other: &FolderId) -> bool {
         let is_within = other.above.contains(&self.own);
         !self.is_same(other) && (is_within || other.areas.first().is_some_and(|it| self.covers(it)))
     }
 
-    /// Whether an area lies in it, or in what is mounted below it.
+    /// Whether an area lies in it, or in a mount below it.
     pub(super) fn covers(&self, area: &Area) -> bool {
         self.areas.iter().any(|own| own.holds(area))
     }

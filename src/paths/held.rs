@@ -1,5 +1,5 @@
-//! What was protected once stays so, whatever its owner calls it since: its descriptor is held, so that the
-//! number of its inode is given to no other file.
+//! Keeps protected files protected when they are renamed: a descriptor is held, so that the inode
+//! number is not reused.
 
 use std::fs::File;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -8,7 +8,7 @@ use super::folder::Id;
 use super::protected::Protected;
 use super::{Purpose, seen};
 
-/// Files that are held of one path: its owner may replace it again and again.
+/// The most files held for one path, whose owner may replace it repeatedly.
 const MOST_OF_A_PATH: usize = 16;
 
 #[derive(Debug, Default)]
@@ -18,13 +18,13 @@ pub(super) struct Held(RwLock<Vec<HeldFile>>);
 struct HeldFile {
     id: Id,
     file: Arc<File>,
-    /// Where it was.
+    /// The protected path.
     of: Arc<Protected>,
 }
 
 impl Held {
-    /// What a host takes over from the one that it replaces: what was moved. The rest it finds where it is, if its
-    /// manifest still names it.
+    /// What a host takes over from the one it replaces: files that were moved. The rest it finds by
+    /// path, if its manifest still names it.
     pub(super) fn moved(&self) -> Held {
         let files = self.files();
         let moved = files
@@ -33,7 +33,7 @@ impl Held {
         Held(RwLock::new(moved.cloned().collect()))
     }
 
-    /// What is at a protected place now, which is held from then on.
+    /// The file at a protected path now, which is held from then on.
     pub(super) fn now(&self, of: &Arc<Protected>) -> Option<Id> {
         let id = of.now()?;
         if of.purpose.is_file() && !has(&self.files(), &id, of.purpose) {
@@ -50,7 +50,7 @@ impl Held {
         if has(&files, &id, of.purpose) {
             return;
         }
-        // What has no name any more nobody can open, and it would keep its room on the disk.
+        // A file without a name cannot be opened by guests, and would keep its disk space.
         files.retain(|it| !seen::is_removed(&it.file));
         let mut of_path = files.iter().enumerate().filter(|(_, it)| it.of.is_same(of));
         let oldest = of_path.next().map(|(number, _)| number);
@@ -64,14 +64,14 @@ impl Held {
         });
     }
 
-    /// What something is or was to the host.
+    /// The present or past purpose of a file.
     pub(super) fn purpose(&self, id: &Id) -> Option<Purpose> {
         let files = self.files();
         let found = files.iter().filter(|it| it.id == *id);
         found.map(|it| it.of.purpose).max()
     }
 
-    /// Whether there is anything that matters to a guest, which may write or not.
+    /// Whether any of it concerns a guest, which may write or not.
     pub(super) fn concerns(&self, writes: bool) -> bool {
         let files = self.files();
         files.iter().any(|it| writes || it.of.purpose.is_secret())

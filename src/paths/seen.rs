@@ -1,4 +1,4 @@
-//! What is where, by device and inode.
+//! Looks up files by device and inode.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -13,14 +13,15 @@ use rustix::io::Errno;
 use super::folder::Id;
 use super::vcs;
 
-/// A guest can nest folders deeper than anybody could climb out of in time.
+/// The most ancestors examined: guests can nest folders deeper than anyone could climb out of in
+/// time.
 const MAX_DEPTH: usize = 4096;
 
-/// What may be in a folder that is looked through: so many names, and folders in one another.
+/// The most names, and nested folders, examined in a folder.
 const MAX_NAMES: usize = 200_000;
 const MAX_NESTED: usize = 100;
 
-/// A folder that names are looked up in, which need not be readable.
+/// How to open a folder for looking up names; it need not be readable.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) const LOOK_UP: OFlags = OFlags::PATH
     .union(OFlags::DIRECTORY)
@@ -45,7 +46,7 @@ pub(super) fn device(file: &File) -> Option<u64> {
     id(file).map(|(device, _)| device)
 }
 
-/// What is at a path from a folder; a link at its end is not followed.
+/// The file at a path below a folder; a link at its end is not followed.
 pub(super) fn id_at(folder: impl AsFd, path: &Path) -> Option<Id> {
     if path.as_os_str().is_empty() {
         return fstat(folder).ok().map(|stat| id_of(&stat));
@@ -54,7 +55,8 @@ pub(super) fn id_at(folder: impl AsFd, path: &Path) -> Option<Id> {
     stat.ok().map(|stat| id_of(&stat))
 }
 
-/// What is at a path from a folder, to be held; a link at its end is not followed, and nothing is waited for.
+/// Opens the file at a path below a folder to hold it, without blocking; a link at its end is not
+/// followed.
 pub(super) fn hold(folder: impl AsFd, path: &Path) -> Option<(Id, File)> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let how = OFlags::PATH;
@@ -70,14 +72,14 @@ pub(super) fn is_removed(file: &File) -> bool {
     fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
-/// The folder and all that it lies in; `None` where that is not to be known.
+/// The folder and its ancestors; `None` if they cannot be determined.
 pub(super) fn above(folder: &File) -> Option<Vec<Id>> {
     let mut above = vec![id(folder)?];
     let mut here = openat(folder, ".", LOOK_UP, Mode::empty()).ok()?;
     while above.len() < MAX_DEPTH {
         here = openat(&here, "..", LOOK_UP, Mode::empty()).ok()?;
         let id = id_of(&fstat(&here).ok()?);
-        // The root is in itself.
+        // The root is its own parent.
         if above.last() == Some(&id) {
             return Some(above);
         }
@@ -86,26 +88,26 @@ pub(super) fn above(folder: &File) -> Option<Vec<Id>> {
     None
 }
 
-/// Whether a name in a folder, or a folder that it is in, is of version control, and the nearest of `roots` that it is
-/// in does not allow it to be changed.
+/// Whether a name in a folder, or an ancestor of it, belongs to version control, and the nearest of
+/// `roots` above it does not allow changes of that.
 ///
 /// # Errors
 ///
-/// The folder is not there any more, or deeper than can be looked at.
+/// The folder no longer exists, or is too deep to examine.
 pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Result<bool> {
     let completes = vcs::is_beside_head(name) && id_at(folder, Path::new(vcs::HEAD)).is_some();
     let is_vcs = vcs::is_name(name) || vcs::is_head(name) || completes;
     is_kept(folder, is_vcs, roots)
 }
 
-/// Whether a name in a folder is a folder that is a repository, or has one anywhere below it, and the nearest of `roots`
-/// that it is in does not allow that to be changed.
+/// Whether a name in a folder is a repository or contains one at any depth, and the nearest of
+/// `roots` above it does not allow changes of that.
 ///
-/// No guest moves a repository meanwhile, nor what it is in: that is refused by this.
+/// No guest can move a repository or its ancestors meanwhile: this check refuses that.
 ///
 /// # Errors
 ///
-/// As of [`is_vcs`].
+/// As for [`is_vcs`].
 pub(super) fn has_repository(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Result<bool> {
     let Ok(there) = openat(folder, name, LOOK_UP, Mode::empty()) else {
         return Ok(false);
@@ -114,10 +116,10 @@ pub(super) fn has_repository(folder: &File, name: &Path, roots: &[(Id, bool)]) -
     Ok(is_kept(folder, true, roots)? && may_have_one())
 }
 
-/// Whether there is a repository at or below a folder; what cannot be looked through may have one.
+/// Whether there is a repository at or below a folder; true if it cannot be examined.
 fn may_have_repository(folder: &OwnedFd, names: &mut usize, nested: usize) -> bool {
     let read = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // What names are looked up in need not be readable.
+    // The descriptor for looking up names may not be readable.
     let entries = openat(folder, ".", read, Mode::empty()).and_then(Dir::new);
     let Ok(entries) = entries else {
         return true;
@@ -138,7 +140,7 @@ fn may_have_repository(folder: &OwnedFd, names: &mut usize, nested: usize) -> bo
         if vcs::is_name(Path::new(OsStr::from_bytes(name.to_bytes()))) {
             return true;
         }
-        // Not every file system says what it has.
+        // Not every file system reports the type.
         if matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
             folders.push(name.to_owned());
         }
@@ -160,7 +162,7 @@ fn is_repository(folder: impl AsFd) -> bool {
     has(vcs::HEAD) && vcs::BESIDE_HEAD.iter().all(|name| has(name))
 }
 
-/// As [`is_vcs`], of what a name in the folder is by itself.
+/// As [`is_vcs`], given whether the name itself belongs to version control.
 fn is_kept(folder: &File, mut is_vcs: bool, roots: &[(Id, bool)]) -> io::Result<bool> {
     let mut here = openat(folder, ".", LOOK_UP, Mode::empty())?;
     let mut own = id_of(&fstat(&here)?);
@@ -173,7 +175,7 @@ fn is_kept(folder: &File, mut is_vcs: bool, roots: &[(Id, bool)]) -> io::Result<
         let is_called = |name: &&str| id_at(&above, Path::new(name)) == Some(own);
         is_vcs = is_vcs || vcs::NAMES.iter().any(is_called) || is_repository(&here);
         let id = id_of(&fstat(&above)?);
-        // The root is in itself.
+        // The root is its own parent.
         if id == own {
             return Ok(is_vcs);
         }

@@ -1,5 +1,5 @@
-//! From the root to a file, a name at a time: each folder is held while the next name is looked up in it, so
-//! that nobody leads the way elsewhere meanwhile.
+//! Walks a path from the root, one name at a time. Each folder is held open while the next name is
+//! looked up in it, so that the path cannot be redirected meanwhile.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -19,10 +19,10 @@ use super::protected::Protected;
 use super::seen::{LOOK_UP, id_of};
 use super::{Granted, Holder, HostFile, Paths, Purpose, Want};
 
-/// As many as the kernel follows.
+/// The kernel's own limit.
 const MAX_LINKS: usize = 40;
 
-/// A way that was gone.
+/// A path that was walked.
 pub(super) struct Walk {
     /// The folders, from the root on.
     steps: Vec<Step>,
@@ -39,11 +39,11 @@ struct Step {
 }
 
 enum End {
-    /// The last of the steps.
+    /// The last step is the end.
     Folder,
-    /// In the last of the steps, opened if that was wanted.
+    /// A name in the last step, opened if requested.
     File(OsString, Option<File>),
-    /// What comes after the last of the steps.
+    /// The missing rest after the last step.
     Missing(PathBuf),
 }
 
@@ -87,7 +87,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
                 if links > MAX_LINKS {
                     return Err(Errno::LOOP.into());
                 }
-                // The text of these is no path: what a shell gives for `<(…)` is such a link.
+                // The target text of these links is not a path: a shell's `<(…)` is such a link.
                 if is_last && is_of_processes(&here.folder) && !is_folder(&here.folder, &name) {
                     let file = open_last(&here.folder, &name, want, OFlags::empty())?;
                     let end = End::File(name, file);
@@ -153,7 +153,7 @@ fn step(
         Some(above) => (above.granted.clone(), above.is_writable),
         None => (Vec::new(), false),
     };
-    // Where something is mounted, the folders above say nothing of where it lies.
+    // Above a mount point, the ancestors say nothing of where the folder lies.
     let mounted = paths.mounts.is_point(&path);
     let area = mounted.then(|| paths.mounts.area(&path)).flatten();
     for known in known {
@@ -173,14 +173,14 @@ fn step(
     })
 }
 
-/// A name at which nothing is.
+/// A name at which nothing exists.
 pub(super) struct Missing {
     folder: Arc<File>,
     name: OsString,
 }
 
 impl Missing {
-    /// Makes a folder there, for this user alone.
+    /// Creates a folder there, private to this user.
     pub(super) fn make(&self) -> io::Result<()> {
         Ok(rustix::fs::mkdirat(&self.folder, &self.name, Mode::RWXU)?)
     }
@@ -190,7 +190,7 @@ fn open_last(folder: &File, name: &OsStr, want: Want, how: OFlags) -> io::Result
     let read = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | how;
     let append = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | how;
     let flags = match want {
-        // It may be a pipe by now.
+        // It may have become a pipe.
         Want::Read => read | OFlags::NONBLOCK,
         Want::Append => append | OFlags::NOCTTY,
         Want::Folder | Want::Anything | Want::MayBeMissing => return Ok(None),
@@ -199,7 +199,7 @@ fn open_last(folder: &File, name: &OsStr, want: Want, how: OFlags) -> io::Result
     Ok(Some(file.into()))
 }
 
-/// Whether the folder is the kernel's view of processes.
+/// Whether the folder is in the kernel's view of processes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_of_processes(folder: &File) -> bool {
     let stat = rustix::fs::fstatfs(folder);
@@ -222,7 +222,7 @@ impl Walk {
         self.steps.last().expect("the root is never left")
     }
 
-    /// Without links.
+    /// The path without links.
     pub(super) fn path(&self) -> PathBuf {
         let folder = &self.last().path;
         match &self.end {
@@ -232,7 +232,7 @@ impl Walk {
         }
     }
 
-    /// The first folder that is not there, where one is not.
+    /// The first missing folder, if one is missing.
     pub(super) fn missing(self) -> Option<Missing> {
         let End::Missing(names) = &self.end else {
             return None;
@@ -246,7 +246,7 @@ impl Walk {
         })
     }
 
-    /// Whether its end lies in a folder that guests may write, below that.
+    /// Whether its end lies below a folder that guests may write.
     pub(super) fn is_among_guests(&self) -> bool {
         let parent = match self.end {
             End::Folder => self.steps.iter().nth_back(1),
@@ -255,7 +255,7 @@ impl Walk {
         parent.is_some_and(|parent| parent.is_writable)
     }
 
-    /// What was wanted.
+    /// The file that was requested.
     pub(super) fn into_file(mut self) -> io::Result<File> {
         let last = self.steps.pop().expect("the root is never left");
         match self.end {
@@ -269,7 +269,7 @@ impl Walk {
     pub(super) fn is_file(&self, file: &File) -> io::Result<bool> {
         Ok(match &self.end {
             End::Folder => self.last().id == id_of(&fstat(file)?),
-            // What a link of the kernel's leads to is another at each look.
+            // A kernel link may lead somewhere else each time.
             End::File(..) if is_of_processes(&self.last().folder) => true,
             End::File(name, _) => {
                 let stat = statat(&self.last().folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -279,14 +279,15 @@ impl Walk {
         })
     }
 
-    /// What the folder at the end is.
+    /// The identity of the folder at the end.
     pub(super) fn folder_id(&self, mounts: &Mounts) -> io::Result<FolderId> {
         let above = self.steps.iter().rev().skip(1).map(|step| step.id);
         let last = self.last();
         Ok(FolderId::new(last.id, above.collect(), &last.path, mounts))
     }
 
-    /// What is to be protected of it: itself, and the folders on the way that a guest could replace.
+    /// What of it has to be protected: itself, and the folders on the path that a guest could
+    /// replace.
     pub(super) fn protected(&self, file: &HostFile) -> Vec<Protected> {
         let in_guests = self.steps.iter().position(|step| !step.granted.is_empty());
         let Some(root) = in_guests else {
@@ -307,14 +308,14 @@ impl Walk {
         let mut found = Vec::new();
         let last = self.steps.len() - 1;
         for number in root + 1..=last {
-            // Only who may write the folder above can replace it.
+            // Replacing it takes write access to the folder above.
             let is_end = number == last && matches!(self.end, End::Folder);
             if self.steps[number - 1].is_writable && !is_end {
                 let path = &self.steps[number].path;
                 found.push(protected(Purpose::Way, path, within(number - 1)));
             }
         }
-        // Of these a guest could make one as soon as the one before it is there.
+        // A guest could create one of these as soon as the one before exists.
         if let End::Missing(names) = &self.end {
             let ways = names.ancestors().skip(1);
             for way in ways.filter(|way| !way.as_os_str().is_empty()) {
@@ -323,7 +324,7 @@ impl Walk {
             }
         }
         let of_end = match self.end {
-            // What is in it is protected, or it was granted for itself.
+            // What is in it is protected, or it was granted by itself.
             End::Folder if file.purpose.is_tree() => within(last),
             End::Folder if last > root => within(last - 1),
             End::Folder => return found,
@@ -333,7 +334,7 @@ impl Walk {
         found
     }
 
-    /// A file that has further names may have one in a granted folder.
+    /// A file with several hard links may have one in a granted folder.
     fn linked_elsewhere(&self, file: &HostFile) -> Option<Protected> {
         let End::File(name, _) = &self.end else {
             return None;

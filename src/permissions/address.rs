@@ -1,14 +1,14 @@
-//! Which addresses are nobody's but the public's.
+//! Which addresses are not public.
 //!
-//! After IANA's special-purpose registries for [IPv4] and [IPv6], with the metadata services of
-//! clouds that are not in them. What embeds an IPv4 address is as special as that address.
+//! By IANA's special-purpose registries for [IPv4] and [IPv6], plus the metadata services of clouds
+//! that are not in them. An address that embeds an IPv4 address is classified by that address.
 //!
 //! [IPv4]: https://www.iana.org/assignments/iana-ipv4-special-registry
 //! [IPv6]: https://www.iana.org/assignments/iana-ipv6-special-registry
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What kind of address it is, if it is not one of the public internet.
+/// The kind of an address that is not public.
 pub(crate) fn special(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => special_v4(address),
@@ -32,7 +32,7 @@ const V4: &[(&str, u32, &str)] = &[
     ("203.0.113.0", 24, "documentation"),
     ("224.0.0.0", 4, "multicast"),
     ("240.0.0.0", 4, "reserved"),
-    // The others' metadata addresses are link-local, shared or reserved anyway; this is Azure's.
+    // Other clouds' metadata addresses are link-local, shared or reserved anyway; this is Azure's.
     ("168.63.129.16", 32, "cloud-metadata"),
 ];
 
@@ -41,7 +41,7 @@ const V6: &[(&str, u32, &str)] = &[
     ("::1", 128, "loopback"),
     ("64:ff9b:1::", 48, "private"),
     ("100::", 64, "reserved"),
-    // Teredo, ORCHID and others: tunnels and no hosts.
+    // Teredo, ORCHID and others: tunnels, not hosts.
     ("2001::", 23, "reserved"),
     ("2001:db8::", 32, "documentation"),
     ("3fff::", 20, "documentation"),

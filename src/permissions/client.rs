@@ -1,27 +1,28 @@
-//! Folders of clients: `${client}` in the path of a file grant, and the folder that a client's name stands for.
+//! Folders of clients: `${client}` in the path of a file grant, and the folder names derived from
+//! client names.
 
 use std::path::{Component, Path, PathBuf};
 
 use super::FileGrant;
 use crate::digest::sha256;
 
-/// What stands for the client in the path of a grant.
+/// The placeholder for the client in the path of a grant.
 pub(crate) const CLIENT: &str = "${client}";
 
-/// Longer names of folders are made of a digest: file systems take 255 bytes.
+/// Longer folder names are replaced by a digest: file systems allow 255 bytes.
 const MOST_OF_A_NAME: usize = 200;
 
-/// The path of a grant that every client has a folder of its own for.
+/// The path of a grant with one folder per client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientFolders {
-    /// The folder that those of the clients are in.
+    /// The folder that contains those of the clients.
     pub(crate) base: PathBuf,
-    /// What comes after the client's.
+    /// What comes after the client's name.
     rest: PathBuf,
 }
 
 impl ClientFolders {
-    /// Of a path with `${client}` in it; `None` for any other.
+    /// Parses a path with `${client}` in it; `None` for any other.
     pub(super) fn parse(path: &Path) -> Option<ClientFolders> {
         let mut base = PathBuf::new();
         let mut components = path.components();
@@ -44,37 +45,37 @@ impl ClientFolders {
     ///
     /// # Errors
     ///
-    /// As of [`folder_name`].
+    /// As for [`folder_name`].
     pub(crate) fn folder(&self, client: &str) -> Result<PathBuf, String> {
         Ok(self.of(folder_name(client)?))
     }
 
-    /// The folder of whoever has that name for it.
+    /// The folder for that folder name.
     pub(crate) fn of(&self, name: impl AsRef<Path>) -> PathBuf {
         let own = self.base.join(name);
-        // What is joined with nothing gets a slash.
+        // Joining an empty path would add a slash.
         match self.rest.as_os_str().is_empty() {
             true => own,
             false => own.join(&self.rest),
         }
     }
 
-    /// Whether the folder of a client lies in that one of the same client, and is another.
+    /// Whether the folder of each client lies inside the other one of the same client.
     pub(crate) fn is_below(&self, other: &ClientFolders) -> bool {
         self.rest.starts_with(&other.rest) && self.rest != other.rest
     }
 }
 
 impl FileGrant {
-    /// Whether it is a folder for all, with the folders in it that `other` has for each client: its plugin sees all of
-    /// those, whoever calls.
+    /// Whether it is a common folder that contains the clients' folders of `other`: its plugin sees
+    /// all of them, whoever calls.
     pub fn has_folders_of(&self, other: &FileGrant) -> bool {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let clients = other.client_folders().filter(|_| !self.is_per_client());
         clients.is_some_and(|clients| real(&clients.base).starts_with(real(&self.host)))
     }
 
-    /// Whether each client has a folder of its own: its `host` has `${client}` in it.
+    /// Whether each client has its own folder: `host` contains `${client}`.
     pub fn is_per_client(&self) -> bool {
         self.client_folders().is_some()
     }
@@ -83,7 +84,7 @@ impl FileGrant {
         ClientFolders::parse(&self.host)
     }
 
-    /// What is there before any client is: its folder, or the one that those of clients are in.
+    /// The folder that exists before any client: itself, or the parent of the clients' folders.
     pub(crate) fn root(&self) -> PathBuf {
         match self.client_folders() {
             Some(folders) => folders.base,
@@ -91,7 +92,7 @@ impl FileGrant {
         }
     }
 
-    /// What is wrong with how it names the folders of clients, and what to do.
+    /// What is wrong with its use of `${client}`, and what to do.
     pub(crate) fn client_problem(&self) -> Option<(String, &'static str)> {
         let host = self.host.display();
         let Some(folders) = self.client_folders() else {
@@ -125,12 +126,13 @@ fn has_client(component: Component) -> bool {
     matches!(component, Component::Normal(_)) && name.contains(CLIENT)
 }
 
-/// The name of a client's folder. Two clients never have the same, nor names that a file system takes for the same, and
-/// none leads elsewhere: all but `a` to `z`, digits, `-`, `_` and a `.` that is not the first is `%` and two digits.
+/// The folder name of a client. Names of different clients never collide, not even on file systems
+/// that ignore case, and none leads elsewhere: everything but `a` to `z`, digits, `-`, `_` and a
+/// non-leading `.` is written as `%` and two hexadecimal digits.
 ///
 /// # Errors
 ///
-/// The client has no name.
+/// The client's name is empty.
 pub(crate) fn folder_name(client: &str) -> Result<String, String> {
     if client.is_empty() {
         return Err("the client's name is empty".to_owned());
@@ -143,7 +145,7 @@ pub(crate) fn folder_name(client: &str) -> Result<String, String> {
             _ => name.push_str(&format!("%{byte:02x}")),
         }
     }
-    // `%s` begins no escape.
+    // `%s` is not a valid escape, so it cannot collide.
     match name.len() > MOST_OF_A_NAME {
         true => Ok(format!("%sha256-{}", sha256(client))),
         false => Ok(name),

@@ -7,8 +7,8 @@ use url::Url;
 
 use super::HostPattern;
 
-/// What is for the connection and not for the other end (RFC 9110, section 7.6.1), and what says
-/// where a request goes or how long it is: no guest and no manifest sets these.
+/// Hop-by-hop headers (RFC 9110, section 7.6.1), and those that determine where a request goes or
+/// how long it is: neither guests nor manifests may set them.
 const RESERVED: [&str; 14] = [
     "connection",
     "content-length",
@@ -47,11 +47,11 @@ enum Part {
 }
 
 impl HttpHeader {
-    /// `host` is a [`HostPattern`] with or without a port.
+    /// `host` is an exact [`HostPattern`], with or without a port.
     ///
     /// # Errors
     ///
-    /// One of them is not what it should be.
+    /// One of the arguments is malformed.
     pub fn new(host: &str, name: &str, value: &str) -> Result<Self, String> {
         if host.contains('/') {
             return Err(format!(
@@ -59,7 +59,7 @@ impl HttpHeader {
             ));
         }
         let (host, port) = match host.rsplit_once(':') {
-            // The colons of an IPv6 address are in brackets.
+            // The colons of an IPv6 address are inside brackets.
             Some((host, port)) if !port.ends_with(']') => match port.parse() {
                 Ok(port) => (host, Some(port)),
                 Err(_) => return Err(format!("`{port}` is not a port")),
@@ -101,7 +101,7 @@ impl HttpHeader {
         })
     }
 
-    /// Its value, as the manifest has it.
+    /// Its value, as written in the manifest.
     pub(crate) fn template(&self) -> String {
         let parts = self.value.iter().map(|part| match part {
             Part::Text(text) => text.replace('$', "$$"),
@@ -110,11 +110,11 @@ impl HttpHeader {
         parts.collect()
     }
 
-    /// Its value, with the secrets put in.
+    /// Its value, with the secrets substituted.
     ///
     /// # Errors
     ///
-    /// There is no such secret, or it has a character that no header may have.
+    /// There is no such secret, or it contains a character that headers may not have.
     pub(crate) fn value<'s>(
         &self,
         secret: impl Fn(&str) -> Option<&'s str>,
@@ -134,8 +134,8 @@ impl HttpHeader {
         Ok(value)
     }
 
-    /// Whether a request to `url` gets it. Over a connection that others can read, only this machine
-    /// itself does.
+    /// Whether it is added to a request to `url`. Over unencrypted connections it is sent to this
+    /// machine only.
     pub(crate) fn is_for(&self, url: &Url) -> bool {
         let is_here = match url.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
@@ -167,7 +167,7 @@ impl fmt::Display for HttpHeader {
     }
 }
 
-/// `$$` stands for `$`.
+/// Splits a value into text and secrets; `$$` stands for `$`.
 fn parts(value: &str) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     let mut text = String::new();

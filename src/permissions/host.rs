@@ -1,22 +1,21 @@
-//! The hosts that grants name.
+//! [`HostPattern`]: the hosts that grants name.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::Host;
 
-/// Hosts: an exact one, or `*.` and a domain, which stands for every subdomain of it but not for the
-/// domain itself.
+/// An exact host, or `*.` and a domain, which matches every subdomain but not the domain itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
-    /// Without the leading `*.`; in the spelling of a parsed URL, so IPv6 in brackets.
+    /// Without the leading `*.`; spelled as in a parsed URL, so IPv6 is in brackets.
     host: String,
     subdomains: bool,
     is_address: bool,
 }
 
 impl HostPattern {
-    /// Whether it stands for that host, spelled as in a parsed URL.
+    /// Whether it matches that host, spelled as in a parsed URL.
     pub fn matches(&self, host: &str) -> bool {
         if !self.subdomains {
             return host == self.host;
@@ -26,7 +25,7 @@ impl HostPattern {
             .is_some_and(|subdomain| !subdomain.is_empty())
     }
 
-    /// Whether it stands for every host that the other does.
+    /// Whether it matches every host that the other does.
     pub(super) fn covers(&self, other: &HostPattern) -> bool {
         match other.subdomains {
             false => self.matches(&other.host),
@@ -34,17 +33,17 @@ impl HostPattern {
         }
     }
 
-    /// Whether it names one host and no pattern.
+    /// Whether it is one host and not a pattern.
     pub fn is_exact(&self) -> bool {
         !self.subdomains
     }
 
-    /// Whether it names an IP address.
+    /// Whether it is an IP address.
     pub fn is_address(&self) -> bool {
         self.is_address
     }
 
-    /// Whether it stands for everything below a top-level domain, or more.
+    /// Whether it matches everything below a top-level domain, or more.
     pub(super) fn is_wide(&self) -> bool {
         self.subdomains && !self.host.contains('.')
     }
@@ -65,7 +64,7 @@ impl FromStr for HostPattern {
         let rest = text.strip_prefix("*.").unwrap_or(text);
         let host =
             Host::parse(rest).map_err(|error| format!("`{text}` is not a host ({error})"))?;
-        // Looked for in what was parsed: a host may be percent-encoded.
+        // Checked after parsing: a host may be percent-encoded.
         if host.to_string().contains('*') {
             return Err(format!(
                 "`*` may only stand for whole leading labels, as in \"*.example.com\", not as in `{text}`"
@@ -85,7 +84,7 @@ impl FromStr for HostPattern {
     }
 }
 
-/// A host and the port that TCP sockets may connect to: `db.example.com:5432`, `[::1]:5432`.
+/// A host and port for TCP sockets: `db.example.com:5432`, `[::1]:5432`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketRule {
     host: HostPattern,
@@ -93,7 +92,7 @@ pub struct SocketRule {
 }
 
 impl SocketRule {
-    /// The host: never a pattern.
+    /// The host, which is never a pattern.
     pub fn host(&self) -> &HostPattern {
         &self.host
     }

@@ -1,4 +1,4 @@
-//! Which HTTP requests a plugin may send.
+//! [`HttpRule`]: which HTTP requests a plugin may send.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use url::Url;
 
 use super::HostPattern;
 
-/// Requests: those to `scheme://host[:port][/path]`, of all methods or of some.
+/// Requests to `scheme://host[:port][/path]`, with all methods or some.
 ///
-/// The host is a [`HostPattern`]. Without a port it is the scheme's own port only. With a path it is
-/// that path and what is below it.
+/// The host is a [`HostPattern`]. Without a port, only the scheme's default port matches. A path
+/// matches itself and everything below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRule {
     text: String,
@@ -19,27 +19,26 @@ pub struct HttpRule {
     host: HostPattern,
     port: u16,
     has_port: bool,
-    /// Without a `/` at its end.
+    /// Without a trailing `/`.
     path: String,
-    /// All where there are none.
+    /// All methods if empty.
     methods: Vec<String>,
 }
 
 impl HttpRule {
-    /// The same URLs, by these methods only.
+    /// The same URLs, with these methods only.
     #[must_use]
     pub fn with_methods(mut self, methods: Vec<String>) -> Self {
         self.methods = methods;
         self
     }
 
-    /// Whether a request to `url` may be sent. Methods are compared as they are: `GET` is not `get`.
-    /// `CONNECT` is none to be sent, nor is `TRACE`, which would have a server send back the headers
-    /// that the host adds.
+    /// Whether a request may be sent. Methods are case-sensitive. `CONNECT` is never allowed, nor
+    /// is `TRACE`, which makes a server echo the headers that the host adds.
     pub fn allows(&self, method: &str, url: &Url) -> bool {
         let path_fits = match url.path().strip_prefix(&self.path) {
             Some(_) if self.path.is_empty() => true,
-            // Some servers decode a path before they resolve its dots.
+            // Some servers decode a path before they resolve dot segments.
             Some(rest) => (rest.is_empty() || rest.starts_with('/')) && !leads_up(rest),
             None => false,
         };
@@ -51,7 +50,7 @@ impl HttpRule {
             && (self.methods.is_empty() || self.methods.iter().any(|allowed| allowed == method))
     }
 
-    /// Whether it allows all that the other does.
+    /// Whether it allows everything that the other does.
     pub(crate) fn covers(&self, other: &HttpRule) -> bool {
         let below = other.path.strip_prefix(&self.path);
         let path_fits = below.is_some_and(|rest| {
@@ -70,13 +69,13 @@ impl HttpRule {
             && methods_fit
     }
 
-    /// Whether it names an address, or a host and its port, literally: then the address may be one
-    /// that is not public.
+    /// Whether it names an address, or a host and its port, literally: only then may the address be
+    /// non-public.
     pub fn is_literal(&self) -> bool {
         self.host.is_address() || (self.host.is_exact() && self.has_port)
     }
 
-    /// What it is of, without the methods.
+    /// The URL, without the methods.
     pub(crate) fn url(&self) -> &str {
         &self.text
     }
@@ -98,8 +97,8 @@ pub(crate) fn is_never_granted(method: &str) -> bool {
     ["CONNECT", "TRACE", "TRACK"].contains(&method)
 }
 
-/// Whether some server could read a path as one with a `..` in it: decoded once or more often, cut
-/// at a `;`, without its control characters.
+/// Whether some server could find a `..` in the path: after decoding once or repeatedly, after
+/// cutting at `;`, or without control characters.
 fn leads_up(path: &str) -> bool {
     let mut path = path.to_owned();
     for _ in 0..4 {
@@ -148,8 +147,7 @@ impl FromStr for HttpRule {
                 "`{scheme}` is not a scheme for http: write {example}"
             ));
         }
-        // The authority is parsed by itself: a URL's parser forgets a port that is the scheme's own,
-        // and knows no `*`.
+        // The authority is parsed separately: a URL parser drops a default port, and knows no `*`.
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, after) = rest.split_at(end);
         if authority.is_empty() {
@@ -172,7 +170,7 @@ impl FromStr for HttpRule {
         let has_port = authority
             .rsplit_once(':')
             .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
-        // In the spelling that URLs are compared in, and no star but the one that is written.
+        // In the spelling in which URLs are compared; the only star is the one that was written.
         let host = url.host_str().unwrap_or_default();
         if host.contains('*') {
             return Err(format!(

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use super::{Access, HostFile, Permissions, Purpose};
 use crate::paths::kernel_type;
 
-/// What only the system should have to do with.
+/// Folders that belong to the system.
 const SYSTEM: [&str; 8] = [
     "/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/usr", "/var/lib",
 ];
 
 impl Permissions {
-    /// A sentence for each grant that somebody should look at twice; `own` are the files of the host: see
+    /// A warning for each grant worth a second look; `own` are the files of the host: see
     /// [`Manifest::host_files`](crate::Manifest::host_files).
     pub fn warnings(&self, own: &[HostFile]) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -59,7 +59,7 @@ impl Permissions {
         warnings
     }
 
-    /// Files of the host in folders that can be written, and what keeps a plugin from them.
+    /// Files of the host in writable folders, and how they are protected.
     fn within(&self, own: &[HostFile]) -> Vec<String> {
         let mut found = Vec::new();
         for grant in self
@@ -72,7 +72,7 @@ impl Permissions {
                 let Ok(path) = file.path.canonicalize() else {
                     continue;
                 };
-                // Of this plugin's own it is said below.
+                // The plugin's own folders are reported below.
                 let is_own = || self.files.iter().any(|own| real(&own.root()) == path);
                 if !path.starts_with(&folder) || (file.purpose == Purpose::Folder && is_own()) {
                     continue;
@@ -91,7 +91,7 @@ impl Permissions {
         found
     }
 
-    /// Folders that are read-only under one name and can be written under another.
+    /// Folders that are read-only under one name and writable under another.
     fn overlaps(&self) -> impl Iterator<Item = String> {
         let of = |access| {
             self.files
@@ -116,7 +116,7 @@ fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// What a plugin can do to it that may write around it.
+/// What a plugin that may write around a file can do to it.
 fn protection(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Folder => "the plugin can change what is in it",

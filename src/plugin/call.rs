@@ -1,4 +1,9 @@
-//! One call: a fresh instance, run until it answers, fails or meets its deadline.
+//! One call: a fresh instance that runs until it answers, fails, or meets its deadline or a limit.
+//!
+//! What ended an instance is decided in this order: first what the host recorded in the journal (a
+//! limit, a denial, cancellation: [`until`] returns it even if the guest still answered), then its
+//! answer, then the trap, which [`classify`] maps to a [`CallError`]. wasmtime reports some limits
+//! only as error texts; tests pin those.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,11 +24,11 @@ use crate::provider::{End, Meter, Payload, RunOutcome, bounded, output_limit, st
 use crate::sandbox::{Grants, Journal, Sandbox, Stop};
 use crate::tool::{LogLine, LogSource};
 
-/// Of what a guest printed before it trapped, so many lines and characters are in the error.
+/// How many lines and characters of a trapped guest's output are in the error.
 const MAX_LAST_LINES: usize = 12;
 const MAX_LAST_WORDS: usize = 1500;
 
-/// What an instance left when it ended.
+/// What remains of an instance that has ended.
 pub(super) struct Ended<R> {
     pub(super) outcome: Result<R, CallError>,
     cpu: Duration,
@@ -33,7 +38,8 @@ pub(super) struct Ended<R> {
 }
 
 impl<R> Ended<Result<R, wit::Error>> {
-    /// What it answered, as the library has it; `convert` says what is wrong with it.
+    /// The outcome in the library's types; `convert` converts the answer, or says what is wrong
+    /// with it.
     pub(super) fn into_served<T: Payload>(
         self,
         limits: &Limits,
@@ -73,7 +79,7 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
         }
         wit::Error::InvalidArguments(message) => CallError::invalid_arguments("", message),
         wit::Error::Denied(what) => CallError::Denied { what },
-        // A tool that failed after it was refused something failed, for all one can tell, of that.
+        // A tool that failed after a denial most likely failed because of it.
         wit::Error::Failed(message) => match denied {
             Some(denied) => CallError::Denied {
                 what: format!("{denied} ({message})"),
@@ -83,17 +89,17 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
     }
 }
 
-/// What a call may take.
+/// The time limits of a call.
 pub(super) struct Time {
     pub(super) deadline: Instant,
-    /// What it was given until then.
+    /// The timeout.
     pub(super) timeout: Duration,
-    /// What it has computed so far.
+    /// The CPU time used so far.
     pub(super) spent: Duration,
 }
 
-/// Has `run` make an instance in a fresh sandbox and call an export of it, until its deadline at the
-/// latest or until `cancel`.
+/// Makes an instance in a fresh sandbox and calls an export of it, until the deadline or until
+/// `cancel`.
 pub(super) async fn in_sandbox<R>(
     engine: &Engine,
     grants: &Arc<Grants>,
@@ -133,8 +139,8 @@ pub(super) async fn in_sandbox<R>(
         if !store.data_mut().weigh(0) {
             return Err(Stop::Limit(Limit::Memory, memory.into()).into());
         }
-        // tokio's own yield: it lets the timers and sockets of the runtime be looked at before this
-        // guest runs on, which waking ourselves would not.
+        // tokio's own yield lets the runtime look at timers and sockets before this guest
+        // continues, which waking ourselves would not.
         let give_way = Box::pin(tokio::task::yield_now());
         Ok(UpdateDeadline::YieldCustom(1, give_way))
     });
@@ -157,14 +163,14 @@ pub(super) async fn in_sandbox<R>(
     }
 }
 
-/// A trap with what the guest printed at its end: a panic's message, or an exception with its trace.
+/// Adds a guest's last output to a trap: a panic's message, or an exception with its trace.
 fn with_last_words(error: CallError, log: &[LogLine], mask: &Mask) -> CallError {
     let CallError::Trap { mut message } = error else {
         return error;
     };
     let stderr = log.iter().filter(|line| line.source == LogSource::Stderr);
     let stderr: Vec<&str> = stderr.map(|line| &*line.text).collect();
-    // As a whole, as a secret that is cut in two is not found.
+    // Masked as a whole, since a secret cut in two would not be found.
     let mut text = stderr.join("\n");
     mask.text(&mut text);
     let lines = text.lines().filter(|line| {
@@ -187,7 +193,7 @@ fn with_last_words(error: CallError, log: &[LogLine], mask: &Mask) -> CallError 
     CallError::Trap { message }
 }
 
-/// What ended an instance that did not answer.
+/// Maps the error of an instance that did not answer to a [`CallError`].
 fn classify(
     error: &wasmtime::Error,
     sandbox: &Sandbox,
@@ -221,7 +227,7 @@ fn classify(
         return CallError::internal(format!("{error:#}"));
     }
     if is_transfer_bound(error) {
-        // Only what is handed over in a call of the host has been through the guest's code.
+        // Only a host call passes through the guest's code, and has a backtrace of it.
         return match error.is::<WasmBacktrace>() || limits.max_transfer.is_some() {
             true => CallError::over(Limit::Transfer, limits.transfer()),
             false => output_limit(limits),
@@ -238,7 +244,7 @@ fn classify(
     CallError::Trap { message }
 }
 
-/// Either the host's table of resources is full or wasmtime's tables of handles are.
+/// Either the host's resource table or wasmtime's handle tables are full.
 fn is_out_of_resources(error: &wasmtime::Error) -> bool {
     let of_host = error.downcast_ref::<ResourceTableError>();
     matches!(of_host, Some(ResourceTableError::Full))

@@ -1,4 +1,4 @@
-//! Between the plugin interface's types and the library's own.
+//! Converts between the plugin interface's types and the library's own.
 
 use serde_json::Value;
 

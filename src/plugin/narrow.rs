@@ -1,5 +1,5 @@
-//! What some calls of a plugin have of what it is granted: by a [`Narrowing`](crate::Narrowing), and the folders of
-//! clients.
+//! The grants of calls that differ from the plugin's: by a [`Narrowing`](crate::Narrowing), or by
+//! the folders of clients.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,12 +16,12 @@ use crate::provider::NarrowedGrants;
 use crate::provider::narrowed::{GrantsOfCall, Sandboxed, folders_of};
 use crate::sandbox::{Folder, Grants};
 
-/// Clients whose folders are held open, of one plugin.
+/// The most clients of one plugin whose folders are kept open.
 const MOST_CLIENTS: usize = 256;
 
-/// Of a plugin that is granted folders for each client: the clients that have called, with what they have.
+/// The clients of a plugin with client folders that have called, and their grants.
 pub(super) struct Clients {
-    /// The path of the first such folder.
+    /// The guest path of the first such folder.
     guest: String,
     seen: Mutex<Seen>,
 }
@@ -38,7 +38,7 @@ struct Client {
 }
 
 impl Clients {
-    /// `None` where no folder is a client's own.
+    /// `None` if no folder is a client's own.
     pub(super) fn of(grants: &[FileGrant]) -> Option<Clients> {
         let first = grants.iter().find(|grant| grant.is_per_client())?;
         Some(Clients {
@@ -56,7 +56,7 @@ impl Clients {
         Some(known.grants.clone())
     }
 
-    /// Keeps what a client has, or what it was found to have meanwhile.
+    /// Stores a client's grants, unless another call has stored them meanwhile.
     fn keep(&self, client: &str, grants: Arc<NarrowedGrants>) -> Arc<NarrowedGrants> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let last = seen.calls;
@@ -78,7 +78,8 @@ impl Clients {
 }
 
 impl Plugin {
-    /// What the calls of a client have, where folders are the client's own. `domain` is what keeps all its calls in order.
+    /// The grants of a client's calls, if folders are the client's own. `domain` orders all calls
+    /// of the plugin.
     ///
     /// # Errors
     ///
@@ -108,7 +109,7 @@ impl Plugin {
             if let NarrowError::Client { problem, .. } = error {
                 return refused(problem);
             }
-            // Where things are on this machine is not the client's to know.
+            // Clients must not learn paths of this machine.
             let (name, why) = (&self.config.name, crate::error::causes(&error));
             tracing::warn!("plugin.{name}: a call of the client {client:?} cannot run: {why}");
             refused(format!(
@@ -118,11 +119,11 @@ impl Plugin {
         Ok(Some(clients.keep(client, Arc::new(narrowed))))
     }
 
-    /// What calls have that are narrowed so.
+    /// The grants of narrowed calls.
     ///
     /// # Errors
     ///
-    /// It would be more than the plugin is granted, or something of it is not there.
+    /// They would exceed what the plugin is granted, or something of them is missing.
     pub(crate) fn narrow(
         &self,
         narrowing: &ProviderNarrowing,
@@ -130,7 +131,8 @@ impl Plugin {
         domain: Option<&Arc<Domain>>,
     ) -> Result<NarrowedGrants, NarrowError> {
         let mut grants = Grants::clone(&self.grants);
-        // Twice: where one of its folders lies in another, no link leads there from the first look on.
+        // Twice: if one of its folders lies in another, no link can be put on the path to it after
+        // the first pass.
         for _ in 0..2 {
             grants.folders = self.folders_for(narrowing, client)?;
         }
@@ -139,7 +141,7 @@ impl Plugin {
         let domain = match self.config.order {
             Order::Parallel => None,
             Order::Auto => Domain::of_folders(&[folders_of(&grants)]).remove(0),
-            // Its calls are alone, whosever they are.
+            // Its calls run alone, whoever makes them.
             Order::InOrder => Domain::of_folders_in(&folders_of(&grants), domain),
         };
         Ok(NarrowedGrants {

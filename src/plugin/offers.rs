@@ -1,4 +1,4 @@
-//! What a plugin may offer beside tools: resources, prompts and completion.
+//! Resources, prompts and completion of plugins.
 
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ use crate::resource::{
 };
 use crate::sandbox::Sandbox;
 
-/// What it exports beside its tools, ready to be instantiated.
+/// The optional exports of a plugin, ready to be instantiated.
 pub(crate) struct Exported {
     pub(super) resources: Option<ResourceProviderPre<Sandbox>>,
     pub(super) prompts: Option<PromptProviderPre<Sandbox>>,
     pub(super) completion: Option<CompletionProviderPre<Sandbox>>,
 }
 
-/// What was listed of it when it was loaded.
+/// What it listed when it was loaded.
 #[derive(Default)]
 pub(crate) struct Listed {
     pub(crate) templates: Vec<ResourceTemplate>,
@@ -38,16 +38,16 @@ pub(crate) struct Listed {
 }
 
 pub(crate) struct PluginPrompt {
-    /// As a client sees it.
+    /// As clients see it.
     pub(crate) prompt: Prompt,
-    /// As the plugin has it, without the manifest's prefix.
+    /// Its name in the plugin, without the manifest's prefix.
     pub(super) own_name: String,
 }
 
 impl Exported {
     /// # Errors
     ///
-    /// An interface that it exports is not this host's.
+    /// An exported interface does not match this host's.
     pub(super) fn new(pre: &InstancePre<Sandbox>, exports: &[String]) -> Result<Exported, String> {
         Ok(Exported {
             resources: is_exported("resources", exports)?
@@ -76,12 +76,12 @@ impl Plugin {
         self.exported.resources.is_some()
     }
 
-    /// What is known of them before it is asked.
+    /// What is known of its resources without asking it.
     pub(crate) fn owner(&self) -> ResourceOwner {
         ResourceOwner::new(self.has_resources(), &self.listed.templates)
     }
 
-    /// Tells it which resources are its own, among those of all plugins.
+    /// Sets which resources are its own, among those of all plugins.
     pub(crate) fn set_owners(&self, owners: Arc<ResourceOwners>, plugin: usize) {
         let _ = self.grants.resources.set((owners, plugin));
     }
@@ -91,7 +91,7 @@ impl Plugin {
         self.exported.completion.is_some()
     }
 
-    /// What it lists now.
+    /// Lists its resources now.
     pub(crate) async fn list_resources(
         &self,
         context: CallContext<'_>,
@@ -131,7 +131,7 @@ impl Plugin {
         self.of_resources(context, ask, |version| version).await
     }
 
-    /// Asks its resources for something.
+    /// Calls its resources export.
     async fn of_resources<R, T: Payload>(
         &self,
         context: CallContext<'_>,
@@ -270,7 +270,7 @@ fn filled(filled: wit_prompts::Filled) -> FilledPrompt {
     }
 }
 
-/// As the plugin has it, whose prompts have a prefix.
+/// The request in the plugin's terms, without the prefix of prompt names.
 fn completing(request: Completing, prefix: &str) -> wit_completion::Request {
     wit_completion::Request {
         of: match request.of {

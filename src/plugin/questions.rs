@@ -1,4 +1,5 @@
-//! What a plugin asks and is told, between the plugin interface's types and the library's own.
+//! Questions of plugins and their replies: converts between the plugin interface's types and the
+//! library's.
 
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use crate::bindings::toolhost::plugin::types as wit;
 use crate::input::{Conversation, InputRequired, Message, Question, Reply, Resumption, Role};
 use crate::tool::{Content, ResourceBody};
 
-/// A plugin may ask so much at once: somebody has to answer it.
+/// The most questions that a plugin may ask at once: somebody has to answer them.
 const MAX_QUESTIONS: usize = 32;
 
 /// # Errors

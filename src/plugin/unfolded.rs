@@ -1,5 +1,6 @@
-//! How large a component is once all that it instantiates is unfolded. A compiler does so, and a thousand bytes in
-//! which each component instantiates two of the one before would fill any memory.
+//! The size of a component with everything that it instantiates. A compiler unfolds all of that, so
+//! a thousand bytes in which each component instantiates the one before twice would fill any
+//! memory.
 
 use std::mem;
 
@@ -9,31 +10,34 @@ use wasmparser::{
     ComponentTypeRef, Parser, Payload,
 };
 
-/// Bytes of sections, of which a compiler makes some thirty times as much. Plugins have a few thousand.
+/// The most bytes of sections, of which a compiler makes about thirty times as much. Plugins have a
+/// few thousand.
 const MOST: u64 = 8 << 20;
 
-/// What an instance weighs beside its sections.
+/// The cost of an instance beside its sections.
 const INSTANCE: u64 = 32;
 
-/// What each export of an instance weighs, and of those within: a compiler keeps them anew wherever one is exported.
+/// The cost of each export of an instance, nested ones included: a compiler stores them again
+/// wherever the instance is exported.
 const EXPORT: u64 = 64;
 
-/// Types within types, of which validation takes as many. They are read by recursion, before that.
+/// The most nested types, as in validation. They are read recursively before that.
 const MAX_TYPE_DEPTH: usize = 100;
 
-/// Components within components. A compiler takes seconds for some ten thousand, and minutes for twice as many.
+/// The most nested components. A compiler takes seconds for ten thousand, and minutes for twice as
+/// many.
 const MAX_DEPTH: usize = 100;
 
 /// What has been read of one component.
 #[derive(Default)]
 struct Read {
-    /// Bytes of its sections, and of those of all that it instantiates.
+    /// Bytes of its sections, and of those of everything it instantiates.
     unfolded: u64,
-    /// How many exports it has, with those of the instances among them.
+    /// The number of its exports, nested ones included.
     exports: u64,
     /// The components that it knows, by index.
     components: Vec<Known>,
-    /// The exports of the instances that it knows, by index.
+    /// The number of exports of the instances that it knows, by index.
     instances: Vec<u64>,
 }
 
@@ -44,10 +48,10 @@ struct Known {
     exports: u64,
 }
 
-/// Why it is not read to its end.
+/// Why reading stopped.
 enum Halt {
     Refused(String),
-    /// What is wrong the compiler says better.
+    /// Malformed: the compiler reports that better.
     Malformed,
 }
 
@@ -59,7 +63,7 @@ impl From<BinaryReaderError> for Halt {
 
 /// # Errors
 ///
-/// It is too large, or that cannot be told.
+/// It is too large, or its size cannot be determined.
 pub(super) fn check(component: &[u8]) -> Result<(), String> {
     match read(component) {
         Err(Halt::Refused(why)) => Err(why),
@@ -120,13 +124,13 @@ fn read(component: &[u8]) -> Result<(), Halt> {
     }
 }
 
-/// Reads a section of types, without recursion where types hold types.
+/// Checks the nesting of a type section, without recursion.
 fn check_type_depth(section: &[u8]) -> Result<(), Halt> {
     const A_TYPE: u8 = 0x01;
     const COMPONENT: u8 = 0x41;
     const INSTANCE: u8 = 0x42;
     let mut reader = BinaryReader::new(section, 0);
-    // What is still to be read at each level: types of the section, and declarations of each type around.
+    // What remains at each level: types of the section, and declarations of each enclosing type.
     let mut left = vec![reader.read_var_u32()?];
     while let Some(count) = left.last_mut() {
         if *count == 0 {
@@ -136,7 +140,7 @@ fn check_type_depth(section: &[u8]) -> Result<(), Halt> {
         *count -= 1;
         let mut ahead = reader.clone();
         if left.len() > 1 && ahead.read_u8()? != A_TYPE {
-            // All other declarations name types, and hold none.
+            // All other declarations refer to types and contain none.
             let _: ComponentTypeDeclaration = reader.read()?;
             continue;
         }
@@ -235,7 +239,7 @@ impl Read {
                 for import in imports {
                     match import?.ty {
                         ComponentTypeRef::Component(_) => return unclear(),
-                        // Validation bounds what its type says.
+                        // Validation bounds what its type declares.
                         ComponentTypeRef::Instance(_) => {
                             let heaviest = self.instances.iter().max().copied();
                             self.instances.push(heaviest.unwrap_or(1));
@@ -281,7 +285,7 @@ impl Read {
         known.copied().ok_or(Halt::Malformed)
     }
 
-    /// How many exports one export is.
+    /// The number of exports that one export counts for.
     fn exported(&self, kind: ComponentExternalKind, index: u32) -> Result<u64, Halt> {
         match kind {
             ComponentExternalKind::Instance => Ok(self.instance(index)?.saturating_add(1)),
