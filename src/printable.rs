@@ -86,13 +86,13 @@ fn is_special(c: char) -> bool {
             | '\u{200b}'..='\u{200f}'
             // Line and paragraph separators, directional embeddings and overrides.
             | '\u{2028}'..='\u{202e}'
-            // Joiners, invisible operators, isolates of direction.
+            // Joiners, invisible operators, directional isolates.
             | '\u{2060}'..='\u{206f}'
-            // Variants, but for those of emoji.
+            // Variation selectors, except those of emoji.
             | '\u{fe00}'..='\u{fe0d}'
             | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
             | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            // Tags, and more variants.
+            // Tags, and further variation selectors.
             | '\u{e0000}'..='\u{e0fff}'
         )
 }

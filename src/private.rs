@@ -1,24 +1,25 @@
-//! Folders and files that are believed: whether anybody but this user, and the system's, may put something there.
+//! Whether trusted folders and files are private: writable by this user and the system's users
+//! only.
 
 use std::path::Path;
 
 /// # Errors
 ///
-/// Who else decides what is in the folder, which may not exist yet: whose it is, or one above it or in it, and who may
-/// write there.
+/// Who else can change what is in the folder, which may not exist yet: its owner, the owner of one
+/// above it or in it, or those with write access there.
 pub(crate) fn check_folder(folder: &Path) -> Result<(), String> {
     system::check_folder(folder)
 }
 
 /// # Errors
 ///
-/// Who else decides what is in an open file.
+/// Who else can change an open file.
 pub(crate) fn check_file(file: &std::fs::File, path: &Path) -> Result<(), String> {
     system::check_file(file, path)
 }
 
-/// Access control lists are not read. Windows gives the folders of a user's profile one that keeps other users out; what
-/// lies elsewhere is not believed.
+/// Access control lists are not read. On Windows the folders of a user's profile have one that
+/// excludes other users; anything elsewhere is not trusted.
 #[cfg(not(unix))]
 mod system {
     use std::path::Path;
@@ -51,12 +52,12 @@ mod system {
     use std::os::unix::fs::MetadataExt;
     use std::path::{Path, PathBuf};
 
-    /// Folders in a folder are looked at so deep.
+    /// How deep nested folders are checked.
     const DEPTH: usize = 2;
 
     pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
-        // Each folder on the way as it is named, as whoever may write there decides where a link leads, and each on the
-        // way to where that is.
+        // Check both the path as written, since whoever may write a folder on it decides where a
+        // link leads, and the path that it leads to.
         let real = real(folder);
         for path in [folder, &real] {
             for above in path.ancestors().skip(1) {
@@ -78,7 +79,7 @@ mod system {
         }
     }
 
-    /// The folder without links; of one that is not there, where it would be.
+    /// The folder without links; where it would be if it does not exist.
     fn real(folder: &Path) -> PathBuf {
         let there = folder.ancestors().find_map(|above| {
             let real = above.canonicalize().ok()?;
@@ -103,7 +104,7 @@ mod system {
         Ok(())
     }
 
-    /// In a folder above, which others may write, nobody takes another's things away if it is sticky.
+    /// In a folder above with the sticky bit, others may write but not replace what is not theirs.
     fn check(path: &Path, metadata: &Metadata, is_above: bool) -> Result<(), String> {
         let (own, owner, mode) = (
             rustix::process::geteuid().as_raw(),
@@ -118,7 +119,7 @@ mod system {
         if metadata.is_symlink() || is_sticky {
             return Ok(());
         }
-        // A user's own group has the user's number, and nobody else in it.
+        // A user's private group has the user's number and no other member.
         let by_group = mode & 0o020 != 0 && metadata.gid() != own && metadata.gid() != 0;
         if by_group || mode & 0o002 != 0 {
             return Err(format!("others may write to `{path}`"));
@@ -160,10 +161,10 @@ mod system {
                 assert!(error.contains(&*path.to_string_lossy()), "{error}");
                 mode(path, 0o755);
             }
-            // As of /tmp.
+            // As /tmp has.
             mode(&open, 0o1777);
             assert_eq!(check_folder(&cache), Ok(()));
-            // Whoever may write where the link is leads it elsewhere.
+            // Whoever may write where the link is can redirect it.
             let links = own.path().join("links");
             create_dir_all(&links).unwrap();
             symlink(&cache, links.join("cache")).unwrap();

@@ -1,16 +1,16 @@
-//! Conversations to begin with: [`Prompt`].
+//! [`Prompt`]: conversations that a user can start from.
 //!
-//! The shapes follow MCP's prompts.
+//! The types follow MCP's prompts.
 
 use serde::Serialize;
 
 use crate::input::Message;
 use crate::tool::Icon;
 
-/// A conversation that a user can begin with.
+/// A prompt: a conversation that a user can start from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Prompt {
-    /// What it is asked for by: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
+    /// Its name: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
     pub name: String,
     /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,11 +21,11 @@ pub struct Prompt {
     /// Icons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub icons: Vec<Icon>,
-    /// What it has to be told.
+    /// Its arguments.
     pub arguments: Vec<PromptArgument>,
 }
 
-/// Something that a [`Prompt`] has to be told.
+/// An argument of a [`Prompt`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PromptArgument {
     /// Its name.
@@ -33,50 +33,50 @@ pub struct PromptArgument {
     /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// What it means.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether there is no prompt without it.
+    /// Whether it is mandatory.
     pub required: bool,
 }
 
-/// A [`Prompt`] that was told its arguments.
+/// A [`Prompt`] rendered with its arguments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilledPrompt {
     /// What it is for.
     pub description: Option<String>,
-    /// What is said.
+    /// The messages.
     pub messages: Vec<Message>,
 }
 
-/// Whose argument is to be completed.
+/// What an argument to be completed belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subject {
-    /// The prompt's of this name.
+    /// The prompt of this name.
     Prompt(String),
-    /// A variable of this template.
+    /// The resource template with this URI.
     Template(String),
 }
 
-/// An argument that somebody is typing.
+/// A request to complete an argument while it is typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completing {
-    /// Whose argument it is.
+    /// What the argument belongs to.
     pub of: Subject,
     /// Its name.
     pub argument: String,
-    /// What is typed so far.
+    /// The text typed so far.
     pub value: String,
     /// The arguments that are known already.
     pub others: Vec<(String, String)>,
 }
 
-/// What an argument could be.
+/// Suggested values of an argument.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suggestions {
-    /// The likeliest first.
+    /// The most likely first.
     pub values: Vec<String>,
-    /// How many there are in all, if that is known.
+    /// The total number of matches, if known.
     pub total: Option<u32>,
 }

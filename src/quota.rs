@@ -1,7 +1,8 @@
-//! Disk quotas: what a granted folder may hold at most, bytes and files. See docs/adr/0018.
+//! Disk quotas: how many bytes and files a granted folder may hold. See docs/adr/0018.
 //!
-//! A folder is counted when it is loaded, and then by what guests do to it, one operation at a time. Those of one
-//! folder share a [`Ledger`], whatever grant or host they come through; the limits are the grant's.
+//! A folder is counted when it is loaded, and then kept up to date by the operations of guests, one
+//! at a time. All grants and hosts of one folder share a [`Ledger`]; the limits belong to the
+//! grant.
 
 mod entry;
 mod ledger;
@@ -34,17 +35,18 @@ type Tree = tokio::sync::Mutex<Ledger>;
 /// The quota of one grant.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    /// The folder, as its guest has it.
+    /// The guest path of the folder.
     name: String,
     limits: DiskLimits,
     id: Id,
     tree: Arc<Tree>,
-    /// The folders that it lies in. Those with a quota count what is in this one, too.
+    /// The ancestors of the folder. Those with a quota count what is in this folder, too.
     above: Vec<Id>,
 }
 
 impl Quota {
-    /// Counts what is in the folder, which takes its time. What is on the devices of `kernel` is not part of it.
+    /// Counts the contents of the folder, which takes a while. What is on the devices of `kernel`
+    /// does not count.
     ///
     /// # Errors
     ///
@@ -74,7 +76,7 @@ impl Quota {
             }
         };
         let mut ledger = tree.blocking_lock();
-        // Several plugins may have been granted it.
+        // Several plugins may be granted the folder.
         if !ledger.is_counted_since(begun) {
             ledger.count()?;
         }
@@ -101,7 +103,7 @@ impl Quota {
             let above = self.above.iter();
             found.extend(above.filter_map(|id| Some((*id, trees.get(id)?.upgrade()?))));
         }
-        // In one order for all, so that no two wait for each other.
+        // Everyone locks in the same order, so that there is no deadlock.
         found.sort_unstable_by_key(|(id, _)| *id);
         found.dedup_by_key(|(id, _)| *id);
         let mut held = Held {
@@ -126,19 +128,19 @@ fn trees() -> MutexGuard<'static, HashMap<Id, Weak<Tree>>> {
     TREES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where something is written.
+/// Where a file is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum At {
     Offset(u64),
     End,
 }
 
-/// A folder in which nothing else changes meanwhile. All that is done with it may wait for a disk.
+/// Exclusive access to a folder's quota. Every operation with it may block on a disk.
 pub(crate) struct Held {
     quota: Arc<Quota>,
-    /// Of the folder, and of those that it lies in.
+    /// The ledgers of the folder and its ancestors.
     ledgers: Vec<OwnedMutexGuard<Ledger>>,
-    /// Which of them is the folder's.
+    /// The index of the folder's own.
     own: usize,
     looked: Vec<Looked>,
 }
@@ -154,13 +156,13 @@ struct Looked {
 struct Seen {
     id: Id,
     length: u64,
-    /// The names that it has anywhere.
+    /// The number of its hard links.
     links: u32,
 }
 
 impl Held {
-    /// Something is about to be done at these names of open folders; if it `makes` the last one, there must be
-    /// room for a file.
+    /// Announces an operation on these names of open folders; if it `makes` the last one, there
+    /// must be room for a file.
     ///
     /// # Errors
     ///
@@ -183,7 +185,7 @@ impl Held {
         Ok(())
     }
 
-    /// It was done, or failed; what it opened, if it opened something.
+    /// Settles an operation that succeeded or failed; `opened` is the file that it opened, if any.
     pub(crate) fn end(mut self, opened: Option<&Arc<File>>) {
         if let Some(file) = opened {
             open::opened(file);
@@ -192,7 +194,7 @@ impl Held {
         let mut count = |seen: Option<Seen>, by: i32| {
             let Some(seen) = seen else { return };
             match changed.iter_mut().find(|(other, _)| other.id == seen.id) {
-                // As it is now.
+                // With its present state.
                 Some(known) => *known = (seen, known.1 + by),
                 None => changed.push((seen, by)),
             }
@@ -212,17 +214,19 @@ impl Held {
         }
     }
 
-    /// Something may be done that nobody will look at. Of what it is done to, nothing is held open any more.
+    /// Notes that an operation may be done whose effect will not be seen. Nothing it is done to is
+    /// held open any more.
     pub(crate) fn doubt(&mut self) {
         self.looked.clear();
         self.ledgers.iter_mut().for_each(|ledger| ledger.doubt());
     }
 
-    /// Writes all of it.
+    /// Writes all of `bytes`.
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if not all of it fits; then nothing is written.
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if not all of it fits; then nothing is
+    /// written.
     pub(crate) fn write(&mut self, file: &File, at: At, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
@@ -239,11 +243,11 @@ impl Held {
         written.map(|()| bytes.len())
     }
 
-    /// Cuts a file off, or extends it.
+    /// Truncates or extends a file.
     ///
     /// # Errors
     ///
-    /// As of [`write`](Held::write).
+    /// As for [`write`](Held::write).
     pub(crate) fn set_size(&mut self, file: &File, size: u64) -> io::Result<()> {
         let before = file.metadata()?;
         if size > before.len() {
@@ -254,17 +258,17 @@ impl Held {
         done
     }
 
-    /// A file is about to be as long as that.
+    /// Reserves room for a file to grow to `length`.
     fn grow(&mut self, before: &Metadata, length: u64) -> io::Result<()> {
         let more = blocks(length) - blocks(before.len());
-        // As it is, whoever made it so.
+        // Its present size, whoever caused it.
         self.set(before, before.len());
         self.need(0, more)?;
         self.set(before, length);
         Ok(())
     }
 
-    /// As it has become.
+    /// Updates the ledger to the file's present size.
     fn settle(&mut self, file: &File) {
         if let Ok(now) = file.metadata() {
             self.set(&now, now.len());
@@ -296,7 +300,7 @@ impl Held {
 }
 
 impl Drop for Held {
-    /// What was begun was not ended: whoever was to do so was dropped.
+    /// The operation was not settled: its future was dropped.
     fn drop(&mut self) {
         if !self.looked.is_empty() {
             self.doubt();
@@ -324,7 +328,7 @@ fn write_all(file: &File, at: At, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Other programs may append at the same time.
+/// Appends at the end, as other programs may append at the same time.
 fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(target_os = "linux")]
     {
@@ -337,7 +341,7 @@ fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
     file.write_at(bytes, file.metadata()?.len())
 }
 
-/// What is at the last name of a path; a link is the link itself.
+/// What is at the last name of a path, without following a link.
 fn look(folder: &File, name: &str) -> Option<Seen> {
     let name = name.trim_end_matches('/');
     // WASI refuses these.
@@ -349,14 +353,14 @@ fn look(folder: &File, name: &str) -> Option<Seen> {
         id: stat_id(&stat),
         length: length(&stat),
         links: match FileType::from_raw_mode(stat.st_mode) {
-            // What is in it has names of it, too.
+            // Its subfolders count as its links.
             FileType::Directory => 1,
             _ => u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
         },
     })
 }
 
-/// The length of a file; a folder or link takes no more than its name.
+/// The length of a file; a folder or link counts for its name only.
 fn length(stat: &rustix::fs::Stat) -> u64 {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => u64::try_from(stat.st_size).unwrap_or_default(),

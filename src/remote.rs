@@ -1,8 +1,8 @@
-//! Other MCP servers, as a client of theirs: started when they are loaded, asked by every call, and
-//! started again when they have gone.
+//! The MCP client: other MCP servers as providers. They are started when the host is loaded,
+//! called, and restarted when they have ended.
 //!
-//! A server is not sandboxed. What is bounded is what it can do to us: how long a call takes, how much
-//! it answers and logs, and how many tools it has.
+//! A server is not sandboxed. Only what it can do to this host is bounded: how long a call takes,
+//! how much it answers and logs, and how many tools it has.
 
 mod answer;
 mod bodies;
@@ -68,13 +68,13 @@ pub(crate) use recalled::recall;
 /// A server whose tools are known.
 struct Server {
     kept: Arc<Kept>,
-    /// Calls that wait for answers.
+    /// Calls that wait for replies.
     parked: Parked,
     _closing: DropGuard,
 }
 
-/// Starts a server and asks for its tools. `memory` is the folder for what is remembered of servers. One that
-/// `may_wait` is not started before it is needed, if it is remembered which tools it has.
+/// Starts a server and lists its tools. `memory` is the cache folder for servers. A server that
+/// `may_wait` is not started before it is needed, if its tools are cached.
 ///
 /// # Errors
 ///
@@ -91,7 +91,7 @@ pub(crate) async fn load(
         true => recalled::tools(&settings, manifest),
         false => None,
     };
-    // One that lacks a secret is not started in any case.
+    // A server that lacks a secret is never started.
     let is_known = recalled.is_some() || may_wait && !settings.lacking.is_empty();
     let offered = recalled.unwrap_or_default();
     let kept = Kept::new(Arc::new(settings), manifest, offered);
@@ -109,7 +109,7 @@ pub(crate) async fn load(
             for problem in problems {
                 tracing::warn!("{problem}; it is optional: its tools are missing until it starts");
             }
-            // A secret that is not there does not come.
+            // A missing secret will not turn up, so do not retry.
             if server.kept.settings.lacking.is_empty() {
                 tokio::spawn(kept::retry(Arc::downgrade(&server.kept), closing));
             }
@@ -174,7 +174,7 @@ impl ToolProvider for Server {
     fn prepare(&self) -> BoxFuture<'_, Result<(), Vec<Diagnostic>>> {
         Box::pin(async move {
             match self.kept.start().await {
-                // Its calls will say so.
+                // Its calls will report that.
                 Err(problems) if self.kept.settings.config.optional => {
                     for problem in problems {
                         tracing::warn!("{problem}");
@@ -259,7 +259,7 @@ impl Server {
         }
     }
 
-    /// A call that begins, or the one that asked and is answered with this one.
+    /// A new call, or the waiting one that this call brings the replies for.
     fn flight(
         &self,
         tool: &ProvidedTool,
@@ -280,7 +280,7 @@ impl Server {
     }
 }
 
-/// A `_meta`, but for what is between a client and its own server.
+/// A `_meta` without the members that are between a client and its own server.
 fn handed_on(meta: &Map<String, Value>) -> Option<Map<String, Value>> {
     let is_ours = |key: &str| key == "progressToken" || key.starts_with("io.modelcontextprotocol/");
     let meta = meta.iter().filter(|(key, _)| !is_ours(key));

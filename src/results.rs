@@ -1,5 +1,5 @@
-//! Results that are too long to be shown whole: they are compacted and kept for the client that they are
-//! for, which reads on in them by a tool of the host's own.
+//! Long results: they are compacted and kept for their client, which reads on in them with a tool
+//! of the host.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::tool::{Annotations, Output, Tool, ToolCall, ToolResult};
 use crate::watch::Owner;
 use crate::wire::leaks;
 
-/// The name of the tool that reads compacted results, where no other tool has it.
+/// The name of the tool that reads compacted results, unless another tool has it.
 pub(crate) const READ_RESULT: &str = "read_result";
 
 /// Whole results, of one client or of many.
@@ -29,16 +29,16 @@ pub(crate) struct ResultStore {
 
 /// How results are named.
 enum Ids {
-    /// One after the other, and everybody may know which there are.
+    /// Sequential: the client may guess them.
     #[cfg(feature = "agent")]
     Numbered,
-    /// So that nobody else guesses them.
+    /// Random: other clients cannot guess them.
     #[cfg(feature = "mcp")]
     Unguessable,
 }
 
 impl ResultStore {
-    /// That of the only client, for as long as it is there.
+    /// For a single client, unbounded, for as long as it lives.
     #[cfg(feature = "agent")]
     pub(crate) fn of_one() -> ResultStore {
         ResultStore {
@@ -53,7 +53,7 @@ impl ResultStore {
         }
     }
 
-    /// That of many clients, which is bounded.
+    /// For many clients, bounded.
     #[cfg(feature = "mcp")]
     pub(crate) fn of_many() -> ResultStore {
         ResultStore {
@@ -72,7 +72,7 @@ impl ResultStore {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a result; gives its id, or none where it cannot be kept.
+    /// Stores a result. Returns its id, or `None` if it cannot be stored.
     fn add(&self, owner: &Owner, whole: String) -> Option<String> {
         let mut kept = self.kept();
         let bytes = whole.len();
@@ -93,7 +93,7 @@ impl ResultStore {
         Some(id)
     }
 
-    /// Drops the results of a client that will not come back.
+    /// Drops the results of a client that is gone.
     #[cfg(feature = "mcp")]
     pub(crate) fn end_owner(&self, owner: &Owner) {
         self.kept().end(owner);
@@ -128,7 +128,7 @@ impl ResultStore {
 
 /// Compacts results, and offers the tool that reads on in them.
 pub(crate) struct LongResults {
-    /// Whose tool it is, as the audit log names it.
+    /// The provider's name in the audit log.
     name: &'static str,
     max_chars: usize,
     store: Arc<ResultStore>,
@@ -137,10 +137,10 @@ pub(crate) struct LongResults {
     limits: Limits,
 }
 
-/// What is read.
+/// The tool's arguments.
 #[derive(Deserialize)]
 struct Asked {
-    /// Of which result.
+    /// The id of the result.
     id: String,
     #[serde(default)]
     offset: f64,
@@ -150,13 +150,14 @@ struct Asked {
 /// What is shown of a result that is too long.
 pub(crate) struct Compacted {
     pub(crate) text: String,
-    /// What it is read by, where it is kept.
+    /// The id for reading on, if it was stored.
     #[cfg_attr(not(feature = "agent"), expect(dead_code))]
     pub(crate) id: Option<String>,
 }
 
 impl LongResults {
-    /// Those of more characters, with a tool of that name. `name` is who has the tool.
+    /// Compacts results longer than `max_chars`, with a reading tool of that name; `name` is the
+    /// provider's.
     pub(crate) fn new(
         name: &'static str,
         max_chars: usize,
@@ -174,7 +175,7 @@ impl LongResults {
             max_chars,
             store,
             tools: [Arc::new(provided.expect("the schema is valid"))].into(),
-            // The characters of a result are bounded as it is.
+            // Results are bounded in characters instead.
             limits: Limits {
                 max_output: ByteSize::b(u64::MAX),
                 ..Limits::default()
@@ -199,11 +200,11 @@ impl LongResults {
 
     /// Whether a result's text is too long to be shown whole.
     pub(crate) fn is_long(&self, whole: &str) -> bool {
-        // Most are short: no character has less than a byte.
+        // A text has at least as many bytes as characters, and most are short.
         whole.len() > self.max_chars && whole.chars().nth(self.max_chars).is_some()
     }
 
-    /// Keeps a result whose text is too long, and says what is shown of it.
+    /// Stores a result whose text is too long. Returns what is shown of it.
     pub(crate) fn compact(&self, result: &ToolResult, whole: String, owner: &Owner) -> Compacted {
         let summary = Summarize {
             chars: Summarize::default().chars.min(self.max_chars),
@@ -230,7 +231,7 @@ impl LongResults {
         Compacted { text, id }
     }
 
-    /// Keeps a result that was kept before, under its id of then.
+    /// Restores a result under its earlier id.
     #[cfg(feature = "agent")]
     pub(crate) fn restore(&self, id: String, whole: String, owner: &Owner) {
         let bytes = whole.len();
@@ -243,7 +244,7 @@ impl LongResults {
     fn read(&self, arguments: &str, owner: &Owner) -> Result<Output, CallError> {
         let asked: Asked = serde_json::from_str(arguments)
             .map_err(|error| CallError::invalid_arguments("", error.to_string()))?;
-        // It is cut where nobody else waits for it.
+        // Cloned, so that the text is cut without the lock.
         let whole = self.store.kept().get(owner, &asked.id).cloned();
         match whole {
             Some(whole) => Ok(Output::text(self.part(&whole, &asked))),
@@ -253,7 +254,7 @@ impl LongResults {
 
     fn part(&self, whole: &str, asked: &Asked) -> String {
         let total = whole.chars().count();
-        // Whole numbers by the schema; a cast takes what is too large for the largest.
+        // The schema requires whole numbers; the cast saturates.
         let offset = (asked.offset as usize).min(total);
         let limit = asked.limit.map_or(self.max_chars, |limit| limit as usize);
         let part: String = whole
@@ -313,7 +314,7 @@ impl ToolProvider for LongResults {
     }
 }
 
-/// The tool that reads compacted results, under a name.
+/// The tool that reads compacted results, under this name.
 fn read_result(name: &str) -> Tool {
     Tool {
         name: name.to_owned(),

@@ -1,9 +1,10 @@
 //! One call: a fresh instance that runs until it answers, fails, or meets its deadline or a limit.
 //!
-//! What ended an instance is decided in this order: first what the host recorded in the journal (a
-//! limit, a denial, cancellation: [`until`] returns it even if the guest still answered), then its
-//! answer, then the trap, which [`classify`] maps to a [`CallError`]. wasmtime reports some limits
-//! only as error texts; tests pin those.
+//! How an instance ended is decided in this order: a deadline, limit or cancellation seen by
+//! [`until`] comes first, even if the guest answered in the same poll; then the guest's answer;
+//! then the error it stopped with, which [`classify`] maps to a [`CallError`]: limits before
+//! denials, and a trap only if neither explains it. wasmtime reports some limits only as error
+//! texts; tests pin those.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the calls of one user have of what their provider is granted.
+//! The grants of one user's calls, narrowed from their provider's.
 
 use std::sync::Arc;
 
@@ -10,43 +10,43 @@ use crate::order::{Domain, GrantedFolders};
 use crate::permissions::Access;
 use crate::sandbox::{Folder, Grants};
 
-/// Resolved when it is first needed, and then for every call of the user.
+/// Resolved when first needed, and then used for all calls of the user.
 pub(crate) struct NarrowedGrants {
-    /// As the program has it, for providers that hold themselves to it.
+    /// The narrowing itself, for providers that enforce it themselves.
     pub(crate) narrowing: ProviderNarrowing,
-    /// What a plugin has instead of its own.
+    /// The narrowed grants of a plugin.
     pub(crate) sandboxed: Option<Sandboxed>,
 }
 
-/// What a plugin has for these calls.
+/// What a plugin is granted for these calls.
 pub(crate) struct Sandboxed {
     pub(crate) grants: Arc<Grants>,
-    /// Where its calls may have to run in order: by the folders that they have.
+    /// The order domain of its calls, by their folders.
     pub(crate) domain: Option<Arc<Domain>>,
     counted: OnceCell<()>,
 }
 
-/// What a call has, if that is something else than what its provider has; or why it cannot run.
+/// The narrowed grants of a call, `None` if it has its provider's own; or why it cannot run.
 pub(crate) type GrantsOfCall = Result<Option<Arc<NarrowedGrants>>, Box<CallError>>;
 
 impl NarrowedGrants {
-    /// The folders that only these calls have, for the audit log: where its guest finds them, and where they are.
+    /// The folders that only these calls have, for the audit log: guest path and host path.
     pub(crate) fn own_folders(&self) -> impl Iterator<Item = &Folder> {
         let sandboxed = self.sandboxed.iter();
         let folders = sandboxed.flat_map(|it| &it.grants.folders);
         folders.map(|it| &**it).filter(|it| it.is_narrowed())
     }
 
-    /// Whether its folders are still those that their names lead to.
+    /// Whether its folders are still those that their paths lead to.
     pub(crate) fn is_current(&self) -> bool {
         self.own_folders().all(Folder::is_there)
     }
 
-    /// Sees to it that what is in folders with a quota is counted, once, before a call runs.
+    /// Counts the contents of folders with a quota, once, before a call runs.
     ///
     /// # Errors
     ///
-    /// It cannot be counted.
+    /// They cannot be counted.
     pub(crate) async fn count(&self) -> Result<(), CallError> {
         let Some(sandboxed) = &self.sandboxed else {
             return Ok(());
@@ -91,7 +91,7 @@ impl Sandboxed {
     }
 }
 
-/// The folders of grants, for what keeps calls in order.
+/// The folders of grants, for order domains.
 pub(crate) fn folders_of(grants: &Grants) -> GrantedFolders {
     let folders = grants.folders.iter();
     GrantedFolders(

@@ -1,4 +1,4 @@
-//! Structured output, held against the tool's schema.
+//! Validation of structured output against the tool's schema.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,7 @@ use crate::schema::Schema;
 use crate::schema::checking::{Allowed, apart, at_once};
 use crate::tool::{Content, Output};
 
-/// Objects and arrays in one another that a structured output may have: what reads it need not take
-/// more.
+/// The most nested objects and arrays in structured output: its readers may not accept more.
 const MAX_NESTING: usize = 128;
 
 /// # Errors
@@ -38,11 +37,12 @@ pub(crate) fn output(content: Vec<Content>, structured: Option<String>) -> Resul
     })
 }
 
-/// What is wrong with a structured output under its tool's schema, and what it took to find out.
+/// Validates structured output against its tool's schema: what is wrong with it, and the CPU time
+/// this took.
 ///
 /// # Errors
 ///
-/// The call's time is over.
+/// The deadline of the call has passed.
 pub(crate) async fn mismatch(
     structured: Option<&RawValue>,
     schema: Option<&Arc<Schema>>,
@@ -69,7 +69,7 @@ pub(crate) async fn mismatch(
     (problem, spent)
 }
 
-/// What was served, unless its structured output is not what the tool's schema says.
+/// The outcome, unless its structured output violates the tool's schema.
 pub(crate) async fn held(
     mut served: RunOutcome,
     schema: Option<&Arc<Schema>>,
@@ -88,7 +88,7 @@ pub(crate) async fn held(
     served
 }
 
-/// Whether JSON has more than so many objects and arrays in one another.
+/// Whether JSON is nested deeper than `most`.
 fn is_deeper(json: &str, most: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json.bytes() {

@@ -1,4 +1,4 @@
-//! What providers answer, as the limits and the mask of secrets take it.
+//! [`Payload`]: sizes and masking of what providers answer.
 
 use super::Payload;
 use crate::input::{Conversation, InputRequired, Message, Question};
@@ -28,7 +28,7 @@ impl Payload for Vec<Resource> {
             let optional = [&resource.title, &resource.description, &resource.mime_type];
             let optional = optional.into_iter().flatten().map(String::len);
             let icons = resource.icons.iter().map(|icon| icon.src.len());
-            // No listing is free for having no text.
+            // Entries count even without text.
             let entry = size_of::<Resource>() + resource.uri.len() + resource.name.len();
             entry + optional.sum::<usize>() + icons.sum::<usize>()
         });
@@ -93,7 +93,7 @@ impl Payload for Suggestions {
     }
 }
 
-/// The version of a resource: nobody is shown it.
+/// The version of a resource, which nobody is shown.
 impl Payload for String {
     fn len(&self) -> u64 {
         String::len(self) as u64
@@ -102,8 +102,8 @@ impl Payload for String {
     fn hide(&mut self, _: &Mask) {}
 }
 
-/// Puts `***` where secrets are. What is to come back stays as it is: a plugin that keeps a secret
-/// there shows it to whoever it asks, and one that does not must find it again.
+/// Masks secrets. The state stays as it is: a plugin that puts a secret there discloses it to its
+/// client, and one that does not must get its state back unchanged.
 pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
     for (key, question) in &mut input.questions {
         mask.text(key);
@@ -123,7 +123,7 @@ pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
     }
 }
 
-/// Puts `***` where secrets are.
+/// Masks secrets.
 pub(crate) fn hide_icon(icon: &mut Icon, mask: &Mask) {
     mask.text(&mut icon.src);
     let texts = icon.mime_type.iter_mut().chain(&mut icon.sizes);

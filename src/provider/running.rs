@@ -1,5 +1,12 @@
-//! Runs a call until it ends by itself, meets its deadline or a limit, or is cancelled, and measures
-//! what it computes.
+//! Runs a call until it completes, meets its deadline or a limit, or is cancelled, and measures its
+//! CPU time.
+//!
+//! [`until`] polls the call, and the order of its checks is the semantics. Before each poll come
+//! the deadline, the CPU budget, the limits noted in the journal, and cancellation, so that of many
+//! spinning guests none outlives its deadline by the ticks of the others. After a poll that
+//! completed the call the journal is checked once more, since a guest that copes with being over a
+//! limit has been over it all the same. Whatever ends the call, its future is dropped where it is.
+//! A timer covers guests that wait; most calls complete in their first poll and never create one.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,21 +21,21 @@ use crate::limits::Limit;
 use crate::sandbox::{Journal, Stop};
 use crate::thread_time::thread_time;
 
-/// Measures the time that a call computes: that of the thread that polls it, while it does. Between
-/// two polls a guest runs for a tick at most.
+/// Measures the CPU time of a call: that of the thread that polls it, while it does. Between two
+/// polls a guest runs for one tick at most.
 pub(crate) struct Meter {
     pub(crate) spent: Duration,
     budget: Option<Duration>,
-    /// Whether to ask for the thread's own time. It takes a call of the system, which is much of what
-    /// a short call costs, and short polls take hardly less time than they compute.
+    /// Whether to read the thread's CPU clock. That is a system call, a large part of the cost of a
+    /// short call, and short polls take hardly less CPU time than wall time.
     precise: bool,
 }
 
-/// Who is polled for longer may have been kept from its processor meanwhile.
+/// A longer poll may include time in which the thread was preempted.
 const SHORT_POLL: Duration = Duration::from_millis(1);
 
 impl Meter {
-    /// For a call that has computed before.
+    /// For a call that has used `spent` already.
     pub(crate) fn new(budget: Option<Duration>, spent: Duration) -> Self {
         Meter {
             spent,
@@ -56,15 +63,14 @@ impl Meter {
     }
 }
 
-/// How an instance came to its end.
+/// How a run ended.
 pub(crate) enum End<T> {
     Itself(T),
     Stopped(Stop),
     Cancelled,
 }
 
-/// Polls `run` to its end, until it is stopped, or until it is cancelled: wherever it is then, it is
-/// dropped.
+/// Polls `run` until it completes, is stopped, or is cancelled, in which case it is dropped.
 pub(crate) async fn until<T>(
     deadline: Instant,
     cancel: &CancellationToken,
@@ -74,11 +80,11 @@ pub(crate) async fn until<T>(
 ) -> End<T> {
     let mut run = pin!(run);
     let mut cancelled = pin!(cancel.cancelled());
-    // Most calls end in their first poll and never need a timer.
+    // Most calls complete in their first poll and never need a timer.
     let mut timer = pin!(None);
     poll_fn(|context| {
-        // Looked at before the guest is given another tick, so that of many spinning guests none
-        // outlives its deadline by the ticks of the others.
+        // Before the guest is given another tick, so that of many spinning guests none outlives its
+        // deadline by the ticks of the others.
         if Instant::now() >= deadline {
             return Poll::Ready(End::Stopped(Stop::Deadline));
         }
@@ -89,7 +95,7 @@ pub(crate) async fn until<T>(
             return Poll::Ready(End::Cancelled);
         }
         if let Poll::Ready(value) = meter.poll(|| run.as_mut().poll(context)) {
-            // A guest may cope with being over a limit, and has been over it all the same.
+            // A guest that copes with being over a limit has been over it all the same.
             return Poll::Ready(match journal.stop(context.waker()) {
                 Some(stop) => End::Stopped(stop),
                 None => End::Itself(value),

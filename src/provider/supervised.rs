@@ -1,4 +1,5 @@
-//! Calls of providers that do not end them by themselves: functions of the program that the host is part of.
+//! Supervises calls of providers that do not end them by themselves, such as functions of the
+//! embedding program.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -12,7 +13,7 @@ use crate::error::{CallError, said_by};
 use crate::schema::checking::Allowed;
 use crate::tool::{Output, ToolCall};
 
-/// Has a provider serve a call until its deadline at the latest, and holds what it answers to its limits and to the
+/// Runs a call of a provider until its deadline, and checks its answer against the limits and the
 /// tool's schema.
 pub(crate) async fn run(
     provider: &dyn ToolProvider,
@@ -46,7 +47,7 @@ pub(crate) async fn run(
     Box::pin(held(served, tool.output.as_ref(), allowed)).await
 }
 
-/// It is the tool's own fault, and no other call's.
+/// A panic is the error of this call only.
 fn panicked(panic: &(dyn Any + Send)) -> CallError {
     CallError::Trap {
         message: format!("the tool panicked: {}", said_by(panic)),

@@ -1,4 +1,4 @@
-//! Where files have no numbers, nothing tells one from another, and there are no quotas.
+//! Without inode numbers files cannot be told apart, and there are no quotas.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! Files and folders that guests with a quota have open: one without a name takes its place until it is closed.
+//! Files that guests with a quota have open: a file without a name takes room until it is closed.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,7 +9,7 @@ use super::{Id, id_of};
 #[derive(Default)]
 struct Open {
     files: HashMap<Id, Vec<Weak<File>>>,
-    /// Those that are closed are looked for when there are so many.
+    /// Closed ones are purged when there are this many.
     most: usize,
 }
 
@@ -18,7 +18,7 @@ fn all() -> MutexGuard<'static, Open> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A guest has it open from now on, for as long as this descriptor lives.
+/// Registers a file as open for as long as this descriptor lives.
 pub(crate) fn opened(file: &Arc<File>) {
     let Ok(metadata) = file.metadata() else {
         return;
@@ -39,7 +39,7 @@ pub(crate) fn opened(file: &Arc<File>) {
     same.push(Arc::downgrade(file));
 }
 
-/// One that is open.
+/// An open file.
 pub(super) fn file(id: Id) -> Option<Arc<File>> {
     let open = all();
     open.files.get(&id)?.iter().find_map(Weak::upgrade)

@@ -1,4 +1,4 @@
-//! Everything in a folder, with no link followed and however deep it is.
+//! Walks everything in a folder, at any depth, without following links.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -12,22 +12,22 @@ use rustix::io::Errno;
 use super::entry::Entry;
 use super::{Id, length, stat_id};
 
-/// Folders on the way that are held open; the others are climbed back to.
+/// The folders on the path that are held open; others are reached again by `..`.
 const HELD: usize = 64;
 
-/// A folder that is looked through.
+/// A folder being walked.
 struct Level {
     id: Id,
     held: Option<OwnedFd>,
-    /// The folders in it that are still to be looked through.
+    /// Its subfolders that are still to be walked.
     folders: Vec<CString>,
 }
 
-/// What is in the folder. What is on the devices of `kernel` is no part of it.
+/// Lists what is in the folder, except on the devices of `kernel`.
 ///
 /// # Errors
 ///
-/// The folder cannot be read, or there is more in it than `most`; or it was moved about meanwhile.
+/// The folder cannot be read, contains more than `most`, or was moved meanwhile.
 pub(super) fn walk(folder: &File, kernel: &[u64], most: u64) -> io::Result<HashMap<Id, Entry>> {
     let root = stat_id(&fstat(folder)?);
     let mut found = Found {
@@ -47,7 +47,7 @@ pub(super) fn walk(folder: &File, kernel: &[u64], most: u64) -> io::Result<HashM
         let here = level.held.as_ref().expect("it was opened or climbed to");
         if let Some(name) = level.folders.pop() {
             let held = match open(here, &name) {
-                // It is gone, or another program's alone; then it is no guest's, either.
+                // It is gone or inaccessible: then no guest can use it either.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM) => {
                     continue;
                 }
@@ -89,7 +89,7 @@ struct Found<'k> {
 }
 
 impl Found<'_> {
-    /// Adds what is in a folder; the folders in it that are new.
+    /// Adds the contents of a folder. Returns its new subfolders.
     fn read(&mut self, folder: &OwnedFd) -> io::Result<Vec<CString>> {
         let mut folders = Vec::new();
         for entry in Dir::read_from(folder)? {
@@ -108,7 +108,7 @@ impl Found<'_> {
             }
             let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
             let is_new = !self.entries.contains_key(&id);
-            // One that is mounted twice is looked through once.
+            // A folder that is mounted twice is walked once.
             if is_folder && is_new {
                 folders.push(name.to_owned());
             }

@@ -1,5 +1,5 @@
-//! What a server answers to a call, as the library has it. Results are taken as servers write them: what can
-//! be shown to a model is never lost for what is wrong beside it.
+//! Parses results of calls. Servers' results are taken leniently: content that can be shown to a
+//! model is never lost because something beside it is malformed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::tool::{
 
 /// # Errors
 ///
-/// The tool failed, or its result is not what one is.
+/// The tool failed, or its result is malformed.
 pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError> {
     let no_result = || failed("its server answered with what is no result");
     let mut result: BTreeMap<String, &RawValue> =
         serde_json::from_str(result).map_err(|_| no_result())?;
     result.retain(|_, value| value.get() != "null");
-    // What results were before they had content.
+    // Results before there was `content`.
     let earlier = result
         .get("toolResult")
         .filter(|_| !result.contains_key("content"));
@@ -48,7 +48,7 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
                 "its server asks for input once more, in the result of a task",
             ));
         }
-        // Those that can be asked for are not taken for results.
+        // A task has to be polled; it is not a result.
         Some(Value::String(kind)) if kind == "task" && !result.contains_key("content") => {
             return Err(failed(
                 "its server runs it as a task that cannot be asked for: it has no id, or no status",
@@ -71,12 +71,12 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
     let blocks = result.get("content").map_or(Vec::new(), |it| contents(it));
     let (content, content_meta): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
     let meta = result.get("_meta").map(|it| value(it));
-    // What is marked in another spelling or type is no success either.
+    // A failure marked with another spelling or type is not a success either.
     let mut markers = ["isError", "is_error"].into_iter();
     let is_error = markers.any(|name| result.get(name).is_some_and(|it| is_truthy(&value(it))));
     let size: usize = content.iter().map(Content::size).sum();
     let size = size + structured.map_or(0, str::len);
-    // Before it is held against a schema, which takes longer.
+    // Before validation, which takes longer.
     if size as u64 > limits.max_output.as_u64() {
         return Err(output_limit(limits));
     }
@@ -98,7 +98,7 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
     if let Some(Value::Object(meta)) = meta
         && let Some(mut meta) = handed_on(&meta)
     {
-        // That is ours to say.
+        // Only this host may set it.
         meta.remove(OUTPUT_MISMATCH);
         output.meta.get_or_insert_default().extend(meta);
     }
@@ -108,12 +108,12 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
     }
 }
 
-/// An output with what is structured only where it is what the tool says it is, and else with a mark; and what it took to
-/// find out.
+/// Validates structured output: if it violates the schema it is dropped, and the result marked.
+/// Returns the CPU time as well.
 ///
 /// # Errors
 ///
-/// The call's time is over, or it is longer than an answer may be.
+/// The deadline of the call has passed, or the answer is over `max-output`.
 pub(super) async fn held(
     output: Output,
     schema: Option<&Arc<Schema>>,
@@ -146,7 +146,7 @@ fn marked(mut output: Output, problem: String, limits: &Limits) -> Result<Output
     }
 }
 
-/// An output whose structured part is not one, as a text if there is no other, and with a mark.
+/// An output whose structured part is invalid: as text if there is no other content, and marked.
 fn without_structured(content: Vec<Content>, structured: Option<&str>, problem: String) -> Output {
     let mut output = Output {
         content,
@@ -163,7 +163,7 @@ fn without_structured(content: Vec<Content>, structured: Option<&str>, problem: 
     output
 }
 
-/// A failure, unless its message is longer than an answer may be.
+/// A failure, unless its message is over `max-output`.
 pub(super) fn bounded_failure(message: String, limits: &Limits) -> CallError {
     match message.len() as u64 > limits.max_output.as_u64() {
         true => output_limit(limits),
@@ -177,12 +177,12 @@ pub(super) fn failed(message: impl Into<String>) -> CallError {
     }
 }
 
-/// A part of a message, as a value.
+/// Parses a part of a message.
 pub(super) fn value(json: &RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
 }
 
-/// Whether it says yes, in any of the ways in which servers do.
+/// Whether a value means yes, in any of the ways that servers write it.
 pub(super) fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -197,9 +197,9 @@ pub(super) fn is_truthy(value: &Value) -> bool {
     }
 }
 
-/// Content as it is written, a list of blocks or what is none; each with what else is said of it.
+/// Parses content: a list of blocks, or anything else. Returns each block with its other members.
 pub(super) fn contents(content: &RawValue) -> Vec<(Content, Map<String, Value>)> {
-    // What cannot be read is shown as it is written: it is never taken for nothing.
+    // Content that cannot be parsed is shown as written, never dropped.
     let written = || content.get().into();
     match serde_json::from_str(content.get()).unwrap_or_else(|_| written()) {
         Value::Array(blocks) => blocks.into_iter().map(any_content).collect(),
@@ -208,7 +208,7 @@ pub(super) fn contents(content: &RawValue) -> Vec<(Content, Map<String, Value>)>
     }
 }
 
-/// A block of content; as JSON where it is of no kind that is known here.
+/// Parses a block of content; a block of an unknown kind is shown as JSON.
 fn any_content(block: Value) -> (Content, Map<String, Value>) {
     let of_block = |content| (content, Map::new());
     match block {
@@ -226,8 +226,8 @@ fn any_content(block: Value) -> (Content, Map<String, Value>) {
     }
 }
 
-/// Takes out of a block what is said of its content. What is none of the protocol's is lost, and the content
-/// is not.
+/// Takes the `annotations`, `_meta` and the like out of a block. Malformed ones are dropped; the
+/// content is not.
 fn said_of(block: &mut Map<String, Value>) -> Map<String, Value> {
     let mut said = Map::new();
     let annotations = block.remove("annotations");
@@ -252,7 +252,7 @@ fn said_of(block: &mut Map<String, Value>) -> Map<String, Value> {
     said
 }
 
-/// What a link says beside where it leads.
+/// The members of a link beside its URI.
 fn link_of(block: &mut Map<String, Value>) -> Map<String, Value> {
     let are_icons = |it: &Value| serde_json::from_value::<Vec<Icon>>(it.clone()).is_ok();
     let mut take = |name: &str, is_fit: &dyn Fn(&Value) -> bool| {
@@ -323,7 +323,8 @@ fn media(data: &str, mime_type: String) -> Option<Media> {
     })
 }
 
-/// Base64 in either alphabet, padded or not, broken into lines or not, bare or in a `data:` URL.
+/// Decodes base64 in either alphabet, padded or not, with or without line breaks, bare or in a
+/// `data:` URL.
 fn decode(data: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

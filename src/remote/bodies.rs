@@ -1,4 +1,5 @@
-//! Bodies of HTTP responses: read up to a bound, told apart, and what is wrong with them in plain words.
+//! Reads bodies of HTTP responses up to a bound, recognizes their kind, and explains errors in
+//! plain words.
 
 use std::error::Error;
 
@@ -40,7 +41,7 @@ pub(super) fn mentions_session(body: &[u8]) -> bool {
     text.contains("session")
 }
 
-/// The beginning of a body.
+/// Reads the beginning of a body.
 pub(super) async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -53,7 +54,7 @@ pub(super) async fn read(mut response: Response, most: usize) -> Result<Vec<u8>,
     Ok(body)
 }
 
-/// A body, unless it is longer.
+/// Reads a body, unless it is too long.
 pub(super) async fn read_whole(
     mut response: Response,
     most: usize,
@@ -68,7 +69,7 @@ pub(super) async fn read_whole(
     Ok(Some(body))
 }
 
-/// Ends a stream with an event that is longer than `longest` bytes, and answers the request for it.
+/// Ends a stream at an event longer than `longest` bytes, and answers its request with an error.
 pub(super) fn bounded(
     bytes: impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
     longest: usize,
@@ -102,7 +103,7 @@ pub(super) fn bounded(
     })
 }
 
-/// Why there is no connection, without the names of the layers that say so.
+/// Why a connection failed, without the names of the layers that report it.
 pub(super) fn plainly(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it takes too long to connect".to_owned();

@@ -1,5 +1,5 @@
-//! A call of a server's tool, from its request to its result, over all turns that it takes: one more for each
-//! time that it asks.
+//! A call of a server's tool, from its request to its result, over all its turns: one more for each
+//! round of questions.
 
 use std::sync::Arc;
 
@@ -23,30 +23,30 @@ use crate::provider::ProvidedTool;
 use crate::sandbox::Journal;
 use crate::tool::{LogLine, LogSource, Output, ToolCall};
 
-/// A server may ask so often by its results for one call.
+/// The most rounds of questions that a call's results may ask.
 const MAX_ROUNDS: usize = 16;
 
-/// In `_meta`; the protocol has no name for it (SEP-3182 was not taken).
+/// In `_meta`; the protocol has no name for it (SEP-3182 was not accepted).
 const IDEMPOTENCY_KEY: &str = "toolhost/idempotency-key";
 
-/// A call that its server works on. If it is dropped, the server is told.
+/// A call that its server works on. Dropping it cancels the call on the server.
 pub(super) struct Flight {
     outcome: BoxFuture<'static, Result<Output, CallError>>,
     asked: mpsc::Receiver<Asked>,
     running: Running,
-    /// Of the turns before this one.
+    /// The log of earlier turns.
     log: Vec<LogLine>,
 }
 
-/// What ends a turn of a call.
+/// How a turn of a call ended.
 pub(super) enum Step {
     Done(Result<Output, CallError>),
     Asks(Asked),
 }
 
-/// What is asked of the server.
+/// The call as sent to the server.
 struct Request {
-    /// As the server has it.
+    /// The tool's name on the server.
     tool: String,
     arguments: String,
     meta: Option<Map<String, Value>>,
@@ -79,9 +79,9 @@ impl Flight {
         }
     }
 
-    /// Gives it another turn.
+    /// Begins another turn.
     pub(super) fn turn(&mut self, journal: Journal) {
-        // What the server said while nobody listened.
+        // What the server sent between turns.
         let before = self.running.turn(journal);
         self.log.extend(before.take_lines());
     }
@@ -94,7 +94,7 @@ impl Flight {
         }
     }
 
-    /// Its log so far, with the lines of this turn.
+    /// The log so far, with the lines of this turn.
     pub(super) fn log(&mut self, journal: &Journal) -> Vec<LogLine> {
         self.log.extend(journal.take_lines());
         self.log.clone()
@@ -130,7 +130,7 @@ async fn answered(
     };
     let arguments = RawValue::from_string(request.arguments).map_err(CallError::internal)?;
     let mut params = json!({ "name": request.tool });
-    // Some arguments have to be repeated in HTTP headers, which rmcp sees to.
+    // If arguments have to be repeated in HTTP headers, rmcp must see them.
     if asking.connection.has_headers_of_arguments()
         && let Ok(value) = serde_json::from_str::<Value>(arguments.get())
     {
@@ -171,11 +171,11 @@ async fn answered(
     )))
 }
 
-/// Has pages visited that have to be before the call can be made.
+/// Has the user visit the pages that the call requires.
 ///
 /// # Errors
 ///
-/// They were not: the server's own words.
+/// They were not visited: the server's own message.
 async fn visit(
     pages: questions::Questions,
     message: String,

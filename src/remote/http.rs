@@ -1,5 +1,5 @@
-//! Messages over streamable HTTP, as servers speak it: bodies of a wrong content type, batches, sessions
-//! that were forgotten. What went wrong last is kept in plain words.
+//! Streamable HTTP as servers really speak it: wrong content types, batches, forgotten sessions.
+//! The last error is kept in plain words.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,7 @@ use crate::mask::Mask;
 
 const SESSION: &str = "mcp-session-id";
 
-/// The longest text of a body that is shown, in bytes.
+/// The longest part of a body shown, in bytes.
 const MAX_SHOWN: usize = 300;
 
 #[derive(Clone)]
@@ -37,14 +37,14 @@ pub(super) struct Http {
     trouble: Trouble,
 }
 
-/// What went wrong last.
+/// The last error.
 #[derive(Clone, Default)]
 pub(super) struct Trouble(Arc<Mutex<Option<Fault>>>);
 
 pub(super) struct Fault {
-    /// As the end of a sentence that begins with the server's name.
+    /// The end of a sentence that begins with the server's name.
     pub(super) why: String,
-    /// It would be the same in any version of the protocol.
+    /// Whether it would be the same in every protocol version.
     pub(super) is_final: bool,
 }
 
@@ -86,10 +86,10 @@ impl Http {
         Ok(sent?)
     }
 
-    /// The failure of a request with an HTTP status.
+    /// The error of a request with an HTTP status.
     fn refused(&self, uri: &str, status: StatusCode, body: &[u8]) -> Failure {
         let mut said = String::from_utf8_lossy(body).into_owned();
-        // Before its blanks are changed.
+        // Before white space is changed.
         self.mask.text(&mut said);
         let said: Vec<&str> = said.split_whitespace().collect();
         let shown = self.mask.beginning(said.join(" "), MAX_SHOWN);
@@ -146,8 +146,8 @@ impl Http {
         let given = response.headers().get(SESSION);
         let given = given.and_then(|it| it.to_str().ok()).map(str::to_owned);
         let Some(id) = id else {
-            // Nothing that could come back concerns us: not even that what we said is not taken, as some
-            // servers and proxies have it of a session that they serve all the same.
+            // No response to a notification matters, not even a refusal: some servers and proxies
+            // refuse notifications of sessions that they serve all the same.
             return match status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                     Err(self.refused(&uri, status, b""))
@@ -171,7 +171,7 @@ impl Http {
             let body = read(response, most).await?;
             let is_forgotten = match status {
                 StatusCode::NOT_FOUND => true,
-                // What the SDK for TypeScript has in its examples, and many servers with it.
+                // As in the examples of the TypeScript SDK, and many servers after them.
                 StatusCode::BAD_REQUEST => mentions_session(&body),
                 _ => false,
             };
@@ -187,7 +187,7 @@ impl Http {
                 .into_iter()
                 .find(|it| matches!(it, JsonRpcMessage::Error(_)));
             return match error {
-                // Some name another id than that of the request, or none.
+                // Some responses have another id than the request's, or none.
                 Some(JsonRpcMessage::Error(error)) => {
                     let error = ServerJsonRpcMessage::error(error.error, Some(id));
                     Ok(StreamableHttpPostResponse::Json(error, given))
@@ -210,7 +210,7 @@ impl Http {
         if messages.len() == 1 {
             return Ok(StreamableHttpPostResponse::Json(messages.remove(0), given));
         }
-        // A batch, or events that are not declared as such.
+        // A batch, or events not declared as such.
         let events = match messages.is_empty() {
             false => {
                 let events = messages.iter().filter_map(event).map(Ok);
@@ -225,7 +225,7 @@ impl Http {
         Ok(StreamableHttpPostResponse::Sse(events, given))
     }
 
-    /// Events whose data is a message each, and one that rmcp reads.
+    /// Splits a stream into events with one message each, as rmcp expects.
     fn events(
         &self,
         bytes: impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
@@ -249,7 +249,7 @@ impl Http {
             let data = sse.data.take().unwrap_or_default();
             let messages = reader.read(data.as_bytes(), of.as_ref());
             let mut events: Vec<Sse> = messages.iter().filter_map(event).collect();
-            // Where to read on after them, and not in their midst.
+            // The id to resume from belongs after the last message of an event.
             match events.last_mut() {
                 Some(last) => {
                     last.id = sse.id;
@@ -313,7 +313,7 @@ impl StreamableHttpClient for Http {
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<(), Failure> {
-        // Whether the server can end a session or not, ours has ended.
+        // Our session has ended, whether the server supports ending it or not.
         let deleted = self
             .client
             .delete_session(uri, session_id, auth_header, custom_headers);
@@ -363,7 +363,7 @@ impl StreamableHttpClient for Http {
         );
         match got.await {
             Ok(events) => Ok(self.messages(events, None)),
-            // A server that refuses in other words than 405 means the same: there is no such stream.
+            // A refusal with any status means the same as 405: there is no such stream.
             Err(error @ StreamableHttpError::Client(_)) if !resumes && is_refusal(&error) => {
                 Err(StreamableHttpError::ServerDoesNotSupportSse)
             }

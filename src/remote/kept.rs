@@ -1,4 +1,11 @@
-//! A server that is kept: started again when it has gone, and asked for its tools again when they change.
+//! Supervises a server: restarts it when it has ended, and lists its tools again when they change.
+//!
+//! A server has a connection or none ([`State`]). A call that finds the connection closed restarts
+//! the server under the lock of its state, so that calls in between wait for the same start. After
+//! two failures in a row (failed starts, or ends within [`STEADY`] of the start) the back-off
+//! applies, doubling up to [`MOST_BACKOFF`]; calls before it has passed fail at once with the last
+//! error. A server that ran for longer restarts without back-off. A start belongs to the server and
+//! not to the call that caused it, which may be cancelled.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -16,43 +23,43 @@ use crate::error::{CallError, Diagnostic};
 use crate::limits::seconds;
 use crate::schema::checking::computed;
 
-/// A server that ends sooner after its start is not started again at once.
+/// A server that ends sooner after its start than this has failed.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// The longest that a server which keeps ending is left alone.
+/// The longest back-off.
 const MOST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A server that changes its tools often is not asked for them more often than this.
+/// The shortest time between two listings of a server that keeps changing its tools.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
-/// A server whose tools are known.
+/// A supervised server.
 pub(super) struct Kept {
     pub(super) settings: Arc<Settings>,
     manifest: PathBuf,
     state: Arc<Mutex<State>>,
-    /// Its tools, as it last listed them.
+    /// Its tools, as last listed.
     offered: RwLock<Arc<Offered>>,
-    /// Counts the changes of them.
+    /// The number of changes of the tools.
     pub(super) changes: watch::Sender<u64>,
-    /// It has other tools.
+    /// Signals that its tools have changed.
     changed: Arc<Notify>,
-    /// Ends a start that nobody waits for any more, and what follows its changes.
+    /// Cancels a start that nobody waits for any more, and the following of changes.
     pub(super) closing: CancellationToken,
 }
 
-/// Whether it runs.
+/// Its connection and its failures.
 struct State {
     connection: Option<Arc<Connection>>,
     /// When it was last started.
     started: Instant,
-    /// How often in a row it did not start, or ended soon after.
+    /// How many starts failed, or ended soon after, in a row.
     failures: u32,
-    /// Why it last did not start.
+    /// The error of the last failed start.
     error: Option<String>,
 }
 
 impl Kept {
-    /// A server that is not started yet, with the tools that it is known to have.
+    /// A server that is not started yet, with the tools known so far.
     pub(super) fn new(settings: Arc<Settings>, manifest: &Path, offered: Offered) -> Arc<Kept> {
         let changed = Arc::new(Notify::new());
         let kept = Arc::new(Kept {
@@ -74,7 +81,7 @@ impl Kept {
         kept
     }
 
-    /// Starts it and asks for its tools, unless it runs.
+    /// Starts it and lists its tools, unless it is running.
     ///
     /// # Errors
     ///
@@ -128,7 +135,7 @@ impl Kept {
         Ok(connection)
     }
 
-    /// Has these tools offered from now on.
+    /// Offers these tools from now on.
     fn publish(&self, offered: Offered) {
         if !self.offered().is_like(&offered) {
             let mut current = self.offered.write().unwrap_or_else(PoisonError::into_inner);
@@ -138,9 +145,9 @@ impl Kept {
         }
     }
 
-    /// Why it does not run, where it has never done so.
+    /// Why it is not running, if it never was.
     pub(super) fn failure(&self) -> Option<String> {
-        // Whoever starts it now will know.
+        // If it is being started, the result will show.
         let state = self.state.try_lock().ok()?;
         state.error.clone().filter(|_| state.connection.is_none())
     }
@@ -150,11 +157,11 @@ impl Kept {
         offered.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether a tool has to be run as a task, as it is offered now, by the server's own name.
+    /// Whether a tool, by the server's own name, must be run as a task.
     ///
     /// # Errors
     ///
-    /// It is offered no more.
+    /// It is no longer offered.
     pub(super) fn offers(&self, tool: &str) -> Result<bool, CallError> {
         let offered = self.offered();
         let mut tools = offered.tools.iter();
@@ -173,14 +180,14 @@ impl Kept {
         }
     }
 
-    /// Asks for the tools, and publishes them.
+    /// Lists the tools and publishes them.
     async fn list(&self, connection: &Connection) -> Result<(), String> {
         let listed = connection.list_tools(&self.settings).await?;
         self.settings
             .memory
             .keep_tools(&listed, &self.settings.mask);
         let (offered, problems) = read(listed, &self.settings, &self.manifest).await;
-        // What is wrong with some is no reason to be without the others, now that calls run.
+        // A problem with some tools is no reason to lose the others while calls run.
         for problem in problems {
             let mut problem = problem.to_string();
             self.settings.mask.text(&mut problem);
@@ -190,7 +197,7 @@ impl Kept {
         Ok(())
     }
 
-    /// The connection; a new one where the last is closed.
+    /// The connection; a new one if the last is closed.
     pub(super) async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>, String> {
         let mut state = self.state.clone().lock_owned().await;
         if let Some(connection) = &state.connection {
@@ -219,7 +226,7 @@ impl Kept {
                 "its MCP server `{name}` {why}; it is not started again before {wait} have passed"
             ));
         }
-        // A call that ends does not end the start, which the next one needs as well.
+        // A call that is cancelled must not cancel the start, which the next call needs as well.
         let start = restart(self.clone(), state);
         let started = tokio::spawn(start).await;
         let started = started.unwrap_or_else(|_| Err("could not be started".to_owned()));
@@ -227,7 +234,7 @@ impl Kept {
     }
 }
 
-/// Starts a server that did not start, sooner or later.
+/// Retries a server that did not start, with back-off.
 pub(super) async fn retry(server: Weak<Kept>, closing: CancellationToken) {
     loop {
         let failures = match server.upgrade() {
@@ -256,7 +263,7 @@ pub(super) async fn retry(server: Weak<Kept>, closing: CancellationToken) {
     }
 }
 
-/// Lists a server's tools again whenever it says that they changed.
+/// Lists a server's tools again whenever it reports changes.
 async fn follow(server: Weak<Kept>, changed: Arc<Notify>, closing: CancellationToken) {
     loop {
         let told = async {
@@ -307,7 +314,7 @@ async fn restart(
         Err(why) => {
             tracing::warn!("mcp.{name} {why}");
             state.failures += 1;
-            // Its stderr is for the log: what a model reads is what the call came to.
+            // Its stderr is for the log: the model reads only the reason.
             let why = why.lines().next().unwrap_or_default().to_owned();
             state.error = Some(why.clone());
             Err(why)
@@ -315,7 +322,7 @@ async fn restart(
     }
 }
 
-/// How long after its last start a server is left alone that failed so often in a row.
+/// The back-off after that many failures in a row.
 fn backoff(failures: u32) -> Duration {
     match failures {
         0 | 1 => Duration::ZERO,
@@ -323,7 +330,7 @@ fn backoff(failures: u32) -> Duration {
     }
 }
 
-/// Reads the tools that a server lists: their schemas are compiled, which no deadline ends.
+/// Parses the tools that a server lists. Their schemas are compiled, which no deadline interrupts.
 async fn read(
     listed: Vec<Tool>,
     settings: &Arc<Settings>,

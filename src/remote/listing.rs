@@ -1,4 +1,4 @@
-//! The tools that a server lists, as the manifest offers them.
+//! The listing of tools: a server's tools as the manifest offers them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -18,16 +18,16 @@ use crate::error::{Diagnostic, similar};
 use crate::provider::{Pin, ProvidedTool, ToolNote, hide_icon};
 use crate::tool::{Annotations, Icon, Tool, is_tool_name};
 
-/// What a tool says of itself, without its schemas, may be no longer, in bytes.
+/// The longest texts of a tool beside its schemas, in bytes.
 const MAX_TEXTS: usize = 256 << 10;
 
-/// A tool's `_meta` may be no longer, in bytes: a longer one is left out.
+/// The largest `_meta` of a tool, in bytes: a larger one is dropped.
 const MAX_META: usize = 64 << 10;
 
-/// The longest name that every model API takes.
+/// The longest tool name that every model API accepts.
 const LONGEST_NAME: usize = 64;
 
-/// The tools of a server, and what is to be said of them.
+/// The offered tools of a server, and notes about the others.
 #[derive(Default)]
 pub(super) struct Offered {
     pub(super) tools: Vec<RemoteTool>,
@@ -35,7 +35,7 @@ pub(super) struct Offered {
 }
 
 impl Offered {
-    /// Whether somebody who knows one of them need not look at the other.
+    /// Whether a client that knows one listing need not read the other.
     pub(super) fn is_like(&self, other: &Offered) -> bool {
         let said = |it: &RemoteTool| (it.pin.clone(), it.tool.tool.clone(), it.as_task);
         self.left_out == other.left_out
@@ -45,17 +45,16 @@ impl Offered {
 
 pub(super) struct RemoteTool {
     pub(super) tool: Arc<ProvidedTool>,
-    /// Its text, for its digest.
+    /// Its text and digest for pinning.
     pub(super) pin: Pin,
-    /// It has to be run as a task of the protocol of 2025-11-25.
+    /// Whether it must be run as a task of the protocol of 2025-11-25.
     pub(super) as_task: bool,
 }
 
-/// The names that the manifest asked for are errors where they cannot be had; any other tool that
-/// cannot be offered is left out, for the others to be of use.
+/// Selects the tools to offer. A tool that the manifest names and that cannot be offered is an
+/// error; any other is left out, so that the rest remain usable.
 ///
-/// Beside the tools that can be had is what is wrong with those that are asked for, and with those that are
-/// not what was pinned.
+/// Returns them with the problems of the named tools, and of those that do not match their pins.
 pub(super) fn offered(
     listed: &[mcp::Tool],
     settings: &Settings,
@@ -113,7 +112,7 @@ pub(super) fn offered(
             }
         }
     }
-    // Of what is an error no warning is needed.
+    // What is an error needs no warning.
     for left_out in offered.left_out.iter().filter(|_| problems.is_empty()) {
         let ToolNote { tool, why } = left_out;
         tracing::warn!("mcp.{name}: its tool {tool:?} {why}");
@@ -141,7 +140,7 @@ pub(super) fn offered(
 
 /// # Errors
 ///
-/// Why a tool cannot be offered, as what it does or has.
+/// Why a tool cannot be offered, as a phrase about it.
 fn read(
     listed: &mcp::Tool,
     names: &Names,
@@ -169,7 +168,7 @@ fn read(
     let hints = hints.unwrap_or(&empty);
     let hint = |name: &str| hints.get(name).and_then(Value::as_bool);
     let name = names.of(&own_name);
-    // A name that had to be changed is still the one that people know.
+    // People know a renamed tool by its original name.
     let is_renamed = name != format!("{}{own_name}", config.prefix);
     let title = text(rest, "title").or_else(|| text(hints, "title"));
     let title = title.or_else(|| is_renamed.then(|| shown(&own_name)));
@@ -202,7 +201,7 @@ fn read(
         ));
     }
     let pin = pins::pin(&own_name, raw);
-    // Whoever reads them may be shown what the server was started with.
+    // Descriptions may repeat secrets that the server was started with.
     let mask = &settings.mask;
     let shown = [&mut declared.description].into_iter();
     let shown = shown.chain(&mut declared.title);
@@ -229,7 +228,7 @@ fn read(
         let input = tidied(input).ok_or_else(|| message.clone())?;
         let tidied = output.and_then(tidied).map(|output| output.schema);
         let read = with(&input.schema, tidied.as_deref().or(output)).or_else(|_| match output {
-            // Without it there is only less to be said of what the tool answers.
+            // Without it there is only less known about the tool's output.
             Some(_) => with(&input.schema, None).inspect(|_| {
                 let why = format!("is offered without its output schema: {message}");
                 notes.push(ToolNote::new(&own_name, why));
@@ -256,7 +255,7 @@ fn read(
 
 /// # Errors
 ///
-/// Arguments are objects, and this schema takes none.
+/// Arguments are objects, and this schema accepts none.
 fn takes_objects(schema: &Value) -> Result<(), String> {
     let is_object = match schema.get("type") {
         Some(Value::String(kind)) => kind == "object",
@@ -285,17 +284,17 @@ fn icons(tool: &Map<String, Value>) -> Vec<Icon> {
     icons.collect()
 }
 
-/// A name as messages have it.
+/// A name as shown in messages.
 fn shown(name: &str) -> String {
     name.chars().take(100).collect()
 }
 
-/// The names that a server's tools are offered under.
+/// The names under which a server's tools are offered.
 struct Names(HashMap<String, String>);
 
 impl Names {
-    /// Names that no API takes are given others: as much as can be read of them, and digits of their
-    /// digest, so that each is always the same, whatever else the server lists.
+    /// Replaces names that no API accepts: by their readable part and digits of their digest, so
+    /// that a replacement does not depend on what else the server lists.
     fn new(listed: &[mcp::Tool], prefix: &str) -> Names {
         let plain = |tool: &mcp::Tool| format!("{prefix}{}", tool.name);
         let mut taken: HashSet<String> = listed.iter().map(plain).collect();
@@ -306,7 +305,7 @@ impl Names {
                 continue;
             }
             let digest = sha256(&*tool.name);
-            // Somebody could have thought of a name that is this one already.
+            // Some other tool may already have that name.
             let name = [8, 16, 32].map(|digits| readable(&name, &digest[..digits]));
             let name = name.into_iter().find(|name| taken.insert(name.clone()));
             names.extend(name.map(|name| (tool.name.to_string(), name)));

@@ -1,6 +1,6 @@
-//! What is remembered of servers. Which version of the protocol one was found to speak, for the next start: a file of
-//! a few bytes for each that does not take what is tried first. What it says is a guess; a wrong one costs an
-//! attempt. And the tools that it listed, for who looks at a manifest without starting anything.
+//! The cache of servers: the negotiated protocol version of each server that does not accept the
+//! first attempt (a wrong one costs an attempt), and the tools it listed, for commands that start
+//! nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -16,18 +16,18 @@ use crate::replacement::Replacement;
 
 use super::reading::{listed_tool, written};
 
-/// No version has a longer name, in bytes.
+/// The longest name of a version, in bytes.
 const MAX_NAME: u64 = 32;
 
-/// Tools with longer texts than this together are not remembered, in bytes.
+/// The most bytes of cached tools.
 const MAX_TOOLS: u64 = 16 << 20;
 
 pub(super) struct Memory(Option<PathBuf>);
 
 impl Memory {
-    /// Of a server, in a folder that need not exist.
+    /// The cache of a server, in a folder that need not exist.
     pub(super) fn new(folder: Option<&Path>, config: &McpConfig) -> Self {
-        // What it is started with, and not its name: another server may have that tomorrow.
+        // Keyed by how it is started, not by its name, which another server may have tomorrow.
         let key = sha256(format!("{:?}", config.transport));
         Memory(folder.map(|folder| folder.join(&key[..32])))
     }
@@ -38,7 +38,7 @@ impl Memory {
         McpProtocol::parse(name.trim())
     }
 
-    /// Keeps what is not tried first anyway. That it cannot be kept costs time only.
+    /// Stores the version, unless it is tried first anyway. Failing to store it only costs time.
     pub(super) fn keep(&self, protocol: McpProtocol) {
         let Some(file) = &self.0 else {
             return;
@@ -72,7 +72,7 @@ impl Memory {
         Some((tools.collect::<Option<_>>()?, listed))
     }
 
-    /// Keeps them, without the secrets that the server was given.
+    /// Stores them, with the server's secrets masked.
     pub(super) fn keep_tools(&self, listed: &[Tool], mask: &Mask) {
         let Some(file) = self.tools() else {
             return;

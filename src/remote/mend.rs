@@ -1,12 +1,12 @@
-//! JSON as some libraries write it that is none, or that cannot be read: halves of characters, as Python
-//! writes file names that are no UTF-8, and numbers that are none.
+//! Repairs invalid JSON that some libraries write: lone surrogates, as Python writes file names
+//! that are not UTF-8, and `NaN`.
 
 use std::borrow::Cow;
 
 /// The bytes of an escape such as `\u00e9`.
 const ESCAPE: usize = 6;
 
-/// The text with U+FFFD for every surrogate that is escaped without its other half.
+/// The text with U+FFFD for every lone surrogate escape.
 pub(super) fn whole_characters(text: &[u8]) -> Cow<'_, [u8]> {
     let mut mended = Cow::Borrowed(text);
     let mut at = 0;
@@ -14,7 +14,7 @@ pub(super) fn whole_characters(text: &[u8]) -> Cow<'_, [u8]> {
         at = next;
         let second = text.get(at + ESCAPE..).and_then(escaped);
         match escaped(&text[at..]) {
-            // Whatever is escaped is passed over with it: it may be a backslash.
+            // Skip the escaped character as well: it may be a backslash.
             None => at += 2,
             Some(0xd800..=0xdbff) if matches!(second, Some(0xdc00..=0xdfff)) => at += 2 * ESCAPE,
             Some(0xd800..=0xdfff) => {
@@ -32,7 +32,7 @@ fn find_backslash(text: &[u8], from: usize) -> Option<usize> {
     Some(from + next)
 }
 
-/// The UTF-16 unit of the escape that the text begins with.
+/// The UTF-16 unit of the escape at the beginning of the text.
 fn escaped(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(br"\u")?.get(..4)?;
     let mut unit = 0;
@@ -42,7 +42,7 @@ fn escaped(text: &[u8]) -> Option<u16> {
     Some(unit)
 }
 
-/// The text with null for every number that is none, if it has one.
+/// The text with null for `NaN` and infinities; `None` if it has none.
 pub(super) fn without_nan(text: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::new();
     let mut is_mended = false;

@@ -1,5 +1,6 @@
-//! Calls that asked, until they are answered: their servers wait in the middle of them, and nothing of the
-//! host does. A call cannot be ended and made again, as a plugin's is: the server's half of it would be lost.
+//! Calls that wait for replies: their servers wait in the middle of them, and hold nothing of the
+//! host. Unlike a plugin's, such a call cannot be ended and repeated: the server's half of it would
+//! be lost.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,7 +17,7 @@ use crate::input::InputRequired;
 use crate::kept::unguessable;
 use crate::watch::Owner;
 
-/// A person has so long to answer.
+/// How long a client may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Default)]
@@ -28,7 +29,7 @@ struct Calls(Mutex<State>);
 #[derive(Default)]
 struct State {
     calls: HashMap<String, Call>,
-    /// How many there ever were.
+    /// The number of such calls so far.
     count: u64,
 }
 
@@ -41,7 +42,7 @@ struct Call {
 }
 
 impl Parked {
-    /// Keeps a call of `owner` until it is answered.
+    /// Stores a call of `owner` until it is answered.
     pub(super) fn park(&self, flight: Flight, asked: Asked, owner: Owner) -> CallError {
         let Some(key) = unguessable() else {
             return CallError::internal("the system RNG failed");
@@ -71,7 +72,7 @@ impl Parked {
         CallError::InputRequired(Box::new(input))
     }
 
-    /// The call that asked, with its replies on their way to it.
+    /// Takes out the call for this state, and sends its replies on.
     pub(super) fn take(&self, state: &[u8], replies: Replies) -> Option<Flight> {
         let call = self.remove(state)?;
         // The server may have given up the question, and goes on as it likes.
@@ -97,7 +98,7 @@ impl Calls {
 }
 
 impl State {
-    /// The call that is one too many: the oldest one of the owner that has most.
+    /// The call to evict: the oldest of the owner with the most.
     fn over(&mut self) -> Option<Call> {
         if self.calls.len() <= MAX_PARKED {
             return None;

@@ -1,6 +1,6 @@
-//! What a server asks in the middle of a call, and what is answered: between the protocol's text and the
-//! library's own types. Elicitation, sampling and roots, as requests of the server's (up to 2025-11-25), and
-//! as results that ask (from 2026-07-28 on).
+//! A server's questions in the middle of a call, and the replies: converts between the protocol's
+//! JSON and the library's types. Elicitation, sampling and roots, as the server's requests (up to
+//! 2025-11-25) and as results that ask (from 2026-07-28 on).
 
 use std::collections::BTreeMap;
 
@@ -27,24 +27,24 @@ use crate::tool::Content;
 pub(super) const METHODS: [&str; 3] =
     ["elicitation/create", "sampling/createMessage", "roots/list"];
 
-/// Goes before the method of such a request on its way through rmcp, which has its own idea of what it holds.
+/// Prefixes the method of such a request on its way through rmcp, which would parse it otherwise.
 pub(super) const OURS: &str = "toolhost/";
 
-/// A call may ask so much at once: somebody has to answer it.
+/// The most questions of a call at once: somebody has to answer them.
 pub(super) const MAX_QUESTIONS: usize = 32;
 
-/// The tokens of an answer for a server that does not say how many.
+/// The `maxTokens` of a sampling request that sets none.
 const MAX_TOKENS: u32 = 1024;
 
-/// Questions with a key each.
+/// Questions by key.
 pub(super) type Questions = Vec<(String, Question)>;
 
-/// What is answered to them, as text.
+/// Replies as JSON, by key.
 pub(super) type Responses = BTreeMap<String, Box<RawValue>>;
 
-/// What a client is that can be asked this.
+/// The client capabilities for these kinds of questions.
 pub(super) fn capabilities(protocol: McpProtocol, kinds: QuestionKinds) -> ClientCapabilities {
-    // Where tasks are an extension, servers make them only for clients that say they know it.
+    // Where tasks are an extension, servers create them only for clients that declare it.
     let mut capabilities = match protocol {
         McpProtocol::V2026_07_28 => ClientCapabilities::builder().enable_tasks().build(),
         _ => ClientCapabilities::default(),
@@ -99,7 +99,7 @@ struct SamplingMessage<'t> {
     content: &'t RawValue,
 }
 
-/// A question, as the method and parameters of a request.
+/// Parses a question from the method and parameters of a request.
 ///
 /// # Errors
 ///
@@ -124,7 +124,7 @@ fn elicitation(asked: Elicitation) -> Result<Question, String> {
     };
     if is_page {
         let url = asked.url.unwrap_or_default();
-        // Whoever is asked may just open it.
+        // The user may simply open it.
         let parsed = Url::parse(&url).ok();
         if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
             return Err("only a page with an http or https URL can be visited".to_owned());
@@ -170,7 +170,7 @@ fn sampling(asked: Sampling) -> Result<Question, String> {
     }))
 }
 
-/// The call's task that a request says it belongs to.
+/// The task of the call that a request belongs to.
 pub(super) fn related_task(params: &str) -> Option<String> {
     let params: Value = serde_json::from_str(params).ok()?;
     let related = params
@@ -179,14 +179,14 @@ pub(super) fn related_task(params: &str) -> Option<String> {
     related.get("taskId")?.as_str().map(str::to_owned)
 }
 
-/// A result that asks before there is one.
+/// A result that asks questions.
 pub(super) struct Asking {
     pub(super) questions: Questions,
-    /// What goes back with the replies.
+    /// The `requestState` to send back with the replies.
     pub(super) state: Option<Box<RawValue>>,
 }
 
-/// What a result asks; `None` for one that does not.
+/// Parses the questions of a result; `None` if it asks none.
 ///
 /// # Errors
 ///
@@ -227,7 +227,7 @@ pub(super) fn asking(result: &str) -> Result<Option<Asking>, String> {
     }))
 }
 
-/// The questions of `inputRequests`.
+/// Parses the questions of `inputRequests`.
 ///
 /// # Errors
 ///
@@ -257,7 +257,7 @@ pub(super) fn requests(requests: &RawValue) -> Result<Questions, String> {
     Ok(questions)
 }
 
-/// The pages that have to be visited before a call can be made, of the `data` of its error.
+/// The pages to be visited before a call can be made, from the `data` of its error.
 pub(super) fn pages(data: &Value) -> Option<Questions> {
     let pages = data.get("elicitations")?.as_array()?;
     if pages.is_empty() || pages.len() > MAX_QUESTIONS {
@@ -271,11 +271,11 @@ pub(super) fn pages(data: &Value) -> Option<Questions> {
     pages.collect()
 }
 
-/// What is answered to a question that nobody is asked.
+/// The response to a question that nobody is asked.
 ///
 /// # Errors
 ///
-/// Why there is no answer.
+/// There is none: the error to answer with.
 pub(super) fn refused(question: &Question) -> Result<Box<RawValue>, String> {
     match question {
         Question::Form { .. } | Question::Page { .. } => raw(&json!({ "action": "decline" })),
@@ -284,11 +284,11 @@ pub(super) fn refused(question: &Question) -> Result<Box<RawValue>, String> {
     }
 }
 
-/// What is answered to a question.
+/// The response to a question.
 ///
 /// # Errors
 ///
-/// Why there is no answer.
+/// There is none: the error to answer with.
 pub(super) fn response(question: &Question, reply: Option<Reply>) -> Result<Box<RawValue>, String> {
     match (question, reply) {
         (Question::Form { .. }, Some(Reply::Accepted(json))) => {

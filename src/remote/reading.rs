@@ -1,6 +1,6 @@
-//! Reads messages of servers as they are: batches, ids of another type, `error: null`, results that lack
-//! fields. rmcp guesses the type of a result from its fields; here it follows from the request. Results of
-//! requests that rmcp does not look into are handed over as text, as a [`CustomResult`].
+//! Reads servers' messages leniently: batches, ids of another type, `error: null`, results with
+//! missing fields. rmcp guesses the type of a result from its fields; here it follows from the
+//! request. Results that rmcp need not understand are passed on as text, in a [`CustomResult`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,28 +17,28 @@ use super::mend::{whole_characters, without_nan};
 use super::questions::{METHODS, OURS};
 use crate::lines::IdFinder;
 
-/// Where the `_meta` of a listed tool has the tool as the server wrote it.
+/// The key in a listed tool's `_meta` for the tool as the server wrote it.
 const RAW_TOOL: &str = "toolhost/raw";
 
-/// Messages of one batch that are read.
+/// The most messages of one batch.
 const MAX_BATCH: usize = 10_000;
 
-/// Requests without an answer that something is known of.
+/// The most unanswered requests remembered.
 const MAX_PENDING: usize = 40_000;
 
-/// What is known of the requests that a server has not answered.
+/// The requests that a server has not answered.
 #[derive(Clone, Default)]
 pub(super) struct Reader(Arc<Mutex<HashMap<RequestId, Kind>>>);
 
-/// What a request asks for, as far as it decides how its result is read.
+/// How the result of a request has to be read.
 #[derive(Clone)]
 enum Kind {
-    /// In this version of the protocol.
+    /// `initialize`, with this protocol version.
     Initialize(ProtocolVersion),
     ListTools,
-    /// The result is one that rmcp reads.
+    /// rmcp parses the result.
     Typed,
-    /// The result is ours to read.
+    /// The result is passed on as text.
     Raw,
 }
 
@@ -47,7 +47,7 @@ impl Reader {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what is being sent.
+    /// Notes an outgoing message.
     pub(super) fn sent(&self, message: &ClientJsonRpcMessage) {
         match message {
             JsonRpcMessage::Request(request) => {
@@ -61,7 +61,7 @@ impl Reader {
                 };
                 let mut pending = self.pending();
                 pending.insert(request.id.clone(), kind);
-                // Of those that were given up nobody may have said so.
+                // Requests may have been given up without a notification.
                 if pending.len() > MAX_PENDING
                     && let RequestId::Number(newest) = request.id
                 {
@@ -81,8 +81,8 @@ impl Reader {
         }
     }
 
-    /// The messages of a line or body; none where it holds no message. An error without an id belongs to
-    /// the request `of`, or else to the only one that waits.
+    /// The messages of a line or body; empty if there are none. An error without an id belongs to
+    /// the request `of`, or else to the only pending one.
     pub(super) fn read(&self, text: &[u8], of: Option<&RequestId>) -> Vec<ServerJsonRpcMessage> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let text = whole_characters(text.trim_ascii());
@@ -100,13 +100,13 @@ impl Reader {
         read
     }
 
-    /// An error for the request that was answered with what is no JSON: nobody has to wait for more.
+    /// An error for the request whose answer is not JSON, so that nobody waits for more.
     fn unreadable(&self, text: &[u8]) -> Option<ServerJsonRpcMessage> {
         if !text.starts_with(b"{") {
             return None;
         }
         let problem = serde_json::from_slice::<&RawValue>(text).err()?;
-        // The rest of it may be on other lines.
+        // The rest of it may be on further lines.
         if problem.is_eof() {
             return None;
         }
@@ -114,7 +114,7 @@ impl Reader {
         self.unread_answer(id, &problem.to_string())
     }
 
-    /// An error for a request, if that waits.
+    /// An error for a request, if it is pending.
     fn unread_answer(&self, id: RequestId, problem: &str) -> Option<ServerJsonRpcMessage> {
         self.forget(Some(&id))?;
         let message = format!("its MCP server answered with what cannot be read: {problem}");
@@ -124,7 +124,7 @@ impl Reader {
 
     fn one(&self, text: &RawValue, of: Option<&RequestId>) -> Option<ServerJsonRpcMessage> {
         let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(text.get()).ok()?;
-        // Of a member that is null nothing is said.
+        // A member that is null counts as missing.
         let is_null = |value: &RawValue| value.get() == "null";
         let result = members.get("result").copied();
         let is_answer = members.contains_key("jsonrpc") || members.contains_key("error");
@@ -132,12 +132,12 @@ impl Reader {
         let id = members.get("id").and_then(|id| request_id(id));
         let has_result = members.contains_key("result");
         let error = members.get("error").copied();
-        // Some name the method in the answer, too.
+        // Some answers contain the method, too.
         let answers = has_result || error.is_some();
         if members.contains_key("method") && !(answers && self.awaits(id.as_ref())) {
             return asked(text, &members);
         }
-        // Beside a result an error is one only if it says something.
+        // Beside a result, an error counts only if it is not empty.
         if let Some(error) = error.filter(|error| !has_result || is_real_error(error)) {
             let id = id.or_else(|| of.cloned()).or_else(|| self.only());
             self.forget(id.as_ref());
@@ -145,7 +145,7 @@ impl Reader {
         }
         let id = id?;
         let Some(result) = result else {
-            // Lines of a log may have an id, too.
+            // Log lines may have an id, too.
             let problem = "it has neither a result nor an error";
             return is_answer.then(|| self.unread_answer(id, problem))?;
         };
@@ -153,7 +153,7 @@ impl Reader {
         Some(ServerJsonRpcMessage::response(kind.result(result), id))
     }
 
-    /// The request that waits, where there is only one; a subscription waits for as long as it lasts.
+    /// The pending request, if there is only one. Subscriptions do not count.
     fn only(&self) -> Option<RequestId> {
         let pending = self.pending();
         let mut waiting = pending
@@ -163,7 +163,7 @@ impl Reader {
         waiting.next().is_none().then(|| first.clone())
     }
 
-    /// A request was answered that is not for us to read.
+    /// Notes the answer to a request that is not parsed here.
     pub(super) fn passed(&self, id: &RequestId) {
         self.forget(Some(id));
     }
@@ -177,7 +177,7 @@ impl Reader {
     }
 }
 
-/// The documents that a text begins with, those of a batch each by itself, and what follows them.
+/// The JSON documents at the beginning of a text, those of a batch separately, and the rest.
 fn documents(text: &[u8]) -> (Vec<&RawValue>, &[u8]) {
     let mut texts = Vec::new();
     if !matches!(text.first(), Some(b'{' | b'[')) {
@@ -214,7 +214,7 @@ impl Kind {
     }
 }
 
-/// A request or notification.
+/// Parses a request or notification.
 fn asked(text: &RawValue, members: &BTreeMap<String, &RawValue>) -> Option<ServerJsonRpcMessage> {
     if let Some(question) = question(members) {
         return serde_json::from_value(question).ok();
@@ -222,7 +222,7 @@ fn asked(text: &RawValue, members: &BTreeMap<String, &RawValue>) -> Option<Serve
     if let Ok(message) = serde_json::from_str(text.get()) {
         return Some(message);
     }
-    // What was null is left out, and the version is there.
+    // Null members are left out, and `jsonrpc` is added.
     let mut message = Map::new();
     for (name, value) in members {
         message.insert(name.clone(), serde_json::from_str(value.get()).ok()?);
@@ -234,8 +234,8 @@ fn asked(text: &RawValue, members: &BTreeMap<String, &RawValue>) -> Option<Serve
         .ok()
 }
 
-/// A request that asks something, with its parameters as text: what rmcp cannot read of them would be lost, and
-/// the server left without an answer.
+/// A request that asks something, with its parameters as text: rmcp would drop what it cannot
+/// parse, and leave the server without an answer.
 fn question(members: &BTreeMap<String, &RawValue>) -> Option<Value> {
     let id: Value = serde_json::from_str(members.get("id")?.get()).ok()?;
     let method: String = serde_json::from_str(members.get("method")?.get()).ok()?;
@@ -250,7 +250,7 @@ fn question(members: &BTreeMap<String, &RawValue>) -> Option<Value> {
     })
 }
 
-/// Our ids are numbers. Some servers answer with them as text, or as `1.0`.
+/// Our ids are numbers. Some servers answer with text, or with `1.0`.
 fn request_id(id: &RawValue) -> Option<RequestId> {
     let number = match serde_json::from_str(id.get()).ok()? {
         Value::Number(number) => number.to_string(),
@@ -264,15 +264,15 @@ fn request_id(id: &RawValue) -> Option<RequestId> {
     })
 }
 
-/// Whether it is an object with anything in it: some servers have an empty one beside each result.
+/// Whether it is a non-empty object: some servers add an empty error to each result.
 fn is_real_error(error: &RawValue) -> bool {
     let error: Option<Map<String, Value>> = serde_json::from_str(error.get()).ok();
     error.is_some_and(|error| error.values().any(is_truthy))
 }
 
-/// The least that an error is: words. Codes that are no numbers are said in front.
+/// The error, with at least a message. A code that is not a number is put before the message.
 fn error_data(error: &RawValue) -> ErrorData {
-    // What cannot be read is shown as it is written.
+    // Malformed errors are shown as written.
     let value = serde_json::from_str(error.get()).unwrap_or_else(|_| error.get().into());
     let Value::Object(mut error) = value else {
         let text = match value {
@@ -289,7 +289,7 @@ fn error_data(error: &RawValue) -> ErrorData {
     let message = error.remove("message").filter(|it| !it.is_null());
     let message = message.map(|message| in_words(&message));
     let message = message.filter(|message| !message.trim().is_empty());
-    // Some say all that they say in the data.
+    // Some put everything into `data`.
     let message = message.or_else(|| data.as_ref().map(in_words));
     let message = message.unwrap_or_else(|| "an error without a message".to_owned());
     let (code, message) = match error.remove("code") {
@@ -305,7 +305,7 @@ fn error_data(error: &RawValue) -> ErrorData {
     ErrorData::new(code, message, data)
 }
 
-/// The result of `initialize`, with what it lacks.
+/// The result of `initialize`, with missing members added.
 fn initialized(text: &RawValue, asked: &ProtocolVersion) -> Option<Value> {
     let mut result: Map<String, Value> = serde_json::from_str(text.get()).ok()?;
     if !result.contains_key("protocolVersion") && !result.contains_key("serverInfo") {
@@ -319,7 +319,7 @@ fn initialized(text: &RawValue, asked: &ProtocolVersion) -> Option<Value> {
     if !is_known {
         result.insert("protocolVersion".to_owned(), asked.as_str().into());
     }
-    // All that concerns us in it: whether the server tells of changes.
+    // The only relevant capability: whether the server notifies of changes.
     let tools = result.get("capabilities").and_then(|it| it.get("tools"));
     let changes = tools.and_then(|it| it.get("listChanged")) == Some(&Value::Bool(true));
     let capabilities = json!({ "tools": { "listChanged": changes } });
@@ -337,7 +337,7 @@ fn initialized(text: &RawValue, asked: &ProtocolVersion) -> Option<Value> {
     Some(Value::Object(result))
 }
 
-/// The result of `tools/list`: every tool as rmcp takes it, with what the server wrote of it beside.
+/// The result of `tools/list`: each tool as rmcp accepts it, with the server's own text beside it.
 fn listed(text: &RawValue) -> Option<Value> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -355,7 +355,7 @@ fn listed(text: &RawValue) -> Option<Value> {
         Some(Value::Number(cursor)) => Some(cursor.to_string()),
         _ => None,
     };
-    // An empty one is how some say that there is no other page.
+    // Some write an empty cursor for the last page.
     if let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) {
         result["nextCursor"] = cursor.into();
     }
@@ -368,11 +368,11 @@ pub(super) fn written(tool: &Tool) -> &str {
     raw.and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A tool as rmcp takes it, with what the server wrote of it beside.
+/// A tool as rmcp accepts it, with the server's own text beside it.
 pub(super) fn listed_tool(text: &RawValue) -> Value {
     let tool: Value = serde_json::from_str(text.get()).unwrap_or_default();
     let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
-    // All that rmcp looks for in it, and it may be long.
+    // The only member of the schema that rmcp needs; the schema may be long.
     let has_headers = text.get().contains("x-mcp-header");
     let schema = tool
         .get("inputSchema")
@@ -385,7 +385,7 @@ pub(super) fn listed_tool(text: &RawValue) -> Value {
     })
 }
 
-/// The text of a result that is ours to read.
+/// The text of a result that is parsed by our own code.
 pub(super) fn raw(result: ServerResult) -> Option<String> {
     match result {
         ServerResult::CustomResult(CustomResult(Value::String(text))) => Some(text),

@@ -1,4 +1,4 @@
-//! A server that is only looked at: it is not started, and has the tools that it had when it last was.
+//! A server that is not started: it offers the tools cached when it last ran.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::tool::{Tool, ToolCall};
 struct Recalled {
     settings: Settings,
     offered: Offered,
-    /// When it listed them; `None` if that is not remembered.
+    /// When it listed them; `None` if none are cached.
     listed: Option<SystemTime>,
 }
 
-/// What is remembered of a server, in the folder for that.
+/// A server as the cache folder remembers it.
 pub(crate) fn recall(
     config: McpConfig,
     manifest: &Path,
@@ -36,7 +36,7 @@ pub(crate) fn recall(
     if let Some((tools, when)) = settings.memory.recall_tools() {
         let problems;
         (offered, problems) = listing::offered(&tools, &settings, manifest);
-        // Whether they are there still, a start will show.
+        // Whether they still exist will be seen at a start.
         for problem in problems {
             tracing::warn!("{problem}");
         }
@@ -49,7 +49,7 @@ pub(crate) fn recall(
     })
 }
 
-/// The tools that a server last listed, if nothing is wrong with them.
+/// The tools that a server last listed, if there is nothing wrong with them.
 pub(super) fn tools(settings: &Settings, manifest: &Path) -> Option<Offered> {
     let (tools, _) = settings.memory.recall_tools()?;
     let (offered, problems) = listing::offered(&tools, settings, manifest);

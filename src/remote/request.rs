@@ -1,4 +1,4 @@
-//! Requests of a call, over the connection that it began with.
+//! The requests of a call, over the connection that it began on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use super::{reading, stdio};
 use crate::error::CallError;
 use crate::provider::output_limit;
 
-/// How long is waited for an answer that does not matter.
+/// How long to wait for a response that does not matter.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The error of a call before which pages have to be visited.
+/// The error of a call that requires pages to be visited.
 const PAGES_REQUIRED: ErrorCode = ErrorCode(-32_042);
 
 #[derive(Clone)]
@@ -32,10 +32,10 @@ pub(super) struct Asking {
     pub(super) connection: Arc<Connection>,
 }
 
-/// What a call of a tool is answered with.
+/// The response to a `tools/call`.
 pub(super) enum Answered {
     Result(String),
-    /// It can be made once these are visited.
+    /// The call can be made once these are visited.
     Pages {
         message: String,
         pages: Questions,
@@ -43,11 +43,11 @@ pub(super) enum Answered {
 }
 
 impl Asking {
-    /// A call of a tool, with members of its parameters as they were written.
+    /// Sends a `tools/call`, with members of its parameters as they were written.
     ///
     /// # Errors
     ///
-    /// The server's, or why it cannot be asked.
+    /// The server's, or why it cannot be reached.
     pub(super) async fn call(
         &self,
         params: Value,
@@ -70,11 +70,11 @@ impl Asking {
         }
     }
 
-    /// The result of another request, as the server wrote it.
+    /// Sends another request. Returns the result as the server wrote it.
     ///
     /// # Errors
     ///
-    /// As of [`call`](Asking::call).
+    /// As for [`call`](Asking::call).
     pub(super) async fn request(
         &self,
         method: &str,
@@ -88,7 +88,7 @@ impl Asking {
         }
     }
 
-    /// A request whose answer does not matter.
+    /// Sends a request whose response does not matter.
     pub(super) async fn tell(&self, method: &str, params: Value) {
         let sent = self.send(method, params, Written::default(), None);
         let _ = tokio::time::timeout(PATIENCE, sent).await;
@@ -108,7 +108,7 @@ impl Asking {
         let mut options = PeerRequestOptions::no_options();
         if let Some(running) = running {
             request.extensions.insert(running.clone());
-            // Where each request says it, it is what this call's maker can be asked.
+            // In protocol versions with capabilities in each request, those of this call's client.
             if let Some(capabilities) = self.connection.capabilities(running.can_ask()) {
                 let mut meta = RequestMetaObject::new();
                 meta.set_client_capabilities(capabilities);
@@ -149,7 +149,7 @@ fn raw(result: ServerResult) -> Result<String, CallError> {
     reading::raw(result).ok_or_else(|| CallError::internal("an answer was not read as text"))
 }
 
-/// A request that was sent. If it is dropped before its answer comes, the server is told.
+/// A request that was sent. Dropping it before the response cancels it on the server.
 struct Unanswered(Option<RequestHandle<RoleClient>>);
 
 impl Unanswered {
@@ -169,7 +169,7 @@ impl Drop for Unanswered {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // It waits where the server does not read, for as long as there is a connection.
+            // Sending blocks while the server does not read, for as long as the connection lasts.
             runtime.spawn(async move {
                 let reason = "nobody waits for it any more".to_owned();
                 let _ = handle.cancel(Some(reason)).await;

@@ -1,12 +1,12 @@
-//! Room for the schemas of one server's tools. A schema in memory, and compiled, takes up to a hundred times
-//! its text.
+//! The budget for the schemas of one server's tools. A schema in memory, and compiled, takes up to
+//! a hundred times its text.
 
 use serde_json::Value;
 
-/// The text of all schemas of a server may be no longer, in bytes.
+/// The most text of all schemas of a server, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Objects and arrays in them: a plain schema compiles to some two kilobytes for each.
+/// The most objects and arrays in them: a plain schema compiles to about two kilobytes for each.
 const MAX_NODES: usize = 100_000;
 
 /// What is left.
@@ -23,11 +23,11 @@ impl Room {
         }
     }
 
-    /// Takes room for a tool's schemas.
+    /// Takes a tool's schemas from the budget.
     ///
     /// # Errors
     ///
-    /// What they are too large for, as what the tool has.
+    /// They are too large, as a phrase about the tool.
     pub(super) fn take(&mut self, schemas: &[&str]) -> Result<(), String> {
         let bytes: usize = schemas.iter().map(|schema| schema.len()).sum();
         if bytes > self.bytes {
@@ -36,7 +36,7 @@ impl Room {
                 self.bytes
             ));
         }
-        // What is no JSON is somebody else's to say.
+        // Invalid JSON is reported elsewhere.
         let parsed = schemas
             .iter()
             .filter_map(|schema| serde_json::from_str(schema).ok());

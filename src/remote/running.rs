@@ -1,5 +1,5 @@
-//! A call that runs, as its server reaches it: what it says goes to the call's log, what it asks to whoever
-//! made the call.
+//! A running call as its server reaches it: log lines go to the call's log, questions to the call's
+//! maker.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -21,16 +21,16 @@ const MAX_SHOWN: usize = 1000;
 #[derive(Clone)]
 pub(super) struct Running(Arc<Heard>);
 
-/// What its connection knows a call by: it lives as long as the call.
+/// The call's entry in its connection: it lives as long as the call.
 pub(super) struct Heard {
-    /// Of the turn that it has. A call has one more for each time that it asks.
+    /// The journal of the present turn. A call has one more turn for each round of questions.
     journal: Mutex<Journal>,
-    /// When the server last said something of the call.
+    /// When the server last sent something about the call.
     last: Mutex<Instant>,
     asks: mpsc::Sender<Asked>,
-    /// What the manifest lets the server ask.
+    /// The kinds of questions that the manifest allows.
     may_ask: QuestionKinds,
-    /// The most that it may ask at once, in bytes.
+    /// The most bytes of questions at once.
     longest: u64,
     /// The task that it has become.
     task: OnceLock<String>,
@@ -45,7 +45,7 @@ pub(super) struct Asked {
 pub(super) type Replies = Vec<(String, Reply)>;
 
 impl Running {
-    /// A call in its first turn, and what is asked because of it.
+    /// A call in its first turn, and the channel of its questions.
     pub(super) fn new(journal: Journal, config: &McpConfig) -> (Running, mpsc::Receiver<Asked>) {
         let (asks, asked) = mpsc::channel(MAX_QUESTIONS);
         let heard = Heard {
@@ -72,7 +72,7 @@ impl Running {
         journal.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives the call another turn; the journal of the last one comes back.
+    /// Begins another turn; returns the journal of the last one.
     pub(super) fn turn(&self, journal: Journal) -> Journal {
         self.heard();
         let current = self.0.journal.lock();
@@ -82,7 +82,7 @@ impl Running {
         )
     }
 
-    /// The server said something of the call.
+    /// Notes a sign of life from the server.
     pub(super) fn heard(&self) {
         *self.0.last() = Instant::now();
     }
@@ -97,7 +97,7 @@ impl Running {
         self.journal().log(source, text);
     }
 
-    /// Ends once the server has said nothing of the call for so long.
+    /// Completes once the server has been silent about the call for `bound`.
     pub(super) async fn silent_for(&self, bound: Duration) {
         loop {
             let until = *self.0.last() + bound;
@@ -108,12 +108,12 @@ impl Running {
         }
     }
 
-    /// The call has become a task of that id.
+    /// Notes that the call has become a task.
     pub(super) fn is_task(&self, id: &str) {
         let _ = self.0.task.set(id.to_owned());
     }
 
-    /// What whoever made the call can be asked.
+    /// The kinds of questions that the call's maker can answer.
     pub(super) fn can_ask(&self) -> QuestionKinds {
         let journal = self.journal();
         let all = [
@@ -126,12 +126,12 @@ impl Running {
         all.into_iter().filter(can).collect()
     }
 
-    /// What is answered to what the server asks. What nobody can be asked is refused at once, and the call's
-    /// log says so.
+    /// The responses to a server's questions. A question that nobody can answer is refused at once,
+    /// and logged.
     ///
     /// # Errors
     ///
-    /// Why there is no answer.
+    /// Why there is no response.
     pub(super) async fn responses(&self, asked: Questions) -> Result<Responses, String> {
         let kinds = self.can_ask();
         let (can, cannot): (Questions, Questions) = asked
@@ -156,7 +156,7 @@ impl Running {
         Ok(responses)
     }
 
-    /// The replies to what the server asks, which somebody can be.
+    /// The replies to a server's questions that somebody can answer.
     ///
     /// # Errors
     ///
@@ -177,7 +177,7 @@ impl Running {
     }
 }
 
-/// What a call's log says of a question that nobody is asked.
+/// The log line for a refused question.
 fn refusal(question: &Question, mask: &Mask) -> String {
     let shown = mask.beginning(question.message().to_owned(), MAX_SHOWN);
     match question {

@@ -1,6 +1,6 @@
-//! Stands between a transport and rmcp, and takes out what concerns the log of a call: in the order in
-//! which the server said it, and ahead of the call's answer. A request of a call has its [`Running`] with
-//! it.
+//! Filters messages between a transport and rmcp: progress and log notifications of calls are taken
+//! out here, in the server's order and ahead of the call's answer. A request of a call carries its
+//! [`Running`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,14 +25,14 @@ pub(super) struct Tap<T> {
     /// Messages on their way to the server.
     unsent: Arc<AtomicUsize>,
     most_unsent: usize,
-    /// Ends the connection.
+    /// Closes the connection.
     end: CancellationToken,
 }
 
-/// Requests that are over here and not at the server, and are kept one by one.
+/// The most requests kept one by one that have ended here but not at the server.
 const MAX_OPEN: usize = 1000;
 
-/// The calls that run on a connection, and those that may run at its server still.
+/// The running calls of a connection, and those that may still run at its server.
 #[derive(Clone, Default)]
 pub(super) struct Calls(Arc<Mutex<State>>);
 
@@ -53,7 +53,8 @@ struct Known {
 }
 
 impl Known {
-    /// Whether its call is over, and the server has not answered it: it may work on it still, and ask.
+    /// Whether its call has ended without an answer of the server, which may still work on it, and
+    /// ask.
     fn is_open(&self) -> bool {
         !self.is_answered && self.call.strong_count() == 0
     }
@@ -79,7 +80,7 @@ impl State {
 }
 
 impl<T> Tap<T> {
-    /// A server that lets more than `most_unsent` messages wait is not listening.
+    /// A server that lets more than `most_unsent` messages wait is not reading.
     pub(super) fn new(
         transport: T,
         calls: Calls,
@@ -119,7 +120,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
             let _unsent = unsent;
             let sent = sent.await;
             if let (Err(_), Some(id)) = (&sent, request) {
-                // The server does not have it.
+                // The server never received it.
                 calls.state().answered(&id);
             }
             sent
@@ -140,7 +141,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
     }
 }
 
-/// Counts for as long as it is there.
+/// A counted unsent message.
 struct Unsent(Arc<AtomicUsize>);
 
 impl Unsent {
@@ -166,7 +167,7 @@ impl Calls {
             return;
         };
         let inner = &request.request;
-        // Of these a task has many, and none of them is what something is said of.
+        // A task has many of these, and the server sends nothing about them.
         if matches!(inner, ClientRequest::CustomRequest(it) if it.method == "tasks/get") {
             return;
         }
@@ -184,7 +185,7 @@ impl Calls {
         }
     }
 
-    /// The message, unless it was for a call's log.
+    /// Passes the message on, unless it was for a call's log.
     fn received(&self, message: ServerJsonRpcMessage) -> Option<ServerJsonRpcMessage> {
         match &message {
             JsonRpcMessage::Notification(notification) => match &notification.notification {
@@ -218,8 +219,9 @@ impl Calls {
         found.next().map(Running::of)
     }
 
-    /// The only call that runs. One that waits for an answer runs, too; so does one that was given up, until the
-    /// server has answered it: what it says then must not be taken for another's.
+    /// The only call that can be meant. Calls that wait for a reply count, and so do cancelled ones
+    /// until the server has answered them: what it sends about them must not be attributed to
+    /// another.
     fn only(&self) -> Option<Running> {
         let state = self.state();
         if state.is_over || state.known.iter().any(Known::is_open) {
@@ -231,8 +233,8 @@ impl Calls {
         is_only.then(|| Running::of(first))
     }
 
-    /// The call for which a server asks something: of the task that it names, else of the request on whose
-    /// stream it came, else the only one that runs.
+    /// The call for which a server asks something: by the task that it names, else by the request
+    /// on whose stream the question came, else the only one that runs.
     pub(super) fn asking(
         &self,
         task: Option<&str>,
@@ -258,7 +260,7 @@ impl Calls {
         }
     }
 
-    /// A line does not say which call it is of: it can be told only where there is one.
+    /// A log line does not name its call: it can only be attributed if a single call runs.
     fn log(&self, line: &LoggingMessageNotificationParam) {
         let text = match &line.data {
             serde_json::Value::String(text) => text.clone(),
@@ -271,7 +273,7 @@ impl Calls {
     }
 }
 
-/// A token is a number, which some servers send back as text.
+/// Tokens are numbers, which some servers return as text.
 fn key(token: &ProgressToken) -> String {
     match &token.0 {
         NumberOrString::Number(number) => number.to_string(),

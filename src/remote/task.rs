@@ -1,5 +1,5 @@
-//! Calls that a server runs as tasks: it answers at once, and is asked for the result from time to time. Both
-//! forms are known, that of the extension `io.modelcontextprotocol/tasks` and that of 2025-11-25.
+//! Calls that a server runs as tasks: it answers at once, and is polled for the result. Supports
+//! the extension `io.modelcontextprotocol/tasks` and the form of 2025-11-25.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::error::CallError;
 use crate::limits::Limits;
 use crate::watch::Progress;
 
-/// How often a server is asked that does not say.
+/// The polling interval for a server that suggests none.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A server may want to be asked as often, and no more.
+/// The shortest polling interval.
 const LEAST_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A server that wants to be asked less often is asked all the same.
+/// The longest polling interval.
 const MOST_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The state of a task.
@@ -32,18 +32,18 @@ struct Task {
     status: String,
     message: Option<String>,
     interval: Duration,
-    /// All that was said of it.
+    /// All members of its state.
     said: BTreeMap<String, Box<RawValue>>,
 }
 
 impl Task {
-    /// Of a result, if that is one.
+    /// Parses a result, if it is a task.
     fn read(result: &str) -> Option<Task> {
         let mut result: BTreeMap<String, &RawValue> = serde_json::from_str(result).ok()?;
         if result.contains_key("content") {
             return None;
         }
-        // In 2025-11-25 it has a member of its own.
+        // In 2025-11-25 it is nested in a member of its own.
         if !result.contains_key("taskId")
             && let Some(task) = result.remove("task")
         {
@@ -75,8 +75,8 @@ impl Task {
     }
 }
 
-/// The result of a call, when it is there: what was answered, or what the task comes to that was answered
-/// with. If this is dropped before, the server is told.
+/// The final result of a call: its answer, or the result of the task that it was answered with.
+/// Dropping this cancels the task.
 pub(super) async fn result(
     result: String,
     asking: &Asking,
@@ -95,7 +95,7 @@ pub(super) async fn result(
     loop {
         running.heard();
         if let Some(message) = task.message.take().filter(|it| told.as_ref() != Some(it)) {
-            // Only progress that grows is passed on everywhere.
+            // Only increasing progress is accepted everywhere.
             messages += 1.0;
             running.progress(Progress {
                 done: messages,
@@ -119,7 +119,7 @@ pub(super) async fn result(
                     error.and_then(|error| Some(error.get("message")?.as_str()?.to_owned()));
                 let why = match error.or(told) {
                     Some(why) => why,
-                    // It may still say what it failed with.
+                    // The result may explain the failure.
                     None => return request("tasks/result", Written::default()).await,
                 };
                 return Err(bounded_failure(why, limits));
@@ -132,14 +132,14 @@ pub(super) async fn result(
             "input_required" => match task.said.get("inputRequests") {
                 Some(requests) => {
                     let mut asked = questions::requests(requests).map_err(failed)?;
-                    // It may not have seen the answers yet.
+                    // The server may not have seen the replies yet.
                     asked.retain(|(key, _)| answered.insert(key.clone()));
                     if !asked.is_empty() {
                         let responses = running.responses(asked).await.map_err(failed)?;
                         request("tasks/update", input_responses(&responses)?).await?;
                     }
                 }
-                // In 2025-11-25 it asks by requests, once its result is waited for.
+                // In 2025-11-25 it asks by requests, once its result is awaited.
                 None => {
                     let result = request("tasks/result", Written::default()).await;
                     unfinished.0 = None;
@@ -167,7 +167,7 @@ fn input_responses(responses: &Responses) -> Result<Written, CallError> {
     Ok(Written(Arc::new(members)))
 }
 
-/// A task that a server works on. If it is dropped, the server is told.
+/// A task that a server works on. Dropping it cancels the task.
 struct Unfinished(Option<(Asking, String)>);
 
 impl Drop for Unfinished {

@@ -1,15 +1,15 @@
-//! Mends schemas that say by an invalid value what they mean by none: `"required": null`, as serializers write
-//! an empty list, and `"properties": []`, as PHP writes an empty object; types by the names that programming
-//! languages have for them; and types, or a `required`, in the place of the schemas of properties.
+//! Repairs schemas that use an invalid value for an empty one: `"required": null`, as serializers
+//! write an empty list, and `"properties": []`, as PHP writes an empty object; also types named as
+//! in programming languages, and types or a `required` in the place of properties' schemas.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-/// Schemas in one another that are looked at.
+/// The most nested schemas examined.
 const MAX_DEPTH: usize = 64;
 
-/// Members that are schemas by name.
+/// Members with schemas by name.
 const MAPS: [&str; 5] = [
     "$defs",
     "definitions",
@@ -18,7 +18,7 @@ const MAPS: [&str; 5] = [
     "properties",
 ];
 
-/// Members that are schemas, or lists of such.
+/// Members that are schemas, or lists of schemas.
 const SCHEMAS: [&str; 14] = [
     "additionalProperties",
     "allOf",
@@ -39,16 +39,16 @@ const SCHEMAS: [&str; 14] = [
 /// Members whose value may be null.
 const VALUES: [&str; 3] = ["const", "default", "example"];
 
-/// So much of a property's name is said, in characters.
+/// The longest property name in messages, in characters.
 const MAX_NAME: usize = 100;
 
-/// So many properties that were mended are named.
+/// The most repaired properties named in messages.
 const MAX_NAMED: usize = 5;
 
-/// A schema in which what is invalid is mended, if that is all that is wrong.
+/// A repaired schema, if that was all that was wrong.
 pub(super) struct Tidied {
     pub(super) schema: String,
-    /// What was mended by a guess, for people.
+    /// Repairs that are guesses, described for people.
     pub(super) guessed: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn tidied(schema: &str) -> Option<Tidied> {
     })
 }
 
-/// What a type is called in JSON Schema that has its name in a programming language.
+/// The JSON Schema type for a type name of a programming language.
 fn json_type(name: &str) -> Option<&'static str> {
     Some(match name {
         "str" | "String" | "text" => "string",
@@ -75,7 +75,8 @@ fn json_type(name: &str) -> Option<&'static str> {
     })
 }
 
-/// What is meant by a value in the place of a property's schema: at least that there is such a property.
+/// The schema meant by a value in the place of a property's schema: at least that there is such a
+/// property.
 fn schema_of(value: &Value) -> Value {
     let name = value.as_str().unwrap_or_default();
     let is_type = [
@@ -88,7 +89,7 @@ fn schema_of(value: &Value) -> Value {
     }
 }
 
-/// A `required` that slipped in among the `properties`.
+/// Takes out a `required` that was put among the `properties`.
 fn take_required(members: &mut Map<String, Value>) -> Option<Value> {
     let properties = members.get_mut("properties")?.as_object_mut()?;
     let is_property = |name: &Value| name.as_str().is_some_and(|it| properties.contains_key(it));
@@ -113,7 +114,8 @@ fn tidy(schema: &mut Value, depth: usize, guessed: &mut Vec<String>) {
         return;
     }
     members.retain(|name, value| match name.as_str() {
-        // In drafts of old it stood at the property, which is not lost: a call without it fails there.
+        // In draft 3 it was in the property; nothing is lost, as a call without it fails at the
+        // server.
         "required" => value.is_array(),
         name => !value.is_null() || VALUES.contains(&name),
     });

@@ -1,4 +1,4 @@
-//! Names the file accesses that are refused, and has those counted that a quota bounds.
+//! Wraps WASI's file functions: names denied accesses, and meters folders with a quota.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use super::temporary::{self, Temporary};
 use super::{Sandbox, listing, names, opening};
 use crate::quota::Quota;
 
-/// Has `$name` call a function of ours, and notes what it refuses; `$what` says, of the arguments, what it was.
+/// Links `$name` to a function of ours, and records its denials; `$what` describes the access from
+/// the arguments.
 macro_rules! ours {
     ($instance:ident, $name:literal, $run:path, ($($argument:ident: $type:ty),*), $($what:tt)*) => {
         $instance.func_wrap_async(
@@ -99,7 +100,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         (at: PathFlags, path: String, how: OpenFlags, flags: DescriptorFlags),
         "{path}"
     )?;
-    // A stream says by it what a write failed with; WASI's knows nothing of quotas.
+    // Streams report a failed write through it; WASI's own knows nothing of quotas.
     types.func_wrap(
         "filesystem-error-code",
         |mut store: StoreContextMut<Sandbox>, (error,): (Resource<wasmtime::Error>,)| {
@@ -140,7 +141,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
                 let folders = sandbox.filesystem().get_directories()?;
                 for (number, (folder, _)) in folders.iter().enumerate() {
                     watch(sandbox, folder)?;
-                    // They are in the order in which they were granted.
+                    // They are numbered in the order in which they were granted.
                     let granted = sandbox.grants.folders.get(number);
                     let quota = granted.and_then(|it| it.quota());
                     sandbox.set_quota(folder, quota);
@@ -214,7 +215,8 @@ async fn readlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<Strin
     target
 }
 
-/// Opens a file or a folder; what is looked at here is what is opened, for all that guests can do.
+/// Opens a file or a folder. No guest can change what is at the path between the check and the
+/// opening.
 async fn open(
     sandbox: &mut Sandbox,
     fd: Fd,
@@ -282,7 +284,7 @@ async fn open_there(
     Ok(opened)
 }
 
-/// What the guest is told of a result; a refusal is noted.
+/// Returns a result to the guest; a denial is recorded.
 fn note<T>(
     sandbox: &mut Sandbox,
     name: &str,

@@ -1,9 +1,9 @@
-//! Operations of guests in folders where the host has files of its own, that may be written, or where the kernel
-//! shows itself: see docs/adr/0016.
+//! Guarded operations: those of guests in writable folders that contain host files, and in folders
+//! with kernel file systems below. See docs/adr/0016.
 //!
-//! Where there is a [`Guard`] or a quota, an operation is done in two steps: the folder that a path leads to is opened,
-//! and what is then looked at in it by the last name is what the operation is done to. Nothing that is
-//! protected can come to have another name meanwhile: no guest can move or link it.
+//! With a [`Guard`] or a quota, an operation takes two steps: the folder that its path leads to is
+//! opened, and the operation is done to what is then found there under the last name. A protected
+//! file cannot get another name in between: no guest can move or link it.
 
 use std::fmt;
 use std::fs::File;
@@ -22,10 +22,10 @@ use super::opening;
 use crate::paths::Guard;
 use crate::permissions::Purpose;
 
-/// As many as the kernel follows.
+/// The kernel's own limit.
 const MAX_LINKS: usize = 40;
 
-/// What the host refuses.
+/// What the host denied.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refused {
     Protected(Purpose),
@@ -53,16 +53,16 @@ impl fmt::Display for Refused {
     }
 }
 
-/// The folder that an operation is done in, and the last name of its path.
+/// The folder in which an operation is done, and the last name of its path.
 pub(super) struct Spot {
     pub(super) folder: Fd,
     pub(super) name: String,
-    /// Whether the folder was opened for it.
+    /// Whether the folder was opened for this operation.
     is_own: bool,
 }
 
 impl Spot {
-    /// As the guest has it.
+    /// As the guest gave it.
     fn given(fd: &Fd, path: String) -> Spot {
         Spot {
             folder: borrowed(fd),
@@ -75,10 +75,10 @@ impl Spot {
         borrowed(&self.folder)
     }
 
-    /// The operation is done.
+    /// Ends the operation.
     pub(super) fn leave(self, sandbox: &mut Sandbox) {
         if self.is_own {
-            // It is nobody else's: the guest never had it.
+            // The guest never had this descriptor.
             let _ = sandbox.table.delete(self.folder);
         }
     }
@@ -98,7 +98,7 @@ impl Sandbox {
     }
 }
 
-/// Where something is looked at.
+/// The spot of an operation that only reads.
 pub(super) async fn to_look(sandbox: &mut Sandbox, fd: &Fd, path: String) -> FsResult<Spot> {
     if !sandbox.grants.hides() {
         return Ok(Spot::given(fd, path));
@@ -109,7 +109,7 @@ pub(super) async fn to_look(sandbox: &mut Sandbox, fd: &Fd, path: String) -> FsR
     }
 }
 
-/// Where something is made, changed or removed; a link is the link itself.
+/// The spot of an operation that creates, changes or removes; a link is not followed.
 pub(super) async fn to_change(sandbox: &mut Sandbox, fd: &Fd, path: String) -> FsResult<Spot> {
     let guard = sandbox.grants.guard();
     if guard.is_none() && sandbox.quota(fd).is_none() {
@@ -119,7 +119,7 @@ pub(super) async fn to_change(sandbox: &mut Sandbox, fd: &Fd, path: String) -> F
     check(sandbox, guard, spot).await
 }
 
-/// From where and to where something gets another name.
+/// The spots of a rename.
 pub(super) async fn to_move(
     sandbox: &mut Sandbox,
     (fd, old): (&Fd, String),
@@ -136,7 +136,7 @@ pub(super) async fn to_move(
     }
 }
 
-/// As [`to_change`], where a link at the end is followed if `at` says so; then it is not to be followed again.
+/// As [`to_change`]; a link at the end is resolved here if `at` says to follow it.
 pub(super) async fn to_change_at(
     sandbox: &mut Sandbox,
     fd: &Fd,
@@ -149,7 +149,7 @@ pub(super) async fn to_change_at(
     let follows = at.contains(PathFlags::SYMLINK_FOLLOW);
     *at = PathFlags::empty();
     let mut path = path;
-    // The folder that it leads to, whatever it is itself.
+    // A trailing slash means the folder that it leads to.
     if path.ends_with('/') {
         path.push('.');
     }
@@ -168,14 +168,14 @@ pub(super) async fn to_change_at(
         let target = target?;
         path = match path.trim_end_matches('/').rsplit_once('/') {
             Some((above, _)) if !target.starts_with('/') => format!("{above}/{target}"),
-            // An absolute one is refused where it is used.
+            // An absolute one is denied where it is used.
             _ => target,
         };
     }
     Err(ErrorCode::Loop.into())
 }
 
-/// Whether times of something open may be changed.
+/// Whether the times of an open file may be changed.
 pub(super) async fn check_open(sandbox: &mut Sandbox, fd: &Fd) -> FsResult<()> {
     let Some(guard) = sandbox.grants.guard().filter(Guard::protects) else {
         return Ok(());
@@ -188,7 +188,7 @@ pub(super) async fn check_open(sandbox: &mut Sandbox, fd: &Fd) -> FsResult<()> {
     }
 }
 
-/// What was opened from a folder, if the guest may have it.
+/// Returns what was opened from a folder, if the guest may have it.
 pub(super) async fn check_opened(sandbox: &mut Sandbox, from: &Fd, opened: Fd) -> FsResult<Fd> {
     let guard = sandbox.grants.guard();
     let Some(guard) = guard.filter(|guard| guard.protects() || guard.hides()) else {
@@ -212,25 +212,25 @@ pub(super) async fn check_opened(sandbox: &mut Sandbox, from: &Fd, opened: Fd) -
     }
 }
 
-/// Opens the folder that the last name of a path is in.
+/// Opens the folder that contains the last name of a path.
 async fn locate(
     sandbox: &mut Sandbox,
     guard: Option<&Guard>,
     fd: &Fd,
     path: &str,
 ) -> FsResult<Spot> {
-    // WASI refuses these.
+    // WASI denies these.
     if path.is_empty() || path.starts_with('/') {
         return Ok(Spot::given(fd, path.to_owned()));
     }
-    // Slashes at the end stay with the name: they say that it is to be a folder.
+    // Trailing slashes stay with the name: they say that it must be a folder.
     let last = path.trim_end_matches('/').rfind('/');
     let (above, name) = match last {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => ("", path),
     };
     let (above, name) = match name.trim_end_matches('/') {
-        // What these are called where they are is not to be seen.
+        // Their real names are not known.
         "." | ".." => (path, "."),
         _ => (above, name),
     };
@@ -239,7 +239,7 @@ async fn locate(
     }
     let (at, how) = (PathFlags::SYMLINK_FOLLOW, OpenFlags::DIRECTORY);
     let flags = DescriptorFlags::READ;
-    // What stands in a folder's place may be a pipe.
+    // In place of a folder there may be a pipe.
     let folder = opening::open(sandbox, borrowed(fd), at, above.to_owned(), how, flags).await?;
     watch(sandbox, &folder)?;
     let (from, opened) = (sandbox.file(fd)?, sandbox.file(&folder)?);
@@ -254,7 +254,7 @@ async fn locate(
     })
 }
 
-/// The spot, if what is there is not protected.
+/// Returns the spot, unless what is there is protected.
 async fn check(sandbox: &mut Sandbox, guard: Option<Guard>, spot: Spot) -> FsResult<Spot> {
     let Some(guard) = guard else {
         return Ok(spot);
@@ -274,7 +274,7 @@ async fn check(sandbox: &mut Sandbox, guard: Option<Guard>, spot: Spot) -> FsRes
     .await
 }
 
-/// The spot, if what is there may get another name with all that is in it.
+/// Returns the spot, if what is there may be renamed with everything in it.
 async fn check_moved(sandbox: &mut Sandbox, spot: Spot) -> FsResult<Spot> {
     let Some(guard) = sandbox.grants.guard().filter(Guard::keeps_vcs) else {
         return Ok(spot);
@@ -286,13 +286,13 @@ async fn check_moved(sandbox: &mut Sandbox, spot: Spot) -> FsResult<Spot> {
     .await
 }
 
-/// The spot, if a look at its folder and name finds nothing to refuse.
+/// Returns the spot, if the check finds nothing to deny.
 async fn check_by(
     sandbox: &mut Sandbox,
     spot: Spot,
     look: impl FnOnce(&File, &str) -> io::Result<Option<Refused>> + Send + 'static,
 ) -> FsResult<Spot> {
-    // WASI refuses absolute paths.
+    // WASI denies absolute paths.
     if spot.name.is_empty() || spot.name.starts_with('/') {
         return Ok(spot);
     }

@@ -1,4 +1,4 @@
-//! Holds the requests of a guest to its `http` permission and its limits.
+//! The HTTP gate: checks a guest's requests against its `http` permission and its limits.
 
 use std::io;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::limits::Limit;
 use crate::permissions::HttpRule;
 use crate::permissions::header::is_reserved;
 
-/// What a guest may write to a request's body at once, and the host holds of it.
+/// How much of a request's body a guest may write at once; the host holds it.
 pub(super) const BODY_CHUNK: usize = 64 << 10;
 
 pub(super) struct HttpGate {
     bounds: Arc<Bounds>,
-    /// Requests sent so far.
+    /// The number of requests so far.
     sent: u32,
 }
 
@@ -43,24 +43,25 @@ impl HttpGate {
         }
     }
 
-    /// Where the request goes, if it may.
+    /// Returns the destination of a request, if it is allowed.
     fn check(&self, method: &Method, uri: &Uri) -> Result<Destination, Error> {
         let url = Url::parse(&uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-        // What is granted, and whether literally.
+        // `Some` if granted, and whether literally.
         let granted_by = |rules: &[HttpRule]| {
             let granting = rules.iter().filter(|it| it.allows(method.as_str(), &url));
             granting.map(HttpRule::is_literal).reduce(|a, b| a || b)
         };
         let grants = &self.bounds.grants;
         let mut granted = granted_by(&grants.permissions.http);
-        // Allowed is what both allow: a narrower rule takes no host to an address that the granted one does not.
+        // Both rules must allow it: a narrower one must not open a non-public address that the
+        // granted one does not.
         if let (Some(is_literal), Some(narrowed)) = (granted, &grants.narrowed_http) {
             granted = granted_by(narrowed).map(|narrowed| narrowed && is_literal);
         }
         if let Some(is_literal) = granted.filter(|_| is_sent_as_checked(uri, &url)) {
             return Destination::new(&url, is_literal);
         }
-        // The query may carry what is nobody's business.
+        // The query may be confidential.
         let origin = url.origin().ascii_serialization();
         let path = url.path();
         let what = format!("http request {method} {origin}{path}");
@@ -68,7 +69,7 @@ impl HttpGate {
         Err(Error::HttpRequestDenied)
     }
 
-    /// Counts a request; none beyond the limits is begun.
+    /// Counts a request; `None` beyond the limits.
     fn begin(&mut self, headers: &HeaderMap) -> Option<Open> {
         let Bounds { journal, open, .. } = &*self.bounds;
         let limits = self.bounds.limits();
@@ -90,8 +91,8 @@ impl HttpGate {
     }
 }
 
-/// What is checked must be what is sent: a path that parsing changes (`..`, `%2e`) is not, nor is a
-/// host in a spelling of its own (`0x7f.1`) or one with a user name before it.
+/// Whether what is checked is what will be sent: not if parsing changes the path (`..`, `%2e`), nor
+/// for unusual spellings of the host (`0x7f.1`) or a user name before it.
 fn is_sent_as_checked(uri: &Uri, url: &Url) -> bool {
     let same_path = url.path() == uri.path() || (url.path() == "/" && uri.path().is_empty());
     let has_user = uri
@@ -113,7 +114,7 @@ impl WasiHttpHooks for HttpGate {
         BODY_CHUNK
     }
 
-    // wasmtime's own versions of these warn: but a server that is down is the tool's to tell.
+    // wasmtime's own versions log warnings, but an unreachable server is for the tool to report.
 
     fn p2_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
         debug!("no connection: {error}");

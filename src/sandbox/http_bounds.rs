@@ -1,4 +1,4 @@
-//! What the HTTP requests of one call may use together.
+//! Bounds on all HTTP requests of one call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::limits::{Limit, Limits};
 pub(super) struct Bounds {
     pub(super) grants: Arc<Grants>,
     pub(super) journal: Journal,
-    /// Requests whose response is not yet read to its end.
+    /// Requests whose responses have not been read to the end.
     pub(super) open: AtomicU32,
     /// Bytes of response bodies so far.
     pub(super) received: AtomicU64,
@@ -23,7 +23,7 @@ impl Bounds {
         &self.grants.limits
     }
 
-    /// Counts bytes of a response's body; whether they are still within the limit.
+    /// Counts bytes of a response's body. Returns whether they are within the limit.
     pub(super) fn receive(&self, bytes: u64) -> bool {
         let before = self.received.fetch_add(bytes, Ordering::Relaxed);
         let bound = self.limits().max_response;
@@ -35,7 +35,7 @@ impl Bounds {
     }
 }
 
-/// A request that is under way; one less when it is dropped.
+/// An open request, counted until it is dropped.
 pub(super) struct Open(pub(super) Arc<Bounds>);
 
 impl Drop for Open {
@@ -54,7 +54,7 @@ impl Open {
     }
 }
 
-/// Bytes of headers as they are sent, with `: ` and the ends of lines.
+/// Bytes of headers as sent, with `: ` and line ends.
 pub(super) fn size(headers: &HeaderMap) -> u64 {
     let sizes = headers
         .iter()

@@ -1,4 +1,4 @@
-//! Folders as guests list them. An entry that WASI cannot show hides none of the others.
+//! Folder listings for guests. An entry that WASI cannot show does not hide the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -19,17 +19,18 @@ use crate::limits::Limit;
 
 pub(super) type Stream = Resource<ReaddirIterator>;
 
-/// The listings that are open, by the numbers of their streams.
+/// The open listings, by the numbers of their streams.
 pub(super) type Listings = HashMap<u32, Listing>;
 
 pub(super) struct Listing {
     folder: Arc<File>,
-    /// Its names that are not UTF-8, lossily, once one was met: WASI has an error in their place.
+    /// Its names that are not UTF-8, lossily, once one was met: WASI returns an error in their
+    /// place.
     lossy: Option<VecDeque<String>>,
 }
 
-/// The hash of an entry that cannot be looked at. C's library has each entry's for the number of its inode, and gives up
-/// the whole listing without it.
+/// The metadata hash of an entry that cannot be examined. C libraries use each entry's hash as its
+/// inode number, and abort the whole listing without it.
 pub(super) fn hash(
     sandbox: &Sandbox,
     name: &str,
@@ -46,10 +47,11 @@ pub(super) fn hash(
     }
 }
 
-/// Lists a folder: the host holds all of it while the guest reads it bit by bit, so it must fit.
+/// Lists a folder. The host holds the whole listing while the guest reads it, so it must fit the
+/// memory limit.
 pub(super) async fn open(sandbox: &mut Sandbox, fd: Fd) -> wasmtime::Result<FsResult<Stream>> {
     let mut files = sandbox.filesystem();
-    // What the folder takes on disk says how many entries it has, and what the host makes of them.
+    // The folder's size on disk bounds its number of entries, and thus the host's cost.
     let size = match files.stat(borrowed(&fd)).await {
         Ok(stat) => usize::try_from(stat.size).unwrap_or(usize::MAX),
         Err(error) => return Ok(Err(error)),
@@ -66,7 +68,7 @@ pub(super) async fn open(sandbox: &mut Sandbox, fd: Fd) -> wasmtime::Result<FsRe
 async fn open_there(sandbox: &mut Sandbox, fd: Fd) -> FsResult<Stream> {
     let folder = sandbox.file(&fd)?;
     let stream = sandbox.filesystem().read_directory(fd).await?;
-    // Those of streams that are gone; their numbers are given to others.
+    // Drop those of closed streams, whose numbers are reused.
     let table = &sandbox.table;
     let is_open = |number: &u32| table.get(&Stream::new_borrow(*number)).is_ok();
     sandbox.listings.retain(|number, _| is_open(number));
@@ -90,8 +92,8 @@ async fn next_lossy(sandbox: &mut Sandbox, stream: &Stream) -> FsResult<Option<S
     Ok(listing.lossy.as_mut().and_then(VecDeque::pop_front))
 }
 
-/// The next entry. One that is not UTF-8 cannot be opened by what it is called here, so that it is of no type; one that was
-/// removed meanwhile is left out.
+/// The next entry. One that is not UTF-8 cannot be opened by its lossy name, so it has no type; one
+/// that was removed meanwhile is skipped.
 pub(super) async fn next(
     sandbox: &mut Sandbox,
     stream: Stream,
@@ -135,7 +137,7 @@ fn lossy_names(folder: &File) -> io::Result<VecDeque<String>> {
     Ok(names)
 }
 
-/// Left out.
+/// Skipped.
 #[cfg(not(unix))]
 fn lossy_names(_: &File) -> io::Result<VecDeque<String>> {
     Ok(VecDeque::new())

@@ -1,5 +1,5 @@
-//! Operations of guests in folders with a quota: one at a time in each folder, and counted before they are done. See
-//! docs/adr/0018.
+//! Metered operations: those of guests in folders with a quota, one at a time in each folder, and
+//! counted before they are done. See docs/adr/0018.
 
 use std::fs::File;
 use std::io;
@@ -19,16 +19,16 @@ use super::guarded::Spot;
 use super::{Operations, Sandbox};
 use crate::quota::{self, At, Held, Quota};
 
-/// The most that a guest may write at once to a stream: the host holds it while it waits.
+/// The most that a guest may write to a stream at once: the host holds it while it waits.
 const WRITE_SIZE: usize = 64 << 10;
 
 impl Sandbox {
-    /// Of the folder that it was opened from.
+    /// The quota of the folder that it was opened from.
     pub(super) fn quota(&self, fd: &Fd) -> Option<Arc<Quota>> {
         self.quotas.get(&fd.rep()).cloned()
     }
 
-    /// What was opened has that quota; its number may have been another's.
+    /// Sets the quota of an opened file, whose number may have been used before.
     pub(super) fn set_quota(&mut self, opened: &Fd, quota: Option<Arc<Quota>>) {
         match quota {
             Some(quota) => drop(self.quotas.insert(opened.rep(), quota)),
@@ -36,7 +36,7 @@ impl Sandbox {
         }
     }
 
-    /// The file and its quota, if it has one and may be written.
+    /// The file and its quota, if it has one and is writable.
     fn metered(&self, fd: &Fd) -> FsResult<Option<(Arc<Quota>, Arc<File>)>> {
         let Some(quota) = self.quota(fd) else {
             return Ok(None);
@@ -45,14 +45,14 @@ impl Sandbox {
             Descriptor::File(file) if !file.perms.write_not_permitted() => {
                 Some((quota, file.file.clone()))
             }
-            // WASI says what is wrong.
+            // WASI reports what is wrong.
             _ => None,
         })
     }
 }
 
-/// The quota of two folders between which something is to get another name. There is no way in or out of a folder
-/// with a quota but to copy, as between file systems: what is open would go on to grow uncounted.
+/// The quota for a rename between two folders. Into and out of a folder with a quota one can only
+/// copy, as between file systems: open files would otherwise go on to grow uncounted.
 pub(super) fn of_both(sandbox: &Sandbox, from: &Fd, to: &Fd) -> FsResult<Option<Arc<Quota>>> {
     match (sandbox.quota(from), sandbox.quota(to)) {
         (None, None) => Ok(None),
@@ -61,15 +61,15 @@ pub(super) fn of_both(sandbox: &Sandbox, from: &Fd, to: &Fd) -> FsResult<Option<
     }
 }
 
-/// An operation on names in a folder with a quota, from before it begins until it was counted. Whoever begins one
-/// ends it, whatever came of the operation: left alone it lasts as long as the call.
+/// An operation on names in a folder with a quota, from before it begins until it is counted. It
+/// must be ended whatever the outcome; otherwise it lasts as long as the call.
 pub(super) struct Change {
     held: Option<Held>,
     operations: Operations,
 }
 
 impl Change {
-    /// At these names; `makes` if the last of them is one that may be new.
+    /// Begins an operation on these names; `makes` if the last of them may be new.
     pub(super) async fn begin(
         sandbox: &mut Sandbox,
         quota: Option<&Arc<Quota>>,
@@ -113,7 +113,7 @@ impl Change {
 }
 
 impl Drop for Change {
-    /// The call was dropped, but what it began may still be under way, or was done and not counted.
+    /// The call was dropped, but the operation may still run, or was done and not counted.
     fn drop(&mut self) {
         let Some(mut held) = self.held.take() else {
             return;
@@ -129,7 +129,7 @@ impl Drop for Change {
     }
 }
 
-/// It was done, or failed.
+/// Ends an operation that succeeded or failed.
 pub(super) async fn ended<T>(change: Option<Change>, done: FsResult<T>) -> FsResult<T> {
     if let Some(change) = change {
         change.end(None).await?;
@@ -137,21 +137,21 @@ pub(super) async fn ended<T>(change: Option<Change>, done: FsResult<T>) -> FsRes
     done
 }
 
-/// Something was opened, or was not, from a folder with that quota.
+/// Registers what was opened, or not, from a folder with that quota.
 pub(super) async fn opened(
     sandbox: &mut Sandbox,
     change: Option<Change>,
     quota: Option<Arc<Quota>>,
     opened: FsResult<Fd>,
 ) -> FsResult<Fd> {
-    // Who has no quota at all is spared this.
+    // Saves work where there are no quotas at all.
     if sandbox.quotas.is_empty() {
         return opened;
     }
     let file = opened.as_ref().ok().and_then(|fd| sandbox.file(fd).ok());
     match (change, file) {
         (Some(change), file) => change.end(file).await?,
-        // What it has open takes its place, even if it is removed through another folder.
+        // An open file takes room even if it is removed through another folder.
         (None, Some(file)) => {
             blocking(move || {
                 quota::opened(&file);
@@ -240,7 +240,7 @@ impl Stream {
         Ok(sandbox.table.push(stream)?)
     }
 
-    /// What the last write failed with, once.
+    /// The error of the last write, once.
     fn failure(&mut self) -> StreamResult<()> {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
@@ -305,7 +305,7 @@ impl OutputStream for Stream {
 
     async fn cancel(&mut self) {
         if let State::Writing(writing) = std::mem::replace(&mut self.state, State::Closed) {
-            // It ends before what it writes to is closed.
+            // A write ends before its file is closed.
             let _ = writing.cancel().await;
         }
     }

@@ -1,4 +1,4 @@
-//! What gives names to files and folders, and takes them away.
+//! Operations that create, rename and remove names of files and folders.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(super) async fn unlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsRes
     change(sandbox, &fd, path, false, unlink_there).await
 }
 
-/// Does something to a name, which it makes or takes away.
+/// Does an operation on a name that it creates or removes.
 async fn change(
     sandbox: &mut Sandbox,
     fd: &Fd,
@@ -136,7 +136,7 @@ async fn link_there(
     from: &Spot,
     to: &Spot,
 ) -> FsResult<()> {
-    // It is about to have a name of its own, in whose place nothing is.
+    // It gets its final name, which may be new.
     if let Some(temporary) = sandbox.temporaries.find(&from.name).cloned() {
         blocking(move || temporary.finish(None)).await?;
     }
@@ -170,7 +170,7 @@ async fn unlink_there(sandbox: &mut Sandbox, spot: &Spot) -> FsResult<()> {
     Ok(())
 }
 
-/// The regular file at the path, no link followed, if it is one; it must be one that may be written to.
+/// The regular file at the path, without following links; it must be writable.
 async fn open_to_write(sandbox: &mut Sandbox, fd: &Fd, path: &str) -> FsResult<Option<Arc<File>>> {
     let at = PathFlags::empty();
     let mut files = sandbox.filesystem();

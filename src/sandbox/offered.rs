@@ -1,5 +1,5 @@
-//! What guests may import: WASI, `wasi:http` and the plugin interface's `host`, with some of WASI's
-//! functions replaced by our own.
+//! The linker: what guests may import, which is WASI, `wasi:http` and the plugin interface's
+//! `host`, with some of WASI's functions replaced.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{HasSelf, Linker, Resource};
@@ -7,7 +7,7 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 use super::{Sandbox, clocks, files, sockets};
 use crate::bindings;
 
-/// Everything that a guest may import; what it reaches through it is the sandbox's to say.
+/// Links everything that a guest may import; the sandbox decides what it can access through it.
 pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -17,7 +17,7 @@ pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox
     files::replace(&mut linker)?;
     sockets::replace(&mut linker)?;
     clocks::replace(&mut linker)?;
-    // wasmtime's own shows a backtrace of the host, where the environment asks for backtraces.
+    // wasmtime's own shows a backtrace of the host if the environment asks for backtraces.
     linker.instance("wasi:io/error@0.2.12")?.func_wrap(
         "[method]error.to-debug-string",
         |mut store: StoreContextMut<Sandbox>, (error,): (Resource<wasmtime::Error>,)| {

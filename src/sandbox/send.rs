@@ -22,13 +22,13 @@ use super::connect::{NoConnection, Stream, connect, encrypt};
 use super::http_bounds::{Bounds, Open, size};
 use crate::limits::{Limit, MAX_TIMEOUT};
 
-/// What hyper needs at least to read the head of a response.
+/// The smallest buffer with which hyper can read the head of a response.
 const LEAST_BUFFER: usize = 8 << 10;
 
-/// Headers of a response. That many of a few bytes each are within the default limit.
+/// The most headers of a response. That many short ones are within the default limit.
 const MOST_HEADERS: usize = 4096;
 
-/// Where a request goes.
+/// The destination of a request.
 pub(super) struct Destination {
     pub(super) url: Url,
     host: Host<String>,
@@ -53,14 +53,14 @@ impl Destination {
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-/// Sends a request; the future beside the response moves its connection on.
+/// Sends a request; the future beside the response drives its connection.
 pub(super) async fn send(
     mut request: http::Request<WasiBody>,
     destination: Destination,
     options: RequestOptions,
     open: Open,
 ) -> Result<(http::Response<WasiBody>, Done), Error> {
-    // The call's own deadline is before any of these, unless the guest says otherwise.
+    // The call's own deadline comes first, unless the guest sets other timeouts.
     let or_never = |timeout: Option<Duration>| timeout.unwrap_or(MAX_TIMEOUT).min(MAX_TIMEOUT);
     let connected = timeout(
         or_never(options.connect_timeout),
@@ -77,7 +77,7 @@ pub(super) async fn send(
         .await?;
     let mut connection = Box::pin(connection);
 
-    // What goes to the server itself names only the path (RFC 9112, section 3.2.1).
+    // A request to the origin server has the path only (RFC 9112, section 3.2.1).
     let path = request.uri().path_and_query().map(|path| path.as_str());
     *request.uri_mut() = path
         .unwrap_or("/")
@@ -92,7 +92,7 @@ pub(super) async fn send(
         Either::Left((response, _)) => response,
         Either::Right((ended, response)) => {
             has_ended = true;
-            // What was received before the connection ended is there by now.
+            // Anything received before the connection ended is available by now.
             match (ended, response.now_or_never()) {
                 (_, Some(response)) => response,
                 (Ok(()), None) => return Err(Error::ConnectionTerminated),
@@ -161,8 +161,8 @@ async fn connection(destination: &Destination, open: &Open) -> Result<Box<dyn St
     })
 }
 
-/// Bounds what comes over a connection, whatever it is: HTTP allows for any number of interim
-/// responses, and for chunks of a byte.
+/// Bounds everything received over a connection: HTTP allows any number of interim responses, and
+/// one-byte chunks.
 struct Received {
     stream: Box<dyn Stream>,
     left: u64,
@@ -226,7 +226,7 @@ fn tls_error(error: &std::io::Error) -> Error {
     tracing::debug!("no TLS: {error}");
     let inner = error.get_ref().and_then(|error| error.downcast_ref());
     match inner {
-        // No code of the interface says why.
+        // The interface has no code that says why.
         Some(rustls::Error::InvalidCertificate(why)) => Error::InternalError(Some(format!(
             "the server's certificate is not valid: {}",
             invalid_as(why)
@@ -252,7 +252,7 @@ fn invalid_as(why: &rustls::CertificateError) -> String {
     why.to_owned()
 }
 
-/// A response's body: an open request until it ends, and bytes that count.
+/// A response's body: an open request until it ends, whose bytes count.
 struct Counted {
     incoming: hyper::body::Incoming,
     open: Open,

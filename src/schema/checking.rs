@@ -1,5 +1,5 @@
-//! Checks beside what else is served: at once where that takes a moment, else on threads of their own, as long as
-//! the call has.
+//! Scheduling of checks beside the serving of calls: quick ones run at once, others on threads of
+//! their own until the call's deadline.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -17,28 +17,29 @@ use crate::error::CallError;
 use crate::limits::{Limit, Limits};
 use crate::thread_time::thread_time;
 
-/// Text that is parsed and checked at once, in bytes: a tenth of a millisecond.
+/// The longest text parsed and checked at once, in bytes: a tenth of a millisecond.
 const MAX_TEXT: usize = 32 << 10;
 
-/// Steps, of some 10 ns, that a check may take at once.
+/// The most steps, of about 10 ns, for a check that runs at once.
 const MAX_STEPS: u64 = 50_000;
 
-/// Steps that a check may take among those that are soon over: some 50 ms.
+/// The most steps for a quick check on its own thread: about 50 ms.
 const MAX_SOON: u64 = 5_000_000;
 
-/// Checks that compute side by side, of those that are soon over.
+/// Permits for quick checks.
 static SOON: LazyLock<Arc<Semaphore>> = LazyLock::new(|| turns(2));
 
-/// Of those that are not, one for each processor. A check that is stopped has its place until it has ended.
+/// Permits for long checks, one per processor. A check that is stopped keeps its permit until it
+/// has ended.
 static LONG: LazyLock<Arc<Semaphore>> = LazyLock::new(|| turns(1));
 
-/// So many for each processor.
+/// A semaphore with `each` permits per processor.
 fn turns(each: usize) -> Arc<Semaphore> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Arc::new(Semaphore::new(each * processors))
 }
 
-/// Checks a text of so many bytes; `None` if that takes longer than a moment.
+/// Runs a check of a text of that length; `None` if it takes longer than a moment.
 pub(crate) fn at_once<T>(bytes: usize, check: impl FnOnce(&Watch) -> Checked<T>) -> Option<T> {
     if bytes > MAX_TEXT {
         return None;
@@ -46,21 +47,21 @@ pub(crate) fn at_once<T>(bytes: usize, check: impl FnOnce(&Watch) -> Checked<T>)
     check(&Watch::steps(MAX_STEPS)).ok()
 }
 
-/// What a check may take of its call.
+/// The time limits of a check, which are those of its call.
 #[derive(Clone, Copy)]
 pub(crate) struct Allowed<'a> {
     pub(crate) limits: &'a Limits,
-    /// What the deadline counts from.
+    /// The start of the call.
     pub(crate) start: Instant,
-    /// What the call has computed so far.
+    /// The CPU time that the call has used so far.
     pub(crate) spent: Duration,
     pub(crate) cancel: &'a CancellationToken,
 }
 
-/// Why a check did not come to its end.
+/// Why a check was stopped.
 #[derive(Clone, Copy)]
 enum Halt {
-    /// It is not soon over.
+    /// It takes too long for a quick check.
     Long,
     Deadline,
     Cpu,
@@ -79,10 +80,11 @@ impl Allowed<'_> {
     }
 }
 
-/// Checks on a thread of its own, in its turn; the result and what it computed.
+/// Runs a check on a thread of its own, in its turn; returns the result and the CPU time used.
 ///
-/// It ends at the deadline and at the `cpu` of its call, and when nobody waits for it any more. One that takes
-/// long is begun again among those that do, so that the others need not wait for it.
+/// It ends at the deadline or the `cpu` limit of its call, and when its future is dropped. A check
+/// that turns out to take long starts over among the long ones, so that the quick ones need not
+/// wait for it.
 pub(crate) async fn apart<T: Send + 'static>(
     allowed: Allowed<'_>,
     check: impl Fn(&Watch) -> Checked<T> + Send + Sync + 'static,
@@ -111,7 +113,7 @@ pub(crate) async fn apart<T: Send + 'static>(
     let checking = allowed.cancel.run_until_cancelled(checking);
     let found = match tokio::time::timeout_at(deadline.into(), checking).await {
         Ok(Some(Ok(Ok(found)))) => found.map_err(|halt| allowed.error(halt)),
-        // The guard around each call takes it for what it is.
+        // The guard around each call handles the panic.
         Ok(Some(Ok(Err(panic)))) => resume_unwind(panic),
         Ok(Some(Err(_)) | None) => Err(CallError::Cancelled),
         Err(_) => Err(allowed.error(Halt::Deadline)),
@@ -119,7 +121,7 @@ pub(crate) async fn apart<T: Send + 'static>(
     (found, Duration::from_nanos(spent.load(Ordering::Relaxed)))
 }
 
-/// Checks in a turn, in so many steps.
+/// Runs a check in its turn, with a budget of steps.
 async fn in_turn<T: Send + 'static>(
     turns: &Arc<Semaphore>,
     clock: &Arc<Clock>,
@@ -135,8 +137,8 @@ async fn in_turn<T: Send + 'static>(
     thread.await
 }
 
-/// Computes on a thread that serves nobody, and beside no more of the like than there are processors: what has no
-/// deadline, and is bounded by what it is given.
+/// Runs a computation on a thread that serves nothing else, with at most one per processor: for
+/// work without a deadline that is bounded by its input.
 pub(crate) async fn computed<T: Send + 'static>(compute: impl FnOnce() -> T + Send + 'static) -> T {
     static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| turns(1));
     let turn = TURNS.clone().acquire_owned().await;
@@ -148,18 +150,18 @@ pub(crate) async fn computed<T: Send + 'static>(compute: impl FnOnce() -> T + Se
         Ok(computed) => computed,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // The runtime ends, and with it whoever waits for this.
+            // The runtime is shutting down, and this future with it.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// How long a check may go on.
+/// Decides how long a check may go on.
 struct Clock {
     deadline: Instant,
     budget: Option<Duration>,
     cancel: CancellationToken,
-    /// What it has computed, in nanoseconds.
+    /// The CPU time used, in nanoseconds.
     spent: Arc<AtomicU64>,
 }
 

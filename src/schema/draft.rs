@@ -1,8 +1,9 @@
-//! Older drafts of JSON Schema, rewritten as the current one (2020-12): it is what models' APIs take, and some refuse
-//! every request that has a tool in another.
+//! Rewrites older drafts of JSON Schema as the current one (2020-12), which model APIs accept; some
+//! refuse every request with a tool in another draft.
 //!
-//! What is told by its shape alone is rewritten whatever the schema says that it is: most schemas do not say, and in
-//! 2020-12 those shapes are errors or mean nothing. Nothing is lost: the same arguments fit as before.
+//! Keywords whose shape gives away an older draft are rewritten whatever draft the schema declares:
+//! most declare none, and in 2020-12 those shapes are errors or have no meaning. Nothing is lost:
+//! the same arguments are valid as before.
 
 use std::collections::HashSet;
 
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::pointer;
 use crate::wire::subschemas::{Holds, each_within, holds};
 
-/// Rewrites a schema of any draft as one of 2020-12. One that is so already stays as it is.
+/// Rewrites a schema of any draft as 2020-12. A schema in 2020-12 stays as it is.
 pub(crate) fn modernize(schema: &mut Value) {
     let draft = Draft::of(schema);
     if draft == Draft::Current {
@@ -36,15 +37,16 @@ pub(crate) fn modernize(schema: &mut Value) {
     if draft != Draft::Unknown {
         root.remove("$schema");
     }
-    // Draft 3 has it in properties, and there it was taken to where they are.
+    // In draft 3 it is in the properties, and has been moved from there.
     root.retain(|key, value| key != "required" || !value.is_boolean());
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Draft {
-    /// Of which a `$ref` is all that counts where there is one, and identifiers are called `id`.
+    /// Draft 4 and before: a `$ref` overrides everything beside it, and identifiers are called
+    /// `id`.
     Upto4,
-    /// As before, with `$id`.
+    /// Up to draft 7: the same, with `$id`.
     Upto7,
     Of2019,
     Current,
@@ -84,7 +86,7 @@ fn rewrite(schema: &mut Value, draft: Draft, moved: &mut dyn FnMut(&str) -> Stri
     each_within(members, &mut |schema| rewrite(schema, draft, moved));
 }
 
-/// What says nothing of values.
+/// Whether a keyword says nothing about values.
 fn is_kept_beside_ref(key: &str) -> bool {
     let notes = [
         "$ref",
@@ -97,7 +99,7 @@ fn is_kept_beside_ref(key: &str) -> bool {
     notes.contains(&key) || matches!(key, "definitions" | "$defs")
 }
 
-/// `exclusiveMinimum: true` is of the `minimum` beside it.
+/// `exclusiveMinimum: true` modifies the `minimum` beside it.
 fn bounds(members: &mut Map<String, Value>) {
     for (exclusive, bound) in [
         ("exclusiveMinimum", "minimum"),
@@ -121,10 +123,10 @@ fn bounds(members: &mut Map<String, Value>) {
     }
 }
 
-/// `items` with a schema for each place.
+/// `items` with a list of schemas.
 fn arrays(members: &mut Map<String, Value>) {
     let is_tuple = members.get("items").is_some_and(Value::is_array);
-    // Without such a list it means nothing.
+    // Without such a list it has no meaning.
     let rest = members.remove("additionalItems").filter(|_| is_tuple);
     if !is_tuple {
         return;
@@ -194,7 +196,7 @@ fn identifiers(members: &mut Map<String, Value>, draft: Draft) {
     }
 }
 
-/// Draft 3 has a type that is all of them.
+/// Draft 3 has the type `any`.
 fn types(members: &mut Map<String, Value>) {
     let is_any = match members.get("type") {
         Some(Value::String(kind)) => kind == "any",
@@ -206,7 +208,7 @@ fn types(members: &mut Map<String, Value>) {
     }
 }
 
-/// Draft 3 says of each property whether it is required.
+/// Draft 3 has `required` in each property.
 fn required(members: &mut Map<String, Value>) {
     let mut names = Vec::new();
     if let Some(Value::Object(properties)) = members.get_mut("properties") {
@@ -236,7 +238,7 @@ fn required(members: &mut Map<String, Value>) {
     }
 }
 
-/// Whether the `definitions` of a schema can be its `$defs`.
+/// Whether the `definitions` of a schema can become its `$defs`.
 fn has_free_definitions(schema: &Value) -> bool {
     let Some(definitions) = schema.get("definitions").and_then(Value::as_object) else {
         return false;
@@ -248,7 +250,7 @@ fn has_free_definitions(schema: &Value) -> bool {
     }
 }
 
-/// Where a `$ref` leads once the schema it is in is rewritten.
+/// Where a `$ref` leads once its schema is rewritten.
 fn moved(before: &Value, reference: &str, moves_definitions: bool) -> String {
     let Some(pointer) = reference.strip_prefix("#/") else {
         return reference.to_owned();
@@ -365,7 +367,8 @@ mod tests {
         assert_eq!(modern(once.clone()), once);
     }
 
-    /// What an implementation of the older draft says is said of the new schema.
+    /// The verdict of an implementation of the older draft on the original is compared with the new
+    /// schema's.
     #[test]
     fn the_same_values_fit_as_before() {
         let values = [

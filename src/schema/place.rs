@@ -1,7 +1,8 @@
-//! Which subschemas hold at a place of a document, and which types of values they take there.
+//! Which subschemas apply at a place of a document, and which types they allow there.
 //!
-//! It is never narrower than the schema: what no value at a place may be, whatever else the document
-//! holds, is not in [`Place::types`]; keywords that are not looked at only leave more in.
+//! The result is never narrower than the schema: a type that is missing from [`Place::types`] is
+//! never valid there, whatever else the document contains; keywords that are not examined only
+//! leave more types in.
 
 use std::collections::HashMap;
 
@@ -67,32 +68,32 @@ impl Types {
         Types(self.0 & other.0)
     }
 
-    /// Whether one of `other` is among them.
+    /// Whether one of `other` is in the set.
     pub(super) fn take(self, other: Types) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// Whether none but those of `other` are among them.
+    /// Whether the set contains only types of `other`.
     pub(super) fn only(self, other: Types) -> bool {
         self.0 & !other.0 == 0
     }
 }
 
-/// What holds at one place.
+/// The subschemas that apply at one place.
 #[derive(Debug, Default)]
 pub(super) struct Place<'s> {
-    /// Each of these.
+    /// All of these apply.
     all: Vec<&'s Map<String, Value>>,
-    /// Of each of these groups one at least.
+    /// At least one of each group applies.
     groups: Vec<Vec<Place<'s>>>,
-    /// Nothing may be there.
+    /// Nothing is valid there.
     is_closed: bool,
-    /// The steps that it takes to look at all of it.
+    /// The number of steps for examining all of it.
     pub(super) weight: u64,
 }
 
 impl<'s> Place<'s> {
-    /// Whether anything may be there, for all that is known.
+    /// Whether anything may be valid there, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         self.all.is_empty() && self.groups.is_empty() && !self.is_closed
     }
@@ -109,7 +110,7 @@ impl<'s> Place<'s> {
         own.chain(groups).fold(Types::ALL, Types::and)
     }
 
-    /// Drops the alternatives that an object cannot fit, whatever is repaired in it.
+    /// Drops alternatives that an object cannot match, whatever is repaired in it.
     pub(super) fn narrow(&mut self, object: &Node) {
         for group in &mut self.groups {
             group.retain_mut(|alternative| {
@@ -125,7 +126,7 @@ impl<'s> Place<'s> {
             && self.all.iter().all(|schema| may_hold(schema, object))
     }
 
-    /// Whether a member may be left out, and is one that the schema knows.
+    /// Whether a member is known to the schema and may be left out.
     pub(super) fn is_optional(&self, name: &str) -> bool {
         self.knows(name) && !self.requires(name)
     }
@@ -169,7 +170,8 @@ fn required(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
     names.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// What tells the variants of a tagged union apart: their names, and texts that are given.
+/// Whether an object may match by what distinguishes the variants of a tagged union: property
+/// names, and constant texts.
 fn may_hold(schema: &Map<String, Value>, object: &Node) -> bool {
     let Kind::Object(members) = &object.kind else {
         return true;
@@ -187,7 +189,7 @@ fn may_hold(schema: &Map<String, Value>, object: &Node) -> bool {
         )
 }
 
-/// Whether a text is none of the texts that a property may be.
+/// Whether a text is none of those that a property allows.
 fn is_another_text(property: &Value, value: &Node) -> bool {
     let one = property.get("const").map(std::slice::from_ref);
     let choices = property.get("enum").and_then(Value::as_array);
@@ -199,10 +201,10 @@ fn is_another_text(property: &Value, value: &Node) -> bool {
         && serde_json::from_str::<Value>(value.text).is_ok_and(|text| !choices.contains(&text))
 }
 
-/// Steps of a watch for one of our own.
+/// Steps of the watch for one step here.
 const STEP: u64 = 8;
 
-/// Finds what holds where, in a bounded number of steps.
+/// Finds which subschemas apply where, in a bounded number of steps.
 pub(super) struct Places<'s> {
     root: &'s Value,
     draft: Draft,
@@ -256,14 +258,14 @@ impl<'s> Places<'s> {
         }
     }
 
-    /// Takes a step; whether there was one left.
+    /// Takes a step. Returns whether there was one left.
     pub(super) fn step(&mut self) -> bool {
         let is_left = self.steps > 0 && self.watch.go(STEP);
         self.steps = self.steps.saturating_sub(1);
         is_left
     }
 
-    /// Takes steps of the watch; whether there may be more.
+    /// Takes steps of the watch. Returns whether there may be more.
     pub(super) fn pay(&self, steps: u64) -> bool {
         self.watch.go(steps)
     }
@@ -282,7 +284,7 @@ impl<'s> Places<'s> {
         place
     }
 
-    /// Adds a schema to those that hold at a place; `open` are those that led to it.
+    /// Adds a schema that applies at a place; `open` are those that led to it.
     fn add(&mut self, place: &mut Place<'s>, schema: &'s Value, open: &mut Vec<*const Value>) {
         if !self.step() || open.contains(&std::ptr::from_ref(schema)) {
             return;
@@ -300,9 +302,9 @@ impl<'s> Places<'s> {
         if let Some(target) = reference.and_then(|name| resolve(self.root, &self.anchors, name)) {
             self.add(place, target, open);
         }
-        // Up to draft 7 nothing beside a `$ref` counts.
+        // Up to draft 7 a `$ref` overrides everything beside it.
         if reference.is_none() || self.draft >= Draft::V2019 {
-            // Draft 4 knows no `const`.
+            // Draft 4 has no `const`.
             if self.draft > Draft::V4 || !members.contains_key("const") {
                 place.all.push(members);
                 let lists = ["enum", "required"].map(|key| list(members, key).count());
@@ -325,7 +327,7 @@ impl<'s> Places<'s> {
         open.pop();
     }
 
-    /// Adds schemas of which one holds; `None` is one that takes everything.
+    /// Adds schemas of which one applies; `None` is one that accepts everything.
     fn add_group(
         &mut self,
         place: &mut Place<'s>,
@@ -346,7 +348,7 @@ impl<'s> Places<'s> {
         }
     }
 
-    /// What holds for a member of an object.
+    /// The subschemas that apply to a member of an object.
     pub(super) fn member(&mut self, place: &Place<'s>, name: &str) -> Place<'s> {
         self.inside(place, &mut |places, schema, within| {
             let property = properties(schema).and_then(|known| known.get(name));
@@ -362,7 +364,7 @@ impl<'s> Places<'s> {
                 {
                     Some(true) => parts.push(part),
                     Some(false) => continue,
-                    // It may be one of those.
+                    // It may match one of those.
                     None => {}
                 }
                 is_known = true;
@@ -376,7 +378,7 @@ impl<'s> Places<'s> {
         })
     }
 
-    /// What holds for an item of an array.
+    /// The subschemas that apply to an item of an array.
     pub(super) fn item(&mut self, place: &Place<'s>, number: usize) -> Place<'s> {
         self.inside(place, &mut |places, schema, within| {
             let (first, others) = match schema.get("items") {

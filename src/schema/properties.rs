@@ -1,4 +1,4 @@
-//! What holds of every repair, whatever the schema and the arguments.
+//! Property tests: what holds for every repair, whatever the schema and the arguments.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -92,8 +92,8 @@ fn scalars() -> impl Strategy<Value = Value> {
     ])
 }
 
-/// Draws arguments that nearly fit a schema: here and there a value is written as a string, is null, or
-/// is a number where a string is asked for.
+/// Generates arguments that nearly match a schema: here and there a value is written as a string,
+/// is null, or is a number where a string is required.
 struct Draw<'s> {
     root: &'s Value,
     choices: std::slice::Iter<'s, u8>,
@@ -203,7 +203,7 @@ fn plain(value: &Value) -> Value {
     }
 }
 
-/// The arguments with what was written at `path` put back; `None` where it was inside of a text.
+/// The arguments with what was written at `path` put back; `None` if it was inside a text.
 fn put_back(mended: &Value, written: &Value, path: &str) -> Option<Value> {
     let was = written.pointer(path)?;
     let mut value = mended.clone();
