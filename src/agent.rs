@@ -1,5 +1,5 @@
-//! The loop between a model and its tools: a question goes out, all calls of an answer run in parallel,
-//! their results go back, until the model answers in text.
+//! The agent: the loop between a model and its tools. A question goes out, all calls of an answer
+//! run in parallel, their results go back, until the model answers in text.
 //!
 //! ```no_run
 //! use toolhost::agent::{Agent, Silent};
@@ -46,61 +46,62 @@ use results::Results;
 use sampling::Sampler;
 use turn::Turn;
 
-/// A model with tools, and what was said so far.
+/// A model with tools, and the conversation so far.
 pub struct Agent {
     host: ToolHost,
     config: AgentConfig,
     client: Arc<Client>,
     format: Format,
     names: Names,
-    /// As every request has them.
+    /// The declarations sent with every request.
     tools: Option<Box<RawValue>>,
     conversation: Conversation,
     results: Results,
-    /// Those of every call.
+    /// The options of every call.
     options: CallOptions,
     stream: bool,
     asks_first: bool,
-    /// Tools that need not be asked for again, each with its provider: another may come to offer its name.
+    /// Tools that were allowed for good, each with its provider: another provider may come to offer
+    /// the same name.
     always: HashSet<(String, String)>,
     interrupter: Interrupter,
     summary: Summary,
-    /// Calls so far.
+    /// The number of calls so far.
     calls: usize,
 }
 
-/// What a model answered in the end.
+/// The final answer of a model.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its words.
+    /// Its text.
     pub text: String,
     /// Why it ended: [`Stop::End`], unless it was cut off or filtered.
     pub stop: Stop,
 }
 
-/// What an agent took so far.
+/// What an agent has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Requests that were answered.
     pub turns: usize,
     /// Calls that ended.
     pub calls: usize,
-    /// Those that ended in an error.
+    /// Calls that ended in an error.
     pub errors: usize,
     /// Time during which calls ran.
     pub wall: Duration,
-    /// What they would have taken one after another.
+    /// The time they would have taken one after another.
     pub one_by_one: Duration,
-    /// Tokens, as far as the API tells.
+    /// Tokens, as far as the API reports them.
     pub tokens: Tokens,
 }
 
-/// Ends the calls that an agent is waiting for, from wherever it is; the model is told.
+/// Cancels the calls that an agent is waiting for, from anywhere; the model is told.
 #[derive(Clone, Default)]
 pub struct Interrupter(Arc<Mutex<Option<CancellationToken>>>);
 
 impl Interrupter {
-    /// Cancels the calls that run; false where there are none.
+    /// Cancels running calls. Returns false if there are none.
     pub fn interrupt(&self) -> bool {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*running {
@@ -122,8 +123,8 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// The configuration names no provider or no model, or its key cannot be had or must not be
-    /// sent where it would go, or a plugin offers a tool named `read_result`.
+    /// The configuration names no provider or model, its key cannot be read or must not be sent to
+    /// its URL, or a plugin offers a tool named `read_result`.
     pub fn new(host: ToolHost, config: AgentConfig) -> Result<Agent, AgentError> {
         let client = Arc::new(Client::new(&config)?);
         let format = client.format;
@@ -163,31 +164,31 @@ impl Agent {
         })
     }
 
-    /// Whether answers come as event streams, their calls starting while they do (the default).
+    /// Whether answers are streamed, and calls start while they come in (the default).
     #[must_use]
     pub fn stream(mut self, stream: bool) -> Self {
         self.stream = stream;
         self
     }
 
-    /// Asks the [`Observer`] before a tool runs that does not say that it changes nothing.
+    /// Asks the [`Observer`] for approval before a tool runs that is not marked read-only.
     #[must_use]
     pub fn ask_first(mut self, ask: bool) -> Self {
         self.asks_first = ask;
         self
     }
 
-    /// Has `responder` answer what tools ask of people; what they ask of a model, the agent's own
-    /// answers.
+    /// Answers tools' questions with `responder`; sampling is answered by the agent's own model.
     #[must_use]
     pub fn responder(mut self, responder: Arc<dyn Responder>) -> Self {
         self.options = self.options.responder(responder);
         self
     }
 
-    /// Runs every call with these options: for a client, or narrowed, for instance. The agent's own model answers what
-    /// tools ask of a model, whoever is their responder; the one of [`responder`](Agent::responder) stays where these have
-    /// none. An idempotency key has no effect: it would be that of every answer of the model.
+    /// Runs every call with these options: for a client, for instance, or narrowed. Sampling is
+    /// answered by the agent's own model, whatever their responder; [`responder`](Agent::responder)
+    /// applies if they have none. An idempotency key has no effect, as every answer of the model
+    /// would share it.
     #[must_use]
     pub fn options(mut self, options: CallOptions) -> Self {
         let responder = self.options.responder.take();
@@ -196,7 +197,7 @@ impl Agent {
         self
     }
 
-    /// How calls are run: who answers what they ask.
+    /// The options of calls, with their responder.
     fn call_options(&self) -> CallOptions {
         self.options.clone().responder(Arc::new(Sampler {
             client: self.client.clone(),
@@ -205,7 +206,7 @@ impl Agent {
         }))
     }
 
-    /// Goes on from a transcript, and keeps adding to it.
+    /// Resumes a conversation from a transcript, and keeps appending to it.
     ///
     /// # Errors
     ///
@@ -215,7 +216,7 @@ impl Agent {
         let (conversation, stored) = Conversation::resume(self.format, file)?;
         self.conversation = conversation;
         self.results.restore(stored);
-        // Calls whose results were never kept: the API wants an answer to each.
+        // Calls without results in the transcript: the API requires an answer to each.
         let open = self.conversation.open_calls();
         if !open.is_empty() {
             let refuse = |call: &ToolCall| {
@@ -230,20 +231,20 @@ impl Agent {
         Ok(())
     }
 
-    /// Keeps every message in a new file from now on, a line of JSON for each that is added: what
-    /// the user says, what the model answers, and the results, in the API's own form.
+    /// Writes the conversation to a new file from now on, one JSON line for each addition: user
+    /// messages, replies and results, in the API's own form.
     ///
     /// # Errors
     ///
-    /// The file exists, or cannot be made.
+    /// The file exists, or cannot be created.
     pub fn keep_transcript(&mut self, file: &Path) -> Result<(), AgentError> {
         self.protect(file)?;
         self.conversation.keep(file)?;
-        // It is there now, and stays protected wherever its owner moves it.
+        // It exists now, and stays protected wherever its owner moves it.
         self.protect(file)
     }
 
-    /// Keeps plugins from a transcript, and us from one that they could have led elsewhere.
+    /// Protects a transcript from plugins, and refuses one that a plugin could have redirected.
     fn protect(&self, transcript: &Path) -> Result<(), AgentError> {
         let purpose = Purpose::Transcript;
         let protected = self.host.protect(&HostFile::new(transcript, purpose));
@@ -253,22 +254,23 @@ impl Agent {
         })
     }
 
-    /// What ends running calls from elsewhere.
+    /// A handle that cancels running calls from elsewhere.
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
 
-    /// What finds the API's key, for what a program prints of its own.
+    /// The mask for the API key, for text that a program prints itself.
     pub fn mask(&self) -> Arc<Mask> {
         self.client.mask.clone()
     }
 
-    /// What it took so far.
+    /// What it has used so far.
     pub fn summary(&self) -> Summary {
         self.summary
     }
 
-    /// Whether the conversation waits for the model: [`go_on`](Agent::go_on) has something to do.
+    /// Whether the conversation waits for the model, so that [`go_on`](Agent::go_on) has something
+    /// to do.
     pub fn waits_for_model(&self) -> bool {
         self.conversation.waits_for_model()
     }
@@ -278,8 +280,8 @@ impl Agent {
     /// # Errors
     ///
     /// The model cannot be reached or refuses, or it still calls tools after
-    /// [`max_iterations`](AgentConfig::max_iterations) requests. What was said is kept, and another
-    /// question can be asked.
+    /// [`max_iterations`](AgentConfig::max_iterations) requests. The conversation is kept, and
+    /// another question can be asked.
     pub async fn ask(
         &mut self,
         question: &str,
@@ -290,18 +292,18 @@ impl Agent {
         self.go_on(observer).await
     }
 
-    /// Goes on where the conversation waits for the model.
+    /// Continues a conversation that waits for the model.
     ///
     /// # Errors
     ///
-    /// As [`ask`](Agent::ask).
+    /// As for [`ask`](Agent::ask).
     pub async fn go_on(&mut self, observer: &mut dyn Observer) -> Result<Answer, AgentError> {
         for iteration in 0..self.config.max_iterations {
             self.renew_tools();
             observer.event(Event::Turn {
                 number: self.summary.turns,
             });
-            // Who must call a tool each time never answers.
+            // A model that must call a tool every time would never answer.
             let choice = match iteration {
                 0 => self.config.tool_choice.named(&self.names),
                 _ if self.config.tool_choice == ToolChoice::None => ToolChoice::None,
@@ -317,7 +319,7 @@ impl Agent {
                 self.conversation.push(Kind::Results, results)?;
                 continue;
             }
-            // Some APIs pause in the middle of a long answer, and want it back to go on.
+            // Some APIs pause in the middle of a long answer, and continue it when it is sent back.
             if reply.stop == Stop::Other("pause_turn".to_owned()) {
                 continue;
             }
@@ -332,7 +334,7 @@ impl Agent {
         Err(AgentError::MaxIterations)
     }
 
-    /// Declares the tools that providers offer now, where they are others than before.
+    /// Declares the tools that providers offer now, if they have changed.
     fn renew_tools(&mut self) {
         if self.host.tools_changed().now_or_never().is_some() {
             self.host = self.host.renewed();
@@ -344,7 +346,7 @@ impl Agent {
         self.format.api().expect("a provider's format has an API")
     }
 
-    /// One request: what the model answers, and the messages of all results.
+    /// One request: the model's answer, and the messages of all results.
     async fn turn(
         &mut self,
         tool_choice: ToolChoice,
@@ -384,11 +386,11 @@ impl Agent {
     }
 }
 
-/// The tools as every request has them, by names that the API takes.
+/// The declarations of the tools, with names that the API accepts.
 fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     let tools: Vec<&Tool> = host.tools().collect();
     let names = Names::of_tools(format, &tools);
-    // Where there is no other, nothing is there to read on in.
+    // Without other tools there are no results to read on in.
     let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);
     let declared = has_tools.then(|| format.declare(&tools, &names));
     for LeftOut { tool, why } in declared.iter().flat_map(|declared| &declared.left_out) {

@@ -1,10 +1,10 @@
-//! The part of the server that faces the network: it accepts connections, bounds what each may take,
-//! and lets through to `/mcp` whom the manifest's `[serve]` names.
+//! The HTTP front: accepts connections, bounds what each may use, and admits to `/mcp` the clients
+//! named in `[serve]`.
 //!
-//! A request passes, in this order: what it calls the server and where its page is from ([`names`]),
-//! whether the server takes any, who sent it ([`auth`]), how often ([`rate`]), and its body ([`body`]), once there is
-//! room for it ([`bodies`]). What a client does not take of its answers is counted ([`sending`], [`unsent`]).
-//! What answers it behind all that is somebody else's router.
+//! A request passes these checks in order: host and origin ([`names`]), whether the server is
+//! draining, authentication ([`auth`]), rate ([`rate`]), and its body ([`body`]), once there is
+//! room for it ([`bodies`]). Response bytes that a client has not read are counted ([`sending`],
+//! [`unsent`]). The router behind the front belongs to others.
 
 mod accept;
 mod auth;

@@ -1,5 +1,5 @@
-//! Configurations may get more fields, so nobody outside can write one as a literal: [`setters`] gives each field a
-//! method, for one expression in place of a variable that is changed.
+//! [`setters`]: a builder method for each field of a configuration. Configurations are
+//! `#[non_exhaustive]`, so users cannot write them as literals.
 
 /// `fn with_FIELD(self, value) -> Self` for each field, documented by the field itself.
 macro_rules! setters {

@@ -1,4 +1,5 @@
-//! What goes on while a call runs, for whoever wants to be told: [`Watcher`].
+//! [`Watcher`]: progress and log lines of a call while it runs. Also the context of a call inside
+//! the host.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,87 +12,88 @@ use crate::input::QuestionKinds;
 use crate::order::Client;
 use crate::tool::LogLine;
 
-/// How far a call is, in a unit of the tool's choosing.
+/// Progress of a call, in a unit of the tool's choosing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// So much is done.
+    /// How much is done.
     pub done: f64,
-    /// Of so much, if that is known.
+    /// How much there is in all, if known.
     pub total: Option<f64>,
-    /// What goes on.
+    /// What is being done.
     pub message: Option<String>,
 }
 
-/// Is told what a call does while it runs, on the thread that runs it: it must not wait. Secrets are
-/// masked in what it is told.
+/// Receives events of a running call, on the thread that runs it, so it must not block. Secrets are
+/// masked.
 pub trait Watcher: Send + Sync {
     /// The guest wrote a line to its log, or to stdout or stderr.
     fn logged(&self, line: &LogLine) {
         let _ = line;
     }
 
-    /// The guest said how far it is. It may say so as often as it likes, and go backwards.
+    /// The guest reported progress. It may do so as often as it likes, and go backwards.
     fn progressed(&self, progress: &Progress) {
         let _ = progress;
     }
 
-    /// A resource is not what it was.
+    /// A resource has changed.
     fn resource_updated(&self, uri: &str) {
         let _ = uri;
     }
 
-    /// The plugin lists other resources than it did.
+    /// The plugin's list of resources has changed.
     fn resources_changed(&self) {}
 }
 
-/// Whose results they are that a tool of the host's own reads on in: no other client reads them.
+/// The owner of kept results: no other client can read them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
     /// The only client there is.
     #[default]
     Only,
-    /// A session of the server's.
+    /// A session of the server.
     #[cfg(feature = "mcp")]
     Session(u64),
-    /// A token of the server's, where there is no session.
+    /// A token of the server, without a session.
     #[cfg(feature = "mcp")]
     Principal(Arc<str>),
 }
 
-/// Who shares permits with others: whose calls have one turn.
+/// Whose permits are shared fairly with others'.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Party {
-    /// Of a program that embeds the host.
+    /// A client of an embedding program.
     Client(Client),
-    /// Of the server: each request without a session is a client of its own to what keeps an order.
+    /// A client of the server by name. For ordering, each request without a session is a client of
+    /// its own instead.
     #[cfg(feature = "mcp")]
     Owner(Owner),
 }
 
-/// The tools that a client may call, beside those of the host itself; all when `None`.
+/// The tools that a client may call, beside the host's own; all when `None`.
 pub(crate) type AllowedTools = Option<Arc<BTreeSet<String>>>;
 
-/// What a call is run with beside its arguments.
+/// The context of a call inside the host.
 #[derive(Clone)]
 pub(crate) struct RunContext<'c> {
     pub(crate) cancel: &'c CancellationToken,
-    /// The longest that it may run, if that is shorter than its provider's limit.
+    /// The timeout, if shorter than its provider's.
     pub(crate) timeout: Option<Duration>,
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
-    /// What there is somebody to ask for.
+    /// The kinds of questions that somebody can answer.
     pub(crate) can_ask: QuestionKinds,
-    /// Whose requests keep their order.
+    /// The client whose calls keep their order.
     pub(crate) client: Client,
     pub(crate) owner: Owner,
     pub(crate) allowed: AllowedTools,
     /// Its idempotency key.
     pub(crate) key: Option<Arc<str>>,
-    /// Becomes true when its provider is called.
+    /// Set when its provider is called.
     pub(crate) begun: Option<Arc<AtomicBool>>,
 }
 
 impl<'c> RunContext<'c> {
-    /// Nobody watches and nobody can be asked.
+    /// No watcher and no responder.
     pub(crate) fn alone(cancel: &'c CancellationToken) -> Self {
         RunContext {
             cancel,

@@ -1,4 +1,4 @@
-//! Requests to a model's API: where they go, with which key, and what may be tried again.
+//! The client of a model's API: URLs, keys, and which failures may be retried.
 
 use std::io;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::mask::Mask;
 use crate::permissions::Secret;
 use crate::wire::{DecodeError, Format};
 
-/// Who asks to wait for longer is not waited for.
+/// The longest wait that an API may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(120);
 
-/// No response that comes whole is longer.
+/// The longest response that is not streamed.
 const MAX_RESPONSE: usize = 64 << 20;
 
-/// The text of an error that is shown.
+/// The longest error text shown.
 const MAX_ERROR: usize = 2000;
 
 pub(super) struct Client {
@@ -34,39 +34,39 @@ pub(super) struct Client {
     pub(super) format: Format,
     pub(super) model: String,
     base: Url,
-    /// Whether it is the provider's own, and not one that speaks like it.
+    /// Whether it is the provider's own API, and not a compatible one.
     pub(super) is_own_api: bool,
-    /// The header that the key goes in.
+    /// The header for the key.
     key: Option<(HeaderName, HeaderValue)>,
     pub(super) mask: Arc<Mask>,
     timeout: Duration,
 }
 
-/// What a try came to that brought no answer.
+/// A failed attempt.
 pub(super) struct Failure {
     pub(super) error: AgentError,
-    /// Whether another may bring one.
+    /// Whether a retry may succeed.
     pub(super) may_retry: bool,
     /// How long the API asks to wait.
     pub(super) wait: Option<Duration>,
 }
 
-/// An answer that has begun.
+/// A response whose head has arrived.
 pub(super) enum Begun<S> {
-    /// As an event stream.
+    /// An event stream.
     Events(S),
-    /// Whole.
+    /// A complete body.
     Whole(Vec<u8>),
 }
 
-/// What the providers' own SDKs do, where a manifest says nothing.
+/// The defaults of the providers' own SDKs.
 struct Provider {
     base: &'static str,
-    /// The environment variable of the key, for messages; empty where none is needed.
+    /// The environment variable of the key, for messages; empty if no key is needed.
     key: &'static str,
     header: &'static str,
     prefix: &'static str,
-    /// The versions that a path may begin with; the first goes where a base has none.
+    /// The version prefixes of a path; the first is added if a base URL has none.
     versions: &'static [&'static str],
 }
 
@@ -93,7 +93,7 @@ fn provider(format: Format) -> Provider {
             prefix: "Bearer ",
             versions: &["api"],
         },
-        // A base of these has its version, if any, in it: servers that speak like them have others.
+        // A base URL of these contains its version, if any: compatible servers have others.
         _ => Provider {
             base: "https://api.openai.com/v1",
             key: "OPENAI_API_KEY",
@@ -124,9 +124,9 @@ impl Client {
         let is_own_api = base.host_str() == own.host_str();
         let source = match &config.key {
             Some(source) => Some(source.clone()),
-            // A server that a manifest names must not get a key that nobody gave it.
+            // A server named by a manifest must not get a key meant for another.
             None if !is_own_api => None,
-            // Who serves it on the own machine asks for none.
+            // A local server needs none.
             None if provider.key.is_empty() => None,
             None => Some(config.usual_key().ok_or_else(|| {
                 AgentError::setup(format!(
@@ -148,7 +148,7 @@ impl Client {
             None => None,
         };
         let mask = Mask::new(&key).map_err(AgentError::setup)?;
-        // A key must not follow wherever somebody points.
+        // A key must not follow redirects.
         let http = http_client(&base, reqwest::redirect::Policy::none())
             .map_err(|error| AgentError::setup(format!("no HTTP client: {error}")))?;
         Ok(Client {
@@ -190,7 +190,7 @@ impl Client {
         url
     }
 
-    /// As a path has it: a model's name cannot lead elsewhere.
+    /// Encoded for a path, so that a model's name cannot lead elsewhere.
     fn model_path(&self) -> String {
         let name = self.model.strip_prefix("models/").unwrap_or(&self.model);
         percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC)
@@ -200,7 +200,8 @@ impl Client {
             .replace("%5F", "_")
     }
 
-    /// Sends a request, once, and waits until the answer begins; whole if it does not stream.
+    /// Sends a request once, and waits until the response begins, or for all of it if it is not
+    /// streamed.
     pub(super) async fn send(
         &self,
         body: &RawValue,
@@ -224,18 +225,18 @@ impl Client {
             return Err(self.refused(response).await);
         }
         let kind = response.headers().get(CONTENT_TYPE);
-        // Ollama streams a document a line.
+        // Ollama streams one document per line.
         let streams: [&[u8]; 2] = [b"text/event-stream", b"application/x-ndjson"];
         let is_events = kind.is_some_and(|kind| {
             let is_it = |stream: &&[u8]| kind.as_bytes().starts_with(stream);
             streams.iter().any(is_it)
         });
-        // Whatever its lines are called.
+        // Whatever its content type.
         let is_events = is_events || stream && self.format == Format::Ollama;
         let chunk = self.in_time(response.chunk()).await?;
         let first = chunk.map_err(|error| self.unreachable(&error))?;
         let begin = first.as_deref().unwrap_or_default().trim_ascii_start();
-        // Some proxies call an event stream something else, and others call so what is none.
+        // Some proxies use another content type for event streams, or this one for something else.
         let is_whole = match is_events {
             true => self.format != Format::Ollama && begin.starts_with(b"{"),
             false => !begins_events(begin),
@@ -249,7 +250,7 @@ impl Client {
             .bytes_stream()
             .map(|chunk| chunk.map_err(io::Error::other));
         let chunks = futures_util::stream::iter(first.map(Ok)).chain(chunks);
-        // Each piece has as long as the beginning had.
+        // Each piece gets the timeout anew.
         let chunks = futures_util::stream::unfold(Box::pin(chunks), move |mut chunks| async move {
             let chunk = match tokio::time::timeout(timeout, chunks.next()).await {
                 Ok(chunk) => chunk?,
@@ -265,7 +266,7 @@ impl Client {
         timed.map_err(|_| self.failure(silent(self.timeout)))
     }
 
-    /// The body of a response, of which something was read already.
+    /// Reads the body of a response to its end, after a part that was read already.
     async fn whole(
         &self,
         first: Option<Bytes>,
@@ -273,7 +274,7 @@ impl Client {
         most: usize,
     ) -> Result<Vec<u8>, Failure> {
         let mut bytes = first.map(Vec::from).unwrap_or_default();
-        // Some proxies keep the connection open behind it.
+        // Some proxies keep the connection open after it.
         let mut document = Scanner::default();
         let mut is_closed = document.push(&String::from_utf8_lossy(&bytes)).is_some();
         while !is_closed {
@@ -292,7 +293,7 @@ impl Client {
         Ok(bytes)
     }
 
-    /// An answer that says no: some of them are worth another try.
+    /// Turns an error response into a failure; some may be retried.
     async fn refused(&self, response: Response) -> Failure {
         let status = response.status();
         let asked = retry_after(response.headers());
@@ -301,7 +302,7 @@ impl Client {
             StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
         ) || status.is_server_error();
         let body = self.whole(None, response, 1 << 20).await;
-        // A broken byte of it is no reason to be silent about the rest.
+        // Invalid UTF-8 must not hide the rest.
         let body = body.map(|body| String::from_utf8_lossy(&body).into_owned());
         let message = self.shown(error_message(&body.unwrap_or_default()));
         let url = self.shown_url();
@@ -338,8 +339,8 @@ impl Client {
         }
     }
 
-    /// An answer that cannot be read, or an error in the middle of one. What is torn may be whole
-    /// the next time; what the API means by its error, its kind says.
+    /// A response that cannot be decoded, or an error within one. A truncated response may be
+    /// complete next time; an API error is classified by its type.
     pub(super) fn undecoded(&self, error: DecodeError) -> Failure {
         let may_retry = match &error {
             DecodeError::Api { kind, .. } => {
@@ -373,7 +374,7 @@ impl Client {
         self.shown(self.url(false).to_string())
     }
 
-    /// Whatever a peer says may quote the key, or be of any length.
+    /// Masks and cuts a text, as a peer may quote the key or send any length.
     fn shown(&self, mut text: String) -> String {
         self.mask.text(&mut text);
         if let Some((end, _)) = text.char_indices().nth(MAX_ERROR) {
@@ -409,7 +410,8 @@ fn key_header(
     Ok((HeaderName::from_static(provider.header), value))
 }
 
-/// How long an answer asks to wait: seconds or a date (RFC 9110, 10.2.3), or OpenAI's milliseconds.
+/// The delay that a response asks for: seconds or a date (RFC 9110, 10.2.3), or OpenAI's
+/// milliseconds.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
@@ -423,14 +425,14 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// What an error's body says: its message, or else the body.
+/// The message in an error's body, or else the body.
 fn error_message(body: &str) -> String {
     #[derive(serde::Deserialize)]
     struct Error<'a> {
         #[serde(borrow)]
         error: &'a RawValue,
     }
-    // Gemini's come in an array where a stream was asked for.
+    // Gemini's come in an array if a stream was requested.
     let body = body.trim();
     let one = body
         .strip_prefix('[')

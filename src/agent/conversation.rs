@@ -1,8 +1,8 @@
-//! What was said so far, in the API's own form, and the file it is kept in.
+//! The conversation so far, in the API's own form, and its transcript file.
 //!
-//! The file is JSON Lines. The first line says the format; each other one is what was added at once:
-//! `{"user": [message]}`, `{"reply": [messages]}`, `{"results": [messages]}`, a result that
-//! the model was not shown whole, `{"stored": {"id", "text"}}`, or members of every request from then on,
+//! The file is JSON Lines. The first line names the format; each other line is one addition:
+//! `{"user": [message]}`, `{"reply": [messages]}`, `{"results": [messages]}`, a result that the
+//! model was not shown whole, `{"stored": {"id", "text"}}`, or members of every later request,
 //! `{"carried": {…}}`.
 
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::printable;
 use crate::tool::ToolCall;
 use crate::wire::Format;
 
-/// Who said something.
+/// The kind of an addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     User,
@@ -30,9 +30,9 @@ pub(super) enum Kind {
 pub(super) struct Conversation {
     format: Format,
     messages: Vec<Box<RawValue>>,
-    /// What answers had for later requests.
+    /// What answers carry over to later requests.
     carried: Map<String, Value>,
-    /// What was added last, and how many messages that were.
+    /// The last addition, and its number of messages.
     last: Option<(Kind, usize)>,
     file: Option<(PathBuf, File)>,
 }
@@ -86,7 +86,7 @@ impl Conversation {
         &self.carried
     }
 
-    /// Adds what an answer has for later requests.
+    /// Adds what an answer carries over to later requests.
     pub(super) fn carry(&mut self, carried: Map<String, Value>) -> Result<(), AgentError> {
         if carried
             .iter()
@@ -106,7 +106,7 @@ impl Conversation {
         matches!(self.last, Some((Kind::User | Kind::Results, _)))
     }
 
-    /// The calls of the reply that came last, if nothing followed it.
+    /// The calls of the last reply, if nothing followed it.
     pub(super) fn open_calls(&self) -> Vec<ToolCall> {
         let Some((Kind::Reply, count)) = self.last else {
             return Vec::new();
@@ -118,7 +118,7 @@ impl Conversation {
             .collect()
     }
 
-    /// Adds what somebody said.
+    /// Adds messages.
     pub(super) fn push(
         &mut self,
         kind: Kind,
@@ -140,7 +140,7 @@ impl Conversation {
         self.messages.extend(messages);
     }
 
-    /// Keeps results that the model was not shown whole.
+    /// Stores results that the model was not shown whole.
     pub(super) fn store(&mut self, results: Vec<(String, String)>) -> Result<(), AgentError> {
         for (id, text) in results {
             self.write(&Line {
@@ -159,9 +159,9 @@ impl Conversation {
         // People read it on a terminal.
         let text = format!("{}\n", printable::json(&text));
         let length = file.metadata().map(|metadata| metadata.len());
-        // In one piece, so that a crash leaves a line or none.
+        // In one write, so that a crash leaves a whole line or none.
         file.write_all(text.as_bytes()).map_err(|error| {
-            // A full disk may have taken a part, behind which no line would be read.
+            // A full disk may have accepted a part, which would spoil the next line.
             if let Ok(length) = length {
                 let _ = file.set_len(length);
             }
@@ -169,7 +169,7 @@ impl Conversation {
         })
     }
 
-    /// Keeps all of it in a file that must not exist.
+    /// Writes all of it to a file that must not exist.
     pub(super) fn keep(&mut self, path: &Path) -> Result<(), AgentError> {
         let mut options = File::options();
         options.append(true).create_new(true);
@@ -186,11 +186,11 @@ impl Conversation {
             toolhost: env!("CARGO_PKG_VERSION").to_owned(),
             format: self.format.name().to_owned(),
         });
-        // Else it would be in the way of the next try.
+        // Otherwise it would block the next attempt.
         begun.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
 
-    /// Reads a transcript, and goes on writing it; with it come the results that it stored.
+    /// Reads a transcript and continues it; returns the results that it stored.
     pub(super) fn resume(
         format: Format,
         path: &Path,
@@ -255,7 +255,7 @@ fn failed(path: &Path, message: impl Into<String>) -> AgentError {
     }
 }
 
-/// What a conversation holds is its user's alone.
+/// A conversation is private to its user.
 #[cfg(unix)]
 fn private(options: &mut std::fs::OpenOptions) {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);

@@ -1,4 +1,4 @@
-//! Who looks on while an agent works, and is asked before tools run.
+//! [`Observer`]: events of an agent, and approval of tools.
 
 use std::time::Duration;
 
@@ -7,49 +7,49 @@ use futures_util::future::{BoxFuture, FutureExt, ready};
 use crate::tool::{Tool, ToolCall, ToolResult};
 use crate::wire::{Stop, Tokens};
 
-/// What happens in an agent.
+/// An event of an agent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// The model is asked.
     Turn {
-        /// Which answer it will be, from 0.
+        /// The number of the answer, from 0.
         number: usize,
     },
-    /// More of what the model says.
+    /// More of the model's text.
     Text(&'a str),
     /// A call begins, or waits for its turn.
     Call {
-        /// Which, of all calls of the agent, from 0.
+        /// Its number among all calls of the agent, from 0.
         number: usize,
         /// The call.
         call: &'a ToolCall,
     },
     /// A call has ended.
     Result {
-        /// Which.
+        /// Its number.
         number: usize,
         /// Its result.
         result: &'a ToolResult,
     },
-    /// The request failed and is tried again. What the model said of this answer is void; its calls
-    /// go on, and are not run again if it asks for them again.
+    /// The request failed and is retried. The text of this answer so far is void; its calls go on,
+    /// and are not run again if the next answer repeats them.
     Retry {
         /// Why it failed.
         why: &'a str,
-        /// The time until then.
+        /// The delay before the retry.
         wait: Duration,
     },
-    /// The model's answer is whole.
+    /// The model's answer is complete.
     Reply {
         /// Why it ended.
         stop: &'a Stop,
-        /// What it took.
+        /// Its tokens.
         tokens: Tokens,
     },
 }
 
-/// Whether a call may run.
+/// The decision about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Approval {
     /// This one.
@@ -60,23 +60,23 @@ pub enum Approval {
     Always,
 }
 
-/// What [`Observer::approve`] returns.
+/// The return type of [`Observer::approve`].
 pub type Approving<'a> = BoxFuture<'a, Approval>;
 
-/// Looks on while an agent works.
+/// Observes an agent, and approves its calls.
 pub trait Observer: Send {
-    /// Something happens.
+    /// Receives an event.
     fn event(&mut self, event: Event<'_>);
 
-    /// Whether a call may run, if [`Agent::ask_first`](super::Agent::ask_first) is set: no, unless
-    /// somebody can be asked.
+    /// Whether a call may run, if [`Agent::ask_first`](super::Agent::ask_first) is set. Refuses by
+    /// default.
     fn approve<'a>(&'a mut self, tool: &'a Tool, call: &'a ToolCall) -> Approving<'a> {
         let _ = (tool, call);
         ready(Approval::No).boxed()
     }
 }
 
-/// Nobody looks on.
+/// An observer that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! Tools may ask for an answer of a model: the agent asks its own.
+//! Sampling: tools' requests to a model are answered by the agent's own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::manifest::AgentConfig;
 use crate::tool::Content;
 use crate::wire::{Request, Stop, ToolChoice};
 
-/// Answers for the model, and has somebody else answer the rest.
+/// Answers sampling itself, and passes other questions on.
 pub(super) struct Sampler {
     pub(super) client: Arc<Client>,
     pub(super) config: AgentConfig,
@@ -65,7 +65,7 @@ impl Sampler {
             max_tokens: Some(conversation.max_tokens.into()),
             stream: false,
             is_openai: self.client.is_own_api,
-            // It is no part of the conversation.
+            // It is not part of the conversation.
             carried: &serde_json::Map::new(),
             extra: &self.config.request,
         });
@@ -73,7 +73,7 @@ impl Sampler {
         let answer = loop {
             let failure = match self.client.send(&body, false).await {
                 Ok(Begun::Whole(answer)) => break answer,
-                // It was asked for whole.
+                // No stream was requested.
                 Ok(Begun::Events(_)) => {
                     return Err("the model's API streamed what it was to send whole".to_owned());
                 }

@@ -1,5 +1,24 @@
-//! One answer of the model: the request, tried again where that may help, and the calls, which start
-//! while the answer comes in and are run once whatever happens to the request.
+//! A turn: one answer of the model, with its request, retries, and calls. Calls start while the
+//! answer streams in, and each runs once whatever happens to the request.
+//!
+//! There are two lists. `calls` belongs to the present answer: one entry per call, pointing at its
+//! runs. `runs` belongs to the turn: every call that was started, in whichever attempt. A failed
+//! attempt clears the first and keeps the second, so that a retry that repeats a call gets the run
+//! that is there.
+//!
+//! | a call of the answer | next |
+//! | --- | --- |
+//! | arrived ([`call_at`](Turn::call_at)) | has a run: it claims that of a failed attempt, or starts, if it can change nothing and needs no approval; otherwise deferred |
+//! | deferred (in `early`) | at the end of the answer ([`start_deferred`](Turn::start_deferred)): started, or undecided |
+//! | undecided | started or refused, by the user's decision; calls that it may affect wait with it |
+//! | cut off, or refused | has a run that has ended with an error |
+//!
+//! | a run | by |
+//! | --- | --- |
+//! | waiting (in `waiting`), only if calls must not be parallel | [`start`](Turn::start) |
+//! | running in the batch | [`add`](Turn::add) |
+//! | has its result | [`ended`](Turn::ended) |
+//! | unclaimed: of a failed attempt; claimed by the same call of a later one, or cancelled with the turn | [`forget_answer`](Turn::forget_answer), [`claim`](Turn::claim), [`finish`](Turn::finish) |
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,26 +38,26 @@ use crate::tool::{Tool, ToolCall, ToolResult};
 use crate::wire::{self, DecodeError, Delta, Events, Format, Received, Reply, event_data};
 use crate::{OpenBatch, Unpacked};
 
-/// A call that is run, or was.
+/// A call that runs, or has run.
 struct Run {
     call: ToolCall,
     key: (String, String),
-    /// Of all calls of the agent.
+    /// Its number among all calls of the agent.
     number: usize,
     result: Option<ToolResult>,
-    /// Whether a call of the answer has it for its own.
+    /// Whether a call of the present answer has claimed it.
     is_claimed: bool,
 }
 
-/// What answers a call of the answer.
+/// The runs of one call of the answer.
 #[derive(Clone, Default)]
 struct Answering {
-    /// Its run; those of the calls inside of it, where it stands for several.
+    /// Its run; for a call that stands for several, those of the inner calls.
     runs: Vec<Option<usize>>,
     unpacked: Option<Unpacked>,
 }
 
-/// A result, and what the model gets for its text if that is another.
+/// A result, and the text for the model if that differs.
 pub(super) struct Ended {
     pub(super) result: ToolResult,
     pub(super) text: Option<String>,
@@ -48,17 +67,17 @@ pub(super) struct Turn<'t> {
     agent: &'t mut Agent,
     observer: &'t mut dyn Observer,
     batch: OpenBatch,
-    /// The number of the first call, of all calls of the agent.
+    /// The number of the first call, among all calls of the agent.
     first: usize,
-    /// All that began, in whichever try.
+    /// All runs, of every attempt.
     runs: Vec<Run>,
     calls: Vec<Answering>,
-    /// Calls that wait for the answer to be complete, or for somebody to allow them.
+    /// Calls that wait for the answer to be complete, or for approval.
     early: EarlyCalls,
-    /// Runs that wait for the one before, where calls are not to be parallel.
+    /// Runs that wait for the one before, if calls must not be parallel.
     waiting: VecDeque<usize>,
     began: Option<Instant>,
-    /// Until the last call ended, from when the first began.
+    /// The time from the first call's start to the last call's end.
     wall: Duration,
 }
 
@@ -111,7 +130,7 @@ impl<'t> Turn<'t> {
         Ok((reply, ended))
     }
 
-    /// Sends the request once, and starts calls as they come.
+    /// Sends the request once, and starts calls as they arrive.
     async fn attempt(&mut self, body: &RawValue) -> Result<Received, Failure> {
         let begun = self.agent.client.send(body, self.agent.stream).await?;
         let events = match begun {
@@ -123,7 +142,7 @@ impl<'t> Turn<'t> {
         let mut data = Box::pin(event_data(events));
         while !decoder.is_over() {
             let is_running = self.batch.running() > 0;
-            // When it has said why it ended, and some time has passed.
+            // Once the answer has ended and some time has passed.
             let until = decoder
                 .until()
                 .map(|until| tokio::time::sleep_until(until.into()));
@@ -148,7 +167,7 @@ impl<'t> Turn<'t> {
             let deltas = deltas.map_err(|error| self.agent.client.undecoded(error))?;
             self.take(deltas);
         }
-        // The connection can serve the next request if its last bytes are read; nobody waits for them.
+        // The connection can be reused if its last bytes are read, which nobody needs to wait for.
         tokio::spawn(async move {
             let rest = data.for_each(|_| std::future::ready(()));
             tokio::time::timeout(Duration::from_secs(1), rest).await
@@ -163,10 +182,10 @@ impl<'t> Turn<'t> {
         Ok(received)
     }
 
-    /// An answer that came whole: as it was asked for, or because a server does not stream.
+    /// An answer that was not streamed, by request or because a server does not stream.
     fn whole(&mut self, body: &[u8]) -> Result<Received, Failure> {
         let reply = wire::reply(body, self.agent.format);
-        // One without a word is an error of its own.
+        // An empty one is an error of its own.
         let reply = reply.and_then(
             |reply| match reply.text.is_empty() && reply.calls.is_empty() {
                 true => Ok(reply),
@@ -202,8 +221,8 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// A call is known whole: it starts if it may do so before the answer is complete and somebody has
-    /// allowed it, unless it has started already.
+    /// A call has arrived: it starts if it may do so before the answer is complete and needs no
+    /// approval, unless it is running already.
     fn call(&mut self, position: usize, mut call: ToolCall) {
         self.agent.names.restore(std::slice::from_mut(&mut call));
         // OpenAI's results need an id, and some servers give none.
@@ -225,7 +244,7 @@ impl<'t> Turn<'t> {
     }
 
     fn call_at(&mut self, at: At, call: ToolCall) {
-        // What ran for a try that failed has not seen what this answer changes before it.
+        // A run of a failed attempt has not seen what this answer changes before it.
         let may_start = self.may_start_early(at, &call);
         if may_start && self.claim(at, &call) {
             self.early.note(at.0);
@@ -246,14 +265,14 @@ impl<'t> Turn<'t> {
                 .may_start(&self.agent.host, &self.agent.options.whose, at, call)
     }
 
-    /// Has a call begin and end with an error.
+    /// Begins and ends a call with an error.
     fn refuse(&mut self, at: At, call: ToolCall, error: CallError) {
         let run = self.begin(at, call);
         let result = self.batch.refuse(&self.runs[run].call, error);
         self.ended(run, result);
     }
 
-    /// Has a call of the answer have the run of the same call in a try that failed.
+    /// Gives a call of the answer the run of the same call from a failed attempt.
     fn claim(&mut self, at: At, call: &ToolCall) -> bool {
         let key = key(call);
         let runs = self.runs.iter_mut().enumerate();
@@ -285,7 +304,7 @@ impl<'t> Turn<'t> {
 
     fn needs_approval(&self, call: &ToolCall) -> bool {
         let agent = &self.agent;
-        // What is no tool fails by itself.
+        // An unknown tool fails by itself.
         let tool = agent.host.tool(&call.name);
         agent.asks_first
             && call.void().is_none()
@@ -299,7 +318,7 @@ impl<'t> Turn<'t> {
         self.began.get_or_insert_with(Instant::now);
         let number = self.agent.calls;
         self.agent.calls += 1;
-        // Ahead of the event: whoever hears of a call can interrupt it.
+        // Before the event: its observer may interrupt the call.
         let token = self.batch.cancellation();
         self.agent.interrupter.set(Some(token));
         self.observer.event(Event::Call {
@@ -353,7 +372,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// The answer so far is void; what runs goes on.
+    /// Voids the answer so far; its runs go on.
     fn forget_answer(&mut self) {
         self.calls.clear();
         self.early = EarlyCalls::default();
@@ -362,7 +381,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// Waits, and meanwhile takes the results of what runs.
+    /// Waits, and collects results meanwhile.
     async fn pause(&mut self, wait: Duration) {
         let mut over = std::pin::pin!(tokio::time::sleep(wait));
         loop {
@@ -377,7 +396,7 @@ impl<'t> Turn<'t> {
     /// A result for each call of the answer, in their order.
     async fn results(&mut self, received: &Received) -> Vec<Ended> {
         for position in &received.reply.cut {
-            // One that waits has been cut off all the same where the API calls it malformed.
+            // A deferred call that the API calls malformed was cut off all the same.
             self.early.forget(*position);
             *self.answering(*position) = Answering::default();
             let mut call = received.reply.calls[*position].clone();
@@ -385,7 +404,7 @@ impl<'t> Turn<'t> {
             self.refuse((*position, 0), call, received.reply.cut_error());
         }
         self.start_deferred().await;
-        // Not for what only a try that failed asked for.
+        // Only runs that this answer has claimed count.
         let is_open = |turn: &Self| {
             let mut runs = turn.calls.iter().flat_map(|call| &call.runs).flatten();
             runs.any(|run| turn.runs[*run].result.is_none())
@@ -413,7 +432,7 @@ impl<'t> Turn<'t> {
         all
     }
 
-    /// The result of a run, or that of a call that had none.
+    /// The result of a run, or of a call that has none.
     fn end(&mut self, run: Option<usize>, call: &ToolCall) -> Ended {
         let Some(run) = run else {
             let result = self.batch.refuse(call, CallError::cut_off());
@@ -435,9 +454,9 @@ impl<'t> Turn<'t> {
         Ended { result, text }
     }
 
-    /// Starts the calls that waited for the answer to be complete, in their order. Those that need to be
-    /// allowed are asked for one after the other, while others run; what they may change, or where calls
-    /// are not to be parallel all that comes after them, waits for what is decided.
+    /// Starts the deferred calls in their order. Approval is asked for one call after the other,
+    /// while others run; calls that an undecided one may affect (all later ones, if calls must not
+    /// be parallel) wait for the decision.
     async fn start_deferred(&mut self) {
         let mut waiting = VecDeque::from(self.early.take_deferred());
         loop {
@@ -457,7 +476,7 @@ impl<'t> Turn<'t> {
                 }
             }
             waiting = undecided;
-            // The first waits for nothing but to be allowed.
+            // The first waits only for approval.
             let Some((at, call)) = waiting.pop_front() else {
                 return;
             };
@@ -475,7 +494,7 @@ impl<'t> Turn<'t> {
     }
 
     async fn is_allowed(&mut self, call: &ToolCall) -> bool {
-        // Nothing more is to run.
+        // The turn was interrupted.
         if self.batch.cancellation().is_cancelled() {
             return false;
         }
@@ -490,7 +509,7 @@ impl<'t> Turn<'t> {
         approval != Approval::No
     }
 
-    /// Ends what still runs: calls that only a try that failed asked for.
+    /// Cancels what still runs: calls that only a failed attempt asked for.
     async fn finish(&mut self) {
         self.batch.cancel();
         while let Some((run, result)) = self.batch.next().await {
@@ -515,7 +534,7 @@ fn folded(unpacked: &Unpacked, ends: Vec<Ended>) -> Ended {
     }
 }
 
-/// Gives the calls of a message the ids that their results have, where it has none.
+/// Sets missing ids of a message's calls to those of their results.
 fn give_ids(reply: &mut Reply, ended: &[Ended]) {
     let lacks_id = |call: &ToolCall| call.id.as_deref().is_none_or(str::is_empty);
     if !reply.calls.iter().any(lacks_id) {

@@ -1,4 +1,5 @@
-//! A schema with patterns that are not enforced takes whatever it takes with them.
+//! Property test: a schema with patterns that are not enforced accepts whatever it accepts with
+//! them.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use super::Schema;
 
 const NAMES: [&str; 4] = ["a", "b", "ab", "ba"];
 
-/// Some that are matched in one pass, and some that cannot be.
+/// Some can be matched in linear time, and some cannot.
 const PATTERNS: [&str; 8] = [
     "^a",
     "b$",
@@ -87,7 +88,7 @@ fn schemas() -> impl Strategy<Value = Value> {
             3 => condition,
             1 => Just(json!({ "$ref": "#/$defs/x" })),
         ];
-        // Several beside each other: what one evaluates the others see.
+        // Several beside each other: what one evaluates, the others see.
         vec(keyword, 1..4).prop_map(|parts| {
             let mut all = Map::new();
             for part in parts {
@@ -141,19 +142,19 @@ proptest! {
         );
         let mut schema = Value::Object(schema);
         super::draft::modernize(&mut schema);
-        // What such a schema takes nobody says.
+        // What such a schema accepts is not defined.
         if holds_loop(&schema, &schema) {
             return Ok(());
         }
         let Ok((_, ours)) = Schema::parse(&schema.to_string()) else {
             return Ok(());
         };
-        // With an engine that knows all of these patterns.
+        // With an engine that supports all of these patterns.
         let whole = jsonschema::options().offline().build(&schema).unwrap();
         let whole = std::panic::AssertUnwindSafe(whole);
         let watch = Watch::steps(u64::MAX);
         for value in values {
-            // It panics where some references go in circles.
+            // It panics on some circular references.
             let Ok(is_whole) = std::panic::catch_unwind(|| whole.is_valid(&value)) else {
                 continue;
             };
@@ -167,7 +168,7 @@ proptest! {
     }
 }
 
-/// Whether a schema or one inside of it asks of a value that it fits that schema itself.
+/// Whether a schema, or one inside it, requires of a value that it match that schema itself.
 fn holds_loop(schema: &Value, root: &Value) -> bool {
     loops(schema, root, &mut Vec::new())
         || match schema {
@@ -177,7 +178,7 @@ fn holds_loop(schema: &Value, root: &Value) -> bool {
         }
 }
 
-/// Whether a schema asks of a value that it fits the schema itself.
+/// Whether a schema requires of a value that it match the schema itself.
 fn loops<'s>(schema: &'s Value, root: &'s Value, open: &mut Vec<&'s Value>) -> bool {
     if open.iter().any(|it| std::ptr::eq(*it, schema)) {
         return true;
@@ -213,7 +214,7 @@ fn takes(schema: &Value, value: &Value) -> bool {
         .is_ok()
 }
 
-/// What is beside such a pattern, and in no way changed by it, holds.
+/// What stands beside such a pattern, and does not depend on it, is enforced.
 #[test]
 fn no_more_is_taken_than_has_to_be() {
     let loose = json!({ "pattern": "^(?!a)" });
@@ -305,12 +306,12 @@ fn every_place_that_is_not_enforced_is_named() {
             json!({ "patternProperties": { "^(?!a)": {} } }),
             &["/patternProperties/^(?!a)"],
         ),
-        // Not one that can be: those of ECMA 262 are translated.
+        // Supported ones are enforced: those of ECMA 262 are translated.
         (
             json!({ "properties": { "x": { "pattern": "^[\\d\\cA\\u{61}\\/\\-]\\b$" } } }),
             &[],
         ),
-        // Nor what looks like one, and is none.
+        // So is what only looks like an unsupported one.
         (
             json!({ "properties": { "x": { "const": { "pattern": "^(?!a)" } } } }),
             &[],

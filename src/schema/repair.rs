@@ -1,8 +1,8 @@
-//! Arguments that are not what a schema asks for, mended where only one reading is possible: text
-//! where no text can be, a number where only text can be, `10.0` for an integer, null for what may
-//! be left out, and what is around the whole.
+//! Repairs arguments that violate a schema, where only one reading is possible: text where no text
+//! is allowed, a number where only text is, `10.0` for an integer, null for an optional value, and
+//! wrapping around the whole.
 //!
-//! Nothing is decided here: what comes out is held against the schema like any arguments.
+//! Nothing is decided here: the result is validated like any arguments.
 
 use std::borrow::Cow;
 
@@ -15,16 +15,16 @@ use super::text::{Edit, Kind, Node, edited, without};
 use super::unique::Unique;
 use crate::tool::Repair;
 
-/// Subschemas and values that are looked at for one call, of a tenth of a microsecond each.
+/// The most subschemas and values examined for one call, at a tenth of a microsecond each.
 const MAX_STEPS: usize = 200_000;
 
-/// Values inside of one another, those in texts included.
+/// The most nested values, those inside texts included.
 const MAX_DEPTH: usize = 128;
 
-/// Bytes that name the repairs of one call.
+/// The most bytes of the repairs' names of one call.
 const MAX_NAMED: usize = 256 << 10;
 
-/// Layers around the arguments.
+/// The most layers of wrapping around the arguments.
 const MAX_LAYERS: usize = 4;
 
 const IN_STRING: &str = "the arguments written as a JSON string";
@@ -34,13 +34,13 @@ const NUMBER_FOR_TEXT: &str = "a number where a string is asked for";
 const WHOLE_FRACTION: &str = "a whole number written with a fraction";
 const NULL: &str = "null for an optional argument";
 
-/// Text and what was repaired in it.
+/// Text, and the repairs made in it.
 pub(super) struct Mended {
     pub(super) text: String,
     pub(super) repairs: Vec<Repair>,
 }
 
-/// An object out of what is around it: a JSON string, a code fence, a byte order mark.
+/// Unwraps an object: from a JSON string, a code fence, a byte order mark.
 pub(super) fn unwrapped(text: &str) -> Option<Mended> {
     let mut text = Cow::Borrowed(text);
     let mut repairs = Vec::new();
@@ -69,7 +69,7 @@ pub(super) fn unwrapped(text: &str) -> Option<Mended> {
     })
 }
 
-/// What a fence of Markdown is around.
+/// The content of a Markdown code fence.
 fn fenced(text: &str) -> Option<&str> {
     let fence = &text[..text.len() - text.trim_start_matches('`').len()];
     if fence.len() < 3 {
@@ -80,7 +80,7 @@ fn fenced(text: &str) -> Option<&str> {
     Some(inner.trim_start_matches(is_of_tag))
 }
 
-/// What a repair goes by.
+/// The basis of a repair.
 #[derive(Clone, Copy)]
 pub(super) struct By<'s> {
     pub(super) schema: &'s Value,
@@ -88,19 +88,20 @@ pub(super) struct By<'s> {
     pub(super) watch: &'s Watch<'s>,
 }
 
-/// Mends the values of an object; `None` if there is nothing to mend or it would take too long.
+/// Repairs the values of an object; `None` if there is nothing to repair, or it would take too
+/// long.
 pub(super) fn mended(by: By, text: &str) -> Option<Mended> {
     Mender::new(by, false).mend(text)
 }
 
-/// Writes whole numbers without a fraction, where only an integer can be.
+/// Writes whole numbers without a fraction, where only an integer is allowed.
 pub(super) fn whole_numbers(by: By, text: &str) -> Option<Mended> {
     Mender::new(by, true).mend(text)
 }
 
 struct Mender<'s> {
     places: Places<'s>,
-    /// Whether the arguments fit, and only the spelling of numbers is looked at.
+    /// Whether the arguments are valid, and only the spelling of numbers is normalized.
     is_fit: bool,
     path: String,
     repairs: Vec<Repair>,
@@ -142,14 +143,14 @@ impl<'s> Mender<'s> {
         if depth > MAX_DEPTH || place.is_open() || !self.places.step() {
             return;
         }
-        // Its types are put together of all that holds there.
+        // Its types are combined from all subschemas that apply there.
         if !self.places.pay(1 + place.weight) {
             return;
         }
         let types = place.types();
         let with = match &node.kind {
             Kind::Object(members) if types.take(Types::OBJECT) => {
-                // Each alternative looks for its names among the members, and for theirs among its own.
+                // Each alternative looks up its names among the members, and theirs among its own.
                 let members_of_each = 1 + members.len() as u64;
                 if !self
                     .places
@@ -218,7 +219,7 @@ impl<'s> Mender<'s> {
         without(members, &is_dropped, edits);
     }
 
-    /// The value that is written as a string, mended in its turn.
+    /// The value that is written as a string, itself repaired.
     fn written(
         &mut self,
         node: &Node,
@@ -247,7 +248,7 @@ impl<'s> Mender<'s> {
         Some(self.text(text, &node, place, depth + 1))
     }
 
-    /// Goes to a part of the value at hand; the length of the path to go back to.
+    /// Descends to a part of the present value. Returns the length of the path to return to.
     fn enter(&mut self, part: &str) -> usize {
         let length = self.path.len();
         self.path.push('/');
@@ -257,7 +258,7 @@ impl<'s> Mender<'s> {
 
     fn note(&mut self, what: &'static str) {
         self.named += self.path.len() + what.len();
-        // The arguments are given up with their repairs.
+        // Beyond that the arguments are given up, with their repairs.
         if self.named <= MAX_NAMED {
             let path = self.path.clone();
             self.repairs.push(Repair { path, what });
@@ -265,8 +266,8 @@ impl<'s> Mender<'s> {
     }
 }
 
-/// The digits of a whole number that is written with a fraction or an exponent, if they are those of
-/// a 64-bit integer.
+/// The digits of a whole number written with a fraction or an exponent, if they fit a 64-bit
+/// integer.
 fn whole(number: &str) -> Option<String> {
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
@@ -284,7 +285,7 @@ fn whole(number: &str) -> Option<String> {
     let point = i32::try_from(units.len()).ok()?.checked_add(exponent)?;
     let (units, rest) = match usize::try_from(point) {
         Ok(point) if point > digits.len() => {
-            // 20 digits at most are those of a 64-bit integer.
+            // A 64-bit integer has at most 20 digits.
             let zeros = point - digits.len();
             if zeros > 20 && digits.contains(|digit| digit != '0') {
                 return None;

@@ -1,5 +1,5 @@
-//! JSON text as a tree that knows where each value is written: a repair replaces what is wrong and
-//! leaves every other byte as it is.
+//! JSON text as a tree with positions: a repair replaces what is wrong and leaves every other byte
+//! unchanged.
 
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ pub(super) struct Member<'t> {
 }
 
 impl Node<'_> {
-    /// Reads a document that serde_json has accepted, which bounds how deep it nests; `None` for
+    /// Parses a document that serde_json has accepted, which bounds its nesting; `None` for
     /// anything else.
     pub(super) fn read(text: &str) -> Option<Node<'_>> {
         let mut reader = Reader { text, at: 0 };
@@ -55,7 +55,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Passes `byte` and the blanks after it, if it comes next.
+    /// Skips `byte` and the white space after it, if it comes next.
     fn pass(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         if is_next {
@@ -65,7 +65,7 @@ impl<'t> Reader<'t> {
         is_next
     }
 
-    /// A value, and the blanks after it.
+    /// Reads a value, and the white space after it.
     fn value(&mut self) -> Option<Node<'t>> {
         let begin = self.at;
         let kind = match self.peek()? {
@@ -96,7 +96,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// The text of a string, its quotes included.
+    /// Reads the text of a string, with its quotes.
     fn string(&mut self) -> Option<&'t str> {
         let begin = self.at;
         let bytes = self.text.as_bytes();
@@ -140,13 +140,13 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// A piece of a text, and what comes in its place.
+/// A range of a text, and its replacement.
 pub(super) struct Edit {
     pub(super) span: Range<usize>,
     pub(super) with: String,
 }
 
-/// The text with its edits made; they are in order and do not overlap.
+/// Applies edits, which are in order and do not overlap.
 pub(super) fn edited(text: &str, edits: &[Edit]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
@@ -159,7 +159,7 @@ pub(super) fn edited(text: &str, edits: &[Edit]) -> String {
     out
 }
 
-/// The edits that take members out of an object, each with the comma that goes with it.
+/// The edits that remove members from an object, each with its comma.
 pub(super) fn without(members: &[Member], is_dropped: &[bool], edits: &mut Vec<Edit>) {
     let last_kept = is_dropped.iter().rposition(|is_dropped| !is_dropped);
     for (number, member) in members.iter().enumerate() {

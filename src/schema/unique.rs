@@ -1,5 +1,5 @@
-//! JSON whose objects have each name once. Of two members of one name some readers take the first, some
-//! the last (RFC 8259, section 4): what is checked here would not be what the guest reads.
+//! JSON with unique keys in all objects. Of duplicate keys some parsers take the first, some the
+//! last (RFC 8259, section 4): what is checked here would not be what the guest reads.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Who sends a request, by its bearer token (RFC 6750), and what is said to whom is not known.
+//! Authentication by bearer token (RFC 6750).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::token::Tokens;
 use super::{FrontError, metadata};
 use crate::manifest::{AuthConfig, OauthConfig};
 
-/// Whom the manifest names.
+/// The clients that the manifest names.
 pub(super) struct Auth {
     tokens: Tokens,
     issuer: Option<Arc<Issuer>>,
@@ -21,8 +21,7 @@ pub(super) struct Auth {
 }
 
 impl Auth {
-    /// `before` is what was there before the manifest changed: the keys of an issuer that stays are
-    /// kept.
+    /// `before` is the state before a reload: the keys of an issuer that stays are kept.
     pub(super) fn new(config: &AuthConfig, before: Option<&Auth>) -> Result<Auth, FrontError> {
         let same = |oauth: &OauthConfig| {
             let issuer = before?.issuer.as_ref()?;
@@ -53,7 +52,7 @@ impl Auth {
         }
     }
 
-    /// The response to a request that is not let through.
+    /// The response to a request that is not authenticated.
     pub(super) fn refuse(&self, refused: Refused) -> Response {
         let (status, error, why) = match refused {
             Refused::Missing => (StatusCode::UNAUTHORIZED, None, "a token is needed"),
@@ -94,7 +93,7 @@ impl Auth {
             true => "Bearer".to_owned(),
             false => format!("Bearer {}", attributes.join(", ")),
         };
-        // Made of URLs and scopes, which have no other characters.
+        // URLs and scopes contain only such characters.
         if let Ok(challenge) = HeaderValue::try_from(challenge) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }

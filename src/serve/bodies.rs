@@ -1,6 +1,6 @@
-//! How much of the requests that are not answered yet may be held: bodies over a bound wait for room
-//! before they are read, in turn, behind others of their client first. Shorter ones are read first: many of them
-//! wait for nothing, or end what others wait for. One client has half of it at most.
+//! Memory for request bodies: large bodies wait for room before they are read, fairly between
+//! clients, until their requests have been answered. Short ones are read first, since many of them
+//! never wait, or end what others wait for. One client gets at most half.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,30 +14,30 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::rate::Client;
 use super::refuse::refuse_for;
 
-/// Shorter bodies need no room to be read: they are bounded by the connections that they come on. What is done for
-/// them goes on without its connection: that needs [room](Short::room).
+/// Bodies up to this size are read without room: connections bound their number. A request that
+/// outlives its connection needs [room](Short::room) later.
 pub(super) const SMALL: usize = 16 << 10;
 
-/// What a request takes beside its body, at least, while it waits to be answered.
+/// The least that a waiting request takes beside its body.
 const BESIDE: usize = 8 << 10;
 
-/// What is counted, so that a permit is for a page.
+/// The unit of permits.
 const PAGE: usize = 4 << 10;
 
-/// When to come back where there is no room.
+/// The `Retry-After` if there is no room.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Clients that are remembered before those who hold nothing are forgotten.
+/// Idle clients are forgotten beyond this number of clients.
 const MANY: usize = 1_000;
 
 pub(super) struct Bodies {
     all: Arc<Semaphore>,
-    /// Pages of all, and of one client.
+    /// The most pages of all clients, and of one.
     most: (usize, usize),
     clients: Mutex<HashMap<Client, Weak<Semaphore>>>,
 }
 
-/// Room for a body. It is held for as long as anything of it may be: clones are the same room.
+/// Room reserved for a body, for as long as any of it may be kept. Clones share the reservation.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     _held: Arc<Held>,
@@ -49,13 +49,14 @@ struct Held {
     _all: OwnedSemaphorePermit,
 }
 
-/// Room that was taken before it was known how much is needed.
+/// Room taken before the size is known.
 pub(super) struct Taken {
     own: OwnedSemaphorePermit,
     all: OwnedSemaphorePermit,
 }
 
-/// A short body, that has come. It is in its request's extensions, for whoever knows whether that waits.
+/// A short body that has arrived. In its request's extensions, for the handler that knows whether
+/// the request will wait.
 #[derive(Clone)]
 pub(crate) struct Short {
     bodies: Arc<Bodies>,
@@ -79,16 +80,16 @@ impl Short {
         }
     }
 
-    /// Room for it, and for what is done for it until it is answered.
+    /// Reserves room for it, and for its request's work until it is answered.
     ///
     /// # Errors
     ///
-    /// There is none for so long: the response that says so.
+    /// There is no room in time: the response that says so.
     pub(crate) async fn room(self) -> Result<Room, Box<Response>> {
         if let Some(taken) = self.bodies.try_take(&self.client, self.bytes) {
             return Ok(taken.room());
         }
-        // Boxed: it is rare, and what it is in is moved about.
+        // Boxed: it is rare, and the futures around it are moved.
         let taken = Box::pin(self.bodies.take(&self.client, self.bytes));
         match tokio::time::timeout(self.patience, taken).await {
             Ok(Some(taken)) => Ok(taken.room()),
@@ -98,7 +99,7 @@ impl Short {
 }
 
 impl Bodies {
-    /// Room for so much, and in any case for one body of the longest.
+    /// Room for `most` bytes, and for at least one body of the longest.
     pub(super) fn new(most: ByteSize, longest: ByteSize) -> Bodies {
         let pages = |size: ByteSize| {
             let pages = size.as_u64().div_ceil(PAGE as u64);
@@ -125,13 +126,13 @@ impl Bodies {
 
     async fn take(&self, client: &Client, bytes: usize) -> Option<Taken> {
         let (own, pages) = (self.of(client), self.pages(bytes));
-        // No semaphore is ever closed.
+        // The semaphores are never closed.
         let own = own.acquire_many_owned(pages).await.ok()?;
         let all = self.all.clone().acquire_many_owned(pages).await.ok()?;
         Some(Taken { own, all })
     }
 
-    /// Takes room, if there is some that nobody waits for.
+    /// Takes room that is free and nobody waits for.
     fn try_take(&self, client: &Client, bytes: usize) -> Option<Taken> {
         let (own, pages) = (self.of(client), self.pages(bytes));
         let own = own.try_acquire_many_owned(pages).ok()?;
@@ -139,7 +140,7 @@ impl Bodies {
         Some(Taken { own, all })
     }
 
-    /// What a request with so long a body takes; no more than one client can have.
+    /// The pages for a body of that length; at most what one client can have.
     fn pages(&self, bytes: usize) -> u32 {
         let pages = pages_of(bytes).min(self.most.1);
         u32::try_from(pages).unwrap_or(u32::MAX)
@@ -174,7 +175,7 @@ impl Taken {
         }
     }
 
-    /// Keeps what a body needs that has come.
+    /// Keeps only what a body that has arrived needs.
     pub(super) fn shrunk(mut self, bytes: usize) -> Option<Room> {
         if bytes <= SMALL {
             return None;

@@ -1,5 +1,4 @@
-//! Takes in the body of a request: whole, since MCP's are one message each, and only so much of it for
-//! only so long.
+//! Reads the body of a request: whole, since each is one MCP message, with a bound and a timeout.
 
 use std::time::Duration;
 
@@ -14,11 +13,11 @@ use super::bodies::{Bodies, Room, SMALL, no_room};
 use super::rate::Client;
 use super::refuse::{close, refuse_body};
 
-/// The request with its body, and the room that is held for that.
+/// The request with its body, and the room reserved for it.
 ///
 /// # Errors
 ///
-/// The response to one that is too long, too slow, or broken off, or that there is no room for.
+/// The response for a body that is too long, too slow or broken off, or that there is no room for.
 pub(super) async fn take_in(
     request: Request<Body>,
     most: usize,

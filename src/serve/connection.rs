@@ -1,4 +1,4 @@
-//! One connection: its handshake, its requests, and when it ends.
+//! Serves one connection: handshake, requests, and its end.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -22,23 +22,23 @@ use super::sending::Sending;
 use super::slots::Slot;
 use super::slots::activity::{Activity, Received, Watched};
 
-/// How long a connection that has nothing to do may stay once the server drains: who sends a request
-/// just then is told so, and does not have to guess.
+/// How long an idle connection may stay while the server drains: a request that is just being sent
+/// then gets an answer instead of a closed connection.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How long the end of a connection may take.
+/// How long closing a connection may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The headers of a request.
+/// The most headers of a request.
 const MAX_HEADERS: usize = 100;
 
-/// What they may be long together, and what is read ahead.
+/// The longest head of a request, and the read buffer.
 const MAX_HEAD: u32 = 64 << 10;
 
-/// Requests of HTTP/2 that a client takes back before they are looked at.
+/// The most HTTP/2 requests that a client may reset before they are handled.
 const MAX_RESETS: usize = 20;
 
-/// What a connection is made of.
+/// A connection's byte stream.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
@@ -47,7 +47,7 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     pub(super) slot: Slot,
     pub(super) site: Arc<Site>,
-    /// As the configuration was when it was accepted.
+    /// The configuration when it was accepted.
     pub(super) state: Arc<State>,
 }
 
@@ -126,13 +126,13 @@ impl Connection {
             () = activity.expired(head, idle) => return,
             () = self.site.lifecycle.drain.cancelled() => {}
         }
-        // Whoever was idle before is so for a little longer.
+        // A connection that was idle before stays a little longer.
         tokio::time::sleep(LINGER.min(idle)).await;
         activity.expired(head.min(LINGER), idle.min(LINGER)).await;
     }
 }
 
-/// A future that is polled when it was woken, and not whenever one beside it was.
+/// Polls a future only when it was woken itself, not when a sibling was.
 async fn aside(future: impl Future<Output = ()>) {
     let mut alone: FuturesUnordered<_> = [future].into_iter().collect();
     alone.next().await;
@@ -145,7 +145,7 @@ fn respond(
     activity: &Arc<Activity>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<http::Response<Sending>, Infallible>> + use<> {
-    // It runs from now on, whenever that is looked at.
+    // The request counts as running from now on, whenever the future is polled.
     let running = activity.begin(request.version());
     let is_multiplexed = request.version() == Version::HTTP_2;
     let mut request = request.map(|body| {

@@ -1,8 +1,8 @@
-//! Why there can be no front.
+//! Errors of the HTTP front's configuration.
 
 use std::path::PathBuf;
 
-/// Why the server cannot be what its configuration says.
+/// Why the front cannot be configured.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrontError {
     /// A file of `[serve.tls]` cannot be used.

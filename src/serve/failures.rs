@@ -1,7 +1,8 @@
-//! How often a client may be wrong: each has an allowance that grows back, known by the time at which
-//! it is whole again (GCRA).
+//! Rate limit for failed authentication: each client has an allowance that refills, stored as the
+//! time at which it is full again (GCRA).
 //!
-//! Not governor's: who has none left is not looked at at all, and to know that must take nothing.
+//! Not governor's, since a client without allowance is rejected unseen, and checking for that must
+//! not cost any.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -10,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::rate::{Client, MAX_CLIENTS};
 
-/// What each client may do at once, and how fast that grows back.
+/// The allowance of each client.
 pub(super) struct Allowance {
-    /// What one costs.
+    /// The cost of one failure.
     interval: Duration,
     /// How far ahead of the clock a client may be.
     burst: Duration,
-    /// When each will have its whole allowance again; who has it is not in here for long.
+    /// When each client's allowance is full again; clients with a full allowance are soon removed.
     whole_at: Mutex<HashMap<Client, Instant>>,
     max_clients: usize,
 }
@@ -32,11 +33,11 @@ impl Allowance {
         }
     }
 
-    /// Takes one, if the client has any left.
+    /// Takes one from the client's allowance.
     ///
     /// # Errors
     ///
-    /// How long until it has.
+    /// It is used up: how long until there is one.
     pub(super) fn take(&self, client: Client, now: Instant) -> Result<(), Duration> {
         self.with(client, now, |whole_at| {
             let next = (*whole_at).max(now) + self.interval;
@@ -50,7 +51,7 @@ impl Allowance {
         })
     }
 
-    /// How long until the client has one, if it has none: without taking any.
+    /// How long until the client has one, if it has none now. Takes nothing.
     pub(super) fn wait(&self, client: &Client, now: Instant) -> Option<Duration> {
         let whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
         let known = whole_at.get(client).or_else(|| {
@@ -65,7 +66,7 @@ impl Allowance {
         let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
         let mut client = client;
         if whole_at.len() >= self.max_clients && !whole_at.contains_key(&client) {
-            // As rarely as it pays: only once a tenth can be forgotten is there room again.
+            // Rarely, to amortize the cost: only when at least a tenth can be removed.
             let is_recent = |at: &Instant| *at > now;
             if whole_at.values().filter(|at| !is_recent(at)).count() > self.max_clients / 10 {
                 whole_at.retain(|_, at| is_recent(at));

@@ -1,4 +1,4 @@
-//! The front of the server, and its configuration, which may change while it runs.
+//! The front's configuration, which can be reloaded while it runs.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -24,42 +24,42 @@ use super::unsent::Unsent;
 use super::{FrontError, Lifecycle, metadata, tls};
 use crate::manifest::ServeConfig;
 
-/// Tokens that one client may get wrong at once, and then in a second.
+/// Failed tokens that one client may send in a burst, and then per second.
 const FAILURES: (u32, u32) = (20, 1);
 
-/// What stands between a network and a router.
+/// The HTTP front.
 #[derive(Clone)]
 pub(crate) struct Front(Arc<Shared>);
 
-/// What connections are to.
+/// What every connection needs: the routes and the shared state.
 pub(crate) struct Site {
     pub(super) shared: Arc<Shared>,
-    /// What answers at `/mcp`, boxed: it is large, and what it is in is moved about.
+    /// Handles `/mcp`. Boxed: the future is large, and those around it are moved.
     pub(super) mcp: Box<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response> + Send + Sync>,
-    /// What is elsewhere.
+    /// Handles other paths.
     pub(super) router: Router,
     pub(crate) lifecycle: Lifecycle,
-    /// How long an answer of `mcp` can be.
+    /// The longest answer that `mcp` may give.
     pub(super) longest_answer: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// What all requests see.
+/// State shared by all requests.
 pub(super) struct Shared {
     state: RwLock<Arc<State>>,
-    /// The addresses that it was checked for: who reaches them is not to call tools unasked.
+    /// The listening addresses that were checked: whoever reaches them must authenticate.
     checked: Mutex<Vec<SocketAddr>>,
     pub(super) failures: Allowance,
     pub(super) slots: Arc<Slots>,
 }
 
-/// What comes of one configuration.
+/// What is derived from one configuration.
 pub(super) struct State {
     pub(super) config: ServeConfig,
     pub(super) auth: Auth,
     pub(super) requests: Option<Arc<Requests>>,
     pub(super) bodies: Arc<Bodies>,
     pub(super) tls: Option<TlsAcceptor>,
-    /// Logged once for each configuration: another may have other hosts.
+    /// One for each configuration, which may have other hosts.
     pub(super) strangers: Strangers,
 }
 
@@ -68,7 +68,7 @@ impl Front {
     ///
     /// # Errors
     ///
-    /// A file that cannot be used, or no TLS at all.
+    /// A file cannot be used, or TLS cannot be set up.
     pub(crate) fn new(config: &ServeConfig) -> Result<Front, FrontError> {
         let (burst, a_second) = FAILURES;
         let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
@@ -80,12 +80,12 @@ impl Front {
         })))
     }
 
-    /// What counts what clients have not taken yet.
+    /// The counter of response bytes that clients have not read.
     pub(crate) fn unsent(&self) -> Unsent {
         self.0.slots.unsent.clone()
     }
 
-    /// Whether the server may be reached there, by this configuration and those that follow it.
+    /// Checks that the server may listen on this address, with this and all later configurations.
     ///
     /// # Errors
     ///
@@ -107,12 +107,13 @@ impl Front {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes another configuration, and reads the certificate again. Requests that come from now on go
-    /// by it; timeouts and the certificate are those of a connection's beginning.
+    /// Uses another configuration, and reads the certificate again, for requests from now on; a
+    /// connection keeps the timeouts and certificate it began with.
     ///
     /// # Errors
     ///
-    /// As of [`new`](Front::new) and [`check_exposure`](Front::check_exposure); then nothing has changed.
+    /// As for [`new`](Front::new) and [`check_exposure`](Front::check_exposure); nothing has
+    /// changed then.
     pub(crate) fn reload(&self, config: &ServeConfig) -> Result<(), FrontError> {
         let checked = self.checked();
         for address in &*checked {
@@ -129,9 +130,9 @@ impl Front {
         Ok(())
     }
 
-    /// What connections are to: `mcp` answers what comes to `/mcp`, from whom the configuration names.
+    /// The site for connections: `mcp` answers authenticated requests to `/mcp`.
     ///
-    /// What `longest_answer` says bounds how many answers one connection waits for at once.
+    /// `longest_answer` bounds how many answers one connection may wait for at once.
     pub(crate) fn site<M, R>(
         &self,
         mcp: M,
@@ -190,7 +191,7 @@ impl State {
         let limits = |config: &ServeConfig| (config.rate_limit, config.rate_burst);
         let same = before.filter(|before| limits(&before.config) == limits(config));
         let requests = match same {
-            // What clients have used up they have not got back.
+            // A reload must not refill allowances.
             Some(before) => before.requests.clone(),
             None => config.rate_limit.map(|rate| {
                 let burst = config.rate_burst.unwrap_or(rate);

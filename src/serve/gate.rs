@@ -1,4 +1,4 @@
-//! What a request passes on its way to whoever answers it, and who is kept out.
+//! Admission: the checks that a request passes on its way to its handler.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,21 +27,21 @@ use super::rate::Client;
 use super::refuse::{close, refuse_for};
 use super::slots::activity;
 
-/// Requests beside each other on one connection of HTTP/2.
+/// The most concurrent HTTP/2 streams of one connection.
 pub(super) const MAX_STREAMS: u32 = 100;
 
-/// When to come back to a server that takes no requests.
+/// The `Retry-After` of a server that is draining.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What the answers that one connection waits for may be long together, in bytes.
+/// The most bytes of answers that one connection may wait for at once.
 const MOST_ANSWERS: u64 = 128 << 20;
 
-/// So many of them are waited for, however long they may be.
+/// The number of answers that a connection may always wait for, however long they may be.
 const FEWEST_ANSWERS: usize = 8;
 
 impl Site {
-    /// What a request to MCP passes in somebody else's server: what every other does, wherever it was sent there. Its
-    /// client is at that address, if that is known.
+    /// The checks for a request nested in an embedder's server: the same as for `/mcp`, on any
+    /// path. `address` is the client's, if known.
     pub(crate) async fn respond_within(
         &self,
         mut request: Request<Body>,
@@ -49,7 +49,7 @@ impl Site {
     ) -> Response {
         let mut parts = request.uri().clone().into_parts();
         parts.path_and_query = Some(PathAndQuery::from_static("/mcp"));
-        // A target of one path alone, or with an authority and a scheme as it came.
+        // Keep the path alone, or with authority and scheme if they were given.
         if let Ok(uri) = Uri::from_parts(parts) {
             *request.uri_mut() = uri;
         }
@@ -59,7 +59,7 @@ impl Site {
         self.respond(request).await
     }
 
-    /// What every request passes: whether it is for this server at all.
+    /// The checks for every request: whether it is for this server at all.
     pub(super) async fn respond(&self, request: Request<Body>) -> Response {
         let state = self.shared.state();
         let cors = match names::check(&request, &state.config, &state.strangers) {
@@ -106,8 +106,9 @@ impl Site {
     }
 }
 
-/// Places for the answers that one connection of HTTP/2 waits for, in the extensions of its requests: answers that
-/// its client does not take are held, and together they are no longer than [`MOST_ANSWERS`] says, or but a few.
+/// Permits for the answers that one HTTP/2 connection waits for, in the extensions of its requests:
+/// unread answers are held in memory, and must not exceed [`MOST_ANSWERS`] except for the first
+/// few.
 #[derive(Clone)]
 pub(super) struct Answers(Arc<Semaphore>);
 
@@ -120,7 +121,8 @@ impl Answers {
         )))
     }
 
-    /// The place of a request, once there is one. Messages that have no answer need none: what runs may wait for them.
+    /// Waits for a request's permit. Messages without an answer need none: running requests may
+    /// wait for them.
     async fn place(request: &Request<Bytes>) -> Option<OwnedSemaphorePermit> {
         let Answers(places) = request.extensions().get()?;
         if request.method() != Method::POST {
@@ -129,13 +131,13 @@ impl Answers {
         match places.clone().try_acquire_owned() {
             Ok(place) => Some(place),
             Err(_) if !is_answered(request.body()) => None,
-            // It is never closed.
+            // The semaphore is never closed.
             Err(_) => places.clone().acquire_owned().await.ok(),
         }
     }
 }
 
-/// Whether a message of JSON-RPC is a request.
+/// Whether a JSON-RPC message is a request.
 fn is_answered(message: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Message {
@@ -151,11 +153,11 @@ fn is_mcp(path: &str) -> bool {
     below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
-/// What a request to `/mcp` passes: who sent it, how often, how much.
+/// The checks for a request to `/mcp`: authentication, rate, size.
 ///
 /// # Errors
 ///
-/// The response to one that is kept out.
+/// The response to a request that is refused.
 async fn admit(
     shared: &Shared,
     state: &State,
@@ -182,7 +184,7 @@ async fn admit(
         Err(refused) => {
             debug!("a request of {address:?} is not let through: {refused:?}");
             if matches!(refused, Refused::Invalid(_) | Refused::Malformed) {
-                // Nothing left: the next one is not looked at.
+                // If nothing is left, the next one is rejected unseen.
                 let _ = shared.failures.take(address, Instant::now());
             }
             return Err(Box::new(state.auth.refuse(refused)));
@@ -201,7 +203,7 @@ async fn admit(
     let timeout = state.config.body_timeout;
     let bodies = &state.bodies;
     let (mut request, room) = take_in(request, most, timeout, bodies, client.clone()).await?;
-    // Whoever is behind this knows who it is, and needs nothing that could be repeated elsewhere.
+    // The handler knows the principal, and must not be able to forward the credential.
     request.headers_mut().remove(AUTHORIZATION);
     match (room, request.body().len()) {
         (Some(room), _) => drop(request.extensions_mut().insert(room)),
@@ -215,7 +217,7 @@ async fn admit(
     Ok(request)
 }
 
-/// Whoever sent it: the peer, or whom a proxy that is believed names, nearest first.
+/// The client's address: the peer's, or the nearest one named by a trusted proxy.
 fn client_address(request: &Request<Body>, proxies: &[IpAddr]) -> Option<IpAddr> {
     let Peer(peer) = *request.extensions().get()?;
     let is_believed = |address: &IpAddr| proxies.contains(address);
@@ -270,7 +272,7 @@ mod tests {
         }
         drop(places);
         assert!(next.now_or_never().flatten().is_some());
-        // With short answers there are as many places as there can be requests.
+        // With short answers there are as many permits as there can be requests.
         let Answers(places) = Answers::new(1 << 20);
         assert_eq!(places.available_permits(), 100);
     }

@@ -1,5 +1,5 @@
-//! The keys by which an issuer signs: fetched from it, kept, and fetched again when a token names one
-//! that is not among them, however often that is tried at a bounded rate.
+//! An issuer's signing keys: fetched, cached, and fetched again when a token names an unknown key,
+//! at a bounded rate however often that happens.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -19,29 +19,29 @@ use crate::error::causes;
 use crate::http_client::http_client;
 use crate::manifest::{OauthConfig, is_in_the_clear};
 
-/// Between one try to fetch the keys and the next.
+/// The shortest time between two fetches.
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Keys that are older are fetched anew, and meanwhile still taken: an issuer may have withdrawn one.
+/// Older keys are fetched again, and accepted meanwhile: an issuer may have withdrawn one.
 const FRESH: Duration = Duration::from_secs(5 * 60);
 
-/// Keys that are older are not taken.
+/// Older keys are no longer accepted.
 const KEPT: Duration = Duration::from_secs(60 * 60);
 
-/// How long all requests of a fetch may take.
+/// The timeout for all requests of one fetch.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest document of an issuer.
 const MAX_DOCUMENT: usize = 256 << 10;
 
-/// What an issuer's keys are kept in.
+/// The cache of an issuer's keys.
 pub(super) struct Jwks {
     http: reqwest::Client,
     issuer: Url,
     issuer_text: String,
     address: Option<Url>,
     known: RwLock<Option<Arc<Known>>>,
-    /// When the issuer last answered, or did not; held while it is asked.
+    /// When the issuer was last asked; locked while it is.
     asked: Arc<Mutex<Option<Instant>>>,
     interval: Duration,
     timeout: Duration,
@@ -61,18 +61,18 @@ struct Key {
 /// Why there is no key for a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoKey {
-    /// The issuer has none of that name.
+    /// The issuer has no key of that name.
     Unknown,
-    /// It has one, for something else.
+    /// It has one for another purpose.
     Disagrees,
-    /// The issuer cannot be asked.
+    /// The issuer cannot be reached.
     Unavailable,
 }
 
 impl Jwks {
     pub(super) fn new(config: &OauthConfig) -> Result<Jwks, FrontError> {
         let first = config.jwks.as_ref().unwrap_or(&config.issuer);
-        // Who decides is whom the manifest names, and nobody that it points to.
+        // Only the issuer named in the manifest decides, not one that it redirects to.
         let http = http_client(first, Policy::none()).map_err(FrontError::Client)?;
         Ok(Jwks {
             http,
@@ -86,21 +86,21 @@ impl Jwks {
         })
     }
 
-    /// Has the issuer asked as often as tokens come.
+    /// Removes the rate limit.
     #[cfg(test)]
     pub(super) fn impatient(mut self) -> Jwks {
         self.interval = Duration::ZERO;
         self
     }
 
-    /// Gives the issuer less time.
+    /// Shortens the timeout.
     #[cfg(test)]
     pub(super) fn waiting(mut self, timeout: Duration) -> Jwks {
         self.timeout = timeout;
         self
     }
 
-    /// The key that a token's header names.
+    /// Finds the key that a token's header names.
     ///
     /// # Errors
     ///
@@ -131,20 +131,20 @@ impl Jwks {
         known.clone().filter(|known| known.at.elapsed() <= KEPT)
     }
 
-    /// Whether nobody does, or did just now.
+    /// Whether the issuer may be asked now.
     fn may_ask(&self) -> bool {
         let asked = self.asked.try_lock();
         asked.is_ok_and(|asked| asked.is_none_or(|asked| asked.elapsed() >= self.interval))
     }
 
-    /// Asks the issuer, unless that was done just now. Whoever comes meanwhile waits for the same answer.
+    /// Fetches the keys, unless that was done just now. Concurrent callers share one fetch.
     async fn refresh(self: &Arc<Self>) {
         let came = Instant::now();
         let mut asked = Arc::clone(&self.asked).lock_owned().await;
         if asked.is_some_and(|at| at >= came || at.elapsed() < self.interval) {
             return;
         }
-        // In a task of its own: a client that hangs up takes nobody's keys along.
+        // In a task of its own: a client that hangs up must not cancel the fetch for others.
         let this = Arc::clone(self);
         let asking = tokio::spawn(async move {
             this.ask().await;
@@ -171,7 +171,7 @@ impl Jwks {
     async fn fetch(&self) -> Result<Vec<Key>, String> {
         #[derive(Deserialize)]
         struct KeySet {
-            /// Each is looked at on its own: one of a kind that nobody knows spoils no other.
+            /// Parsed one by one, so that an unknown kind of key does not affect the others.
             keys: Vec<serde_json::Value>,
         }
         let address = match &self.address {
@@ -182,7 +182,7 @@ impl Jwks {
         Ok(set.keys.into_iter().filter_map(Key::read).collect())
     }
 
-    /// Where the keys are, by the issuer's metadata: RFC 8414's, or OpenID Connect's.
+    /// The URL of the keys, from the issuer's metadata: RFC 8414's, or OpenID Connect's.
     async fn discover(&self) -> Result<Url, String> {
         #[derive(Deserialize)]
         struct Metadata {
@@ -249,14 +249,14 @@ impl Known {
         let mut keys = keys.filter(|key| key.algorithms.contains(&algorithm));
         match (keys.next(), keys.next()) {
             (Some(key), None) => Ok(Arc::clone(&key.key)),
-            // Where one could be meant or the other, none is.
+            // Ambiguous keys are not used.
             _ => Err(NoKey::Disagrees),
         }
     }
 }
 
 impl Key {
-    /// None for a key that verifies no token of ours.
+    /// `None` for a key that verifies no accepted token.
     fn read(jwk: serde_json::Value) -> Option<Key> {
         let jwk: Jwk = serde_json::from_value(jwk).ok()?;
         let common = &jwk.common;
@@ -288,7 +288,7 @@ impl Key {
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
                 vec![Algorithm::EdDSA]
             }
-            // A secret that is published verifies nothing.
+            // A published secret verifies nothing.
             _ => return None,
         };
         if let Some(only) = common.key_algorithm {

@@ -1,4 +1,4 @@
-//! Tokens that an OAuth authorization server issued for this server.
+//! Validates JWTs that an OAuth authorization server issued for this server.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::principal::{Principal, Refused};
 use super::{FrontError, signature};
 use crate::manifest::OauthConfig;
 
-/// How far clocks may be apart, in seconds.
+/// The clock skew tolerated, in seconds.
 const LEEWAY: u64 = 30;
 
-/// The longest subject; it is written to logs.
+/// The longest subject, which is written to logs.
 const MAX_SUBJECT: usize = 256;
 
-/// Every one has a key that is public: of `HS256` and its like this server could make tokens itself,
-/// and anybody else with the public key taken for the secret.
+/// Asymmetric algorithms only: with `HS256` this server could issue tokens itself, and so could
+/// anyone if the public key were taken for the secret.
 const ALGORITHMS: [(&str, Algorithm); 9] = [
     ("RS256", Algorithm::RS256),
     ("RS384", Algorithm::RS384),
@@ -35,25 +35,25 @@ const ALGORITHMS: [(&str, Algorithm); 9] = [
     ("EdDSA", Algorithm::EdDSA),
 ];
 
-/// Whom to believe, and what.
+/// An issuer, and what its tokens must contain.
 pub(super) struct Issuer {
     config: OauthConfig,
     jwks: Arc<Jwks>,
 }
 
-/// Read by ourselves: what is not understood of it is refused before anything is done by it.
+/// Parsed by our own code, so that a header that is not understood is refused first.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
     kid: Option<String>,
-    /// Whatever it is, it would have to be understood.
+    /// Any content would have to be understood.
     crit: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    /// Names with spaces between them; some issuers have a list instead, or another name for it.
+    /// Names separated by spaces; some issuers use a list, or another claim.
     scope: Option<Value>,
     scp: Option<Value>,
 }
@@ -71,7 +71,7 @@ impl Issuer {
         &self.config
     }
 
-    /// Who has the token.
+    /// Validates a token. Returns its principal.
     pub(super) async fn check(&self, token: &str) -> Result<Principal, Refused> {
         let header = token.split('.').next().unwrap_or_default();
         let header = URL_SAFE_NO_PAD.decode(header).ok();
@@ -145,7 +145,7 @@ fn scope_names(claims: &Claims) -> BTreeSet<&str> {
         .collect()
 }
 
-/// For whoever has the token; it tells nothing that is not in it.
+/// For the token's holder; reveals nothing that is not in the token.
 fn reason(error: &ErrorKind) -> &'static str {
     match error {
         ErrorKind::ExpiredSignature => "it has expired",

@@ -1,4 +1,4 @@
-//! What tells a client where it gets a token: protected resource metadata (RFC 9728).
+//! Protected resource metadata (RFC 9728), which tells clients where to get a token.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -11,7 +11,7 @@ use crate::manifest::OauthConfig;
 
 pub(super) const PATH: &str = "/.well-known/oauth-protected-resource";
 
-/// Where the metadata of this server is: between host and path of what it is called.
+/// The URL of this server's metadata: the well-known path is inserted between host and path.
 pub(super) fn address(config: &OauthConfig) -> String {
     let origin = config.audience.origin().ascii_serialization();
     let path = config.audience.path().trim_end_matches('/');

@@ -1,6 +1,5 @@
-//! Whether a request is for this server and from a page that may send any, before anything else is
-//! looked at: a page of any site can have its name resolve to this machine (DNS rebinding), and what
-//! it sends then says so here and nowhere else.
+//! Checks `Host` and `Origin` before anything else: a page of any site can have its name resolve to
+//! this machine (DNS rebinding), and only these headers show that.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -15,11 +14,11 @@ use super::rate::Client;
 use super::refuse::refuse;
 use crate::manifest::{Authority, Origin, ServeConfig};
 
-/// Addresses whose refusals were logged. Refusals of more of them are not.
+/// The most addresses whose refusals are logged.
 const MAX_LOGGED: usize = 1_000;
 
-/// The addresses from which requests for another host came: each is logged once, as any page can have
-/// a browser send such requests without end.
+/// Addresses that sent requests for another host: each is logged once, as any page can make a
+/// browser send such requests without end.
 #[derive(Default)]
 pub(super) struct Strangers(Mutex<HashSet<Client>>);
 
@@ -42,7 +41,7 @@ impl Strangers {
 
 /// # Errors
 ///
-/// The response to a request that is not to be looked at further.
+/// The response to a request that is refused.
 pub(super) fn check<B>(
     request: &Request<B>,
     config: &ServeConfig,
@@ -50,8 +49,8 @@ pub(super) fn check<B>(
 ) -> Result<(), Box<Response>> {
     let refused = |status, why| Err(Box::new(refuse(status, why)));
     let host = only(request.headers(), &HOST);
-    // The target's, in HTTP/2 and where a client speaks as to a proxy, and the header's: whichever
-    // somebody goes by later, it is an allowed one.
+    // Check both the target (in HTTP/2, and from clients that use this as a proxy) and the header,
+    // whichever is used later.
     let target = request.uri().authority().map(|it| it.as_str());
     let names = match (host, target) {
         (Ok(None), None) => return refused(StatusCode::BAD_REQUEST, "no Host"),
@@ -64,14 +63,14 @@ pub(super) fn check<B>(
         };
         if !name.is_loopback() && !config.hosts.iter().any(|host| host.covers(&name)) {
             strangers.log(request, &name);
-            // Not the name: whoever sent it knows it.
+            // Not the name, which its sender knows.
             let why = "Host is not allowed: add it to `hosts` in the manifest's [serve] if clients are to \
                        call the server that";
             return refused(StatusCode::FORBIDDEN, why);
         }
     }
     let origin = match only(request.headers(), &ORIGIN) {
-        // No page sent it.
+        // Not sent by a page.
         Ok(None) => return Ok(()),
         Ok(Some(origin)) => Origin::from_header(origin),
         Err(()) => None,
@@ -82,7 +81,7 @@ pub(super) fn check<B>(
     }
 }
 
-/// The value of a header that comes once or not at all; one that is no text is an empty one.
+/// The value of a header that must be unique; empty if it is not text.
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ()> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,4 +1,4 @@
-//! How often a client may send requests.
+//! Rate limit for clients' requests.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-/// Clients that are remembered at once; more of them share one allowance.
+/// The most clients remembered at once; further ones share one allowance.
 pub(super) const MAX_CLIENTS: usize = 50_000;
 
-/// Who is counted as one.
+/// A client for rate limits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Client {
-    /// Somebody who said who it is.
+    /// Authenticated by name.
     Named(Arc<str>),
     V4(Ipv4Addr),
-    /// A network, as anybody who has one address of it has them all.
+    /// An IPv6 network, as whoever has one of its addresses has them all.
     V6([u8; 8]),
-    /// Whoever there was no room for.
+    /// All clients beyond the bound.
     Others,
 }
 
@@ -35,7 +35,7 @@ impl From<IpAddr> for Client {
     }
 }
 
-/// What all clients may send.
+/// The request rate limiter of all clients.
 pub(super) struct Requests {
     limiter: DefaultKeyedRateLimiter<Client>,
     clock: DefaultClock,
@@ -54,11 +54,11 @@ impl Requests {
         }
     }
 
-    /// Takes one, if the client has any left.
+    /// Takes one request from the client's allowance.
     ///
     /// # Errors
     ///
-    /// How long until it has.
+    /// It is used up: how long until there is one.
     pub(super) fn take(&self, client: Client) -> Result<(), Duration> {
         if self.is_full() {
             self.forget();
@@ -77,8 +77,8 @@ impl Requests {
         self.limiter.len() >= self.max_clients
     }
 
-    /// Who has its whole allowance again need not be remembered. To look takes time, and whoever has
-    /// filled it could have it looked at with every request.
+    /// Removes clients with a full allowance. Scanning takes time, so it is not done with every
+    /// request, even if a client has filled the table.
     fn forget(&self) {
         const PAUSE: Duration = Duration::from_secs(1);
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);

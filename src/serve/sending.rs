@@ -1,5 +1,5 @@
-//! A response's body on its way to the client: in pieces, so that what the client does not take is seen,
-//! and counted.
+//! Sends a response's body in pieces, so that bytes the client does not read are noticed and
+//! counted.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,18 +9,18 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::slots::activity::Running;
 
-/// What goes out at once: with HTTP/2 as much may wait beyond what is counted here.
+/// The size of a piece: with HTTP/2 that much may be buffered beyond what is counted here.
 const PIECE: usize = 64 << 10;
 
 pub(super) struct Sending {
     body: Body,
-    /// What is left of a frame.
+    /// The rest of a frame.
     rest: Bytes,
-    /// The piece that is on its way.
+    /// The piece being sent.
     piece: usize,
-    /// The one before it: HTTP/2 takes a piece as soon as there is room for a byte of it.
+    /// The one before: HTTP/2 accepts a piece as soon as there is room for one byte.
     before: usize,
-    /// What is counted of it.
+    /// The bytes counted as held.
     held: usize,
     running: Running,
 }
@@ -57,7 +57,7 @@ impl HttpBody for Sending {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let me = &mut *self;
-        // Whoever asks for the next has room for all of the one before the last.
+        // When the next piece is requested, there is room for all but the last one.
         if me.piece > 0 {
             me.running.taken(me.before);
             me.before = std::mem::take(&mut me.piece);

@@ -1,6 +1,6 @@
-//! The connections that may be open at once, and what is held for all of them that they have not taken.
-//! Where there are too many connections, the one that has been idle for longest makes room for the next; where too much
-//! is held, the one that has taken nothing for longest. So nobody keeps others out by doing nothing.
+//! The connection limit, and eviction. At the limit, the connection that has been idle longest
+//! makes room for the next one; if too much unread data is held, the one that has read nothing for
+//! longest is closed. So a client cannot keep others out by being idle.
 
 pub(super) mod activity;
 
@@ -17,7 +17,7 @@ use activity::{Activity, STALLED};
 pub(super) struct Slots {
     most: AtomicUsize,
     open: Mutex<Open>,
-    /// One ended, or has no request any more.
+    /// A connection has ended, or become idle.
     changed: Notify,
     pub(super) unsent: Unsent,
 }
@@ -28,7 +28,7 @@ struct Open {
     connections: BTreeMap<u64, Arc<Activity>>,
 }
 
-/// The place of one connection, until it is dropped.
+/// The permit of one connection.
 pub(super) struct Slot {
     slots: Arc<Slots>,
     number: u64,
@@ -49,19 +49,19 @@ impl Slots {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that are open now stay.
+    /// Changes the limit. Open connections stay.
     pub(super) fn set_most(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
         self.changed.notify_one();
     }
 
-    /// A place, once there is one. Only one at a time may wait.
+    /// Waits for a permit. Only one caller may wait at a time.
     pub(super) async fn take(self: &Arc<Self>) -> Slot {
         loop {
             if let Some(slot) = self.try_take() {
                 return slot;
             }
-            // Those that stall tell nobody.
+            // A connection that stalls sends no signal.
             let _ = tokio::time::timeout(STALLED, self.changed.notified()).await;
         }
     }
@@ -83,25 +83,25 @@ impl Slots {
         })
     }
 
-    /// Ends the one that has been idle for longest, which takes a place's time to be free.
+    /// Evicts the connection that has been idle longest; its permit is soon free.
     pub(super) fn make_room(&self) {
         evict(&self.open(), Activity::idle_since);
     }
 
-    /// Where too much is held, ends the one that has taken nothing of it for longest.
+    /// If too much unread data is held, evicts the connection that has read nothing for longest.
     pub(super) fn relieve(&self) {
         if self.unsent.is_over() {
             evict(&self.open(), Activity::stalled_since);
         }
     }
 
-    /// A connection has no request any more.
+    /// A connection has no more requests.
     pub(super) fn became_idle(&self) {
         self.changed.notify_one();
     }
 }
 
-/// One at a time: it is soon gone.
+/// One at a time: it ends soon.
 fn evict(open: &Open, since: impl Fn(&Activity) -> Option<Instant>) {
     let connections = || open.connections.values();
     if connections().any(|activity| activity.evicted.is_cancelled()) {
@@ -118,7 +118,7 @@ impl Drop for Slot {
         let slots = &self.slots;
         slots.open().connections.remove(&self.number);
         slots.changed.notify_one();
-        // Others may have taken as little.
+        // Others may have read as little.
         slots.relieve();
     }
 }

@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{FrontError, validity};
 use crate::manifest::TlsConfig;
 
-/// A certificate's or key's file may be no longer, in bytes.
+/// The longest certificate or key file, in bytes.
 const MAX_PEM: u64 = 1 << 20;
 
 /// Reads the files.
@@ -44,7 +44,7 @@ pub(super) fn acceptor(files: &TlsConfig) -> Result<TlsAcceptor, FrontError> {
     }
     let text = read(key).map_err(|error| wrong(key, &error))?;
     let private = PrivateKeyDer::from_pem_slice(&text)
-        // Not the error's own words, which might quote the file.
+        // Not the error's own text, which might quote the file.
         .map_err(|_| wrong(key, &"no private key is in it"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)

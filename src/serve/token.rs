@@ -1,4 +1,4 @@
-//! Clients that have a token of their own, of which the manifest has the digest.
+//! Clients' own tokens, of which the manifest has the digests.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use super::Principal;
 use crate::manifest::{TokenConfig, TokenDigest};
 
-/// Whose each token is.
+/// The principal of each token.
 pub(super) struct Tokens(Vec<(TokenDigest, Principal)>);
 
 impl Tokens {
@@ -23,8 +23,8 @@ impl Tokens {
         Tokens(clients.collect())
     }
 
-    /// Whose the token is. How long that takes says nothing of how near a wrong one is: all digests
-    /// are compared, each whole.
+    /// Finds the principal of a token. All digests are compared in full, so that the time taken
+    /// says nothing about a wrong one.
     pub(super) fn find(&self, token: &str) -> Option<&Principal> {
         let digest = TokenDigest::of(token);
         let (mut found, mut at) = (Choice::from(0), 0);

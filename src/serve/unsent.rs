@@ -1,9 +1,9 @@
-//! What is held for clients that they have not taken yet, in bytes.
+//! Counts the response bytes that clients have not read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Clones count together.
+/// Clones share the counter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unsent(Arc<Counts>);
 
@@ -27,7 +27,7 @@ impl Unsent {
         self.0.most.store(bytes, Ordering::Relaxed);
     }
 
-    /// Something that had a size has another.
+    /// Something of size `before` now has size `after`.
     pub(crate) fn change(&self, before: usize, after: usize) {
         match after.checked_sub(before) {
             Some(more) => self.0.held.fetch_add(more, Ordering::Relaxed),
@@ -35,7 +35,7 @@ impl Unsent {
         };
     }
 
-    /// Whether more is held than may be.
+    /// Whether the bound is exceeded.
     pub(crate) fn is_over(&self) -> bool {
         self.0.held.load(Ordering::Relaxed) > self.0.most.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! When a certificate is valid, as it says itself.
+//! The validity period of a certificate.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// What is wrong with the time at hand for a certificate, as the end of a sentence that begins with it.
+/// What is wrong with a certificate at this time, as the end of a sentence that begins with it.
 pub(super) fn problem(certificate: &[u8], now: SystemTime) -> Option<String> {
     let (from, until) = validity(certificate)?;
     let day = |time| humantime::format_rfc3339_seconds(time);
@@ -24,7 +24,7 @@ fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
     if fields.first() == Some(&VERSION) {
         fields = element(fields)?.2;
     }
-    // Serial number, algorithm of the signature, issuer.
+    // Serial number, signature algorithm, issuer.
     for _ in 0..3 {
         fields = element(fields)?.2;
     }
@@ -36,7 +36,7 @@ fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
     Some((time(of_from, from)?, time(of_until, until)?))
 }
 
-/// The first element in DER: its tag, its content, and what follows it.
+/// The first DER element: its tag, its content, and the rest.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&length, rest) = rest.split_first()?;

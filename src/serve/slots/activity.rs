@@ -1,8 +1,16 @@
-//! What a connection is doing: serving requests, waiting for its client, or nothing.
+//! Activity of a connection, for idle timeouts and eviction.
 //!
-//! A client that takes nothing of what is sent to it does nothing, whatever the protocol: a write that
-//! the socket does not take, a piece of a response that HTTP/2's flow control holds back, a body of
-//! which the rest does not come. Frames that are of no request, such as pings, are no sign of life.
+//! | state | when | is closed |
+//! | --- | --- | --- |
+//! | serving | a request runs, and the client reads what it is sent | never |
+//! | reading a head | part of a request's head has arrived | after the header timeout |
+//! | stalled | all its requests wait for the client, for [`STALLED`] | when room is needed, or after the idle timeout |
+//! | idle | it has no request | when room is needed, or after the idle timeout |
+//!
+//! A request waits for its client when the socket accepts no write, when HTTP/2's flow control
+//! holds back a piece of its response, or when the rest of its body does not arrive. A client that
+//! reads more slowly than [`SLOWEST`] counts as not reading. Frames that belong to no request, such
+//! as pings, are not activity.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,35 +27,35 @@ use tokio_util::sync::CancellationToken;
 use super::Slots;
 use crate::serve::unsent::Unsent;
 
-/// Who takes so many bytes a second is not too slow, however long that goes on.
+/// A client that reads this many bytes per second is not too slow.
 const SLOWEST: u64 = 1 << 10;
 
-/// A connection makes room for another once it has waited for its client for so long.
+/// How long all requests of a connection must have waited for the client before it can be evicted.
 pub(in crate::serve) const STALLED: Duration = Duration::from_secs(1);
 
-/// What is known of one connection.
+/// The activity of one connection.
 pub(in crate::serve) struct Activity {
     now: Mutex<Now>,
     slots: Weak<Slots>,
     unsent: Unsent,
-    /// It is to end at once, to make room.
+    /// Cancelled to evict it.
     pub(in crate::serve) evicted: CancellationToken,
 }
 
 struct Now {
-    /// Requests whose response is not over.
+    /// Requests whose response is not complete.
     running: usize,
     /// Whether it ever had one.
     served: bool,
-    /// Whether something of a request has come that is not whole.
+    /// Whether a part of a request's head has arrived.
     in_head: bool,
-    /// Whether requests come beside each other, with bytes that are of none in between.
+    /// Whether it has concurrent requests (HTTP/2), and bytes that belong to none.
     multiplexed: bool,
-    /// When what it does began.
+    /// Since when it has been in its present state.
     since: Instant,
-    /// What is sent has to wait for the socket.
+    /// Set while a write waits for the socket.
     blocked: Option<Stall>,
-    /// Requests that wait for the client, by their numbers.
+    /// Requests that wait for the client, by number.
     waiting: Vec<(u64, Stall)>,
     /// The number of the next request.
     next: u64,
@@ -57,11 +65,11 @@ struct Now {
 #[derive(Clone, Copy)]
 struct Stall {
     since: Instant,
-    /// When the client last took or sent something of it.
+    /// When the client last read or sent some of it.
     moved: Instant,
-    /// How much it has taken since.
+    /// How many bytes it has read since.
     taken: u64,
-    /// The rest of a request's body: that has a deadline of its own.
+    /// Whether it is the rest of a request's body, which has a timeout of its own.
     is_body: bool,
 }
 
@@ -81,7 +89,7 @@ impl Stall {
         self.taken += bytes as u64;
     }
 
-    /// When it has taken too long: nothing for so long, or only a byte now and then.
+    /// When it will have taken too long: no progress at all, or only a byte now and then.
     fn deadline(&self, idle: Duration) -> Option<Instant> {
         let earned = Duration::from_secs(self.taken / SLOWEST);
         let steady = self.since + idle + earned;
@@ -112,7 +120,7 @@ impl Activity {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Since when it has no request, or only such as wait for the client.
+    /// Since when it has no request, or only ones that wait for the client.
     pub(in crate::serve) fn idle_since(&self) -> Option<Instant> {
         let now = self.now();
         if now.running == 0 {
@@ -126,7 +134,7 @@ impl Activity {
         self.now().stalled()
     }
 
-    /// A request has come; it is over when what is returned is dropped.
+    /// A request has arrived; it ends when the returned value is dropped.
     pub(in crate::serve) fn begin(self: &Arc<Self>, version: Version) -> Running {
         let mut now = self.now();
         now.running += 1;
@@ -149,19 +157,19 @@ impl Activity {
         }
     }
 
-    /// The socket has taken something.
+    /// The socket has accepted bytes.
     fn wrote(&self, bytes: usize) {
         let mut now = self.now();
         if let Some(blocked) = &mut now.blocked {
             blocked.took(bytes);
         }
-        // The rest of a response; of HTTP/2 it may be the answer to a ping.
+        // The rest of a response; in HTTP/2 it may be the answer to a ping.
         if now.running == 0 && now.served && !now.in_head && !now.multiplexed {
             now.since = Instant::now();
         }
     }
 
-    /// The socket takes nothing, or it has taken all that there was.
+    /// The socket accepts nothing, or has accepted everything.
     fn set_blocked(&self, is_blocked: bool) {
         let mut now = self.now();
         match is_blocked {
@@ -170,10 +178,10 @@ impl Activity {
         }
     }
 
-    /// Waits until it has done nothing, or read one head, or waited for its client, for too long.
+    /// Waits until it has been idle, reading one head, or waiting for its client for too long.
     ///
-    /// It looks from time to time, instead of being told of every request: whatever begins after a look
-    /// may take until after the next.
+    /// It polls instead of being notified of every request, so an expiry may be noticed one
+    /// interval late.
     pub(in crate::serve) async fn expired(&self, head: Duration, idle: Duration) {
         let pause = head.min(idle).max(Duration::from_millis(1));
         loop {
@@ -224,7 +232,7 @@ impl Now {
     }
 }
 
-/// A request of a connection, until its response is over.
+/// A request of a connection, until its response is complete.
 pub(in crate::serve) struct Running {
     number: u64,
     is_multiplexed: bool,
@@ -240,7 +248,8 @@ impl Running {
         self.number
     }
 
-    /// A piece of the response goes to the client. Of HTTP/1 the socket tells when it is taken.
+    /// A piece of the response is passed on to the client. In HTTP/1 the socket shows when it is
+    /// read.
     pub(in crate::serve) fn handed(&self) {
         if self.is_multiplexed {
             let mut now = self.activity.now();
@@ -250,7 +259,7 @@ impl Running {
         }
     }
 
-    /// The client has made room for the next piece, as it has taken so many bytes.
+    /// The client has read so many bytes, and made room for the next piece.
     pub(in crate::serve) fn taken(&self, bytes: usize) {
         if self.is_multiplexed
             && bytes > 0
@@ -260,14 +269,14 @@ impl Running {
         }
     }
 
-    /// All pieces that there are were taken.
+    /// All pieces so far have been read.
     pub(in crate::serve) fn caught_up(&self) {
         if self.is_multiplexed {
             self.activity.now().goes_on(self.number);
         }
     }
 
-    /// What all connections have not sent yet is so much more, or less.
+    /// The unread bytes of all connections have changed.
     pub(in crate::serve) fn holds(&self, before: usize, after: usize) {
         if before == after {
             return;
@@ -343,7 +352,7 @@ impl<B> Drop for Received<B> {
     }
 }
 
-/// A response's body, and what is over when it is.
+/// A response's body, and a value that is dropped with it.
 pub(crate) struct Response<T> {
     pub(crate) body: Body,
     /// Dropped with it.
@@ -370,7 +379,7 @@ impl<T: Unpin> HttpBody for Response<T> {
     }
 }
 
-/// A stream whose bytes are activity.
+/// A stream whose reads and writes count as activity.
 pub(in crate::serve) struct Watched<S> {
     pub(in crate::serve) stream: S,
     pub(in crate::serve) activity: Arc<Activity>,
@@ -435,7 +444,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         self.stream.is_write_vectored()
     }
 
-    /// What was written waits in front of the socket, where there is TLS. All of it is gone at the end.
+    /// With TLS, written bytes may wait in front of the socket. After a flush they are gone.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.set_blocked(flushed.is_pending());
