@@ -1,5 +1,5 @@
-//! Files that a manifest names: regular ones only, and of a bounded length. To open a pipe waits for
-//! whoever writes it, a device has no end, and to open some devices does something.
+//! Reads files named by a manifest: regular ones only, and up to a bound. Opening a pipe blocks, a
+//! device may be endless, and opening some devices has effects.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -7,13 +7,13 @@ use std::path::Path;
 
 use crate::limits::{ByteSize, size};
 
-/// Opens a regular file to read it, and waits for nobody.
+/// Opens a regular file for reading, without blocking.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    // Before it is opened, as that may do something to a device.
+    // Before opening, which may have effects on a device.
     expect_file(&std::fs::metadata(path)?)?;
     let mut options = OpenOptions::new();
     options.read(true);
-    // Something else may have taken its place since.
+    // It may have been replaced since.
     #[cfg(unix)]
     {
         let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
@@ -24,7 +24,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// All of an open file.
+/// Reads an open file.
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub(crate) fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    // It may grow while it is read, and some files say that they are empty.
+    // It may grow while it is read, and some files report no size.
     file.take(most + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > most {
         true => Err(too_large()),
@@ -47,20 +47,20 @@ pub(crate) fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// As [`read`], of a text.
+/// As [`read`], for text.
 ///
 /// # Errors
 ///
-/// As of [`read`], or it is not UTF-8.
+/// As for [`read`], or it is not UTF-8.
 pub(crate) fn text(file: &File, most: u64) -> io::Result<String> {
     let text = String::from_utf8(read(file, most)?);
-    // Not the error's own, which has the bytes.
+    // Not the error's own text, which contains the bytes.
     text.map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 /// # Errors
 ///
-/// It is something else.
+/// It is not a regular file.
 pub(crate) fn expect_file(metadata: &Metadata) -> io::Result<()> {
     match metadata.is_file() {
         true => Ok(()),
@@ -101,7 +101,7 @@ mod tests {
         let error = read_text(&file, 9).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
         assert_eq!(error.to_string(), "it has more than 9 B");
-        // It says that it has no bytes.
+        // Its reported size is 0.
         let error = read_file(Path::new("/proc/self/status"), 9).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
         std::fs::write(&file, b"\xff").unwrap();

@@ -1,4 +1,4 @@
-//! The commands, a file each, and what they share: options, the manifest, loading.
+//! The commands, one file each, and what they share: options, the manifest, loading.
 
 mod agent;
 mod ask;
@@ -45,10 +45,10 @@ use tracing_subscriber::EnvFilter;
 use trust::Found;
 use untrusted::Untrusted;
 
-/// What the process exits with.
+/// The exit status of the process.
 pub(crate) type Status = u8;
 
-/// What it exits with when that has gone wrong.
+/// The exit status for an error.
 pub(crate) fn status_of(error: &anyhow::Error) -> Status {
     match error.is::<Untrusted>() {
         true => USAGE,
@@ -61,9 +61,9 @@ const FAILED: Status = 1;
 pub(crate) const USAGE: Status = 2;
 pub(crate) const ERROR_RESULT: Status = 3;
 pub(crate) const MAX_ITERATIONS: Status = 4;
-/// The one call that was made by hand.
+/// A single call that was made by hand failed.
 pub(crate) const CALL_FAILED: Status = 5;
-/// Of what was looked at not all is known.
+/// Not everything could be examined.
 pub(crate) const NOT_ALL_KNOWN: Status = 5;
 pub(crate) const INTERRUPTED: Status = 130;
 
@@ -102,7 +102,7 @@ pub(crate) struct Options {
     command: Command,
 }
 
-/// What the options of all commands stand under, in a command's help.
+/// The heading of global options in a command's help.
 const GLOBAL: &str = "Options of all commands";
 
 const AFTER_HELP: &str = "\
@@ -167,7 +167,7 @@ struct HostOptions {
 }
 
 impl HostOptions {
-    /// How calls are run.
+    /// The options of calls.
     fn call_options(&self) -> toolhost::CallOptions {
         match &self.client {
             Some(client) => toolhost::CallOptions::new().client(&**client),
@@ -194,7 +194,8 @@ struct StartServers {
 }
 
 impl StartServers {
-    /// The manifest to look at, and whether its limits were lowered for that; to start its servers it has to be trusted.
+    /// The manifest to examine, and whether its limits were lowered for that; starting its servers
+    /// requires trust.
     fn manifest_of(&self, session: &Session) -> anyhow::Result<(Found, bool)> {
         let mut found = session.find_manifest()?;
         if self.start_servers {
@@ -205,7 +206,7 @@ impl StartServers {
     }
 }
 
-/// Says which MCP servers were not asked; the status of looking at a host.
+/// Reports MCP servers that were not asked. Returns the exit status of an examination.
 #[must_use]
 fn warn_of_unasked(host: &ToolHost) -> Status {
     let mut status = ANSWERED;
@@ -213,7 +214,7 @@ fn warn_of_unasked(host: &ToolHost) -> Status {
         let name = &server.name;
         match not_started.tools_from {
             _ if not_started.why.is_some() => {
-                // Why was said when it was tried.
+                // The reason was reported when it was tried.
                 status = NOT_ALL_KNOWN;
                 say!("warning: mcp.{name} did not start, and its tools are missing");
             }
@@ -236,8 +237,7 @@ fn at(when: SystemTime) -> impl std::fmt::Display {
     humantime::format_rfc3339_seconds(when)
 }
 
-/// Takes the name of a wire format.
-/// Whether the names of tables in the manifest may have it.
+/// Whether a character may be in the name of a table.
 fn is_in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
 }
@@ -246,7 +246,7 @@ fn format_parser() -> impl TypedValueParser<Value = Format> {
     parser_of(Format::ALL)
 }
 
-/// Takes the name of a wire format that a model's API speaks.
+/// Parses the name of a model API's format.
 fn api_parser() -> impl TypedValueParser<Value = Format> {
     parser_of(AgentConfig::providers())
 }
@@ -269,7 +269,7 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// What all commands can see.
+/// What all commands share.
 pub(crate) struct Session {
     manifest: Option<PathBuf>,
     code_cache: CodeCache,
@@ -318,38 +318,38 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     status
 }
 
-/// Where no file may grow over a size (`ulimit -f`), a write that is about to fails, and does not end the process. The
-/// signal is handled and not ignored, which the commands of MCP servers would inherit.
+/// Under a file size limit (`ulimit -f`), a write beyond it fails instead of ending the process.
+/// The signal is handled, not ignored, as commands of MCP servers would inherit that.
 #[cfg(unix)]
 fn outlive_file_size_limit() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    // Handled from now on, whether or not somebody listens.
+    // Handled from now on, whether or not anyone listens.
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 fn start_log(verbose: u8) {
     let level = match verbose {
-        // What rmcp says of its peers quotes them, and a client's mistake is nobody else's concern. An
-        // answer that its client does not wait for any more is an error to rmcp::service, and none.
+        // rmcp's messages about peers quote them, and a client's mistake concerns nobody else. It
+        // logs an answer that its client no longer waits for as an error.
         0 => "warn,rmcp=error,rmcp::service=off",
         1 => "toolhost=info,rmcp=error,rmcp::service=off,warn",
         _ => "toolhost=debug,rmcp=error,rmcp::service=off,info",
     };
-    // That a server cannot be reached is told in our own words.
+    // Unreachable servers are reported in our own words.
     let level =
         format!("{level},rmcp::transport::worker=off,rmcp::transport::streamable_http_client=off");
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| out::Log)
-        // It has colours of its own.
+        // Colours are added elsewhere.
         .with_ansi(false)
         .without_time()
         .init();
 }
 
 impl Session {
-    /// The manifest's file: the one that is named, or what is found in the folder.
+    /// The manifest's file: the one that was named, or the one found in the folder.
     fn manifest_file(&self) -> anyhow::Result<PathBuf> {
         match &self.manifest {
             Some(file) => Ok(file.clone()),
@@ -357,12 +357,12 @@ impl Session {
         }
     }
 
-    /// The manifest, whoever wrote it, to be looked at.
+    /// The manifest, trusted or not, for examination.
     fn find_manifest(&self) -> anyhow::Result<Found> {
         Found::read(&self.manifest_file()?, self.manifest.is_some())
     }
 
-    /// Where it is kept what the manifest is trusted with, if that is asked.
+    /// The manifest's file in the trust store, if trust is needed.
     fn trust_file(&self) -> Option<PathBuf> {
         match self.manifest {
             Some(_) => None,
@@ -370,7 +370,7 @@ impl Session {
         }
     }
 
-    /// The manifest as the options have it, if it is trusted with what it asks for.
+    /// The manifest with the options applied, if it is trusted with its demands.
     fn effective_manifest(
         &self,
         options: &HostOptions,
@@ -387,7 +387,8 @@ impl Session {
         Ok((host, manifest))
     }
 
-    /// As [`load`](Session::load), without what only some calls need: see [`ToolHost::ready_for`].
+    /// As [`load`](Session::load), deferring what only some calls need: see
+    /// [`ToolHost::ready_for`].
     async fn load_lazily(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
         let manifest = self.effective_manifest(options, Use::Tools)?;
         let host = self.load_by(Loader::new(manifest.clone()).lazy()).await?;
@@ -398,7 +399,7 @@ impl Session {
         self.load_by(Loader::new(manifest)).await
     }
 
-    /// A host that is only looked at.
+    /// A host for examination only.
     async fn survey(&self, manifest: Manifest, start: &StartServers) -> anyhow::Result<ToolHost> {
         let servers = match start.start_servers {
             true => Servers::Start,
@@ -407,7 +408,7 @@ impl Session {
         self.load_by(Loader::new(manifest).survey(servers)).await
     }
 
-    /// In the place of a host that is there.
+    /// Loads a host that replaces another.
     async fn reload_manifest(
         &self,
         manifest: Manifest,
@@ -423,7 +424,7 @@ impl Session {
             .on_progress(move |event| bar.event(event))
             .load()
             .await?;
-        // Only now does a guest run that could have them.
+        // Only from now on do guests run that could output them.
         out::hide(host.mask());
         Ok(host)
     }
@@ -435,7 +436,7 @@ fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {
         .map(|folder| folder.join(FILE_NAME))
         .find(|file| file.is_file());
     match found {
-        // As short as it can be said.
+        // As short as possible.
         Some(file) if file.parent() == Some(start) => Ok(PathBuf::from(FILE_NAME)),
         Some(file) => Ok(file),
         None => bail!(

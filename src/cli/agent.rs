@@ -1,4 +1,4 @@
-//! `toolhost agent`: a question in, an answer out, the tools run in between.
+//! `toolhost agent`: asks a model, and runs the tools it calls.
 
 mod approve;
 mod arguments;
@@ -150,10 +150,10 @@ impl ModelOptions {
             config.max_result_chars = count as usize;
         }
         if let Some(url) = self.base_url {
-            // Not by clap, which would print it: a password may be in it.
+            // Not by clap, which would print it: it may contain a password.
             let url = AgentConfig::parse_base_url(&url);
             config.base_url = Some(url.map_err(|must| anyhow::anyhow!("--base-url {must}"))?);
-            // Who names a server by hand means to be known there.
+            // Naming a server means to authenticate there.
             config.key = config.key.take().or_else(|| config.usual_key());
         }
         Ok(())
@@ -245,7 +245,7 @@ fn finish(
         Err(error) => view.failed(error)?,
     }
     let summary = agent.summary();
-    // Microseconds are all that a reader of milliseconds can use.
+    // Microseconds are enough precision.
     let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     if json {
         events::print(
@@ -284,7 +284,7 @@ fn finish(
 trait View: Send {
     fn event(&mut self, event: Event<'_>);
 
-    /// Runs something that writes to the terminal by itself.
+    /// Runs something that writes to the terminal itself.
     fn suspended(&mut self, write: &mut dyn FnMut());
 
     fn answer(&mut self, answer: &Answer) -> io::Result<()>;
@@ -292,7 +292,7 @@ trait View: Send {
     fn failed(&mut self, error: &AgentError) -> io::Result<()>;
 }
 
-/// When the calls of a turn came, and what became of them.
+/// When the calls of a turn arrived, and their results.
 #[derive(Default)]
 struct Timeline {
     first: Option<Instant>,
@@ -329,15 +329,16 @@ impl Timeline {
     }
 }
 
-/// Looks on, and sees to it that an interrupt ends calls where some run, and the process else.
+/// The observer: shows events, and makes an interrupt cancel running calls, or end the process if
+/// there are none.
 struct Onlooker {
     view: Box<dyn View>,
     terminal: Option<Terminal>,
     interrupts: Interrupts,
     running: usize,
-    /// The calls of this turn, where they are to be drawn.
+    /// The calls of this turn, if they are drawn.
     timeline: Option<Timeline>,
-    /// Whether the calls of this turn have been asked to end.
+    /// Whether the calls of this turn were interrupted.
     interrupted: Arc<std::sync::atomic::AtomicBool>,
 }
 
@@ -360,7 +361,7 @@ impl Observer for Onlooker {
         match event {
             Event::Turn { .. } => self.interrupted.store(false, SeqCst),
             Event::Call { .. } => {
-                // Asked to end once, the next interrupt is for the process.
+                // After the first interrupt, the next ends the process.
                 if self.running == 0 && !self.interrupted.load(SeqCst) {
                     self.interrupts.batch_begins();
                 }

@@ -67,7 +67,8 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
     })
 }
 
-/// Runs a call until it has its answer or the user interrupts; what it asks, it asks on the terminal.
+/// Runs a call until it has its result or the user interrupts; its questions are asked on the
+/// terminal.
 async fn run_one(
     host: &ToolHost,
     call: ToolCall,
@@ -95,7 +96,7 @@ async fn run_one(
     result
 }
 
-/// Shows how far the call says it is.
+/// Shows the progress of a call.
 struct CallBar(ProgressBar);
 
 impl Watcher for CallBar {

@@ -1,4 +1,4 @@
-//! `toolhost check`: is everything there that calls will need?
+//! `toolhost check`: checks that calls will find everything they need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,7 +24,7 @@ pub(super) struct CheckOptions {
 }
 
 pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::Result<Status> {
-    // They are pinned as they are now.
+    // They are pinned in their present state.
     options.servers.start_servers |= options.pin;
     let (found, is_lowered) = options.servers.manifest_of(&session)?;
     if is_lowered {
@@ -186,7 +186,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     Ok(status)
 }
 
-/// Secrets that calls would not have.
+/// Secrets that calls would lack.
 fn secret_lines(out: &mut Out, secrets: &BTreeMap<String, SecretSource>) -> io::Result<()> {
     for (name, source) in secrets {
         if let Some(problem) = source.problem() {
@@ -199,7 +199,7 @@ fn secret_lines(out: &mut Out, secrets: &BTreeMap<String, SecretSource>) -> io::
     Ok(())
 }
 
-/// What the schemas of a plugin's or server's tools ask for that nobody holds calls to.
+/// Schema constraints of a plugin or server that are not enforced.
 fn unenforced_lines(out: &mut Out, host: &ToolHost, plugin: &str) -> io::Result<()> {
     for (tool, why) in host.unenforced().filter(|(tool, _)| tool.plugin == plugin) {
         line!(out, "  warning: `{}` {why}", tool.name)?;
@@ -207,7 +207,7 @@ fn unenforced_lines(out: &mut Out, host: &ToolHost, plugin: &str) -> io::Result<
     Ok(())
 }
 
-/// Who may use the server, and which tools they are named that are not there.
+/// Clients of the server, and tools granted to them that do not exist.
 fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<()> {
     if !auth.is_required() {
         return Ok(());
@@ -227,7 +227,7 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
         .flatten();
     let of_scopes =
         of_scopes.map(|(scope, tools)| (format!("serve.auth.oauth.scopes.{scope}"), tools));
-    // What a server offers that is not known, it may.
+    // An unknown server may offer it.
     let is_known = host.not_started().all(|(_, it)| it.tools_from.is_some());
     for (key, tools) in of_tokens.chain(of_scopes).filter(|_| is_known) {
         for tool in tools
@@ -243,7 +243,7 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
     Ok(())
 }
 
-/// The tools of a plugin whose calls run one at a time only because nothing says what they do.
+/// The tools of a plugin whose calls run one at a time only because they are not marked.
 fn unmarked_in_order(host: &ToolHost, plugin: &PluginConfig) -> Option<String> {
     let mut folders = plugin.permissions.files.iter();
     let may_write = folders.any(|grant| grant.access == Access::ReadWrite);
@@ -258,7 +258,7 @@ fn unmarked_in_order(host: &ToolHost, plugin: &PluginConfig) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// The tools that an API would refuse, and every request with them.
+/// The tools that an API would refuse, together with every request that declares them.
 fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
     let tools: Vec<&Tool> = host.tools().collect();
     let mut found: Vec<(LeftOut, Vec<&str>)> = Vec::new();
@@ -277,14 +277,14 @@ fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
     Ok(())
 }
 
-/// The names of a plugin's or server's tools.
+/// The names of the tools of a plugin or server.
 fn tools_of(host: &ToolHost, plugin: &str) -> String {
     let tools = host.tools().filter(|tool| tool.plugin == plugin);
     let names: Vec<&str> = tools.map(|tool| &*tool.name).collect();
     names.join(", ")
 }
 
-/// Whom the agent asks, and with which key.
+/// The agent's model, and its key.
 fn agent_line(agent: &AgentConfig) -> Option<String> {
     let mut parts = vec![agent.provider?.to_string()];
     parts.extend(agent.model.iter().map(|model| format!("model {model}")));
@@ -293,7 +293,7 @@ fn agent_line(agent: &AgentConfig) -> Option<String> {
     Some(format!("agent: {}", parts.join(", ")))
 }
 
-/// The packages of what a plugin imports; `inspect` shows it in full.
+/// The packages that a plugin imports; `inspect` shows the imports in full.
 fn packages(imports: &[String]) -> String {
     let packages: BTreeSet<&str> = imports
         .iter()

@@ -1,4 +1,4 @@
-//! What an MCP client's configuration has to say of this server, as each client documents it.
+//! Configurations of MCP clients for this server, as each client documents them.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ pub(super) const TOKEN: &str = "TOOLHOST_TOKEN";
 /// Clients show a tool as the server's name and its own, in 60 to 64 characters together.
 const LONGEST_NAME: usize = 32;
 
-/// An MCP client whose configuration is known.
+/// An MCP client whose configuration format is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Client {
     ClaudeDesktop,
@@ -74,7 +74,8 @@ impl fmt::Display for PathError {
 }
 
 impl Server {
-    /// A server that the client starts: `COMMAND --manifest MANIFEST serve`, with the name of who it is for.
+    /// A server that the client starts: `COMMAND --manifest MANIFEST serve`, with the client's
+    /// name.
     pub(super) fn stdio(
         command: &Path,
         manifest: &Path,
@@ -118,7 +119,7 @@ fn absolute_text(path: &Path) -> Result<String, PathError> {
     text.map_err(|path| PathError::NotText(path.into()))
 }
 
-/// The server's name: that of the manifest's folder, in the characters that every client takes.
+/// The server's name: that of the manifest's folder, in the characters that every client accepts.
 fn name_for(manifest: &Path) -> Result<String, PathError> {
     let manifest = absolute(manifest)?;
     let folder = manifest.parent().and_then(Path::file_name);
@@ -133,7 +134,7 @@ fn safe_name(folder: &str) -> String {
     name.truncate(LONGEST_NAME);
     match name.trim_end_matches('-') {
         "" => "toolhost".to_owned(),
-        // Claude Code keeps it for itself.
+        // Claude Code reserves it.
         "workspace" => "toolhost-workspace".to_owned(),
         name => name.to_owned(),
     }
@@ -145,7 +146,7 @@ pub(super) fn print(client: Client, server: &Server) -> io::Result<()> {
     Out::stderr().line(place(client, server))
 }
 
-/// The snippet, its last line ended.
+/// The snippet, with a newline at its end.
 pub(super) fn config(client: Client, server: &Server) -> String {
     match client {
         Client::ClaudeDesktop => claude_desktop(server),
@@ -157,7 +158,7 @@ pub(super) fn config(client: Client, server: &Server) -> String {
     }
 }
 
-/// Which file the snippet belongs in, and what else has to be done.
+/// The file that the snippet belongs in, and what else has to be done.
 pub(super) fn place(client: Client, server: &Server) -> String {
     let place = match client {
         Client::ClaudeDesktop => {
@@ -196,10 +197,11 @@ pub(super) fn place(client: Client, server: &Server) -> String {
 
 /// <https://modelcontextprotocol.io/docs/develop/connect-local-servers>.
 ///
-/// This file names no remote server: Claude Desktop connects to those from Anthropic's cloud
+/// This file cannot name a remote server: Claude Desktop connects to those from Anthropic's cloud
 /// (<https://support.claude.com/en/articles/11503834-building-custom-connectors-via-remote-mcp-servers>),
 /// which does not reach this machine. So `mcp-remote` is put between; the header has no space
-/// because of what its manual says of Windows (<https://github.com/geelen/mcp-remote#custom-headers>).
+/// because of a bug on Windows that its manual describes
+/// (<https://github.com/geelen/mcp-remote#custom-headers>).
 fn claude_desktop(server: &Server) -> String {
     let (name, entry) = match server {
         Server::Stdio {
@@ -313,7 +315,7 @@ fn typed(key: &str, server: &Server, token: &str) -> String {
     servers(key, name, entry)
 }
 
-/// The server's name, and the entry of a client that wants to be told the transport.
+/// The server's name, and the entry of a client that needs the transport's type.
 fn typed_entry<'a>(server: &'a Server, token: &str) -> (&'a str, Value) {
     match server {
         Server::Stdio {
@@ -350,7 +352,7 @@ fn pretty(document: &Value) -> String {
     format!("{document:#}\n")
 }
 
-/// A basic string. Its escapes are JSON's, but it also wants one for DEL.
+/// A basic string. Its escapes are JSON's, but it also needs one for DEL.
 fn toml_string(text: &str) -> String {
     Value::from(text).to_string().replace('\u{7f}', "\\u007F")
 }
@@ -370,7 +372,7 @@ mod tests {
         Client::Inspector,
     ];
 
-    /// What a path may hold, on some system.
+    /// Characters that a path may contain on some system.
     const STRANGE: &str = "/a b/\"q\"/back\\slash/'s'/é\t\u{7f}\u{1}/$HOME";
 
     fn stdio() -> Server {
@@ -389,7 +391,7 @@ mod tests {
         }
     }
 
-    /// The snippet, read back.
+    /// The snippet, parsed.
     fn read(client: Client, server: &Server) -> Value {
         let text = config(client, server);
         assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text:?}");
@@ -415,7 +417,7 @@ mod tests {
         }
     }
 
-    /// The one server of a snippet.
+    /// The only server of a snippet.
     fn entry(client: Client, server: &Server) -> Value {
         let key = match client {
             Client::Vscode => "servers",
@@ -589,7 +591,7 @@ mod tests {
         let path = Path::new(OsStr::from_bytes(b"/a\xff/toolhost.toml"));
         let error = Server::stdio(Path::new("/bin/toolhost"), path, None).unwrap_err();
         assert!(error.to_string().contains("is not UTF-8"), "{error}");
-        // Over HTTP it does not matter: the path is not part of the snippet.
+        // Over HTTP the path is not part of the snippet.
         assert!(Server::http(path, "http://127.0.0.1/mcp", false).is_ok());
     }
 

@@ -1,5 +1,5 @@
-//! `toolhost import`: the MCP servers of a client's configuration (Claude, VS Code, Cursor and others), as tables of
-//! the manifest.
+//! `toolhost import`: turns the MCP servers of a client's configuration (Claude, VS Code, Cursor
+//! and others) into tables of the manifest.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -24,10 +24,10 @@ pub(super) struct ImportOptions {
     append: bool,
 }
 
-/// A client's configuration may be no longer, in bytes.
+/// The longest configuration, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// Where clients have their servers.
+/// The keys under which clients keep their servers.
 const KEYS: [&str; 3] = ["mcpServers", "servers", "context_servers"];
 
 pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<Status> {
@@ -93,13 +93,13 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn servers_of(config: &Value) -> Option<&Map<String, Value>> {
-    // VS Code's settings have them one level down.
+    // VS Code's settings nest them one level deeper.
     let nested = config.get("mcp").into_iter();
     let mut places = [config].into_iter().chain(nested);
     places.find_map(|place| KEYS.iter().find_map(|key| place.get(key)?.as_object()))
 }
 
-/// Editors write comments into their JSON, as lines of their own.
+/// Removes comment lines, which editors allow in JSON.
 fn without_comments(text: &str) -> String {
     let lines = text.trim_start_matches('\u{feff}').lines();
     let lines: Vec<&str> = lines
@@ -208,7 +208,8 @@ fn written(given: &Value) -> String {
     }
 }
 
-/// The variable that a secret comes from: the one that the client's configuration names, or one of the same name.
+/// The variable that a secret comes from: the one that the client's configuration names, or one of
+/// the same name.
 fn secret_of(variable: &str, given: &str) -> Option<String> {
     let upper = variable.to_ascii_uppercase();
     let parts = ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"];
@@ -219,7 +220,7 @@ fn secret_of(variable: &str, given: &str) -> Option<String> {
     }
 }
 
-/// Of what is copied as it is, as nobody can tell which part of it is one.
+/// Whether a value that is copied may contain a secret.
 fn may_hold_secret(given: &str) -> bool {
     const SIGNS: [&str; 10] = [
         "token",
@@ -244,7 +245,7 @@ fn copied(name: &str, member: &str) -> String {
     )
 }
 
-/// The variable that a value stands for: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.
+/// The variable that a value refers to: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.
 fn reference(given: &str) -> Option<String> {
     let braced = given
         .strip_prefix("${")
@@ -254,7 +255,7 @@ fn reference(given: &str) -> Option<String> {
         .split_once(':')
         .map_or(name, |(kind, rest)| match kind {
             "env" | "input" => rest,
-            // A default: `${NAME:-default}`.
+            // With a default: `${NAME:-default}`.
             name => name,
         });
     let name = name.replace('-', "_");
@@ -263,7 +264,7 @@ fn reference(given: &str) -> Option<String> {
     is_variable.then_some(name)
 }
 
-/// Adds tables at the end of the manifest, which has to be one with them.
+/// Appends tables to the manifest, and checks that it is still valid.
 fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
     let before = Manifest::read(file)?;
     let known = before.mcp.iter().map(|server| &server.name);

@@ -1,17 +1,18 @@
-//! Descriptors that whoever started this process left open. No MCP server that we start is to have them: one may be
-//! somebody's file of secrets, or a socket that answers as us.
+//! Inherited descriptors that the parent process left open. No MCP server may inherit them: one may
+//! be a file of secrets, or a socket.
 //!
-//! Our own are closed on `exec` from the start; a program that embeds the library minds its own.
+//! Our own are close-on-exec from the start; programs that embed the library see to theirs.
 
-/// Has all descriptors but stdin, stdout and stderr closed in whatever this process starts.
+/// Sets close-on-exec on all descriptors but stdin, stdout and stderr.
 ///
-/// To be called before there are other threads.
+/// Call it before there are other threads.
 pub(crate) fn keep_from_children() {
     use std::os::fd::{BorrowedFd, RawFd};
 
     use rustix::io::{FdFlags, fcntl_setfd};
 
-    // Where neither is there, no descriptor is known; that is no reason to refuse work that starts nothing.
+    // If neither exists, no descriptor is known; that is no reason to refuse commands that start
+    // nothing.
     let open = ["/proc/self/fd", "/dev/fd"]
         .iter()
         .find_map(|folder| std::fs::read_dir(folder).ok());
@@ -21,8 +22,9 @@ pub(crate) fn keep_from_children() {
         let Some(number) = number.filter(|it| *it > 2) else {
             continue;
         };
-        // SAFETY: it is open, since it is listed (the list itself is among them), and stays so: no other thread
-        // runs that could close it. It is borrowed for the next statement only.
+        // SAFETY: the descriptor is open, since it is listed (the list's own is among them), and
+        // stays so: no other thread runs that could close it. It is borrowed for the next statement
+        // only.
         #[allow(unsafe_code)]
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         // One that cannot be changed stays as it is.

@@ -1,4 +1,4 @@
-//! `toolhost init`: a first manifest, of the plugins that are there.
+//! `toolhost init`: writes a first manifest for the plugins that are there.
 
 use std::env;
 use std::fs::{self, OpenOptions};
@@ -43,7 +43,7 @@ const TAIL: &str = "
 # model = \"claude-sonnet-4-5\"
 ";
 
-/// What plugins that ship need to be of use, which is for their user to grant.
+/// The grants that shipped plugins need to be useful; the user has to give them.
 const GRANTS: [(&str, &str); 2] = [
     ("fetch", "permissions.http = [\"https://*.wikipedia.org\"]"),
     (
@@ -82,7 +82,7 @@ pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<St
         }
     }
     text += TAIL;
-    // What would not be read is not written.
+    // Never write a manifest that cannot be read.
     Manifest::parse(&text, &file)?;
     write_new(&file, &text)?;
 
@@ -133,7 +133,7 @@ struct Found {
 }
 
 impl Found {
-    /// Its table, or the same as a comment where a grant is needed.
+    /// Its table; commented out if a grant is needed.
     fn entry(&self, folder: &Path, grant: Option<&str>) -> anyhow::Result<String> {
         let path = within(folder, &self.path)?;
         let path = toml_edit::Value::from(path).to_string();
@@ -146,7 +146,7 @@ impl Found {
     }
 }
 
-/// A path as the manifest has it: relative where it is in the manifest's own folder.
+/// A path for the manifest: relative if it is in the manifest's folder.
 fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
     let folder = match folder.as_os_str().is_empty() {
         true => Path::new("."),
@@ -163,8 +163,8 @@ fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
-/// The plugins beside the manifest, else those that came with the command: beside it in the archive, or where a
-/// system's packages and `cargo xtask plugins` put them.
+/// The plugins beside the manifest, else those that came with the command: beside it in the
+/// archive, or where system packages and `cargo xtask plugins` put them.
 fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<Found>)> {
     let mut folders = vec![folder.join("plugins")];
     let command = env::current_exe().and_then(fs::canonicalize);

@@ -1,5 +1,5 @@
-//! `toolhost inspect`: what a plugin is, before it is trusted with anything, and what the manifest
-//! grants it if it is in one.
+//! `toolhost inspect`: shows what a plugin is before it is trusted, and its grants if it is in the
+//! manifest.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub(super) struct InspectOptions {
     plugin: PathBuf,
 }
 
-/// What the process exits with when the component cannot be a plugin.
+/// The exit status if the component cannot be a plugin.
 const NOT_A_PLUGIN: Status = 1;
 
 pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Result<Status> {
@@ -41,17 +41,17 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
     }
 }
 
-/// A plugin as the manifest has it.
+/// A plugin of the manifest.
 #[derive(Default)]
 struct Listed {
     plugin: PluginConfig,
     /// The files of the host.
     own: Vec<HostFile>,
-    /// What nobody has allowed of its grants.
+    /// Its grants that have not been allowed.
     untrusted: Vec<Demand>,
 }
 
-/// The plugin of that path or name in the manifest. A component that is a file needs no manifest.
+/// The plugin of that path or name in the manifest. A component file needs no manifest.
 fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
     let is_file = plugin.exists();
     let is_name = plugin.extension().is_none() && plugin.components().count() == 1;

@@ -1,4 +1,4 @@
-//! `toolhost list`: the tools, for people, for scripts, or for a model's API.
+//! `toolhost list`: lists the tools, for people, for scripts, or for a model's API.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -54,7 +54,7 @@ fn lines(host: &ToolHost, out: &mut Out) -> std::io::Result<()> {
     }
     for tool in host.tools() {
         let mut fields = vec![&*tool.name, &*tool.plugin, first_line(tool)];
-        // A field more: those before it stand where they always did.
+        // A new field goes last, so that the others keep their places.
         if !tool.sandboxed {
             fields.push("not sandboxed");
         }
@@ -74,7 +74,7 @@ fn table(host: &ToolHost) -> String {
             true => tool.plugin.clone(),
             false => format!("{} (not sandboxed)", tool.plugin),
         };
-        // Cells are as wide as they are shown.
+        // Cells are measured as displayed.
         table.add_row([&*tool.name, &*plugin, first_line(tool)].map(printable::line));
     }
     table.trim_fmt()

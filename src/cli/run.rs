@@ -1,4 +1,4 @@
-//! `toolhost run`: a model's response in, one result per call out.
+//! `toolhost run`: decodes a model's response, and runs its calls.
 
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     };
     let decoded = wire::decode(&response, options.format);
     let (format, mut calls) = decoded.map_err(explained)?;
-    // Not the reply of something else that the response holds beside its calls.
+    // Not the reply of something else that the response contains.
     let reply = wire::reply(&response, format).ok();
     let reply = reply.filter(|reply| reply.calls == calls);
     drop(response);
@@ -122,7 +122,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         }
         Ok(())
     };
-    // From the last, so that the others keep their places.
+    // From the last, so that the others keep their positions.
     let cut: Vec<_> = cut
         .into_iter()
         .rev()
@@ -173,7 +173,7 @@ impl Done {
     }
 }
 
-/// Runs calls until all are answered or the user interrupts, telling of each result as it comes.
+/// Runs calls until all have results or the user interrupts, reporting each result.
 pub(super) async fn run_batch(
     host: &ToolHost,
     calls: Vec<ToolCall>,
@@ -213,13 +213,13 @@ pub(super) async fn run_batch(
     })
 }
 
-/// Counts a result, and keeps the bar off the lines that are printed meanwhile.
+/// Counts a result, and suspends the bar while something is printed.
 fn told<T>(bar: &ProgressBar, print: impl FnOnce() -> T) -> T {
     bar.inc(1);
     bar.suspend(print)
 }
 
-/// Runs the calls of an event stream while it comes in.
+/// Runs the calls of an event stream as it arrives.
 async fn run_events(
     options: &RunOptions,
     file: Option<&Path>,
@@ -254,7 +254,7 @@ async fn run_events(
     let mut interrupted = false;
     interrupts.batch_begins();
     while is_reading {
-        // When the response has said why it ended, and some time has passed.
+        // Once the response has ended and some time has passed.
         let until = reading.events.until();
         let until = until.map(|until| tokio::time::sleep_until(until.into()));
         let until = OptionFuture::from(until);
@@ -311,19 +311,19 @@ async fn run_events(
     reading.end(received, failure, interrupted)
 }
 
-/// An event stream that is being read, and the calls that have begun.
+/// An event stream that is being read, and the calls that have started.
 struct Reading<'r> {
     options: &'r RunOptions,
     printer: &'r Printer,
     host: &'r ToolHost,
     events: Events,
-    /// From when the format is known.
+    /// Set once the format is known.
     names: Option<Names>,
     batch: OpenBatch,
     /// By the calls' positions.
     results: Vec<Option<ToolResult>>,
     start: Instant,
-    /// When each call came, from the start.
+    /// When each call arrived, from the start.
     came: Vec<Duration>,
     bar: ProgressBar,
 }
@@ -345,7 +345,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The call by its tool's name.
+    /// The call with its tool's own name.
     fn restored(&mut self, mut call: ToolCall) -> ToolCall {
         if let Some(format) = self.events.format() {
             let names = self.names.get_or_insert_with(|| names(format, self.host));
@@ -377,7 +377,7 @@ impl Reading<'_> {
         format.unwrap_or(Format::Json)
     }
 
-    /// No more comes: starts the calls that waited for that, or answers them where the response broke off.
+    /// The stream has ended: starts the deferred calls, or answers them if the response broke off.
     fn finish(
         &mut self,
         failure: &mut Option<DecodeError>,
@@ -411,7 +411,7 @@ impl Reading<'_> {
         Ok(Some(received))
     }
 
-    /// Prints what has completed, whatever has failed.
+    /// Prints the results so far, whatever has failed.
     fn end(
         mut self,
         received: Option<Received>,
@@ -451,7 +451,8 @@ impl Reading<'_> {
         }
     }
 
-    /// An answer that broke off is void: calls that may change something are answered, and not run.
+    /// A response that broke off is void: calls that may change something are answered without
+    /// being run.
     fn refuse_void(&mut self) -> anyhow::Result<()> {
         for (position, call) in self.batch.abandon() {
             let message = "not run, as the response broke off before it was complete".to_owned();
@@ -461,10 +462,10 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Calls whose arguments never came to their end are answered, and not run.
+    /// Calls whose arguments were cut off are answered without being run.
     fn refuse_cut(&mut self, received: &Received) -> anyhow::Result<()> {
         for position in &received.reply.cut {
-            // What may start at once has done so before the API called it malformed.
+            // It may have started before the API called it malformed.
             if self.results.get(*position).is_some_and(Option::is_some) {
                 continue;
             }
@@ -477,10 +478,11 @@ impl Reading<'_> {
     }
 }
 
-/// What can be read, as it comes.
+/// Reads input as it arrives.
 fn chunks(mut input: Box<dyn Read + Send>) -> impl Stream<Item = io::Result<Bytes>> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
-    // Reading blocks, and nothing can end it: not a task of the runtime, which would wait for it.
+    // Reading blocks and cannot be cancelled, so it is not a task of the runtime, which would wait
+    // for it.
     let failed = sender.clone();
     let reading = std::thread::Builder::new().spawn(move || {
         let mut buffer = vec![0; 64 << 10];

@@ -1,4 +1,5 @@
-//! `toolhost serve`: the tools over MCP, on stdio or HTTP, until the client goes or a signal comes.
+//! `toolhost serve`: serves the tools over MCP, on stdio or HTTP, until the client leaves or a
+//! signal arrives.
 
 mod reload;
 
@@ -18,7 +19,7 @@ use super::out::say;
 use super::{ANSWERED, HostOptions, INTERRUPTED, Session, Status, parse_timeout};
 use reload::{Seen, Watch};
 
-/// What is on its way to a client over stdio when the server ends gets so long.
+/// How long messages on their way to a client over stdio get at shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
@@ -40,7 +41,8 @@ pub(super) struct ServeOptions {
     host: HostOptions,
 }
 
-/// An address and a port, or a port of this machine: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `8080`.
+/// Parses an address and a port, or a port of this machine: `127.0.0.1:8080`, `[::1]:8080`,
+/// `localhost:8080`, `8080`.
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix("localhost:").or(text.strip_prefix(':'));
     let port = port.unwrap_or(text).parse::<u16>();
@@ -55,7 +57,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 
 pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
     let ended = serve(options, session).await;
-    // Tasks that are left may hold a host, and nobody waits for them.
+    // Remaining tasks may hold a host, and are not waited for.
     toolhost::kill_mcp_servers();
     ended
 }
@@ -63,13 +65,13 @@ pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Resu
 async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
     let interrupts = session.interrupts.clone();
     if let Some(client) = options.print_config {
-        // The client will name it.
+        // The client will name the manifest.
         let found = session.find_manifest()?;
         return print_config(client, &found.manifest, &options);
     }
     let manifest = session.effective_manifest(&options.host, Use::Serve)?;
-    // Whoever comes while plugins are loaded waits to be accepted, and an address that is taken is told
-    // of before.
+    // Clients that connect while plugins load wait to be accepted, and an address in use is
+    // reported first.
     let listener = match options.http {
         Some(address) => {
             check_exposure(&manifest, address)?;
@@ -114,7 +116,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
     }
 }
 
-/// Says so where calls will be refused, as clients have no names.
+/// Warns if calls will be refused because clients have no names.
 fn warn_of_nameless(manifest: &Manifest, options: &HostOptions) {
     if manifest.serve.auth.is_required() || options.client.is_some() {
         return;
@@ -208,7 +210,7 @@ async fn stdio(
         () = shutdown.cancelled() => {
             let cancelled = server.drain(grace).await;
             stop.cancel();
-            // A client that does not read keeps nobody from going.
+            // A client that does not read must not delay shutdown.
             if let Ok(ended) = tokio::time::timeout(LAST_WORDS, session).await {
                 ended?;
             }
@@ -217,7 +219,7 @@ async fn stdio(
     }
 }
 
-/// Calls that had to be cancelled were interrupted.
+/// Cancelled calls count as an interrupt.
 fn ended(cancelled: usize) -> Status {
     match cancelled {
         0 => ANSWERED,
@@ -232,7 +234,7 @@ fn ended(cancelled: usize) -> Status {
     }
 }
 
-/// Cancelled by SIGTERM, or by Ctrl-C; a second of either ends the process at once.
+/// Cancelled by SIGTERM or Ctrl-C; a second one ends the process at once.
 fn shutdown_signal(interrupts: super::Interrupts) -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancel = token.clone();

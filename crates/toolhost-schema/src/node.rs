@@ -1,5 +1,5 @@
-//! JSON whose every look is counted. Once its watch has stopped, it is all null and empty, so that
-//! whoever walks it comes to an end.
+//! JSON whose accesses are counted. Once its watch has stopped, all of it is null and empty, so
+//! that any walk over it ends.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -12,18 +12,18 @@ use serde_json::{Map, Value};
 use crate::Watch;
 use crate::unique;
 
-/// The instance of errors that are made after the end.
+/// The instance of errors made after the stop.
 pub(crate) static STOPPED: Value = Value::Null;
 
-/// Bytes of text that are looked at in a step.
+/// Bytes of text compared in one step.
 const BYTES: usize = 64;
 
 /// One validation.
 pub(crate) struct Run<'r> {
     pub(crate) watch: &'r Watch<'r>,
-    /// Errors that may still be made.
+    /// How many more errors may be made.
     pub(crate) errors: Cell<usize>,
-    /// Steps for each byte of a name.
+    /// Steps per byte of a name.
     pub(crate) name_rate: u64,
 }
 
@@ -38,10 +38,10 @@ impl Run<'_> {
     }
 }
 
-/// The representation.
+/// The representation of JSON.
 pub(crate) struct Counted;
 
-/// A value of it.
+/// A value in this representation.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'a> {
     value: &'a Value,
@@ -59,7 +59,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The name that it is, if it is one.
+    /// The name, if it is one.
     pub(crate) fn name(&self) -> Option<&'a str> {
         self.value.as_str().filter(|_| self.is_name)
     }
@@ -73,7 +73,7 @@ impl<'a> Node<'a> {
         Node { value, ..*self }
     }
 
-    /// The same steps as [`cmp::equal`], counted.
+    /// [`cmp::equal`], with counted steps.
     fn equals(&self, expected: &Value) -> bool {
         match (self.value, expected) {
             (Value::Array(items), Value::Array(expected)) => {
@@ -203,7 +203,7 @@ impl<'a> jsonschema::json::Node<'a, Counted> for Node<'a> {
         self.equals(expected)
     }
 
-    /// Whoever asks makes an error.
+    /// Called to make an error.
     fn to_value(&self) -> Cow<'a, Value> {
         let Some(run) = self.run else {
             return Cow::Owned(self.value.clone());

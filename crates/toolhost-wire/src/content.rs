@@ -1,17 +1,17 @@
-//! The pieces of what a tool answers: text, media, resources. Their shapes follow MCP.
+//! [`Content`]: the parts of a tool's output: text, media, resources. The types follow MCP.
 
-/// One piece of an [`Output`](crate::tool::Output).
+/// One part of an [`Output`](crate::tool::Output).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Text.
     Text(String),
     /// An image.
     Image(Media),
-    /// A sound.
+    /// Audio.
     Audio(Media),
-    /// Where something can be read.
+    /// A link to a resource.
     Link(ResourceLink),
-    /// Something that has a URI, with its contents.
+    /// A resource with its contents.
     Embedded(EmbeddedResource),
 }
 
@@ -34,7 +34,7 @@ impl Content {
         }
     }
 
-    /// Text as it is; anything else described, for a reader that takes only text.
+    /// Text as it is; anything else as a description, for readers that accept only text.
     pub fn to_text(&self) -> String {
         match self {
             Content::Text(text) => text.clone(),
@@ -62,20 +62,20 @@ pub struct Media {
     pub mime_type: String,
 }
 
-/// Where something can be read.
+/// A link to a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceLink {
     /// Its URI.
     pub uri: String,
-    /// A name for it.
+    /// A name.
     pub name: String,
-    /// What it is.
+    /// A description.
     pub description: Option<String>,
     /// Its media type.
     pub mime_type: Option<String>,
 }
 
-/// Something that has a URI, with its contents.
+/// A resource with its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbeddedResource {
     /// Its URI.

@@ -1,23 +1,23 @@
-//! What a tool asks before it can answer: [`InputRequired`] goes out, a [`Resumption`] comes back,
-//! and nothing waits in between.
+//! Questions of tools: [`InputRequired`] goes out, a [`Resumption`] comes back, and nothing waits
+//! in between.
 //!
-//! The shapes follow MCP's elicitation and sampling.
+//! The types follow MCP's elicitation and sampling.
 
 use futures_util::future::BoxFuture;
 
 use crate::content::Content;
 
-/// What has to be known before there can be an answer.
+/// What a tool needs to know before it can answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputRequired {
-    /// The questions, each with a key of its own, which its reply will have.
+    /// The questions, each with a key of its own for its reply.
     pub questions: Vec<(String, Question)>,
-    /// What to come back with; empty when there is nothing to remember.
+    /// State to come back with; empty if there is none.
     pub state: Vec<u8>,
 }
 
 impl InputRequired {
-    /// Its bytes, as the `max-output` limit counts them.
+    /// Its size in bytes, as counted by `max-output`.
     pub fn size(&self) -> usize {
         let questions = self.questions.iter().map(|(key, question)| {
             key.len()
@@ -38,36 +38,36 @@ impl InputRequired {
     }
 }
 
-/// Something that only the client can tell.
+/// A question that only the client can answer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Question {
-    /// The user is to fill in a form.
+    /// Elicitation: the user fills in a form.
     Form {
-        /// What it is for.
+        /// The message to the user.
         message: String,
-        /// JSON Schema of the answer, an object, as text.
+        /// JSON Schema of the reply, an object, as text.
         schema: String,
     },
-    /// The user is to visit a page.
+    /// Elicitation by URL: the user visits a page.
     Page {
-        /// What for.
+        /// The message to the user.
         message: String,
-        /// Where.
+        /// The URL.
         url: String,
-        /// Names this visit.
+        /// Identifies this visit.
         id: String,
     },
-    /// The client's model is to go on with a conversation.
+    /// Sampling: the client's model continues a conversation.
     Prompt(Conversation),
-    /// Which folders the client works on.
+    /// The folders that the client works on.
     Roots,
 }
 
-/// A conversation that a model is to go on with.
+/// A conversation for a model to continue.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conversation {
-    /// What was said so far.
+    /// The messages so far.
     pub messages: Vec<Message>,
     /// The system prompt.
     pub system_prompt: Option<String>,
@@ -75,20 +75,20 @@ pub struct Conversation {
     pub max_tokens: u32,
     /// The sampling temperature.
     pub temperature: Option<f64>,
-    /// What ends the answer.
+    /// Texts that end the answer.
     pub stop_sequences: Vec<String>,
 }
 
-/// One piece of a conversation.
+/// One message of a conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Who says it.
+    /// Its author.
     pub role: Role,
-    /// What.
+    /// Its content.
     pub content: Content,
 }
 
-/// Who says something.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The user.
@@ -137,7 +137,7 @@ impl Question {
         texts.into_iter().chain(more.into_iter().flatten())
     }
 
-    /// What the user is told, or what the question is.
+    /// The message to the user, or a description of the question.
     pub fn message(&self) -> &str {
         match self {
             Question::Form { message, .. } | Question::Page { message, .. } => message,
@@ -152,12 +152,12 @@ impl Question {
 pub struct QuestionKinds(u8);
 
 impl QuestionKinds {
-    /// Whether it is one of them.
+    /// Whether it contains that kind.
     pub fn contains(self, kind: QuestionKind) -> bool {
         self.0 & (1 << kind as u8) != 0
     }
 
-    /// These and another.
+    /// The set with another kind.
     #[must_use]
     pub fn with(self, kind: QuestionKind) -> Self {
         QuestionKinds(self.0 | (1 << kind as u8))
@@ -170,25 +170,25 @@ impl FromIterator<QuestionKind> for QuestionKinds {
     }
 }
 
-/// What came of a [`Question`].
+/// The reply to a [`Question`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Reply {
     /// The user agreed; for a form with a JSON object, as text.
     Accepted(Option<String>),
-    /// The user said no.
+    /// The user declined.
     Declined,
-    /// The user did not say.
+    /// The user dismissed the question.
     Dismissed,
-    /// What the client's model said.
+    /// The answer of the client's model.
     Completion {
-        /// As whom.
+        /// Its role.
         role: Role,
-        /// What.
+        /// Its content.
         content: Content,
-        /// Which model it was.
+        /// The model's name.
         model: String,
-        /// Why it said no more.
+        /// Why the answer ended.
         stop_reason: Option<String>,
     },
     /// The folders that the client works on.
@@ -198,31 +198,31 @@ pub enum Reply {
 /// A folder that a client works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
-    /// Most often a `file:` URL.
+    /// Usually a `file:` URL.
     pub uri: String,
-    /// A name for it.
+    /// A name.
     pub name: Option<String>,
 }
 
-/// What came of the questions: what a call goes on with.
+/// The replies to questions, with which a call is resumed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resumption {
-    /// The state that was to come back.
+    /// The state from the questions.
     pub state: Vec<u8>,
-    /// Replies by the questions' keys.
+    /// The replies by the questions' keys.
     pub replies: Vec<(String, Reply)>,
 }
 
-/// Whoever answers what tools ask.
+/// Answers tools' questions.
 pub trait Responder: Send + Sync {
-    /// What it can be asked.
+    /// The kinds of questions it can answer.
     fn kinds(&self) -> QuestionKinds;
 
-    /// Its reply; `tool` asks.
+    /// Answers a question of `tool`.
     ///
     /// # Errors
     ///
-    /// Why there is none, for the model to read: the call fails with it.
+    /// Why there is no reply, for the model to read: the call fails with it.
     fn reply<'a>(
         &'a self,
         tool: &'a str,

@@ -1,4 +1,4 @@
-//! Compacts results as agents do, so that one long result does not fill a model's context.
+//! Compacts results, so that one long result does not fill a model's context.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -25,9 +25,9 @@ impl Default for Summarize {
 }
 
 impl Summarize {
-    /// The result's text, compacted: `Results from NAME:`, then a JSON array's length and its
-    /// first items, another JSON value whole, or the beginning of any other text. JSON is
-    /// indented. An error is its text unchanged.
+    /// The compacted text of a result: `Results from NAME:`, then a JSON array's length and its
+    /// first items, another JSON value whole, or the beginning of any other text. JSON is indented.
+    /// An error's text is unchanged.
     pub fn text(&self, result: &ToolResult) -> String {
         let text = result.to_text();
         if result.outcome.is_err() {
@@ -63,7 +63,7 @@ impl Summarize {
     }
 }
 
-/// An array's item as its text: numbers keep all their digits and objects the order of their keys.
+/// The text of an array's item: numbers keep all digits and objects the order of their keys.
 #[derive(Deserialize)]
 struct Item<'a>(#[serde(borrow)] &'a RawValue);
 

@@ -1,4 +1,4 @@
-//! Asks on the terminal whether a tool may run.
+//! `--approve`: asks on the terminal whether a tool may run.
 
 use toolhost::agent::Approval;
 use toolhost::{Tool, ToolCall};
@@ -28,9 +28,9 @@ pub(super) async fn approve(
         false => format!("the MCP server {}, which is not sandboxed", tool.plugin),
     };
     let mut dialog = terminal.dialog().await;
-    // What is drawn of the model ends here.
+    // Finish drawing the model's text.
     view.suspended(&mut || {});
-    // Once: what is typed after it has been asked is an answer to it, also where it is asked again.
+    // Once: text typed after the question is an answer, even if it is asked again.
     dialog.discard_typed();
     loop {
         dialog.say(format_args!("Allow {name} of {whose}?"));

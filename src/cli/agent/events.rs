@@ -1,4 +1,4 @@
-//! An agent's work for scripts: a line of JSON for each thing that happens.
+//! `toolhost agent --json`: one line of JSON for each event.
 
 use std::io;
 
@@ -40,7 +40,7 @@ impl View for Lines {
             }
             _ => return,
         };
-        // Who does not read along is found out by the answer.
+        // A closed stdout is noticed with the answer.
         let _ = print(&line);
     }
 
@@ -78,7 +78,7 @@ fn stop_word(stop: &Stop) -> Value {
     }
 }
 
-/// Prints a line, and has it seen now.
+/// Prints a line and flushes it.
 pub(super) fn print(line: &impl serde::Serialize) -> io::Result<()> {
     Out::stdout().json(&serde_json::to_string(line)?)
 }

@@ -1,5 +1,5 @@
-//! An agent's work for people: the answer on stdout; on a terminal's stderr, a line for each call
-//! while it runs, and what became of it.
+//! An agent's work for people: the answer on stdout; on a terminal's stderr, one line for each call
+//! while it runs, and its outcome.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,19 +14,19 @@ use crate::cli::out::{Out, say};
 use crate::cli::progress;
 use crate::cli::timeline::{outcome, time};
 
-/// Characters of a call's arguments that its line shows.
+/// Characters of a call's arguments in its line.
 const MAX_ARGUMENTS: usize = 60;
 
 pub(super) struct Screen {
     lines: MultiProgress,
     calls: HashMap<usize, ProgressBar>,
-    /// While nothing is heard of the model.
+    /// Shown while waiting for the model.
     waiting: Option<ProgressBar>,
-    /// Whether the model's words are shown as they come.
+    /// Whether the model's text is shown as it arrives.
     shows_text: bool,
-    /// Words that wait for the end of their line, while lines of calls are drawn below.
+    /// Text held back until its line is complete, while lines of calls are drawn below.
     held: String,
-    /// Whether stdout's line is not at its beginning.
+    /// Whether the cursor of stdout is within a line.
     mid_line: bool,
     is_terminal: bool,
 }
@@ -64,7 +64,7 @@ impl Screen {
         }
     }
 
-    /// Prints words; on a line of their own while others are drawn.
+    /// Prints text; on a line of its own while others are drawn.
     fn text(&mut self, text: &str) {
         if !self.shows_text {
             return;
@@ -81,7 +81,7 @@ impl Screen {
         }
     }
 
-    /// Ends the line that the model's words are on.
+    /// Ends the line of the model's text.
     fn end_line(&mut self) {
         if !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
@@ -132,7 +132,8 @@ impl View for Screen {
             Event::Result { number, result } => self.ended(number, result),
             Event::Retry { why, wait } => {
                 self.end_line();
-                // Not on a terminal alone: a server that is not there is tried for ten seconds and more.
+                // Not only on a terminal: retries of an unreachable server take ten seconds and
+                // more.
                 self.lines
                     .suspend(|| say!("↻ {why}; again in {}", time(wait)));
             }

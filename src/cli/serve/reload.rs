@@ -1,5 +1,5 @@
-//! Reloads the manifest on SIGHUP, or when it or a plugin changes. What runs goes on with what it
-//! was begun with; a manifest that cannot be loaded, or guards less, changes nothing.
+//! Reloads the manifest on SIGHUP, or when it or a plugin changes. Running calls go on with the old
+//! host; a manifest that cannot be loaded, or guards less, changes nothing.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,29 +15,29 @@ use super::super::out::{Out, say};
 use super::super::{HostOptions, Session};
 use super::check_exposure;
 
-/// How often files are looked at. What is being written has to stay as it is for as long.
+/// How often files are checked. A file being written must stay unchanged for as long.
 const INTERVAL: Duration = Duration::from_millis(300);
 
-/// How long files have to stay as they are before they are read, when that is asked for.
+/// How long files must stay unchanged before a requested reload reads them.
 const SETTLED: Duration = Duration::from_millis(150);
 
-/// What is written for longer than this is not waited for.
+/// The longest wait for a file being written.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Watches until it is dropped.
+/// Watches files until it is dropped.
 pub(super) struct Reload {
     _task: AbortOnDropHandle<()>,
 }
 
-/// What files looked like from outside.
+/// Metadata of files.
 #[derive(Clone, PartialEq)]
 pub(super) struct Seen(Vec<(PathBuf, Option<Look>)>);
 
-/// When a file was changed, its size, and which file it is.
+/// Modification time, size, and inode.
 type Look = (SystemTime, u64, u64);
 
 impl Seen {
-    /// The files that decide what is served, and the folder where plugins may be dropped.
+    /// The files that decide what is served, and the folder for plugins.
     pub(super) fn of(manifest: &Manifest, trust: Option<PathBuf>) -> Seen {
         let mut files = manifest.own_files();
         files.extend(manifest.plugin_dir.clone());
@@ -63,7 +63,7 @@ impl Seen {
         Seen(files.map(|(file, _)| (file.clone(), look(file))).collect())
     }
 
-    /// As these files were before, where that is known.
+    /// With earlier metadata where that is known.
     fn where_known_from(mut self, before: &Seen) -> Seen {
         for (file, look) in &mut self.0 {
             if let Some((_, known)) = before.0.iter().find(|(other, _)| other == file) {
@@ -74,7 +74,7 @@ impl Seen {
     }
 }
 
-/// Another file under the same name need not differ in anything else.
+/// Another file of the same name need not differ in anything else.
 #[cfg(unix)]
 fn file_id(metadata: &std::fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
@@ -90,11 +90,11 @@ pub(super) struct Watch {
     pub(super) session: Session,
     pub(super) options: HostOptions,
     pub(super) server: Server,
-    /// Over HTTP, and where it listens.
+    /// The HTTP server, and its address.
     pub(super) http: Option<(HttpServer, SocketAddr)>,
-    /// What is served.
+    /// The manifest that is served.
     pub(super) manifest: Manifest,
-    /// The files as they were when they were loaded.
+    /// The files as they were when loaded.
     pub(super) loaded: Seen,
 }
 
@@ -142,7 +142,7 @@ impl Watch {
         }
     }
 
-    /// The manifest as it is when it is whole, and the files as they were then.
+    /// The manifest once it is complete, and the files as they were then.
     async fn settled(&self) -> (Seen, anyhow::Result<Manifest>) {
         let patience = tokio::time::Instant::now() + PATIENCE;
         let mut seen = self.loaded.again();
@@ -192,7 +192,7 @@ impl Watch {
     }
 
     async fn take(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        // A file that is not whole mostly lacks something.
+        // An incomplete file mostly lacks something.
         if let Some(why) = lowers_guard(&self.manifest, manifest) {
             bail!("{why}, which requires a restart");
         }

@@ -1,4 +1,4 @@
-//! Anthropic Messages, as <https://docs.anthropic.com/en/api/messages> has it.
+//! Anthropic Messages: <https://docs.anthropic.com/en/api/messages>.
 
 mod block;
 mod events;
@@ -25,10 +25,10 @@ use crate::tool::{CallOrigin, Tool, ToolCall};
 
 pub(super) struct Anthropic;
 
-/// The API wants a bound on every answer.
+/// The API requires a maximum length of answers.
 const MAX_TOKENS: u64 = 8192;
 
-/// What a result may hold beside text.
+/// The media accepted in results beside text.
 const TAKES: Takes = Takes {
     images: &["image/png", "image/jpeg", "image/webp", "image/gif"],
     documents: &["application/pdf"],
@@ -83,10 +83,10 @@ struct Block<'a> {
     input: Option<&'a RawValue>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
-    /// The program that calls.
+    /// The program that made the call.
     #[serde(borrow)]
     caller: Option<&'a RawValue>,
-    /// Of what set of tools it is.
+    /// The tool set it belongs to.
     #[serde(borrow)]
     toolset_name: Option<&'a RawValue>,
     /// Of a result.
@@ -155,7 +155,7 @@ impl Wire for Anthropic {
             messages: assistant(&blocks),
             carried: carried(message.container),
             text,
-            // Its input is an object even where some of it is missing.
+            // Input is an object even if some of it is missing.
             cut: match stop.is_early() && ends_in_call {
                 true => leftover::last_known(&calls).into_iter().collect(),
                 false => Vec::new(),
@@ -198,8 +198,8 @@ impl Wire for Anthropic {
         })
     }
 
-    /// The API wants all results in the one message that comes next, and nothing else in it where a
-    /// program called.
+    /// The API requires all results in the next message, and nothing else in it if a program made
+    /// the calls.
     fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
         vec![user_message(answers)]
     }
@@ -219,10 +219,10 @@ fn block(piece: &Piece) -> Option<Value> {
     })
 }
 
-/// The program that may call a tool, unless a version is named.
+/// The default version of the program that may call a tool.
 const CODE_EXECUTION: &str = "code_execution_20260120";
 
-/// Who may call a tool, in the API's words.
+/// The allowed callers of a tool, in the API's terms.
 fn allowed_callers(tool: &Tool) -> Vec<&str> {
     let mut callers: Vec<&str> = tool.allowed_callers.iter().map(String::as_str).collect();
     let has_version = callers
@@ -260,8 +260,8 @@ fn answered(raw: &RawValue) -> Vec<Option<String>> {
     results.collect()
 }
 
-/// A block as it goes back, if it does: the API refuses texts without any, `null` for some of what is not
-/// set, and what its SDK reads into a text.
+/// A block as it is sent back, if it is: the API refuses empty texts, `null` for some unset
+/// members, and members that its SDK adds.
 pub(super) fn back(block: &RawValue) -> Option<Cow<'_, RawValue>> {
     let read: Option<Block> = object(block).ok();
     let is_empty = read.is_some_and(|block| {
@@ -271,7 +271,7 @@ pub(super) fn back(block: &RawValue) -> Option<Cow<'_, RawValue>> {
     (!is_empty).then(|| without_nulls(block, &["content"], &["parsed_output"]))
 }
 
-/// What the next request has to say: a program goes on in the container that it runs in.
+/// Members of the next request: a program continues in its container.
 pub(super) fn carried(container: Option<&RawValue>) -> Map<String, Value> {
     #[derive(Deserialize)]
     struct Container<'a> {
@@ -293,7 +293,7 @@ fn calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     leftover::with_unknown(without_copies(calls), &blocks, &["tool_use"])
 }
 
-/// The call that a block is, if it is one.
+/// Decodes a block, if it is a call.
 fn call(block: &Block) -> Option<ToolCall> {
     if block.kind().as_deref() != Some("tool_use") {
         return None;
@@ -350,7 +350,7 @@ impl Api for Anthropic {
     }
 }
 
-/// The message that blocks make; the API refuses one without any.
+/// A message of blocks; the API refuses one without any.
 fn assistant<B: Serialize>(blocks: &[B]) -> Vec<Box<RawValue>> {
     #[derive(Serialize)]
     struct Assistant<'a, B> {

@@ -1,5 +1,6 @@
-//! What goes back to an API of what it sent: all of it, fields that nobody knows yet included, without
-//! what an SDK adds when it prints a message and the API then refuses: `null` for whatever is not set.
+//! What is sent back to an API of its own message: everything, unknown fields included, without
+//! what an SDK adds when it prints a message and the API then refuses, such as `null` for unset
+//! members.
 
 use std::borrow::Cow;
 
@@ -8,8 +9,8 @@ use serde_json::value::RawValue;
 use super::members::members;
 use super::{array, raw};
 
-/// An object whose members each went through `edit`, which drops those for which it has nothing.
-/// What is no object, or is not changed, stays as it was written.
+/// An object with each member passed through `edit`, which drops those for which it returns `None`.
+/// Unchanged text if it is not an object or nothing changed.
 pub(super) fn edited<'a>(
     object: &'a RawValue,
     edit: impl Fn(&str, &'a RawValue) -> Option<Cow<'a, RawValue>>,
@@ -30,7 +31,7 @@ pub(super) fn edited<'a>(
     }
 }
 
-/// An array whose items each went through `edit`, as [`edited`] does it with members.
+/// The same as [`edited`], for the items of an array.
 pub(super) fn edited_items<'a>(
     items: &'a RawValue,
     edit: impl Fn(&'a RawValue) -> Option<Cow<'a, RawValue>>,
@@ -53,8 +54,8 @@ pub(super) fn edited_items<'a>(
     Cow::Owned(joined('[', &kept, ']'))
 }
 
-/// The object without the members that are null, but for those that mean something by it; and without
-/// those that only an SDK has.
+/// The object without null members, except those where null means something, and without members
+/// that only an SDK has.
 pub(super) fn without_nulls<'a>(
     object: &'a RawValue,
     null_means: &[&str],
@@ -65,7 +66,7 @@ pub(super) fn without_nulls<'a>(
     })
 }
 
-/// Whether a member goes back.
+/// Whether a member is sent back.
 pub(super) fn kept(key: &str, value: &RawValue, null_means: &[&str], of_sdk: &[&str]) -> bool {
     !of_sdk.contains(&key) && (value.get() != "null" || null_means.contains(&key))
 }

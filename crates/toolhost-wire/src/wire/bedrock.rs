@@ -1,6 +1,6 @@
-//! Amazon Bedrock's `Converse`, as
-//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html> has it. No request is
-//! made of it here: AWS wants them signed.
+//! Amazon Bedrock's `Converse`:
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>. Requests
+//! are not made here, as AWS requires them to be signed.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ use crate::tool::{Tool, ToolCall};
 
 pub(super) struct Bedrock;
 
-/// What a result may hold beside text.
+/// The media accepted in results beside text.
 const TAKES: Takes = Takes {
     images: &["image/png", "image/jpeg", "image/webp", "image/gif"],
     documents: &["application/pdf"],
@@ -99,7 +99,7 @@ struct ToolUse<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
-    /// `server_tool_use` where Bedrock runs it by itself.
+    /// `server_tool_use` if Bedrock runs it itself.
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
 }
@@ -153,7 +153,7 @@ impl Wire for Bedrock {
             messages: vec![back(message)],
             carried: Map::new(),
             text,
-            // Its input is an object even where some of it is missing.
+            // Input is an object even if some of it is missing.
             cut: match stop.is_early() && ends_in_call {
                 true => leftover::last_known(&calls).into_iter().collect(),
                 false => Vec::new(),
@@ -196,13 +196,13 @@ impl Wire for Bedrock {
         })
     }
 
-    /// All results go into the one message that comes next.
+    /// All results go into the next message.
     fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
         vec![user_message(answers)]
     }
 }
 
-/// The API refuses a text without any.
+/// The API refuses empty texts.
 fn block(piece: &Piece) -> Option<Value> {
     let format = |kind: &str| kind.rsplit('/').next().unwrap_or_default().to_owned();
     Some(match piece {
@@ -220,7 +220,7 @@ fn block(piece: &Piece) -> Option<Value> {
     })
 }
 
-/// A document's name of letters, digits and the little else that the API takes.
+/// A document name of the few characters that the API accepts.
 fn document_name(uri: &str) -> String {
     let name = file_name(uri).chars().map(|c| match c {
         c if c.is_ascii_alphanumeric() || c == '-' => c,
@@ -229,7 +229,7 @@ fn document_name(uri: &str) -> String {
     name.take(200).collect()
 }
 
-/// The message in a response, which may be all there is of it.
+/// The message in a response, or the document itself.
 fn message(document: &RawValue) -> Result<Option<&RawValue>, DecodeError> {
     let response: Response = object(document)?;
     let inner = match response.output {
@@ -293,7 +293,7 @@ fn answered(raw: &RawValue) -> Vec<Option<String>> {
     results.collect()
 }
 
-/// The message as it goes back: the API refuses `null` for what is not set, and texts without any.
+/// The message as it is sent back: the API refuses `null` for unset members, and empty texts.
 fn back(message: &RawValue) -> Box<RawValue> {
     let message = edited(message, |key, value| match key {
         "content" => {

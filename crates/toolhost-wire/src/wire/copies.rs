@@ -1,7 +1,7 @@
-//! Calls that an answer has twice, as servers and proxies send them: an id is unique in an answer, so that what has
-//! the id, the name and the arguments of another call is a second copy of it. Without an id it is a call of its own:
-//! a model may want two that are alike. So it is where ids are not unique: where one is the tool's name, or different
-//! calls have it.
+//! Duplicate calls, as servers and proxies send them: ids are unique in an answer, so a call with
+//! the id, name and arguments of another is a copy of it. A call without an id is never a copy: a
+//! model may want two alike. The same goes where ids are not unique: the id is the tool's name, or
+//! different calls share it.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -14,24 +14,24 @@ use super::stream::Delta;
 use super::{array, open::Open};
 use crate::tool::ToolCall;
 
-/// A number of fewer digits is told from every other by its value.
+/// Shorter numbers can be compared by value.
 const EXACT_DIGITS: usize = 16;
 
-/// What calls there are of one answer, by their ids.
+/// The calls of one answer, by id.
 #[derive(Default)]
 pub(super) struct Copies(HashMap<String, Calls>);
 
-/// The calls of one id.
+/// The calls with one id.
 struct Calls {
     name: String,
     arguments: String,
-    /// Whether another call of the id has another name or other arguments.
+    /// Whether calls with this id differ in name or arguments.
     differ: bool,
-    /// Whether one of them is taken for a call.
+    /// Whether one of them counts as the call.
     is_taken: bool,
 }
 
-/// The id of a call, if it may be told from others by it.
+/// The id of a call, if it can identify it.
 pub(super) fn id<'c>(id: Option<&'c str>, name: &str) -> Option<&'c str> {
     id.filter(|id| !id.is_empty() && *id != name)
 }
@@ -40,13 +40,13 @@ fn id_of(call: &ToolCall) -> Option<&str> {
     id(call.id.as_deref(), &call.name)
 }
 
-/// Whether arguments mean the same, however they are spaced and in whatever order.
+/// Whether arguments are equal apart from spacing and member order.
 pub(super) fn mean_the_same(one: &str, other: &str) -> bool {
     let (one, other) = (one.trim_ascii(), other.trim_ascii());
     if one == other {
         return true;
     }
-    // As values, two long numbers may be one.
+    // By value, two long numbers may look equal.
     if has_long_number(one) || has_long_number(other) {
         return false;
     }
@@ -64,13 +64,13 @@ fn has_long_number(text: &str) -> bool {
     runs.any(|run| run.len() >= EXACT_DIGITS && is_digit(run[0]))
 }
 
-/// The point is one, so that all of a number's digits are counted.
+/// The decimal point counts, so that all digits of a number are counted.
 fn is_digit(byte: u8) -> bool {
     byte.is_ascii_digit() || byte == b'.'
 }
 
 impl Copies {
-    /// Takes note of a call, which may be one that is known. Whether it can be a copy, or have one.
+    /// Notes a call, which may be a known one. Returns whether it can be, or have, a copy.
     pub(super) fn note(&mut self, call: &ToolCall) -> bool {
         let Some(id) = id_of(call) else {
             return false;
@@ -95,7 +95,7 @@ impl Copies {
         }
     }
 
-    /// Whether a call that was noted is a copy of one that is taken; if not, it is taken.
+    /// Whether a noted call is a copy of one that counts; if not, it counts from now on.
     pub(super) fn is_copy(&mut self, call: &ToolCall) -> bool {
         let Some(calls) = id_of(call).and_then(|id| self.0.get_mut(id)) else {
             return false;
@@ -106,9 +106,9 @@ impl Copies {
     }
 }
 
-/// Which of these are copies, of calls of one answer; `None` where none is.
+/// Which of an answer's calls are copies; `None` if none is.
 fn copied(calls: &[Option<&ToolCall>]) -> Option<Vec<bool>> {
-    // Mostly there is nothing to compare.
+    // Usually there is nothing to compare.
     let mut ids = HashSet::new();
     let mut known = calls.iter().flatten().filter_map(|call| id_of(call));
     if known.all(|id| ids.insert(id)) {
@@ -123,7 +123,7 @@ fn copied(calls: &[Option<&ToolCall>]) -> Option<Vec<bool>> {
     copied.contains(&true).then_some(copied)
 }
 
-/// The calls of one answer, each once.
+/// The calls of one answer, without duplicates.
 pub(super) fn without_copies(mut calls: Vec<ToolCall>) -> Vec<ToolCall> {
     if let Some(copied) = copied(&calls.iter().map(Some).collect::<Vec<_>>()) {
         let mut copied = copied.into_iter();
@@ -132,7 +132,7 @@ pub(super) fn without_copies(mut calls: Vec<ToolCall>) -> Vec<ToolCall> {
     calls
 }
 
-/// An array of items of one answer, some of which are calls, each call once.
+/// An array of items of one answer, without duplicates of those that are calls.
 pub(super) fn items_without_copies(
     items: &RawValue,
     call: impl Fn(&RawValue) -> Option<ToolCall>,
@@ -149,7 +149,7 @@ pub(super) fn items_without_copies(
     Cow::Owned(super::raw(&kept))
 }
 
-/// The same, each item as it goes back; without those of which nothing does.
+/// The same, with each item as it is sent back; those that are not sent back are dropped.
 pub(super) fn edited_without_copies<'i>(
     items: &'i RawValue,
     call: impl Fn(&RawValue) -> Option<ToolCall>,
@@ -161,8 +161,8 @@ pub(super) fn edited_without_copies<'i>(
     }
 }
 
-/// The places of the calls of a stream among those of its answer. What may be a copy of another has none until
-/// it proves to be a call of its own.
+/// The positions of a stream's calls among those of its answer. A call that may be a copy has none
+/// until it proves to be its own.
 #[derive(Default)]
 pub(super) struct Places {
     taken: usize,
@@ -173,7 +173,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// A call has begun: its place, unless one of its id and name had begun before.
+    /// A call has begun: its position, unless one with this id and name had begun before.
     pub(super) fn begin(&mut self, its_id: Option<&str>, name: &str) -> Option<usize> {
         match id(its_id, name) {
             Some(id) if !self.begun.insert((id.to_owned(), name.to_owned())) => None,
@@ -181,7 +181,7 @@ impl Places {
         }
     }
 
-    /// The answer is over: nothing waits any more for what another call may prove to be.
+    /// The answer has ended: nothing waits any more to see whether it is a copy.
     pub(super) fn over(&mut self) {
         self.is_over = true;
     }
@@ -191,13 +191,13 @@ impl Places {
         self.taken - 1
     }
 
-    /// Whether nothing is to be done about a call that is whole: it was handed on, or waits.
+    /// Whether a complete call needs nothing more: it was delivered, or waits.
     pub(super) fn has_taken(&self, open: &Open) -> bool {
         open.is_complete || open.waits && !self.is_over
     }
 
-    /// Hands a call on that is whole, unless it is a copy. Whether it was open and is no more: what may be a copy
-    /// waits for the end of the answer, which shows whether ids are unique in it.
+    /// Delivers a complete call, unless it is a copy. Returns whether it is no longer open. A
+    /// possible copy waits for the end of the answer, which shows whether ids are unique in it.
     pub(super) fn complete(
         &mut self,
         open: &mut Open,
@@ -218,7 +218,7 @@ impl Places {
         true
     }
 
-    /// No more comes of a call: one that did not come to its end is no copy that anybody could tell.
+    /// No more of a call will arrive: an incomplete one cannot be recognized as a copy.
     pub(super) fn end(&mut self, open: &mut Open) {
         if open.is_complete || open.place.is_some() {
             return;
@@ -227,7 +227,7 @@ impl Places {
     }
 }
 
-/// The calls of an answer by their places, and the places of those that did not come to their end.
+/// The calls of an answer in order, and the positions of incomplete ones.
 pub(super) fn by_place<'o>(
     calls: impl Iterator<Item = (&'o Open, ToolCall)>,
 ) -> (Vec<ToolCall>, Vec<usize>) {

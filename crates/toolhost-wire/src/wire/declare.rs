@@ -1,4 +1,4 @@
-//! Tools as the request to an API has them.
+//! Tool declarations of a request.
 
 use std::borrow::Cow;
 
@@ -12,23 +12,23 @@ use crate::tool::Tool;
 /// Tools, declared to an API.
 #[derive(Clone, Debug)]
 pub struct Declared {
-    /// As a request has them.
+    /// The declarations.
     pub tools: Box<RawValue>,
-    /// Those that it does not have.
+    /// The tools that are not declared.
     pub left_out: Vec<LeftOut>,
 }
 
-/// A tool that an API would refuse, and every request with it.
+/// A tool that an API would refuse, together with every request that declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// Its name.
     pub tool: String,
-    /// What is wrong with it, as what it does or has.
+    /// What is wrong with it, as a phrase about it.
     pub why: String,
 }
 
 impl Format {
-    /// The tools as a request has them, by these names, with schemas that its API takes.
+    /// Declares the tools, by these names, with schemas that the API accepts.
     pub fn declare(self, tools: &[&Tool], names: &Names) -> Declared {
         let mut left_out = Vec::new();
         let mut fitted = Vec::new();
@@ -51,7 +51,7 @@ impl Format {
     }
 }
 
-/// The tool, if calls of it are given its own names of arguments again.
+/// Checks that calls of the tool can be given its own argument names again.
 fn leads_back<'t>(
     tool: &Tool,
     fitted: Cow<'t, Tool>,

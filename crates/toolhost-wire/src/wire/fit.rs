@@ -1,8 +1,10 @@
-//! A tool's schema as a model's API takes it. APIs refuse a whole request for one schema that they do not like, so it is
-//! rewritten: into one that everything still fits which fits the original. What it no longer asks for, the description
-//! says, and the call's own check still asks for. A tool whose schema cannot be rewritten so is left out.
+//! Rewrites tools' schemas for model APIs, which refuse a whole request for one schema that they do
+//! not support. The rewritten schema accepts everything that the original does. What it no longer
+//! requires is said in the description, and still checked when the call runs. A tool whose schema
+//! cannot be rewritten that way is left out.
 //!
-//! What each API refuses is known from its errors more than from its documentation; tests/wire/fit.rs has it as rules.
+//! What each API refuses is known from its errors more than from its documentation; the rules are
+//! in tests/wire/fit.rs.
 
 use std::borrow::Cow;
 
@@ -15,35 +17,35 @@ use super::subschemas::each_within;
 use super::top;
 use crate::tool::Tool;
 
-/// The most that a description says of what was moved out of a schema, in bytes.
+/// The longest note about what was moved out of a schema, in bytes.
 const MAX_NOTE: usize = 1500;
 
-/// The names that a tool's arguments have on the wire of a format.
+/// The names of a tool's arguments on the wire of a format.
 pub(super) fn keys(tool: &Tool, format: Format) -> Keys {
     fit_tool(tool, format)
         .map(|(_, keys)| keys)
         .unwrap_or_default()
 }
 
-/// What an API asks of schemas, beside what all of them do.
+/// An API's requirements of schemas, beside those that all have.
 #[derive(Clone, Copy, Debug)]
 struct ApiRules {
-    /// The names of arguments match `[A-Za-z0-9_.-]{1,64}`.
+    /// Argument names match `[A-Za-z0-9_.-]{1,64}`.
     plain_names: bool,
-    /// Nothing refers to anything.
+    /// No `$ref`.
     no_refs: bool,
 }
 
-/// `None` where schemas are passed on as they are.
+/// `None` if schemas are passed on unchanged.
 fn rules(format: Format) -> Option<ApiRules> {
     let (plain_names, no_refs) = match format {
         Format::Json | Format::Mcp => return None,
         Format::OpenaiChat | Format::OpenaiResponses => (false, false),
         Format::Anthropic => (true, false),
         Format::Gemini => (false, true),
-        // It keeps some of a schema's members only, and `$ref` is none of them.
+        // It keeps only some members of a schema, `$ref` not among them.
         Format::Ollama => (false, true),
-        // Its models are of several makers: they get what all take.
+        // Its models are of several makers: they get what all accept.
         Format::Bedrock => (true, true),
     };
     Some(ApiRules {
@@ -76,7 +78,7 @@ pub(super) fn fit_tool(tool: &Tool, format: Format) -> Result<(Cow<'_, Tool>, Ke
     Ok((Cow::Owned(tool), fitted.keys))
 }
 
-/// A schema that an API takes.
+/// A schema that an API accepts.
 #[derive(Debug)]
 struct Fitted {
     schema: Value,
@@ -88,7 +90,7 @@ struct Fitted {
 
 /// # Errors
 ///
-/// Why there is no such schema, as what the tool does or has.
+/// Why there is no such schema, as a phrase about the tool.
 fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
     top::check_type(schema)?;
     let Value::Object(mut root) = Refs::new(schema, rules.no_refs).resolved() else {
@@ -104,7 +106,7 @@ fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
     let mut keys = Keys::new();
     if let (true, Value::Object(root)) = (rules.plain_names, &mut fitted) {
         keys = keys::rename(root).map_err(|name| odd(&name))?;
-        // The description has the tool's own names.
+        // The description uses the tool's own names.
         let is_noted = |name: &&String| {
             let quoted = Value::from(&***name).to_string();
             note.as_ref().is_some_and(|note| note.contains(&quoted))
@@ -134,7 +136,7 @@ fn note(moved: Map<String, Value>) -> String {
     format!("The arguments must also match this JSON Schema: {text}")
 }
 
-/// Spells out what goes without saying, wherever an API may miss it.
+/// Makes implied keywords explicit where an API may need them.
 fn complete(schema: &mut Value) {
     let Value::Object(members) = schema else {
         return;

@@ -1,5 +1,5 @@
-//! Google Gemini's `generateContent`, as <https://ai.google.dev/api/generate-content> has it, and in
-//! snake case, as its SDK for Python prints it and the API takes it too.
+//! Google Gemini's `generateContent`: <https://ai.google.dev/api/generate-content>, also in snake
+//! case, as its Python SDK prints it and the API accepts it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use crate::tool::{Tool, ToolCall};
 
 pub(super) struct Gemini;
 
-/// What a result may hold beside text:
+/// The media accepted in results beside text:
 /// <https://ai.google.dev/gemini-api/docs/function-calling#multimodal>.
 const TAKES: Takes = Takes {
     images: &["image/png", "image/jpeg", "image/webp"],
@@ -41,7 +41,7 @@ const TAKES: Takes = Takes {
 struct Declaration<'a> {
     name: &'a str,
     description: &'a str,
-    /// Unlike `parameters`, which takes a part of OpenAPI's schemas only.
+    /// Unlike `parameters`, which supports only a part of OpenAPI's schemas.
     parameters_json_schema: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_json_schema: Option<&'a Value>,
@@ -57,7 +57,7 @@ struct ResponsePart<'a> {
 
 #[derive(Serialize)]
 struct FunctionResponse<'a> {
-    /// Only where the call had one: then order and name tell whose response it is.
+    /// Only if the call had one: otherwise order and name identify the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     name: &'a str,
@@ -77,10 +77,10 @@ struct Response<'a> {
     parts: Option<&'a RawValue>,
     #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
-    /// What the SDKs and the Live API have.
+    /// As in the SDKs and the Live API.
     #[serde(borrow, alias = "function_calls")]
     function_calls: Option<&'a RawValue>,
-    /// Of a call by itself.
+    /// A call by itself.
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -129,7 +129,7 @@ impl Wire for Gemini {
         if is_history(&items) {
             return open_calls(&items, calls, answered);
         }
-        // Parts, or the responses that a stream without events is one array of.
+        // Parts, or the responses of a stream, which without SSE is one array.
         let mut all = Vec::new();
         for item in items {
             all.extend(calls(item)?);
@@ -186,7 +186,7 @@ impl Wire for Gemini {
         }
         let key = if answer.is_error() { "error" } else { "output" };
         let text = texts.join("\n");
-        // What was declared to the API is the document itself, as far as it is of the kind that it takes.
+        // What was declared is the structured output itself, as far as the API accepts its type.
         let output = match answer.document() {
             Some(document) if !document.get().starts_with('"') => document.to_owned(),
             _ => raw(&text),
@@ -271,7 +271,7 @@ fn answered(raw: &RawValue) -> Vec<Option<String>> {
     ids.collect()
 }
 
-/// A part as it goes back, if there is anything in it: the SDK prints `null` for what is not set.
+/// A part as it is sent back, unless it is empty: the SDK prints `null` for unset members.
 fn back(part: &RawValue) -> Option<Box<RawValue>> {
     let part = edited(part, |key, value| match key {
         "functionCall" | "function_call" if value.get() != "null" => {
@@ -336,7 +336,7 @@ impl Api for Gemini {
                     Some(json!({ "mode": "ANY", "allowedFunctionNames": [name] }))
                 }
             };
-            // There is no switch for parallel calls.
+            // There is no setting for parallel calls.
             let config = config.map(|config| json!({ "functionCallingConfig": config }));
             body.set_some("toolConfig", config);
         }

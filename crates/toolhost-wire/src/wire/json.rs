@@ -1,4 +1,4 @@
-//! toolhost's own format, for scripts: a call or a result a line, in full detail.
+//! toolhost's own format for scripts: one call or result per line, in full detail.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ struct Call<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-/// One line: the id, the result as text, and all that is known of it.
+/// A result's line: the id, the text, and everything else that is known of it.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ impl Wire for Json {
         if let Ok(document) = serde_json::from_str::<&RawValue>(text)
             && (document.get().starts_with('[') || text.trim_ascii_end().contains('\n'))
         {
-            // One document over several lines, or an array of calls.
+            // A document over several lines, or an array of calls.
             let items = match document.get().starts_with('[') {
                 true => array(document)?,
                 false => vec![document],

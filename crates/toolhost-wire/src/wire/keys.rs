@@ -1,4 +1,4 @@
-//! Names of arguments on the wire: those that an API would refuse are given another, which leads back.
+//! Argument names on the wire: names that an API would refuse are replaced, reversibly.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use super::members::Members;
 use crate::digest;
 
-/// The longest that APIs take.
+/// The longest name that APIs accept.
 const LONGEST: usize = 64;
 
-/// The names that arguments have on the wire, and those of the tool; only those that differ.
+/// The names of arguments on the wire, with the tool's own; only those that differ.
 pub(super) type Keys = HashMap<String, String>;
 
 pub(super) fn is_plain(name: &str) -> bool {
@@ -21,11 +21,11 @@ fn is_plain_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
-/// Gives the arguments of a schema names that are plain.
+/// Renames the arguments of a schema to accepted names.
 ///
 /// # Errors
 ///
-/// The name of an argument that cannot have another, because the schema speaks of it elsewhere too.
+/// The name of an argument that cannot be renamed, because the schema refers to it elsewhere too.
 pub(super) fn rename(schema: &mut Map<String, Value>) -> Result<Keys, String> {
     let mut keys = Keys::new();
     let Some(Value::Object(properties)) = schema.get("properties") else {
@@ -34,7 +34,7 @@ pub(super) fn rename(schema: &mut Map<String, Value>) -> Result<Keys, String> {
     let Some(odd) = properties.keys().find(|name| !is_plain(name)) else {
         return Ok(keys);
     };
-    // Of these it depends on an argument's name what it may be.
+    // With these keywords the meaning of an argument depends on its name.
     let by_name = [
         "patternProperties",
         "propertyNames",
@@ -73,7 +73,7 @@ pub(super) fn rename(schema: &mut Map<String, Value>) -> Result<Keys, String> {
     Ok(keys)
 }
 
-/// What can be read of the name, and eight digits of its digest.
+/// The readable part of the name, and eight digits of its digest.
 fn another(name: &str) -> String {
     let readable: String = name
         .chars()
@@ -83,7 +83,7 @@ fn another(name: &str) -> String {
     format!("{readable}_{}", &digest::sha256(name)[..8])
 }
 
-/// The text of a call's arguments with the tool's own names; as it is if it is no object.
+/// The text of a call's arguments with the tool's own names; unchanged if it is not an object.
 pub(super) fn restore(keys: &Keys, arguments: &str) -> Option<String> {
     let Members(members) = serde_json::from_str(arguments).ok()?;
     if !members.iter().any(|(name, _)| keys.contains_key(name)) {

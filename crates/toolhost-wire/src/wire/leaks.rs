@@ -1,13 +1,13 @@
-//! Names of tools with something of a model's template left on them: `functions.search`,
+//! Tool names with remnants of a model's chat template: `functions.search`,
 //! `search<|channel|>commentary`, `default_api:search`.
 //!
-//! Only what is known of a template is taken off, and only where nothing but the template is lost:
-//! a name that has arguments in it is left as it is, since the call does not have them.
+//! Only known remnants are removed, and only if nothing else is lost: a name with arguments in it
+//! is left as it is, since the call does not have them.
 
-/// A longer name is none.
+/// A longer name is not a tool's.
 const LONGEST: usize = 512;
 
-/// What models put before a tool's name.
+/// Prefixes that models put before a tool's name.
 const PREFIXES: &[&str] = &[
     "functions.",
     "functions:",
@@ -25,10 +25,10 @@ const PREFIXES: &[&str] = &[
     "[TOOL_CALLS]",
 ];
 
-/// What they put after it.
+/// Suffixes that they put after it.
 const SUFFIXES: &[&str] = &["</tool_call>", "</function>", "[ARGS]", "()", "(", ")", ">"];
 
-/// Words of templates: roles, channels, and types of content.
+/// Words of templates: roles, channels, content types.
 const WORDS: &[&str] = &[
     "assistant",
     "analysis",
@@ -40,8 +40,7 @@ const WORDS: &[&str] = &[
     "code",
 ];
 
-/// The tool that a name stands for: itself, or the first that is left as the template's leaks are
-/// taken off it.
+/// Finds the tool for a name: itself, or the first match as remnants are removed one by one.
 pub fn find(name: &str, is_tool: impl Fn(&str) -> bool) -> Option<&str> {
     if is_tool(name) {
         return Some(name);
@@ -58,7 +57,7 @@ pub fn find(name: &str, is_tool: impl Fn(&str) -> bool) -> Option<&str> {
     None
 }
 
-/// A shorter name, with one leak less.
+/// The name with one remnant less.
 fn stripped(name: &str) -> Option<&str> {
     let is_blank = |c: char| {
         c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '\\' | '\u{feff}' | '\u{200b}')
@@ -70,10 +69,10 @@ fn stripped(name: &str) -> Option<&str> {
     if let Some((before, after)) = split_at_token(name) {
         let head = before.trim();
         return match after.contains("to=") || before.is_empty() {
-            // Of a header the recipient is what is called.
+            // In a header, the recipient is the tool.
             true if is_of_template(head) => Some(after),
             true => None,
-            // The type of the call, and after it the name.
+            // The type of the call, followed by the name.
             false if is_of_template(head) && !is_of_template(after) => Some(after),
             false => is_of_template(after).then_some(head),
         };
@@ -87,7 +86,7 @@ fn stripped(name: &str) -> Option<&str> {
         return (!is_of_template(head) && is_of_template(tail)).then_some(head);
     }
     if let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
-        // Some count the calls: `functions.search:0`.
+        // Some number the calls: `functions.search:0`.
         return Some(match rest.rsplit_once(':') {
             Some((head, count))
                 if !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()) =>
@@ -100,19 +99,19 @@ fn stripped(name: &str) -> Option<&str> {
     SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix))
 }
 
-/// What is before the first special token, such as `<|channel|>`, and what is after it.
+/// Splits at the first special token, such as `<|channel|>`.
 fn split_at_token(name: &str) -> Option<(&str, &str)> {
     const BARS: [(&str, &str); 2] = [("<|", "|>"), ("<｜", "｜>")];
     let found = BARS.iter().filter_map(|(begin, end)| {
         let (before, rest) = name.split_once(begin)?;
-        // A token that is cut off goes on to the end.
+        // A token that is cut off extends to the end.
         let after = rest.split_once(end).map_or("", |(_, after)| after);
         Some((before, after))
     });
     found.min_by_key(|(before, _)| before.len())
 }
 
-/// Whether a text has nothing but words and tokens of templates in it.
+/// Whether a text consists of words and tokens of templates.
 fn is_of_template(mut text: &str) -> bool {
     while let Some((before, after)) = split_at_token(text) {
         if !has_only_words(before) {
@@ -170,7 +169,7 @@ mod tests {
         ] {
             assert_eq!(found(name), Some("search"), "{name}");
         }
-        // The less is taken off, the better.
+        // As little as possible is removed.
         assert_eq!(found("functions.tool.search"), Some("tool.search"));
         // A word of templates can be a tool as well.
         assert_eq!(found("json"), Some("json"));
@@ -196,7 +195,7 @@ mod tests {
             "search(query=\"x\")",
             "search{\"query\":\"x\"}",
             "search<|message|>{\"query\":\"x\"}",
-            // Two are called.
+            // Two tools are called.
             "search<|channel|>commentary to=functions.fs_read",
             "search<|tool_sep|>fs_read",
             "multi_tool_use.search",

@@ -1,6 +1,6 @@
-//! Whether a response of which no call was read has one all the same: in a member or of a shape that
-//! is not known, or said by its end. An answer in text has none, and must not be taken for one that has. And
-//! the calls of kinds that are not known beside others that are.
+//! Finds calls that were not decoded: in an unknown member or shape, or announced by the stop
+//! reason. An answer in text has none, and must not be mistaken. Also collects calls of unknown
+//! kinds beside known ones.
 
 use std::collections::HashSet;
 
@@ -13,10 +13,10 @@ use super::members::members;
 use super::{Format, Reply, Stop, arguments, array, is_malformed, label, object, origin, string};
 use crate::tool::{CallOrigin, ToolCall, Void};
 
-/// Nothing that is nested deeper holds a call.
+/// No call is nested deeper than this.
 const MAX_DEPTH: usize = 16;
 
-/// Members that hold calls, without `_`, `-` and capitals.
+/// Members that contain calls, without `_`, `-` and capitals.
 const CALL_MEMBERS: &[&str] = &[
     "toolcalls",
     "functioncall",
@@ -26,7 +26,7 @@ const CALL_MEMBERS: &[&str] = &[
     "invalidtoolcalls",
 ];
 
-/// Kinds of objects that are calls, spelt alike.
+/// Types of objects that are calls, spelled the same way.
 const CALL_KINDS: &[&str] = &[
     "toolcall",
     "tooluse",
@@ -35,7 +35,7 @@ const CALL_KINDS: &[&str] = &[
     "invalidtoolcall",
 ];
 
-/// Members that say of what kind an object is.
+/// Members that name the type of an object.
 const KIND_MEMBERS: &[&str] = &[
     "type",
     "kind",
@@ -45,7 +45,7 @@ const KIND_MEMBERS: &[&str] = &[
     "__type",
 ];
 
-/// Calls that want a client to act, and are none of functions.
+/// Calls that a client has to act on, but that are not function calls.
 const CLIENT_CALLS: &[&str] = &[
     "local_shell_call",
     "shell_call",
@@ -54,8 +54,7 @@ const CLIENT_CALLS: &[&str] = &[
     "mcp_approval_request",
 ];
 
-/// Parts without a kind that are no calls of a kind that is new: those that are read, and what an API runs by
-/// itself.
+/// Parts without a type that are known: those that are decoded, and what an API runs itself.
 const KNOWN_PARTS: &[&str] = &[
     "functionCall",
     "function_call",
@@ -69,7 +68,7 @@ const KNOWN_PARTS: &[&str] = &[
     "toolResult",
 ];
 
-/// Why an answer ended that has calls.
+/// Stop reasons of answers with calls.
 const CALL_ENDS: &[&str] = &[
     "tool_calls",
     "function_call",
@@ -78,7 +77,7 @@ const CALL_ENDS: &[&str] = &[
     "TOOL_CALL",
 ];
 
-/// How models write calls that their server should have read.
+/// How models write calls in text that their server should have parsed.
 const TEMPLATES: &[&str] = &[
     "<tool_call>",
     "<|tool_call",
@@ -91,8 +90,7 @@ const TEMPLATES: &[&str] = &[
     "<|channel|>commentary to=",
 ];
 
-/// Members whose contents are data, whatever they look like: what was asked, what a call has been given
-/// and what came of it.
+/// Members whose contents are data, whatever they look like: questions, arguments and results.
 const OPAQUE: &[&str] = &[
     "tools",
     "tool_choice",
@@ -126,14 +124,14 @@ pub(super) fn check(text: &str) -> Result<(), DecodeError> {
     }
 }
 
-/// As [`check`], of what a model answered, however it came.
+/// As [`check`], for a decoded reply.
 pub(super) fn check_reply(reply: &Reply) -> Result<(), DecodeError> {
     if reply.calls.iter().any(|call| kind(call).is_none()) {
         return Ok(());
     }
     if let Stop::Other(reason) = &reply.stop {
         let what = format!("its end says `{reason}`, and no call is there");
-        // The model made it wrong, and may make it right when it is asked again.
+        // The model made a mistake, and may correct it when asked again.
         if reply.stop.is_malformed() {
             return Err(DecodeError::Api {
                 kind: reason.clone(),
@@ -151,7 +149,7 @@ pub(super) fn check_reply(reply: &Reply) -> Result<(), DecodeError> {
 
 /// # Errors
 ///
-/// There are calls, and all of them are of kinds that are not known.
+/// There are calls, and all of them are of unknown kinds.
 pub(super) fn check_kinds(calls: &[ToolCall]) -> Result<(), DecodeError> {
     let kinds: Option<Vec<&str>> = calls.iter().map(kind).collect();
     match kinds.as_deref() {
@@ -162,7 +160,7 @@ pub(super) fn check_kinds(calls: &[ToolCall]) -> Result<(), DecodeError> {
     }
 }
 
-/// The kind of a call, if it is one that is not known.
+/// The kind of a call, if it is unknown.
 pub(super) fn kind(call: &ToolCall) -> Option<&str> {
     match call.void() {
         Some(Void::Kind(kind)) => Some(kind),
@@ -170,18 +168,18 @@ pub(super) fn kind(call: &ToolCall) -> Option<&str> {
     }
 }
 
-/// The position of the last call that is not of an unknown kind.
+/// The position of the last call of a known kind.
 pub(super) fn last_known(calls: &[ToolCall]) -> Option<usize> {
     calls.iter().rposition(|call| kind(call).is_none())
 }
 
-/// The calls of an answer, and after them those of kinds that are not known among its items, blocks or parts: of
-/// what has the members of a call, an id that none of the others has, and no result. They cannot be run, and what
-/// answers them says so. The kinds in `read` are those that have been read.
+/// The calls of an answer, followed by those of unknown kinds among its items, blocks or parts:
+/// anything with the members of a call, a unique id, and no result. They cannot be run, and their
+/// answers say so. The kinds in `read` have been decoded.
 ///
 /// # Errors
 ///
-/// One of them has no id, so that nothing could answer it.
+/// One of them has no id, so that it cannot be answered.
 pub(super) fn with_unknown(
     mut calls: Vec<ToolCall>,
     items: &[&RawValue],
@@ -205,11 +203,11 @@ pub(super) fn with_unknown(
     Ok(calls)
 }
 
-/// The calls of kinds that are not known in what a model answered in pieces.
+/// The calls of unknown kinds in a streamed reply.
 ///
 /// # Errors
 ///
-/// As [`with_unknown`].
+/// As for [`with_unknown`].
 pub(super) fn unknown_in(reply: &Reply, format: Format) -> Result<Vec<ToolCall>, DecodeError> {
     let messages: Vec<&str> = reply.messages.iter().map(|message| message.get()).collect();
     match format.wire().decode(&format!("[{}]", messages.join(","))) {
@@ -218,12 +216,12 @@ pub(super) fn unknown_in(reply: &Reply, format: Format) -> Result<Vec<ToolCall>,
             .filter(|call| kind(call).is_some())
             .collect()),
         Err(error @ DecodeError::Unread { .. }) => Err(error),
-        // What is put together is read as it came.
+        // What was assembled has been decoded already.
         Err(_) => Ok(Vec::new()),
     }
 }
 
-/// The call that an item is whose kind is not known, if it has what a call has.
+/// Decodes an item of an unknown kind, if it has the members of a call.
 fn unknown(item: &RawValue, read: &[&str]) -> Result<Option<ToolCall>, DecodeError> {
     #[derive(Deserialize)]
     struct Kind<'a> {
@@ -242,7 +240,7 @@ fn unknown(item: &RawValue, read: &[&str]) -> Result<Option<ToolCall>, DecodeErr
     }
     let members = members(item).unwrap_or_default();
     let has = |name: &str| members.iter().any(|(key, _)| key == name);
-    // What a client of another kind may run, the request for an approval not being such a call.
+    // Client calls of another kind; a request for approval is not one.
     let is_call = match is_client_call {
         true => of_kind(&kind, &members, "").is_some() && has("call_id"),
         false => is_called(&kind, &members),
@@ -254,7 +252,7 @@ fn unknown(item: &RawValue, read: &[&str]) -> Result<Option<ToolCall>, DecodeErr
     }
 }
 
-/// Of a part whose one member is what it is.
+/// A part whose only member is its kind.
 fn unknown_part(part: &RawValue) -> Result<Option<ToolCall>, DecodeError> {
     for (key, value) in members(part).unwrap_or_default() {
         let inner = match value.get().starts_with('{') {
@@ -302,7 +300,7 @@ pub(super) fn called(
 }
 
 fn in_document(document: &RawValue) -> Option<String> {
-    // Of a conversation the last message alone would be run, and that was read.
+    // Only the last message of a conversation would be run, and it has been decoded.
     let last = match array(document) {
         Ok(items) if super::history::is_history(&items) => items.last().copied()?,
         _ => document,
@@ -343,14 +341,14 @@ fn found(raw: &RawValue, path: &str, depth: usize) -> Option<String> {
             return Some(format!("`{}` {what}", at(key)));
         }
     }
-    // What a tool is called with, that others run.
+    // The arguments of a tool that others run.
     let is_called = members.iter().any(|(key, _)| key == "name");
     let is_opaque = |key: &str| OPAQUE.contains(&key) || key == "input" && is_called;
     let mut members = members.iter().filter(|(key, _)| !is_opaque(key));
     members.find_map(|(key, value)| found(value, &at(key), depth + 1))
 }
 
-/// Whether a member that is for calls has one that has not come to its result.
+/// Whether a member for calls contains one without a result.
 fn holds_open_call(value: &RawValue, beside: &[(String, &RawValue)]) -> bool {
     if matches!(value.get(), "null" | "[]" | "{}" | "\"\"" | "false") {
         return false;
@@ -398,7 +396,7 @@ fn result_id(item: &RawValue) -> Option<String> {
     string(id).filter(|_| is_result)
 }
 
-/// Whether a call is one that somebody else ran, or has a result among `answered`.
+/// Whether a call was run elsewhere, or has its result in `answered`.
 fn is_settled(call: &RawValue, answered: &[String]) -> bool {
     let Some(ids) = Ids::of(call) else {
         return false;
@@ -411,7 +409,7 @@ fn is_settled(call: &RawValue, answered: &[String]) -> bool {
     has_result || is_elsewhere || string(ids.r#type).as_deref() == Some("server_tool_use")
 }
 
-/// What an object of that kind has to be read as.
+/// How an object of that kind has to be read.
 fn of_kind(kind: &str, members: &[(String, &RawValue)], here: &str) -> Option<String> {
     let member = |name: &str| {
         let found = members.iter().find(|(key, _)| key == name);
@@ -430,25 +428,25 @@ fn of_kind(kind: &str, members: &[(String, &RawValue)], here: &str) -> Option<St
     (is_call || is_ui).then(|| format!("{here} is a `{kind}` of a shape that is not known"))
 }
 
-/// Whether a kind is one that is read, or that an API runs by itself.
+/// Whether a kind is decoded, or run by an API itself.
 fn is_known(kind: &str) -> bool {
     let is_listed = RESPONSES_ITEMS.contains(&kind) || ANTHROPIC_BLOCKS.contains(&kind);
     (is_listed || kind.ends_with("_tool_result")) && !CALL_KINDS.contains(&&*plain(kind))
 }
 
-/// Whether an object has all that a call has.
+/// Whether an object has all members of a call.
 fn is_like_one(kind: &str, members: &[(String, &RawValue)]) -> bool {
     let mut members_of_ids = members.iter().map(|(key, _)| &**key);
     is_called(kind, members) && members_of_ids.any(|key| matches!(key, "call_id" | "id"))
 }
 
-/// The same, with an id or without.
+/// The same, with or without an id.
 fn is_called(kind: &str, members: &[(String, &RawValue)]) -> bool {
     let has = |names: &[&str]| members.iter().any(|(key, _)| names.contains(&&**key));
     CALL_KINDS.contains(&&*plain(kind)) || has(&["name"]) && has(&["arguments", "input"])
 }
 
-/// What an end says of calls.
+/// What a stop reason says about calls.
 fn by_end(key: &str, value: &RawValue) -> Option<String> {
     let is_end = matches!(
         plain(key).as_str(),
@@ -459,7 +457,7 @@ fn by_end(key: &str, value: &RawValue) -> Option<String> {
         .then(|| format!("says `{reason}`, and no call is there"))
 }
 
-/// What text says that is a call in a model's own words.
+/// A call in text, in a model's own syntax.
 fn by_template(key: &str, value: &RawValue) -> Option<String> {
     if !matches!(key, "content" | "text" | "response") {
         return None;
@@ -477,7 +475,7 @@ fn by_template(key: &str, value: &RawValue) -> Option<String> {
     ))
 }
 
-/// A name without what spellings differ by.
+/// A name without the characters in which spellings differ.
 fn plain(name: &str) -> String {
     let letters = name.chars().filter(|c| c.is_ascii_alphanumeric());
     letters.map(|c| c.to_ascii_lowercase()).collect()

@@ -1,5 +1,5 @@
-//! The events of a response that comes in pieces: an event stream, or a document a line, as Ollama sends
-//! it.
+//! Splits a streamed response into events: server-sent events, or one document per line, as Ollama
+//! sends it.
 
 use std::io;
 
@@ -16,15 +16,15 @@ use super::stream::{MAX_STREAM, sse_data};
 use crate::error::causes;
 use crate::json_text::Scanner;
 
-/// No line of Ollama's is longer that begins a response.
+/// The longest first line of an Ollama response.
 const MAX_FIRST_LINE: usize = 1 << 20;
 
-/// The first bytes of a file that say what it is.
+/// The length of file signatures.
 const MAGIC: usize = 4;
 
-/// The data of each event of a byte stream: of an event stream, as the HTML standard has it
-/// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), or the lines of one of Ollama's.
-/// An event that the stream's end cuts off is handed on, so that it can be told of.
+/// The data of each event of a byte stream: server-sent events
+/// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), or the lines of an Ollama
+/// stream. An event that is cut off by the stream's end is delivered, so that it can be reported.
 pub fn event_data<S>(bytes: S) -> impl Stream<Item = Result<String, DecodeError>>
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -32,12 +32,12 @@ where
     stream::once(begun(bytes)).flatten()
 }
 
-/// Waits for as much as says which of the two it is.
+/// Waits until it is clear which of the two it is.
 async fn begun<S>(bytes: S) -> BoxStream<'static, Result<String, DecodeError>>
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,
 {
-    // It may come to its end here, and is asked again by what reads on.
+    // It may end here, and is polled again by what follows.
     let mut bytes = bytes.boxed().fuse();
     let mut ahead = Vec::new();
     let mut first = Vec::new();
@@ -46,7 +46,7 @@ where
         first.extend_from_slice(chunk.as_deref().unwrap_or_default());
         ahead.push(chunk);
         let text = first.trim_ascii_start();
-        // However it is cut into chunks, the same is seen of it.
+        // The decision does not depend on how it is cut into chunks.
         let enough = match text.first() {
             None | Some(b'{') => MAX_FIRST_LINE,
             Some(b'<') => LOOKED_AT,
@@ -70,7 +70,7 @@ where
     }
 }
 
-/// A document that is no stream: up to its end, as the connection may stay open.
+/// A document that is not a stream: read to its own end, as the connection may stay open.
 async fn whole<S>(bytes: &mut S) -> Vec<u8>
 where
     S: Stream<Item = io::Result<Bytes>> + Unpin,
@@ -87,10 +87,10 @@ where
     document
 }
 
-/// Why JSON is no stream: it is an API's error, or a response that came whole.
+/// Why JSON is not a stream: it is an API's error, or a response that was not streamed.
 fn no_events(document: &[u8]) -> DecodeError {
     let text = String::from_utf8_lossy(document);
-    // A stream of Gemini's that was asked for without `alt=sse` is an array, and so is its error.
+    // A Gemini stream requested without `alt=sse` is an array, and so is its error.
     let items: Vec<&RawValue> = serde_json::from_str(&text).unwrap_or_default();
     let one = items.first().map_or(&*text, |first| first.get());
     error_event(one).unwrap_or_else(|| DecodeError::NotEvents {
@@ -98,7 +98,7 @@ fn no_events(document: &[u8]) -> DecodeError {
     })
 }
 
-/// Why bytes are no stream that cannot be one.
+/// Why bytes cannot be a stream, if so.
 fn unlike(bytes: &[u8]) -> Option<DecodeError> {
     let error = bytes_look_like(bytes).or_else(|| {
         let text = bytes.trim_ascii_start();
@@ -113,7 +113,7 @@ fn unlike(bytes: &[u8]) -> Option<DecodeError> {
     }
 }
 
-/// Whether the first line is a response of Ollama, or its error.
+/// Whether the first line is a response of Ollama's, or its error.
 fn is_ollama(bytes: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Line<'a> {
@@ -130,16 +130,16 @@ fn is_ollama(bytes: &[u8]) -> bool {
     line.is_some_and(|line| line.done.is_some() || line.error.is_some())
 }
 
-/// The lines, without those that are empty.
+/// The non-empty lines.
 fn json_lines<S>(bytes: S) -> impl Stream<Item = Result<String, DecodeError>>
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,
 {
     struct Lines<S> {
         bytes: S,
-        /// What has come of a line.
+        /// The beginning of a line.
         open: BytesMut,
-        /// How much of it was searched for its end.
+        /// How much of it has been searched for its end.
         searched: usize,
         total: usize,
         is_over: bool,

@@ -1,18 +1,18 @@
-//! What text that is no JSON looks like, so that an error can say what to do about it.
+//! Recognizes text that is not JSON, so that an error can say what to do about it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::DecodeError;
 
-/// How much of a text is looked at.
+/// How much of a text is examined.
 pub(super) const LOOKED_AT: usize = 4096;
 
-/// What bytes that are no text look like.
+/// What bytes that are not text look like.
 pub(super) fn bytes_look_like(bytes: &[u8]) -> Option<DecodeError> {
     let begins = |with: &[&[u8]]| with.iter().any(|with| bytes.starts_with(with));
     let (like, advice) = if begins(&[b"\xff\xfe", b"\xfe\xff"]) {
-        // What a shell of Windows writes to a file.
+        // As Windows shells write to files.
         ("text in UTF-16", "save it as UTF-8")
     } else if begins(&[b"\x1f\x8b"]) {
         ("gzip", "decompress it first (`curl --compressed`)")
@@ -26,7 +26,7 @@ pub(super) fn bytes_look_like(bytes: &[u8]) -> Option<DecodeError> {
     Some(DecodeError::LooksLike { like, advice })
 }
 
-/// What the text looks like, if that is one of the things that people pass for a response.
+/// What the text looks like, if it is something that people often pass as a response.
 pub(super) fn looks_like(text: &str) -> Option<DecodeError> {
     let text = text.trim_ascii();
     let text = &text[..text.floor_char_boundary(LOOKED_AT)];
@@ -90,7 +90,7 @@ fn is_call(text: &str) -> bool {
     is_type && (rest.starts_with('(') || rest.starts_with(" object at"))
 }
 
-/// Members whose names have no quotes.
+/// Members without quotes around their names.
 fn is_inspected(text: &str) -> bool {
     let Some(text) = text
         .trim_start_matches(['[', ' ', '\n', '\r'])
@@ -103,7 +103,7 @@ fn is_inspected(text: &str) -> bool {
     rest.len() < text.len() && rest.starts_with(':')
 }
 
-/// Text of which the beginning decodes to an object or array.
+/// Text whose beginning decodes to an object or array.
 fn is_base64(text: &str) -> bool {
     let head: String = text
         .chars()
@@ -120,7 +120,7 @@ fn is_base64(text: &str) -> bool {
     })
 }
 
-/// A first line `key: value` or `- key: value`, and no brackets around it all.
+/// A first line `key: value` or `- key: value`, without enclosing brackets.
 fn is_yaml(text: &str) -> bool {
     let mut lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
     let is_line = |line: &str| {

@@ -1,6 +1,5 @@
-//! The Model Context Protocol's tools, as
-//! <https://modelcontextprotocol.io/specification/2025-11-25/server/tools> has them: `tools/call`
-//! requests in, their responses out; `tools/list`'s result.
+//! MCP's tools: <https://modelcontextprotocol.io/specification/2025-11-25/server/tools>.
+//! `tools/call` requests in, their responses out; the result of `tools/list`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -80,7 +79,7 @@ impl Wire for Mcp {
                 array(document)?.into_iter().map(call).collect()
             }
             Ok(document) => Ok(vec![call(document)?]),
-            // As on stdio: a request a line.
+            // As on stdio: one request per line.
             Err(error) => {
                 let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
                 let mut calls = Vec::new();
@@ -165,8 +164,8 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     })
 }
 
-/// A request's id as text, from which [`id_of`] makes it again: a string as it is, unless that
-/// would be read as something else; anything else as JSON.
+/// A request's id as text, which [`id_of`] reverses: a string as it is, unless that would be read
+/// as something else; anything else as JSON.
 fn id_text(id: &RawValue) -> String {
     match serde_json::from_str::<String>(id.get()) {
         Ok(text) if serde_json::from_str::<&RawValue>(&text).is_err() => text,
@@ -198,7 +197,7 @@ fn annotations(hints: &Annotations) -> Option<Map<String, Value>> {
     (!said.is_empty()).then_some(said)
 }
 
-/// A block with what an MCP server said of it beside its content.
+/// Adds the `_meta` that an MCP server sent beside a block's content.
 pub fn with_meta(mut block: Value, meta: Option<&Map<String, Value>>) -> Value {
     let Value::Object(members) = &mut block else {
         return block;

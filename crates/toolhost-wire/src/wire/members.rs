@@ -1,5 +1,5 @@
-//! An object that comes in pieces: its members are put together as far as they are known to be
-//! deltas, and else the last that came stands.
+//! Merging of objects that arrive in pieces: members known to be deltas are appended, for others
+//! the last value counts.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 
 use super::{object, raw};
 
-/// No message has as many members; who sends more means harm.
+/// A message with more members is malicious.
 const MOST_MEMBERS: usize = 256;
 
-/// Pieces of one item come after each other, or nearly.
+/// How far back pieces of one item are looked for.
 const BACK: usize = 64;
 
-/// The members of an object as they are written, in their order.
+/// The members of an object as written, in their order.
 pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -44,12 +44,12 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// The members of an object; `None` if it is none.
+/// The members of an object; `None` if it is not one.
 pub(super) fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
     object(raw).ok().map(|Members(members)| members)
 }
 
-/// An object that is put together.
+/// An object that is being merged.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Merged(Vec<(String, Member)>);
 
@@ -76,7 +76,7 @@ impl Merged {
         Some(&mut self.0[at].1)
     }
 
-    /// Adds to a text.
+    /// Appends to a text.
     pub(super) fn append(&mut self, key: &str, piece: &str) {
         match self.member(key) {
             Some(Member::Text(text)) => text.push_str(piece),
@@ -85,7 +85,7 @@ impl Merged {
         }
     }
 
-    /// Adds to a list: an item with the `index` and `type` of one that is there is a piece of it.
+    /// Appends to a list: an item with the `index` and `type` of an existing one is a piece of it.
     pub(super) fn extend(&mut self, key: &str, items: Vec<Value>) {
         let Some(member) = self.member(key).filter(|_| !items.is_empty()) else {
             return;
@@ -97,7 +97,7 @@ impl Merged {
         for item in items {
             let is_same = |known: &&mut Value| {
                 let same = |key| known.get(key) == item.get(key);
-                // What has no index came whole.
+                // An item without an index is complete.
                 !item["index"].is_null() && same("index") && same("type") && is_one(known, &item)
             };
             let first = list.len().saturating_sub(BACK);
@@ -111,7 +111,7 @@ impl Merged {
         }
     }
 
-    /// Puts a member in the place of what was there; `null` takes no place of anything.
+    /// Replaces a member; `null` replaces nothing.
     pub(super) fn set(&mut self, key: &str, value: &RawValue) {
         if value.get() == "null" && self.0.iter().any(|(known, _)| known == key) {
             return;
@@ -123,7 +123,7 @@ impl Merged {
 }
 
 impl Merged {
-    /// Puts all members of another in.
+    /// Sets all members of another object.
     pub(super) fn set_all(&mut self, other: &Merged) {
         for (key, member) in &other.0 {
             if let Some(known) = self.member(key) {
@@ -133,14 +133,14 @@ impl Merged {
     }
 }
 
-/// Whether two items may be pieces of one: of those that name themselves the same, as the encrypted
-/// reasoning of a call does by the call's id.
+/// Whether two items may be pieces of one: not if their own ids differ, as in a call's encrypted
+/// reasoning.
 fn is_one(known: &Value, item: &Value) -> bool {
     let (one, other) = (&known["id"], &item["id"]);
     one.is_null() || other.is_null() || one == other
 }
 
-/// The members of an item whose text comes in pieces.
+/// The members of an item whose text arrives in pieces.
 const TEXTS: [&str; 3] = ["text", "summary", "data"];
 
 fn merge(known: &mut Map<String, Value>, piece: Map<String, Value>) {
@@ -148,7 +148,7 @@ fn merge(known: &mut Map<String, Value>, piece: Map<String, Value>) {
         match (known.get_mut(&key), value) {
             (_, Value::Null) => {}
             (Some(Value::String(text)), Value::String(piece)) if TEXTS.contains(&&*key) => {
-                // What is encrypted comes whole, and may come again.
+                // Encrypted data is complete, and may be repeated.
                 if key != "data" || *text != piece {
                     text.push_str(&piece);
                 }

@@ -1,5 +1,4 @@
-//! Tool names on the wire: those that an API would refuse are given another, which leads back to
-//! the tool.
+//! Tool names on the wire: names that an API would refuse are replaced, reversibly.
 
 use std::collections::HashMap;
 
@@ -8,18 +7,18 @@ use super::{Format, fit, leaks};
 use crate::digest;
 use crate::tool::Tool;
 
-/// The names that the tools of a host have in a format. The same tools always get the same names.
+/// The names of a host's tools in a format. The same tools always get the same names.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// Only those that differ.
     to_wire: HashMap<String, String>,
     from_wire: HashMap<String, String>,
-    /// Of the arguments of tools, by the tools' own names.
+    /// The argument names of tools, by the tools' own names.
     arguments: HashMap<String, Keys>,
 }
 
 impl Names {
-    /// Names for these tools, and for those of their arguments that an API would refuse.
+    /// Names for these tools and their arguments, where an API would refuse the original ones.
     pub fn of_tools(format: Format, tools: &[&Tool]) -> Self {
         let mut names = Names::new(format, tools.iter().map(|tool| &*tool.name));
         for tool in tools {
@@ -31,7 +30,7 @@ impl Names {
         names
     }
 
-    /// The names that a tool's arguments have on the wire, where they differ.
+    /// The names of a tool's arguments on the wire, if they differ.
     pub(super) fn arguments(&self, tool: &str) -> Option<&Keys> {
         self.arguments.get(tool)
     }
@@ -60,24 +59,23 @@ impl Names {
         names
     }
 
-    /// The name on the wire of a tool.
+    /// A tool's name on the wire.
     pub fn wire<'a>(&'a self, tool: &'a str) -> &'a str {
         self.to_wire.get(tool).map_or(tool, String::as_str)
     }
 
-    /// The tool of a name on the wire. What a template has left on a name that stands for itself is
-    /// the host's to take off.
+    /// The tool for a name on the wire. Template remnants on unreplaced names are left to the host.
     pub fn tool<'a>(&'a self, name: &'a str) -> &'a str {
         self.other(name).map_or(name, String::as_str)
     }
 
-    /// The tool of a name that stands for another.
+    /// The tool of a replaced name.
     fn other(&self, name: &str) -> Option<&String> {
         let wire = leaks::find(name, |name| self.from_wire.contains_key(name))?;
         self.from_wire.get(wire)
     }
 
-    /// Gives decoded calls the names of the tools that they call, and their arguments those of the tools.
+    /// Restores the tools' own names, and their arguments', in decoded calls.
     pub fn restore(&self, calls: &mut [crate::ToolCall]) {
         if self.from_wire.is_empty() && self.arguments.is_empty() {
             return;
@@ -95,13 +93,13 @@ impl Names {
     }
 }
 
-/// What all APIs take within a name.
+/// Whether all APIs accept the character in a name.
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
-/// What can be read of the name, and eight digits of its digest: no two tools get the same, nor one
-/// that another tool has by chance.
+/// The readable part of the name, and eight digits of its digest: no two tools get the same name,
+/// nor one that another tool already has.
 fn another(tool: &str, longest: usize) -> String {
     let readable: String = tool
         .chars()

@@ -1,5 +1,5 @@
-//! Ollama's own API, `/api/chat`, as <https://docs.ollama.com/api/chat> has it: chat messages whose calls
-//! have objects for arguments and mostly no ids, streamed as a document a line.
+//! Ollama's `/api/chat`: <https://docs.ollama.com/api/chat>. Chat messages whose calls have objects
+//! as arguments and mostly no ids, streamed as one document per line.
 
 use std::borrow::Cow;
 
@@ -40,7 +40,7 @@ struct Function<'a> {
 #[derive(Serialize)]
 struct ToolMessage<'a> {
     role: &'static str,
-    /// By which, and by order, the API knows whose result it is.
+    /// The API matches results by this and by order.
     tool_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
@@ -107,7 +107,7 @@ impl Wire for Ollama {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = match document(text) {
             Ok(document) => document,
-            // A stream that was kept.
+            // A stored stream.
             Err(DecodeError::NotJson { .. }) => return Ok(self.reply(text)?.calls),
             Err(error) => return Err(error),
         };
@@ -198,7 +198,8 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     })
 }
 
-/// A call as it goes back: the API wants an object for arguments, even of a model that wrote a text.
+/// A call as it is sent back: the API requires an object as arguments, even if the model wrote a
+/// text.
 fn call_back(call: &RawValue) -> Box<RawValue> {
     let call = edited(call, |key, value| match key {
         "function" => Some(edited(value, |key, value| {
@@ -240,7 +241,8 @@ impl Api for Ollama {
         let mut body = Body::new();
         body.set("model", request.model);
         body.set("messages", &messages);
-        // There is no switch for calls, nor for parallel ones: without tools there are none.
+        // There is no setting for tool choice or parallel calls: with `none`, no tools are
+        // declared.
         if let Some(tools) = request.tools
             && *request.tool_choice != ToolChoice::None
         {
@@ -256,23 +258,23 @@ impl Api for Ollama {
         if !options.is_empty() {
             body.set("options", &options);
         }
-        // It streams unless told not to.
+        // It streams by default.
         body.set("stream", &request.stream);
         body.with(request.extra)
     }
 }
 
-/// The responses that come one after the other; each call comes whole.
+/// A streamed answer: responses one after the other; each call is complete.
 #[derive(Default)]
 struct Stream {
     has_message: bool,
     text: String,
     thinking: String,
-    /// As they came.
+    /// As they arrived.
     tool_calls: Vec<Box<RawValue>>,
     calls: Vec<ToolCall>,
     copies: Copies,
-    /// What else there is in the message.
+    /// The other members of the message.
     rest: Vec<(String, Box<RawValue>)>,
     done_reason: Option<String>,
     is_complete: bool,
@@ -363,7 +365,7 @@ impl Stream {
             carried: Map::new(),
             text: self.text,
             calls: self.calls,
-            // They come whole.
+            // They are always complete.
             cut: Vec::new(),
             stop,
             tokens: self.tokens,

@@ -1,28 +1,28 @@
-//! A call whose arguments come in pieces, and how much of them there is.
+//! A call whose arguments arrive in pieces.
 
 use super::Wire;
 use crate::json_text::Scanner;
 use crate::tool::ToolCall;
 
-/// What has come of a call's arguments.
+/// How much of a call's arguments has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Given {
-    /// Nothing, or blanks.
+    /// Nothing, or white space.
     Nothing,
-    /// An empty object: all there is, or a placeholder ahead of the arguments.
+    /// An empty object: all there is, or a placeholder before the arguments.
     Braces,
-    /// Something that is no object yet, or none at all.
+    /// An incomplete object, or something else.
     Part,
-    /// An object that is closed and not empty.
+    /// A complete object that is not empty.
     Whole,
 }
 
-/// A text that arguments are, and what is known of it so far.
+/// Arguments as text, and what is known of them so far.
 #[derive(Clone, Debug, Default)]
 struct Arguments {
     text: String,
     scanner: Scanner,
-    /// How many of its bytes are no blanks.
+    /// Its bytes that are not white space.
     marks: usize,
 }
 
@@ -58,22 +58,22 @@ impl Arguments {
 pub(super) struct Open {
     pub(super) id: Option<String>,
     pub(super) name: String,
-    /// Whether its input is free text, in which no bracket means anything.
+    /// Whether its input is free text, in which brackets mean nothing.
     pub(super) is_text: bool,
-    /// Arguments that came with its beginning; what comes in pieces takes their place.
+    /// Arguments that came with its beginning; later pieces replace them.
     first: Arguments,
     pieces: Arguments,
-    /// Its place among the calls of the answer: see [`Places`](super::copies::Places).
+    /// Its position among the calls of the answer: see [`Places`](super::copies::Places).
     pub(super) place: Option<usize>,
     pub(super) is_complete: bool,
-    /// Whether it is whole, and waits for the end of the answer to tell if it is a copy.
+    /// Whether it is complete, and waits for the end of the answer to show whether it is a copy.
     pub(super) waits: bool,
-    /// Whether it is a second copy of another.
+    /// Whether it is a copy of another.
     pub(super) is_copy: bool,
 }
 
 impl Open {
-    /// A call that has begun, with those arguments; `{}` stands for what comes.
+    /// A call that has begun with these arguments; `{}` is a placeholder.
     pub(super) fn new(id: Option<String>, name: String, first: String) -> Self {
         let first = Arguments::new(first);
         Open {
@@ -87,14 +87,14 @@ impl Open {
         }
     }
 
-    /// Whether it has been handed on, or need not be.
+    /// Whether it has been delivered, or need not be.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
     }
 
-    /// Takes more of the arguments, up to where they are an object that is whole: what follows is a
-    /// second copy, or another object that nobody could tell from one. Ahead of the object may stand a
-    /// placeholder: `{}`, or a `{` too many.
+    /// Appends to the arguments, until they are a complete object: anything after it is a
+    /// repetition, or another object that could not be told from one. A placeholder may precede the
+    /// object: `{}`, or an extra `{`.
     pub(super) fn push(&mut self, piece: &str) {
         if self.is_complete {
             return;
@@ -121,8 +121,8 @@ impl Open {
         pieces.text.push_str(rest);
     }
 
-    /// Takes all of the arguments, said again at their end: they take the place of the pieces, unless
-    /// there is less in them.
+    /// Sets all of the arguments, repeated at their end: they replace the pieces, unless they are
+    /// shorter.
     pub(super) fn set(&mut self, arguments: String) {
         let arguments = Arguments::new(arguments);
         let is_less = match arguments.given() {
@@ -142,7 +142,7 @@ impl Open {
         }
     }
 
-    /// What there is of the arguments.
+    /// The arguments so far.
     pub(super) fn arguments(&self) -> &str {
         &self.best().text
     }
@@ -159,7 +159,7 @@ impl Open {
         self.best().scanner.is_open()
     }
 
-    /// The call that an item of a response is, read as it would be if it had come whole.
+    /// The call of a response's item, decoded as if it had not been streamed.
     pub(super) fn call(&self, wire: &dyn Wire, item: &str) -> ToolCall {
         let calls = wire.decode(item).unwrap_or_default();
         calls.into_iter().next().unwrap_or_else(|| ToolCall {
@@ -171,7 +171,7 @@ impl Open {
     }
 }
 
-/// The positions of calls whose arguments are no object or array that is whole.
+/// The positions of calls whose arguments are not a complete object or array.
 pub(super) fn unclosed(calls: &[ToolCall]) -> Vec<usize> {
     let calls = calls.iter().enumerate();
     calls

@@ -1,6 +1,6 @@
-//! OpenAI Chat Completions, as <https://platform.openai.com/docs/api-reference/chat> has it, and
-//! as the servers that follow it do: llama.cpp, vLLM, Ollama and others. Messages of frameworks that look
-//! alike are read too: see [`super::frameworks`].
+//! OpenAI Chat Completions: <https://platform.openai.com/docs/api-reference/chat>, and compatible
+//! servers (llama.cpp, vLLM, Ollama and others). Similar messages of frameworks are decoded too:
+//! see [`super::frameworks`].
 
 mod begun;
 mod events;
@@ -34,13 +34,13 @@ struct Declaration<'a> {
     function: Function<'a>,
 }
 
-/// What both of OpenAI's APIs are told of a tool.
+/// A tool's declaration in both of OpenAI's APIs.
 #[derive(Serialize)]
 pub(super) struct Function<'a> {
     name: &'a str,
     description: &'a str,
     parameters: &'a Value,
-    /// Said in any case: without it, Responses takes every schema for a strict one.
+    /// Always set: by default, Responses takes every schema for a strict one.
     strict: bool,
 }
 
@@ -58,13 +58,13 @@ impl<'a> Function<'a> {
 #[derive(Serialize)]
 struct ToolMessage<'a> {
     role: &'static str,
-    /// The API wants one; a call that came without has none to give back.
+    /// The API requires one; a call without an id has none to return.
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
-    /// Of a `function_call`, which has no id.
+    /// A `function_call` has no id.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
-    /// The API has no flag for errors, and takes text only: the text says what else there is.
+    /// The API has no error flag and accepts only text, which says everything else.
     content: String,
     #[serde(flatten)]
     detail: Option<Detail<'a>>,
@@ -91,16 +91,16 @@ struct Choice<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<&'a RawValue>,
-    /// In the words of the API behind a gateway.
+    /// In the terms of the API behind a gateway.
     #[serde(borrow)]
     native_finish_reason: Option<&'a RawValue>,
-    /// What a gateway says of a server that failed it.
+    /// A gateway's error about a server that failed.
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
 impl Choice<'_> {
-    /// Why the answer ended. That a call is malformed, a gateway may have no word of its own for.
+    /// The finish reason. A gateway may have no term of its own for malformed calls.
     fn reason(&self) -> Option<String> {
         let native = reason(self.native_finish_reason);
         native
@@ -108,7 +108,7 @@ impl Choice<'_> {
             .or_else(|| reason(self.finish_reason))
     }
 
-    /// What became of the answer, if that is an error: it is void then, as one that breaks off is.
+    /// The error of an answer that failed: it is void then, like one that breaks off.
     fn failure(&self) -> Option<DecodeError> {
         if let Some(error) = self.error.filter(|error| !is_blank(error)) {
             return Some(api_error(error));
@@ -123,7 +123,7 @@ impl Choice<'_> {
     }
 }
 
-/// Why an answer ended that did not come to its end, whatever there is of it: what serves the model failed.
+/// Finish reasons that mean failure, whatever there is of the answer.
 const FAILURES: [&str; 7] = [
     "error",
     "abort",
@@ -171,7 +171,7 @@ impl Wire for OpenaiChat {
             if let Some(call) = frameworks::call(document).filter(|_| role(document).is_none()) {
                 return Ok(vec![call]);
             }
-            // A choice by itself, or the response of a server that has but one.
+            // A choice by itself, or the response of a server with a single one.
             if let Some(inner) = message.message {
                 return message_calls(inner);
             }
@@ -288,14 +288,14 @@ fn chat_choice(choice: &ToolChoice) -> Option<Value> {
     }
 }
 
-/// The calls of the one choice that has any.
+/// The calls of the only choice with any.
 fn chosen(choices: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     let mut chosen: Vec<Vec<ToolCall>> = Vec::new();
     let mut error = None;
     for choice in array(choices)? {
         let choice: Choice = object(choice)?;
         let failure = choice.failure();
-        // What an answer calls that ended in an error is void with it.
+        // The calls of a failed answer are void.
         if let Some(message) = choice.message.filter(|_| failure.is_none()) {
             chosen.push(message_calls(message)?);
         }
@@ -308,8 +308,8 @@ fn chosen(choices: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     }
 }
 
-/// The choice that is the answer: the first, unless one that comes later has the calls, as some proxies
-/// split what a model says from what it calls.
+/// The choice to use: the first, unless a later one has the calls, as some proxies separate text
+/// and calls.
 fn answering<'a>(choices: &[&'a RawValue]) -> Result<Option<Choice<'a>>, DecodeError> {
     let mut first = None;
     for choice in choices {
@@ -323,7 +323,7 @@ fn answering<'a>(choices: &[&'a RawValue]) -> Result<Option<Choice<'a>>, DecodeE
     Ok(first)
 }
 
-/// Running the calls of several alternatives would do things that no reader of one asked for.
+/// Running the calls of several choices would do things that no one asked for together.
 pub(super) fn only(
     mut alternatives: Vec<Vec<ToolCall>>,
     of: &str,
@@ -360,7 +360,8 @@ fn content_text(content: Option<&RawValue>) -> Option<String> {
     Some(texts.collect())
 }
 
-/// Some servers say `stop` for calls too, or words of their own, or those of the model's own API.
+/// Some servers report `stop` for calls too, or use words of their own, or those of the model's own
+/// API.
 fn stop(reason: Option<String>, has_calls: bool) -> Stop {
     let known = reason.as_deref().map(str::to_lowercase);
     match (known.as_deref(), reason) {

@@ -1,4 +1,4 @@
-//! OpenAI Responses, as <https://platform.openai.com/docs/api-reference/responses> has it.
+//! OpenAI Responses: <https://platform.openai.com/docs/api-reference/responses>.
 
 mod events;
 mod items;
@@ -28,7 +28,7 @@ use crate::tool::{CallKind, CallOrigin, Tool, ToolCall, Void};
 
 pub(super) struct OpenaiResponses;
 
-/// What a result may hold beside text.
+/// The media accepted in results beside text.
 const TAKES: Takes = Takes {
     images: &["image/png", "image/jpeg", "image/webp", "image/gif"],
     documents: &["application/pdf"],
@@ -39,7 +39,7 @@ struct Declaration<'a> {
     r#type: &'static str,
     #[serde(flatten)]
     function: Function<'a>,
-    /// Of what a result's text holds as JSON.
+    /// The structured content of a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     output_schema: Option<&'a Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -51,7 +51,7 @@ struct CallOutput<'a> {
     r#type: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call_id: Option<&'a str>,
-    /// There is no flag for errors: the text says it.
+    /// There is no error flag: the text says it.
     output: Value,
     #[serde(flatten)]
     echo: Echo<'a>,
@@ -89,14 +89,14 @@ struct Item<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
-    /// Of a custom tool: free text.
+    /// A custom tool's free text.
     #[serde(borrow)]
     input: Option<&'a RawValue>,
     #[serde(borrow)]
     status: Option<&'a RawValue>,
     #[serde(borrow)]
     namespace: Option<&'a RawValue>,
-    /// The program that calls.
+    /// The program that made the call.
     #[serde(borrow)]
     caller: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -162,7 +162,7 @@ impl Wire for OpenaiResponses {
         let is_void = |at: &usize| calls[*at].void() == Some(&Void::Cut);
         reply.cut = (0..calls.len()).filter(is_void).collect();
         if reply.stop.is_early() {
-            // Free text that others follow came to its end.
+            // Free text that is followed by others is complete.
             let last = leftover::last_known(calls).unwrap_or_default();
             let is_cut = |at: &usize| *at == last || calls[*at].kind() != CallKind::FreeText;
             let unclosed = unclosed(calls).into_iter().filter(is_cut);
@@ -204,7 +204,7 @@ impl Wire for OpenaiResponses {
     }
 }
 
-/// The kind of what answers a call of a kind that is not known, as the API names them.
+/// The type of the output for a call of an unknown kind, by the API's naming scheme.
 fn output_kind(kind: &str) -> String {
     match kind {
         "tool_search_call" => "tool_search_output".to_owned(),
@@ -227,7 +227,7 @@ fn part(piece: &Piece) -> Value {
     }
 }
 
-/// Who may call a tool, in the API's words.
+/// The allowed callers of a tool, in the API's terms.
 fn allowed_callers(tool: &Tool) -> Vec<&'static str> {
     let known = ["direct", "programmatic"].into_iter();
     known
@@ -235,13 +235,13 @@ fn allowed_callers(tool: &Tool) -> Vec<&'static str> {
         .collect()
 }
 
-/// The calls among items that have no result there, and after which nobody but the model said anything.
+/// The calls without results among items, after which there is nothing but the model's own.
 fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     let mut calls = Vec::new();
     let mut results = Vec::new();
     // The calls of one answer: another may have the same ids.
     let mut answer = Vec::new();
-    // How many of the calls others have spoken after.
+    // How many of the calls are followed by others' items.
     let mut past = 0;
     for raw in items {
         let item: Item = object(raw)?;
@@ -277,18 +277,18 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     }
 }
 
-/// Whether somebody else than the model said it.
+/// Whether an item is not the model's.
 fn is_others(item: &RawValue) -> bool {
     role(item).is_some() && !is_models(item)
 }
 
-/// The items after which nobody but the model said anything.
+/// The items after the last that is not the model's.
 fn after_others<'i, 'a>(items: &'i [&'a RawValue]) -> &'i [&'a RawValue] {
     let last = items.iter().rposition(|item| is_others(item));
     &items[last.map_or(0, |last| last + 1)..]
 }
 
-/// The call that an item is, if it is one.
+/// Decodes an item, if it is a call.
 fn call(item: &Item) -> Option<ToolCall> {
     let (kind, given) = match item.kind().as_deref() {
         Some("function_call") => (CallKind::Function, item.arguments),
@@ -314,10 +314,10 @@ fn call(item: &Item) -> Option<ToolCall> {
     })
 }
 
-/// An item as it goes back: an API refuses `null` for what is not set, and what its SDK adds.
+/// An item as it is sent back: an API refuses `null` for unset members, and what its SDK adds.
 pub(super) fn back(item: &RawValue) -> Box<RawValue> {
     let kind = object::<Item>(item).ok().and_then(|item| item.kind());
-    // Without these the API takes no item of theirs, and `null` is one of their values.
+    // The API requires these members, and `null` is one of their values.
     let null_means: &[&str] = match kind.as_deref() {
         Some("image_generation_call") => &["result"],
         Some("code_interpreter_call") => &["code", "outputs"],
@@ -327,7 +327,7 @@ pub(super) fn back(item: &RawValue) -> Box<RawValue> {
         "content" if kind.as_deref() == Some("message") => Some(edited_items(value, |part| {
             Some(without_nulls(part, &[], &["parsed"]))
         })),
-        // Python has no member of that name.
+        // A name that Python reserves.
         _ => kept(key, value, null_means, &["parsed_arguments", "async_"])
             .then_some(Cow::Borrowed(value)),
     });
@@ -343,7 +343,7 @@ pub(super) fn back(item: &RawValue) -> Box<RawValue> {
     RawValue::from_string(with).unwrap_or_else(|_| back.into_owned())
 }
 
-/// What a message says.
+/// The text of a message item.
 fn item_text(item: &Item) -> String {
     #[derive(Deserialize)]
     struct Part<'a> {
@@ -397,7 +397,7 @@ impl Api for OpenaiResponses {
 
 /// # Errors
 ///
-/// The response is an error.
+/// The response failed.
 fn ended(response: &Response) -> Result<(), DecodeError> {
     match response.error {
         Some(error) => Err(api_error(error)),

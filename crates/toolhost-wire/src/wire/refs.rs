@@ -1,28 +1,28 @@
-//! A schema without what refers to other parts of it, as far as it can be: each `$ref` becomes what it refers to. One that
-//! refers to where it is itself asks for nothing any more. Schemas that are `true` or `false` are written as objects.
+//! Inlines `$ref`s in a schema, as far as possible: each becomes its target. A recursive one
+//! requires nothing any more. Boolean schemas are written as objects.
 
 use serde_json::{Map, Value, json};
 
 use super::subschemas::{Holds, holds};
 
-/// What is longer than so many schemas is not written out.
+/// The most schemas that are written.
 const MAX_SCHEMAS: usize = 5_000;
 
-/// Nor is what is written out of lists and texts, in values: no schema has so many before.
+/// The most values in lists and texts that are written.
 const MAX_VALUES: usize = 250_000;
 
 pub(super) struct Refs<'s> {
     root: &'s Value,
-    /// Whether definitions are written out too, or only what refers to other places.
+    /// Whether definitions are inlined too, or only references to other places.
     all: bool,
-    /// What is being written out.
+    /// The schemas being inlined at present.
     open: Vec<&'s Value>,
     schemas: usize,
-    /// Values that are no schemas.
+    /// Values that are not schemas.
     values: usize,
-    /// How often a schema was written that takes more than it did.
+    /// How often a schema was written that accepts more than the original.
     widened: usize,
-    /// Whether a definition takes more than it did, and with it what goes on referring to it.
+    /// Whether a definition accepts more than the original, and so does what still refers to it.
     definitions_widened: bool,
 }
 
@@ -39,8 +39,8 @@ impl<'s> Refs<'s> {
         }
     }
 
-    /// Whether a definition that is kept takes more than it did. One that refers to another is as exact as
-    /// that, so each is looked at by itself.
+    /// Whether a definition that is kept accepts more than the original. One that refers to another
+    /// is as exact as that, so each is examined by itself.
     fn widens_definitions(&self) -> bool {
         let mut alone = Refs::new(self.root, self.all);
         let definitions = self.root.get("$defs").and_then(Value::as_object);
@@ -56,7 +56,7 @@ impl<'s> Refs<'s> {
         };
         self.definitions_widened = !self.all && self.widens_definitions();
         let mut root = members.clone();
-        // At the top stands what the schema is, wherever it is defined.
+        // The top must say what the schema is, wherever it is defined.
         if let Some(reference) = root.remove("$ref") {
             let also = json!({ "$ref": reference });
             match root.get_mut("allOf") {
@@ -143,7 +143,7 @@ impl<'s> Refs<'s> {
         let before = self.widened;
         let value = match (key, value) {
             ("$ref" | "$anchor" | "$dynamicAnchor", _) => return,
-            // What these mean depends on what is around them.
+            // The meaning of these depends on the schemas around them.
             ("$dynamicRef" | "unevaluatedItems" | "unevaluatedProperties", _) => {
                 self.widened += 1;
                 return;
@@ -179,7 +179,7 @@ impl<'s> Refs<'s> {
                 }
             },
         };
-        // Who takes more refuses more where it must not be taken, or by one alone.
+        // Inside a negation or an exclusive choice, accepting more means refusing more.
         let is_exact = before == self.widened;
         match key {
             "if" | "not" | "contains" if !is_exact => {}
@@ -201,7 +201,7 @@ impl<'s> Refs<'s> {
     }
 }
 
-/// How many values there are in one, itself among them; long texts are as many as they take room of.
+/// The number of values in a value, itself included; long texts count by their size.
 fn count(value: &Value) -> usize {
     const TEXT: usize = 32;
     1 + match value {
@@ -212,7 +212,7 @@ fn count(value: &Value) -> usize {
     }
 }
 
-/// Whether all take the reference.
+/// Whether all APIs accept the reference.
 fn is_definition(reference: &str) -> bool {
     let name = reference.strip_prefix("#/$defs/").unwrap_or_default();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');

@@ -1,4 +1,4 @@
-//! What a model is asked, in no API's words.
+//! [`Request`]: a request to a model, independent of the API.
 
 use std::str::FromStr;
 
@@ -8,42 +8,43 @@ use serde_json::{Map, Value};
 /// A request to a model.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// Which model.
+    /// The model's name.
     pub model: &'a str,
-    /// What it is told ahead of the conversation.
+    /// The system prompt.
     pub system: Option<&'a str>,
     /// The conversation, in the API's own form.
     pub messages: &'a [Box<RawValue>],
-    /// The tools, as [`Wire::declare`](super::Wire::declare) has them; none where there are none.
+    /// The tools, as [`Wire::declare`](super::Wire::declare) encodes them.
     pub tools: Option<&'a RawValue>,
     /// Whether it must call tools.
     pub tool_choice: &'a ToolChoice,
-    /// Whether it may ask for several calls at once.
+    /// Whether it may make several calls at once.
     pub parallel: bool,
     /// The sampling temperature.
     pub temperature: Option<f64>,
     /// The maximum length of an answer, in tokens.
     pub max_tokens: Option<u64>,
-    /// Whether the answer is to come as an event stream.
+    /// Whether the answer is streamed.
     pub stream: bool,
-    /// Whether the bound on the answer goes by the name that OpenAI's own models want
-    /// (`max_completion_tokens`), or by the one that other servers know (`max_tokens`).
+    /// Whether the maximum length is sent under the name that OpenAI's own models require
+    /// (`max_completion_tokens`), or under the one that other servers know (`max_tokens`).
     pub is_openai: bool,
-    /// What the last answer had for this request: [`Reply::carried`](super::Reply::carried).
+    /// What the last answer carries over to this request:
+    /// [`Reply::carried`](super::Reply::carried).
     pub carried: &'a Map<String, Value>,
-    /// More of the API's own parameters; they replace ours.
+    /// Further parameters of the API; they override ours.
     pub extra: &'a Map<String, Value>,
 }
 
 /// Whether a model must call tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ToolChoice {
-    /// As it sees fit.
+    /// As it decides.
     #[default]
     Auto,
     /// It must not.
     None,
-    /// It must call one at least.
+    /// It must call at least one.
     Required,
     /// It must call this one.
     Tool(String),
@@ -72,7 +73,7 @@ impl FromStr for ToolChoice {
     }
 }
 
-/// A request's body: what is set of it, then what replaces that.
+/// A request's body: the members that are set, and those that override them.
 pub(super) struct Body(Vec<(String, Box<RawValue>)>);
 
 impl Body {

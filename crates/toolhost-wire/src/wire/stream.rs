@@ -1,4 +1,4 @@
-//! A response that comes as an event stream: what each event brings, as soon as it does.
+//! [`Events`]: decodes a streamed response as it arrives.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,91 +14,91 @@ use super::{Format, Reply, StreamDecoder, leftover};
 use crate::error::causes;
 use crate::tool::ToolCall;
 
-/// No response is longer; who sends more means harm.
+/// The longest response; a longer one is malicious.
 pub(super) const MAX_STREAM: usize = 64 << 20;
 
-/// How long is waited for more of an answer that has said why it ended: the tokens it took, or nothing.
+/// How long to wait for more after the stop reason: the usage, or nothing.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long, if there is reason to doubt that it has ended: proxies say so after every piece.
+/// The same, if the stop reason is doubtful: proxies send one after every piece.
 const LINGER_IN_DOUBT: Duration = Duration::from_secs(5);
 
 /// What an event brings.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Delta {
-    /// More of what the model says.
+    /// More of the model's text.
     Text(String),
-    /// A call whose arguments are complete.
+    /// A complete call.
     Call {
-        /// Its place among the calls of the response, from 0.
+        /// Its position among the calls of the response, from 0.
         position: usize,
         /// The call, by its name on the wire.
         call: ToolCall,
     },
 }
 
-/// All of a stream.
+/// A whole stream.
 #[derive(Debug)]
 pub struct Received {
-    /// What the model answered. It holds every call that began.
+    /// The model's answer. It contains every call that began.
     pub reply: Reply,
-    /// Whether the API said that this is all.
+    /// Whether the API said that it is complete.
     pub is_complete: bool,
 }
 
-/// How far a message has come.
+/// Whether a message has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
-    /// There is more of it to come.
+    /// More of it will arrive.
     Open,
-    /// Why it ended has been said. What may still come is expected soon, or not at all.
+    /// The stop reason was given. Anything that may follow does so soon, or not at all.
     Said {
-        /// Whether something in it looks as if it went on.
+        /// Whether the message seems to have continued after it.
         doubtful: bool,
     },
-    /// That it is over has been said: nothing that comes belongs to it.
+    /// It has ended: nothing that follows belongs to it.
     Over,
 }
 
 impl End {
-    /// Whether nothing that is missing belongs to the message.
+    /// Whether nothing missing can belong to the message.
     fn is_certain(self) -> bool {
         !matches!(self, End::Open | End::Said { doubtful: true })
     }
 }
 
-/// What says that no more events come, where they do not say it themselves.
+/// How a stream ends when its events do not say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
     /// `[DONE]`.
     Done,
-    /// The end of the bytes, and not a connection that broke.
+    /// The end of the bytes, with the connection intact.
     Bytes,
 }
 
-/// Reads the events of one response, whose format shows itself unless it is told.
+/// Decodes the events of one response, and detects the format unless it is given.
 ///
-/// Calls come out as soon as their arguments are complete, before the response has ended. Whoever
-/// reads waits for the next event [until](Events::until) it is too late for one, and says with
-/// [`fell_silent`](Events::fell_silent) that none came, and with [`broke`](Events::broke) that the bytes
-/// cannot be read.
+/// Calls are delivered as soon as their arguments are complete, before the response has ended. The
+/// reader waits for each event [until](Events::until) a deadline, and reports with
+/// [`fell_silent`](Events::fell_silent) that it has passed, and with [`broke`](Events::broke) that
+/// the bytes cannot be read.
 pub struct Events {
     format: Option<Format>,
     decoder: Option<Box<dyn StreamDecoder>>,
     seen: usize,
-    /// Until when to wait for the next.
+    /// The deadline for the next event.
     until: Option<Instant>,
     is_over: bool,
-    /// Whether the events ended for another reason than that there are no more.
+    /// Whether the events ended before the stream did.
     is_broken: bool,
-    /// What an event brought before it proved to be none.
+    /// What an event brought before it turned out to be an error.
     late: Vec<Delta>,
 }
 
 impl Events {
-    /// Reads a stream of that format, or of the one that its events show.
+    /// A decoder for a format, or for the one that the events show.
     ///
     /// # Errors
     ///
@@ -141,14 +141,14 @@ impl Events {
         }
     }
 
-    /// Whether the message is over: nothing that comes belongs to it.
+    /// Whether the message has ended: nothing that follows belongs to it.
     pub fn is_over(&self) -> bool {
         self.end() == End::Over
     }
 
-    /// How long to wait for the next event, from the last that brought something: as long as it takes
-    /// while there is more to come, not at all once the message is over, and between the two a moment,
-    /// for what may follow the reason for its end.
+    /// How long to wait for the next event after the last: without limit while more is to come, not
+    /// at all once the message has ended, and a moment in between, for what may follow the stop
+    /// reason.
     pub fn patience(&self) -> Option<Duration> {
         match self.end() {
             End::Open => None,
@@ -158,18 +158,19 @@ impl Events {
         }
     }
 
-    /// When it is too late for another event, by [`patience`](Events::patience) and when the last came.
+    /// The deadline for the next event, from [`patience`](Events::patience) and the time of the
+    /// last.
     pub fn until(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Takes the data of the next event, and returns what it brings. Once the message is over, that is
-    /// nothing, whatever the event is.
+    /// Takes the data of the next event, and returns what it brings. Nothing once the message has
+    /// ended, whatever the event is.
     ///
     /// # Errors
     ///
-    /// It is not what the API sends, or it is the API's own error. The stream has then ended;
-    /// [`finish`](Events::finish) has what came before.
+    /// It is not what the API sends, or it is an error of the API. The stream has then ended;
+    /// [`finish`](Events::finish) returns what came before.
     pub fn event(&mut self, data: &str) -> Result<Vec<Delta>, DecodeError> {
         let deltas = self.take(data)?;
         if !deltas.is_empty() || self.until.is_none() {
@@ -199,7 +200,7 @@ impl Events {
             None => match detect_event(data).map_err(within)? {
                 Some(format) => self.begin(format)?,
                 None => {
-                    // An error, or something to keep the connection alive.
+                    // An error, or a keep-alive.
                     return error_event(data).map_or(Ok(deltas), Err);
                 }
             },
@@ -226,12 +227,12 @@ impl Events {
         Ok(deltas)
     }
 
-    /// Takes that nothing came [until](Events::until) it was too late.
+    /// Notes that nothing came [until](Events::until) the deadline.
     pub fn fell_silent(&mut self) {
         self.is_broken = true;
     }
 
-    /// Takes that the bytes of the stream could not be read to their end.
+    /// Notes that the bytes of the stream could not be read to their end.
     ///
     /// # Errors
     ///
@@ -244,12 +245,12 @@ impl Events {
         Err(error)
     }
 
-    /// Ends the stream, and returns what its end brings, and all of it. After an error, too: then its
-    /// end brings what the event that was in error had brought before that.
+    /// Ends the stream. Returns what its end brings, and the whole answer. After an error this
+    /// includes what the failed event had brought before it failed.
     ///
     /// # Errors
     ///
-    /// There was no event of any format in it.
+    /// It contained no event of any format.
     pub fn finish(&mut self) -> Result<(Vec<Delta>, Received), DecodeError> {
         let Some(mut decoder) = self.decoder.take() else {
             return Err(match self.seen {
@@ -289,15 +290,15 @@ impl Events {
     }
 }
 
-/// Whether data is neither an object nor an array, nor the beginning of one: some servers send a word
-/// to keep the connection alive.
+/// Whether data is neither an object nor an array, nor the beginning of one: some servers send a
+/// word as keep-alive.
 fn is_word(data: &str) -> bool {
     !data.trim_ascii_start().starts_with(['{', '['])
 }
 
-/// The data of each event of a byte stream, as the HTML standard has it
+/// The data of each server-sent event
 /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>). Unlike there, an event that
-/// the stream's end cuts off is handed on, so that it can be told of.
+/// is cut off by the stream's end is delivered, so that it can be reported.
 pub(super) fn sse_data<S>(bytes: S) -> impl Stream<Item = Result<String, DecodeError>>
 where
     S: Stream<Item = io::Result<Bytes>>,

@@ -1,18 +1,18 @@
-//! Whether OpenAI can hold a model to a schema to the letter: its `strict`.
+//! Whether a schema qualifies for OpenAI's `strict` mode.
 //!
-//! It takes a part of JSON Schema, and refuses the whole request for anything else:
-//! <https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>. What is not
-//! certain to be taken is declared without.
+//! That supports a part of JSON Schema, and refuses the whole request for anything else:
+//! <https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>. A schema that
+//! might be refused is declared without it.
 
 use serde_json::{Map, Value};
 
-/// Nested deeper, OpenAI refuses a schema.
+/// OpenAI refuses deeper schemas.
 const MAX_DEPTH: usize = 5;
 
-/// With more properties in all, OpenAI refuses a schema.
+/// OpenAI refuses schemas with more properties in all.
 const MAX_PROPERTIES: usize = 100;
 
-/// Keywords that are taken wherever they stand.
+/// Keywords that are supported everywhere.
 const TAKEN: &[&str] = &[
     "type",
     "description",
@@ -32,7 +32,7 @@ const TAKEN: &[&str] = &[
     "maxItems",
 ];
 
-/// Whether the schema of a tool's arguments can be strict.
+/// Whether the schema of a tool's arguments qualifies.
 pub(super) fn is_strict(schema: &Value) -> bool {
     let mut properties = 0;
     schema.get("type") == Some(&Value::from("object"))
@@ -57,7 +57,7 @@ fn fits(schema: &Value, depth: usize, properties: &mut usize) -> bool {
     if is_object && !is_closed(schema, properties) {
         return false;
     }
-    // What may be anything, it refuses.
+    // It refuses a schema that allows anything.
     if !["type", "enum", "const", "anyOf"]
         .iter()
         .any(|key| schema.contains_key(*key))
@@ -81,7 +81,7 @@ fn fits(schema: &Value, depth: usize, properties: &mut usize) -> bool {
     within.into_iter().all(|schema| below(schema, properties))
 }
 
-/// Whether an object has all of its properties, and no others.
+/// Whether an object requires all of its properties, and allows no others.
 fn is_closed(schema: &Map<String, Value>, properties: &mut usize) -> bool {
     let none = Map::new();
     let members = match schema.get("properties") {

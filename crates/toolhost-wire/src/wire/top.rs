@@ -1,26 +1,26 @@
-//! The top of a schema of arguments: an object, and nothing that chooses between several.
+//! The top level of an argument schema: must be an object, without a choice between several.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-/// What no API takes at the top.
+/// Keywords that no API accepts at the top level.
 const CHOICES: &[&str] = &[
     "allOf", "anyOf", "const", "else", "enum", "if", "not", "oneOf", "then",
 ];
 
-/// How deep choices within choices are looked into.
+/// How many levels of choices are examined.
 const MAX_DEPTH: usize = 8;
 
-/// Choices that are longer, in names and parts, are only in the note: strangers wrote them.
+/// Larger choices, in names and parts, only go into the note: schemas are untrusted.
 const MAX_SIZE: usize = 50_000;
 
-/// The most that it may take to look for what each name may be.
+/// The most steps for finding out what each name may be.
 const MAX_STEPS: usize = 5_000_000;
 
 /// # Errors
 ///
-/// Arguments, which are objects, cannot be of its type.
+/// Its type excludes objects, and so all arguments.
 pub(super) fn check_type(schema: &Value) -> Result<(), String> {
     match schema.get("type") {
         None => Ok(()),
@@ -32,7 +32,8 @@ pub(super) fn check_type(schema: &Value) -> Result<(), String> {
     }
 }
 
-/// Makes the top an object that says as much as it can of what it was a choice of; what it was is the answer.
+/// Turns the top level into an object that says as much as it can of its choices. Returns the
+/// original.
 pub(super) fn flatten(root: &mut Map<String, Value>) -> Map<String, Value> {
     root.insert("type".to_owned(), json!("object"));
     let mut moved = Map::new();
@@ -81,7 +82,7 @@ pub(super) fn flatten(root: &mut Map<String, Value>) -> Map<String, Value> {
                     Some(all) if all.is_empty() => continue,
                     Some(mut all) if all.len() == 1 => all.remove(0),
                     Some(all) => json!({ "anyOf": all }),
-                    // Where it is not spoken of it may be anything.
+                    // If it is not mentioned it may be anything.
                     None => notes(&schema),
                 };
                 properties.insert(name, what);
@@ -99,14 +100,14 @@ fn branches<'a>(schema: &'a Value, key: &str) -> impl Iterator<Item = &'a Value>
         .flatten()
 }
 
-/// What a branch that only refers to a definition means.
+/// The target of a branch that only refers to a definition.
 fn meant<'a>(schema: &'a Value, defs: &'a Value) -> &'a Value {
     let name = schema.get("$ref").and_then(Value::as_str);
     let name = name.and_then(|name| name.strip_prefix("#/$defs/"));
     name.and_then(|name| defs.get(name)).unwrap_or(schema)
 }
 
-/// The names and parts of a choice, with what it refers to.
+/// The names and parts of a choice, with everything it refers to.
 fn size(schema: &Value, defs: &Value, depth: usize) -> usize {
     if depth > MAX_DEPTH {
         return 1;
@@ -124,7 +125,7 @@ fn size(schema: &Value, defs: &Value, depth: usize) -> usize {
     own + parts.map(|part| size(part, defs, depth + 1)).sum::<usize>()
 }
 
-/// The properties that are required whatever is chosen.
+/// The properties that are required in every case.
 fn needed(schema: &Value, defs: &Value, depth: usize) -> Vec<Value> {
     if depth > MAX_DEPTH {
         return Vec::new();
@@ -148,7 +149,7 @@ fn needed(schema: &Value, defs: &Value, depth: usize) -> Vec<Value> {
     names
 }
 
-/// All properties that are spoken of.
+/// All properties that are mentioned.
 fn named<'v>(
     schema: &'v Value,
     defs: &'v Value,
@@ -177,7 +178,7 @@ fn named<'v>(
     }
 }
 
-/// The schemas one of which a property has, or `None` where it may be anything.
+/// The schemas of which a property matches one, or `None` if it may be anything.
 fn allowed(schema: &Value, name: &str, defs: &Value, depth: usize) -> Option<Vec<Value>> {
     if depth > MAX_DEPTH {
         return None;
@@ -219,7 +220,7 @@ fn allowed(schema: &Value, name: &str, defs: &Value, depth: usize) -> Option<Vec
     None
 }
 
-/// What a schema says to people.
+/// The annotations of a schema.
 fn notes(schema: &Value) -> Value {
     let mut notes = Map::new();
     for key in ["title", "description"] {

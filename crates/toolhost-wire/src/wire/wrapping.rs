@@ -1,5 +1,5 @@
-//! Responses inside of something else: what an HTTP client, a batch API, a framework or a second
-//! encoding as JSON puts around them.
+//! Unwraps responses: what HTTP clients, batch APIs, frameworks or double JSON encoding put around
+//! them.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use super::DecodeError;
 use super::members::members;
 
-/// No response has more around it.
+/// The most layers of wrapping.
 const MOST_LAYERS: usize = 5;
 
-/// Members that hold the response where it is not the object itself, the first of them that is there.
+/// Members that may contain the response, by precedence.
 const HOLDERS: &[&str] = &[
     // LangChain's serialized objects, and its messages as dictionaries.
     "kwargs",
@@ -24,7 +24,7 @@ const HOLDERS: &[&str] = &[
     "message",
     // Qwen's own API.
     "output",
-    // What was asked and answered so far.
+    // A conversation.
     "messages",
     "contents",
     "input",
@@ -34,12 +34,12 @@ const HOLDERS: &[&str] = &[
     "tool_call",
 ];
 
-/// What `read` makes of the text, or of what it holds if it makes nothing of that, which it is told. Where something looks
-/// like a call, only what `has_calls` will do.
+/// Applies `read` to the text, or to what it wraps if that fails; `read` is told which. If
+/// something looks like a call, only a result that `has_calls` counts.
 ///
 /// # Errors
 ///
-/// That of the innermost that says more than what it is not.
+/// That of the innermost layer with a specific error.
 pub(super) fn within<T>(
     text: &str,
     read: impl Fn(&str, bool) -> Result<T, DecodeError>,
@@ -80,7 +80,7 @@ fn held(text: &str) -> Option<String> {
     }
     let members = members(document)?;
     let has = |name: &str| members.iter().any(|(key, _)| key == name);
-    // What looks like a call by itself holds arguments, not a response.
+    // Something that looks like a call contains arguments, not a response.
     if has("name") && !has("lc") {
         return None;
     }
@@ -89,7 +89,7 @@ fn held(text: &str) -> Option<String> {
         let Some((_, value)) = held.next() else {
             continue;
         };
-        // Of two it is not known which is meant.
+        // Of two, either could be meant.
         if held.next().is_some() {
             return None;
         }
@@ -105,7 +105,7 @@ fn held(text: &str) -> Option<String> {
     None
 }
 
-/// What a string holds, if that may be a document.
+/// The content of a string, if it may be a document.
 fn string(raw: &RawValue) -> Option<String> {
     let text: String = serde_json::from_str(raw.get()).ok()?;
     let is_document = text.trim_ascii_start().starts_with(['{', '[', '"']);

@@ -1,4 +1,4 @@
-//! A block of a streamed message, from its beginning to what goes back.
+//! A block of a streamed message, from its beginning to what is sent back.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,15 +10,15 @@ use crate::wire::copies::Places;
 use crate::wire::open::{Given, Open};
 use crate::wire::{Delta, raw};
 
-/// A block that comes in pieces: as it began, with what has come since.
+/// A block that arrives in pieces: its beginning, and what has arrived since.
 pub(super) struct Block {
     pub(super) kind: String,
     pub(super) began: Map<String, Value>,
-    /// What it calls, or the API does by itself.
+    /// The input of a call, or of something the API runs itself.
     pub(super) input: Option<Open>,
     pub(super) is_call: bool,
     pub(super) has_ended: bool,
-    /// Whether it has had a piece.
+    /// Whether a piece has arrived.
     pub(super) has_more: bool,
 }
 
@@ -41,17 +41,17 @@ impl Block {
     pub(super) fn call(&self) -> Option<ToolCall> {
         let input = self.input.as_ref().filter(|_| self.is_call)?;
         let mut call = input.call(&Anthropic, self.whole().get());
-        // What is no object goes back as another.
+        // An input that is not an object is sent back differently.
         call.arguments = input.arguments().to_owned();
         Some(call)
     }
 
-    /// Whether it is a call that was there before.
+    /// Whether it repeats an earlier call.
     pub(super) fn is_copy(&self) -> bool {
         self.input.as_ref().is_some_and(|input| input.is_copy)
     }
 
-    /// Hands it on, if it is a call that was not yet; whether it was.
+    /// Delivers it, if it is a call that has not been delivered. Returns whether it was.
     pub(super) fn complete(&mut self, places: &mut Places, deltas: &mut Vec<Delta>) -> bool {
         let call = match &self.input {
             Some(input) if !places.has_taken(input) => self.call(),
@@ -63,7 +63,7 @@ impl Block {
         places.complete(input, call, deltas)
     }
 
-    /// As it would have come whole.
+    /// The block as it would be if it had not been streamed.
     pub(super) fn whole(&self) -> Box<RawValue> {
         let Some(input) = &self.input else {
             return raw(&self.began);
@@ -73,7 +73,7 @@ impl Block {
         let input = match RawValue::from_string(json.to_owned()) {
             Ok(input) if is_object => input,
             _ if input.given() == Given::Nothing => raw(&json!({})),
-            // As the API's documentation on fine-grained streaming asks for.
+            // As the API's documentation on fine-grained streaming requires.
             _ => raw(&json!({ "INVALID_JSON": json })),
         };
         #[derive(Serialize)]
@@ -91,7 +91,7 @@ impl Block {
     }
 }
 
-/// Adds to a text.
+/// Appends to a text.
 pub(super) fn append(members: &mut Map<String, Value>, key: &str, piece: &str) {
     match members.entry(key).or_insert(json!("")) {
         Value::String(text) => text.push_str(piece),

@@ -1,4 +1,4 @@
-//! A message that comes as an event stream: blocks, and what is added to them.
+//! A streamed message: blocks, and deltas to them.
 
 use std::collections::HashMap;
 
@@ -70,7 +70,7 @@ struct Usage<'a> {
     output_tokens: Option<&'a RawValue>,
 }
 
-/// More often it is not said why a message ended; who says it more often means harm.
+/// A stop reason that is repeated more often than this is malicious.
 const MOST_REASONS: u8 = 16;
 
 #[derive(Default)]
@@ -82,13 +82,14 @@ pub(super) struct Stream {
     /// The blocks that are calls.
     calls: Vec<usize>,
     places: Places,
-    /// How many of them were not handed on.
+    /// How many of them have not been delivered.
     open: usize,
     stop_reason: Option<String>,
-    /// How often that was said.
+    /// How often a stop reason was given.
     reasons: u8,
     is_over: bool,
-    /// A piece of a call came that could be of several: none that was open then is known to be whole.
+    /// Whether a piece arrived that could belong to several calls: none of those is known to be
+    /// complete.
     lost: bool,
     tokens: Tokens,
     carried: Map<String, Value>,
@@ -104,7 +105,7 @@ impl StreamDecoder for Stream {
                     self.message(object(message)?, deltas)?;
                 }
             }
-            // Of a server that does not stream.
+            // From a server that does not stream.
             Some("message") => self.message(object(document(data)?)?, deltas)?,
             Some("content_block_start") => match given(event.content_block) {
                 Some(block) => self.begin(index, block, deltas)?,
@@ -138,7 +139,7 @@ impl StreamDecoder for Stream {
                     None => shape("an error without its message"),
                 });
             }
-            // `ping`, and what is not yet known. Some proxies have no type for their errors.
+            // `ping`, and unknown events. Some proxies send errors without a type.
             None if given(event.error).is_some() => {
                 return Err(event.error.map(api_error).expect("it is given"));
             }
@@ -222,8 +223,8 @@ impl Stream {
         }
     }
 
-    /// Hands on what is open, as far as the reason for the end says that it is whole. A call that has
-    /// nothing, and no end of its own either, waits for the message's end.
+    /// Delivers open calls as far as the stop reason says that they are complete. A call without
+    /// any input and without its own end waits for the message's end.
     fn complete(&mut self, deltas: &mut Vec<Delta>) {
         let (is_over, is_early) = (self.is_over, self.is_early());
         let has_reason = self.stop_reason.is_some();
@@ -236,7 +237,7 @@ impl Stream {
                 Given::Braces => true,
                 Given::Nothing if has_reason => is_over || block.has_ended,
                 Given::Nothing => block.has_ended,
-                // Whoever does not say why it ended may have been cut off itself.
+                // A proxy that gives no stop reason may have been cut off itself.
                 Given::Part => has_reason && (is_over || block.has_ended),
             };
             if is_certain {
@@ -259,7 +260,7 @@ impl Stream {
     ) -> Result<(), DecodeError> {
         let block: BlockStart = object(began)?;
         let kind = string(block.r#type).unwrap_or_default();
-        // There are proxies that begin a block with each piece of it.
+        // Some proxies begin a block with each piece of it.
         let known = index.and_then(|index| self.by_index.get(&index));
         if let Some(known) = known.map(|at| &self.blocks[*at])
             && !known.has_ended
@@ -307,7 +308,8 @@ impl Stream {
         at
     }
 
-    /// The block of an index, or the last; of several that count alike the last that takes such a piece.
+    /// The block with this index, or the last; if several match, the last that accepts such a
+    /// piece.
     fn block(&self, index: Option<u64>, takes: impl Fn(&Block) -> bool) -> Option<usize> {
         let by_index = index.map(|index| self.by_index.get(&index).copied());
         let at = by_index.unwrap_or(self.blocks.len().checked_sub(1));
@@ -331,7 +333,7 @@ impl Stream {
         };
         let at = match (self.block(index, takes), &*kind) {
             (Some(at), _) => at,
-            // Some servers begin no block for what they say, or count it to another one.
+            // Some servers begin no block for text, or count it to another one.
             (None, "text_delta" | "thinking_delta") => {
                 if members
                     .iter()
@@ -345,7 +347,7 @@ impl Stream {
                 self.push(index, Block::plain(kind, began))
             }
             (None, "input_json_delta") => {
-                // An index that is no call's: which it is can be told only where one alone is open.
+                // An index that is no call's: it can be attributed only if a single call is open.
                 let calls = self.calls.iter().copied();
                 let mut open = calls.filter(|at| !self.blocks[*at].has_ended);
                 match (open.next(), open.next()) {
@@ -366,7 +368,7 @@ impl Stream {
                 (_, "type") => {}
                 ("text_delta", "text") => {
                     let text = string(Some(value)).unwrap_or_default();
-                    // What the block began with may come again.
+                    // The initial content of a block may be repeated.
                     let is_again = is_first && block.began.get("text") == Some(&json!(text));
                     if !text.is_empty() && !is_again {
                         append(&mut block.began, "text", &text);
@@ -395,7 +397,8 @@ impl Stream {
                         citations.push(citation);
                     }
                 }
-                // A piece of a kind that is new: texts are added, the last of anything else stands.
+                // An unknown kind of piece: texts are appended, for anything else the last one
+                // counts.
                 _ => match (string(Some(value)), serde_json::from_str(value.get())) {
                     (Some(piece), _) => append(&mut block.began, &key, &piece),
                     (None, Ok(value)) => drop(block.began.insert(key, value)),
@@ -406,14 +409,14 @@ impl Stream {
     }
 
     fn block_ended(&mut self, index: Option<u64>, deltas: &mut Vec<Delta>) {
-        // One that nobody has heard of ends no other.
+        // The end of an unknown block ends no other.
         let is_known = index.is_none_or(|index| self.by_index.contains_key(&index));
         let Some(at) = self.block(index, |_| true).filter(|_| is_known) else {
             return;
         };
         let block = &mut self.blocks[at];
         block.has_ended = true;
-        // One that has nothing yet may have been cut off before it had.
+        // A call without any input may have been cut off before it.
         if block.given() != Given::Nothing && !self.lost {
             self.open -= usize::from(block.complete(&mut self.places, deltas));
         }

@@ -1,5 +1,5 @@
-//! The responses that come one after the other: a call comes whole, or in pieces that are values at
-//! paths (see [`super::partial`]).
+//! A streamed answer: responses one after the other, with calls complete or in pieces that are
+//! values at paths (see [`super::partial`]).
 
 use std::collections::{HashMap, HashSet};
 
@@ -57,7 +57,7 @@ struct Part<'a> {
     thought: Option<&'a RawValue>,
     #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
-    /// What the API runs by itself.
+    /// Code that the API runs itself.
     #[serde(borrow, alias = "executable_code")]
     executable_code: Option<&'a RawValue>,
     #[serde(borrow, alias = "code_execution_result")]
@@ -97,34 +97,34 @@ struct PromptFeedback<'a> {
     block_reason: Option<&'a RawValue>,
 }
 
-/// A call, and the part of the answer that it is.
+/// A call, and its part of the answer.
 struct Call {
     open: Open,
     part: usize,
-    /// The other members of that part, where it came in pieces.
+    /// The other members of that part, if it arrived in pieces.
     others: Merged,
     pieces: Arguments,
     is_in_pieces: bool,
-    /// Whether more of it is to come.
+    /// Whether more of it will arrive.
     goes_on: bool,
-    /// Whether arguments were there, be they none.
+    /// Whether there were arguments, even empty ones.
     has_arguments: bool,
-    /// Whether more of it came than was said to.
+    /// Whether more of it arrived than was announced.
     is_doubtful: bool,
 }
 
 #[derive(Default)]
 pub(super) struct Stream {
     text: String,
-    /// Unchanged, signatures and all: the API wants them back so.
+    /// Unchanged, with signatures: the API requires them back that way.
     parts: Vec<Box<RawValue>>,
     calls: Vec<Call>,
     places: Places,
     by_id: HashMap<String, usize>,
     finish_reason: Option<String>,
-    /// Whether something of the answer came after a reason for its end.
+    /// Whether some of the answer arrived after its finish reason.
     went_on: bool,
-    /// Whether the last part is one after which an answer may end: not what the API runs by itself.
+    /// Whether an answer may end after the last part: not after code that the API runs itself.
     may_end: bool,
     is_over: bool,
     tokens: Tokens,
@@ -156,7 +156,7 @@ impl Stream {
             self.may_end = true;
         }
         let candidates = given(response.candidates).map(array).transpose()?;
-        // Of several alternatives the first is the answer.
+        // Of several candidates the first is the answer.
         let Some(candidate) = candidates.unwrap_or_default().into_iter().next() else {
             return Ok(());
         };
@@ -204,7 +204,7 @@ impl Stream {
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
         let (id, called) = (name(call.id), name(call.name));
-        // A piece has neither, or says them again.
+        // A piece has neither, or repeats them.
         let is_its = |at: &usize| {
             let known = &self.calls[*at];
             let same_id = id.is_none() || known.open.id.is_none() || known.open.id == id;
@@ -217,9 +217,9 @@ impl Stream {
         let is_begun = called.is_some() || id.is_some() || given(call.args).is_some();
         let partial_args = given(call.partial_args);
         let (at, is_new) = match known {
-            // Two that have nothing are two, unless the first is to go on.
+            // Two calls without arguments are two, unless the first is to continue.
             Some(at) if self.calls[at].goes_on || called.is_none() => (at, false),
-            // What ends a call that has ended already.
+            // The end of a call that has ended already.
             _ if !is_begun && partial_args.is_none() => return Ok(()),
             _ => (self.begin(part, &id, called.as_deref()), true),
         };
@@ -278,7 +278,7 @@ impl Stream {
         }
     }
 
-    /// Makes one part of the pieces of a call, as the API wants it back.
+    /// Joins the pieces of a call into one part, as the API requires it back.
     fn put_together(&mut self, at: usize) {
         let call = &mut self.calls[at];
         if !call.is_in_pieces {
@@ -304,7 +304,7 @@ impl Stream {
     fn tool_call(&self, call: &Call) -> ToolCall {
         let mut read = call.open.call(&Gemini, self.parts[call.part].get());
         if !call.pieces.is_valid() {
-            // It is no object: that is the call's error.
+            // Not being an object is the call's error.
             read.arguments = call.pieces.to_json();
         }
         read
@@ -327,7 +327,7 @@ impl Stream {
         }
     }
 
-    /// An answer that came whole.
+    /// The reply, for an answer that was not streamed.
     pub(super) fn into_reply(mut self) -> Reply {
         self.complete_whole();
         self.places.over();
@@ -396,7 +396,7 @@ impl StreamDecoder for Stream {
     fn end(&self) -> End {
         match &self.finish_reason {
             _ if self.is_over => End::Over,
-            // Some proxies say it ahead of everything, and the API between what it runs by itself.
+            // Some proxies send it first, and the API between parts that it runs itself.
             Some(_) if self.may_end => End::Said {
                 doubtful: self.went_on || self.calls.last().is_some_and(|call| call.goes_on),
             },
@@ -421,13 +421,13 @@ impl StreamDecoder for Stream {
     }
 }
 
-/// A reason that is one.
+/// A finish reason, if it is one.
 fn why(raw: Option<&RawValue>) -> Option<String> {
     reason(raw).filter(|reason| !reason.ends_with("_UNSPECIFIED"))
 }
 
 impl Call {
-    /// Whether nothing says that there is more of it.
+    /// Whether nothing says that more of it will arrive.
     fn is_whole(&self) -> bool {
         !self.goes_on && self.has_arguments && !self.pieces.is_open()
     }

@@ -1,4 +1,4 @@
-//! Arguments that come as values at paths: Vertex AI's `partialArgs`, with which a call streams
+//! Arguments as values at paths: Vertex AI's `partialArgs`, with which calls are streamed
 //! (<https://docs.cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1/Content#PartialArg>).
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::wire::lenient::given;
 use crate::wire::{array, object, string};
 
-/// No arguments are nested deeper: no JSON of ours may be either.
+/// The deepest nesting of arguments, as of all JSON here.
 const DEEPEST: usize = 100;
 
 #[derive(Deserialize)]
@@ -33,27 +33,27 @@ struct PartialArg<'a> {
     will_continue: Option<&'a RawValue>,
 }
 
-/// `null` is a value too.
+/// `null` is a value, too.
 fn present<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'de RawValue>, D::Error> {
     Deserialize::deserialize(deserializer).map(Some)
 }
 
-/// A value that is put together.
+/// A value that is being assembled.
 enum Node {
-    /// A path leads here, and no value has come yet.
+    /// A path leads here, and no value has arrived yet.
     Empty,
     Object(Members),
     Array(Vec<Node>),
-    /// A text, and whether there is more of it.
+    /// A text, and whether more of it will arrive.
     Text(String, bool),
     Leaf(Box<RawValue>),
 }
 
 #[derive(Default)]
 struct Members {
-    /// In the order in which they came.
+    /// In order of arrival.
     members: Vec<(String, Node)>,
     by_key: HashMap<String, usize>,
 }
@@ -65,15 +65,15 @@ enum Step {
     Index(usize),
 }
 
-/// The arguments of a call, as far as they have come.
+/// The arguments of a call, as far as they have arrived.
 pub(super) struct Arguments {
     root: Node,
-    /// Everything that came, for a call that it makes no arguments for.
+    /// All pieces, for a call whose arguments cannot be assembled.
     pieces: Vec<Box<RawValue>>,
     is_invalid: bool,
-    /// How many texts have more to come.
+    /// How many texts will continue.
     open: usize,
-    /// The path of a value that was announced and did not come yet.
+    /// The path of a value that was announced and has not arrived.
     awaited: Option<String>,
 }
 
@@ -98,12 +98,12 @@ impl Arguments {
         !self.is_invalid
     }
 
-    /// Whether a value waits for the rest of it.
+    /// Whether a value is incomplete.
     pub(super) fn is_open(&self) -> bool {
         self.open > 0 || self.awaited.is_some()
     }
 
-    /// Takes more of the arguments; what makes no sense makes the call one that cannot be run.
+    /// Takes more of the arguments; pieces that make no sense void the call.
     pub(super) fn add(&mut self, partial_args: &RawValue) {
         let pieces = array(partial_args).unwrap_or_else(|_| vec![partial_args]);
         for piece in pieces {
@@ -133,7 +133,7 @@ impl Arguments {
                 self.awaited = Some(path);
                 return Some(());
             }
-            // It is the only value that may be spelt as a word.
+            // The only value that may be written as a word.
             (None, None, None) if piece.null_value.is_some() => {
                 Node::Leaf(RawValue::NULL.to_owned())
             }
@@ -147,7 +147,7 @@ impl Arguments {
         Some(())
     }
 
-    /// As JSON: an object, or what came, if that makes none.
+    /// As JSON: an object, or the pieces, if they cannot be assembled.
     pub(super) fn to_json(&self) -> String {
         let json = match self.is_invalid {
             false => serde_json::to_string(&self.root),
@@ -157,7 +157,7 @@ impl Arguments {
     }
 }
 
-/// Puts a value where the path leads; how many more texts go on, or less.
+/// Sets the value at a path. Returns by how much the number of open texts changes.
 fn put(node: &mut Node, path: &[Step], value: Node) -> Option<isize> {
     let Some((step, rest)) = path.split_first() else {
         return fill(node, value);
@@ -180,7 +180,7 @@ fn put(node: &mut Node, path: &[Step], value: Node) -> Option<isize> {
             if *index == items.len() {
                 items.push(Node::Empty);
             }
-            // Nobody knows what one is that was left out.
+            // A skipped item would be undefined.
             items.get_mut(*index)?
         }
         _ => return None,
@@ -204,7 +204,7 @@ fn fill(node: &mut Node, value: Node) -> Option<isize> {
     }
 }
 
-/// The steps of a path of RFC 9535 that leads to one value: `$.a.b[0]['c d']`.
+/// Parses a path of RFC 9535 that leads to a single value: `$.a.b[0]['c d']`.
 fn steps(path: &str) -> Option<Vec<Step>> {
     let mut rest = path.trim().strip_prefix('$')?;
     let mut steps = Vec::new();
@@ -238,7 +238,7 @@ fn steps(path: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// A quoted name, which is written as in JSON but for the quotes; and what follows it.
+/// Parses a quoted name, in JSON's syntax but for the quotes. Returns the rest as well.
 fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut json = String::from('"');
     let mut chars = text.char_indices();

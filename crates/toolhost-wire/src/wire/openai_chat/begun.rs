@@ -1,4 +1,4 @@
-//! A call of a chat completion that is put together from its pieces.
+//! A call of a streamed chat completion, assembled from its pieces.
 
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -19,47 +19,47 @@ pub(super) struct Piece<'a> {
     pub(super) name: Option<String>,
     pub(super) arguments: String,
     pub(super) sort: Sort,
-    /// The other members of the call, and of what is in it.
+    /// The other members of the call, and of its function.
     pub(super) others: Vec<(String, &'a RawValue)>,
     pub(super) inner: Vec<(String, &'a RawValue)>,
 }
 
 impl Piece<'_> {
-    /// Whether it begins a call of a kind that is not known.
+    /// Whether it begins a call of an unknown kind.
     pub(super) fn is_other(&self) -> bool {
         self.name.is_none() && self.kind.as_deref().is_some_and(is_other)
     }
 }
 
-/// How a message has a call.
+/// How a message contains a call.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Sort {
     #[default]
     Function,
-    /// Of a custom tool, whose input is free text.
+    /// A custom tool, whose input is free text.
     Custom,
-    /// As the message's `function_call`, as it was before there were `tool_calls`.
+    /// The message's `function_call`, the predecessor of `tool_calls`.
     Legacy,
 }
 
-/// What is known of a call.
+/// A call that has begun.
 #[derive(Default)]
 pub(super) struct Begun {
     pub(super) open: Open,
     pub(super) sort: Sort,
     pub(super) others: Merged,
     pub(super) inner: Merged,
-    /// Whether what followed may have been its arguments.
+    /// Whether later pieces may have been its arguments.
     pub(super) is_doubtful: bool,
-    /// What it is called where it is neither a function nor a custom tool.
+    /// Its kind, if it is neither a function nor a custom tool.
     other_kind: Option<String>,
 }
 
 impl Begun {
-    /// Whether it is a call of a kind that is not known, and that has none of what is.
+    /// Whether it is of an unknown kind, without any known members.
     pub(super) fn is_unknown(&self) -> bool {
         let open = &self.open;
-        // What has a place is a call, whatever is said of it later.
+        // With a position it is a call, whatever follows.
         open.place.is_none()
             && self.other_kind.is_some()
             && open.name.is_empty()
@@ -110,7 +110,7 @@ impl Begun {
         inner.to_raw()
     }
 
-    /// As a message has it.
+    /// The call as a message contains it.
     pub(super) fn item(&self) -> Box<RawValue> {
         if let Some(kind) = self.other_kind.as_ref().filter(|_| self.is_unknown()) {
             let mut item = Merged::default();
@@ -145,7 +145,7 @@ impl Begun {
     }
 }
 
-/// Whether a kind of call is none of those that are read.
+/// Whether a kind of call is not decoded.
 fn is_other(kind: &str) -> bool {
     !matches!(kind, "function" | "custom" | "tool_call" | "tool_use")
 }
@@ -154,7 +154,7 @@ fn text(text: &str) -> Box<RawValue> {
     to_raw_value(text).expect("a text is JSON")
 }
 
-/// A name that comes again, or longer than before, or in pieces.
+/// Adds a name, which may be repeated, extended, or sent in pieces.
 fn add_name(known: &mut String, name: String, may_grow: bool) {
     if known.is_empty() || may_grow && name.starts_with(&**known) {
         *known = name;
@@ -163,13 +163,14 @@ fn add_name(known: &mut String, name: String, may_grow: bool) {
     }
 }
 
-/// Whether the second text is the same arguments, or the beginning of the first, or the first once
-/// more as a text in JSON.
+/// Whether the second text repeats the first, or its beginning, or is the first encoded as a JSON
+/// string.
 pub(super) fn is_same(arguments: &str, copy: &str) -> bool {
     if arguments.starts_with(copy.trim_ascii()) {
         return true;
     }
-    // However it is spaced; and many short ones must not cost as many readings of a long one.
+    // Apart from spacing; bounded, so that many short texts do not cost as many parses of a long
+    // one.
     if copy.len() < arguments.len() / 4 {
         return false;
     }

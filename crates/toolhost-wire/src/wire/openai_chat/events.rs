@@ -1,4 +1,4 @@
-//! A completion that comes as an event stream: deltas of one message.
+//! A streamed completion: deltas of one message.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ use crate::wire::{
     document, object, raw, string,
 };
 
-/// Why a model says that it is done; of another reason nobody knows whether it cut something off.
+/// Finish reasons of a complete answer; any other may have cut something off.
 const WELL: [&str; 12] = [
     "stop",
     "tool_calls",
@@ -32,7 +32,7 @@ const WELL: [&str; 12] = [
     "completed",
 ];
 
-/// Members of a message that come in pieces.
+/// Members of a message that arrive in pieces.
 const PIECES: [&str; 4] = [
     "reasoning",
     "reasoning_content",
@@ -40,7 +40,7 @@ const PIECES: [&str; 4] = [
     "thinking",
 ];
 
-/// Members of a message that are lists to which more is added.
+/// Members of a message that are lists to be extended.
 const LISTS: [&str; 6] = [
     "reasoning_details",
     "thinking_blocks",
@@ -64,19 +64,19 @@ struct Chunk<'a> {
 pub(super) struct Stream {
     text: String,
     refusal: String,
-    /// What of the content is in parts that are no text, and the text ahead of each.
+    /// The parts of the content that are not text, with the text before each.
     parts: Vec<Box<RawValue>>,
     has_parts: bool,
     /// How much of the text is in them.
     in_parts: usize,
     others: Merged,
     calls: Calls,
-    /// The choice that has calls.
+    /// The choice with calls.
     choice: Option<u64>,
     finish_reason: Option<String>,
-    /// Whether something of the message came after a reason for its end.
+    /// Whether some of the message arrived after its finish reason.
     went_on: bool,
-    /// Whether the last chunk had nothing but what the answer took.
+    /// Whether the last chunk contained only usage.
     took_last: bool,
     is_over: bool,
     tokens: Tokens,
@@ -98,7 +98,7 @@ impl StreamDecoder for Stream {
             if usage.is_some() && self.has_content() {
                 self.took_last = true;
             }
-            // It comes after everything else.
+            // Usage comes last.
             if usage.is_some() && self.finish_reason.is_some() && !self.went_on {
                 self.over(deltas);
             }
@@ -107,7 +107,7 @@ impl StreamDecoder for Stream {
         self.took_last = false;
         self.calls.next_chunk();
         for choice in choices {
-            // `message` is of a server that does not stream, or there once more at the end.
+            // `message` is from a server that does not stream, or a repetition at the end.
             let choice: Choice = object(choice)?;
             let delta = match (given(choice.delta), given(choice.message)) {
                 (None, Some(message)) if !self.has_content() => Some(message),
@@ -148,7 +148,7 @@ impl StreamDecoder for Stream {
 
     fn finish(mut self: Box<Self>, deltas: &mut Vec<Delta>) -> Received {
         if self.finish_reason.is_some() && !self.is_over {
-            // No more was waited for, and of a reason that was said too early before, that says little.
+            // Nothing more was expected; but after a premature finish reason that means little.
             self.is_over = true;
             let ended = match self.ended() {
                 Ended::Well if self.went_on => Ended::Silently,
@@ -287,7 +287,7 @@ impl Stream {
         }
     }
 
-    /// Makes a part of the text that is in none.
+    /// Turns the remaining text into a part.
     fn text_to_parts(&mut self) {
         let text = &self.text[self.in_parts..];
         if !text.is_empty() {
@@ -297,7 +297,7 @@ impl Stream {
         }
     }
 
-    /// A member of the message that is none of the API's, or new.
+    /// Another member of the message, unknown or new.
     fn other(&mut self, key: &str, value: &RawValue) {
         match string(Some(value)) {
             _ if is_blank(value) && PIECES.iter().chain(&LISTS).any(|known| *known == key) => {}
@@ -341,7 +341,7 @@ fn read_piece(raw: &RawValue) -> Result<Piece<'_>, DecodeError> {
     Ok(piece)
 }
 
-/// Reads what is called, and with what.
+/// Parses the function's name and arguments.
 fn read_inner<'a>(piece: &mut Piece<'a>, raw: &'a RawValue) -> Result<(), DecodeError> {
     if is_blank(raw) {
         return Ok(());

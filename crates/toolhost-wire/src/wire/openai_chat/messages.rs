@@ -1,5 +1,5 @@
-//! A chat message: the calls in it, wherever servers and frameworks put them, and the message as it goes
-//! back.
+//! Chat messages: the calls in them, wherever servers and frameworks put them, and the message as
+//! it is sent back.
 
 use std::borrow::Cow;
 
@@ -22,15 +22,15 @@ pub(super) struct Message<'a> {
     pub(super) refusal: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) tool_calls: Option<&'a RawValue>,
-    /// From before there were `tool_calls`.
+    /// The predecessor of `tool_calls`.
     #[serde(borrow)]
     pub(super) function_call: Option<&'a RawValue>,
-    /// Vercel's, and the calls that it ran by itself.
+    /// Vercel's, and calls that it ran itself.
     #[serde(borrow, rename = "toolCalls")]
     pub(super) tool_calls_of_sdk: Option<&'a RawValue>,
     #[serde(borrow, rename = "toolResults")]
     tool_results: Option<&'a RawValue>,
-    /// LangChain's: those whose arguments it could not read.
+    /// LangChain's: those whose arguments it could not parse.
     #[serde(borrow)]
     invalid_tool_calls: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -49,14 +49,14 @@ pub(super) struct Call<'a> {
     pub(super) custom: Option<&'a RawValue>,
 }
 
-/// A function that is called, or a custom tool, whose input is free text.
+/// A function, or a custom tool, whose input is free text.
 #[derive(Deserialize)]
 pub(super) struct CalledFunction<'a> {
     #[serde(borrow)]
     pub(super) name: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) arguments: Option<&'a RawValue>,
-    /// What models write that were taught so, where their server does not read it.
+    /// Text of models trained to write calls that way, if their server does not parse it.
     #[serde(borrow)]
     parameters: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -71,13 +71,13 @@ impl<'a> CalledFunction<'a> {
     }
 }
 
-/// The calls of a message, wherever it has them: of several such places they are the same, in other words.
+/// The calls of a message, wherever they are: several places contain the same calls in other terms.
 pub(super) fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     let message: Message = object(raw)?;
     let mut calls = Vec::new();
     for place in [message.tool_calls, message.tool_calls_of_sdk] {
         if let Some(place) = place.filter(|_| calls.is_empty()) {
-            // Some send the one call without an array.
+            // Some send a single call without an array.
             calls = match place.get().starts_with('{') {
                 true => vec![call(place)?],
                 false => listed(&array(place)?)?,
@@ -132,7 +132,7 @@ pub(super) fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> 
     calls.filter_map(Result::transpose).collect()
 }
 
-/// The kind of a call that is of no function, if it is one that nobody knows.
+/// The kind of a call, if it is not a function's and unknown.
 fn other_kind(item: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
     struct Call<'a> {
@@ -149,7 +149,7 @@ fn other_kind(item: &RawValue) -> Option<String> {
     frameworks::call(item).is_none().then_some(kind)
 }
 
-/// Whether a provider ran a call by itself.
+/// Whether a provider ran a call itself.
 fn is_run_elsewhere(item: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct Call<'a> {
@@ -181,8 +181,8 @@ pub(super) fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     })
 }
 
-/// A call of another shape; or one that is said to be of a function, whose server lost it: it has an id
-/// that wants a result, and no name that could be a tool's.
+/// A call of another shape; or one said to be a function call whose function a server lost: it has
+/// an id that needs a result, and no name that could be a tool's.
 fn without_function(raw: &RawValue, id: Option<&RawValue>) -> Result<ToolCall, DecodeError> {
     #[derive(Deserialize)]
     struct Kind<'a> {
@@ -216,8 +216,8 @@ fn legacy(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     })
 }
 
-/// The message as it goes back: an API refuses `null` for what is not set, `tool_calls` without a call,
-/// and what its SDK reads into a message.
+/// The message as it is sent back: an API refuses `null` for unset members, empty `tool_calls`, and
+/// what its SDK adds to a message.
 pub(in crate::wire) fn back(message: &RawValue) -> Box<RawValue> {
     let message = edited(message, |key, value| {
         if key == "tool_calls" {

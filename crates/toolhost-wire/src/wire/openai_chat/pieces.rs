@@ -1,13 +1,16 @@
-//! The calls of a chat completion that come in pieces, and which piece is of which call.
+//! Attributes the pieces of a streamed chat completion to its calls.
 //!
-//! The API numbers calls, and says a call's id and name once, with its first piece. The servers that
-//! speak like it do all but that: one number for all calls or another one for each piece, ids in each
-//! piece, the same or new ones, names in each piece or in pieces. So a piece is told by all it has:
+//! The API numbers calls, and sends a call's id and name once, with its first piece. Compatible
+//! servers do anything but that: one number for all calls or another one for each piece, ids in
+//! each piece, equal or new ones, names in each piece or in pieces. So a piece is attributed by
+//! everything it has:
 //!
-//! - It is of the call with its index, or with its id where that is another; without both, of the last.
-//! - It begins a call where it has a name, and an id if calls have ids, and the call that it would belong
-//!   to has other ones, or is closed.
-//! - One that begins what looks like a copy of a call is a call only if it proves to be another.
+//! - It belongs to the call with its index, or with its id if that is another; without both, to the
+//!   last.
+//! - It begins a call if it has a name (and an id if calls have ids) and the call that it would
+//!   belong to has different ones, or is closed.
+//! - A piece that begins what looks like a copy of a call begins a call only if that proves to be
+//!   different.
 
 use std::collections::HashMap;
 
@@ -19,14 +22,14 @@ use crate::wire::copies::{self, Places, by_place};
 use crate::wire::open::Given;
 use crate::wire::stream::Delta;
 
-/// Why an answer ended, as far as its calls depend on it.
+/// How an answer ended, as far as its calls depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// The model was done.
     Well,
-    /// Something cut it off.
+    /// It was cut off.
     Early,
-    /// It does not say.
+    /// Without a reason.
     Silently,
 }
 
@@ -37,26 +40,27 @@ pub(super) struct Calls {
     /// The last call of each index, and of each id.
     by_index: HashMap<u64, usize>,
     by_id: HashMap<String, usize>,
-    /// What may be a copy of a call, its place, and the index that it came with.
+    /// A possible copy of a call: the call's position, the index it came with, and what has arrived
+    /// of it.
     copy: Option<(usize, Option<u64>, Begun)>,
-    /// Calls that had `{}` when another chunk had begun no call yet.
+    /// Calls with `{}` as arguments when a later chunk arrived that began no call.
     braces: Vec<usize>,
-    /// Calls whose arguments are whole, and that have no id or no name.
+    /// Calls with complete arguments but without an id or a name.
     nameless: Vec<usize>,
-    /// How many calls may not have all of their arguments.
+    /// The number of calls that may be incomplete.
     unfinished: usize,
     chunk: usize,
-    /// In which chunk the last call began.
+    /// The chunk in which the last call began.
     last_begin: usize,
 }
 
 /// Where a piece belongs.
 enum Place {
-    /// To a call.
+    /// To an existing call.
     Of(usize),
     /// To a new one.
     New,
-    /// To what may be a copy of a call.
+    /// To a possible copy of a call.
     Copy(usize),
 }
 
@@ -65,12 +69,12 @@ impl Calls {
         self.begun.is_empty()
     }
 
-    /// Whether arguments of a call may still be to come.
+    /// Whether arguments of a call may still arrive.
     pub(super) fn may_go_on(&self) -> bool {
         self.unfinished > 0
     }
 
-    /// Whether the arguments of every call are an object.
+    /// Whether the arguments of every call are a complete object.
     pub(super) fn are_closed(&self) -> bool {
         let closed = |begun: &Begun| matches!(begun.open.given(), Given::Whole | Given::Braces);
         self.begun.iter().all(closed)
@@ -100,7 +104,7 @@ impl Calls {
                 }
                 let mut begun = Begun::default();
                 begun.add(piece);
-                // It has a place once it proves to be none.
+                // It gets a position once it proves to be none.
                 self.copy = Some((at, index, begun));
                 self.look_at_copy(deltas);
             }
@@ -121,7 +125,7 @@ impl Calls {
         let at = match (by_index.copied(), by_id.copied()) {
             (Some(at), Some(other)) if self.begun[at].open.id != piece.id => other,
             (Some(at), _) => at,
-            // Another number beside an id that is known.
+            // Another index beside a known id.
             (None, Some(at)) if piece.index.is_some() && piece.name.is_some() => {
                 return match given(at) {
                     Given::Whole => Place::Copy(at),
@@ -131,7 +135,7 @@ impl Calls {
             (None, Some(at)) => at,
             (None, None) => {
                 let last = self.begun.len().checked_sub(1);
-                // With neither a name nor an id, another number may be for what is still open.
+                // Without name and id, another index may still mean the open call.
                 let is_bare = piece.name.is_none() && piece.id.is_none();
                 let of_last =
                     |at: &usize| piece.index.is_none() || is_bare && given(*at) != Given::Whole;
@@ -144,7 +148,7 @@ impl Calls {
         self.follows(at, piece)
     }
 
-    /// Whether a piece goes on with a call, or begins another beside or after it.
+    /// Whether a piece continues a call, or begins another beside or after it.
     fn follows(&self, at: usize, piece: &Piece) -> Place {
         let known = &self.begun[at].open;
         let Some(name) = &piece.name else {
@@ -152,16 +156,16 @@ impl Calls {
         };
         let is_other_id = known.id.is_some() && piece.id.is_some() && known.id != piece.id;
         let is_same_id = known.id.is_some() && known.id == piece.id;
-        // The beginnings of calls have ids here, and this has none.
+        // The first pieces of calls have ids here, and this one has none.
         let is_later = known.id.is_some() && piece.id.is_none();
         let is_other_name = !known.name.is_empty() && known.name != *name;
         match known.given() {
             _ if known.name.is_empty() && !is_other_id => Place::Of(at),
             Given::Nothing if is_other_id => Place::New,
-            // Its name comes in pieces, or again.
+            // Its name arrives in pieces, or again.
             Given::Nothing if is_same_id || is_later => Place::Of(at),
             Given::Nothing | Given::Part if is_other_name => Place::New,
-            // Within an object no other can begin: there are servers that give an id to each piece.
+            // No call can begin inside an object: some servers give a new id to each piece.
             Given::Part if is_other_id && !known.is_within() => Place::New,
             Given::Nothing | Given::Part => Place::Of(at),
             Given::Braces if is_same_id || is_later && !is_other_name => Place::Of(at),
@@ -172,7 +176,7 @@ impl Calls {
     }
 
     fn begin(&mut self, piece: &Piece, deltas: &mut Vec<Delta>) {
-        // A call that began with an earlier chunk has all of its arguments now, even if that is `{}`.
+        // A call that began in an earlier chunk is complete now, even if its arguments are `{}`.
         if self.last_begin != self.chunk {
             self.last_begin = self.chunk;
             for at in std::mem::take(&mut self.braces) {
@@ -182,7 +186,7 @@ impl Calls {
                 }
             }
         }
-        // Who numbers all calls alike may mean the same call still.
+        // A server that gives all calls the same number may still mean the same call.
         let by_index = piece.index.and_then(|index| self.by_index.get(&index));
         let last = self.begun.len().wrapping_sub(1);
         if let Some(former) = self.begun.last_mut() {
@@ -193,7 +197,7 @@ impl Calls {
                 && piece.name.as_ref() == Some(&former.open.name);
         }
         let mut begun = Begun::default();
-        // What is of another kind may prove to be no call of ours.
+        // A call of another kind may not concern us.
         if !piece.is_other() {
             let name = piece.name.as_deref().unwrap_or_default();
             begun.open.place = self.places.begin(piece.id.as_deref(), name);
@@ -246,7 +250,7 @@ impl Calls {
         self.unfinished += usize::from(begun.is_unfinished());
     }
 
-    /// Whether what may be a copy is one, once it is whole.
+    /// Checks a possible copy, once it is complete.
     fn look_at_copy(&mut self, deltas: &mut Vec<Delta>) {
         let copy = self.copy.as_ref();
         if copy.is_some_and(|(_, _, begun)| begun.open.given() == Given::Whole) {
@@ -254,7 +258,7 @@ impl Calls {
         }
     }
 
-    /// Takes what may be a copy for a call of its own, unless it is one, or nothing.
+    /// Accepts a possible copy as a call of its own, unless it is a copy or empty.
     fn settle(&mut self, deltas: &mut Vec<Delta>) {
         let Some((of, index, mut begun)) = self.copy.take() else {
             return;
@@ -263,7 +267,7 @@ impl Calls {
         let is_copy = match copy.given() {
             _ if !copy.name.is_empty() && copy.name != original.name => false,
             Given::Nothing => true,
-            // Without an id of its own there is nothing to say that it is the same call.
+            // Without an id of its own nothing says that it is the same call.
             _ if copies::id(original.id.as_deref(), &original.name).is_none() => false,
             Given::Braces => {
                 begun.is_doubtful = true;
@@ -279,14 +283,14 @@ impl Calls {
         }
     }
 
-    /// Why the answer ended has been said, but not that no more comes: proxies say it after each piece.
+    /// The finish reason was given, but more may come: proxies send one after each piece.
     pub(super) fn ended(&mut self, deltas: &mut Vec<Delta>) {
         for at in std::mem::take(&mut self.nameless) {
             self.complete(at, deltas);
         }
     }
 
-    /// The answer is over.
+    /// The answer has ended.
     pub(super) fn close(&mut self, ended: Ended, deltas: &mut Vec<Delta>) {
         self.settle(deltas);
         self.places.over();
@@ -295,7 +299,7 @@ impl Calls {
             let is_certain = match begun.open.given() {
                 Given::Whole => true,
                 Given::Braces => ended != Ended::Early,
-                // What cut the answer off there has cut off the arguments too.
+                // What cut the answer off has cut off the arguments too.
                 Given::Nothing | Given::Part => ended == Ended::Well,
             };
             if is_certain && !begun.is_doubtful && !begun.is_unknown() {
@@ -304,7 +308,8 @@ impl Calls {
         }
     }
 
-    /// The calls as a message has them, as calls, and the positions of those that were cut off.
+    /// The calls as a message contains them, as calls, and the positions of those that were cut
+    /// off.
     pub(super) fn into_parts(mut self) -> (Items, Vec<ToolCall>, Vec<usize>) {
         for begun in &mut self.begun {
             if !begun.is_unknown() {
@@ -325,7 +330,7 @@ impl Calls {
     }
 }
 
-/// Calls as a message has them.
+/// Calls as a message contains them.
 pub(super) enum Items {
     Calls(Vec<Box<RawValue>>),
     Legacy(Box<RawValue>),

@@ -1,7 +1,7 @@
-//! A response that comes as an event stream: items, and what is added to them.
+//! A streamed response: items, and deltas to them.
 //!
-//! An event says of which item it is by that item's id and its place in the output. Some servers have
-//! one place for all items, and others another id in each event: the id counts where it is known.
+//! An event names its item by id and output index. Some servers use one index for all items, others
+//! another id in each event: the id counts if it is known.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ struct Event<'a> {
     call_id: Option<&'a RawValue>,
     #[serde(borrow)]
     item: Option<&'a RawValue>,
-    /// What newer servers say at the end of a call's arguments.
+    /// What newer servers send at the end of a call's arguments.
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -90,8 +90,8 @@ impl StreamDecoder for Stream {
                 if let Some(at) = self.call(&event)? {
                     let open = &mut self.calls[at].open;
                     open.set(arguments(given(event.arguments).or(event.input)));
-                    // It is sent of a response that was cut off as well, and ahead of arguments that
-                    // come with the item.
+                    // It is sent for truncated calls as well, and before arguments that come with
+                    // the item.
                     if !matches!(open.given(), Given::Nothing | Given::Braces) {
                         self.complete(at, deltas);
                     }
@@ -123,13 +123,13 @@ impl StreamDecoder for Stream {
                     },
                 });
             }
-            // Some proxies have no type for their errors.
+            // Some proxies send errors without a type.
             None => {
                 if let Some(error) = event.error.filter(|error| !is_blank(error)) {
                     return Err(api_error(error));
                 }
             }
-            // There are many more, and there will be others.
+            // There are many more event types, and there will be others.
             _ => {}
         }
         Ok(())
@@ -174,7 +174,7 @@ impl StreamDecoder for Stream {
             .collect();
         let is_said = |slot: &Slot| slot.kind == "message" && slot.done.is_some();
         if !self.text.is_empty() && !self.slots.iter().any(is_said) {
-            // Of an item whose end never came.
+            // For an item without an end.
             let content = json!([{ "type": "output_text", "text": self.text }]);
             let message = json!({ "type": "message", "role": "assistant", "content": content });
             messages.insert(0, raw(&message));
@@ -207,7 +207,7 @@ impl Stream {
         }
     }
 
-    /// The call that the pieces of an event are of. If that has not been told of it begins with them.
+    /// The call that an event's pieces belong to; it begins with them if it was not announced.
     fn call(&mut self, event: &Event) -> Result<Option<usize>, DecodeError> {
         let (id, call_id) = (name(event.item_id), name(event.call_id));
         let index = number(event.output_index);
@@ -221,7 +221,7 @@ impl Stream {
         if !known.is_empty() {
             return Ok(known.into_iter().find_map(|at| self.slots[at].call));
         }
-        // What says nothing of its place is about the last.
+        // Without an index it is about the last.
         let last = self.calls.last();
         let is_elsewhere = |call: &Call| index.is_some() && self.slots[call.slot].has_place;
         if last.is_some_and(|call| !call.has_ended && !is_elsewhere(call)) {
@@ -245,7 +245,7 @@ impl Stream {
         Ok(call)
     }
 
-    /// The item that this is, if it has been told of.
+    /// The announced item that this is, if there is one.
     fn known(&self, index: Option<u64>, item: &Item) -> Option<usize> {
         let kind = item.kind();
         let (id, call_id, called) = (name(item.id), name(item.call_id), name(item.name));
@@ -264,8 +264,8 @@ impl Stream {
         if let Some(at) = by_id.filter(fits) {
             return Some(at);
         }
-        // By less than its own id it is another if that one has ended; and ids of calls may repeat, so
-        // that they tell only where no place does.
+        // If only the index matches, it is another item if that one has ended; call ids may repeat,
+        // so they count only if no index tells.
         let by_index = index.and_then(|index| self.by_index.get(&index).copied());
         let by_call_id = call_id
             .as_ref()
@@ -277,7 +277,7 @@ impl Stream {
             .filter(|at| self.slots[*at].done.is_none())
     }
 
-    /// An item is told of; where it is.
+    /// An item is announced. Returns its position.
     fn item(&mut self, index: Option<u64>, raw: &RawValue) -> Result<usize, DecodeError> {
         let item: Item = object(raw)?;
         let known = self.known(index, &item);
@@ -295,7 +295,7 @@ impl Stream {
         Ok(at)
     }
 
-    /// A call is told of whose arguments came ahead of it.
+    /// A call is announced whose arguments arrived before it.
     fn told(&mut self, at: usize, item: &Item, raw: &RawValue) {
         let call = &mut self.calls[at];
         if !call.is_orphan {
@@ -314,7 +314,7 @@ impl Stream {
         call.is_orphan = call.open.id.is_none();
     }
 
-    /// The item, of those whose arguments came without them, that this one of the output is.
+    /// The item, among those whose arguments arrived before them, that this item of the output is.
     fn orphan(&self, place: usize, item: &Item) -> Option<usize> {
         let by_id = name(item.id).and_then(|id| self.by_id.get(&id).copied());
         let by_index = self.by_index.get(&(place as u64)).copied();
@@ -366,13 +366,13 @@ impl Stream {
     ) -> Result<(), DecodeError> {
         let item: Item = object(raw)?;
         let slot = &mut self.slots[at];
-        // The first end counts: a call may have been handed on with it.
+        // The first end counts: a call may have been delivered with it.
         if slot.done.is_none() {
             slot.done = Some(raw.to_owned());
         }
         let Some(position) = slot.call else {
             if self.text.is_empty() {
-                // Whoever sends no deltas says it here.
+                // Servers without deltas send the text here.
                 let text = object(raw).map(|item| item_text(&item)).unwrap_or_default();
                 self.say(text, deltas);
             }
@@ -393,7 +393,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The response is over, for that reason.
+    /// The response has ended with this reason.
     fn ended(
         &mut self,
         kind: Option<&str>,
@@ -430,11 +430,12 @@ impl Stream {
         Ok(())
     }
 
-    /// All of the output once more, at the end: some servers have their calls nowhere else, others have
-    /// nothing in it, and the ids in it may be other ones.
+    /// The whole output again, at the end: some servers have their calls nowhere else, others leave
+    /// it empty, and ids may differ.
     fn output(&mut self, output: &[&RawValue], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let told = self.slots.len();
-        // How many calls of an id there were: the second in the output is the second that was told of.
+        // The number of calls with an id so far: the second in the output is the second that was
+        // announced.
         let mut seen: HashMap<String, usize> = HashMap::new();
         for (number, raw) in output.iter().enumerate() {
             let item: Item = object(raw)?;
@@ -463,7 +464,7 @@ impl Stream {
                 }
                 None => {
                     let text = object(raw).map(|item| item_text(&item)).unwrap_or_default();
-                    // What was said is there already, if under another id.
+                    // Text is known already, possibly under another id.
                     if item.kind() == "message" && (text.is_empty() || !self.text.is_empty()) {
                         continue;
                     }
@@ -484,7 +485,7 @@ impl Stream {
                 _ if call.is_incomplete => false,
                 Given::Whole => true,
                 Given::Braces => is_well || call.has_ended,
-                // What cut the response off there has cut off the arguments too.
+                // What cut the response off has cut off the arguments too.
                 Given::Nothing => is_well || call.has_ended && self.stop.is_none(),
                 Given::Part => is_well,
             };
@@ -496,7 +497,7 @@ impl Stream {
 
     fn complete(&mut self, position: usize, deltas: &mut Vec<Delta>) {
         let call = &self.calls[position];
-        // Of what is not known yet, the rest may come.
+        // The rest of an unknown item may still arrive.
         let is_known = !call.is_orphan
             || call.open.id.is_some() && (self.is_over || !call.open.name.is_empty());
         if !self.places.has_taken(&call.open) && is_known {

@@ -1,4 +1,4 @@
-//! Items of a streamed response: what tells one from another, and the calls among them.
+//! Items of a streamed response: what identifies them, and the calls among them.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use crate::wire::lenient::{given, name};
 use crate::wire::open::Open;
 use crate::wire::{arguments, object, raw, string};
 
-/// What tells one item from another.
+/// What identifies an item.
 #[derive(Deserialize)]
 pub(super) struct Item<'a> {
     #[serde(borrow)]
@@ -21,7 +21,7 @@ pub(super) struct Item<'a> {
     pub(super) name: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) arguments: Option<&'a RawValue>,
-    /// Of a custom tool: free text.
+    /// A custom tool's free text.
     #[serde(borrow)]
     pub(super) input: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -33,7 +33,7 @@ impl Item<'_> {
         string(self.r#type).unwrap_or_default()
     }
 
-    /// Of these the API runs none: it is for us.
+    /// The API does not run these: they are for the client.
     pub(super) fn is_call(&self) -> bool {
         matches!(&*self.kind(), "function_call" | "custom_tool_call")
     }
@@ -47,28 +47,28 @@ impl Item<'_> {
 pub(super) struct Slot {
     pub(super) kind: String,
     pub(super) call_id: Option<String>,
-    /// Whether it has a place in the output.
+    /// Whether it has an index in the output.
     pub(super) has_place: bool,
-    /// As it was when it was told of first.
+    /// Its first announcement.
     pub(super) began: Box<RawValue>,
-    /// As it was at its end.
+    /// Its final state.
     pub(super) done: Option<Box<RawValue>>,
-    /// The call that it is, of those that have begun.
+    /// The call that it is, among those that have begun.
     pub(super) call: Option<usize>,
 }
 
-/// A call, and the item that it is.
+/// A call, and its item.
 pub(super) struct Call {
     pub(super) open: Open,
     pub(super) slot: usize,
-    /// Whether its arguments came without it.
+    /// Whether its arguments arrived before it.
     pub(super) is_orphan: bool,
     pub(super) has_ended: bool,
     pub(super) is_incomplete: bool,
 }
 
 impl Call {
-    /// As the API wants it back: as it came, but for what its end left out.
+    /// As the API requires it back: as it arrived, except what its end left out.
     pub(super) fn item(&self, slot: &Slot) -> Box<RawValue> {
         let (open, done) = (&self.open, slot.done.as_ref());
         let said = done.and_then(|done| object::<Item>(done).ok());
@@ -81,7 +81,7 @@ impl Call {
         let item = done.unwrap_or(&slot.began);
         let mut item: Map<String, Value> = serde_json::from_str(item.get()).unwrap_or_default();
         if done.is_none() {
-            // It is in no state that the API knows of.
+            // The API does not know its status.
             item.remove("status");
             item.remove("id");
         }
