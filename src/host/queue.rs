@@ -1,5 +1,11 @@
 //! The queue: permits of a plugin, of the host's memory and of the host, shared fairly between
 //! clients; how many calls may wait for them, and for how long.
+//!
+//! A call waits in three steps: for its place in order, holding nothing ([`Queue::in_order`]); for
+//! its provider's permit; then for memory and for the host's permit, in that order, so that a call
+//! that waits for one of them holds only what others do not need. A call that finds all three free
+//! takes them at once and is never counted as waiting. `max-queue` bounds the waiting calls,
+//! `queue-timeout` all of their waiting, `order-timeout` how long a call ahead may run.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -2,10 +2,12 @@
 //!
 //! | state | when | is closed |
 //! | --- | --- | --- |
-//! | serving | a request runs, and the client reads what it is sent | never |
-//! | reading a head | part of a request's head has arrived | after the header timeout |
-//! | stalled | all its requests wait for the client, for [`STALLED`] | when room is needed, or after the idle timeout |
-//! | idle | it has no request | when room is needed, or after the idle timeout |
+//! | serving | a request runs that does not wait for the client | never |
+//! | reading a head | no request yet, or part of another head has arrived | after the header timeout, or to make room |
+//! | stalled | a request waits for the client | after the idle timeout; if all requests have waited for [`STALLED`], to make room |
+//! | idle | it has no request | after the idle timeout, or to make room |
+//!
+//! Where too many response bytes are held for all connections, a stalled one is closed at once.
 //!
 //! A request waits for its client when the socket accepts no write, when HTTP/2's flow control
 //! holds back a piece of its response, or when the rest of its body does not arrive. A client that
