@@ -71,80 +71,31 @@
 #![warn(unreachable_pub)]
 
 #[cfg(feature = "agent")]
-pub mod agent;
-pub mod error;
-pub mod inspect;
-pub mod limits;
-pub mod manifest;
+#[doc(inline)]
+pub use toolhost_agent as agent;
+#[doc(inline)]
+pub use toolhost_core::{
+    error, inspect, limits, manifest, permissions, printable, prompt, provider, replacement,
+    resource, trust_folder,
+};
 #[cfg(feature = "mcp")]
-pub mod mcp;
-pub mod permissions;
-pub mod printable;
-pub mod prompt;
-pub mod resource;
-
-mod audit;
-mod bindings;
-mod bounded;
-mod engine;
-mod hook;
-mod host;
-#[cfg(any(feature = "agent", feature = "mcp"))]
-mod http_client;
-#[cfg(any(feature = "agent", feature = "mcp"))]
-mod kept;
-#[cfg(feature = "mcp")]
-mod lines;
-mod lookup;
-mod mask;
-mod narrowing;
-mod native;
-mod order;
-mod paths;
-mod plugin;
-mod private;
-pub mod provider;
-#[cfg_attr(not(unix), path = "quota/none.rs")]
-mod quota;
-mod registry;
-#[cfg(feature = "mcp")]
-mod remote;
-pub mod replacement;
-#[cfg(any(feature = "agent", feature = "mcp"))]
-mod results;
-mod sandbox;
-mod schema;
-#[cfg(feature = "mcp")]
-mod serve;
-mod setters;
-mod thread_time;
-mod tls;
-pub mod trust_folder;
-mod watch;
-
-use toolhost_wire::digest;
+#[doc(inline)]
+pub use toolhost_mcp::server as mcp;
 #[doc(inline)]
 pub use toolhost_wire::{input, json_text, summarize, tool, wire};
 
-pub use engine::CodeCache;
-pub use error::{CallError, LoadError};
-/// The return type of the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`].
-pub use futures_util::future::BoxFuture;
-pub use hook::{Decision, Hook};
-pub use host::{
-    Batch, CallOptions, LoadEvent, Loader, Narrowed, OpenBatch, Plan, Servers, ToolHost, Unpacked,
+#[doc(inline)]
+pub use toolhost_core::{
+    Batch, BoxFuture, CallError, CallOptions, CancellationToken, CodeCache, Decision, Hook,
+    IntoOutput, Json, LoadError, LoadEvent, Loader, Manifest, Mask, NarrowError, Narrowed,
+    Narrowing, NativeContext, NativeFunction, NativeTools, NotStarted, OpenBatch, Pin, Plan,
+    Progress, Provider, ProviderNarrowing, Servers, ToolHost, ToolNote, Unpacked, Watcher,
 };
-pub use input::Responder;
-pub use manifest::Manifest;
-pub use mask::Mask;
-pub use narrowing::{NarrowError, Narrowing, ProviderNarrowing};
-pub use native::{IntoOutput, Json, NativeContext, NativeFunction, NativeTools};
-pub use provider::{NotStarted, Pin, Provider, ToolNote};
 #[cfg(feature = "mcp")]
-pub use remote::kill_mcp_servers;
-/// Tokio's cancellation token: cancels calls from anywhere.
-pub use tokio_util::sync::CancellationToken;
-pub use tool::{
-    CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,
+#[doc(inline)]
+pub use toolhost_mcp::kill_mcp_servers;
+#[doc(inline)]
+pub use toolhost_wire::{
+    CallKind, CallOrigin, Content, Output, Repair, Responder, Tool, ToolCall, ToolResult, Usage,
+    Void,
 };
-pub use watch::{Progress, Watcher};

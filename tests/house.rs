@@ -159,9 +159,12 @@ fn files_that_contributing_names_are_there() {
 }
 
 /// The folders of sources whose modules docs/architecture.md lists in their order.
-const LISTED: [&str; 3] = [
+const LISTED: [&str; 6] = [
     "crates/toolhost-schema/src/",
     "crates/toolhost-wire/src/",
+    "crates/toolhost-core/src/",
+    "crates/toolhost-agent/src/",
+    "crates/toolhost-mcp/src/",
     "src/",
 ];
 
@@ -232,7 +235,7 @@ fn modules_use_only_those_above_them_in_the_architectures_list() {
         }
         let gone = listed.iter().filter(|name| !known.contains(*name));
         wrong.extend(gone.map(|name| format!("{folder}{name} is listed and not there")));
-        assert!(listed.len() > 3, "{folder}: {listed:?}");
+        assert!(listed.len() > 1, "{folder}: {listed:?}");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -1,0 +1,88 @@
+//! Errors of the agent.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toolhost_core::limits::seconds;
+use toolhost_core::wire::{DecodeError, Stop};
+
+/// Why an agent has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// It cannot be configured.
+    #[error("{message}")]
+    Setup {
+        /// What is missing or wrong.
+        message: String,
+    },
+    /// The API refused the request.
+    #[error("the API at {url} answered {status}: {message}")]
+    Api {
+        /// Where the request went.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the API says.
+        message: String,
+    },
+    /// The API asks for a longer wait than is acceptable.
+    #[error("the API at {url} asks to wait {}: {message}", seconds(*.wait))]
+    Wait {
+        /// Where the request went.
+        url: String,
+        /// How long.
+        wait: Duration,
+        /// What the API says.
+        message: String,
+    },
+    /// The API cannot be reached, or the connection broke off.
+    #[error("no answer from {url}: {why}")]
+    Unreachable {
+        /// Where the request went.
+        url: String,
+        /// Why not.
+        why: String,
+    },
+    /// The response is not what the API documents, or contains an error.
+    #[error("the answer of {url}: {error}")]
+    Decode {
+        /// Where the request went.
+        url: String,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// The model's answer was empty.
+    #[error("the model answered nothing{}", reason(.stop))]
+    NoAnswer {
+        /// Why it ended.
+        stop: Stop,
+    },
+    /// The model still calls tools after the last request it was allowed.
+    #[error("Agent exceeded maximum iterations")]
+    MaxIterations,
+    /// The transcript cannot be read or written.
+    #[error("the transcript {}: {message}", .path.display())]
+    Transcript {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl AgentError {
+    pub(super) fn setup(message: impl Into<String>) -> Self {
+        AgentError::Setup {
+            message: message.into(),
+        }
+    }
+}
+
+fn reason(stop: &Stop) -> String {
+    match stop {
+        Stop::Length => ": it came to the bound on its length (`max-tokens`)".to_owned(),
+        Stop::Other(reason) => format!(": {reason}"),
+        _ => String::new(),
+    }
+}

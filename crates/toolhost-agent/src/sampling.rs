@@ -1,0 +1,112 @@
+//! Sampling: tools' requests to a model are answered by the agent's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::client::{Begun, Client};
+use toolhost_core::input::{Conversation, Question, QuestionKind, QuestionKinds, Reply, Responder, Role};
+use toolhost_core::manifest::AgentConfig;
+use toolhost_core::tool::Content;
+use toolhost_core::wire::{Request, Stop, ToolChoice};
+
+/// Answers sampling itself, and passes other questions on.
+pub(super) struct Sampler {
+    pub(super) client: Arc<Client>,
+    pub(super) config: AgentConfig,
+    pub(super) others: Option<Arc<dyn Responder>>,
+}
+
+impl Responder for Sampler {
+    fn kinds(&self) -> QuestionKinds {
+        let others = self.others.as_ref();
+        let others = others.map(|others| others.kinds()).unwrap_or_default();
+        others.with(QuestionKind::Prompt)
+    }
+
+    fn reply<'a>(
+        &'a self,
+        tool: &'a str,
+        question: &'a Question,
+    ) -> BoxFuture<'a, Result<Reply, String>> {
+        Box::pin(async move {
+            match (question, &self.others) {
+                (Question::Prompt(conversation), _) => self.sample(conversation).await,
+                (question, Some(others)) => others.reply(tool, question).await,
+                (question, None) => Err(format!("nobody answers: {}", question.message())),
+            }
+        })
+    }
+}
+
+impl Sampler {
+    async fn sample(&self, conversation: &Conversation) -> Result<Reply, String> {
+        let format = self.client.format;
+        let api = format.api().expect("a provider's format has an API");
+        let mut messages = Vec::new();
+        for message in &conversation.messages {
+            let Content::Text(text) = &message.content else {
+                return Err("the agent's model is asked in text alone".to_owned());
+            };
+            messages.push(match message.role {
+                Role::User => api.user(text),
+                Role::Assistant => api.assistant(text),
+            });
+        }
+        let body = api.request(&Request {
+            model: &self.client.model,
+            system: conversation.system_prompt.as_deref(),
+            messages: &messages,
+            tools: None,
+            tool_choice: &ToolChoice::Auto,
+            parallel: true,
+            temperature: conversation.temperature.or(self.config.temperature),
+            max_tokens: Some(conversation.max_tokens.into()),
+            stream: false,
+            is_openai: self.client.is_own_api,
+            // It is not part of the conversation.
+            carried: &serde_json::Map::new(),
+            extra: &self.config.request,
+        });
+        let mut tries = 0;
+        let answer = loop {
+            let failure = match self.client.send(&body, false).await {
+                Ok(Begun::Whole(answer)) => break answer,
+                // No stream was requested.
+                Ok(Begun::Events(_)) => {
+                    return Err("the model's API streamed what it was to send whole".to_owned());
+                }
+                Err(failure) => failure,
+            };
+            tries += 1;
+            if !failure.may_retry || tries > self.config.max_retries {
+                return Err(format!("the model does not answer: {}", failure.error));
+            }
+            let wait = failure
+                .wait
+                .unwrap_or(Duration::from_millis(500 << tries.min(5)));
+            tokio::time::sleep(wait).await;
+        };
+        let reply = toolhost_core::wire::reply(&answer, format);
+        let reply = reply.map_err(|error| format!("the model's answer cannot be read: {error}"))?;
+        let mut text = reply.text;
+        let stops = conversation.stop_sequences.iter();
+        let stops = stops.filter(|stop| !stop.is_empty());
+        let first = stops.filter_map(|stop| text.find(stop)).min();
+        if let Some(end) = first {
+            text.truncate(end);
+        }
+        let stop_reason = match (first, &reply.stop) {
+            (Some(_), _) => "stopSequence",
+            (None, Stop::Length) => "maxTokens",
+            (None, _) => "endTurn",
+        };
+        Ok(Reply::Completion {
+            role: Role::Assistant,
+            content: Content::Text(text),
+            model: self.client.model.clone(),
+            stop_reason: Some(stop_reason.to_owned()),
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! [`LoadError`]: a plugin or manifest is unusable. [`CallError`]: one call failed.
+
+use std::any::Any;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use toolhost_wire::error::causes;
+#[doc(inline)]
+pub use toolhost_wire::error::{ArgumentProblem, Bound, CallError, Limit};
+
+use crate::printable;
+
+/// Why a host could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The manifest cannot be read.
+    #[error("cannot read {}", printable::line(&.path.display().to_string()))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The error.
+        source: std::io::Error,
+    },
+    /// Everything that is wrong with the manifest and its plugins.
+    #[error("{}", lines(.0))]
+    Invalid(Vec<Diagnostic>),
+    /// The engine cannot be created on this machine.
+    #[error("cannot start the WebAssembly engine: {message}")]
+    Engine {
+        /// wasmtime's message.
+        message: String,
+    },
+}
+
+impl LoadError {
+    /// One problem, with a file as a whole.
+    pub(crate) fn invalid(file: &Path, message: impl Into<String>) -> Self {
+        LoadError::Invalid(vec![Diagnostic::new(file, None, message)])
+    }
+}
+
+/// One problem of a manifest or a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The manifest or the plugin's file.
+    pub file: PathBuf,
+    /// The location in the manifest.
+    pub at: Option<Location>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    pub fn new(file: &Path, at: Option<Location>, message: impl Into<String>) -> Self {
+        Diagnostic {
+            file: file.to_owned(),
+            at,
+            message: printable::line(&message.into()).into_owned(),
+            help: None,
+        }
+    }
+
+    /// Adds lines to the message.
+    pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        for line in lines {
+            self.message += &format!("\n    {}", printable::line(&line));
+        }
+        self
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(printable::line(&help.into()).into_owned());
+        self
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&printable::line(&self.file.display().to_string()))?;
+        if let Some(Location { line, column }) = self.at {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let Some(help) = &self.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+/// A location in a text file; both numbers count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// The message of a panic.
+pub(crate) fn said_by(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a message")
+}
+
+/// The known names most similar to `name`, nearest first: suggestions for a typo.
+pub fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    // A model's name may be of any length, and the distance takes quadratic time.
+    if name.len() > 256 {
+        return Vec::new();
+    }
+    let mut near: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.84)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.truncate(3);
+    near.into_iter().map(|(_, name)| name.to_owned()).collect()
+}
+
+fn lines(diagnostics: &[Diagnostic]) -> String {
+    let lines: Vec<String> = diagnostics.iter().map(Diagnostic::to_string).collect();
+    lines.join("\n")
+}

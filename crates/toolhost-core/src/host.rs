@@ -1,0 +1,934 @@
+//! [`ToolHost`]: takes calls, gives each its place in order, its permits and exactly one result.
+
+mod asking;
+mod batch;
+mod early;
+mod fit;
+mod hooks;
+mod lanes;
+mod load;
+mod narrow;
+mod nested;
+mod offers;
+mod open;
+mod options;
+mod parallel;
+mod queue;
+mod repeats;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug_span};
+
+use crate::audit::{AuditLog, CallAudit};
+use crate::error::{CallError, LoadError, said_by};
+use crate::limits::Limits;
+use crate::manifest::{Manifest, McpConfig, PluginConfig};
+use crate::mask::Mask;
+use crate::order::{Client, Place};
+use crate::paths::Paths;
+use crate::permissions::HostFile;
+use crate::plugin::Plugin;
+use crate::provider::narrowed::GrantsOfCall;
+use crate::provider::{
+    self, CallContext, NarrowedGrants, NotStarted, Payload, Pin, ProvidedTool, Provider,
+    RunOutcome, SchemaOf, ToolNote, ToolProvider,
+};
+use crate::registry::{Registered, Registry};
+use crate::resource::ResourceOwners;
+use crate::sandbox::{Journal, Operations};
+use crate::schema::Unenforced;
+use crate::schema::checking::Allowed;
+use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
+use crate::watch::RunContext;
+pub use asking::{MAX_ROUNDS, asked_too_often};
+pub use batch::Batch;
+pub use early::EarlyCalls;
+pub use early::{Accesses, At};
+use fit::Fit;
+use hooks::Hooks;
+pub use load::{LoadEvent, Loader, Servers};
+pub use narrow::Narrowed;
+pub use narrow::Whose;
+pub use open::OpenBatch;
+pub use options::CallOptions;
+pub use parallel::Unpacked;
+use queue::{Queue, Ticket};
+use repeats::{Found, Repeats};
+
+/// Runs the tool calls of a model, each in a fresh sandbox.
+///
+/// Cheap to clone; clones share their concurrency limits. Its methods run on the tokio runtime they
+/// are called on, of either flavour; with the multi-threaded one, calls compute in parallel.
+#[derive(Clone)]
+pub struct ToolHost {
+    /// A snapshot of the tools; [`ToolHost::renewed`] makes a newer one.
+    registry: Arc<Registry>,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for ToolHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.tools().map(|tool| &tool.name))
+            .finish()
+    }
+}
+
+struct Shared {
+    /// The plugins that offer resources, prompts or completion.
+    plugins: Vec<LoadedPlugin>,
+    own: offers::Own,
+    owners: Arc<ResourceOwners>,
+    queue: Queue,
+    max_concurrency: usize,
+    /// The secrets of all providers.
+    mask: Arc<Mask>,
+    audit: Option<Arc<AuditLog>>,
+    hooks: Option<Hooks>,
+    repeats: Repeats,
+    /// Whether arguments are repaired before they are validated.
+    repairs: bool,
+    /// Whether the host was loaded by [`Loader::survey`](crate::Loader::survey): it lists tools and
+    /// runs none.
+    is_survey: bool,
+    /// Which folders guests may write, and which files are protected there.
+    paths: Arc<Paths>,
+}
+
+/// What kind of call was handed over. Its places in order are taken at that moment.
+enum HandedOver {
+    One(Arrival, ToolCall),
+    /// Several calls in one (`multi_tool_use.parallel`).
+    Several(Vec<Arrival>, Unpacked),
+    /// A call with an idempotency key, and whether the key was seen before.
+    Once(ToolCall, Found, bool),
+    Refused(ToolCall, CallError),
+}
+
+/// The places in order taken for a call before it runs: its own, or those of the calls inside it.
+#[derive(Default)]
+pub struct Places(std::vec::IntoIter<Taken>);
+
+/// The place in order of a call, if it needs one, and its narrowed grants, if it has any.
+pub(crate) struct Taken {
+    place: Option<Place>,
+    narrowed: GrantsOfCall,
+}
+
+/// A running call that holds a place in order. The place is released only when every file operation
+/// that the call started has returned: dropping the call does not stop a write that is under way.
+struct InOrder {
+    place: Option<Place>,
+    operations: Operations,
+}
+
+impl Drop for InOrder {
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else {
+            return;
+        };
+        if self.operations.is_settled() {
+            return;
+        }
+        let operations = self.operations.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                operations.settled().await;
+                drop(place);
+            });
+        }
+    }
+}
+
+#[derive(Clone)]
+struct LoadedPlugin {
+    plugin: Arc<Plugin>,
+    registered: Arc<Registered>,
+}
+
+/// The state of a call between hand-over and run.
+struct Arrival {
+    queued: Instant,
+    /// Its ticket in the bounded queue, if the queue is bounded.
+    ticket: Option<Ticket>,
+    /// Dropped once the call runs or is queued, so that the call behind it may enter the queue.
+    entering: Option<oneshot::Sender<()>>,
+    taken: Taken,
+}
+
+impl Arrival {
+    fn new(taken: Taken) -> Arrival {
+        Arrival {
+            queued: Instant::now(),
+            ticket: None,
+            entering: None,
+            taken,
+        }
+    }
+}
+
+/// What a call would run; see [`ToolHost::plan`].
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// The tool to call.
+    pub tool: &'a Tool,
+    /// The provider of the tool.
+    pub by: Provider<'a>,
+    /// The arguments that the tool would get.
+    pub arguments: String,
+    /// The repairs made to them.
+    pub repairs: Vec<Repair>,
+}
+
+impl ToolHost {
+    /// Protects a file from plugins. Returns whether it may be opened by its name.
+    pub fn protect(&self, file: &HostFile) -> std::io::Result<()> {
+        self.shared.paths.check_way(file)
+    }
+
+    /// Loads the plugins of a manifest with default options; [`Loader`] has others.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the plugins.
+    pub async fn load(manifest: Manifest) -> Result<ToolHost, LoadError> {
+        Loader::new(manifest).load().await
+    }
+
+    /// The tools, ordered by plugin name and each plugin's own listing, then those of the MCP
+    /// servers.
+    pub fn tools(&self) -> impl Iterator<Item = &Tool> {
+        self.registry.tools.iter().map(|tool| &tool.tool)
+    }
+
+    /// Finds the tool for a name: an exact match, or the only match once a prefix that a model's
+    /// template added (such as `functions.`) is removed.
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        let (_, _, tool) = self.registry.find(name)?;
+        Some(&tool.tool)
+    }
+
+    /// As [`tool`](ToolHost::tool), for a client that may only call `allowed` and the host's own
+    /// tools.
+    ///
+    /// # Errors
+    ///
+    /// There is no such tool for this client.
+    pub fn tool_for(
+        &self,
+        name: &str,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Result<&Tool, CallError> {
+        let (_, _, tool) = self.registry.find_allowed(name, allowed)?;
+        Ok(&tool.tool)
+    }
+
+    /// The plugins, ordered by name.
+    pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
+        self.shared
+            .plugins
+            .iter()
+            .map(|loaded| &loaded.plugin.config)
+    }
+
+    /// The MCP servers, ordered by name.
+    pub fn servers(&self) -> impl Iterator<Item = &McpConfig> {
+        let providers = self.registry.providers.iter();
+        providers.filter_map(|registered| match registered.provider.provenance() {
+            Provider::Server(server) => Some(server),
+            _ => None,
+        })
+    }
+
+    /// The tools of MCP servers that are left out or changed, and why.
+    pub fn left_out(&self) -> impl Iterator<Item = (&McpConfig, ToolNote)> {
+        self.of_servers(|server| server.left_out())
+    }
+
+    /// The pins of the MCP servers' tools: digests of what each tool says about itself.
+    pub fn pins(&self) -> impl Iterator<Item = (&McpConfig, Pin)> {
+        self.of_servers(|server| server.pins())
+    }
+
+    /// The MCP servers that were not started: see [`Loader::survey`].
+    pub fn not_started(&self) -> impl Iterator<Item = (&McpConfig, NotStarted)> {
+        self.of_servers(|server| server.not_started().into_iter().collect())
+    }
+
+    fn of_servers<T>(
+        &self,
+        what: impl Fn(&dyn ToolProvider) -> Vec<T>,
+    ) -> impl Iterator<Item = (&McpConfig, T)> {
+        let providers = self.registry.providers.iter();
+        let servers = providers.filter_map(|registered| match registered.provider.provenance() {
+            Provider::Server(server) => Some((server, &*registered.provider)),
+            _ => None,
+        });
+        servers.flat_map(move |(server, provider)| {
+            let what = what(provider).into_iter();
+            what.map(move |it| (server, it))
+        })
+    }
+
+    /// Schema patterns that models see but that arguments are not checked against: those with
+    /// look-around or backreferences, which cannot be matched in linear time. Each text is the end
+    /// of a sentence that begins with the tool's name.
+    pub fn unenforced(&self) -> impl Iterator<Item = (&Tool, String)> {
+        self.registry.tools.iter().flat_map(|tool| {
+            let unenforced = tool.unenforced();
+            unenforced.map(|(of, it)| {
+                let of = match of {
+                    SchemaOf::Input => "input",
+                    SchemaOf::Output => "output",
+                };
+                let Unenforced { place, what } = it;
+                let why = format!(
+                    "is not held to what its {of} schema has at {place}: {what}; look-around, backreferences and \
+                     patterns that are too large are shown to the model only"
+                );
+                (&tool.tool, why)
+            })
+        })
+    }
+
+    /// The imports of each plugin, in the order of [`plugins`](ToolHost::plugins), and the
+    /// permissions it can use, by their names in the manifest.
+    pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
+        let plugins = self.shared.plugins.iter();
+        plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
+    }
+
+    /// A digest of the plugins' names and files.
+    pub fn plugins_sha256(&self) -> String {
+        let plugins = self.shared.plugins.iter().map(|loaded| &loaded.plugin);
+        let files = plugins.map(|it| (it.name(), it.sha256().unwrap_or_default()));
+        let files: Vec<String> = files
+            .map(|(name, sha256)| format!("{name} {sha256}"))
+            .collect();
+        crate::digest::sha256(files.join("\n"))
+    }
+
+    /// Plans a call without running it. Arguments that take long to validate are validated on the
+    /// current thread, for up to the tool's timeout.
+    ///
+    /// # Errors
+    ///
+    /// The error that the call would fail with: no such tool, or invalid arguments.
+    pub fn plan(&self, call: &ToolCall) -> Result<Plan<'_>, CallError> {
+        let fit = self.fit_here(call);
+        let (registered, tool) = fit.served_by?;
+        Ok(Plan {
+            arguments: fit.call.arguments_text().to_owned(),
+            repairs: fit.repairs,
+            tool: &tool.tool,
+            by: registered.provider.provenance(),
+        })
+    }
+
+    /// A host with the tools that its providers offer now. Existing clones keep their snapshot.
+    pub fn renewed(&self) -> ToolHost {
+        self.with_providers([])
+    }
+
+    /// Prepares a [lazily](Loader::lazy) loaded host for these calls: starts the MCP servers that
+    /// offer their tools, or all servers if no provider is known to offer one of them. Returns a
+    /// host with the tools that the servers list now.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be read.
+    pub async fn ready_for(&self, calls: &[ToolCall]) -> Result<ToolHost, LoadError> {
+        let mut needed = BTreeSet::new();
+        let mut is_known = true;
+        for call in calls {
+            let unpacked = self.unpack(call).and_then(Result::ok);
+            let calls = match &unpacked {
+                Some(unpacked) => unpacked.calls(),
+                None => std::slice::from_ref(call),
+            };
+            for call in calls {
+                match self.registry.find(&call.name) {
+                    Some((provider, _, _)) => drop(needed.insert(provider)),
+                    None => is_known = false,
+                }
+            }
+        }
+        let providers = self.registry.providers.iter().enumerate();
+        let prepared = providers.filter_map(|(index, registered)| {
+            let is_server = matches!(registered.provider.provenance(), Provider::Server(_));
+            let is_needed = needed.contains(&index);
+            (is_needed || !is_known && is_server)
+                .then_some(async move { (is_needed, registered.provider.prepare().await) })
+        });
+        let mut problems = Vec::new();
+        for (is_needed, prepared) in futures_util::future::join_all(prepared).await {
+            match prepared {
+                Err(found) if is_needed => problems.extend(found),
+                Err(found) => found.iter().for_each(|it| tracing::warn!("{it}")),
+                Ok(()) => {}
+            }
+        }
+        match problems[..] {
+            [] => Ok(self.renewed()),
+            _ => Err(LoadError::Invalid(problems)),
+        }
+    }
+
+    /// The same host with one more provider.
+    pub fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {
+        let registered = Registered::new(provider, self.shared.max_concurrency, None);
+        self.with_providers([Arc::new(registered)])
+    }
+
+    fn with_providers(&self, more: impl IntoIterator<Item = Arc<Registered>>) -> ToolHost {
+        ToolHost {
+            registry: Arc::new(self.registry.renewed(more)),
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Waits until a provider's tools differ from this snapshot; [`renewed`](ToolHost::renewed)
+    /// then has the new ones. Waits forever if no provider can change its tools.
+    pub async fn tools_changed(&self) {
+        self.registry.outdated().await;
+    }
+
+    /// The largest `max-output` of all tools, in bytes.
+    pub fn longest_output(&self) -> u64 {
+        let providers = self.registry.providers.iter();
+        let limits = providers.map(|registered| registered.provider.limits());
+        limits.map(|it| it.max_output.as_u64()).max().unwrap_or(0)
+    }
+
+    /// The mask for the manifest's secrets, as applied to every result and log line: for text that
+    /// a program prints itself, such as traces.
+    pub fn mask(&self) -> Arc<Mask> {
+        self.shared.mask.clone()
+    }
+
+    /// Runs one call, after waiting for its turn if the host is at a concurrency limit. Dropping
+    /// the future ends the call wherever it is.
+    ///
+    /// A call that may change data which others use, or reads such data, takes its place in order
+    /// now, not when the future is first polled. Do not hold the future without polling it: later
+    /// calls wait for it.
+    pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
+        let options = CallOptions::new();
+        let arrived = self.hand_over(call, &options);
+        async move { self.run_handed_over(arrived, &options).await }
+    }
+
+    /// Hands a call over now. Its places are taken here unless the options carry places taken
+    /// earlier.
+    fn hand_over(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
+        let key = match self.key_of(&call, options) {
+            Ok(None) => return self.hand_over_to_run(call, options),
+            Ok(Some(key)) => key,
+            Err(error) => return HandedOver::Refused(call, error),
+        };
+        let begin = |has_begun| {
+            let (host, options) = (self.clone(), options.clone().begun(has_begun));
+            let arrived = self.hand_over_to_run(call.clone(), &options);
+            let run = async move { host.run_handed_over(arrived, &options).await };
+            run.boxed()
+        };
+        match self.run_once(key, begin) {
+            Ok((run, is_repeat)) => HandedOver::Once(call, run, is_repeat),
+            Err(error) => HandedOver::Refused(call, error),
+        }
+    }
+
+    fn hand_over_to_run(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
+        let (client, allowed) = (options.order(), options.allowed.as_deref());
+        let mut taken = options.take_places();
+        let mut arrival = |call: &ToolCall| {
+            let taken = taken.0.next();
+            let now = || self.take(call, client, allowed, &options.whose);
+            Arrival::new(taken.unwrap_or_else(now))
+        };
+        match self.unpack(&call) {
+            None => HandedOver::One(arrival(&call), call),
+            Some(Ok(unpacked)) => {
+                let arrivals = unpacked.calls().iter().map(arrival).collect();
+                HandedOver::Several(arrivals, unpacked)
+            }
+            Some(Err(error)) => HandedOver::Refused(call, error),
+        }
+    }
+
+    /// Takes the places in order that a call with these options needs, behind the earlier calls of
+    /// the same client.
+    pub fn places(&self, call: &ToolCall, options: &CallOptions) -> Places {
+        let (client, allowed) = (options.order(), options.allowed.as_deref());
+        let take = |call: &ToolCall| self.take(call, client, allowed, &options.whose);
+        let taken: Vec<_> = match self.unpack(call) {
+            None => vec![take(call)],
+            Some(Ok(unpacked)) => unpacked.calls().iter().map(take).collect(),
+            Some(Err(_)) => Vec::new(),
+        };
+        Places(taken.into_iter())
+    }
+
+    /// Takes the place of a single call and resolves its grants.
+    fn take(
+        &self,
+        call: &ToolCall,
+        client: Client,
+        allowed: Option<&BTreeSet<String>>,
+        whose: &Whose,
+    ) -> Taken {
+        let mut taken = Taken {
+            place: None,
+            narrowed: Ok(None),
+        };
+        let found = self.registry.find_for(&call.name, allowed);
+        let Some((_, registered, tool)) = found.filter(|_| call.void().is_none()) else {
+            return taken;
+        };
+        taken.narrowed = self.grants_of(registered, whose);
+        let Ok(narrowed) = &taken.narrowed else {
+            return taken;
+        };
+        let label = || label(call, self.mask_of(whose));
+        let order = registered.order(tool, narrowed.as_deref());
+        taken.place = order.map(|(domain, access)| match self.shared.hooks {
+            None => domain.enter(client, access, label),
+            Some(_) => domain.enter_held(client, access, label),
+        });
+        taken
+    }
+
+    /// The provider and tool for a call, whatever its arguments; `None` for a call that must not
+    /// run.
+    fn serving(&self, call: &ToolCall) -> Option<(&Registered, &ProvidedTool)> {
+        let found = self.registry.find(&call.name);
+        let (_, by, tool) = found.filter(|_| call.void().is_none())?;
+        Some((by, tool))
+    }
+
+    /// Runs a call that was handed over: hooks, queue, permits, provider, result.
+    async fn run_call(
+        &self,
+        call: &ToolCall,
+        context: &RunContext<'_>,
+        whose: &Whose,
+        arrival: Arrival,
+    ) -> ToolResult {
+        let mut fit = self.fit(call, context.allowed.as_deref());
+        let running = self.run_fit(call, &mut fit, context, whose, arrival);
+        let result = running.await;
+        if let Some(hooks) = &self.shared.hooks {
+            hooks.after(&fit, &result);
+        }
+        result
+    }
+
+    async fn run_fit<'h>(
+        &'h self,
+        call: &ToolCall,
+        fit: &mut Fit<'h, '_>,
+        context: &RunContext<'_>,
+        whose: &Whose,
+        arrival: Arrival,
+    ) -> ToolResult {
+        let Arrival {
+            mut queued,
+            ticket,
+            entering,
+            taken: Taken { place, narrowed },
+        } = arrival;
+        let (narrowed, misfit) = match narrowed {
+            Ok(narrowed) => (narrowed, None),
+            Err(error) => (None, Some(*error)),
+        };
+        let narrowed = narrowed.as_deref();
+        let mut ended = self.ending_of(queued, fit, whose, narrowed);
+        let (registered, tool) = match (fit.served_by.clone(), misfit) {
+            (Ok(found), None) => found,
+            (Ok(_), Some(error)) | (Err(error), _) => {
+                return ended.refused::<Output>(error).into();
+            }
+        };
+        let cancel = context.cancel;
+        let ready = self.ready(narrowed, cancel).await;
+        if let Some(error) = ready.err().or_else(|| registered.lacks()) {
+            return ended.refused::<Output>(error).into();
+        }
+        if let Some(hooks) = &self.shared.hooks {
+            if !fit.is_unchecked {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+                // Hooks may take long; that is not queue time.
+                queued = Instant::now();
+                ended.queued = queued;
+                if let Some(outcome) = decided {
+                    return ended.at(queued, queued, outcome, 0).into();
+                }
+            }
+            if let Some(place) = &place {
+                place.release();
+            }
+        }
+        let queue = &self.shared.queue;
+        let permits = queue.wait(
+            registered,
+            queued,
+            cancel,
+            (ticket, entering),
+            context.party(),
+            place.as_ref(),
+        );
+        let _permits = match permits.await {
+            Ok(permits) => permits,
+            Err(error) => return ended.refused::<Output>(error).into(),
+        };
+        let provider = &registered.provider;
+        let limits = &*within(provider.limits(), context.timeout);
+        let start = Instant::now();
+        let mut spent = Duration::ZERO;
+        if fit.is_unchecked {
+            let allowed = Allowed {
+                limits,
+                start,
+                spent,
+                cancel,
+            };
+            // Boxed to keep the future of ordinary calls small.
+            let checked = AssertUnwindSafe(Box::pin(self.fit_apart(call, tool, allowed)));
+            let checked = checked.catch_unwind().await;
+            let checked = checked.unwrap_or_else(|panic| (Err(panicked(&*panic)), Duration::ZERO));
+            spent = checked.1;
+            match checked.0 {
+                Ok(changes) => fit.change(changes),
+                Err(error) => {
+                    let mut served = RunOutcome::<Output>::refused(error);
+                    served.cpu = spent;
+                    return ended.at(start, Instant::now(), served, 0).into();
+                }
+            }
+            // The audit line is about the call as it runs, with its repaired arguments.
+            ended.audit = None;
+            ended = self.ending_of(queued, fit, whose, narrowed);
+            if let Some(hooks) = &self.shared.hooks {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+                if let Some(outcome) = decided {
+                    return ended.at(start, Instant::now(), outcome, 0).into();
+                }
+            }
+        }
+        let call = &*fit.call;
+        let journal = Journal::new(
+            limits.max_log,
+            ended.mask.clone(),
+            ended.audit.clone(),
+            context,
+        );
+        if let Some(place) = &place {
+            place.begin();
+        }
+        let _in_order = InOrder {
+            place,
+            operations: journal.operations().clone(),
+        };
+        let span = debug_span!(
+            "call",
+            id = call.id,
+            tool = call.name,
+            plugin = provider.name()
+        );
+        let turn = CallContext {
+            start,
+            limits,
+            spent,
+            cancel,
+            owner: &context.owner,
+            client: whose.client().map(|it| &**it),
+            narrowed,
+            key: context.key.as_deref(),
+            journal: journal.clone(),
+        };
+        if let Some(begun) = &context.begun {
+            begun.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        let served = match provider.ends_calls() {
+            true => serve(span, provider.call(tool, call, turn)).await,
+            false => serve(span, provider::run(&**provider, tool, call, turn)).await,
+        };
+        ended
+            .at(start, Instant::now(), served, journal.denials())
+            .into()
+    }
+
+    /// Answers a call that does not run.
+    fn refuse_since(
+        &self,
+        queued: Instant,
+        call: &ToolCall,
+        whose: &Whose,
+        error: CallError,
+    ) -> ToolResult {
+        self.answer_since(queued, call, whose, Err(error))
+    }
+
+    fn answer_since(
+        &self,
+        queued: Instant,
+        call: &ToolCall,
+        whose: &Whose,
+        outcome: Result<Output, CallError>,
+    ) -> ToolResult {
+        let fit = self.fit(call, None);
+        let (ended, now) = (self.ending_of(queued, &fit, whose, None), Instant::now());
+        let result = ended.at(now, now, RunOutcome::of(outcome), 0).into();
+        if let Some(hooks) = &self.shared.hooks {
+            hooks.after(&fit, &result);
+        }
+        result
+    }
+
+    fn ending_of(
+        &self,
+        queued: Instant,
+        fit: &Fit,
+        whose: &Whose,
+        narrowed: Option<&NarrowedGrants>,
+    ) -> Ending {
+        let (call, by) = ((&*fit.call, fit.tool()), fit.found.map(|(by, _)| by));
+        self.ending(queued, call, by, &fit.repairs, (whose, narrowed))
+    }
+
+    /// `tool` is the name for the audit log, whatever the caller wrote.
+    fn ending(
+        &self,
+        queued: Instant,
+        (call, tool): (&ToolCall, &str),
+        by: Option<&Registered>,
+        repairs: &[Repair],
+        (whose, narrowed): (&Whose, Option<&NarrowedGrants>),
+    ) -> Ending {
+        let mask = self.mask_of(whose);
+        let by = by.map(|by| (by.provider.name(), by.provider.sha256()));
+        let mut repairs = repairs.to_vec();
+        for repair in &mut repairs {
+            mask.text(&mut repair.path);
+        }
+        Ending {
+            id: call.id.clone(),
+            name: call.name.clone(),
+            origin: call.origin.clone(),
+            queued,
+            mask: mask.clone(),
+            audit: self.shared.audit.as_ref().map(|log| {
+                let audit = CallAudit::new(log, call, tool, by, mask);
+                let folders = narrowed.into_iter().flat_map(NarrowedGrants::own_folders);
+                let folders = folders.map(|it| (it.guest.clone(), it.host().to_owned()));
+                let client = whose.client().map(|it| &**it);
+                Arc::new(audit.repaired(&repairs).of(client, folders, mask))
+            }),
+            repairs,
+        }
+    }
+
+    /// Checks whether a call with these grants may run.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not.
+    async fn ready(
+        &self,
+        narrowed: Option<&NarrowedGrants>,
+        cancel: &CancellationToken,
+    ) -> Result<(), CallError> {
+        self.may_run()?;
+        let Some(narrowed) = narrowed else {
+            return Ok(());
+        };
+        let counted = cancel.run_until_cancelled(Box::pin(narrowed.count()));
+        counted.await.unwrap_or(Err(CallError::Cancelled))
+    }
+
+    fn may_run(&self) -> Result<(), CallError> {
+        if self.shared.is_survey {
+            let message = "not run, as its host was loaded to be looked at only".to_owned();
+            return Err(CallError::Failed { message });
+        }
+        match &self.shared.audit {
+            Some(log) => log.ready().map_err(CallError::internal),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a batch, up to the concurrency limits at once, and yields each result with the position
+    /// of its call as it completes.
+    ///
+    /// Calls are taken from the iterator as there is room, so memory grows with the limits and not
+    /// with the batch. With a `max-queue` in the manifest all calls are taken at once, and those
+    /// that find the queue full are refused. Dropping the stream cancels the running calls;
+    /// [`Batch::cancel`] cancels them and still yields a result for every call.
+    pub fn run<I>(&self, calls: I) -> Batch<I::IntoIter>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        self.run_with(calls, CallOptions::new())
+    }
+
+    /// As [`run`](ToolHost::run), with these options for every call.
+    pub fn run_with<I>(&self, calls: I, options: CallOptions) -> Batch<I::IntoIter>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        Batch::new(self.clone(), calls.into_iter(), options)
+    }
+
+    /// Runs a batch and returns the results in the order of the calls. Takes all calls at once and
+    /// holds all results; [`run`](ToolHost::run) does neither.
+    pub fn run_all<I>(&self, calls: I) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        self.run_all_with(calls, CallOptions::new())
+    }
+
+    /// As [`run_all`](ToolHost::run_all), with these options for every call.
+    pub fn run_all_with<I>(
+        &self,
+        calls: I,
+        options: CallOptions,
+    ) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
+    where
+        I: IntoIterator<Item = ToolCall>,
+    {
+        batch::run_all(self.clone(), calls.into_iter(), options)
+    }
+}
+
+/// The limits, with a timeout of at most `timeout`.
+pub(super) fn within(limits: &Limits, timeout: Option<Duration>) -> Cow<'_, Limits> {
+    match timeout.filter(|timeout| *timeout < limits.timeout) {
+        None => Cow::Borrowed(limits),
+        Some(timeout) => Cow::Owned(Limits {
+            timeout,
+            ..limits.clone()
+        }),
+    }
+}
+
+/// How calls behind this one name it in their errors.
+fn label(call: &ToolCall, mask: &Mask) -> String {
+    // Name and id come from the model and may be of any length.
+    let shown = |text: &str| mask.beginning(text.to_owned(), 100);
+    match &call.id {
+        Some(id) => format!("{} ({})", shown(&call.name), shown(id)),
+        None => shown(&call.name),
+    }
+}
+
+async fn serve<T: Payload>(
+    span: tracing::Span,
+    served: impl Future<Output = RunOutcome<T>>,
+) -> RunOutcome<T> {
+    let served = AssertUnwindSafe(served.instrument(span))
+        .catch_unwind()
+        .await;
+    served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)))
+}
+
+/// What a result needs beside the outcome, known before the call ends.
+struct Ending {
+    id: Option<String>,
+    name: String,
+    origin: Option<Box<CallOrigin>>,
+    queued: Instant,
+    mask: Arc<Mask>,
+    audit: Option<Arc<CallAudit>>,
+    repairs: Vec<Repair>,
+}
+
+impl Drop for Ending {
+    /// Writes the audit line of a call that was dropped while it ran.
+    fn drop(&mut self) {
+        if let Some(audit) = self.audit.take() {
+            audit.abandoned(self.queued.elapsed());
+        }
+    }
+}
+
+impl Ending {
+    /// The result of a call that never ran: all of its time was queue time.
+    fn refused<T: Payload>(self, error: CallError) -> Ended<T> {
+        let now = Instant::now();
+        self.at(now, now, RunOutcome::refused(error), 0)
+    }
+
+    /// The result of a call that ran from `start` to `end`.
+    fn at<T: Payload>(
+        mut self,
+        start: Instant,
+        end: Instant,
+        mut served: RunOutcome<T>,
+        denials: u64,
+    ) -> Ended<T> {
+        served.hide(&self.mask);
+        let usage = Usage {
+            queue: start.saturating_duration_since(self.queued),
+            run: end - start,
+            cpu: served.cpu,
+            peak_memory: served.peak_memory,
+            output_bytes: served.outcome.as_ref().map_or(0, Payload::len),
+        };
+        let mut outcome = served.outcome;
+        // A result that cannot be audited is withheld.
+        if let Some(audit) = self.audit.take()
+            && let Err(error) = audit.ended(outcome.as_ref().err(), &usage, denials)
+        {
+            outcome = Err(CallError::internal(error));
+        }
+        Ended {
+            id: self.id.take(),
+            name: std::mem::take(&mut self.name),
+            origin: self.origin.take(),
+            outcome,
+            usage,
+            log: served.log,
+            repairs: std::mem::take(&mut self.repairs),
+        }
+    }
+}
+
+/// A [`ToolResult`], or the result of another request.
+struct Ended<T> {
+    id: Option<String>,
+    name: String,
+    origin: Option<Box<CallOrigin>>,
+    outcome: Result<T, CallError>,
+    usage: Usage,
+    log: Vec<LogLine>,
+    repairs: Vec<Repair>,
+}
+
+impl From<Ended<Output>> for ToolResult {
+    fn from(ended: Ended<Output>) -> Self {
+        ToolResult {
+            id: ended.id,
+            name: ended.name,
+            outcome: ended.outcome,
+            usage: ended.usage,
+            log: ended.log,
+            repairs: ended.repairs,
+            origin: ended.origin,
+        }
+    }
+}
+
+/// A panic of the host while it serves a call becomes that call's error and affects no other.
+fn panicked(panic: &(dyn Any + Send)) -> CallError {
+    CallError::internal(format!("the host panicked: {}", said_by(panic)))
+}

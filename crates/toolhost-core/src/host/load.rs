@@ -1,0 +1,529 @@
+//! Loading: makes a [`ToolHost`] from a [`Manifest`]. Plugins are compiled and asked for their
+//! tools in parallel.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use super::hooks::Hooks;
+use super::nested::{Nested, nested};
+use super::offers::Own;
+use super::queue::{Queue, pages_in, pages_of};
+use super::{LoadedPlugin, Shared, ToolHost};
+use crate::audit::AuditLog;
+use crate::engine::{BESIDE, CodeCache, Engine, EngineConfig};
+use crate::error::{Diagnostic, LoadError, said_by};
+use crate::hook::Hook;
+use crate::limits::{ByteSize, size};
+use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, PluginConfig};
+use crate::mask::Mask;
+use crate::order::{Domain, GrantedFolders};
+use crate::paths::{HostFile, Paths, Purpose};
+use crate::plugin::{Compiled, Plugin, Secrets, component};
+use crate::provider::{Provider, ToolProvider};
+use crate::registry::{Registered, Registry};
+use crate::resource::ResourceOwners;
+use crate::servers::{self, Started, Surroundings};
+use crate::trust_folder;
+
+/// Plugins loaded at once. Compiling one uses all cores already.
+const PARALLEL_LOADS: usize = 4;
+
+/// Options for loading a [`ToolHost`].
+pub struct Loader {
+    manifest: Manifest,
+    before: Option<Arc<Paths>>,
+    cache: CodeCache,
+    survey: Option<Servers>,
+    is_lazy: bool,
+    providers: Vec<Arc<dyn ToolProvider>>,
+    hooks: Vec<Arc<dyn Hook>>,
+    progress: Arc<dyn Fn(LoadEvent) + Send + Sync>,
+}
+
+/// How a [survey](Loader::survey) treats MCP servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// Start them, with their secrets, and ask for their tools.
+    Start,
+    /// Do not start them. Their tools are those cached when they last ran.
+    Recall,
+}
+
+/// Loading progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoadEvent {
+    /// Loading begins.
+    Started {
+        /// How many plugins and MCP servers there are to load.
+        plugins: usize,
+    },
+    /// A plugin is being loaded, or an MCP server started.
+    Loading {
+        /// Its name.
+        plugin: String,
+    },
+    /// It is loaded, or has failed to load.
+    Done {
+        /// Its name.
+        plugin: String,
+    },
+}
+
+impl Loader {
+    /// Default options: the user's code cache, no progress reports.
+    pub fn new(manifest: Manifest) -> Self {
+        Loader {
+            manifest,
+            before: None,
+            cache: CodeCache::default(),
+            survey: None,
+            is_lazy: false,
+            providers: Vec::new(),
+            hooks: Vec::new(),
+            progress: Arc::new(|_| {}),
+        }
+    }
+
+    /// Sets where compiled code is cached.
+    #[must_use]
+    pub fn code_cache(mut self, cache: CodeCache) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// Loads what is needed to list tools, and nothing that calls need: no plugin's secret is read,
+    /// no audit log is opened. Calls of such a host fail.
+    #[must_use]
+    pub fn survey(mut self, servers: Servers) -> Self {
+        self.survey = Some(servers);
+        self
+    }
+
+    /// Defers what not every call needs: an MCP server whose tools are cached starts with the first
+    /// call of one of them, and a secret that cannot be read is an error only of the calls that
+    /// need it. [`ToolHost::ready_for`] does all that ahead of the calls.
+    #[must_use]
+    pub fn lazy(mut self) -> Self {
+        self.is_lazy = true;
+        self
+    }
+
+    /// Adds tools that are not in the manifest: [`NativeTools`](crate::NativeTools), or a provider
+    /// of your own.
+    #[must_use]
+    pub fn provider(mut self, provider: impl ToolProvider + 'static) -> Self {
+        self.providers.push(Arc::new(provider));
+        self
+    }
+
+    /// Adds a hook that runs before each call and after each result. Hooks run in the order they
+    /// were added.
+    #[must_use]
+    pub fn hook(mut self, hook: impl Hook + 'static) -> Self {
+        self.hooks.push(Arc::new(hook));
+        self
+    }
+
+    /// Reports loading progress to `progress`, from several threads.
+    #[must_use]
+    pub fn on_progress(mut self, progress: impl Fn(LoadEvent) + Send + Sync + 'static) -> Self {
+        self.progress = Arc::new(progress);
+        self
+    }
+
+    /// Sets the host that this one replaces. Its guests are kept from this host's files, and
+    /// folders that they could have replaced are not reopened by name.
+    #[must_use]
+    pub fn replacing(mut self, host: &ToolHost) -> Self {
+        self.before = Some(host.shared.paths.clone());
+        self
+    }
+
+    /// Loads every plugin.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Invalid`] with everything that is wrong with all of them, or
+    /// [`LoadError::Engine`].
+    pub async fn load(self) -> Result<ToolHost, LoadError> {
+        let paths = self.paths();
+        check_trust(&self.manifest.file, &paths)?;
+        let cache = checked(&self.cache, &paths);
+        let Manifest {
+            file,
+            host,
+            audit,
+            plugins,
+            mcp,
+            resources,
+            prompts,
+            ..
+        } = self.manifest;
+        check_caps(&file, &host, &plugins, &mcp)?;
+        check_providers(&file, &self.providers)?;
+        check_nested(&file, &plugins, &paths)?;
+        let (survey, is_lazy) = (self.survey, self.is_lazy);
+        let secrets = match (survey, is_lazy) {
+            (Some(_), _) => Secrets::Unread,
+            (None, true) => Secrets::AtCalls,
+            (None, false) => Secrets::Required,
+        };
+        let audit = audit.and_then(|config| {
+            let opened = match survey {
+                Some(_) => AuditLog::check(&config, &paths).map(|()| None),
+                None => AuditLog::open(&config, &paths).map(|log| Some(Arc::new(log))),
+            };
+            let failed = |error| {
+                let path = config.path.display();
+                let message = format!("the audit log {path} cannot be opened: {error}");
+                LoadError::invalid(&file, message)
+            };
+            opened.map_err(failed).transpose()
+        });
+        let audit = audit.transpose()?;
+        (self.progress)(LoadEvent::Started {
+            plugins: plugins.len() + mcp.len(),
+        });
+        let engines = engines(&host, &plugins, &cache)?;
+        let file = Arc::new(file);
+        let turns = Arc::new(Semaphore::new(PARALLEL_LOADS));
+        let mut loads = JoinSet::new();
+        let first_server = plugins.len();
+        for (index, plugin) in plugins.into_iter().enumerate() {
+            let (engine, file, paths, turns, progress) = (
+                engines[&plugin.limits.stack()].clone(),
+                file.clone(),
+                paths.clone(),
+                turns.clone(),
+                self.progress.clone(),
+            );
+            loads.spawn(async move {
+                let _turn = turns.acquire().await;
+                let name = plugin.name.clone();
+                progress(LoadEvent::Loading {
+                    plugin: name.clone(),
+                });
+                let loaded = load_plugin(plugin, file, paths, engine, secrets).await;
+                progress(LoadEvent::Done { plugin: name });
+                (index, loaded.map(|plugin| Loaded::Plugin(Arc::new(plugin))))
+            });
+        }
+        let memory = cache.folder(BESIDE);
+        // Servers compute in their own processes: start all at once.
+        for (index, server) in mcp.into_iter().enumerate() {
+            let (file, paths, memory) = (file.clone(), paths.clone(), memory.clone());
+            let progress = self.progress.clone();
+            loads.spawn(async move {
+                let name = server.name.clone();
+                progress(LoadEvent::Loading {
+                    plugin: name.clone(),
+                });
+                let surroundings = Surroundings {
+                    manifest: &file,
+                    paths: &paths,
+                    memory: memory.as_deref(),
+                };
+                let loaded = load_server(server, surroundings, survey, is_lazy).await;
+                progress(LoadEvent::Done { plugin: name });
+                (first_server + index, loaded.map(Loaded::Other))
+            });
+        }
+        let mut loaded = loads.join_all().await;
+        loaded.sort_by_key(|(index, _)| *index);
+        let mut plugins = Vec::new();
+        let mut others = Vec::new();
+        let mut problems = Vec::new();
+        for (_, loaded) in loaded {
+            match loaded {
+                Ok(Loaded::Plugin(plugin)) => plugins.push(plugin),
+                Ok(Loaded::Other(provider)) => others.push(provider),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(LoadError::Invalid(problems));
+        }
+        let own = Own { resources, prompts };
+        own.check(&file, &plugins).map_err(LoadError::Invalid)?;
+        let plugins = in_order(plugins, host.max_concurrency);
+        let owners = Arc::new(ResourceOwners {
+            own: (own.resources.iter())
+                .map(|own| own.resource.uri.clone())
+                .collect(),
+            plugins: plugins.iter().map(|it| it.plugin.owner()).collect(),
+        });
+        for (number, loaded) in plugins.iter().enumerate() {
+            loaded.plugin.set_owners(owners.clone(), number);
+        }
+        let providers = plugins.iter().map(|loaded| loaded.registered.clone());
+        let others = others.into_iter().chain(self.providers).map(|provider| {
+            let domain = domain_of(&provider);
+            Arc::new(Registered::new(provider, host.max_concurrency, domain))
+        });
+        let providers: Vec<_> = providers.chain(others).collect();
+        let secrets = providers.iter().flat_map(|it| it.provider.secrets());
+        let mask = Mask::new(secrets).map_err(|message| LoadError::invalid(&file, message))?;
+        Ok(ToolHost {
+            shared: Arc::new(Shared {
+                plugins,
+                queue: Queue::new(&host, &providers),
+                own,
+                owners,
+                max_concurrency: host.max_concurrency,
+                mask: Arc::new(mask),
+                audit,
+                hooks: Hooks::new(self.hooks),
+                repeats: Default::default(),
+                repairs: host.repair_arguments,
+                is_survey: survey.is_some(),
+                paths,
+            }),
+            registry: Arc::new(Registry::new(providers, &file).map_err(LoadError::Invalid)?),
+        })
+    }
+}
+
+impl Loader {
+    /// Opens all files of the manifest, and collects what guests must not touch.
+    fn paths(&self) -> Arc<Paths> {
+        let before = self.before.as_deref();
+        let paths = self.manifest.ways(before);
+        let cache = self.cache.folders();
+        let cache = cache
+            .into_iter()
+            .map(|it| HostFile::new(it, Purpose::CodeCache));
+        for file in self.manifest.host_files().into_iter().chain(cache) {
+            let _ = paths.protect(&file);
+        }
+        if let Some(before) = before {
+            paths.extend(before);
+        }
+        Arc::new(paths)
+    }
+}
+
+/// The code cache, or none if a plugin may have put a link on the path to it: what is in the cache
+/// gets executed.
+fn checked(cache: &CodeCache, paths: &Paths) -> CodeCache {
+    let folders = cache.folders();
+    let mut files = folders
+        .into_iter()
+        .map(|it| HostFile::new(it, Purpose::CodeCache));
+    match files.find_map(|file| paths.check_way(&file).err()) {
+        None => cache.clone(),
+        Some(error) => {
+            warn!("compiled plugins are not kept: {error}");
+            CodeCache::Off
+        }
+    }
+}
+
+/// The trust store is read by name, so a plugin must not be able to put a link on the path to it.
+fn check_trust(manifest: &Path, paths: &Paths) -> Result<(), LoadError> {
+    let folder = trust_folder::of_user();
+    let Some(folder) = folder.map(|it| HostFile::new(it, Purpose::Trust)) else {
+        return Ok(());
+    };
+    paths.check_way(&folder).map_err(|error| {
+        let path = folder.path.display();
+        let message =
+            format!("the folder of trusted manifests, {path}, cannot be protected: {error}");
+        LoadError::invalid(manifest, message)
+    })
+}
+
+enum Loaded {
+    Plugin(Arc<Plugin>),
+    Other(Arc<dyn ToolProvider>),
+}
+
+/// Registers plugins with their order domains: plugins with overlapping folders share one.
+fn in_order(plugins: Vec<Arc<Plugin>>, max_concurrency: usize) -> Vec<LoadedPlugin> {
+    let folders = plugins.iter().map(|plugin| match plugin.config.order {
+        Order::Parallel => GrantedFolders::default(),
+        Order::Auto | Order::InOrder => plugin.folders(),
+    });
+    let domains = Domain::of_folders(&folders.collect::<Vec<_>>());
+    let loaded = plugins.into_iter().zip(domains).map(|(plugin, domain)| {
+        let by_hand = || {
+            let path = plugin.config.path.display();
+            let key = format!("plugin {} {path}", plugin.config.name);
+            (plugin.config.order == Order::InOrder).then(|| Domain::named(&key))
+        };
+        let domain = domain.or_else(by_hand);
+        let registered = Registered::of_plugin(plugin.clone(), max_concurrency, domain);
+        LoadedPlugin {
+            registered: Arc::new(registered),
+            plugin,
+        }
+    });
+    loaded.collect()
+}
+
+/// The order domain of a provider that is not a plugin.
+fn domain_of(provider: &Arc<dyn ToolProvider>) -> Option<Arc<Domain>> {
+    match provider.provenance() {
+        Provider::Server(server) if server.order != Order::Parallel => {
+            let (name, address) = (&server.name, server.address());
+            Some(Domain::named(&format!("mcp {name} {address}")))
+        }
+        Provider::Native(_) if provider.order() != Order::Parallel => Some(Domain::new()),
+        _ => None,
+    }
+}
+
+/// One engine for each stack size, which is a setting of the engine.
+fn engines(
+    host: &HostConfig,
+    plugins: &[PluginConfig],
+    cache: &CodeCache,
+) -> Result<BTreeMap<ByteSize, Arc<Engine>>, LoadError> {
+    let mut engines = BTreeMap::new();
+    for plugin in plugins {
+        let stack = plugin.limits.stack();
+        if engines.contains_key(&stack) {
+            continue;
+        }
+        let config = EngineConfig {
+            instances: host.max_concurrency + PARALLEL_LOADS,
+            stack,
+            cache: cache.clone(),
+        };
+        engines.insert(stack, Arc::new(Engine::new(&config)?));
+    }
+    Ok(engines)
+}
+
+/// Checks the limits of the host and its plugins together, and for manifests made in code what the
+/// parser checks.
+fn check_caps(
+    file: &Path,
+    host: &HostConfig,
+    plugins: &[PluginConfig],
+    servers: &[McpConfig],
+) -> Result<(), LoadError> {
+    let own = plugins.iter().filter_map(|plugin| plugin.max_concurrency);
+    let of_servers = servers.iter().filter_map(|server| server.max_concurrency);
+    if let Some(cap) = own
+        .chain(of_servers)
+        .chain([host.max_concurrency])
+        .find(|cap| !(1..=MAX_CONCURRENCY).contains(cap))
+    {
+        let message = format!("max-concurrency must be from 1 to {MAX_CONCURRENCY}, and is {cap}");
+        return Err(LoadError::invalid(file, message));
+    }
+    let Some(total) = host.total_memory else {
+        return Ok(());
+    };
+    let too_large = plugins
+        .iter()
+        .filter(|plugin| pages_of(plugin.limits.memory) > pages_in(total));
+    let problems: Vec<Diagnostic> = too_large
+        .map(|plugin| {
+            let (name, memory) = (&plugin.name, size(plugin.limits.memory));
+            let total = size(total);
+            let message = format!(
+                "a call of `plugin.{name}` may use {memory}, and never fits `total-memory` of {total}"
+            );
+            Diagnostic::new(file, plugin.at, message)
+        })
+        .collect();
+    match problems[..] {
+        [] => Ok(()),
+        _ => Err(LoadError::Invalid(problems)),
+    }
+}
+
+/// Checks the providers of the embedding program.
+fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(), LoadError> {
+    let mut problems = Vec::new();
+    for provider in providers {
+        let mut problem = |what: &str| {
+            let message = format!("{}: {what}", provider.title());
+            problems.push(Diagnostic::new(file, None, message));
+        };
+        provider.problems().iter().for_each(|it| problem(it));
+        if provider.max_concurrency() == Some(0) {
+            problem("its max-concurrency is 0, so that no call of it could ever run");
+        }
+    }
+    match problems[..] {
+        [] => Ok(()),
+        _ => Err(LoadError::Invalid(problems)),
+    }
+}
+
+/// Refuses a granted folder that lies in a folder another plugin may write: that plugin could
+/// replace it.
+fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<(), LoadError> {
+    let granted = plugins.iter();
+    let granted = granted.map(|it| (&*it.name, it.permissions.files.iter().collect()));
+    let problems = nested(&granted.collect::<Vec<_>>(), paths).into_iter();
+    let problems = problems.map(|Nested { inner, outer }| {
+        let (host, around) = (inner.1.host.display(), outer.1.host.display());
+        let message = format!(
+            "the folder {host} of `plugin.{}` lies in {around}, which `plugin.{}` may write: it decides what is there",
+            inner.0, outer.0
+        );
+        let plugin = plugins.iter().find(|it| it.name == inner.0);
+        let help = "if that is meant, say so in the grant: `allow-nested = true`";
+        Diagnostic::new(file, plugin.and_then(|it| it.at), message).help(help)
+    });
+    match problems.collect::<Vec<_>>() {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err(LoadError::Invalid(problems)),
+    }
+}
+
+async fn load_server(
+    server: McpConfig,
+    surroundings: Surroundings<'_>,
+    survey: Option<Servers>,
+    is_lazy: bool,
+) -> Started {
+    let Some(starter) = servers::starter() else {
+        return Err(servers::missing(&server, surroundings.manifest));
+    };
+    match survey {
+        Some(Servers::Recall) => Ok((starter.recall)(server, surroundings)),
+        _ => (starter.start)(server, surroundings, is_lazy).await,
+    }
+}
+
+async fn load_plugin(
+    plugin: PluginConfig,
+    manifest: Arc<PathBuf>,
+    paths: Arc<Paths>,
+    engine: Arc<Engine>,
+    secrets: Secrets,
+) -> Result<Plugin, Vec<Diagnostic>> {
+    let path = plugin.path.clone();
+    let file = manifest.clone();
+    let bound = plugin.limits.max_compile;
+    let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
+    let compiled = component::compiling(bound, move || {
+        Compiled::new(plugin, &file, &paths, &engine, secrets)
+    });
+    let compiled = compiled.await.map_err(failed)??;
+    // Calls of a survey fail anyway.
+    if secrets != Secrets::Unread {
+        compiled.count_folders(&manifest).await?;
+    }
+    let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();
+    let panicked = |panic: Box<dyn Any + Send>| {
+        Err(failed(format!(
+            "the host panicked as it asked what the plugin offers: {}",
+            said_by(&*panic)
+        )))
+    };
+    listed.await.unwrap_or_else(panicked)
+}

@@ -1,0 +1,91 @@
+//! The inside of [`toolhost`](https://docs.rs/toolhost): everything that is neither the Model Context Protocol nor a
+//! loop with a model nor the command line.
+//!
+//! Use `toolhost`, which has what is shown here under its own paths: those are the promised ones. What is not shown is
+//! for the other crates of `toolhost`, and may change with any version.
+
+#![warn(unreachable_pub)]
+
+pub mod error;
+pub mod inspect;
+pub mod limits;
+pub mod manifest;
+pub mod permissions;
+pub mod printable;
+pub mod prompt;
+pub mod provider;
+pub mod replacement;
+pub mod resource;
+pub mod trust_folder;
+
+#[doc(hidden)]
+pub mod bounded;
+#[doc(hidden)]
+pub mod host;
+#[cfg(feature = "http-client")]
+#[doc(hidden)]
+pub mod http_client;
+#[doc(hidden)]
+pub mod kept;
+#[doc(hidden)]
+pub mod mask;
+#[doc(hidden)]
+pub mod order;
+#[doc(hidden)]
+pub mod paths;
+#[doc(hidden)]
+pub mod plugin;
+#[doc(hidden)]
+pub mod private;
+#[doc(hidden)]
+pub mod results;
+#[doc(hidden)]
+pub mod sandbox;
+#[doc(hidden)]
+pub mod schema;
+#[doc(hidden)]
+pub mod servers;
+#[doc(hidden)]
+pub mod setters;
+#[doc(hidden)]
+pub mod tls;
+#[doc(hidden)]
+pub mod watch;
+
+mod audit;
+mod bindings;
+mod engine;
+mod hook;
+mod lookup;
+mod narrowing;
+mod native;
+#[cfg_attr(not(unix), path = "quota/none.rs")]
+mod quota;
+mod registry;
+mod thread_time;
+
+#[doc(hidden)]
+pub use toolhost_wire::digest;
+#[doc(inline)]
+pub use toolhost_wire::{input, json_text, summarize, tool, wire};
+
+pub use engine::CodeCache;
+pub use error::{CallError, LoadError};
+/// As the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`] return it.
+pub use futures_util::future::BoxFuture;
+pub use hook::{Decision, Hook};
+pub use host::{
+    Batch, CallOptions, LoadEvent, Loader, Narrowed, OpenBatch, Plan, Servers, ToolHost, Unpacked,
+};
+pub use input::Responder;
+pub use manifest::Manifest;
+pub use mask::Mask;
+pub use narrowing::{NarrowError, Narrowing, ProviderNarrowing};
+pub use native::{IntoOutput, Json, NativeContext, NativeFunction, NativeTools};
+pub use provider::{NotStarted, Pin, Provider, ToolNote};
+/// Tokio's: what ends calls, from wherever it is cancelled.
+pub use tokio_util::sync::CancellationToken;
+pub use tool::{
+    CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,
+};
+pub use watch::{Progress, Watcher};

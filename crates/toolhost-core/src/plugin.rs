@@ -1,0 +1,647 @@
+//! [`Plugin`]: a component that is loaded once and called many times, each time in a fresh
+//! instance.
+
+mod call;
+mod call_tool;
+pub(crate) mod component;
+mod convert;
+mod narrow;
+mod offers;
+mod questions;
+mod unfolded;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use http::HeaderValue;
+use tokio_util::sync::CancellationToken;
+use wasmtime::Store;
+
+use crate::bindings::PluginPre;
+use crate::bindings::prompts::exports::toolhost::plugin::prompts as wit_prompts;
+use crate::bindings::resources::exports::toolhost::plugin::resources as wit_resources;
+use crate::bindings::toolhost::plugin::types as wit;
+use crate::digest::sha256;
+use crate::engine::Engine;
+use crate::error::{CallError, Diagnostic, similar};
+use crate::limits::{ByteSize, Limits, size};
+use crate::manifest::{Order, PluginConfig};
+use crate::order::GrantedFolders;
+use crate::paths::Paths;
+use crate::permissions::{Access, HttpHeader, Secret};
+use crate::provider::narrowed::folders_of;
+use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, held};
+use crate::resource::ResourceTemplate;
+use crate::sandbox::{Folder, Grants, Journal, Sandbox};
+use crate::schema::checking::{Allowed, computed};
+use crate::tool::{Tool, ToolCall, is_tool_name};
+use crate::watch::RunContext;
+use call::Ended;
+use call_tool::CallTool;
+use narrow::Clients;
+pub(crate) use offers::PluginPrompt;
+use offers::{Exported, Listed};
+
+/// The most tools of a plugin: a model could not choose among more.
+pub const MAX_TOOLS: usize = 1000;
+
+/// The most memory for the compiled schemas of a plugin.
+const MAX_SCHEMAS: ByteSize = ByteSize::mib(256);
+
+pub(crate) struct Plugin {
+    pub(crate) config: PluginConfig,
+    pub(crate) tools: Arc<[Arc<ProvidedTool>]>,
+    pub(crate) listed: Listed,
+    /// The SHA-256 digest of its file, in hexadecimal.
+    sha256: Arc<str>,
+    /// Its imports, such as `wasi:cli/environment@0.2.6`.
+    pub(crate) imports: Vec<String>,
+    /// The permissions it can use, by their names in the manifest.
+    pub(crate) usable: Vec<&'static str>,
+    call_tool: CallTool,
+    exported: Exported,
+    grants: Arc<Grants>,
+    lacking: Vec<Diagnostic>,
+    clients: Option<Clients>,
+}
+
+/// How a plugin's secrets are treated at load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secrets {
+    /// They are read, and a missing one is an error.
+    Required,
+    /// They are read; a missing one is an error of the calls.
+    AtCalls,
+    /// They are not read, since no call will run.
+    Unread,
+}
+
+/// A plugin that is compiled and linked, and has not run yet.
+pub(crate) struct Compiled {
+    config: PluginConfig,
+    sha256: String,
+    pre: PluginPre<Sandbox>,
+    grants: Arc<Grants>,
+    /// What its calls need and is missing: if there is anything, no call runs.
+    lacking: Vec<Diagnostic>,
+}
+
+impl Compiled {
+    /// Counts the contents of its folders with a quota.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read, or contain too much.
+    pub(crate) async fn count_folders(&self, manifest: &Path) -> Result<(), Vec<Diagnostic>> {
+        count_folders(&self.config, &self.grants, manifest).await
+    }
+
+    /// Reads, checks and compiles a plugin: seconds of CPU if it is not in the cache. With its
+    /// secrets unread it cannot be called.
+    pub(crate) fn new(
+        config: PluginConfig,
+        manifest: &Path,
+        paths: &Arc<Paths>,
+        engine: &Engine,
+        secrets: Secrets,
+    ) -> Result<Compiled, Vec<Diagnostic>> {
+        let (mut problems, mut lacking) = (Vec::new(), Vec::new());
+        let of_secrets = match secrets {
+            Secrets::AtCalls => &mut lacking,
+            Secrets::Required | Secrets::Unread => &mut problems,
+        };
+        let (secrets, headers) = match secrets {
+            Secrets::Unread => Default::default(),
+            _ => resolve_secrets(&config, manifest, paths, of_secrets),
+        };
+        let mut grants = resolve(&config, manifest, paths, &mut problems);
+        (grants.secrets, grants.headers) = (secrets, headers);
+        let compiled = component::read(&config.path, config.limits.max_component, paths)
+            .map_err(|message| match config.at {
+                // Most often the path is wrong, so point at it.
+                Some(at) => {
+                    let path = config.path.display();
+                    let message = format!("`plugin.{}`: {path} {message}", config.name);
+                    Diagnostic::new(manifest, Some(at), message)
+                }
+                None => Diagnostic::new(&config.path, None, message),
+            })
+            .and_then(|bytes| {
+                let sha256 = sha256(&bytes);
+                check_pin(&config, &sha256, manifest)?;
+                let pre = component::compile(&bytes, &engine.engine)
+                    .and_then(|component| component::link(&component, engine))
+                    .map_err(|message| Diagnostic::new(&config.path, None, message))?;
+                Ok((sha256, pre))
+            });
+        match compiled {
+            Ok((sha256, pre)) if problems.is_empty() => Ok(Compiled {
+                config,
+                sha256,
+                pre,
+                grants: Arc::new(grants),
+                lacking,
+            }),
+            Ok(_) => Err(problems),
+            Err(problem) => {
+                problems.push(problem);
+                Err(problems)
+            }
+        }
+    }
+
+    /// A linked component with default limits and no permissions.
+    pub(crate) fn ungranted(
+        config: PluginConfig,
+        sha256: String,
+        pre: PluginPre<Sandbox>,
+    ) -> Compiled {
+        Compiled {
+            grants: Grants::none(&config.limits, &config.permissions),
+            lacking: Vec::new(),
+            config,
+            sha256,
+            pre,
+        }
+    }
+
+    /// Discovers the plugin's tools, with no permission and the limits of a call, and selects those
+    /// the manifest offers.
+    pub(crate) async fn ask(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+        let component = self.pre.instance_pre().component();
+        let imports = component::imports(component);
+        let usable = component::usable_permissions(component, &imports);
+        let failed = |message| vec![Diagnostic::new(&self.config.path, None, message)];
+        let exports = component::exports(component);
+        let exported = Exported::new(self.pre.instance_pre(), &exports).map_err(failed)?;
+        let call_tool = CallTool::new(&self.pre).map_err(failed)?;
+        let tools = self.list("list-tools", async |store| {
+            let plugin = self.pre.instantiate_async(&mut *store).await?;
+            plugin.toolhost_plugin_tools().call_list_tools(store).await
+        });
+        // Their schemas are compiled, which no deadline interrupts.
+        let (listed_tools, something_else) = (tools.await?, !exported.is_empty());
+        let (config, file) = (self.config.clone(), manifest.to_owned());
+        let tools = computed(move || offered(listed_tools, something_else, &config, &file)).await?;
+        let mut listed = Listed::default();
+        if let Some(pre) = &exported.resources {
+            let templates = self.list("list-templates", async |store| {
+                let plugin = pre.instantiate_async(&mut *store).await?;
+                let resources = plugin.toolhost_plugin_resources();
+                resources.call_list_templates(store).await
+            });
+            listed.templates = self.templates(templates.await?)?;
+        }
+        if let Some(pre) = &exported.prompts {
+            let prompts = self.list("list-prompts", async |store| {
+                let plugin = pre.instantiate_async(&mut *store).await?;
+                plugin
+                    .toolhost_plugin_prompts()
+                    .call_list_prompts(store)
+                    .await
+            });
+            listed.prompts = self.prompts(prompts.await?)?;
+        }
+        Ok(Plugin {
+            sha256: self.sha256.into(),
+            usable,
+            imports,
+            call_tool,
+            exported,
+            grants: self.grants,
+            lacking: self.lacking,
+            clients: Clients::of(&self.config.permissions.files),
+            config: self.config,
+            tools: tools.into_iter().map(Arc::new).collect(),
+            listed,
+        })
+    }
+
+    /// Runs one of its listings.
+    async fn list<R>(
+        &self,
+        export: &str,
+        run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
+    ) -> Result<R, Vec<Diagnostic>> {
+        let limits = &self.config.limits;
+        let never = CancellationToken::new();
+        let context = RunContext::alone(&never);
+        let grants = Grants::none(limits, &self.config.permissions);
+        let ended = call::in_sandbox(
+            self.pre.engine(),
+            &grants,
+            Journal::new(limits.max_log, Arc::default(), None, &context),
+            call::Time {
+                deadline: limits.deadline(Instant::now()),
+                timeout: limits.timeout,
+                spent: Duration::ZERO,
+            },
+            &never,
+            run,
+        );
+        ended.await.outcome.map_err(|error| {
+            let message = format!("`{export}` failed: {error}");
+            let mut lines = message.lines().map(str::to_owned);
+            let first = lines.next().unwrap_or_default();
+            vec![Diagnostic::new(&self.config.path, None, first).lines(lines)]
+        })
+    }
+
+    fn templates(
+        &self,
+        listed: Vec<wit_resources::Template>,
+    ) -> Result<Vec<ResourceTemplate>, Vec<Diagnostic>> {
+        self.check_count(listed.len(), "resource templates")?;
+        let templates = listed.into_iter().map(|listed| {
+            let template = offers::template(listed);
+            template.check().map_err(|problem| {
+                let name = template.name.chars().take(100).collect::<String>();
+                let message = format!("offers a resource template named {name:?} that {problem}");
+                vec![Diagnostic::new(&self.config.path, None, message)]
+            })?;
+            Ok(template)
+        });
+        templates.collect()
+    }
+
+    fn prompts(
+        &self,
+        listed: Vec<wit_prompts::Prompt>,
+    ) -> Result<Vec<PluginPrompt>, Vec<Diagnostic>> {
+        self.check_count(listed.len(), "prompts")?;
+        let mut prompts: Vec<PluginPrompt> = Vec::new();
+        let mut problems = Vec::new();
+        for prompt in listed {
+            let name = format!("{}{}", self.config.prefix, prompt.name);
+            let problem = match &prompt.name {
+                own if !is_tool_name(own) || !is_tool_name(&name) => {
+                    let name = name.chars().take(100).collect::<String>();
+                    format!("offers a prompt named {name:?}; names match [A-Za-z0-9_-]{{1,64}}")
+                }
+                _ if prompts.iter().any(|other| other.prompt.name == name) => {
+                    format!("offers two prompts named `{name}`")
+                }
+                _ => {
+                    prompts.push(offers::prompt(prompt, name));
+                    continue;
+                }
+            };
+            problems.push(Diagnostic::new(&self.config.path, None, problem));
+        }
+        if problems.is_empty() {
+            Ok(prompts)
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn check_count(&self, count: usize, what: &str) -> Result<(), Vec<Diagnostic>> {
+        if count <= MAX_TOOLS {
+            return Ok(());
+        }
+        let message = format!("offers {count} {what}, and a plugin may offer {MAX_TOOLS}");
+        Err(vec![Diagnostic::new(&self.config.path, None, message)])
+    }
+}
+
+impl Plugin {
+    /// Why none of its calls can run, for instance for lack of a secret.
+    pub(crate) fn lacks(&self) -> Option<CallError> {
+        let problem = self.lacking.first()?;
+        let message = problem.message.clone();
+        Some(CallError::Failed { message })
+    }
+
+    /// The folders that it is granted.
+    pub(crate) fn folders(&self) -> GrantedFolders {
+        folders_of(&self.grants)
+    }
+
+    /// Makes an instance and calls an export of it.
+    async fn run<R>(
+        &self,
+        context: CallContext<'_>,
+        run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
+    ) -> Ended<R> {
+        let time = call::Time {
+            deadline: context.deadline(),
+            timeout: context.limits.timeout,
+            spent: context.spent,
+        };
+        let (engine, cancel) = (self.call_tool.engine(), context.cancel);
+        let narrowed = context.narrowed.and_then(|it| it.sandboxed.as_ref());
+        let grants = narrowed.map_or(&self.grants, |narrowed| &narrowed.grants);
+        call::in_sandbox(engine, grants, context.journal, time, cancel, run).await
+    }
+
+    async fn serve(
+        &self,
+        tool: &ProvidedTool,
+        request: wit::Call,
+        context: CallContext<'_>,
+    ) -> RunOutcome {
+        let (limits, start, cancel) = (context.limits, context.start, context.cancel);
+        let run = async |store: &mut Store<Sandbox>| self.call_tool.call(store, &request).await;
+        let ended = self.run(context, run).await;
+        let served = ended.into_served(limits, convert::output);
+        if tool.output.is_none() {
+            return served;
+        }
+        let allowed = Allowed {
+            limits,
+            start,
+            spent: served.cpu,
+            cancel,
+        };
+        // Boxed to keep the future of ordinary calls small.
+        Box::pin(held(served, tool.output.as_ref(), allowed)).await
+    }
+}
+
+impl ToolProvider for Plugin {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn title(&self) -> String {
+        format!("plugin `{}`", self.config.name)
+    }
+
+    fn provenance(&self) -> Provider<'_> {
+        Provider::Plugin(&self.config)
+    }
+
+    fn tools(&self) -> Arc<[Arc<ProvidedTool>]> {
+        self.tools.clone()
+    }
+
+    fn ends_calls(&self) -> bool {
+        true
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    fn memory(&self) -> ByteSize {
+        self.config.limits.memory
+    }
+
+    fn max_concurrency(&self) -> Option<usize> {
+        self.config.max_concurrency
+    }
+
+    fn order(&self) -> Order {
+        self.config.order
+    }
+
+    /// Whether a tool may change something: it is not marked read-only, and there is something it
+    /// could write.
+    fn may_change(&self, tool: &Tool) -> bool {
+        let files = &self.config.permissions.files;
+        tool.annotations.read_only != Some(true)
+            && files.iter().any(|it| it.access == Access::ReadWrite)
+    }
+
+    fn is_isolated(&self) -> bool {
+        self.config.permissions.is_nothing()
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        self.grants.secrets.values().collect()
+    }
+
+    fn sha256(&self) -> Option<&str> {
+        Some(&self.sha256)
+    }
+
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Vec<Diagnostic>>> {
+        let prepared = match self.lacking[..] {
+            [] => Ok(()),
+            _ => Err(self.lacking.clone()),
+        };
+        Box::pin(std::future::ready(prepared))
+    }
+
+    fn call<'c>(
+        &'c self,
+        tool: &'c ProvidedTool,
+        call: &'c ToolCall,
+        context: CallContext<'c>,
+    ) -> BoxFuture<'c, RunOutcome> {
+        let request = wit::Call {
+            name: tool.own_name.clone(),
+            arguments: call.arguments_text().to_owned(),
+            id: call.id.clone().unwrap_or_default(),
+            resumed: call.resumed.as_deref().cloned().map(questions::resumption),
+        };
+        Box::pin(self.serve(tool, request, context))
+    }
+}
+
+/// Sets the allowed callers of tools from the manifest.
+fn name_callers(tools: &mut [ProvidedTool], config: &PluginConfig) {
+    for tool in tools {
+        let callers = config.allowed_callers.of(&tool.own_name);
+        tool.tool.allowed_callers = callers.to_vec();
+    }
+}
+
+fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), Diagnostic> {
+    let Some(pinned) = &config.sha256 else {
+        return Ok(());
+    };
+    if found == pinned {
+        return Ok(());
+    }
+    let message = format!(
+        "`plugin.{}` is pinned to sha256 {pinned}, and {} has {found}",
+        config.name,
+        config.path.display()
+    );
+    Err(Diagnostic::new(manifest, config.at, message)
+        .help("if the plugin was meant to change, pin the new digest"))
+}
+
+/// Counts the contents of folders with a quota.
+async fn count_folders(
+    config: &PluginConfig,
+    grants: &Arc<Grants>,
+    manifest: &Path,
+) -> Result<(), Vec<Diagnostic>> {
+    let folders = grants.folders.iter();
+    let folders: Vec<_> = folders.filter(|it| !it.is_counted()).cloned().collect();
+    if folders.is_empty() {
+        return Ok(());
+    }
+    let counted = tokio::task::spawn_blocking(move || {
+        let failed = folders.into_iter().filter_map(|folder| {
+            let error = folder.count().err()?;
+            Some((folder, error))
+        });
+        failed.collect::<Vec<_>>()
+    });
+    let failed = counted.await.expect("counting does not panic");
+    let problems = failed.into_iter().map(|(folder, error)| {
+        let (name, host) = (&config.name, folder.host().display());
+        let message = format!("the folder {host} of `plugin.{name}` cannot be counted: {error}");
+        Diagnostic::new(manifest, config.at, message)
+            .help("grant a smaller folder, or leave out `max-disk` and `max-files`")
+    });
+    match problems.collect::<Vec<_>>() {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err(problems),
+    }
+}
+
+/// Resolves the grants of a manifest, except secrets and what uses them.
+fn resolve(
+    config: &PluginConfig,
+    manifest: &Path,
+    paths: &Arc<Paths>,
+    problems: &mut Vec<Diagnostic>,
+) -> Grants {
+    let mut folders = Vec::new();
+    for grant in &config.permissions.files {
+        if let Some((message, help)) = grant.client_problem() {
+            problems.push(Diagnostic::new(manifest, config.at, message).help(help));
+        }
+        // Those are opened for each client.
+        if grant.is_per_client() {
+            continue;
+        }
+        match Folder::open(grant, paths) {
+            Ok(folder) => folders.push(Arc::new(folder)),
+            Err(error) => {
+                let (name, host) = (&config.name, grant.host.display());
+                let message =
+                    format!("the folder {host} of `plugin.{name}` cannot be opened: {error}");
+                problems.push(Diagnostic::new(manifest, config.at, message));
+            }
+        }
+    }
+    Grants {
+        folders,
+        paths: paths.clone(),
+        limits: config.limits.clone(),
+        permissions: config.permissions.clone(),
+        narrowed_http: None,
+        headers: Vec::new(),
+        secrets: BTreeMap::new(),
+        config: config.config.clone(),
+        resources: Default::default(),
+    }
+}
+
+/// Reads its secrets, and builds the headers that the host sends for it.
+fn resolve_secrets(
+    config: &PluginConfig,
+    manifest: &Path,
+    paths: &Paths,
+    problems: &mut Vec<Diagnostic>,
+) -> (BTreeMap<String, Secret>, Vec<(HttpHeader, HeaderValue)>) {
+    let before = problems.len();
+    let mut secrets = BTreeMap::new();
+    for (name, source) in &config.permissions.secrets {
+        match source.read(paths) {
+            Ok(secret) => {
+                secrets.insert(name.clone(), secret);
+            }
+            Err(error) => {
+                let message = format!("secret `{name}` of `plugin.{}`{error}", config.name);
+                problems.push(Diagnostic::new(manifest, config.at, message));
+            }
+        }
+    }
+    let mut headers = Vec::new();
+    // Headers that lack a secret would only repeat the problem.
+    if problems.len() == before {
+        for header in &config.permissions.http_headers {
+            match header.value(|name| secrets.get(name).map(Secret::reveal)) {
+                Ok(value) => headers.push((header.clone(), value)),
+                Err(error) => {
+                    let message = format!("header {header} of `plugin.{}`: {error}", config.name);
+                    problems.push(Diagnostic::new(manifest, config.at, message));
+                }
+            }
+        }
+    }
+    (secrets, headers)
+}
+
+/// The discovered tools as the manifest offers them, or everything that is wrong with them.
+///
+/// A plugin that offers `something_else` need not have tools.
+fn offered(
+    listed: Vec<wit::Tool>,
+    something_else: bool,
+    config: &PluginConfig,
+    manifest: &Path,
+) -> Result<Vec<ProvidedTool>, Vec<Diagnostic>> {
+    let problem = |message: String| Diagnostic::new(&config.path, None, message);
+    if listed.len() > MAX_TOOLS {
+        let count = listed.len();
+        let message = format!("offers {count} tools, and a plugin may offer {MAX_TOOLS}");
+        return Err(vec![problem(message)]);
+    }
+    if listed.is_empty() && !something_else {
+        return Err(vec![problem("offers no tools".to_owned())]);
+    }
+    let mut problems = Vec::new();
+    let mut tools: Vec<ProvidedTool> = Vec::new();
+    let mut schemas = 0;
+    let names: Vec<String> = listed.iter().map(|tool| tool.name.clone()).collect();
+    for (index, tool) in listed.into_iter().enumerate() {
+        let name = format!("{}{}", config.prefix, tool.name);
+        if !is_tool_name(&tool.name) || !is_tool_name(&name) {
+            let name = name.chars().take(100).collect::<String>();
+            let message =
+                format!("offers a tool named {name:?}; names match [A-Za-z0-9_-]{{1,64}}");
+            problems.push(problem(message));
+            continue;
+        }
+        if names[..index].contains(&tool.name) {
+            problems.push(problem(format!("offers two tools named `{name}`")));
+            continue;
+        }
+        if let Some(wanted) = &config.tools
+            && !wanted.iter().any(|(wanted, _)| *wanted == tool.name)
+        {
+            continue;
+        }
+        match convert::tool(tool, name, &config.name) {
+            Ok(tool) => {
+                schemas += tool.schema_bytes();
+                tools.push(tool);
+            }
+            Err(message) => problems.push(problem(message)),
+        }
+        if schemas > MAX_SCHEMAS.as_u64() {
+            let most = size(MAX_SCHEMAS);
+            let message = format!("the schemas of its tools would take more than {most} of memory");
+            return Err(vec![problem(message)]);
+        }
+    }
+    name_callers(&mut tools, config);
+    let wanted = config.tools.iter().flatten();
+    let wanted = wanted.map(|(wanted, at)| (&**wanted, *at));
+    for (wanted, at) in wanted.chain(config.allowed_callers.named()) {
+        if !names.iter().any(|name| name == wanted) {
+            let message = format!("`plugin.{}` offers no tool named `{wanted}`", config.name);
+            let near = similar(wanted, names.iter().map(String::as_str));
+            let help = match near.first() {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it offers: {}", names.join(", ")),
+            };
+            problems.push(Diagnostic::new(manifest, Some(at), message).help(help));
+        }
+    }
+    if problems.is_empty() {
+        Ok(tools)
+    } else {
+        Err(problems)
+    }
+}

@@ -1,0 +1,167 @@
+//! [`Payload`]: sizes and masking of what providers answer.
+
+use super::Payload;
+use crate::input::{Conversation, InputRequired, Message, Question};
+use crate::mask::Mask;
+use crate::prompt::{FilledPrompt, Suggestions};
+use crate::resource::{Resource, ResourceContents};
+use crate::tool::{Content, EmbeddedResource, Icon, Output, ResourceBody};
+
+impl Payload for Output {
+    fn len(&self) -> u64 {
+        Output::len(self)
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        self.content.iter_mut().for_each(|part| content(part, mask));
+        self.structured = self.structured.take().map(|json| mask.json(json));
+        self.meta = self.meta.take().map(|meta| mask.members(meta));
+        for meta in self.content_meta.values_mut() {
+            *meta = mask.members(std::mem::take(meta));
+        }
+    }
+}
+
+impl Payload for Vec<Resource> {
+    fn len(&self) -> u64 {
+        let lens = self.iter().map(|resource| {
+            let optional = [&resource.title, &resource.description, &resource.mime_type];
+            let optional = optional.into_iter().flatten().map(String::len);
+            let icons = resource.icons.iter().map(|icon| icon.src.len());
+            // Entries count even without text.
+            let entry = size_of::<Resource>() + resource.uri.len() + resource.name.len();
+            entry + optional.sum::<usize>() + icons.sum::<usize>()
+        });
+        lens.sum::<usize>() as u64
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        for resource in self {
+            mask.text(&mut resource.uri);
+            mask.text(&mut resource.name);
+            resource.size = resource.size.take_if(|size| !mask.is_in_number(*size));
+            let optional = [
+                &mut resource.title,
+                &mut resource.description,
+                &mut resource.mime_type,
+            ];
+            optional
+                .into_iter()
+                .flatten()
+                .for_each(|text| mask.text(text));
+            for icon in &mut resource.icons {
+                hide_icon(icon, mask);
+            }
+        }
+    }
+}
+
+impl Payload for Vec<ResourceContents> {
+    fn len(&self) -> u64 {
+        self.iter().map(EmbeddedResource::size).sum::<usize>() as u64
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        self.iter_mut()
+            .for_each(|contents| embedded(contents, mask));
+    }
+}
+
+impl Payload for FilledPrompt {
+    fn len(&self) -> u64 {
+        let description = self.description.as_ref().map_or(0, String::len);
+        let messages = self.messages.iter().map(|message| message.content.size());
+        (description + messages.sum::<usize>()) as u64
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        if let Some(description) = &mut self.description {
+            mask.text(description);
+        }
+        messages(&mut self.messages, mask);
+    }
+}
+
+impl Payload for Suggestions {
+    fn len(&self) -> u64 {
+        self.values.iter().map(String::len).sum::<usize>() as u64
+    }
+
+    fn hide(&mut self, mask: &Mask) {
+        self.values.iter_mut().for_each(|value| mask.text(value));
+        self.total = self.total.take_if(|total| !mask.is_in_number(*total));
+    }
+}
+
+/// The version of a resource, which nobody is shown.
+impl Payload for String {
+    fn len(&self) -> u64 {
+        String::len(self) as u64
+    }
+
+    fn hide(&mut self, _: &Mask) {}
+}
+
+/// Masks secrets. The state stays as it is: a plugin that puts a secret there discloses it to its
+/// client, and one that does not must get its state back unchanged.
+pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
+    for (key, question) in &mut input.questions {
+        mask.text(key);
+        question.texts().for_each(|text| mask.text(text));
+        if let Question::Prompt(conversation) = question {
+            messages(&mut conversation.messages, mask);
+            let Conversation {
+                max_tokens,
+                temperature,
+                ..
+            } = conversation;
+            *temperature = temperature.take_if(|it| !mask.is_in_number(*it));
+            if mask.is_in_number(*max_tokens) {
+                *max_tokens = 0;
+            }
+        }
+    }
+}
+
+/// Masks secrets.
+pub fn hide_icon(icon: &mut Icon, mask: &Mask) {
+    mask.text(&mut icon.src);
+    let texts = icon.mime_type.iter_mut().chain(&mut icon.sizes);
+    texts.for_each(|text| mask.text(text));
+}
+
+fn messages(messages: &mut [Message], mask: &Mask) {
+    let contents = messages.iter_mut().map(|message| &mut message.content);
+    contents.for_each(|part| content(part, mask));
+}
+
+fn content(content: &mut Content, mask: &Mask) {
+    match content {
+        Content::Text(text) => mask.text(text),
+        Content::Image(media) | Content::Audio(media) => {
+            mask.bytes(&mut media.data);
+            mask.text(&mut media.mime_type);
+        }
+        Content::Link(link) => {
+            mask.text(&mut link.uri);
+            mask.text(&mut link.name);
+            let others = [&mut link.description, &mut link.mime_type];
+            others
+                .into_iter()
+                .flatten()
+                .for_each(|text| mask.text(text));
+        }
+        Content::Embedded(resource) => embedded(resource, mask),
+    }
+}
+
+fn embedded(resource: &mut EmbeddedResource, mask: &Mask) {
+    mask.text(&mut resource.uri);
+    if let Some(mime_type) = &mut resource.mime_type {
+        mask.text(mime_type);
+    }
+    match &mut resource.body {
+        ResourceBody::Text(text) => mask.text(text),
+        ResourceBody::Blob(bytes) => mask.bytes(bytes),
+    }
+}

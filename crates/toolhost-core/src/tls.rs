@@ -1,0 +1,35 @@
+//! The TLS client configuration: which authorities are trusted.
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::{ClientConfig, RootCertStore};
+use tracing::warn;
+
+/// Certificates are verified against this machine's trusted authorities, or Mozilla's if it has
+/// none. The first call reads files.
+///
+/// # Errors
+///
+/// TLS cannot be set up.
+pub fn config() -> Result<Arc<ClientConfig>, String> {
+    TLS.clone()
+}
+
+static TLS: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        for error in found.errors {
+            warn!("certificate authorities of this machine: {error}");
+        }
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+});

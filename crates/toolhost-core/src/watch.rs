@@ -1,0 +1,114 @@
+//! [`Watcher`]: progress and log lines of a call while it runs. Also the context of a call inside
+//! the host.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::input::QuestionKinds;
+use crate::order::Client;
+use crate::tool::LogLine;
+
+/// Progress of a call, in a unit of the tool's choosing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// How much is done.
+    pub done: f64,
+    /// How much there is in all, if known.
+    pub total: Option<f64>,
+    /// What is being done.
+    pub message: Option<String>,
+}
+
+/// Receives events of a running call, on the thread that runs it, so it must not block. Secrets are
+/// masked.
+pub trait Watcher: Send + Sync {
+    /// The guest wrote a line to its log, or to stdout or stderr.
+    fn logged(&self, line: &LogLine) {
+        let _ = line;
+    }
+
+    /// The guest reported progress. It may do so as often as it likes, and go backwards.
+    fn progressed(&self, progress: &Progress) {
+        let _ = progress;
+    }
+
+    /// A resource has changed.
+    fn resource_updated(&self, uri: &str) {
+        let _ = uri;
+    }
+
+    /// The plugin's list of resources has changed.
+    fn resources_changed(&self) {}
+}
+
+/// The owner of kept results: no other client can read them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The only client there is.
+    #[default]
+    Only,
+    /// A session of the server.
+    Session(u64),
+    /// A token of the server, without a session.
+    Principal(Arc<str>),
+}
+
+/// Whose permits are shared fairly with others'.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Party {
+    /// A client of an embedding program.
+    Client(Client),
+    /// A client of the server by name. For ordering, each request without a session is a client of
+    /// its own instead.
+    Owner(Owner),
+}
+
+/// The tools that a client may call, beside the host's own; all when `None`.
+pub type AllowedTools = Option<Arc<BTreeSet<String>>>;
+
+/// The context of a call inside the host.
+#[derive(Clone)]
+pub(crate) struct RunContext<'c> {
+    pub(crate) cancel: &'c CancellationToken,
+    /// The timeout, if shorter than its provider's.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) watcher: Option<Arc<dyn Watcher>>,
+    /// The kinds of questions that somebody can answer.
+    pub(crate) can_ask: QuestionKinds,
+    /// The client whose calls keep their order.
+    pub(crate) client: Client,
+    pub(crate) owner: Owner,
+    pub(crate) allowed: AllowedTools,
+    /// Its idempotency key.
+    pub(crate) key: Option<Arc<str>>,
+    /// Set when its provider is called.
+    pub(crate) begun: Option<Arc<AtomicBool>>,
+}
+
+impl<'c> RunContext<'c> {
+    /// No watcher and no responder.
+    pub(crate) fn alone(cancel: &'c CancellationToken) -> Self {
+        RunContext {
+            cancel,
+            timeout: None,
+            watcher: None,
+            can_ask: QuestionKinds::default(),
+            client: Client::new(),
+            owner: Owner::default(),
+            allowed: None,
+            key: None,
+            begun: None,
+        }
+    }
+
+    pub(crate) fn party(&self) -> Party {
+        match &self.owner {
+            Owner::Only => Party::Client(self.client),
+            owner => Party::Owner(owner.clone()),
+        }
+    }
+}

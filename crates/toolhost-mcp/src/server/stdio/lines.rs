@@ -1,0 +1,346 @@
+//! Reads a client's messages, one per line. Every request with a readable id is answered, also
+//! malformed ones, which rmcp's own transport drops.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use rmcp::RoleServer;
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, GetExtensions,
+    JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+};
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::lines::{IdFinder, Line, Lines};
+use crate::server::json_rpc::{in_use, unreadable, weight};
+use crate::server::message::{CallOutline, Peeked};
+use crate::server::{initialize, lock};
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+pub(crate) struct LineTransport<R, W: AsyncWrite> {
+    lines: Lines<R>,
+    writer: AsyncRwTransport<RoleServer, Empty, W>,
+    /// The refusal being sent; the next message is read after it.
+    refusing: Option<JoinHandle<()>>,
+    running: Running,
+    /// A line that there is no room for yet.
+    next: Option<Line>,
+    /// What is held for the client: its requests, and answers that it has not read.
+    held: Arc<Held>,
+    end: CancellationToken,
+}
+
+/// Reading stops while this much is held: answers the client does not read, or requests not yet
+/// answered.
+const MAX_UNREAD: usize = 64 << 20;
+const MAX_REQUESTS: usize = 256 << 20;
+
+/// Requests of fewer bytes are not counted.
+const SMALL: usize = 16 << 10;
+
+#[derive(Default)]
+struct Held {
+    unread: AtomicUsize,
+    requests: AtomicUsize,
+    /// Signals that less is held.
+    less: Notify,
+}
+
+impl Held {
+    /// Completes once more may be read.
+    async fn room(&self) {
+        loop {
+            let less = self.less.notified();
+            let is_over = self.unread.load(Ordering::Relaxed) > MAX_UNREAD
+                || self.requests.load(Ordering::Relaxed) > MAX_REQUESTS;
+            if !is_over {
+                return;
+            }
+            less.await;
+        }
+    }
+}
+
+/// A counted part of what is held, until it is dropped.
+struct Part {
+    held: Arc<Held>,
+    bytes: usize,
+    of: fn(&Held) -> &AtomicUsize,
+}
+
+impl Part {
+    fn new(held: &Arc<Held>, bytes: usize, of: fn(&Held) -> &AtomicUsize) -> Part {
+        of(held).fetch_add(bytes, Ordering::Relaxed);
+        Part {
+            held: held.clone(),
+            bytes,
+            of,
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let before = (self.of)(&self.held).fetch_sub(self.bytes, Ordering::Relaxed);
+        // If there was room before, no reader waits.
+        if before > MAX_UNREAD.min(MAX_REQUESTS) {
+            self.held.less.notify_waiters();
+        }
+    }
+}
+
+/// The ids in use. An id is in use until its answer has been sent: rmcp confuses two requests with
+/// one id. A cancelled request is not answered, and its id is in use for as long as it runs.
+#[derive(Clone, Default)]
+struct Running(Arc<Mutex<HashMap<RequestId, Unanswered>>>);
+
+struct Unanswered {
+    runs: Weak<()>,
+    is_cancelled: bool,
+}
+
+impl Unanswered {
+    fn is_over(&self) -> bool {
+        self.is_cancelled && self.runs.strong_count() == 0
+    }
+}
+
+/// Held by a request while it runs, with the reservation for its line.
+#[derive(Clone)]
+struct Runs {
+    _request: Arc<()>,
+    _line: Option<Arc<Part>>,
+}
+
+impl Running {
+    /// Marks an id as in use; `None` if it is already.
+    fn begin(&self, id: &RequestId, line: Option<Part>) -> Option<Runs> {
+        let mut requests = lock(&self.0);
+        if requests.get(id).is_some_and(|used| !used.is_over()) {
+            return None;
+        }
+        let request = Arc::new(());
+        let unanswered = Unanswered {
+            runs: Arc::downgrade(&request),
+            is_cancelled: false,
+        };
+        requests.insert(id.clone(), unanswered);
+        Some(Runs {
+            _request: request,
+            _line: line.map(Arc::new),
+        })
+    }
+
+    fn answered(&self, id: &RequestId) {
+        lock(&self.0).remove(id);
+    }
+
+    /// Notes that a request will not be answered, and frees such ids whose requests have ended.
+    fn cancelled(&self, id: Option<&RequestId>) {
+        let mut requests = lock(&self.0);
+        if let Some(request) = id.and_then(|id| requests.get_mut(id)) {
+            request.is_cancelled = true;
+        }
+        requests.retain(|_, request| !request.is_over());
+    }
+}
+
+impl<R, W> LineTransport<R, W>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    /// Cancels `end` at the end of input.
+    pub(crate) fn new(reader: R, writer: W, longest: usize, end: CancellationToken) -> Self {
+        LineTransport {
+            lines: Lines::new(reader, longest),
+            writer: AsyncRwTransport::new_server(empty(), writer),
+            refusing: None,
+            running: Running::default(),
+            next: None,
+            held: Arc::default(),
+            end,
+        }
+    }
+
+    /// The message of a line, or the refusal to send.
+    fn read(&self, line: Line) -> Result<ClientJsonRpcMessage, Option<Box<ServerJsonRpcMessage>>> {
+        let line = match line {
+            Line::Whole(line) => line,
+            Line::TooLong(passed) => {
+                let longest = self.lines.longest();
+                tracing::error!("a message of over {longest} bytes was left out");
+                let text = format!("the message has over {longest} bytes");
+                let error = ErrorData::invalid_request(text, None);
+                let id = passed.of_request();
+                return Err(id.map(|id| Box::new(JsonRpcMessage::error(error, Some(id)))));
+            }
+        };
+        let line = line.strip_prefix(BOM).unwrap_or(&line);
+        if line.trim_ascii().is_empty() {
+            return Err(None);
+        }
+        let peeked = Peeked::of(line);
+        if let Some(refusal) = peeked.refusal() {
+            return Err(Some(Box::new(refusal)));
+        }
+        let reduced = match peeked.is_initialize {
+            true => initialize::reduced(line, true).map_err(Some)?,
+            false => None,
+        };
+        let read = message(reduced.as_deref().unwrap_or(line), peeked.call);
+        let mut message = read.map_err(|error| refusal(line, &error).map(Box::new))?;
+        match &mut message {
+            JsonRpcMessage::Request(request) => {
+                let part = || Part::new(&self.held, line.len(), |held| &held.requests);
+                let part = (line.len() > SMALL).then(part);
+                match self.running.begin(&request.id, part) {
+                    Some(runs) => drop(request.request.extensions_mut().insert(runs)),
+                    None => return Err(Some(Box::new(in_use(request.id.clone())))),
+                }
+            }
+            JsonRpcMessage::Notification(notification) => {
+                if let ClientNotification::CancelledNotification(it) = &notification.notification {
+                    self.running.cancelled(it.params.request_id.as_ref());
+                }
+            }
+            _ => {}
+        }
+        Ok(message)
+    }
+}
+
+/// Parses a line. The arguments of a call are kept as written and not parsed here.
+fn message(line: &[u8], outline: Option<CallOutline>) -> serde_json::Result<ClientJsonRpcMessage> {
+    let written = outline.as_ref().map(CallOutline::call);
+    let rest = outline.and_then(|outline| outline.with_arguments("{}"));
+    let mut message = serde_json::from_slice(rest.as_deref().unwrap_or(line))?;
+    if let JsonRpcMessage::Request(request) = &mut message
+        && let ClientRequest::CallToolRequest(call) = &mut request.request
+        && let Some(written) = written
+    {
+        call.extensions.insert(written);
+    }
+    Ok(message)
+}
+
+/// The refusal of a malformed line; `None` for text without an id that is not JSON.
+fn refusal(line: &[u8], error: &serde_json::Error) -> Option<ServerJsonRpcMessage> {
+    tracing::debug!("a line that is no message was left out: {error}");
+    let id = IdFinder::of(line).of_request();
+    match error.is_data() {
+        true if is_notification(line) => return None,
+        true => {}
+        false => drop(id.as_ref()?),
+    }
+    Some(JsonRpcMessage::error(unreadable(line, error), id))
+}
+
+fn is_notification(line: &[u8]) -> bool {
+    let read: Result<Value, _> = serde_json::from_slice(line);
+    read.is_ok_and(|message| message.get("id").is_none() && message.get("method").is_some())
+}
+
+impl<R, W> Transport<RoleServer> for LineTransport<R, W>
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    type Error = io::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
+        let answered = match &message {
+            JsonRpcMessage::Response(response) => Some(&response.id),
+            JsonRpcMessage::Error(error) => error.id.as_ref(),
+            _ => None,
+        };
+        if let Some(id) = answered {
+            self.running.answered(id);
+        }
+        let part = Part::new(&self.held, weight(&message), |held| &held.unread);
+        let sent = self.writer.send(message);
+        async move {
+            let sent = sent.await;
+            drop(part);
+            sent
+        }
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            // While a refusal is unsent, nothing more is read.
+            if let Some(refusing) = &mut self.refusing {
+                let _ = refusing.await;
+                self.refusing = None;
+            }
+            // Kept in the struct: this future may be dropped. End of input must be seen at any
+            // time.
+            if self.next.is_none() {
+                self.next = self.lines.next().await;
+                if self.next.is_none() {
+                    self.end.cancel();
+                    return None;
+                }
+            }
+            self.held.room().await;
+            let Some(line) = self.next.take() else {
+                continue;
+            };
+            match self.read(line) {
+                Ok(message) => return Some(message),
+                Err(None) => {}
+                Err(Some(refusal)) => {
+                    // In a task of its own: this future may be dropped, and the refusal with it.
+                    let sent = self.writer.send(*refusal);
+                    self.refusing = Some(tokio::spawn(async move { drop(sent.await) }));
+                }
+            }
+        }
+    }
+
+    fn close(&mut self) -> impl Future<Output = Result<(), io::Error>> + Send {
+        self.writer.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_in_use_until_its_answer_is_sent() {
+        let running = Running::default();
+        let id = RequestId::Number(1);
+        drop(running.begin(&id, None).expect("it is new"));
+        // Its handler has returned, and its answer is on the way to the transport.
+        assert!(running.begin(&id, None).is_none());
+        running.answered(&id);
+        assert!(running.begin(&id, None).is_some());
+    }
+
+    #[test]
+    fn the_id_of_a_cancelled_request_is_in_use_until_that_is_over() {
+        let running = Running::default();
+        let id = RequestId::Number(1);
+        let runs = running.begin(&id, None).expect("it is new");
+        running.cancelled(Some(&id));
+        assert!(running.begin(&id, None).is_none());
+        drop(runs);
+        assert!(running.begin(&id, None).is_some());
+        running.cancelled(Some(&id));
+        assert!(lock(&running.0).is_empty());
+    }
+}
