@@ -1,8 +1,8 @@
-//! The inside of [`toolhost`](https://docs.rs/toolhost): everything that is neither the Model Context Protocol nor a
-//! loop with a model nor the command line.
+//! The core of [`toolhost`](https://docs.rs/toolhost): everything but the Model Context Protocol,
+//! the agent and the command line.
 //!
-//! Use `toolhost`, which has what is shown here under its own paths: those are the promised ones. What is not shown is
-//! for the other crates of `toolhost`, and may change with any version.
+//! Use `toolhost`, which re-exports the documented items under its own, stable paths. Everything
+//! else is for the other crates of `toolhost`, and may change in any version.
 
 #![warn(unreachable_pub)]
 
@@ -71,7 +71,7 @@ pub use toolhost_wire::{input, json_text, summarize, tool, wire};
 
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-/// As the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`] return it.
+/// The return type of the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`].
 pub use futures_util::future::BoxFuture;
 pub use hook::{Decision, Hook};
 pub use host::{
@@ -83,7 +83,7 @@ pub use mask::Mask;
 pub use narrowing::{NarrowError, Narrowing, ProviderNarrowing};
 pub use native::{IntoOutput, Json, NativeContext, NativeFunction, NativeTools};
 pub use provider::{NotStarted, Pin, Provider, ToolNote};
-/// Tokio's: what ends calls, from wherever it is cancelled.
+/// Tokio's cancellation token: cancels calls from anywhere.
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{
     CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,

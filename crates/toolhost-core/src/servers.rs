@@ -1,6 +1,6 @@
-//! Who starts the MCP servers of a manifest. The core knows no MCP: what makes a [`ToolProvider`] of an `[mcp.NAME]`
-//! section is registered by the crate that can, wherever that is linked into the program, so that loading a manifest
-//! starts its servers without being told of them.
+//! Starting the MCP servers of a manifest. The core knows no MCP: the crate that turns an
+//! `[mcp.NAME]` section into a [`ToolProvider`] registers itself here when it is linked into the
+//! program, so that loading a manifest starts its servers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,34 +15,34 @@ use crate::provider::ToolProvider;
 /// A provider, or everything that is wrong with its section.
 pub type Started = Result<Arc<dyn ToolProvider>, Vec<Diagnostic>>;
 
-/// What makes providers of `[mcp.NAME]` sections. One is registered, by `inventory::submit!`.
+/// Makes providers of `[mcp.NAME]` sections. One is registered, with `inventory::submit!`.
 pub struct ServerStarter {
-    /// Starts a server and asks for its tools. One that may wait is not started before it is needed, if it is
-    /// remembered which tools it has.
+    /// Starts a server and lists its tools. One that may wait is not started before it is needed, if
+    /// its tools are cached.
     pub start: for<'a> fn(McpConfig, Surroundings<'a>, may_wait: bool) -> BoxFuture<'a, Started>,
-    /// Has the tools that are remembered of a server, and does not start it.
+    /// Offers the cached tools of a server, without starting it.
     pub recall: fn(McpConfig, Surroundings<'_>) -> Arc<dyn ToolProvider>,
 }
 
-/// Where a section is, and where its server runs.
+/// The context of a section.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// The file of the manifest.
     pub manifest: &'a Path,
-    /// The way to files of the host.
+    /// Opens files of the host.
     pub paths: &'a Arc<Paths>,
-    /// The folder for what is remembered of servers.
+    /// The cache folder of servers.
     pub memory: Option<&'a Path>,
 }
 
 inventory::collect!(ServerStarter);
 
-/// The one that is registered, if the program has any.
+/// The registered starter, if the program has one.
 pub(crate) fn starter() -> Option<&'static ServerStarter> {
     inventory::iter::<ServerStarter>.into_iter().next()
 }
 
-/// What is wrong with a section that nothing in this program can start.
+/// The problem of a section that this program cannot start.
 pub(crate) fn missing(server: &McpConfig, manifest: &Path) -> Vec<Diagnostic> {
     let message = format!(
         "`mcp.{}`: this toolhost was built without `mcp`",
