@@ -9,8 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{guest, median};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use wait4::Wait4;
 
 const PLUGINS: [&str; 5] = ["time", "calculator", "json", "filesystem", "fetch"];
 const ROUNDS: usize = 21;
@@ -23,8 +22,10 @@ fn main() {
         .map(|name| format!("[plugin.{name}]\npath = {:?}\n", guest(name)))
         .collect();
     std::fs::write(&manifest, listed).expect("written");
+    // Milliseconds of process time and of wall time.
     let start = || {
-        let output = Command::new(env!("CARGO_BIN_EXE_toolhost"))
+        let began = Instant::now();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_toolhost"))
             .args([
                 "call",
                 "calculate",
@@ -35,12 +36,18 @@ fn main() {
             .arg("--manifest")
             .arg(&manifest)
             .stdin(Stdio::null())
-            .output()
+            .stdout(Stdio::piped())
+            .spawn()
             .expect("it runs");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "42\n");
+        let mut stdout = child.stdout.take().expect("a pipe");
+        let result = std::io::read_to_string(&mut stdout).expect("text");
+        let used = child.wait4().expect("its usage").rusage;
+        assert_eq!(result, "42\n");
+        let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+        (ms(used.utime + used.stime), ms(began.elapsed()))
     };
-    let cold = timed(start);
-    let (mut cpu, mut wall): (Vec<f64>, Vec<f64>) = (0..ROUNDS).map(|_| timed(start)).unzip();
+    let cold = start();
+    let (mut cpu, mut wall): (Vec<f64>, Vec<f64>) = (0..ROUNDS).map(|_| start()).unzip();
     println!(
         "start to first result: cold {:.0} ms of process time; warm, median of {ROUNDS}: \
          {:.1} ms of process time, {:.1} ms of wall time",
@@ -48,19 +55,4 @@ fn main() {
         median(&mut cpu),
         median(&mut wall)
     );
-}
-
-/// Milliseconds of process time and of wall time that a child took.
-fn timed(run: impl Fn()) -> (f64, f64) {
-    let (cpu, wall) = (children(), Instant::now());
-    run();
-    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-    (ms(children() - cpu), ms(wall.elapsed()))
-}
-
-/// User and system time of all children so far.
-fn children() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("usage");
-    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    Duration::from_micros(micros.unsigned_abs())
 }

@@ -4,10 +4,11 @@ use super::*;
 
 /// Both ends of each connection are descriptors of this process.
 fn allow_descriptors(count: u64) {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    if soft < count {
-        setrlimit(Resource::RLIMIT_NOFILE, count.min(hard), hard).unwrap();
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < count) {
+        let current = Some(limit.maximum.map_or(count, |maximum| maximum.min(count)));
+        setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
     }
 }
 
