@@ -5,18 +5,17 @@
 //! started and has its result, from the last byte of its arguments and from the end of the response.
 
 mod common;
-#[allow(dead_code)] // the tests use more of it
-#[path = "../crates/toolhost-wire/tests/common/responses.rs"]
-mod responses;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{echo_host, guest, median};
-use responses::{APIS, Around, Event, Pieces, Style, events, receive, sse, whole};
 use toolhost::ToolCall;
 use toolhost::wire::{self, Delta, Events, Format};
+use toolhost_testing::responses::{
+    APIS, Around, Event, Pieces, Style, events, receive, sse, whole,
+};
 
 const CALLS: usize = 1000;
 const ROUNDS: usize = 31;

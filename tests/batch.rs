@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde_json::json;
 use toolhost::{CallError, ToolCall};
+use toolhost_testing::Gate;
 
 use crate::common::{self, call, echo, error, load, manifest, plugin, text};
 
@@ -46,13 +47,16 @@ async fn no_failure_touches_a_sibling() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn results_come_as_they_complete_and_are_collected_in_order() {
-    let host = common::host(&["echo", "misbehave"]).await;
-    let calls = || [call("sleep", json!({"ms": 300})), echo("fast", "x")];
-    let completed: Vec<usize> = host.run(calls()).map(|(index, _)| index).collect().await;
-    assert_eq!(completed, [1, 0]);
-    let results = host.run_all(calls()).await;
+    let gate = Gate::new();
+    let host = load(manifest([plugin("echo"), gate.plugin()])).await;
+    let calls = || [gate.hold("slow"), echo("fast", "x")];
+    let mut batch = host.run(calls());
+    assert_eq!(batch.next().await.expect("a result").0, 1);
+    gate.open();
+    assert_eq!(batch.next().await.expect("a result").0, 0);
+    let results = gate.pass(1, host.run_all(calls())).await;
     let names: Vec<&str> = results.iter().map(|result| &*result.name).collect();
-    assert_eq!(names, ["sleep", "echo"]);
+    assert_eq!(names, ["hold", "echo"]);
 }
 
 #[tokio::test]
@@ -134,31 +138,34 @@ async fn a_call_over_the_cap_waits_its_turn_in_order() {
 #[tokio::test]
 async fn the_deadline_does_not_count_while_a_call_waits() {
     let mut slow = plugin("misbehave");
-    slow.limits.timeout = Duration::from_millis(400);
+    let timeout = Duration::from_secs(1);
+    slow.limits.timeout = timeout;
     slow.max_concurrency = Some(1);
     let host = load(manifest([slow])).await;
     // Together they wait for longer than any may run.
     let results = host
-        .run_all((0..4).map(|_| call("sleep", json!({"ms": 200}))))
+        .run_all((0..4).map(|_| call("sleep", json!({"ms": 350}))))
         .await;
     assert!(
         results.iter().all(|result| result.outcome.is_ok()),
         "{results:?}"
     );
-    assert!(results[3].usage.queue > Duration::from_millis(400));
+    assert!(results[3].usage.queue > timeout);
 }
 
 #[tokio::test]
 async fn a_plugin_at_its_cap_holds_up_no_other() {
-    let mut slow = plugin("misbehave");
+    let gate = Gate::new();
+    let mut slow = gate.plugin();
     slow.max_concurrency = Some(1);
     let mut manifest = manifest([slow, plugin("echo")]);
     manifest.host.max_concurrency = 2;
     let host = load(manifest).await;
-    let sleeps = (0..3).map(|_| call("sleep", json!({"ms": 100})));
-    let batch = host.run(sleeps.chain([echo("1", "x")]));
+    let mut batch = host.run((0..3).map(|id| gate.hold(id)).chain([echo("1", "x")]));
+    assert_eq!(batch.next().await.expect("a result").0, 3);
+    gate.open();
     let order: Vec<usize> = batch.map(|(index, _)| index).collect().await;
-    assert_eq!(order, [3, 0, 1, 2]);
+    assert_eq!(order, [0, 1, 2]);
 }
 
 #[tokio::test]
@@ -175,21 +182,21 @@ async fn callers_share_the_caps_of_one_host() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_batch_still_has_a_result_for_every_call() {
-    let mut manifest = manifest([plugin("echo"), plugin("misbehave")]);
+    let gate = Gate::new();
+    let mut manifest = manifest([plugin("echo"), gate.plugin()]);
     manifest.host.max_concurrency = 3;
     let host = load(manifest).await;
     let calls = [
         echo("done", "x"),
         call("spin", json!({})),
-        call("sleep", json!({"ms": 60_000})),
-        call("sleep", json!({"ms": 60_000})),
+        gate.hold("first"),
+        gate.hold("second"),
         echo("never", "x"),
     ];
     let mut batch = host.run(calls);
     let (first, result) = batch.next().await.expect("a result");
     assert_eq!((first, text(&result)), (0, "x".to_owned()));
-    // All that may run have begun by then.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    gate.held(2).await;
     batch.cancel();
     let mut rest: Vec<_> = batch.collect().await;
     rest.sort_by_key(|(index, _)| *index);
@@ -199,7 +206,7 @@ async fn a_cancelled_batch_still_has_a_result_for_every_call() {
         assert_eq!(error(result), &CallError::Cancelled);
     }
     // What ran has its usage, and what did not has waited.
-    assert!(rest[0].1.usage.peak_memory > 0, "{:?}", rest[0].1.usage);
+    assert!(rest[1].1.usage.peak_memory > 0, "{:?}", rest[1].1.usage);
     assert!(rest[3].1.usage.queue > Duration::ZERO && rest[3].1.usage.run.is_zero());
     assert_eq!(rest[0].1.to_text(), "Error: spin failed - cancelled");
 }

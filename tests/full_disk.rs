@@ -16,6 +16,7 @@ use toolhost::permissions::{Access, FileGrant};
 use crate::common::binary::{Ended, Folder, listed, run};
 use crate::common::namespace::is_inside;
 use crate::common::{echo, error, load, manifest, plugin, root, text};
+use toolhost_testing::needs;
 
 /// A file system of 64 KiB and 20 files.
 struct Disk(TempDir);
@@ -115,9 +116,9 @@ async fn audited(path: &Path) -> Result<ToolHost, toolhost::LoadError> {
 }
 
 #[tokio::test]
-async fn an_audit_log_on_a_full_disk_fails_calls_and_lacks_none_once_there_is_room() {
+async fn audit_log_on_a_full_disk_fails_calls_until_there_is_room() {
     let test = "full_disk::\
-        an_audit_log_on_a_full_disk_fails_calls_and_lacks_none_once_there_is_room";
+        audit_log_on_a_full_disk_fails_calls_until_there_is_room";
     if !is_inside(test, "") {
         return;
     }
@@ -233,6 +234,7 @@ fn fails_whole(disk: &Disk, full: Full, file: &str, command: &dyn Fn() -> Comman
 
 #[test]
 fn pins_are_written_whole_or_not_at_all() {
+    needs!(python);
     let test = "full_disk::pins_are_written_whole_or_not_at_all";
     if !is_inside(test, "") {
         return;
@@ -289,6 +291,7 @@ fn trust_is_kept_whole_or_not_at_all() {
 
 #[test]
 fn caches_that_cannot_be_written_cost_time_only() {
+    needs!(python);
     let test = "full_disk::caches_that_cannot_be_written_cost_time_only";
     if !is_inside(test, "") {
         return;

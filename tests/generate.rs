@@ -78,7 +78,7 @@ fn man_pages_are_there_for_every_command() {
 }
 
 #[test]
-fn man_pages_that_cannot_be_written_are_an_error_that_names_the_folder() {
+fn unwritable_man_page_folder_is_named() {
     let folder = Folder::empty();
     folder.write("taken", "");
     folder

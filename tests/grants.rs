@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::binary::{Folder, json_lines, listed};
 use crate::common::guest;
+use toolhost_testing::needs;
 
 /// A manifest of the misbehaving guest with these permissions.
 fn granted(permissions: &str) -> Folder {
@@ -199,6 +200,7 @@ fn a_folder_with_the_files_that_decide_on_grants_is_warned_of() {
 
 #[test]
 fn what_lies_in_a_writable_folder_is_told_of_with_what_protects_it() {
+    needs!(python);
     let folder = Folder::empty();
     folder.write(
         "work/plugins/echo.wasm",

@@ -11,7 +11,6 @@ mod rebinding;
 #[cfg(target_os = "linux")]
 mod resolver;
 mod secrets;
-pub mod server;
 mod stage;
 mod table;
 mod tls;

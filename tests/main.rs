@@ -1,7 +1,5 @@
 //! The tests, by behaviour. One binary, because linking wasmtime takes longer than running them.
 
-mod common;
-
 mod audit;
 mod bad_input;
 mod batch;
@@ -37,3 +35,5 @@ mod terminal;
 mod trust;
 mod wire;
 mod world;
+
+use toolhost_testing as common;

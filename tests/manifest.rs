@@ -516,7 +516,7 @@ fn a_file_whose_name_no_plugin_can_have_is_said_and_not_left_out() {
 }
 
 #[test]
-fn an_entry_with_a_path_goes_before_the_plugin_of_that_name_in_the_folder() {
+fn plugin_entry_with_a_path_precedes_the_folders_plugin() {
     let folder = Folder::with(format!("plugin-dir = \"plugins\"\n{}", listed("echo")));
     install(&folder, "misbehave", "echo.wasm");
     let ended = folder.run(&["list"], "").answered();

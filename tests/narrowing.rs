@@ -4,7 +4,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,9 +14,9 @@ use toolhost::{
     BoxFuture, CallError, CallOptions, CodeCache, Loader, Manifest, NarrowError, Narrowed,
     Narrowing, NativeContext, NativeTools, Output, Tool, ToolCall, ToolHost, ToolResult,
 };
+use toolhost_testing::http::{Server, page};
 
 use crate::common::{self, binary, call, code_cache, error, guest, load, manifest, text};
-use crate::hostile::server::{Server, page};
 
 /// A folder with these in it.
 fn folders(names: &[&str]) -> TempDir {
@@ -241,7 +240,7 @@ async fn access_does_not_rise_and_can_be_lowered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_the_hosts_stays_protected_in_a_folder_that_takes_anothers_place() {
+async fn host_files_stay_protected_in_a_narrowed_folder() {
     let folder = folders(&["all", "alice/sub", "elsewhere"]);
     let at = |name: &str| folder.path().join(name);
     let mut plugin = hostile("a", vec![writable(at("all"), "/w")]);
@@ -275,7 +274,7 @@ async fn what_is_the_hosts_stays_protected_in_a_folder_that_takes_anothers_place
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_link_of_a_guest_leads_to_a_folder_and_the_kernels_take_no_place() {
+async fn narrowed_folder_is_no_guest_link_and_no_kernel_folder() {
     let folder = folders(&["all", "alice", "secret"]);
     let at = |name: &str| folder.path().join(name);
     let a = hostile("a", vec![writable(at("all"), "/w")]);
@@ -548,7 +547,7 @@ async fn in_order_by_hand_is_in_order_for_all_users() {
     let folder = folders(&["users/alice", "users/bob"]);
     let mut plugin = slow(writable(folder.path().join("users/${client}"), "/w"));
     plugin.order = Order::InOrder;
-    let host = load(manifest([plugin])).await;
+    let host = load(manifest([plugin, common::plugin("echo")])).await;
     let sleep = |ms: u64| call("sleep", json!({ "ms": ms }));
     let (alice, bob) = (of("alice"), of("bob"));
     let mut long = Box::pin(host.call_with(sleep(20_000), &alice));
@@ -556,7 +555,9 @@ async fn in_order_by_hand_is_in_order_for_all_users() {
     tokio::select! {
         _ = &mut long => panic!("it takes longer"),
         _ = &mut behind => panic!("it is alone"),
-        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        beside = host.call(common::echo("beside", "x")) => {
+            text(&beside);
+        }
     }
     drop(long);
     text(&behind.await);
@@ -643,7 +644,7 @@ async fn each_client_has_its_own_folder_by_the_manifest() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_clients_folder_is_no_link_and_is_found_again_when_it_was_replaced() {
+async fn client_folder_is_no_link_and_is_found_after_replacement() {
     let folder = folders(&["users", "secret"]);
     let users = folder.path().join("users");
     fs::write(folder.path().join("secret/a.txt"), "secret").unwrap();
@@ -741,7 +742,7 @@ fn a_manifest_says_which_folders_are_of_clients() {
 }
 
 #[test]
-fn the_folders_of_clients_need_trust_as_others_do_and_a_reload_keeps_them_apart() {
+fn client_folders_need_trust_and_stay_apart_across_a_reload() {
     let folder = folders(&["inside/users/a/.git", "inside/plain", "outside"]);
     let parse = |host: &str| {
         let path = guest("hostile");

@@ -1,6 +1,6 @@
 //! Functions of the program itself as tools, other providers of its own, and hooks.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -225,11 +225,7 @@ async fn a_call_says_how_far_it_is_and_what_it_does() {
         Tool::new("work", ""),
         async |_: Nothing, context: NativeContext| {
             context.log(LogSource::Notice, "begun");
-            context.progress(Progress {
-                done: 0.5,
-                total: Some(1.0),
-                message: None,
-            });
+            context.progress(Progress::new(0.5).with_total(1.0));
             assert!(!context.is_cancelled());
         },
     );
@@ -243,7 +239,7 @@ async fn a_call_says_how_far_it_is_and_what_it_does() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_tools_of_the_program_is_told_when_it_is_loaded() {
+async fn invalid_native_tools_are_load_errors() {
     let tools = add(add(NativeTools::new("mine")))
         .tool(Tool::new("not a name", ""), async |_: Nothing| ())
         .tool_with_schema(
@@ -272,7 +268,7 @@ async fn what_is_wrong_with_the_tools_of_the_program_is_told_when_it_is_loaded()
 }
 
 #[tokio::test]
-async fn calls_that_change_something_run_one_at_a_time_in_their_order_and_others_do_not() {
+async fn native_calls_that_write_run_in_order_and_others_in_parallel() {
     let running = Arc::new(AtomicUsize::new(0));
     let order = Arc::new(Mutex::new(Vec::new()));
     let (gate, met) = (Arc::new(Semaphore::new(0)), order.clone());
@@ -554,7 +550,7 @@ async fn a_call_that_a_hook_thinks_about_holds_up_its_own_client_only() {
 }
 
 #[tokio::test]
-async fn calls_of_a_batch_run_while_a_hook_thinks_about_one_and_none_is_lost() {
+async fn batch_runs_on_while_a_hook_decides_and_loses_no_call() {
     let mut tools = add(NativeTools::new("mine"));
     tools = tools.tool(
         Tool::new("wait", "").read_only(),
@@ -581,6 +577,107 @@ async fn calls_of_a_batch_run_while_a_hook_thinks_about_one_and_none_is_lost() {
     batch.cancel();
     let results = batch.collect_in_order().await;
     assert_eq!(error(&results[0]), &CallError::Cancelled);
+}
+
+/// A person, who is asked about what changes something.
+#[derive(Default)]
+struct Person {
+    /// The arguments of the calls that it was asked about.
+    asked: Mutex<Vec<String>>,
+    /// It says yes so often.
+    says_yes: Semaphore0,
+    thinks: AtomicBool,
+}
+
+struct Asked(Arc<Person>);
+
+impl Hook for Asked {
+    fn asks_somebody(&self, tool: &Tool) -> bool {
+        tool.annotations.read_only != Some(true)
+    }
+
+    fn before<'a>(&'a self, call: &'a ToolCall, tool: &'a Tool) -> BoxFuture<'a, Decision> {
+        Box::pin(async move {
+            if self.asks_somebody(tool) {
+                let person = &self.0;
+                person.asked.lock().unwrap().push(call.arguments.clone());
+                let is_only = !person.thinks.swap(true, Ordering::SeqCst);
+                assert!(is_only, "it is asked one thing at a time");
+                person.says_yes.0.acquire().await.unwrap().forget();
+                person.thinks.store(false, Ordering::SeqCst);
+            }
+            Decision::Run
+        })
+    }
+}
+
+async fn asking(person: &Arc<Person>) -> ToolHost {
+    let mut tools = NativeTools::new("mine");
+    for tool in [Tool::new("change", ""), Tool::new("look", "").read_only()] {
+        tools = tools.tool(tool, async |args: Add| args.a);
+    }
+    let mut manifest = none();
+    manifest.host.max_concurrency = 1;
+    let loader = Loader::new(manifest)
+        .provider(tools)
+        .hook(Asked(person.clone()));
+    loader.load().await.unwrap()
+}
+
+fn numbered(tool: &str, number: i64) -> ToolCall {
+    call(tool, json!({ "a": number, "b": 0 }))
+}
+
+fn of_number(number: i64) -> String {
+    json!({ "a": number, "b": 0 }).to_string()
+}
+
+#[tokio::test]
+async fn somebody_is_asked_about_one_call_after_the_other_in_their_order() {
+    let person = Arc::new(Person::default());
+    let host = asking(&person).await;
+    let calls = [("change", 0), ("look", 1), ("change", 2), ("change", 3)];
+    let mut batch = host.run(calls.map(|(tool, number)| numbered(tool, number)));
+    // What nobody is asked about does not wait.
+    assert_eq!(batch.next().await.unwrap().0, 1);
+    for (answered, number) in [0, 2, 3].into_iter().enumerate() {
+        while person.asked.lock().unwrap().len() <= answered {
+            tokio::task::yield_now().await;
+        }
+        person.says_yes.0.add_permits(1);
+        let (index, result) = batch.next().await.unwrap();
+        assert_eq!((index as i64, text(&result)), (number, number.to_string()));
+        let expected = [0, 2, 3][..=answered].iter().copied().map(of_number);
+        let asked = person.asked.lock().unwrap()[..=answered].to_vec();
+        assert_eq!(asked, expected.collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_a_call_that_was_given_up_before_its_turn() {
+    let person = Arc::new(Person::default());
+    let host = asking(&person).await;
+    let stop = CancellationToken::new();
+    let stopped = CallOptions::new().cancellation(stop.clone());
+    let plain = CallOptions::new();
+    let first = host.call_with(numbered("change", 0), &plain);
+    let second = host.call_with(numbered("change", 1), &stopped);
+    let third = host.call_with(numbered("change", 2), &plain);
+    let cancels = async {
+        while person.asked.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        person.says_yes.0.add_permits(2);
+    };
+    // Polled in another order than they were made in.
+    let (third, second, first, ()) = tokio::join!(third, second, first, cancels);
+    assert_eq!(
+        (text(&first), text(&third)),
+        ("0".to_owned(), "2".to_owned())
+    );
+    assert_eq!(error(&second), &CallError::Cancelled);
+    assert_eq!(*person.asked.lock().unwrap(), [of_number(0), of_number(2)]);
 }
 
 #[tokio::test]

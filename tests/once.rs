@@ -239,10 +239,7 @@ async fn a_call_that_was_dropped_in_the_middle_has_run() {
 async fn in_a_batch_each_call_has_a_key_of_its_own() {
     let bank = bank().await;
     let calls = || {
-        let pay = |id: Option<&str>| ToolCall {
-            id: id.map(str::to_owned),
-            ..call("pay", json!({ "a": 1 }))
-        };
+        let pay = |id: Option<&str>| call("pay", json!({ "a": 1 })).with_id(id.map(str::to_owned));
         [pay(Some("a")), pay(Some("b")), pay(None)]
     };
     let texts = async |results: Vec<ToolResult>| {

@@ -226,7 +226,7 @@ async fn names_are_bounded_by_number_and_by_what_they_take() {
 }
 
 #[tokio::test]
-async fn what_was_there_counts_and_so_does_what_others_did_before_a_write_is_refused() {
+async fn quota_counts_existing_files_and_those_of_others() {
     let folder = folders();
     let at = |name: &str| folder.path().join("w").join(name);
     fs::create_dir(at("deep")).unwrap();
@@ -393,7 +393,7 @@ async fn nothing_gets_another_name_in_or_out_of_a_folder_with_a_quota() {
 }
 
 #[tokio::test]
-async fn plugins_of_one_folder_share_what_is_counted_and_each_has_its_limit() {
+async fn plugins_of_one_folder_share_usage_with_quotas_of_their_own() {
     let folder = folders();
     let manifest = format!(
         "{}{}",

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use toolhost::{LoadError, Manifest, ToolHost};
+use toolhost_testing::{PATIENCE, wait_until};
 
 use crate::common::binary::Folder;
 use crate::common::{root, try_load};
@@ -83,21 +84,26 @@ impl Stage {
 
     /// Waits until the server has written such a line, and gives what stands behind its first word.
     async fn event(&self, word: &str) -> String {
-        let since = Instant::now();
-        loop {
-            for line in self.events() {
-                if let Some(rest) = line.strip_prefix(word) {
-                    return rest.trim().to_owned();
-                }
-            }
-            let waited = since.elapsed();
-            assert!(
-                waited < Duration::from_secs(10),
-                "{word}: {:?}",
-                self.events()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        self.last_event(word, 1).await
+    }
+
+    /// Waits until it has written so many of them, and gives that of the last.
+    async fn last_event(&self, word: &str, count: usize) -> String {
+        wait_for_line(word, count, || self.events()).await
+    }
+}
+
+/// Waits until there are so many lines that begin with a word, and gives what stands behind it in the last.
+async fn wait_for_line(word: &str, count: usize, lines: impl Fn() -> Vec<String>) -> String {
+    let since = Instant::now();
+    loop {
+        let lines = lines();
+        let mut found = lines.iter().filter_map(|line| line.strip_prefix(word));
+        if let Some(rest) = found.nth(count - 1) {
+            return rest.trim().to_owned();
         }
+        assert!(since.elapsed() < PATIENCE, "{word}: {lines:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -113,10 +119,7 @@ fn is_alive(process: &str) -> bool {
 
 /// Waits until processes are gone that were told to: being killed takes a moment.
 fn wait_until_gone(processes: &[String]) {
-    let start = Instant::now();
-    while let Some(process) = processes.iter().find(|process| is_alive(process)) {
-        let waited = start.elapsed();
-        assert!(waited < Duration::from_secs(10), "{process} is still there");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("they are gone", || {
+        !processes.iter().any(|process| is_alive(process))
+    });
 }

@@ -311,7 +311,7 @@ fn arguments_that_are_no_object_are_unwrapped_and_never_guessed() {
 }
 
 #[test]
-fn a_name_with_a_templates_leak_finds_its_tool_and_stays_in_its_result() {
+fn leaked_template_tokens_in_a_name_find_the_tool() {
     let folder = Folder::of(&["calculator"]);
     let names = [
         "calculate<|channel|>commentary",

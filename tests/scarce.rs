@@ -171,7 +171,7 @@ fn with_few_descriptors_a_call_is_answered_or_it_is_said_why_not() {
 }
 
 #[test]
-fn with_little_address_space_a_call_is_answered_or_it_is_said_why_not() {
+fn little_address_space_gives_an_answer_or_a_reason() {
     let folder = Folder::of(&["echo"]);
     let mut counts = [0; 2];
     for mebibytes in [
@@ -249,7 +249,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn a_server_without_descriptors_does_not_spin_and_serves_when_there_are_some_again() {
+fn server_out_of_descriptors_waits_without_spinning() {
     let folder = Folder::with(listed("echo") + "[serve]\nmax-connections = 10000\n");
     let command = folder.command(&["serve", "--http", "127.0.0.1:0"]);
     let server = Server::start(limited("nofile=40", &command));

@@ -11,6 +11,7 @@ use toolhost::{
 
 use crate::common::binary::{Folder, json_lines, listed};
 use crate::common::{call, dear, echo, error, text, try_load};
+use toolhost_testing::needs;
 
 /// A host of the dear tools, and of `echo` beside them.
 struct Dear {
@@ -50,6 +51,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn an_endless_check_ends_with_its_calls_time() {
+    needs!(python);
     let dear = Dear::new(SECOND).await;
     let result = dear.call("endless", dear::endless()).await;
     assert_eq!(*error(&result), CallError::Timeout { after: SECOND });
@@ -67,6 +69,7 @@ async fn an_endless_check_ends_with_its_calls_time() {
 
 #[tokio::test]
 async fn an_endless_check_ends_at_the_cpu_that_its_call_may_take() {
+    needs!(python);
     let budget = Duration::from_millis(100);
     let dear = Dear::with(&dear::tools(), |manifest| {
         manifest.mcp[0].limits.timeout = LONG;
@@ -85,6 +88,7 @@ async fn an_endless_check_ends_at_the_cpu_that_its_call_may_take() {
 
 #[tokio::test]
 async fn an_endless_check_ends_when_its_call_is_cancelled_or_dropped() {
+    needs!(python);
     let dear = Dear::new(LONG).await;
     let token = CancellationToken::new();
     let options = CallOptions::new().cancellation(token.clone());
@@ -116,7 +120,8 @@ async fn an_endless_check_ends_when_its_call_is_cancelled_or_dropped() {
 }
 
 #[tokio::test]
-async fn as_many_dear_checks_as_there_are_processors_leave_the_others_their_time() {
+async fn expensive_schema_checks_leave_other_calls_their_cpu_time() {
+    needs!(python);
     let dear = Dear::new(SECOND).await;
     let count = 2 * dear::processors();
     let calls = (0..count).map(|_| call("endless", dear::endless()));
@@ -146,6 +151,7 @@ async fn as_many_dear_checks_as_there_are_processors_leave_the_others_their_time
 
 #[tokio::test]
 async fn what_was_dear_is_answered_at_once() {
+    needs!(python);
     let dear = Dear::new(LONG).await;
     let begun = Instant::now();
     let long = "n".repeat(1 << 20);
@@ -187,7 +193,8 @@ async fn what_was_dear_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn a_schema_that_would_fill_the_memory_is_refused_and_its_siblings_are_offered() {
+async fn schema_that_would_exhaust_memory_is_refused_and_siblings_stay() {
+    needs!(python);
     let mut tools = dear::tools();
     for (name, schema) in dear::bombs() {
         let mut schema = schema;
@@ -209,6 +216,7 @@ async fn a_schema_that_would_fill_the_memory_is_refused_and_its_siblings_are_off
 
 #[tokio::test]
 async fn a_pattern_with_look_around_is_shown_and_not_enforced() {
+    needs!(python);
     let dear = Dear::new(LONG).await;
     let shown = dear.host.tool("look_around").unwrap();
     assert_eq!(
@@ -247,6 +255,7 @@ fn folder() -> Folder {
 
 #[test]
 fn through_the_binary_dear_checks_cost_their_own_calls_only() {
+    needs!(python);
     let many: Vec<usize> = (0..4_000).collect();
     let mut calls = vec![
         // Too long to be checked before it waits, and soon checked all the same.
@@ -272,6 +281,7 @@ fn through_the_binary_dear_checks_cost_their_own_calls_only() {
 
 #[test]
 fn check_names_each_pattern_that_is_not_enforced() {
+    needs!(python);
     let folder = folder();
     let checked = folder.run(&["check", "--start-servers"], "").answered();
     let said = checked.stdout;
@@ -285,6 +295,7 @@ fn check_names_each_pattern_that_is_not_enforced() {
 
 #[tokio::test]
 async fn what_is_checked_in_its_turn_is_repaired_and_planned_as_ever() {
+    needs!(python);
     let dear = Dear::new(LONG).await;
     // Too long to be checked before it waits.
     let padding = "a".repeat(100_000);

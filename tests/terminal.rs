@@ -306,7 +306,7 @@ fn without_address_space_for_the_pool_calls_run_all_the_same() {
 }
 
 #[test]
-fn a_file_over_the_size_that_the_process_may_write_is_the_calls_error_and_not_the_hosts_end() {
+fn file_over_rlimit_fsize_fails_the_call_and_not_the_host() {
     let folder = Folder::with(format!(
         "{}max-input = '8MiB'\nmax-transfer = '64MiB'\nmemory = '128MiB'\n\
          permissions.files = [{{ host = 'files', guest = '/files', access = 'read-write' }}]\n",

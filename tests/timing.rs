@@ -1,25 +1,18 @@
 //! Side by side, not one after another. These hold the clock to what they claim, so they run one
 //! at a time, and alone: `cargo xtask test` gives them a turn of their own.
 
-#[allow(dead_code)] // the other tests use more of it
-mod common;
-#[allow(dead_code)] // the agent's tests use more of it
-#[path = "agent/peer.rs"]
-mod peer;
-#[path = "common/resident.rs"]
-mod resident;
-
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::{call, echo, error, load, manifest, plugin, text};
 use futures_util::StreamExt;
-use peer::Peer;
 use serde_json::json;
 use toolhost::CallError;
 use toolhost::agent::{Agent, Event, Observer, Summary};
 use toolhost::manifest::{AgentConfig, Manifest};
 use toolhost::wire::Format;
+use toolhost_testing::model::{self, Peer};
+use toolhost_testing::{self as common, resident};
+use toolhost_testing::{call, echo, error, load, manifest, plugin, text};
 
 /// How late a call may end that computes: it gives way every 2 ms, and then others have their turn.
 const GRACE: Duration = Duration::from_millis(50);
@@ -94,7 +87,7 @@ fn spinning_calls_end_on_time_and_every_healthy_call_answers() {
 }
 
 #[test]
-fn a_healthy_call_beside_spinners_waits_for_ticks_and_not_for_deadlines() {
+fn healthy_call_beside_spinners_waits_for_ticks_only() {
     on_two_workers(async {
         let host = load(with_timeout(Duration::from_secs(2))).await;
         let spinners = tokio::spawn({
@@ -146,7 +139,10 @@ fn a_turn_of_six_calls_that_sleep_takes_hardly_longer_than_one() {
         let ids = ["a", "b", "c", "d", "e", "f"];
         let naps = ids.map(|id| (id, "sleep", json!({"ms": 300})));
         let format = Format::Anthropic;
-        let peer = Peer::start(vec![peer::calls(format, &naps), peer::text(format, "done")]);
+        let peer = Peer::start(vec![
+            model::calls(format, &naps),
+            model::text(format, "done"),
+        ]);
         let mut config = AgentConfig::default();
         config.provider = Some(format);
         config.model = Some("model".to_owned());

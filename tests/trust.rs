@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::common::binary::{Ended, Folder, listed, run};
 use crate::common::root;
+use toolhost_testing::needs;
 
 /// A call for `run`.
 const CALL: &str = r#"[{"id": "1", "name": "echo", "arguments": {"text": "hi"}}]"#;
@@ -354,7 +355,7 @@ fn names_with_letters_that_look_like_others_are_spelled_beside_them() {
 }
 
 #[test]
-fn a_server_whose_tools_are_no_longer_chosen_or_pinned_takes_trust_again() {
+fn unpinned_server_needs_trust_again() {
     let server = "[mcp.x]\nurl = 'https://127.0.0.1:9/mcp'\n";
     let tools = "tools = ['read']\n";
     let pins = format!("pins = {{ read = 'sha256:{}' }}\n", "0".repeat(64));
@@ -697,6 +698,7 @@ fn looking_needs_no_secret_and_tells_of_those_that_are_not_there() {
 
 #[test]
 fn servers_are_listed_by_what_they_last_said() {
+    needs!(python);
     let stage = Stage::new("");
     let server = root().join("tests/remote/server.py").display().to_string();
     let state = stage.folder.path().join("state").display().to_string();

@@ -2,7 +2,6 @@
 
 #![allow(dead_code)] // each benchmark uses its part
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toolhost::limits::ByteSize;
@@ -11,24 +10,12 @@ use toolhost::permissions::SecretSource;
 use toolhost::{CodeCache, Loader, ToolCall, ToolHost};
 
 pub mod bare;
-#[path = "../../tests/common/resident.rs"]
-pub mod resident;
+pub use toolhost_testing::{guest, resident};
 
 pub const ARGUMENTS: &str = r#"{"text":"hello"}"#;
 
-pub fn guest(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = root.join("target/guests").join(format!("{name}.wasm"));
-    assert!(
-        path.is_file(),
-        "{} is missing: cargo xtask guests",
-        path.display()
-    );
-    path
-}
-
 pub fn code_cache() -> CodeCache {
-    CodeCache::Folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/code-cache"))
+    CodeCache::Folder(toolhost_testing::code_cache())
 }
 
 /// A host of the echo guest that runs so many calls at once.

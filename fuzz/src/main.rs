@@ -5,9 +5,6 @@
 #![no_main]
 #![allow(dead_code, unused_imports)] // the tests use more of these files
 
-#[path = "../../tests/common/mod.rs"]
-mod common;
-
 #[path = "../../tests/fuzz/arguments.rs"]
 mod arguments;
 #[path = "../../tests/fuzz/decode.rs"]
@@ -36,6 +33,7 @@ use std::sync::LazyLock;
 
 use harness::Checked;
 use libfuzzer_sys::fuzz_target;
+use toolhost_testing as common;
 
 /// A check, and words that make a difference to it.
 struct Target {

@@ -8,16 +8,16 @@ mod screen;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
-use toolhost::agent::{Agent, AgentError, Answer, Approving, Event, Observer};
+use toolhost::agent::{Agent, AgentError, Answer, Event, Observer};
 use toolhost::manifest::{AgentConfig, Use};
 use toolhost::wire::{Format, Stop, ToolChoice};
-use toolhost::{Tool, ToolCall, ToolResult};
+use toolhost::{Loader, ToolResult};
 
 use super::ask::Asker;
 use super::interrupt::Interrupts;
@@ -181,13 +181,22 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let manifest = session.effective_manifest(&options.host, Use::Agent)?;
     let mut config = manifest.agent.clone();
     options.model.apply(&mut config)?;
-    let host = session.load_manifest(manifest).await?;
     let stdout_is_terminal = Out::stdout().is_terminal();
     let stream = !options.no_stream && (options.stream || options.json || stdout_is_terminal);
+    let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let terminal = Terminal::open(lines.clone());
+    let view: SharedView = match options.json {
+        true => Arc::new(Mutex::new(events::Lines)),
+        false => Arc::new(Mutex::new(Screen::new(lines, stdout_is_terminal && stream))),
+    };
+    let mut loader = Loader::new(manifest);
+    if options.approve && !options.yes {
+        loader = loader.hook(approve::hook(terminal.clone(), view.clone()));
+    }
+    let host = session.load_by(loader).await?;
     let mut agent = Agent::new(host, config)?
         .options(options.host.call_options())
-        .stream(stream)
-        .ask_first(options.approve && !options.yes);
+        .stream(stream);
     out::hide(agent.mask());
     if let Some(file) = &options.transcript {
         agent.keep_transcript(file)?;
@@ -198,16 +207,10 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     if question.is_none() && !agent.waits_for_model() {
         bail!("the transcript ends with an answer: give another QUESTION");
     }
-    let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let terminal = Terminal::open(lines.clone());
-    if let Some(terminal) = &terminal {
-        agent = agent.responder(Arc::new(Asker(terminal.clone())));
+    if let Some(terminal) = terminal {
+        agent = agent.responder(Arc::new(Asker(terminal)));
     }
-    let view: Box<dyn View> = match options.json {
-        true => Box::new(events::Lines),
-        false => Box::new(Screen::new(lines.clone(), stdout_is_terminal && stream)),
-    };
-    let mut onlooker = Onlooker::new(view, terminal, interrupts.clone());
+    let mut onlooker = Onlooker::new(view.clone(), interrupts.clone());
     onlooker.timeline = options.timeline.then(Timeline::default);
     let interrupter = agent.interrupter();
     let asked_to_end = onlooker.interrupted.clone();
@@ -222,7 +225,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         Some(question) => agent.ask(&question, &mut onlooker).await,
         None => agent.go_on(&mut onlooker).await,
     };
-    finish(&agent, ended, onlooker.view.as_mut(), options.json)
+    finish(&agent, ended, &mut *lock(&view), options.json)
 }
 
 fn piped_question() -> anyhow::Result<String> {
@@ -292,6 +295,13 @@ trait View: Send {
     fn failed(&mut self, error: &AgentError) -> io::Result<()>;
 }
 
+/// The agent's events are shown on it, and questions suspend it, each from a task of its own.
+type SharedView = Arc<Mutex<dyn View>>;
+
+fn lock(view: &SharedView) -> MutexGuard<'_, dyn View + 'static> {
+    view.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// When the calls of a turn arrived, and their results.
 #[derive(Default)]
 struct Timeline {
@@ -309,6 +319,12 @@ impl Timeline {
                 self.came.insert(*number, first.elapsed());
             }
             Event::Result { number, result } => {
+                // Somebody may have been asked about it first.
+                let took = result.usage.queue + result.usage.run;
+                let now = self.first.map(|first| first.elapsed());
+                if let (Some(came), Some(now)) = (self.came.get_mut(number), now) {
+                    *came = (*came).max(now.saturating_sub(took));
+                }
                 self.ended.insert(*number, (*result).clone());
             }
             _ => {}
@@ -332,8 +348,7 @@ impl Timeline {
 /// The observer: shows events, and makes an interrupt cancel running calls, or end the process if
 /// there are none.
 struct Onlooker {
-    view: Box<dyn View>,
-    terminal: Option<Terminal>,
+    view: SharedView,
     interrupts: Interrupts,
     running: usize,
     /// The calls of this turn, if they are drawn.
@@ -343,10 +358,9 @@ struct Onlooker {
 }
 
 impl Onlooker {
-    fn new(view: Box<dyn View>, terminal: Option<Terminal>, interrupts: Interrupts) -> Self {
+    fn new(view: SharedView, interrupts: Interrupts) -> Self {
         Onlooker {
             view,
-            terminal,
             interrupts,
             running: 0,
             timeline: None,
@@ -379,22 +393,13 @@ impl Observer for Onlooker {
             timeline.event(&event);
         }
         let is_whole = matches!(event, Event::Reply { .. });
-        self.view.event(event);
+        let mut view = lock(&self.view);
+        view.event(event);
         if let Some(timeline) = &mut self.timeline
             && is_whole
         {
             let drawn = timeline.draw();
-            self.view
-                .suspended(&mut || drop(Out::stderr().text(&drawn)));
+            view.suspended(&mut || drop(Out::stderr().text(&drawn)));
         }
-    }
-
-    fn approve<'a>(&'a mut self, tool: &'a Tool, call: &'a ToolCall) -> Approving<'a> {
-        Box::pin(approve::approve(
-            self.terminal.as_ref(),
-            self.view.as_mut(),
-            tool,
-            call,
-        ))
     }
 }

@@ -2,8 +2,8 @@
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Number, Value};
-use toolhost::Responder;
 use toolhost::input::{Question, QuestionKind, QuestionKinds, Reply};
+use toolhost::{CallError, Responder};
 
 use super::terminal::{Dialog, Terminal};
 
@@ -21,13 +21,14 @@ impl Responder for Asker {
         &'a self,
         tool: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             let mut dialog = self.0.dialog().await;
             match question {
                 Question::Form { message, schema } => {
                     asks(&mut dialog, tool, message);
-                    form(&mut dialog, schema).await
+                    let reply = form(&mut dialog, schema).await;
+                    reply.map_err(CallError::failed)
                 }
                 Question::Page { message, url, .. } => {
                     asks(&mut dialog, tool, message);
@@ -36,7 +37,9 @@ impl Responder for Asker {
                 }
                 // The terminal has no roots to offer.
                 Question::Roots => Ok(Reply::Roots(Vec::new())),
-                _ => Err("nobody at a terminal can answer for a model".to_owned()),
+                _ => Err(CallError::failed(
+                    "nobody at a terminal can answer for a model",
+                )),
             }
         })
     }

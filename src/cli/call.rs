@@ -44,12 +44,9 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
     }
     let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load_lazily(&options.host).await?;
-    let call = ToolCall {
-        id: None,
-        name: options.tool,
-        arguments,
-        ..ToolCall::default()
-    };
+    let mut call = ToolCall::default();
+    call.name = options.tool;
+    call.arguments = arguments;
     let host = host.ready_for(std::slice::from_ref(&call)).await?;
     let printer = options.result.printer(&manifest);
     let ended = run_one(&host, call, options.host.call_options(), &interrupts).await;

@@ -54,14 +54,15 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     if let Some(pins) = pins {
         pin::write(&mut out, &host, &pins, &file)?;
     }
-    for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
+    for loaded in host.plugins() {
+        let plugin = loaded.config;
         line!(out, "{} ({})", plugin.name, plugin.path.display())?;
         line!(out, "  tools: {}", tools_of(&host, &plugin.name))?;
-        line!(out, "  imports: {}", packages(imports))?;
+        line!(out, "  imports: {}", packages(loaded.imports))?;
         for grant in granted(&plugin.permissions) {
             line!(out, "  granted: {grant}")?;
         }
-        for what in denied(&plugin.permissions, usable) {
+        for what in denied(&plugin.permissions, loaded.permissions) {
             line!(out, "  denied: {what}")?;
         }
         unenforced_lines(&mut out, &host, &plugin.name)?;
@@ -74,7 +75,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         for warning in plugin.permissions.warnings(&own) {
             line!(out, "  warning: {warning}")?;
         }
-        for other in host.plugins() {
+        for other in host.plugins().map(|other| other.config) {
             let clients = |grant: &FileGrant| {
                 let others = &other.permissions.files;
                 others.iter().any(|other| grant.has_folders_of(other))
@@ -270,7 +271,7 @@ fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
             }
         }
     }
-    for (LeftOut { tool, why }, formats) in found {
+    for (LeftOut { tool, why, .. }, formats) in found {
         let formats = formats.join(", ");
         line!(out, "warning: `{tool}` is left out for {formats}: it {why}")?;
     }

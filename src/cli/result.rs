@@ -51,13 +51,11 @@ impl ResultOptions {
         let summarize = self.summarize || host.summarize || numbers;
         Printer {
             full: self.full,
-            summary: summarize.then(|| Summarize {
-                items: self
-                    .summarize_items
-                    .map_or(host.summary.items, NonZeroUsize::get),
-                chars: self
-                    .summarize_chars
-                    .map_or(host.summary.chars, NonZeroUsize::get),
+            summary: summarize.then(|| {
+                let (items, chars) = (self.summarize_items, self.summarize_chars);
+                Summarize::default()
+                    .with_items(items.map_or(host.summary.items, NonZeroUsize::get))
+                    .with_chars(chars.map_or(host.summary.chars, NonZeroUsize::get))
             }),
         }
     }
@@ -93,10 +91,9 @@ pub(super) fn names(format: Format, host: &ToolHost) -> Names {
 
 impl Encoder<'_> {
     fn answer<'a>(&'a self, result: &'a ToolResult) -> Answer<'a> {
-        Answer {
-            name: self.names.wire(&result.name),
-            ..self.printer.answer(result)
-        }
+        let mut answer = self.printer.answer(result);
+        answer.name = self.names.wire(&result.name);
+        answer
     }
 
     /// Prints one answer, on a line.

@@ -179,8 +179,8 @@ fn print_config(
 }
 
 fn check_exposure(manifest: &Manifest, address: SocketAddr) -> anyhow::Result<()> {
-    if let Err(message) = manifest.serve.check_exposure(address) {
-        bail!("not listening on {address}: {message}");
+    if let Err(exposed) = manifest.serve.check_exposure(address) {
+        bail!("not listening on {address}: {exposed}");
     }
     for warning in manifest.serve.warnings(address) {
         tracing::warn!("{warning}");

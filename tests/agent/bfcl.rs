@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use crate::aimock::Aimock;
 use crate::common::{self, root};
 use crate::{Seen, agent, apis, config};
+use toolhost_testing::needs;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_real_batch_ends_the_same_in_all_formats_streamed_and_whole() {
+    needs!(aimock);
     let data = std::fs::read_to_string(root().join("tests/data/bfcl/exec_parallel.jsonl")).unwrap();
     let batches: Vec<Value> = data
         .lines()

@@ -9,7 +9,7 @@ use toolhost::wire::Format;
 
 use crate::apis;
 use crate::common::binary::{Folder, run};
-use crate::peer::{Peer, Say, calls, calls_body, chat_call, chat_end, event, text};
+use crate::peer::{Peer, Say, Until, calls, calls_body, chat_call, chat_end, event, text};
 
 const GUESTS: &[&str] = &["calculator", "echo", "misbehave"];
 
@@ -189,7 +189,7 @@ fn the_key_is_in_no_log_whatever_its_level_and_in_no_transcript() {
 }
 
 #[test]
-fn the_key_of_the_environment_is_for_the_providers_own_api_and_for_what_is_named_by_hand() {
+fn api_key_of_the_environment_goes_to_the_providers_api_only() {
     let peer = Peer::start(vec![
         text(Format::Gemini, "one"),
         text(Format::Gemini, "two"),
@@ -361,7 +361,7 @@ fn a_talk_goes_on_over_several_commands() {
 }
 
 #[test]
-fn without_a_terminal_tools_that_need_approval_are_refused_unless_yes() {
+fn tools_that_need_approval_are_refused_without_a_terminal() {
     for (more, content, says) in [
         (
             &["--approve"][..],
@@ -430,8 +430,8 @@ fn an_interrupt_cancels_the_calls_and_a_second_one_quits() {
     assert_eq!(*told, "Error: spin failed - cancelled by the user");
 
     // Whoever interrupts again means the process: here the model never answers.
-    let silent = Say::Late(chat_end("stop"), Duration::from_secs(60));
-    let peer = Peer::start(vec![spin(chat), silent]);
+    let (_never, until) = Until::new();
+    let peer = Peer::start(vec![spin(chat), Say::Late(chat_end("stop"), until)]);
     let mut child = begin(&peer);
     let mut lines = BufReader::new(child.stdout.take().unwrap())
         .lines()
@@ -497,7 +497,7 @@ pub fn on_a_terminal(
 }
 
 #[test]
-fn on_a_terminal_words_come_as_they_are_said_and_each_call_has_a_line() {
+fn terminal_streams_text_and_prints_a_line_per_call() {
     let say =
         |text: &str| event(json!({ "choices": [{ "index": 0, "delta": { "content": text } }] }));
     let turn = [
@@ -533,8 +533,8 @@ fn on_a_terminal_words_come_as_they_are_said_and_each_call_has_a_line() {
 
 #[test]
 fn an_interrupt_on_a_terminal_leaves_no_line_of_what_was_awaited() {
-    let silent = Say::Late(chat_end("stop"), Duration::from_secs(60));
-    let peer = Peer::start(vec![silent]);
+    let (_never, until) = Until::new();
+    let peer = Peer::start(vec![Say::Late(chat_end("stop"), until)]);
     let folder = Folder::of(GUESTS);
     let arguments = with(asks(Format::OpenaiChat, &peer), &["What?"]);
     let typed = [("waiting for the model", "\u{3}")];

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::aimock::Aimock;
 use crate::{Seen, agent, apis, config, host};
+use toolhost_testing::needs;
 
 /// An answer with so many calls, of all kinds of outcomes: they work, fail, do not exist, or are
 /// asked for wrongly.
@@ -29,7 +30,8 @@ fn mixed(turn: usize, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn loops_of_several_turns_with_1_2_5_and_20_calls_are_answered_in_all_formats() {
+async fn loops_with_1_2_5_and_20_calls_end_in_all_formats() {
+    needs!(aimock);
     let mut fixtures = Vec::new();
     for count in [1, 2, 5, 20] {
         let question = format!("{count} calls");
@@ -157,6 +159,7 @@ fn every_result_was_asked_for(aimock: &Aimock, asked: &HashSet<String>) {
 
 #[tokio::test]
 async fn malformed_arguments_are_answered_and_the_loop_goes_on() {
+    needs!(aimock);
     let aimock = Aimock::start(json!([
         { "match": { "userMessage": "broken", "hasToolResult": false },
           "response": { "toolCalls": [
@@ -196,6 +199,7 @@ async fn malformed_arguments_are_answered_and_the_loop_goes_on() {
 
 #[tokio::test]
 async fn who_never_stops_calling_is_stopped_after_max_iterations() {
+    needs!(aimock);
     let aimock = Aimock::start(json!([
         { "match": {}, "response": { "toolCalls": [
             { "id": "again", "name": "echo", "arguments": { "text": "again" } }] } },
@@ -214,6 +218,7 @@ async fn who_never_stops_calling_is_stopped_after_max_iterations() {
 
 #[tokio::test]
 async fn a_conversation_goes_on_with_all_that_was_said() {
+    needs!(aimock);
     let aimock = Aimock::start(json!([
         { "match": { "userMessage": "first", "hasToolResult": false }, "response": { "toolCalls": [
             { "id": "a", "name": "echo", "arguments": { "text": "hi" } }] } },

@@ -1,13 +1,14 @@
 //! What goes over the wire, to the letter.
 
 use serde_json::{Value, json};
-use toolhost::agent::{Agent, Approval};
+use toolhost::Approval;
+use toolhost::agent::Agent;
 use toolhost::manifest::AgentConfig;
 use toolhost::permissions::SecretSource;
 use toolhost::wire::{Format, ToolChoice};
 
 use crate::peer::{Peer, Say, calls, chat_call, chat_end, event, text};
-use crate::{Seen, agent, apis, config, host};
+use crate::{Approver, Seen, agent, apis, config, guests, host};
 
 /// Two calls and an answer, asked for whole; returns the requests.
 async fn two_turns(
@@ -183,7 +184,7 @@ async fn parallel_calls_are_switched_off_in_the_way_each_api_has() {
 }
 
 #[tokio::test]
-async fn without_parallel_calls_they_run_one_after_another_whoever_asks_for_several() {
+async fn parallel_off_runs_calls_one_after_another() {
     for format in apis() {
         let script = vec![
             calls(
@@ -559,13 +560,12 @@ async fn calls_that_come_without_ids_get_some_where_the_api_needs_them() {
         (true, false, Say::Events(events)),
     ] {
         let peer = Peer::start(vec![say, text(Format::OpenaiChat, "done")]);
-        let mut agent = agent(&host().await, config(Format::OpenaiChat, &peer.url), stream);
-        agent = agent.ask_first(ask_first);
-        let mut seen = Seen {
-            approvals: vec![Approval::Yes; 2].into(),
-            ..Seen::default()
+        let host = match ask_first {
+            true => Approver::new([Approval::Yes; 2]).host(guests()).await,
+            false => host().await,
         };
-        agent.ask("?", &mut seen).await.unwrap();
+        let mut agent = agent(&host, config(Format::OpenaiChat, &peer.url), stream);
+        agent.ask("?", &mut Seen::default()).await.unwrap();
         let messages = peer.asked()[1].body["messages"].clone();
         for number in 0..2 {
             let call = &messages[1]["tool_calls"][number];
@@ -617,7 +617,7 @@ async fn an_answer_that_is_cut_off_runs_no_call_that_it_cut() {
 
 /// `examples/openai.rs`: the loop by hand.
 #[test]
-fn the_example_of_a_loop_by_hand_answers_each_call_behind_the_message_that_made_it() {
+fn openai_example_answers_each_call_behind_its_message() {
     let format = Format::OpenaiChat;
     let arguments = [
         json!({ "a": 17, "b": 23 }),

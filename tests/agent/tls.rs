@@ -8,6 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use toolhost::wire::Format;
+use toolhost_testing::http::tls;
 
 use crate::command::{asks, with, without_keys};
 use crate::common::binary::{Folder, run};
@@ -41,7 +42,7 @@ fn only_a_server_that_somebody_trusted_vouches_for_is_asked() {
     let peer = Peer::behind(
         "https",
         vec![text(Format::Anthropic, "hello"); 2],
-        move |stream| StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream),
+        tls::wrap(config),
     );
     let folder = Folder::of(&["echo"]);
     let file = folder.write("authority.pem", authority);

@@ -14,7 +14,7 @@ fn lines(file: &std::path::Path) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_transcript_has_every_message_and_another_process_goes_on_from_it() {
+async fn transcript_is_complete_and_another_process_continues_it() {
     for format in apis() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("talk.jsonl");
@@ -153,8 +153,8 @@ async fn a_transcript_is_not_overwritten_nor_mistaken_for_another() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_transcript_on_a_full_disk_stays_whole_and_goes_on_once_there_is_room() {
-    let test = "transcript::a_transcript_on_a_full_disk_stays_whole_and_goes_on_once_there_is_room";
+async fn transcript_survives_a_full_disk() {
+    let test = "transcript::transcript_survives_a_full_disk";
     if !crate::common::namespace::is_inside(test, "") {
         return;
     }

@@ -7,10 +7,6 @@
 //!
 //! The same checks, guided by coverage: `cargo xtask fuzz`. What it found is in `fuzz/corpus`, and tried here too.
 
-#[allow(dead_code)] // the other tests use more of it
-#[path = "../common/mod.rs"]
-mod common;
-
 mod arguments;
 mod decode;
 mod events;
@@ -22,3 +18,5 @@ mod manifest_keys;
 mod mcp_messages;
 mod mutate;
 mod served;
+
+use toolhost_testing as common;

@@ -120,7 +120,7 @@ fn doubling(depth: usize, known: &str) -> Vec<u8> {
 
 /// Each of some hundred bytes: a compiler that began with one would take all memory there is, or hours.
 #[tokio::test]
-async fn components_that_unfold_without_end_are_refused_before_they_are_compiled() {
+async fn endlessly_unfolding_components_are_refused_before_compiling() {
     let folder = tempfile::tempdir().unwrap();
     let export = r#"(export $b "b" (component $a))"#;
     let alias = "(component $c (alias outer 1 $a (component $b))

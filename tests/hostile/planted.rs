@@ -11,6 +11,7 @@ use toolhost::{CallOptions, CodeCache, LoadError, Loader, Manifest, ToolHost};
 
 use crate::common::binary::{Folder, run};
 use crate::common::{self, call, error, root, text};
+use toolhost_testing::needs;
 
 /// Why a link is not followed.
 const LINK: &str = "is a link in a folder that plugins may write";
@@ -95,7 +96,8 @@ fn stub(folder: &Folder, at: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_the_host_cannot_be_changed_moved_replaced_or_made_where_a_plugin_may_write() {
+async fn host_files_are_protected_in_writable_folders() {
+    needs!(python);
     let folder = everything();
     let host = load(&folder).await.unwrap();
     let before = contents(folder.path());
@@ -169,7 +171,8 @@ fn done(report: &str) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_and_keys_cannot_even_be_read_by_whatever_folder_is_granted() {
+async fn secrets_and_keys_cannot_be_read_through_any_grant() {
+    needs!(python);
     let folder = everything();
     let manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
     let reader = hostile("prefix = 'ro_'\npermissions.files = [{ host = '.', guest = '/w' }]");
@@ -208,6 +211,7 @@ async fn secrets_and_keys_cannot_even_be_read_by_whatever_folder_is_granted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_owner_moves_stays_protected_where_it_is_now() {
+    needs!(python);
     let folder = everything();
     let host = load(&folder).await.unwrap();
     // An editor writes another file, and moves it there; a folder is replaced.
@@ -231,6 +235,7 @@ async fn what_the_owner_moves_stays_protected_where_it_is_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_protected_stays_so_whatever_its_owner_calls_it() {
+    needs!(python);
     for (from, to, file) in [
         ("secrets/deep/token.txt", "token.old", "token.old"),
         ("secrets", "old", "old/deep/token.txt"),
@@ -287,6 +292,7 @@ async fn what_was_protected_stays_so_whatever_its_owner_calls_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_file_that_is_replaced_again_and_again_the_last_are_protected() {
+    needs!(python);
     let folder = everything();
     let host = load(&folder).await.unwrap();
     let read = async |path: &str| {
@@ -311,7 +317,7 @@ async fn of_a_file_that_is_replaced_again_and_again_the_last_are_protected() {
 }
 
 #[tokio::test]
-async fn a_file_of_the_host_with_another_name_in_a_granted_folder_is_protected_by_it() {
+async fn hard_link_to_a_host_file_is_protected() {
     let folder = Folder::with(with_work(
         "permissions.secrets.TOKEN = { file = 'token.txt' }",
     ));
@@ -333,7 +339,7 @@ async fn a_file_of_the_host_with_another_name_in_a_granted_folder_is_protected_b
 }
 
 #[tokio::test]
-async fn a_granted_folder_within_another_cannot_be_moved_from_under_its_name() {
+async fn nested_granted_folder_cannot_be_moved() {
     for nested in [
         "{ host = 'work/a/sub', guest = '/sub' }]",
         // An accomplice's.
@@ -388,7 +394,7 @@ async fn a_granted_folder_within_another_cannot_be_moved_from_under_its_name() {
 }
 
 #[tokio::test]
-async fn a_folder_in_one_that_another_plugin_writes_is_granted_only_by_hand() {
+async fn nested_folder_of_another_plugin_needs_allow_nested() {
     let folder = |inner: &str, outer: &str| {
         let other = hostile(&format!("prefix = 'o_'\npermissions.files = [{inner}]"));
         let other = other.replace("plugin.hostile", "plugin.other");
@@ -424,7 +430,7 @@ async fn a_folder_in_one_that_another_plugin_writes_is_granted_only_by_hand() {
 }
 
 #[tokio::test]
-async fn a_folder_that_was_replaced_is_taken_by_a_reload_where_no_plugin_could_have_done_it() {
+async fn reload_takes_a_replaced_folder_that_no_plugin_could_replace() {
     let folder = Folder::with(hostile(
         "permissions.files = [\n\
          { host = 'work', guest = '/w', access = 'read-write' },\n\
@@ -545,7 +551,8 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_a_manifest_names_is_reached_through_a_link_of_a_plugin() {
+async fn manifest_paths_follow_no_planted_link() {
+    needs!(python);
     for (name, planted, target, more) in NAMED {
         let folder = Folder::empty();
         stub(&folder, "bin");
@@ -581,7 +588,7 @@ async fn nothing_that_a_manifest_names_is_reached_through_a_link_of_a_plugin() {
 }
 
 #[tokio::test]
-async fn a_manifest_is_not_read_through_a_link_in_what_it_has_plugins_write() {
+async fn manifest_is_not_read_through_a_planted_link() {
     let folder = Folder::empty();
     let manifest =
         hostile("permissions.files = [{ host = '.', guest = '/w', access = 'read-write' }]");
@@ -604,7 +611,7 @@ async fn a_resource_is_not_read_through_a_link_of_a_plugin() {
     let outside = folder.write("outside/id_rsa", "a private key");
     let host = load(&folder).await.unwrap();
     let options = CallOptions::default();
-    let read = async || host.read_resource("docs://r", None, &options).await;
+    let read = async || host.read_resource("docs://r", &options).await;
     let version = async || host.resource_version("docs://r", &options).await.unwrap();
     assert!(format!("{:?}", read().await).contains("mine"));
     let before = version().await;
@@ -652,7 +659,7 @@ async fn certificates_and_keys_are_not_read_through_a_link_of_a_plugin() {
 }
 
 #[tokio::test]
-async fn compiled_code_is_not_taken_through_a_link_of_a_plugin_nor_written_by_one() {
+async fn code_cache_follows_no_planted_link() {
     let folder = Folder::with(with_work(""));
     folder.write("work/a.txt", "a");
     let manifest = || Manifest::read(folder.path().join("toolhost.toml")).unwrap();

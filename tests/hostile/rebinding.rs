@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use toolhost::{Manifest, ToolHost, ToolResult};
+use toolhost_testing::http::{Server, page};
 
 use super::resolver::{Resolver, Said};
-use super::server::{Server, page};
 use crate::common::binary::{Folder, listed, run};
 use crate::common::namespace::is_inside;
 use crate::common::{call, error, guest, load, text, try_load};
@@ -42,6 +42,7 @@ struct Network {
 fn network(of: impl Fn(&str, usize) -> Option<Vec<Said>> + Send + 'static) -> Network {
     let at = |address: &str, says: &'static str| {
         Server::start_at(address, move |_, client| page(client, "200", "", says))
+            .unwrap_or_else(|error| panic!("{address}: {error}"))
     };
     Network {
         resolver: Resolver::start(of),
@@ -82,9 +83,9 @@ async fn get(host: &ToolHost, name: &str) -> ToolResult {
 }
 
 #[tokio::test]
-async fn a_request_goes_to_the_address_that_was_checked_whatever_its_name_resolves_to_next() {
+async fn request_goes_to_the_checked_address_despite_rebinding() {
     let test = "hostile::rebinding::\
-        a_request_goes_to_the_address_that_was_checked_whatever_its_name_resolves_to_next";
+        request_goes_to_the_checked_address_despite_rebinding";
     if !is_inside(test, PREPARE) {
         return;
     }
@@ -157,9 +158,9 @@ async fn a_request_goes_to_the_address_that_was_checked_whatever_its_name_resolv
 }
 
 #[tokio::test]
-async fn a_resolver_that_never_answers_keeps_a_call_no_longer_than_its_time() {
+async fn silent_resolver_ends_at_the_deadline() {
     let test = "hostile::rebinding::\
-        a_resolver_that_never_answers_keeps_a_call_no_longer_than_its_time";
+        silent_resolver_ends_at_the_deadline";
     if !is_inside(test, PREPARE) {
         return;
     }
@@ -210,9 +211,9 @@ async fn a_socket_goes_where_its_name_led_when_the_guest_asked() {
 
 /// The names that secrets go to without TLS, as names of this machine.
 #[tokio::test]
-async fn nothing_that_is_for_this_machine_goes_to_another_whatever_the_resolver_says() {
+async fn localhost_stays_local_whatever_the_resolver_says() {
     let test = "hostile::rebinding::\
-        nothing_that_is_for_this_machine_goes_to_another_whatever_the_resolver_says";
+        localhost_stays_local_whatever_the_resolver_says";
     if !is_inside(test, PREPARE) {
         return;
     }

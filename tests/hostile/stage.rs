@@ -4,15 +4,15 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
+use toolhost_testing::http::{Request, Server, Stream, hang, page, tls};
 
 use super::components;
-use super::server::{Client, Server, drip, hang, page, path};
 use crate::common;
 
 /// The secret that plugins are granted.
@@ -35,7 +35,9 @@ impl Stage {
         let stage = Stage {
             folder: tempfile::tempdir().unwrap(),
             other: Server::start(|_, client| page(client, "200", "", "other")),
-            tls: Server::encrypted(self_signed(), |_, client| page(client, "200", "", "tls")),
+            tls: Server::behind(tls::wrap(self_signed()), |_, client| {
+                page(client, "200", "", "tls")
+            }),
             line: Server::lines(),
             web: Server::start(answer),
         };
@@ -174,8 +176,8 @@ fn list(path: &Path, entries: &mut Vec<Entry>) {
 }
 
 /// What a server of the web may answer.
-fn answer(request: &str, client: &mut dyn Client) -> std::io::Result<()> {
-    match path(request) {
+fn answer(request: &Request, client: &mut dyn Stream) -> std::io::Result<()> {
+    match request.path() {
         "/echo" => page(client, "200", "", request),
         "/to-other" => {
             let query = request.split(['?', ' ']).nth(2).unwrap_or_default();
@@ -243,6 +245,15 @@ fn answer(request: &str, client: &mut dyn Client) -> std::io::Result<()> {
         },
         "/garbage" => client.write_all(b"\x00\x01 this is no HTTP\r\n\r\n"),
         _ => page(client, "200", "", "hello"),
+    }
+}
+
+/// One byte in 50 ms, until the client has had enough.
+fn drip(client: &mut dyn Stream) -> std::io::Result<()> {
+    loop {
+        client.write_all(b"x")?;
+        client.flush()?;
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

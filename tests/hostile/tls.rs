@@ -6,8 +6,8 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::json;
+use toolhost_testing::http::{Server, page, tls};
 
-use super::server::{Server, page};
 use super::stage::tls_config;
 use crate::common::binary::{Folder, json_lines, listed, run};
 
@@ -43,7 +43,11 @@ impl Authority {
 #[test]
 fn only_the_right_certificate_of_a_trusted_authority_is_taken() {
     let trusted = Authority::new();
-    let start = |config| Server::encrypted(config, |_, client| page(client, "200", "", "hello"));
+    let start = |config| {
+        Server::behind(tls::wrap(config), |_, client| {
+            page(client, "200", "", "hello")
+        })
+    };
     let right = start(trusted.sign("localhost", |_| {}));
     let address = start(trusted.sign("127.0.0.1", |_| {}));
     let refused = [

@@ -184,7 +184,7 @@ fn who_prefers_json_is_asked_by_events_all_the_same() {
 }
 
 #[test]
-fn who_takes_json_alone_is_asked_on_the_stream_of_its_session_or_not_at_all() {
+fn json_only_client_is_asked_on_its_session_stream() {
     let server = Http::start();
     let mut client = Client::http(&server, Old, json!({ "elicitation": {} }));
     let mut messages = Vec::new();

@@ -1,8 +1,9 @@
 //! Who may reach the server over HTTP, with what, and for how long.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
+use toolhost_testing::wait_until;
 
 use crate::client::{Client, New, Old};
 use crate::common::binary::{Folder, listed};
@@ -274,7 +275,7 @@ fn sessions_are_bounded_whatever_a_request_says_of_its_protocol() {
     ];
     let deleted = http::ask(server.address(), "DELETE /mcp", &headers, "");
     assert!((200..300).contains(&deleted.status), "{deleted:?}");
-    until("there is room", || {
+    wait_until("there is room", || {
         post(&server, &[], &initialize("2025-11-25")).status == 200
     });
 }
@@ -296,7 +297,7 @@ fn no_client_takes_the_sessions_of_all() {
 }
 
 #[test]
-fn a_client_at_its_bound_gives_up_the_session_that_it_has_not_used_for_longest() {
+fn client_at_its_bound_loses_its_least_recently_used_session() {
     let serve = "[serve]\nmax-sessions = 3\nmax-sessions-per-client = 2\nsession-timeout = '10s'\n";
     let (folder, tokens) = with_tokens(serve, [("a", ""), ("b", "")]);
     let server = Http::start_in(folder);
@@ -318,33 +319,25 @@ fn a_client_at_its_bound_gives_up_the_session_that_it_has_not_used_for_longest()
         post(&server, &headers, &ping.to_string()).status == 200
     };
     let first = begin(0).1;
-    std::thread::sleep(Duration::from_millis(50));
     let second = begin(0).1;
     assert_eq!(begin(0).0, 503, "both were used just now");
     // A tenth of the time after which they end by themselves.
-    std::thread::sleep(Duration::from_millis(1200));
-    let third = begin(0);
-    assert_eq!(third.0, 200);
+    let mut third = (503, None);
+    wait_until("there is room", || {
+        third = begin(0);
+        third.0 == 200
+    });
     assert_eq!(
         [&first, &second, &third.1].map(|session| is_open(0, session)),
         [false, true, true]
     );
     // Where all places are taken, whoever has the most makes room.
     let other = begin(1).1;
-    std::thread::sleep(Duration::from_millis(1200));
-    assert!(is_open(1, &other));
-    assert_eq!(begin(1).0, 200);
+    wait_until("there is room", || {
+        assert!(is_open(1, &other));
+        begin(1).0 == 200
+    });
     assert!(is_open(1, &other), "it has fewer");
-}
-
-/// Looks again and again; fails where that takes for ever.
-#[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < http::PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn ping(server: &Http, session: &str) -> u16 {
@@ -379,7 +372,7 @@ fn a_session_that_nobody_uses_is_over_and_makes_room() {
     ));
     let session = Client::http(&server, Old, json!({})).session().to_owned();
     // A ping would keep it: only its place is looked for.
-    until("it is over", || {
+    wait_until("it is over", || {
         post(&server, &[], &initialize("2025-11-25")).status == 200
     });
     assert_eq!(ping(&server, &session), 404);

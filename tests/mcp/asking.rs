@@ -1,13 +1,13 @@
 //! Tools that ask: by requests of the server's, or by results that are answered with the next call.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use toolhost_testing::wait_until;
 
 use crate::client::{Client, New, Old, text};
 use crate::common::binary::{Folder, listed};
 use crate::common::guest;
-use crate::http::PATIENCE;
 use crate::server::{Http, folder};
 
 fn forms() -> Value {
@@ -205,7 +205,7 @@ fn one_at_a_time() -> Folder {
 }
 
 #[test]
-fn a_call_that_waits_for_its_user_keeps_no_other_waiting_and_can_be_cancelled() {
+fn call_that_waits_for_its_user_blocks_nobody() {
     let check = |client: &mut Client| {
         let waiting: Vec<u64> = (0..3)
             .map(|_| client.start("ask_twice", json!({})))
@@ -418,7 +418,7 @@ fn a_state_of_another_token_is_refused() {
 }
 
 #[test]
-fn a_state_outlives_a_reload_but_not_the_file_of_the_plugin_that_wrote_it() {
+fn request_state_outlives_a_reload_of_the_same_plugin() {
     let folder = Folder::empty();
     let file = guest("conformance");
     folder.write("plugin.wasm", std::fs::read(&file).unwrap());
@@ -430,11 +430,9 @@ fn a_state_outlives_a_reload_but_not_the_file_of_the_plugin_that_wrote_it() {
     let mut reload = || {
         reloads += 1;
         server.signal("HUP");
-        let start = Instant::now();
-        while server.said().matches("reloaded").count() < reloads {
-            assert!(start.elapsed() < PATIENCE, "{}", server.said());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("it is reloaded", || {
+            server.said().matches("reloaded").count() == reloads
+        });
     };
     let (before, other) = (state(&mut client), state(&mut client));
     let changed = format!("{manifest}timeout = '20s'\n");

@@ -1,12 +1,14 @@
 //! What servers behind this one ask in the middle of a call: `tests/remote/asks.py`.
 
 use serde_json::{Value, json};
+use toolhost_testing::wait_until;
 
 use crate::client::{Client, New, Old, text};
 use crate::common::binary::Folder;
 use crate::common::root;
 use crate::http;
 use crate::server::Http;
+use toolhost_testing::needs;
 
 fn behind(modes: &[&str], more: &str) -> Folder {
     let folder = Folder::empty();
@@ -35,6 +37,7 @@ fn parsed(result: &Value) -> Value {
 
 #[test]
 fn a_client_in_a_session_is_asked_what_a_server_behind_asks() {
+    needs!(python);
     let check = |client: &mut Client| {
         let id = client.start("form", json!({}));
         let asked = client.told("elicitation/create");
@@ -71,6 +74,7 @@ fn a_client_in_a_session_is_asked_what_a_server_behind_asks() {
 
 #[test]
 fn a_client_without_a_session_is_asked_by_a_result() {
+    needs!(python);
     for modes in [&[][..], &["--modern"]] {
         let server = Http::start_in(behind(modes, ""));
         let mut client = Client::http(&server, New, everything());
@@ -93,6 +97,7 @@ fn a_client_without_a_session_is_asked_by_a_result() {
 
 #[test]
 fn a_session_that_ends_takes_its_open_calls_with_it() {
+    needs!(python);
     let folder = behind(&[], "");
     let state = folder.path().join("state");
     let server = Http::start_in(folder);
@@ -105,18 +110,16 @@ fn a_session_that_ends_takes_its_open_calls_with_it() {
         ("MCP-Protocol-Version", "2025-11-25"),
     ];
     http::ask(server.address(), "DELETE /mcp", &head, "");
-    let start = std::time::Instant::now();
-    while !std::fs::read_to_string(&state)
-        .unwrap()
-        .contains("cancelled")
-    {
-        assert!(start.elapsed().as_secs() < 10, "the server was not told");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    wait_until("the server is told", || {
+        std::fs::read_to_string(&state)
+            .unwrap()
+            .contains("cancelled")
+    });
 }
 
 #[test]
 fn a_client_that_leaves_its_calls_open_ends_no_others() {
+    needs!(python);
     let server = Http::start_in(behind(&["--modern"], ""));
     let mut person = Client::http(&server, Old, everything());
     person.listen();

@@ -25,7 +25,7 @@ fn initialize() -> Value {
 }
 
 #[test]
-fn of_ten_thousand_requests_at_once_each_is_answered_once_to_a_slow_reader() {
+fn ten_thousand_requests_are_each_answered_once_to_a_slow_reader() {
     let folder = crate::server::folder();
     let mut child = folder
         .command(&["serve"])
@@ -165,7 +165,7 @@ fn garbage() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn what_is_no_message_is_answered_by_nothing_but_errors_and_the_session_goes_on() {
+fn invalid_messages_get_errors_and_the_session_goes_on() {
     for revision in [Old, New] {
         let mut client = Client::alone(revision, json!({}));
         for line in garbage() {
@@ -238,7 +238,7 @@ fn a_message_over_the_bound_is_refused_and_the_session_goes_on() {
 }
 
 #[test]
-fn what_is_no_message_is_refused_over_http_with_a_status_of_the_clients() {
+fn invalid_http_messages_get_a_4xx_status() {
     let server = Http::start();
     let mut client = Client::http(&server, Old, json!({}));
     let session = client.session().to_owned();

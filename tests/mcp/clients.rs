@@ -8,6 +8,7 @@ use crate::common::binary::run;
 use crate::common::{code_cache, root};
 use crate::server::{Http, folder, stdio};
 use crate::{installed, node};
+use toolhost_testing::needs;
 
 /// What each script checks, apart from how the SDK itself behaves.
 const CHECKS: [&str; 30] = [
@@ -103,46 +104,55 @@ fn over_http(client: Command, revision: &str) {
 
 #[test]
 fn typescript_over_stdio() {
+    needs!(mcp_peers);
     over_stdio(typescript(), OLD);
 }
 
 #[test]
 fn typescript_over_http() {
+    needs!(mcp_peers);
     over_http(typescript(), OLD);
 }
 
 #[test]
 fn typescript_of_2026_over_stdio() {
+    needs!(mcp_peers);
     over_stdio(typescript(), NEW);
 }
 
 #[test]
 fn typescript_of_2026_over_http() {
+    needs!(mcp_peers);
     over_http(typescript(), NEW);
 }
 
 #[test]
 fn python_over_stdio() {
+    needs!(mcp_peers);
     over_stdio(python(), OLD);
 }
 
 #[test]
 fn python_over_http() {
+    needs!(mcp_peers);
     over_http(python(), OLD);
 }
 
 #[test]
 fn python_of_2026_over_stdio() {
+    needs!(mcp_peers);
     over_stdio(python(), NEW);
 }
 
 #[test]
 fn python_of_2026_over_http() {
+    needs!(mcp_peers);
     over_http(python(), NEW);
 }
 
 #[test]
 fn clients_share_a_server() {
+    needs!(mcp_peers);
     let server = Http::start();
     let url = || vec![server.url.clone().into()];
     std::thread::scope(|scope| {

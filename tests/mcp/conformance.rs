@@ -6,6 +6,7 @@ use crate::common::binary::{Folder, listed, run};
 use crate::server::Http;
 use crate::summary::Summary;
 use crate::{installed, node};
+use toolhost_testing::needs;
 
 /// The guest that the suite asks for. It calls tools that may only run as tasks by these names, and has
 /// the others that do take a second.
@@ -60,6 +61,7 @@ fn failures(folder: &Path) -> Vec<String> {
 
 #[test]
 fn conforms_to_2025_11_25() {
+    needs!(mcp_peers);
     passes(
         "2025-11-25",
         30,
@@ -69,6 +71,7 @@ fn conforms_to_2025_11_25() {
 
 #[test]
 fn conforms_to_2026_07_28() {
+    needs!(mcp_peers);
     passes(
         "2026-07-28",
         37,

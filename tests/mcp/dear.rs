@@ -7,6 +7,7 @@ use crate::common::binary::{Folder, listed};
 use crate::common::dear;
 use crate::http;
 use crate::server::Http;
+use toolhost_testing::needs;
 
 fn served(timeout: &str) -> Http {
     let folder = Folder::empty();
@@ -21,6 +22,7 @@ fn served(timeout: &str) -> Http {
 
 #[test]
 fn dear_checks_keep_nobody_from_the_server() {
+    needs!(python);
     for revision in [Old, New] {
         let server = served("1s");
         let mut client = Client::http(&server, revision, json!({}));
@@ -45,6 +47,7 @@ fn dear_checks_keep_nobody_from_the_server() {
 
 #[test]
 fn a_server_that_is_told_to_end_waits_for_no_dear_check() {
+    needs!(python);
     let mut server = served("10 minutes");
     let mut client = Client::http(&server, New, json!({}));
     for _ in 0..2 * dear::processors() {

@@ -117,7 +117,7 @@ async fn mcp_is_nested_in_an_axum_router_with_its_own_authentication() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_reach_has_authentication_unless_that_is_switched_off_by_name() {
+async fn exposed_server_needs_authentication_unless_switched_off() {
     let open = server(&manifest("")).await;
     let why = open.service().unwrap_err().to_string();
     assert!(why.contains("service_unchecked"), "{why}");
@@ -210,7 +210,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn the_example_of_a_mounted_server_answers_beside_the_page_of_the_application() {
+fn mounted_example_answers_beside_the_applications_page() {
     let mut command = crate::common::example("mounted");
     command.arg("0").stdout(std::process::Stdio::piped());
     let mut server = Running(command.spawn().unwrap());
@@ -266,7 +266,7 @@ async fn send(client: &mut (impl AsyncWrite + Unpin), message: &Value) {
 }
 
 #[tokio::test]
-async fn a_client_with_many_calls_waiting_keeps_another_waiting_for_one_of_them() {
+async fn queued_calls_of_a_client_delay_another_by_one_call() {
     let (begun, mut order) = mpsc::unbounded_channel();
     let gate = Arc::new(Semaphore::new(0));
     let turn = gate.clone();

@@ -8,6 +8,7 @@ use crate::common::binary::{Ended, Folder, run};
 use crate::common::code_cache;
 use crate::server::{Http, folder};
 use crate::{installed, node};
+use toolhost_testing::needs;
 
 /// The Inspector at the one server of a configuration.
 struct Inspector<'a> {
@@ -107,12 +108,14 @@ impl<'a> Inspector<'a> {
 
 #[test]
 fn the_inspector_over_stdio() {
+    needs!(mcp_peers);
     let folder = folder();
     Inspector::configured(&folder, &[]).works();
 }
 
 #[test]
 fn the_inspector_over_http() {
+    needs!(mcp_peers);
     let server = Http::start();
     Inspector::configured(&server.folder, &["--http", server.address()]).works();
 }

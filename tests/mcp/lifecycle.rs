@@ -48,7 +48,7 @@ fn until_it_drains(server: &Http) {
 }
 
 #[test]
-fn a_server_that_is_told_to_end_answers_what_runs_and_takes_nothing_more() {
+fn draining_http_server_answers_running_calls_only() {
     for revision in [Old, New] {
         let mut server = Http::start_in(served("[serve]\ngrace = '60s'\n"));
         let ready = http::ask(server.address(), "GET /readyz", &[], "");
@@ -82,7 +82,7 @@ fn a_server_that_is_told_to_end_answers_what_runs_and_takes_nothing_more() {
 }
 
 #[test]
-fn a_call_that_goes_on_after_the_grace_is_cancelled_and_the_status_says_so() {
+fn call_over_the_grace_is_cancelled_and_the_status_says_so() {
     for revision in [Old, New] {
         let mut server = Http::start_in(served("[serve]\ngrace = '300ms'\n"));
         let mut client = Client::http(&server, revision, json!({}));
@@ -109,7 +109,7 @@ fn a_call_that_goes_on_after_the_grace_is_cancelled_and_the_status_says_so() {
 }
 
 #[test]
-fn a_server_on_stdio_that_is_told_to_end_answers_what_runs_and_starts_nothing_more() {
+fn draining_stdio_server_answers_running_calls_only() {
     for revision in [Old, New] {
         let mut client = Client::inside(served("[serve]\ngrace = '60s'\n"), revision, json!({}));
         let id = running(&mut client);
@@ -200,7 +200,7 @@ fn everywhere(check: impl Fn(&mut Client, &Folder, &dyn Fn(), &dyn Fn() -> Strin
 }
 
 #[test]
-fn a_new_tool_is_told_and_there_and_one_that_is_gone_is_answered_to_its_end() {
+fn reload_announces_tools_and_finishes_calls_of_removed_ones() {
     everywhere(|client, folder, reload, _| {
         let before = names(client);
         assert!(!before.contains(&"calculate".to_owned()));
@@ -221,7 +221,7 @@ fn a_new_tool_is_told_and_there_and_one_that_is_gone_is_answered_to_its_end() {
 }
 
 #[test]
-fn a_manifest_that_cannot_be_loaded_changes_nothing_and_is_complained_about() {
+fn failed_reload_changes_nothing_and_is_logged() {
     everywhere(|client, folder, reload, said| {
         let before = names(client);
         for (broken, why) in [

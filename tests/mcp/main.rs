@@ -2,14 +2,6 @@
 //! conformance suite, which `cargo xtask mcp` installs; and a client of our own, by hand, for what
 //! none of them looks at.
 
-#[allow(dead_code)] // the other tests use more of it
-#[path = "../common/mod.rs"]
-mod common;
-
-#[allow(dead_code)] // the benchmarks use the rest of it
-#[path = "../common/resident.rs"]
-mod resident;
-
 mod accept;
 mod access;
 mod asking;
@@ -22,7 +14,6 @@ mod conformance;
 mod contents;
 mod dear;
 mod embedded;
-mod http;
 mod inspector;
 mod lifecycle;
 mod long;
@@ -42,6 +33,8 @@ mod written;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use toolhost_testing::{self as common, http, resident};
 
 /// What `cargo xtask mcp` has put there.
 fn installed(path: &str) -> PathBuf {

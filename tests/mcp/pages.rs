@@ -71,7 +71,7 @@ fn has_every_tool_once(folder: &Folder, client: &mut Client, size: usize) {
 }
 
 #[test]
-fn cursors_lead_through_every_tool_once_in_the_order_of_toolhost_list() {
+fn cursors_list_every_tool_once_in_order() {
     for revision in [Old, New] {
         for size in [1, 7] {
             let folder = paged(size);

@@ -71,7 +71,7 @@ fn both(check: impl Fn(&Folder, &mut Client)) {
 }
 
 #[test]
-fn resources_of_the_manifest_come_first_by_name_and_say_what_they_are() {
+fn manifest_resources_are_listed_first_by_name() {
     both(|_, client| {
         let listed = client.result("resources/list", json!({}))["resources"].take();
         assert_eq!(
@@ -372,7 +372,7 @@ fn a_session_subscribes_to_so_many_resources_and_no_more() {
 }
 
 #[test]
-fn a_stream_of_changes_to_very_many_resources_keeps_nobody_from_being_served() {
+fn watching_very_many_resources_blocks_nobody() {
     let server = Http::start_in(offering());
     let mut client = Client::http(&server, New, json!({}));
     let uris: Vec<String> = (0..20_000)
@@ -389,7 +389,7 @@ fn a_stream_of_changes_to_very_many_resources_keeps_nobody_from_being_served() {
 }
 
 #[test]
-fn a_resource_in_a_writable_folder_is_not_read_nor_watched_through_a_link() {
+fn resource_in_a_writable_folder_follows_no_link() {
     for revision in [Old, New] {
         let grants = "permissions.files = [{ host = 'work', guest = '/w', access = 'read-write' }]\n\
              [resource.r]\nuri = 'docs://r'\npath = 'work/r.md'\nwritable = true\n";

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use toolhost_testing::{Gate, wait_until};
 
 use crate::client::{Client, Old};
 use crate::common::binary::{Folder, listed};
@@ -22,6 +23,12 @@ fn head<'c>(client: &'c Client, more: &[(&'c str, &'c str)]) -> Vec<(&'c str, &'
     ];
     head.extend(more);
     head
+}
+
+/// A server of guests whose calls can be held, among others.
+fn held(gate: &Gate) -> Http {
+    let others = ["conformance", "echo"].map(listed).concat();
+    Http::start_in(Folder::with(gate.listed() + &others))
 }
 
 /// Asks for a call, and does not read what comes.
@@ -46,10 +53,19 @@ fn first_event(mut stream: &TcpStream) -> String {
     }
 }
 
+/// Asks for what comes on a stream after an event.
+fn resume(server: &Http, client: &Client, event: &str) -> TcpStream {
+    let head = head(client, &[("Last-Event-ID", event)]);
+    http::send(server.address(), "GET /mcp", &head, "").unwrap()
+}
+
 /// What comes on a stream after an event.
 fn after(server: &Http, client: &Client, event: &str) -> Vec<Value> {
-    let head = head(client, &[("Last-Event-ID", event)]);
-    let stream = http::send(server.address(), "GET /mcp", &head, "").unwrap();
+    all(resume(server, client, event))
+}
+
+/// All messages of a stream.
+fn all(stream: TcpStream) -> Vec<Value> {
     let incoming = Incoming::read(stream).unwrap();
     assert_eq!(incoming.status, 200);
     let mut messages = Vec::new();
@@ -59,22 +75,29 @@ fn after(server: &Http, client: &Client, event: &str) -> Vec<Value> {
 
 #[test]
 fn a_client_whose_connection_broke_has_its_answer_when_it_comes_back() {
-    let server = Http::start();
-    let client = Client::http(&server, Old, json!({}));
+    let gate = Gate::new();
+    let server = held(&gate);
+    let mut client = Client::http(&server, Old, json!({}));
     // Before the answer is there, and after.
-    for (id, pause) in [(100, 0), (101, 2000)] {
-        let params = json!({ "name": "test_reconnection", "arguments": {} });
+    for (id, is_there) in [(100, false), (101, true)] {
+        gate.close();
+        let params = json!({ "name": "hold", "arguments": gate.arguments() });
         let stream = call(&server, &client, id, params);
         let event = first_event(&stream);
         http::hang_up(&stream);
-        std::thread::sleep(Duration::from_millis(pause));
-        let messages = after(&server, &client, &event);
+        if is_there {
+            gate.open();
+            assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+        }
+        // It comes back before the answer is there, if that is not there already.
+        let stream = resume(&server, &client, &event);
+        gate.open();
+        let messages = all(stream);
         let [answer] = &messages[..] else {
             panic!("{messages:?}");
         };
         assert_eq!(answer["id"], id, "{answer}");
-        let text = &answer["result"]["content"][0]["text"];
-        assert_eq!(text, "Reconnection test completed", "{answer}");
+        assert_eq!(answer["result"]["content"][0]["text"], "held", "{answer}");
     }
     for event in ["7/4000", "x", "0/0/0", ""] {
         assert_eq!(after(&server, &client, event), [] as [Value; 0], "{event}");
@@ -83,15 +106,16 @@ fn a_client_whose_connection_broke_has_its_answer_when_it_comes_back() {
 
 #[test]
 fn an_id_that_is_in_use_is_refused_and_free_again_later() {
-    let server = Http::start();
+    let gate = Gate::new();
+    let server = held(&gate);
     let mut client = Client::http(&server, Old, json!({}));
     let request = |tool: &str, arguments: Value| {
         let params = json!({ "name": tool, "arguments": arguments });
         json!({ "jsonrpc": "2.0", "id": 100, "method": "tools/call", "params": params })
     };
-    client.send(&request("spin", json!({})));
-    // Its connection is another: whichever comes first runs.
-    std::thread::sleep(Duration::from_millis(200));
+    client.send(&request("hold", gate.arguments()));
+    // The connection of the next is another: whichever comes first runs.
+    gate.wait_for(1);
     client.send(&request("echo", json!({ "text": "hi" })));
     let answer = client.answer(100);
     assert_eq!(answer["error"]["code"], -32600, "{answer}");
@@ -130,7 +154,7 @@ fn a_session_is_not_over_while_a_call_of_it_runs() {
 }
 
 #[test]
-fn of_two_streams_for_what_is_told_one_is_told() {
+fn second_get_stream_is_silent_while_first_is_open() {
     let server = Http::start();
     let mut client = Client::http(&server, Old, json!({}));
     client.listen();
@@ -145,7 +169,7 @@ fn of_two_streams_for_what_is_told_one_is_told() {
 }
 
 #[test]
-fn the_second_of_two_streams_is_told_once_the_first_is_gone() {
+fn second_get_stream_takes_over_when_the_first_is_gone() {
     let server = Http::start();
     let mut client = Client::http(&server, Old, json!({}));
     let listen = |more: &[(&str, &str)]| {
@@ -156,38 +180,48 @@ fn the_second_of_two_streams_is_told_once_the_first_is_gone() {
     first_event(&first);
     // One that comes back with nothing is no other than one that comes.
     let others = [listen(&[]), listen(&[("Last-Event-ID", "0")])];
-    std::thread::sleep(Duration::from_millis(200));
+    // The server has them when they are answered.
+    let others = others.map(|stream| Incoming::read(stream).unwrap());
     http::hang_up(&first);
-    std::thread::sleep(Duration::from_millis(200));
-    client.call("change_resources", json!({}));
     let (sender, told) = std::sync::mpsc::channel();
-    for stream in others {
+    for (number, incoming) in others.into_iter().enumerate() {
         let sender = sender.clone();
         std::thread::spawn(move || {
-            let incoming = Incoming::read(stream).unwrap();
-            incoming.messages(|message| drop(sender.send(message)));
+            incoming.messages(|message| drop(sender.send((number, message))));
         });
     }
-    let message = told.recv_timeout(http::PATIENCE).unwrap();
+    // What is told before the first is known to be gone is told to it.
+    let mut who = None;
+    wait_until("another is told", || {
+        client.call("change_resources", json!({}));
+        who = told.recv_timeout(Duration::from_millis(200)).ok();
+        who.is_some()
+    });
+    let (who, message) = who.unwrap();
     assert_eq!(message["method"], "notifications/resources/list_changed");
-    assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+    // From then on it alone.
+    client.call("change_resources", json!({}));
+    assert_eq!(told.recv_timeout(http::PATIENCE).unwrap().0, who);
+    while let Ok((other, _)) = told.recv_timeout(Duration::from_millis(200)) {
+        assert_eq!(other, who);
+    }
 }
 
 #[test]
-fn what_was_cancelled_takes_no_place_of_an_answer_that_waits() {
-    let server = Http::start();
+fn cancelled_calls_evict_no_undelivered_answer() {
+    let gate = Gate::new();
+    let server = held(&gate);
     let [waits, cancels] = [0, 1].map(|_| Client::http(&server, Old, json!({})));
-    let params = json!({ "name": "test_reconnection", "arguments": {} });
+    let params = json!({ "name": "hold", "arguments": gate.arguments() });
     let stream = call(&server, &waits, 100, params);
     let event = first_event(&stream);
     http::hang_up(&stream);
-    std::thread::sleep(Duration::from_secs(1));
+    gate.open();
     for id in 200..300 {
         let params = json!({ "name": "spin", "arguments": {} });
         let stream = call(&server, &cancels, id, params);
         first_event(&stream);
         http::hang_up(&stream);
-        std::thread::sleep(Duration::from_millis(10));
         let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled",
             "params": { "requestId": id } });
         let head = head(&cancels, &[]);
@@ -219,7 +253,7 @@ fn message(tool: &str, arguments: &str) -> String {
 }
 
 #[test]
-fn a_call_that_is_over_at_once_is_answered_as_json_and_any_other_as_events() {
+fn quick_call_is_answered_as_json_and_slow_call_as_events() {
     let server = Http::start();
     let client = Client::http(&server, Old, json!({}));
     let ask = |tool: &str, arguments: &str| {
@@ -253,7 +287,7 @@ fn a_call_that_is_over_at_once_is_answered_as_json_and_any_other_as_events() {
 }
 
 #[test]
-fn a_call_is_taken_however_its_head_is_spelled_and_refused_for_what_it_must_not_be() {
+fn fast_path_takes_any_head_spelling_and_refuses_invalid_ones() {
     let server = Http::start();
     let client = Client::http(&server, Old, json!({}));
     let (json, both) = ("application/json", "application/json, text/event-stream");

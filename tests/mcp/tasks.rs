@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::access::with_tokens;
 use crate::client::{Client, New, Old, Revision};
 use crate::common::binary::{Folder, listed};
-use crate::http;
+use crate::http::{self, PATIENCE};
+use crate::resident::{is_idle, wait_until_busy, wait_until_idle};
 use crate::server::Http;
 
 const TASKS: &str = "io.modelcontextprotocol/tasks";
@@ -53,11 +54,8 @@ fn until(client: &mut Client, id: &str, status: &str) -> Value {
         }
         let is_over =
             ["completed", "failed", "cancelled"].contains(&task["status"].as_str().unwrap());
-        assert!(
-            !is_over && start.elapsed() < Duration::from_secs(30),
-            "{task}"
-        );
-        std::thread::sleep(Duration::from_millis(20));
+        assert!(!is_over && start.elapsed() < PATIENCE, "{task}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -237,7 +235,7 @@ fn a_task_is_its_client_s_alone() {
 }
 
 #[test]
-fn a_token_s_task_is_there_for_its_next_request_and_for_no_other_token() {
+fn task_belongs_to_its_token() {
     let folder = folder("");
     let mut manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
     let tokens = ["alice", "bob"].map(|name| {
@@ -262,32 +260,6 @@ fn a_token_s_task_is_there_for_its_next_request_and_for_no_other_token() {
     assert_eq!(error["code"], -32602, "{error}");
 }
 
-/// How long a process had a processor in a tenth of a second.
-fn used(process: u32) -> Duration {
-    let used = || {
-        let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
-        let used = threads.flatten().filter_map(|thread| {
-            let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            stat.split(' ').next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(used.sum())
-    };
-    let before = used();
-    std::thread::sleep(Duration::from_millis(100));
-    used().saturating_sub(before)
-}
-
-/// Whether it is idle before long.
-fn comes_to_rest(process: u32) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(20) {
-        if used(process) < Duration::from_millis(10) {
-            return true;
-        }
-    }
-    false
-}
-
 #[test]
 fn a_task_outlives_its_connection_and_ends_with_its_session() {
     let server = Http::start_in(folder(""));
@@ -295,10 +267,7 @@ fn a_task_outlives_its_connection_and_ends_with_its_session() {
     let id = begin(&mut client, "spin", json!({}));
     client.hang_up();
     assert_eq!(get(&mut client, &id)["status"], "working");
-    assert!(
-        !comes_to_rest_at_once(server.process()),
-        "it still computes"
-    );
+    assert!(!is_idle(server.process()), "it still computes");
     client.result("tasks/cancel", json!({ "taskId": id }));
     until(&mut client, &id, "cancelled");
 
@@ -310,11 +279,7 @@ fn a_task_outlives_its_connection_and_ends_with_its_session() {
     ];
     let reply = http::ask(server.address(), "DELETE /mcp", &head, "");
     assert_eq!(reply.status, 204, "{reply:?}");
-    assert!(comes_to_rest(server.process()), "it goes on");
-}
-
-fn comes_to_rest_at_once(process: u32) -> bool {
-    used(process) < Duration::from_millis(10)
+    wait_until_idle(server.process());
 }
 
 #[test]
@@ -327,9 +292,9 @@ fn a_call_that_is_given_up_before_it_is_a_task_ends() {
     let give_up = |revision: Revision, end: &dyn Fn(&mut Client, u64)| {
         let mut client = Client::http(&server, revision, capabilities());
         let id = client.start("spin", json!({}));
-        while comes_to_rest_at_once(server.process()) {}
+        wait_until_busy(server.process());
         end(&mut client, id);
-        assert!(comes_to_rest(server.process()), "{revision:?}: it goes on");
+        wait_until_idle(server.process());
     };
     give_up(New, &|client, _| client.hang_up());
     give_up(Old, &|client, id| {

@@ -151,7 +151,7 @@ fn a_session_has_the_log_lines_from_the_level_that_it_sets() {
 }
 
 #[test]
-fn a_request_of_the_new_protocol_has_the_log_lines_that_it_asks_for_and_else_none() {
+fn stateless_request_gets_only_the_log_level_it_asks_for() {
     let server = Http::start();
     let mut clients = [
         Client::alone(New, json!({})),

@@ -40,7 +40,7 @@ fn usual() -> Folder {
 }
 
 #[test]
-fn arguments_that_a_model_wrote_as_a_string_are_repaired_on_every_way() {
+fn stringified_arguments_are_repaired_on_all_transports() {
     on_every_way(usual, |client, way| {
         for written in [
             r#"{"text":"hi"}"#,
@@ -78,7 +78,7 @@ fn arguments_that_a_model_wrote_as_a_string_are_repaired_on_every_way() {
 }
 
 #[test]
-fn arguments_in_a_string_stay_what_they_are_where_nothing_is_repaired() {
+fn stringified_arguments_stay_without_repair() {
     let folder = || {
         let guests = [listed("echo"), listed("conformance")].concat();
         Folder::with(format!("[host]\nrepair-arguments = false\n{guests}"))
@@ -181,7 +181,7 @@ fn what_a_token_may_not_call_it_may_not_call_inside_of_another_call() {
 }
 
 #[test]
-fn what_runs_as_a_task_alone_needs_a_client_that_takes_tasks_inside_too() {
+fn nested_task_only_tool_needs_a_client_that_takes_tasks() {
     let folder = || {
         let guests = [listed("echo"), listed("conformance")].concat();
         Folder::with(format!("[serve]\ntask-only = [\"echo\"]\n{guests}"))
@@ -277,7 +277,7 @@ fn written_in_order(folder: &Path, lines: usize) {
 /// A head of the answer says that the whole request was read. What one is behind in order waits then, and so
 /// do all that are sent after it, on connections of their own.
 #[test]
-fn calls_on_several_connections_run_in_the_order_in_which_they_were_read() {
+fn calls_on_several_connections_keep_the_order_of_reading() {
     for revision in [Old, New] {
         let folder = with_files();
         let path = folder.path().to_owned();
@@ -309,7 +309,7 @@ fn calls_on_several_connections_run_in_the_order_in_which_they_were_read() {
             assert!(incoming.is_stream(), "{name} {id} does not wait");
             incoming
         };
-        let mut running = vec![send(100, "sleep", json!({ "ms": 1500 }), json!({}))];
+        let mut running = vec![send(100, "sleep", json!({ "ms": 500 }), json!({}))];
         for line in 0..12 {
             // Most are read by us, some by rmcp, and some stand for several.
             let by_rmcp = json!({ "io.modelcontextprotocol/clientCapabilities": {} });

@@ -35,14 +35,14 @@ fn fetch(url: &str) -> ToolCall {
 
 /// What is fetched from a server that has one page.
 async fn fetched(content_type: &'static str, body: &[u8], mut arguments: Value) -> ToolResult {
-    let server = Server::of(content_type, body).await;
+    let server = Server::of(content_type, body);
     arguments["url"] = json!(server.url);
     host_for(&server).await.call(call("fetch", arguments)).await
 }
 
 #[tokio::test]
 async fn html_becomes_markdown_with_absolute_links() {
-    let server = Server::of("text/html; charset=utf-8", HTML).await;
+    let server = Server::of("text/html; charset=utf-8", HTML);
     let url = &server.url;
     let result = host_for(&server)
         .await
@@ -107,7 +107,7 @@ async fn html_nested_without_end_fails_and_is_still_there_raw() {
 
 #[tokio::test]
 async fn a_body_is_posted_as_json_unless_it_is_text() {
-    let server = Server::of("text/plain", "ok").await;
+    let server = Server::of("text/plain", "ok");
     let host = host_for(&server).await;
     let url = &server.url;
     // As the model wrote it: no order of keys and no digit is lost.
@@ -147,7 +147,7 @@ async fn a_body_is_posted_as_json_unless_it_is_text() {
 
 #[tokio::test]
 async fn a_head_request_answers_with_the_headers() {
-    let server = Server::of("text/plain", "12345").await;
+    let server = Server::of("text/plain", "12345");
     let head = call("fetch", json!({"url": server.url, "method": "HEAD"}));
     let result = host_for(&server).await.call(head).await;
     assert!(
@@ -159,7 +159,7 @@ async fn a_head_request_answers_with_the_headers() {
 
 #[tokio::test]
 async fn headers_are_the_calls_and_the_user_agent_the_manifests() {
-    let server = Server::of("text/plain", "ok").await;
+    let server = Server::of("text/plain", "ok");
     let call = |headers: Value| call("fetch", json!({"url": server.url, "headers": headers}));
     let mut plugin = granted(&[&server.url]);
     let agent = ("user-agent".to_owned(), "robot/7".to_owned());
@@ -185,7 +185,7 @@ async fn headers_are_the_calls_and_the_user_agent_the_manifests() {
 
 #[tokio::test]
 async fn a_request_that_cannot_be_made_is_an_invalid_argument() {
-    let server = Server::of("text/plain", "ok").await;
+    let server = Server::of("text/plain", "ok");
     let host = host_for(&server).await;
     let url = &server.url;
     for (arguments, words) in [
@@ -212,7 +212,7 @@ async fn a_long_page_comes_in_parts_that_make_it_whole() {
     let body: String = (0..100)
         .map(|number| format!("line {number}: é\n"))
         .collect();
-    let server = Server::of("text/plain; charset=utf-8", body.clone()).await;
+    let server = Server::of("text/plain; charset=utf-8", body.clone());
     let host = host_for(&server).await;
     let (mut read, mut parts) = (String::new(), 0);
     while read.len() < body.len() {

@@ -27,12 +27,10 @@ async fn a_tool_is_listed_as_its_function_says() {
     assert!(!add.description.contains('\n'), "{}", add.description);
     assert_eq!(
         add.annotations,
-        Annotations {
-            read_only: Some(true),
-            destructive: None,
-            idempotent: Some(true),
-            open_world: Some(false),
-        }
+        Annotations::default()
+            .with_read_only(true)
+            .with_idempotent(true)
+            .with_open_world(false)
     );
     let write = tool("filesystem", "fs_write").await.annotations;
     assert_eq!((write.read_only, write.destructive), (None, Some(true)));

@@ -19,6 +19,7 @@ use toolhost::{
 
 use crate::common::binary::Folder;
 use crate::common::{call, error, root, text, try_load};
+use toolhost_testing::needs;
 
 /// A folder with a manifest that has `asks.py` behind `[mcp.x]`.
 struct Stage {
@@ -75,22 +76,7 @@ impl Stage {
 
     /// Waits for so many lines that begin so, and gives the last one's rest.
     async fn until(&self, word: &str, count: usize) -> String {
-        let since = Instant::now();
-        loop {
-            let heard = self.heard();
-            let found: Vec<&str> = heard
-                .iter()
-                .filter_map(|it| it.strip_prefix(word))
-                .collect();
-            if found.len() >= count {
-                return found[found.len() - 1].trim().to_owned();
-            }
-            assert!(
-                since.elapsed() < Duration::from_secs(10),
-                "{word}: {heard:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        super::wait_for_line(word, count, || self.heard()).await
     }
 
     async fn call(&self, tool: &str, options: &CallOptions) -> toolhost::ToolResult {
@@ -138,11 +124,11 @@ impl Responder for Person {
         &'a self,
         _: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(question.clone());
             let reply = self.replies.lock().unwrap().pop_front();
-            reply.ok_or_else(|| "it has nothing more to say".to_owned())
+            reply.ok_or_else(|| CallError::failed("it has nothing more to say"))
         })
     }
 }
@@ -166,11 +152,13 @@ impl Responder for Slow {
         &'a self,
         _: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             let (reply, replied) = tokio::sync::oneshot::channel();
             self.0.send((question.clone(), reply)).unwrap();
-            replied.await.map_err(|_| "nobody is there".to_owned())
+            replied
+                .await
+                .map_err(|_| CallError::failed("nobody is there"))
         })
     }
 }
@@ -188,7 +176,8 @@ fn parsed(result: &toolhost::ToolResult) -> Value {
 }
 
 #[tokio::test]
-async fn what_a_server_asks_in_the_middle_of_a_call_is_asked_of_who_made_it() {
+async fn server_questions_go_to_the_caller() {
+    needs!(python);
     for modes in [&[][..], &["--http"]] {
         let stage = Stage::new(modes, "").await;
         let ada = Person::new([
@@ -245,7 +234,8 @@ async fn what_a_server_asks_in_the_middle_of_a_call_is_asked_of_who_made_it() {
 }
 
 #[tokio::test]
-async fn a_call_that_asks_twice_goes_on_with_both_answers_and_its_whole_log() {
+async fn call_that_asks_twice_gets_both_answers_and_keeps_its_log() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     let ada = Person::new([named("Ada"), named("Bob")]);
     let result = stage.call("twice", &by(&ada)).await;
@@ -256,10 +246,9 @@ async fn a_call_that_asks_twice_goes_on_with_both_answers_and_its_whole_log() {
 
 #[tokio::test]
 async fn roots_are_told_only_where_the_manifest_says_so() {
-    let ada = Person::new([Reply::Roots(vec![Root {
-        uri: "file:///home/ada".to_owned(),
-        name: Some("home".to_owned()),
-    }])]);
+    needs!(python);
+    let home = Root::new("file:///home/ada").with_name("home".to_owned());
+    let ada = Person::new([Reply::Roots(vec![home])]);
     let stage = Stage::new(&[], "").await;
     let declared = stage.until("capabilities", 1).await;
     let declared: Value = serde_json::from_str(&declared).unwrap();
@@ -283,6 +272,7 @@ async fn roots_are_told_only_where_the_manifest_says_so() {
 
 #[tokio::test]
 async fn what_nobody_can_be_asked_is_refused_at_once_and_logged() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     let result = stage.host.call(call("form", json!({}))).await;
     assert_eq!(parsed(&result), json!({ "action": "decline" }));
@@ -298,7 +288,8 @@ async fn what_nobody_can_be_asked_is_refused_at_once_and_logged() {
 }
 
 #[tokio::test]
-async fn a_call_that_waits_for_an_answer_holds_no_permit_and_its_deadline_stands_still() {
+async fn call_that_waits_for_an_answer_holds_no_permit_and_no_clock() {
+    needs!(python);
     for modes in [&[][..], &["--http"]] {
         let more = "max-concurrency = 1\norder = 'in-order'\ntimeout = '1s'";
         let stage = Stage::new(modes, more).await;
@@ -322,6 +313,7 @@ async fn a_call_that_waits_for_an_answer_holds_no_permit_and_its_deadline_stands
 
 #[tokio::test]
 async fn a_call_that_is_not_answered_ends_at_its_server_too() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     // Whoever asks has nothing to say, goes away, or cancels.
     let result = stage.call("form", &by(&Person::new([]))).await;
@@ -354,6 +346,7 @@ async fn a_call_that_is_not_answered_ends_at_its_server_too() {
 
 #[tokio::test]
 async fn a_server_that_asks_without_end_is_stopped() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     let ada = Person::new((0..100).map(|_| named("Ada")));
     let result = stage.call("endless", &by(&ada)).await;
@@ -379,6 +372,7 @@ async fn a_server_that_asks_without_end_is_stopped() {
 
 #[tokio::test]
 async fn where_it_is_unclear_for_whom_a_server_asks_nobody_is_asked() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     let (ada, bob) = (Person::new([named("Ada")]), Person::new([named("Bob")]));
     let options = by(&bob);
@@ -398,7 +392,8 @@ async fn where_it_is_unclear_for_whom_a_server_asks_nobody_is_asked() {
 }
 
 #[tokio::test]
-async fn what_a_server_asks_for_a_call_that_is_over_is_asked_of_nobody_else() {
+async fn question_for_a_finished_call_is_asked_of_nobody() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     let (ada, bob) = (Person::new([named("Ada")]), Person::new([named("Bob")]));
     let token = CancellationToken::new();
@@ -422,6 +417,7 @@ async fn what_a_server_asks_for_a_call_that_is_over_is_asked_of_nobody_else() {
 
 #[tokio::test]
 async fn over_http_a_question_is_for_the_call_on_whose_stream_it_comes() {
+    needs!(python);
     let stage = Stage::new(&["--http"], "").await;
     let names: Vec<String> = (0..8).map(|n| format!("person {n}")).collect();
     let people: Vec<_> = names
@@ -441,6 +437,7 @@ async fn over_http_a_question_is_for_the_call_on_whose_stream_it_comes() {
 
 #[tokio::test]
 async fn a_question_outside_of_any_call_is_declined() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     let ada = Person::new([named("Ada")]);
     let result = stage.call("later", &by(&ada)).await;
@@ -455,6 +452,7 @@ async fn a_question_outside_of_any_call_is_declined() {
 
 #[tokio::test]
 async fn results_that_ask_are_answered_with_the_call_made_again() {
+    needs!(python);
     for modes in [&["--modern"][..], &["--modern", "--http"]] {
         let stage = Stage::new(modes, "").await;
         let ada = Person::new([
@@ -481,6 +479,7 @@ async fn results_that_ask_are_answered_with_the_call_made_again() {
 
 #[tokio::test]
 async fn pages_that_must_be_visited_first_are_and_the_call_is_made() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     let ada = Person::new([Reply::Declined, Reply::Accepted(None)]);
     let result = stage.call("visit_first", &by(&ada)).await;
@@ -493,6 +492,7 @@ async fn pages_that_must_be_visited_first_are_and_the_call_is_made() {
 
 #[tokio::test]
 async fn a_task_asks_and_is_told() {
+    needs!(python);
     let stage = Stage::new(&["--tasks"], "").await;
     let ada = Person::new([named("Ada")]);
     let result = stage.call("form", &by(&ada)).await;
@@ -509,6 +509,7 @@ async fn a_task_asks_and_is_told() {
 
 #[tokio::test]
 async fn an_embedder_that_is_told_what_is_asked_goes_on_with_the_call() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     let options = CallOptions::new().advertise(everything());
     let asked = async |tool: &str| {
@@ -520,10 +521,8 @@ async fn an_embedder_that_is_told_what_is_asked_goes_on_with_the_call() {
     };
     let answer = async |tool: &str, input: &InputRequired, name: &str| {
         let mut again = call(tool, json!({}));
-        again.resumed = Some(Box::new(Resumption {
-            state: input.state.clone(),
-            replies: vec![(input.questions[0].0.clone(), named(name))],
-        }));
+        let replies = vec![(input.questions[0].0.clone(), named(name))];
+        again.resumed = Some(Box::new(Resumption::new(input.state.clone(), replies)));
         stage.host.call_with(again, &options).await
     };
     let input = asked("form").await;
@@ -544,6 +543,7 @@ async fn an_embedder_that_is_told_what_is_asked_goes_on_with_the_call() {
 
 #[tokio::test]
 async fn calls_that_nobody_comes_back_to_are_bounded() {
+    needs!(python);
     let stage = Stage::new(&["--http"], "").await;
     let options = CallOptions::new().advertise(everything());
     let mut first = None;
@@ -557,10 +557,8 @@ async fn calls_that_nobody_comes_back_to_are_bounded() {
     stage.until("cancelled", 1).await;
     let first = first.unwrap();
     let mut again = call("form", json!({}));
-    again.resumed = Some(Box::new(Resumption {
-        state: first.state,
-        replies: vec![(first.questions[0].0.clone(), named("Ada"))],
-    }));
+    let replies = vec![(first.questions[0].0.clone(), named("Ada"))];
+    again.resumed = Some(Box::new(Resumption::new(first.state, replies)));
     let result = stage.host.call_with(again, &options).await;
     assert!(
         error(&result).to_string().contains("has ended"),
@@ -570,6 +568,7 @@ async fn calls_that_nobody_comes_back_to_are_bounded() {
 
 #[tokio::test]
 async fn arguments_and_structured_results_keep_every_digit() {
+    needs!(python);
     let numbers = "[12345678901234567890123,0.10000000000000000000000001]";
     let answered = "[12345678901234567890123,0.10000000000000000000000001,1e400]";
     for modes in [&[][..], &["--http"], &["--modern"], &["--modern", "--http"]] {
@@ -595,6 +594,7 @@ async fn arguments_and_structured_results_keep_every_digit() {
 
 #[tokio::test]
 async fn several_questions_of_one_call_are_asked_one_after_the_other() {
+    needs!(python);
     let stage = Stage::new(&[], "").await;
     let ada = Person::new((0..5).map(|_| Reply::Declined));
     let many = call("many", json!({ "count": 5 }));

@@ -10,7 +10,8 @@ use toolhost::{CallError, CallOptions, CancellationToken, Progress, ToolCall, Wa
 
 use super::Stage;
 use crate::common::binary::listed;
-use crate::common::{call, error, text};
+use crate::common::{call, error, in_time, text};
+use toolhost_testing::needs;
 
 fn numbered(id: usize, name: &str, arguments: Value) -> ToolCall {
     ToolCall::new(id.to_string(), name, arguments.to_string())
@@ -18,6 +19,7 @@ fn numbered(id: usize, name: &str, arguments: Value) -> ToolCall {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_run_side_by_side_and_their_results_have_their_ids() {
+    needs!(python);
     let mut stage = Stage::new(&[], "");
     stage.add("other", &[], "prefix = 'o_'");
     let host = stage.load().await;
@@ -29,19 +31,14 @@ async fn calls_run_side_by_side_and_their_results_have_their_ids() {
         assert_eq!(text(result), format!("text {n}"));
         assert_eq!(result.usage.output_bytes, text(result).len() as u64);
     }
-    let start = Instant::now();
-    let calls = (0..8).map(|n| numbered(n, "sleep", json!({ "seconds": 0.5 })));
-    let results = host.run_all(calls).await;
-    assert!(results.iter().all(|result| text(result) == "awake"));
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        start.elapsed()
-    );
+    let calls = (0..8).map(|n| numbered(n, "meet", json!({ "calls": 8 })));
+    let results = in_time(host.run_all(calls)).await;
+    assert!(results.iter().all(|result| text(result) == "met"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_of_plugins_and_of_servers_are_listed_and_run_side_by_side() {
+    needs!(python);
     let mut stage = Stage::new(&[], "prefix = 'm_'\ntools = ['echo']");
     stage.manifest += &listed("echo");
     let host = stage.load().await;
@@ -52,7 +49,6 @@ async fn tools_of_plugins_and_of_servers_are_listed_and_run_side_by_side() {
         [("echo", true), ("m_echo", false)]
     );
     assert_eq!(host.plugins().count(), 1);
-    assert_eq!(host.plugins().zip(host.imports()).count(), 1);
     let names = ["echo", "m_echo"];
     let calls = (0..20).map(|n| numbered(n, names[n % 2], json!({ "text": n.to_string() })));
     let results = host.run_all(calls).await;
@@ -64,6 +60,7 @@ async fn tools_of_plugins_and_of_servers_are_listed_and_run_side_by_side() {
 
 #[tokio::test]
 async fn a_cap_of_the_server_holds() {
+    needs!(python);
     let stage = Stage::new(&[], "max-concurrency = 1");
     let host = stage.load().await;
     let start = Instant::now();
@@ -75,6 +72,7 @@ async fn a_cap_of_the_server_holds() {
 
 #[tokio::test]
 async fn every_kind_of_content_is_taken_over() {
+    needs!(python);
     let host = Stage::new(&[], "").load().await;
     let result = host.call(call("contents", json!({}))).await;
     let output = result.outcome.unwrap();
@@ -97,6 +95,7 @@ async fn every_kind_of_content_is_taken_over() {
 
 #[tokio::test]
 async fn content_of_an_unknown_kind_is_shown_as_it_is() {
+    needs!(python);
     let host = Stage::new(&[], "").load().await;
     let result = host.call(call("strange", json!({}))).await;
     assert_eq!(text(&result), "one\n{\"type\":\"hologram\",\"depth\":3}");
@@ -109,6 +108,7 @@ async fn content_of_an_unknown_kind_is_shown_as_it_is() {
 
 #[tokio::test]
 async fn structured_output_is_held_against_its_schema() {
+    needs!(python);
     let host = Stage::new(&[], "").load().await;
     let result = host
         .call(call("structured", json!({ "value": 9007199254740993u64 })))
@@ -141,6 +141,7 @@ async fn structured_output_is_held_against_its_schema() {
 
 #[tokio::test]
 async fn a_tool_that_fails_fails_its_call_with_its_message() {
+    needs!(python);
     let host = Stage::new(&[], "").load().await;
     let result = host
         .call(call("fail", json!({ "message": "out of paper" })))
@@ -154,6 +155,7 @@ async fn a_tool_that_fails_fails_its_call_with_its_message() {
 
 #[tokio::test]
 async fn wrong_arguments_never_reach_the_server() {
+    needs!(python);
     let stage = Stage::new(&[], "max-input = '1KiB'");
     let host = stage.load().await;
     for arguments in ["{\"text\": [5]}", "{}", "[]", "{\"text\": "] {
@@ -178,6 +180,7 @@ async fn wrong_arguments_never_reach_the_server() {
 
 #[tokio::test]
 async fn an_output_over_its_limit_is_no_result_however_long_it_is() {
+    needs!(python);
     let host = Stage::new(&[], "max-output = '10KiB'").load().await;
     let over = |bytes: u64| {
         let host = host.clone();
@@ -201,17 +204,13 @@ async fn an_output_over_its_limit_is_no_result_however_long_it_is() {
 
 #[tokio::test]
 async fn a_call_ends_at_its_deadline_and_the_server_is_told() {
+    needs!(python);
     let stage = Stage::new(&[], "timeout = '300ms'");
     let host = stage.load().await;
-    let start = Instant::now();
-    let result = host.call(call("sleep", json!({ "seconds": 20 }))).await;
+    let sleeps = host.call(call("sleep", json!({ "seconds": 600 })));
+    let result = in_time(sleeps).await;
     let after = Duration::from_millis(300);
     assert_eq!(error(&result), &CallError::Timeout { after });
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        start.elapsed()
-    );
     stage.event("cancelled").await;
     assert_eq!(
         text(&host.call(call("echo", json!({ "text": "on" }))).await),
@@ -221,11 +220,12 @@ async fn a_call_ends_at_its_deadline_and_the_server_is_told() {
 
 #[tokio::test]
 async fn a_cancelled_call_and_a_dropped_one_are_told_to_the_server() {
+    needs!(python);
     let stage = Stage::new(&[], "");
     let host = stage.load().await;
     let token = CancellationToken::new();
     let options = CallOptions::new().cancellation(token.clone());
-    let sleeps = host.call_with(call("sleep", json!({ "seconds": 20 })), &options);
+    let sleeps = host.call_with(call("sleep", json!({ "seconds": 600 })), &options);
     let cancels = async {
         stage.event("call sleep").await;
         token.cancel();
@@ -234,27 +234,11 @@ async fn a_cancelled_call_and_a_dropped_one_are_told_to_the_server() {
     assert_eq!(error(&result), &CallError::Cancelled);
     stage.event("cancelled").await;
 
-    let dropped = host.call(call("sleep", json!({ "seconds": 20 })));
-    assert!(
-        tokio::time::timeout(Duration::from_millis(300), dropped)
-            .await
-            .is_err()
-    );
-    let since = Instant::now();
-    while stage
-        .events()
-        .iter()
-        .filter(|event| event.starts_with("cancelled"))
-        .count()
-        < 2
-    {
-        assert!(
-            since.elapsed() < Duration::from_secs(10),
-            "{:?}",
-            stage.events()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    tokio::select! {
+        result = host.call(call("sleep", json!({ "seconds": 600 }))) => panic!("{result:?}"),
+        _ = stage.last_event("call sleep", 2) => {}
     }
+    stage.last_event("cancelled", 2).await;
 }
 
 #[derive(Default)]
@@ -275,6 +259,7 @@ impl Watcher for Seen {
 
 #[tokio::test]
 async fn progress_and_log_lines_are_the_calls_own_and_in_order() {
+    needs!(python);
     let host = Stage::new(&[], "").load().await;
     let seen = Arc::new(Seen::default());
     let options = CallOptions::new().watcher(seen.clone());
@@ -309,6 +294,7 @@ async fn progress_and_log_lines_are_the_calls_own_and_in_order() {
 
 #[tokio::test]
 async fn a_log_over_its_limit_ends_the_call() {
+    needs!(python);
     let host = Stage::new(&[], "max-log = '4KiB'").load().await;
     let result = host.call(call("log", json!({ "lines": 100_000 }))).await;
     assert!(
@@ -325,6 +311,7 @@ async fn a_log_over_its_limit_ends_the_call() {
 
 #[tokio::test]
 async fn a_server_that_may_ask_nothing_can_ask_for_a_sign_of_life() {
+    needs!(python);
     let stage = Stage::new(&[], "may-ask = []");
     let host = stage.load().await;
     let result = host.call(call("ask", json!({}))).await;
@@ -341,6 +328,7 @@ async fn a_server_that_may_ask_nothing_can_ask_for_a_sign_of_life() {
 
 #[tokio::test]
 async fn secrets_are_masked_and_nothing_else_of_our_environment_is_given() {
+    needs!(python);
     let mut stage = Stage::new(
         &[],
         "env = { LOG = 'on' }\nsecrets = { KEY = { file = 'key' } }\n[audit]\npath = 'audit.jsonl'\narguments = true",

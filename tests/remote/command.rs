@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use super::Stage;
+use toolhost_testing::needs;
 
 #[test]
 fn list_check_and_dry_run_mark_what_is_not_sandboxed() {
+    needs!(python);
     let stage = Stage::new(&[], "tools = ['echo']");
     stage.manifest();
     let listed = stage.folder.run(&["list", "--start-servers"], "");

@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use toolhost::{CallError, Manifest};
+use toolhost_testing::PATIENCE;
 
 use super::Stage;
-use crate::common::{call, error, text, try_load};
+use crate::common::{call, error, in_time, text, try_load};
+use toolhost_testing::needs;
 
 #[tokio::test]
 async fn a_server_that_does_not_start_is_named_with_the_end_of_its_stderr() {
+    needs!(python);
     let stage = Stage::new(&["crash-at-start"], "secrets = { KEY = { file = 'key' } }");
     stage.folder.write("key", "sesame-opens-it");
     let problem = stage.problem().await;
@@ -33,19 +36,14 @@ async fn a_program_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_or_nothing_that_can_be_read_is_given_up() {
+async fn silent_or_unreadable_server_times_out_at_start() {
+    needs!(python);
     for mode in ["hang-at-start", "only-garbage"] {
-        let start = Instant::now();
         let stage = Stage::new(&[mode], "start-timeout = '1s'");
-        let problem = stage.problem().await;
+        let problem = in_time(stage.problem()).await;
         assert!(
             problem.contains("`mcp.test` did not answer within 1 second"),
             "{problem}"
-        );
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "{:?}",
-            start.elapsed()
         );
         let process = stage.event("start").await;
         super::wait_until_gone(&[process]);
@@ -54,6 +52,7 @@ async fn a_server_that_says_nothing_or_nothing_that_can_be_read_is_given_up() {
 
 #[tokio::test]
 async fn lines_that_are_no_messages_are_passed_over() {
+    needs!(python);
     let host = Stage::new(&["garbage"], "").load().await;
     assert_eq!(
         text(&host.call(call("echo", json!({ "text": "a" }))).await),
@@ -63,6 +62,7 @@ async fn lines_that_are_no_messages_are_passed_over() {
 
 #[tokio::test]
 async fn floods_keep_nobody_from_working() {
+    needs!(python);
     for mode in ["floods", "floods-stderr"] {
         let mut stage = Stage::new(&[mode], "max-log = '100MiB'");
         stage.add("other", &[], "prefix = 'o_'");
@@ -76,28 +76,24 @@ async fn floods_keep_nobody_from_working() {
 
 #[tokio::test]
 async fn a_server_that_reads_nothing_is_given_up_and_calls_end_on_time() {
+    needs!(python);
     let stage = Stage::new(&["deaf"], "timeout = '1s'\nmax-concurrency = 2");
     let host = stage.load().await;
-    let start = Instant::now();
-    let result = host.call(call("echo", json!({ "text": "a" }))).await;
+    let result = in_time(host.call(call("echo", json!({ "text": "a" })))).await;
     let error = error(&result).to_string();
     assert!(
         error.contains("timed out") || error.contains("closed the connection"),
         "{error}"
     );
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        start.elapsed()
-    );
 }
 
 #[tokio::test]
-async fn a_server_that_dies_fails_its_calls_and_is_started_again_by_the_next() {
+async fn dead_server_fails_its_calls_and_is_restarted_by_the_next() {
+    needs!(python);
     let mut stage = Stage::new(&[], "");
     stage.add("other", &[], "prefix = 'o_'");
     let host = stage.load().await;
-    let sleeps = host.call(call("sleep", json!({ "seconds": 20 })));
+    let sleeps = host.call(call("sleep", json!({ "seconds": 600 })));
     let dies = async {
         stage.event("call sleep").await;
         host.call(call("die", json!({}))).await
@@ -125,6 +121,7 @@ async fn a_server_that_dies_fails_its_calls_and_is_started_again_by_the_next() {
 
 #[tokio::test]
 async fn a_server_that_keeps_dying_is_left_alone_for_a_while() {
+    needs!(python);
     let stage = Stage::new(&[], "");
     let host = stage.load().await;
     let mut refused = None;
@@ -147,7 +144,7 @@ async fn a_server_that_keeps_dying_is_left_alone_for_a_while() {
         if result.outcome.is_ok() {
             break;
         }
-        assert!(since.elapsed() < Duration::from_secs(20), "{result:?}");
+        assert!(since.elapsed() < PATIENCE, "{result:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -2,14 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use toolhost::{CallError, Manifest, ToolHost};
 
 use super::{Stage, server};
 use crate::common::binary::Folder;
-use crate::common::{call, error, text, try_load};
+use crate::common::{call, error, in_time, text, try_load};
+use toolhost_testing::needs;
 
 /// A server that listens; it is killed when dropped.
 struct Listening {
@@ -64,6 +64,7 @@ impl Drop for Listening {
 
 #[tokio::test]
 async fn a_server_is_reached_by_http_in_either_generation() {
+    needs!(python);
     for arguments in [&[][..], &["--modern"]] {
         let server = Listening::new(arguments, None);
         let host = server
@@ -76,13 +77,12 @@ async fn a_server_is_reached_by_http_in_either_generation() {
         assert_eq!(text(&host.call(call("progress", json!({}))).await), "done");
         let result = host.call(call("rpc_error", json!({}))).await;
         assert_eq!(error(&result).to_string(), "no such luck");
-        let start = Instant::now();
-        let result = host.call(call("sleep", json!({ "seconds": 5 }))).await;
+        let sleeps = host.call(call("sleep", json!({ "seconds": 600 })));
+        let result = in_time(sleeps).await;
         assert!(
             matches!(error(&result), CallError::Timeout { .. }),
             "{result:?}"
         );
-        assert!(start.elapsed() < Duration::from_secs(2));
         for bytes in [20 << 10, 20 << 20] {
             let result = host.call(call("big", json!({ "bytes": bytes }))).await;
             error(&result);
@@ -96,6 +96,7 @@ async fn a_server_is_reached_by_http_in_either_generation() {
 
 #[tokio::test]
 async fn a_token_and_headers_are_sent_and_masked() {
+    needs!(python);
     let server = Listening::new(&[], Some("sesame-opens-it"));
     let problem = try_load(server.manifest("/mcp", ""))
         .await
@@ -124,6 +125,7 @@ async fn a_token_and_headers_are_sent_and_masked() {
 
 #[tokio::test]
 async fn redirects_are_followed_within_the_server_only() {
+    needs!(python);
     let server = Listening::new(&[], None);
     let host = server.load("/moved", "").await;
     assert_eq!(
@@ -139,22 +141,20 @@ async fn redirects_are_followed_within_the_server_only() {
 
 #[tokio::test]
 async fn a_server_that_is_gone_fails_calls_until_it_is_back() {
+    needs!(python);
     let server = Listening::new(&[], None);
     let host = server.load("/mcp", "timeout = '5s'").await;
     drop(server);
-    let start = Instant::now();
     let result = host.call(call("echo", json!({ "text": "a" }))).await;
+    // At once, and not by its time.
+    assert_eq!(error(&result).code(), "failed");
     let message = error(&result).to_string();
     assert!(message.contains("its MCP server `test`"), "{message}");
-    assert!(
-        start.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        start.elapsed()
-    );
 }
 
 #[tokio::test]
 async fn a_command_may_be_of_the_new_generation() {
+    needs!(python);
     let stage = Stage::new(&["--modern"], "timeout = '500ms'");
     let host = stage.load().await;
     assert_eq!(
@@ -162,7 +162,7 @@ async fn a_command_may_be_of_the_new_generation() {
         "a"
     );
     assert_eq!(stage.event("version").await, "2026-07-28");
-    error(&host.call(call("sleep", json!({ "seconds": 20 }))).await);
+    error(&host.call(call("sleep", json!({ "seconds": 600 }))).await);
     stage.event("cancelled").await;
     let stage = Stage::new(&[], "");
     stage.load().await;
@@ -189,6 +189,7 @@ fn odd(mode: &str) -> Listening {
 
 #[tokio::test]
 async fn bodies_and_statuses_are_taken_as_servers_send_them() {
+    needs!(python);
     for mode in [
         "batch",
         "event-batch",
@@ -217,6 +218,7 @@ async fn bodies_and_statuses_are_taken_as_servers_send_them() {
 
 #[tokio::test]
 async fn trailers_without_end_end_the_call_that_they_are_of() {
+    needs!(python);
     let server = odd("endless-trailers");
     let host = server.load("/mcp", "timeout = '5s'").await;
     let result = host.call(call("t", json!({}))).await;
@@ -226,6 +228,7 @@ async fn trailers_without_end_end_the_call_that_they_are_of() {
 
 #[tokio::test]
 async fn a_session_that_was_forgotten_is_made_anew() {
+    needs!(python);
     let server = odd("forgets");
     let host = server.load("/mcp", "timeout = '5s'").await;
     for n in 1..4 {
@@ -236,6 +239,7 @@ async fn a_session_that_was_forgotten_is_made_anew() {
 
 #[tokio::test]
 async fn an_error_by_status_is_the_calls_whatever_id_it_names() {
+    needs!(python);
     let server = odd("error-status");
     let host = server.load("/mcp", "timeout = '5s'").await;
     let result = host.call(call("t", json!({}))).await;
@@ -251,6 +255,7 @@ async fn an_error_by_status_is_the_calls_whatever_id_it_names() {
 
 #[test]
 fn a_server_that_is_down_is_named_on_one_line_with_its_address() {
+    needs!(python);
     let folder = Folder::with("[mcp.gone]\nurl = 'http://127.0.0.1:1/mcp'\n");
     let failed = folder
         .run(&["list", "--start-servers"], "")

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Stage;
 use crate::common::binary::{Ended, json_lines, listed, run};
+use toolhost_testing::needs;
 
 impl Stage {
     /// Two servers, and the guest `echo`.
@@ -34,7 +35,8 @@ impl Stage {
 const TEXT: &str = r#"{"text": "hi"}"#;
 
 #[test]
-fn only_the_servers_of_called_tools_are_started_once_it_is_known_which_they_are() {
+fn lazy_load_starts_only_servers_of_called_tools() {
+    needs!(python);
     let stage = Stage::of_two();
     let (starts, ended) = stage.starting(&["call", "echo", TEXT], "");
     assert_eq!((starts, ended.answered().stdout), (2, "hi\n".into()));
@@ -67,6 +69,7 @@ fn only_the_servers_of_called_tools_are_started_once_it_is_known_which_they_are(
 
 #[test]
 fn a_server_that_does_not_start_fails_the_calls_of_its_tools_alone() {
+    needs!(python);
     let stage = Stage::of_two();
     assert_eq!(stage.starting(&["call", "echo", TEXT], "").1.status, 0);
     // What it is started with stays the same, or nothing would be remembered of it.
@@ -84,6 +87,7 @@ const NO_LUCK: &str =
 
 #[test]
 fn without_an_optional_server_there_are_all_other_tools() {
+    needs!(python);
     let mut stage = Stage::new(&[], "tools = ['echo']");
     stage.manifest += NO_LUCK;
     stage.manifest();
@@ -108,6 +112,7 @@ fn without_an_optional_server_there_are_all_other_tools() {
 
 #[tokio::test]
 async fn an_optional_server_is_tried_again() {
+    needs!(python);
     let mut stage = Stage::new(&[], "");
     let folder = stage.folder.path().to_owned();
     let ready = folder.join("ready");
@@ -131,6 +136,7 @@ async fn an_optional_server_is_tried_again() {
 
 #[test]
 fn secrets_are_needed_by_who_uses_them() {
+    needs!(python);
     let mut stage = Stage::of_two();
     let secret = "secrets = { KEY = { env = 'TOOLHOST_TEST_NOT_SET' } }\n";
     stage.manifest = format!(

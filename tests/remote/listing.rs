@@ -5,9 +5,11 @@ use toolhost::{Provider, ToolCall};
 
 use super::Stage;
 use crate::common::{call, text};
+use toolhost_testing::needs;
 
 #[tokio::test]
 async fn what_a_server_says_of_its_tools_is_taken_over() {
+    needs!(python);
     let host = Stage::new(&[], "").load().await;
     let echo = host.tools().find(|tool| tool.name == "echo").unwrap();
     assert_eq!(echo.title.as_deref(), Some("Echo"));
@@ -18,7 +20,6 @@ async fn what_a_server_says_of_its_tools_is_taken_over() {
     assert_eq!(echo.icons[0].sizes, ["48x48"]);
     assert_eq!(echo.input_schema["required"], json!(["text"]));
     assert_eq!(host.plugins().count(), 0);
-    assert_eq!(host.imports().count(), 0);
     assert_eq!(host.servers().next().unwrap().name, "test");
     let plan = ToolCall::new("id", "echo", r#"{"text": ""}"#);
     let plan = host.plan(&plan).unwrap();
@@ -27,6 +28,7 @@ async fn what_a_server_says_of_its_tools_is_taken_over() {
 
 #[tokio::test]
 async fn prefix_and_tools_choose_and_name() {
+    needs!(python);
     let host = Stage::new(&[], "prefix = 't_'\ntools = ['echo', 'fail']")
         .load()
         .await;
@@ -46,6 +48,7 @@ async fn prefix_and_tools_choose_and_name() {
 
 #[tokio::test]
 async fn two_tools_of_one_name_are_an_error_that_names_both() {
+    needs!(python);
     let mut stage = Stage::new(&[], "");
     stage.add("other", &[], "tools = ['echo']");
     let problem = stage.problem().await;
@@ -59,6 +62,7 @@ async fn two_tools_of_one_name_are_an_error_that_names_both() {
 
 #[tokio::test]
 async fn all_pages_are_read_and_no_more_than_that() {
+    needs!(python);
     let all = Stage::new(&[], "").load().await.tools().count();
     let host = Stage::new(&["pages"], "").load().await;
     assert_eq!(host.tools().count(), all);
@@ -77,7 +81,8 @@ async fn all_pages_are_read_and_no_more_than_that() {
 }
 
 #[tokio::test]
-async fn tools_that_cannot_be_offered_are_left_out_unless_they_are_asked_for() {
+async fn unusable_tools_are_left_out_unless_listed() {
+    needs!(python);
     let all = Stage::new(&[], "").load().await.tools().count();
     let host = Stage::new(&["refused-tools"], "").load().await;
     // `a.name` is offered, under another name.

@@ -5,6 +5,7 @@ use toolhost::{CallError, Manifest};
 
 use crate::common::binary::Folder;
 use crate::common::{call, error, root, text, try_load};
+use toolhost_testing::needs;
 
 /// A folder whose manifest has a script of tests in that mode, with comments around.
 fn folder(script: &str, args: &[&str]) -> Folder {
@@ -25,6 +26,7 @@ fn read(folder: &Folder, name: &str) -> String {
 
 #[test]
 fn a_tool_that_is_not_what_was_pinned_is_refused_with_both_texts() {
+    needs!(python);
     let folder = folder("mcp_stub.py", &["rugpull"]);
     let before = read(&folder, "toolhost.toml");
     let pinned = folder.run(&["check", "--pin"], "");
@@ -85,6 +87,7 @@ fn a_tool_that_is_not_what_was_pinned_is_refused_with_both_texts() {
 
 #[test]
 fn pins_go_where_the_server_is_written() {
+    needs!(python);
     let folder = Folder::empty();
     let script = root().join("tests/remote/mcp_stub.py");
     let script = script.to_str().unwrap();
@@ -102,6 +105,7 @@ fn pins_go_where_the_server_is_written() {
 
 #[test]
 fn what_is_written_around_pins_stays() {
+    needs!(python);
     let folder = folder("mcp_stub.py", &["names"]);
     let before = read(&folder, "toolhost.toml");
     let pin = "\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"";
@@ -156,6 +160,7 @@ fn what_is_written_around_pins_stays() {
 
 #[test]
 fn names_and_texts_of_pins_hide_and_reorder_nothing() {
+    needs!(python);
     let folder = folder("mcp_stub.py", &["sly"]);
     folder.run(&["check", "--pin"], "").answered();
     let name = "t\u{202e}\u{2028}\"x";
@@ -171,6 +176,7 @@ fn names_and_texts_of_pins_hide_and_reorder_nothing() {
 
 #[tokio::test]
 async fn a_tool_without_a_pin_is_left_out_where_there_are_pins() {
+    needs!(python);
     let folder = Folder::empty();
     let state = folder.path().join("state");
     let args = [
@@ -216,6 +222,7 @@ async fn a_tool_without_a_pin_is_left_out_where_there_are_pins() {
 
 #[test]
 fn a_pin_that_is_none_is_a_mistake_in_the_manifest() {
+    needs!(python);
     let folder = Folder::with("[mcp.x]\ncommand = 'python3'\npins = { t = 'sha256:12' }\n");
     folder
         .run(&["check"], "")

@@ -1,16 +1,17 @@
 //! Processes: none outlives its host.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::{Stage, is_alive, wait_until_gone};
 use crate::common::binary::Folder;
 use crate::common::call;
+use toolhost_testing::needs;
 
 #[tokio::test]
 async fn no_process_outlives_its_host() {
+    needs!(python);
     for mode in ["normal", "with-child", "stubborn"] {
         let stage = Stage::new(&[mode], "");
         let host = stage.load().await;
@@ -19,13 +20,7 @@ async fn no_process_outlives_its_host() {
             processes.push(stage.event("child").await);
         }
         assert!(processes.iter().all(|process| is_alive(process)));
-        let start = Instant::now();
         drop(host);
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "{:?}",
-            start.elapsed()
-        );
         wait_until_gone(&processes);
         // It was told first.
         stage.event("end").await;
@@ -57,12 +52,17 @@ fn a_server_has_no_descriptor_that_we_were_started_with() {
 
 #[test]
 fn no_process_outlives_a_runtime_that_ends_with_calls_in_it() {
+    needs!(python);
     let stage = Stage::new(&["with-child"], "");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let processes = runtime.block_on(async {
         let host = stage.load().await;
         let sleeping = host.clone();
-        tokio::spawn(async move { sleeping.call(call("sleep", json!({ "seconds": 20 }))).await });
+        tokio::spawn(async move {
+            sleeping
+                .call(call("sleep", json!({ "seconds": 600 })))
+                .await
+        });
         stage.event("call sleep").await;
         [stage.event("start").await, stage.event("child").await]
     });
@@ -72,6 +72,7 @@ fn no_process_outlives_a_runtime_that_ends_with_calls_in_it() {
 
 #[tokio::test]
 async fn an_interrupt_while_servers_start_leaves_none() {
+    needs!(python);
     let stage = Stage::new(&["stubborn-hang-at-start"], "");
     stage.manifest();
     let mut command = stage.folder.command(&["list", "--start-servers"]);
@@ -87,6 +88,7 @@ async fn an_interrupt_while_servers_start_leaves_none() {
 /// The server reads nothing of the end of its stdin, and has a child: neither would end by itself.
 #[tokio::test]
 async fn no_process_outlives_a_host_that_is_killed() {
+    needs!(python);
     let stage = Stage::new(&["with-child-stubborn"], "");
     stage.manifest();
     let mut command = stage
@@ -103,6 +105,7 @@ async fn no_process_outlives_a_host_that_is_killed() {
 
 #[tokio::test]
 async fn no_watchdog_outlives_what_it_watches() {
+    needs!(python);
     let stage = Stage::new(&[], "");
     stage.manifest();
     // A process of its own: others of this one's tests have watchdogs, too.

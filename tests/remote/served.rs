@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::binary::Folder;
 use crate::common::root;
+use toolhost_testing::needs;
 
 /// What `toolhost serve` answers over stdio to requests of a session with that server behind it.
 fn answers(args: &[&str], calls: &[Value]) -> Vec<Value> {
@@ -37,6 +38,7 @@ fn request(id: u32, method: &str, params: Value) -> Value {
 
 #[test]
 fn meta_passes_through_in_both_directions() {
+    needs!(python);
     let meta = json!({ "progressToken": 1, "traceparent": "00-1", "mine/x": [1] });
     let calls = [request(
         1,
@@ -64,6 +66,7 @@ fn meta_passes_through_in_both_directions() {
 
 #[test]
 fn an_output_that_misses_its_schema_reaches_strict_clients() {
+    needs!(python);
     let calls = [request(1, "tools/call", json!({ "name": "t" }))];
     let [result] = &answers(&["mcp_stub.py", "mismatch"], &calls)[..] else {
         panic!();
@@ -98,6 +101,7 @@ fn annotated() -> Value {
 
 #[test]
 fn what_a_server_says_of_its_content_passes_through() {
+    needs!(python);
     let call = request(1, "tools/call", json!({ "name": "t" }));
     let [result] = &answers(&["odd.py", "STATE", "annotated"], &[call])[..] else {
         panic!();
@@ -121,6 +125,7 @@ fn what_a_server_says_of_its_content_passes_through() {
 
 #[test]
 fn it_is_in_an_answer_of_the_wire_format_too() {
+    needs!(python);
     let folder = Folder::empty();
     let script = root().join("tests/remote/odd.py");
     let state = folder.path().join("state").display().to_string();
@@ -134,6 +139,7 @@ fn it_is_in_an_answer_of_the_wire_format_too() {
 
 #[test]
 fn schemas_are_of_objects_with_properties_that_strict_clients_read() {
+    needs!(python);
     let calls = [request(1, "tools/list", json!({}))];
     let [listed] = &answers(&["odd.py", "STATE", "schemas"], &calls)[..] else {
         panic!();

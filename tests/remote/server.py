@@ -34,6 +34,7 @@ def note(line):
 
 
 grown = threading.Event()
+meeting, met = threading.Condition(), []
 
 
 def tool(name, properties=None, **more):
@@ -47,6 +48,7 @@ def tools():
              annotations={"readOnlyHint": True},
              icons=[{"src": "https://example.com/i.png", "mimeType": "image/png", "sizes": ["48x48"]}]),
         tool("sleep", {"seconds": {"type": "number"}}),
+        tool("meet", {"calls": {"type": "integer"}}),
         tool("fail", {"message": {"type": "string"}}),
         tool("rpc_error"),
         tool("contents"),
@@ -115,6 +117,13 @@ def call(peer, params):
     if name == "sleep":
         time.sleep(arguments["seconds"])
         return text("awake")
+    if name == "meet":
+        # All of them at once, or none ever.
+        with meeting:
+            met.append(name)
+            meeting.notify_all()
+            meeting.wait_for(lambda: len(met) >= arguments["calls"])
+        return text("met")
     if name == "fail":
         return {**text(arguments["message"]), "isError": True}
     if name == "rpc_error":
@@ -180,7 +189,7 @@ def answer(peer, message):
             print("giving up", file=sys.stderr, flush=True)
             os._exit(1)
         if "hang-at-start" in mode:
-            time.sleep(60)
+            time.sleep(600)
         note("protocol " + params["protocolVersion"])
         note("capabilities " + json.dumps(params["capabilities"]))
         return {"protocolVersion": params["protocolVersion"], "capabilities": capabilities,

@@ -64,7 +64,7 @@ async fn run(host: &ToolHost, format: Format, mut calls: Vec<ToolCall>) -> Vec<T
 }
 
 #[tokio::test]
-async fn every_real_batch_has_the_same_results_in_all_formats_whole_and_streamed() {
+async fn real_batches_have_equal_results_in_all_formats() {
     let host = common::host(&["bfcl"]).await;
     let mut calls = 0;
     for batch in batches() {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::binary::Folder;
+use toolhost_testing::needs;
 
 /// A server with one tool that is like any other, one that takes no object, and one of an older draft.
 const SERVER: &str = r#"
@@ -28,6 +29,7 @@ for line in sys.stdin:
 
 #[test]
 fn what_is_left_out_is_named_by_check_and_list() {
+    needs!(python);
     let folder = Folder::with("[mcp.s]\ncommand = 'python3'\nargs = ['server.py']\n");
     folder.write("server.py", SERVER);
     let check = folder.run(&["check", "--start-servers"], "");
@@ -67,6 +69,7 @@ fn what_is_left_out_is_named_by_check_and_list() {
 
 #[test]
 fn a_call_reaches_its_tool_with_the_tools_own_names() {
+    needs!(python);
     let folder = Folder::with("[mcp.s]\ncommand = 'python3'\nargs = ['server.py']\n");
     folder.write("server.py", SERVER);
     let list = folder

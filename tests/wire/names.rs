@@ -49,7 +49,7 @@ fn only_an_api_that_would_refuse_a_name_sees_another() {
 }
 
 #[test]
-fn a_call_by_the_other_name_runs_the_tool_and_is_answered_by_that_name() {
+fn call_by_alias_runs_the_tool_and_is_answered_by_alias() {
     let folder = folder();
     let name = declared(&folder, Format::Gemini);
     let call = ToolCall::new("a", &name, r#"{"text":"hello"}"#);
@@ -85,7 +85,7 @@ fn a_call_by_the_other_name_runs_the_tool_and_is_answered_by_that_name() {
 }
 
 #[test]
-fn the_name_of_its_own_and_one_that_is_none_are_answered_as_they_were_called() {
+fn own_and_unknown_names_are_answered_as_called() {
     let folder = folder();
     for (name, is_known) in [("3_echo", true), ("t_echo_12345678", false), ("9", false)] {
         for format in APIS {

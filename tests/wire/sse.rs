@@ -217,7 +217,7 @@ fn an_interrupt_ends_a_stream_that_stays_open() {
 }
 
 #[test]
-fn of_a_cut_stream_what_completed_is_printed_and_what_did_not_is_refused() {
+fn cut_stream_prints_complete_calls_and_refuses_the_rest() {
     let folder = Folder::of(&["echo"]);
     for format in APIS {
         // Gemini's calls come whole.
@@ -327,7 +327,7 @@ fn answered(message: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn with_message_prints_what_the_next_request_needs_ahead_of_the_results() {
+fn with_message_prints_the_assistant_message_first() {
     let folder = Folder::of(&["echo"]);
     let calls: Vec<ToolCall> = calls().into_iter().map(|pieces| pieces.call).collect();
     for format in APIS {
@@ -391,7 +391,7 @@ fn with_message_needs_a_format_that_has_one() {
 }
 
 #[test]
-fn an_error_of_the_api_ends_a_stream_and_what_had_completed_is_printed() {
+fn api_error_in_a_stream_keeps_completed_results() {
     let folder = Folder::of(&["echo"]);
     let overloaded = json!({ "type": "overloaded_error", "message": "Try again." });
     for (format, error) in [

@@ -224,7 +224,7 @@ fn responses(events: &[Value]) -> String {
 
 /// Of a stream of Responses, as proxies lose events of it.
 #[test]
-fn arguments_without_their_item_are_a_call_or_an_error_and_never_nothing() {
+fn orphaned_arguments_are_a_call_or_an_error() {
     let folder = Folder::of(&["echo"]);
     let run = |events: &[Value]| {
         let arguments = ["run", "--sse", "--output-format", "json"];

@@ -26,7 +26,7 @@ fn item(status: &str) -> Value {
 }
 
 #[test]
-fn an_item_that_is_incomplete_does_not_run_though_its_arguments_are_json() {
+fn incomplete_item_does_not_run_even_with_valid_arguments() {
     let folder = Folder::of(&["echo"]);
     let response = json!({ "status": "incomplete", "output": [item("incomplete")],
         "incomplete_details": { "reason": "max_output_tokens" } });

@@ -98,6 +98,16 @@ fn asks_for_help(arguments: &[String], help: &str) -> Result<bool> {
     }
 }
 
+/// The crates of the library, which are published, each after those that it needs.
+const CRATES: [&str; 6] = [
+    "toolhost-schema",
+    "toolhost-wire",
+    "toolhost-core",
+    "toolhost-agent",
+    "toolhost-mcp",
+    "toolhost",
+];
+
 /// Cargo, as somebody at a terminal would run it: ring's build script looks at what cargo tells xtask of its own package,
 /// and has ring and all that depends on it built again whenever that is something else.
 fn cargo() -> Command {

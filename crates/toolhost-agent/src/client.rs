@@ -395,7 +395,10 @@ fn begins_events(first: &[u8]) -> bool {
 }
 
 fn silent(timeout: Duration) -> String {
-    format!("nothing was heard for {}", toolhost_core::limits::seconds(timeout))
+    format!(
+        "nothing was heard for {}",
+        toolhost_core::limits::seconds(timeout)
+    )
 }
 
 fn key_header(
@@ -439,12 +442,12 @@ fn error_message(body: &str) -> String {
         .and_then(|body| body.strip_suffix(']'))
         .unwrap_or(body);
     let said =
-        serde_json::from_str::<Error>(one).ok().and_then(|body| {
-            match toolhost_core::wire::api_error(body.error) {
+        serde_json::from_str::<Error>(one).ok().and_then(
+            |body| match toolhost_core::wire::api_error(body.error) {
                 DecodeError::Api { message, .. } => Some(message),
                 _ => None,
-            }
-        });
+            },
+        );
     said.unwrap_or_else(|| match body {
         "" => "without a word".to_owned(),
         body => body.to_owned(),

@@ -1,10 +1,8 @@
-//! [`Observer`]: events of an agent, and approval of tools.
+//! Who looks on while an agent works.
 
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, ready};
-
-use toolhost_core::tool::{Tool, ToolCall, ToolResult};
+use toolhost_core::tool::{ToolCall, ToolResult};
 use toolhost_core::wire::{Stop, Tokens};
 
 /// An event of an agent.
@@ -18,7 +16,7 @@ pub enum Event<'a> {
     },
     /// More of the model's text.
     Text(&'a str),
-    /// A call begins, or waits for its turn.
+    /// A call begins, or waits for its turn or for a [hook](toolhost_core::Hook).
     Call {
         /// Its number among all calls of the agent, from 0.
         number: usize,
@@ -49,31 +47,32 @@ pub enum Event<'a> {
     },
 }
 
-/// The decision about a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Approval {
-    /// This one.
-    Yes,
-    /// Not this one.
-    No,
-    /// This one, and all others of the same tool.
-    Always,
-}
-
-/// The return type of [`Observer::approve`].
-pub type Approving<'a> = BoxFuture<'a, Approval>;
-
 /// Observes an agent, and approves its calls.
+///
+/// ```
+/// # mod toolhost {
+/// #     pub use toolhost_agent as agent;
+/// #     pub use toolhost_core::*;
+/// # }
+/// use toolhost::agent::{Event, Observer};
+///
+/// /// Prints what a model says and calls.
+/// struct Printer;
+///
+/// impl Observer for Printer {
+///     fn event(&mut self, event: Event<'_>) {
+///         match event {
+///             Event::Text(text) => print!("{text}"),
+///             Event::Call { call, .. } => println!("{} {}", call.name, call.arguments),
+///             _ => {}
+///         }
+///     }
+/// }
+/// # Printer.event(Event::Text("Hi."));
+/// ```
 pub trait Observer: Send {
     /// Receives an event.
     fn event(&mut self, event: Event<'_>);
-
-    /// Whether a call may run, if [`Agent::ask_first`](super::Agent::ask_first) is set. Refuses by
-    /// default.
-    fn approve<'a>(&'a mut self, tool: &'a Tool, call: &'a ToolCall) -> Approving<'a> {
-        let _ = (tool, call);
-        ready(Approval::No).boxed()
-    }
 }
 
 /// An observer that ignores everything.

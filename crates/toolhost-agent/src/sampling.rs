@@ -6,10 +6,12 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::client::{Begun, Client};
-use toolhost_core::input::{Conversation, Question, QuestionKind, QuestionKinds, Reply, Responder, Role};
+use toolhost_core::Responder;
+use toolhost_core::error::CallError;
+use toolhost_core::input::{Conversation, Question, QuestionKind, QuestionKinds, Reply, Role};
 use toolhost_core::manifest::AgentConfig;
 use toolhost_core::tool::Content;
-use toolhost_core::wire::{Request, Stop, ToolChoice};
+use toolhost_core::wire::{Request, Stop};
 
 /// Answers sampling itself, and passes other questions on.
 pub(super) struct Sampler {
@@ -29,12 +31,17 @@ impl Responder for Sampler {
         &'a self,
         tool: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             match (question, &self.others) {
-                (Question::Prompt(conversation), _) => self.sample(conversation).await,
+                (Question::Prompt(conversation), _) => {
+                    self.sample(conversation).await.map_err(CallError::failed)
+                }
                 (question, Some(others)) => others.reply(tool, question).await,
-                (question, None) => Err(format!("nobody answers: {}", question.message())),
+                (question, None) => {
+                    let message = format!("nobody answers: {}", question.message());
+                    Err(CallError::failed(message))
+                }
             }
         })
     }
@@ -54,21 +61,14 @@ impl Sampler {
                 Role::Assistant => api.assistant(text),
             });
         }
-        let body = api.request(&Request {
-            model: &self.client.model,
-            system: conversation.system_prompt.as_deref(),
-            messages: &messages,
-            tools: None,
-            tool_choice: &ToolChoice::Auto,
-            parallel: true,
-            temperature: conversation.temperature.or(self.config.temperature),
-            max_tokens: Some(conversation.max_tokens.into()),
-            stream: false,
-            is_openai: self.client.is_own_api,
-            // It is not part of the conversation.
-            carried: &serde_json::Map::new(),
-            extra: &self.config.request,
-        });
+        // What the conversation carries is not for this.
+        let mut request = Request::new(&self.client.model, &messages);
+        request.system = conversation.system_prompt.as_deref();
+        request.temperature = conversation.temperature.or(self.config.temperature);
+        request.max_tokens = Some(conversation.max_tokens.into());
+        request.is_own_api = self.client.is_own_api;
+        request.extra = Some(&self.config.request);
+        let body = api.request(&request);
         let mut tries = 0;
         let answer = loop {
             let failure = match self.client.send(&body, false).await {

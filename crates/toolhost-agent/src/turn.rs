@@ -29,12 +29,12 @@ use futures_util::future::OptionFuture;
 use serde_json::value::RawValue;
 
 use super::client::{Begun, Failure};
-use super::observer::{Approval, Event, Observer};
+use super::observer::{Event, Observer};
 use super::results::key;
 use super::{Agent, AgentError};
 use toolhost_core::error::CallError;
-use toolhost_core::host::{Accesses, At, EarlyCalls};
-use toolhost_core::tool::{Tool, ToolCall, ToolResult};
+use toolhost_core::host::{At, EarlyCalls};
+use toolhost_core::tool::{ToolCall, ToolResult};
 use toolhost_core::wire::{self, DecodeError, Delta, Events, Format, Received, Reply, event_data};
 use toolhost_core::{OpenBatch, Unpacked};
 
@@ -72,7 +72,7 @@ pub(super) struct Turn<'t> {
     /// All runs, of every attempt.
     runs: Vec<Run>,
     calls: Vec<Answering>,
-    /// Calls that wait for the answer to be complete, or for approval.
+    /// Calls that wait for the answer to be complete.
     early: EarlyCalls,
     /// Runs that wait for the one before, if calls must not be parallel.
     waiting: VecDeque<usize>,
@@ -205,10 +205,7 @@ impl<'t> Turn<'t> {
             })
             .collect();
         self.take(calls);
-        Ok(Received {
-            reply,
-            is_complete: true,
-        })
+        Ok(Received::whole(reply))
     }
 
     fn take(&mut self, deltas: Vec<Delta>) {
@@ -221,8 +218,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// A call has arrived: it starts if it may do so before the answer is complete and needs no
-    /// approval, unless it is running already.
+    /// A call is known whole: it starts if it may do so before the answer is complete, unless it has started already.
     fn call(&mut self, position: usize, mut call: ToolCall) {
         self.agent.names.restore(std::slice::from_mut(&mut call));
         // OpenAI's results need an id, and some servers give none.
@@ -248,12 +244,12 @@ impl<'t> Turn<'t> {
         let may_start = self.may_start_early(at, &call);
         if may_start && self.claim(at, &call) {
             self.early.note(at.0);
-        } else if !may_start || self.needs_approval(&call) {
-            self.early
-                .defer(&self.agent.host, &self.agent.options.whose, at, call);
-        } else {
+        } else if may_start {
             self.early.note(at.0);
             self.start(at, call);
+        } else {
+            self.early
+                .defer(&self.agent.host, &self.agent.options.whose, at, call);
         }
     }
 
@@ -300,18 +296,6 @@ impl<'t> Turn<'t> {
             runs.resize(part + 1, None);
         }
         runs[part] = Some(run);
-    }
-
-    fn needs_approval(&self, call: &ToolCall) -> bool {
-        let agent = &self.agent;
-        // An unknown tool fails by itself.
-        let tool = agent.host.tool(&call.name);
-        agent.asks_first
-            && call.void().is_none()
-            && tool.is_some_and(|tool| {
-                tool.annotations.read_only != Some(true)
-                    && !agent.always.contains(&whole_name(tool))
-            })
     }
 
     fn begin(&mut self, at: At, call: ToolCall) -> usize {
@@ -403,7 +387,10 @@ impl<'t> Turn<'t> {
             self.agent.names.restore(std::slice::from_mut(&mut call));
             self.refuse((*position, 0), call, received.reply.cut_error());
         }
-        self.start_deferred().await;
+        // In their order, now that the answer is complete.
+        for (at, call) in self.early.take_deferred() {
+            self.start(at, call);
+        }
         // Only runs that this answer has claimed count.
         let is_open = |turn: &Self| {
             let mut runs = turn.calls.iter().flat_map(|call| &call.runs).flatten();
@@ -454,61 +441,6 @@ impl<'t> Turn<'t> {
         Ended { result, text }
     }
 
-    /// Starts the deferred calls in their order. Approval is asked for one call after the other,
-    /// while others run; calls that an undecided one may affect (all later ones, if calls must not
-    /// be parallel) wait for the decision.
-    async fn start_deferred(&mut self) {
-        let mut waiting = VecDeque::from(self.early.take_deferred());
-        loop {
-            let mut undecided = VecDeque::new();
-            let mut theirs = Accesses::default();
-            for (at, call) in waiting {
-                let accesses = self.agent.host.accesses(&call, &self.agent.options.whose);
-                let is_behind = match self.agent.config.parallel {
-                    true => theirs.conflict(&accesses),
-                    false => !undecided.is_empty(),
-                };
-                if is_behind || self.needs_approval(&call) {
-                    theirs.extend(&accesses);
-                    undecided.push_back((at, call));
-                } else {
-                    self.start(at, call);
-                }
-            }
-            waiting = undecided;
-            // The first waits only for approval.
-            let Some((at, call)) = waiting.pop_front() else {
-                return;
-            };
-            match self.is_allowed(&call).await {
-                true => self.start(at, call),
-                false if self.batch.cancellation().is_cancelled() => {
-                    self.refuse(at, call, CallError::Cancelled);
-                }
-                false => {
-                    let what = "the user did not allow this call".to_owned();
-                    self.refuse(at, call, CallError::Denied { what });
-                }
-            }
-        }
-    }
-
-    async fn is_allowed(&mut self, call: &ToolCall) -> bool {
-        // The turn was interrupted.
-        if self.batch.cancellation().is_cancelled() {
-            return false;
-        }
-        let as_run = self.agent.host.as_run(call).await;
-        let Some(tool) = self.agent.host.tool(&call.name) else {
-            return true;
-        };
-        let approval = self.observer.approve(tool, &as_run).await;
-        if approval == Approval::Always {
-            self.agent.always.insert(whole_name(tool));
-        }
-        approval != Approval::No
-    }
-
     /// Cancels what still runs: calls that only a failed attempt asked for.
     async fn finish(&mut self) {
         self.batch.cancel();
@@ -554,9 +486,4 @@ fn give_ids(reply: &mut Reply, ended: &[Ended]) {
             *message = raw;
         }
     }
-}
-
-/// A tool's provider and its name.
-fn whole_name(tool: &Tool) -> (String, String) {
-    (tool.plugin.clone(), tool.name.clone())
 }

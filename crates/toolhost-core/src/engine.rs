@@ -44,6 +44,7 @@ pub(crate) struct EngineConfig {
 ///
 /// Cached code is executed natively, so a folder that others own or may write is not used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CodeCache {
     /// wasmtime's folder in the user's cache folder.
     #[default]
@@ -104,7 +105,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(config: &EngineConfig) -> Result<Engine, LoadError> {
         let error = |error: wasmtime::Error| LoadError::Engine {
-            message: format!("{error:#}"),
+            source: error.into(),
         };
         let cache = open_cache(&config.cache);
         let engine = match wasmtime::Engine::new(&pooling(config, &cache)) {
@@ -231,6 +232,6 @@ fn start_ticker(engine: &wasmtime::Engine) -> Result<(), LoadError> {
         })
         .map(drop)
         .map_err(|error| LoadError::Engine {
-            message: format!("no thread for the ticker: {error}"),
+            source: format!("no thread for the ticker: {error}").into(),
         })
 }

@@ -51,10 +51,9 @@ use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResul
 use crate::watch::RunContext;
 pub use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;
-pub use early::EarlyCalls;
-pub use early::{Accesses, At};
+pub use early::{At, EarlyCalls};
 use fit::Fit;
-use hooks::Hooks;
+use hooks::{HookPlaces, Hooks};
 pub use load::{LoadEvent, Loader, Servers};
 pub use narrow::Narrowed;
 pub use narrow::Whose;
@@ -122,6 +121,8 @@ pub struct Places(std::vec::IntoIter<Taken>);
 pub(crate) struct Taken {
     place: Option<Place>,
     narrowed: GrantsOfCall,
+    /// Where the hooks have yet to decide.
+    hooks: Option<HookPlaces>,
 }
 
 /// A running call that holds a place in order. The place is released only when every file operation
@@ -176,8 +177,21 @@ impl Arrival {
     }
 }
 
+/// A plugin that is loaded; see [`ToolHost::plugins`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PluginInfo<'a> {
+    /// Its configuration.
+    pub config: &'a PluginConfig,
+    /// What its component imports, such as `wasi:cli/environment@0.2.6`.
+    pub imports: &'a [String],
+    /// The permissions that it can make use of, as the manifest has them.
+    pub permissions: &'a [&'static str],
+}
+
 /// What a call would run; see [`ToolHost::plan`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Plan<'a> {
     /// The tool to call.
     pub tool: &'a Tool,
@@ -191,6 +205,7 @@ pub struct Plan<'a> {
 
 impl ToolHost {
     /// Protects a file from plugins. Returns whether it may be opened by its name.
+    #[doc(hidden)]
     pub fn protect(&self, file: &HostFile) -> std::io::Result<()> {
         self.shared.paths.check_way(file)
     }
@@ -206,6 +221,25 @@ impl ToolHost {
 
     /// The tools, ordered by plugin name and each plugin's own listing, then those of the MCP
     /// servers.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let tool = host.tools().next().unwrap();
+    /// assert_eq!((&*tool.name, tool.sandboxed), ("double", false));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.registry.tools.iter().map(|tool| &tool.tool)
     }
@@ -223,6 +257,7 @@ impl ToolHost {
     /// # Errors
     ///
     /// There is no such tool for this client.
+    #[doc(hidden)]
     pub fn tool_for(
         &self,
         name: &str,
@@ -233,11 +268,15 @@ impl ToolHost {
     }
 
     /// The plugins, ordered by name.
-    pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
-        self.shared
-            .plugins
-            .iter()
-            .map(|loaded| &loaded.plugin.config)
+    pub fn plugins(&self) -> impl Iterator<Item = PluginInfo<'_>> {
+        self.shared.plugins.iter().map(|loaded| {
+            let plugin = &loaded.plugin;
+            PluginInfo {
+                config: &plugin.config,
+                imports: &plugin.imports,
+                permissions: &plugin.usable,
+            }
+        })
     }
 
     /// The MCP servers, ordered by name.
@@ -300,14 +339,8 @@ impl ToolHost {
         })
     }
 
-    /// The imports of each plugin, in the order of [`plugins`](ToolHost::plugins), and the
-    /// permissions it can use, by their names in the manifest.
-    pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
-        let plugins = self.shared.plugins.iter();
-        plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
-    }
-
     /// A digest of the plugins' names and files.
+    #[doc(hidden)]
     pub fn plugins_sha256(&self) -> String {
         let plugins = self.shared.plugins.iter().map(|loaded| &loaded.plugin);
         let files = plugins.map(|it| (it.name(), it.sha256().unwrap_or_default()));
@@ -319,6 +352,27 @@ impl ToolHost {
 
     /// Plans a call without running it. Arguments that take long to validate are validated on the
     /// current thread, for up to the tool's timeout.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": "21"}"#);
+    /// let plan = host.plan(&call).unwrap();
+    /// assert_eq!(plan.arguments, r#"{"n":21}"#);
+    /// assert_eq!(plan.repairs[0].path, "/n");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -384,6 +438,7 @@ impl ToolHost {
     }
 
     /// The same host with one more provider.
+    #[doc(hidden)]
     pub fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {
         let registered = Registered::new(provider, self.shared.max_concurrency, None);
         self.with_providers([Arc::new(registered)])
@@ -403,6 +458,7 @@ impl ToolHost {
     }
 
     /// The largest `max-output` of all tools, in bytes.
+    #[doc(hidden)]
     pub fn longest_output(&self) -> u64 {
         let providers = self.registry.providers.iter();
         let limits = providers.map(|registered| registered.provider.limits());
@@ -421,6 +477,27 @@ impl ToolHost {
     /// A call that may change data which others use, or reads such data, takes its place in order
     /// now, not when the future is first polled. Do not hold the future without polling it: later
     /// calls wait for it.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let result = host.call(ToolCall::new("call_1", "double", r#"{"n": 21}"#)).await;
+    /// assert_eq!(result.to_text(), "42");
+    /// let result = host.call(ToolCall::new("call_2", "double", "{}")).await;
+    /// assert_eq!(result.outcome.unwrap_err().code(), "invalid-arguments");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
         let options = CallOptions::new();
         let arrived = self.hand_over(call, &options);
@@ -467,6 +544,7 @@ impl ToolHost {
 
     /// Takes the places in order that a call with these options needs, behind the earlier calls of
     /// the same client.
+    #[doc(hidden)]
     pub fn places(&self, call: &ToolCall, options: &CallOptions) -> Places {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
         let take = |call: &ToolCall| self.take(call, client, allowed, &options.whose);
@@ -489,6 +567,7 @@ impl ToolHost {
         let mut taken = Taken {
             place: None,
             narrowed: Ok(None),
+            hooks: None,
         };
         let found = self.registry.find_for(&call.name, allowed);
         let Some((_, registered, tool)) = found.filter(|_| call.void().is_none()) else {
@@ -498,6 +577,8 @@ impl ToolHost {
         let Ok(narrowed) = &taken.narrowed else {
             return taken;
         };
+        let hooks = self.shared.hooks.as_ref();
+        taken.hooks = hooks.map(|hooks| hooks.enter(&tool.tool, client));
         let label = || label(call, self.mask_of(whose));
         let order = registered.order(tool, narrowed.as_deref());
         taken.place = order.map(|(domain, access)| match self.shared.hooks {
@@ -544,7 +625,12 @@ impl ToolHost {
             mut queued,
             ticket,
             entering,
-            taken: Taken { place, narrowed },
+            taken:
+                Taken {
+                    place,
+                    narrowed,
+                    hooks: undecided,
+                },
         } = arrival;
         let (narrowed, misfit) = match narrowed {
             Ok(narrowed) => (narrowed, None),
@@ -563,9 +649,11 @@ impl ToolHost {
         if let Some(error) = ready.err().or_else(|| registered.lacks()) {
             return ended.refused::<Output>(error).into();
         }
+        let is_decided = undecided.is_none();
         if let Some(hooks) = &self.shared.hooks {
-            if !fit.is_unchecked {
-                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+            // Nobody waits for a call that waits for its permits.
+            if let Some(places) = undecided.filter(|_| !fit.is_unchecked) {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
                 // Hooks may take long; that is not queue time.
                 queued = Instant::now();
                 ended.queued = queued;
@@ -617,8 +705,9 @@ impl ToolHost {
             // The audit line is about the call as it runs, with its repaired arguments.
             ended.audit = None;
             ended = self.ending_of(queued, fit, whose, narrowed);
-            if let Some(hooks) = &self.shared.hooks {
-                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+            if let Some(hooks) = self.shared.hooks.as_ref().filter(|_| !is_decided) {
+                let places = hooks.enter(&tool.tool, context.client);
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
                 if let Some(outcome) = decided {
                     return ended.at(start, Instant::now(), outcome, 0).into();
                 }
@@ -773,6 +862,30 @@ impl ToolHost {
     /// with the batch. With a `max-queue` in the manifest all calls are taken at once, and those
     /// that find the queue full are refused. Dropping the stream cancels the running calls;
     /// [`Batch::cancel`] cancels them and still yields a result for every call.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use futures_util::StreamExt;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let calls = (0..3).map(|n| ToolCall::new(format!("call_{n}"), "double", json!({ "n": n }).to_string()));
+    /// let mut batch = host.run(calls);
+    /// // In the order in which they end.
+    /// while let Some((position, result)) = batch.next().await {
+    ///     assert_eq!(result.to_text(), (position * 2).to_string());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run<I>(&self, calls: I) -> Batch<I::IntoIter>
     where
         I: IntoIterator<Item = ToolCall>,
@@ -790,6 +903,26 @@ impl ToolHost {
 
     /// Runs a batch and returns the results in the order of the calls. Takes all calls at once and
     /// holds all results; [`run`](ToolHost::run) does neither.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let calls = ["1", "2"].map(|n| ToolCall::new(n, "double", format!(r#"{{"n": {n}}}"#)));
+    /// let results = host.run_all(calls).await;
+    /// assert_eq!(results[1].to_text(), "4");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run_all<I>(&self, calls: I) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
     where
         I: IntoIterator<Item = ToolCall>,
@@ -877,13 +1010,12 @@ impl Ending {
         denials: u64,
     ) -> Ended<T> {
         served.hide(&self.mask);
-        let usage = Usage {
-            queue: start.saturating_duration_since(self.queued),
-            run: end - start,
-            cpu: served.cpu,
-            peak_memory: served.peak_memory,
-            output_bytes: served.outcome.as_ref().map_or(0, Payload::len),
-        };
+        let mut usage = Usage::default();
+        usage.queue = start.saturating_duration_since(self.queued);
+        usage.run = end - start;
+        usage.cpu = served.cpu;
+        usage.peak_memory = served.peak_memory;
+        usage.output_bytes = served.outcome.as_ref().map_or(0, Payload::len);
         let mut outcome = served.outcome;
         // A result that cannot be audited is withheld.
         if let Some(audit) = self.audit.take()
@@ -916,15 +1048,12 @@ struct Ended<T> {
 
 impl From<Ended<Output>> for ToolResult {
     fn from(ended: Ended<Output>) -> Self {
-        ToolResult {
-            id: ended.id,
-            name: ended.name,
-            outcome: ended.outcome,
-            usage: ended.usage,
-            log: ended.log,
-            repairs: ended.repairs,
-            origin: ended.origin,
-        }
+        ToolResult::new(ended.name, ended.outcome)
+            .with_id(ended.id)
+            .with_usage(ended.usage)
+            .with_log(ended.log)
+            .with_repairs(ended.repairs)
+            .with_origin(ended.origin)
     }
 }
 

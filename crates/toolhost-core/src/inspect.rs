@@ -35,6 +35,27 @@ pub struct Inspection {
 
 /// Inspects a component and asks it for its tools, in a sandbox without any permission.
 ///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::CodeCache;
+/// use toolhost::inspect::inspect;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // A component that is no plugin: it offers nothing.
+/// let component = wat::parse_str("(component)")?;
+/// let folder = tempfile::tempdir()?;
+/// let file = folder.path().join("empty.wasm");
+/// std::fs::write(&file, &component)?;
+///
+/// let found = inspect(&file, CodeCache::Off).await?;
+/// assert_eq!(found.size, component.len() as u64);
+/// assert!(found.imports.is_empty());
+/// assert!(found.tools.is_err());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`LoadError::Invalid`] if the file is not a component.

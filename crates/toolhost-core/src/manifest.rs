@@ -27,29 +27,35 @@ use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
 use crate::paths::{Holder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
 use crate::permissions::{Access, Permissions, SecretSource};
-use crate::setters::setters;
 use crate::summarize::Summarize;
 use crate::trust_folder;
 pub use agent::AgentConfig;
 use agent::read_agent;
+#[doc(hidden)]
 pub use agent::{is_in_the_clear, is_loopback};
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
 pub use callers::AllowedCallers;
 use callers::read_allowed_callers;
+#[doc(hidden)]
 pub use demands::{Demand, Use};
 use grants::read_permissions;
+#[doc(hidden)]
 pub use guard::lowers_guard;
+#[doc(hidden)]
+pub use mcp::lock_file;
 use mcp::read_servers;
-pub use mcp::{McpConfig, McpProtocol, McpTransport, lock_file};
+pub use mcp::{McpConfig, McpProtocol, McpTransport};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
 use reader::{Source, Table, expect_string, expect_table, path_in, to_json};
 use serve::read_serve;
 pub use serve::{
-    AuthConfig, Authority, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
+    AuthConfig, Authority, Exposed, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig,
+    TokenDigest,
 };
+use toolhost_wire::setters;
 
 /// The file name of a manifest by default.
 pub const FILE_NAME: &str = "toolhost.toml";
@@ -61,6 +67,7 @@ const MOST_MEMORY: ByteSize = ByteSize::pib(1);
 const MAX_MANIFEST: u64 = 1 << 20;
 
 /// The upper bound of `max-concurrency`.
+#[doc(hidden)]
 pub const MAX_CONCURRENCY: usize = 10_000;
 
 /// A checked manifest: everything that a host is made of.
@@ -96,9 +103,10 @@ pub struct Manifest {
 
 setters!(Manifest {
     with_host: host: HostConfig,
-    with_audit: audit: Option<AuditConfig>,
     with_agent: agent: AgentConfig,
     with_serve: serve: ServeConfig,
+} into {
+    with_audit: audit: Option<AuditConfig>,
     with_plugin_dir: plugin_dir: Option<PathBuf>,
     with_plugins: plugins: Vec<PluginConfig>,
     with_mcp: mcp: Vec<McpConfig>,
@@ -133,14 +141,15 @@ pub struct HostConfig {
 
 setters!(HostConfig {
     with_max_concurrency: max_concurrency: usize,
-    with_max_queue: max_queue: Option<usize>,
-    with_queue_timeout: queue_timeout: Option<Duration>,
     with_order_timeout: order_timeout: Duration,
-    with_total_memory: total_memory: Option<ByteSize>,
     with_limits: limits: Limits,
     with_repair_arguments: repair_arguments: bool,
     with_summarize: summarize: bool,
     with_summary: summary: Summarize,
+} into {
+    with_max_queue: max_queue: Option<usize>,
+    with_queue_timeout: queue_timeout: Option<Duration>,
+    with_total_memory: total_memory: Option<ByteSize>,
 });
 
 impl Default for HostConfig {
@@ -161,6 +170,7 @@ impl Default for HostConfig {
 
 /// Which calls run in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Order {
     /// Calls that may change something run alone, after all calls before them and before all calls
     /// after them: for a plugin with a read-write folder, the calls of tools not marked read-only;
@@ -204,19 +214,37 @@ pub struct PluginConfig {
 }
 
 setters!(PluginConfig {
-    with_sha256: sha256: Option<String>,
     with_limits: limits: Limits,
-    with_max_concurrency: max_concurrency: Option<usize>,
     with_order: order: Order,
-    with_prefix: prefix: String,
-    with_tools: tools: Option<Vec<(String, Location)>>,
     with_allowed_callers: allowed_callers: AllowedCallers,
     with_permissions: permissions: Permissions,
+} into {
+    with_sha256: sha256: Option<String>,
+    with_max_concurrency: max_concurrency: Option<usize>,
+    with_prefix: prefix: String,
+    with_tools: tools: Option<Vec<(String, Location)>>,
     with_config: config: BTreeMap<String, String>,
 });
 
 impl PluginConfig {
     /// A plugin with default limits and no permissions.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use std::time::Duration;
+    ///
+    /// use toolhost::Manifest;
+    /// use toolhost::limits::Limits;
+    /// use toolhost::manifest::PluginConfig;
+    /// use toolhost::permissions::{FileGrant, Permissions};
+    ///
+    /// let notes = FileGrant::new("/srv/notes", "/notes");
+    /// let plugin = PluginConfig::new("notes", "/srv/notes.wasm")
+    ///     .with_limits(Limits::default().with_timeout(Duration::from_secs(5)))
+    ///     .with_permissions(Permissions::default().with_files(vec![notes]));
+    /// let manifest = Manifest::default().with_plugins(vec![plugin]);
+    /// assert_eq!(manifest.plugins[0].name, "notes");
+    /// ```
     pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         PluginConfig {
             name: name.into(),
@@ -254,6 +282,27 @@ impl Manifest {
 
     /// As [`read`](Manifest::read), for text at hand; `file` is what relative paths and messages
     /// refer to.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::Manifest;
+    ///
+    /// let manifest = Manifest::parse(r#"
+    ///     [host]
+    ///     max-concurrency = 4
+    ///
+    ///     [plugin.notes]
+    ///     path = "notes.wasm"
+    ///     timeout = "5s"
+    ///     permissions.files = [{ host = "notes", guest = "/notes" }]
+    /// "#, "/srv/toolhost.toml")?;
+    /// assert_eq!(manifest.host.max_concurrency, 4);
+    /// assert_eq!(manifest.plugins[0].path, std::path::Path::new("/srv/notes.wasm"));
+    ///
+    /// let error = Manifest::parse("[host]\nmax-concurency = 4", "toolhost.toml").unwrap_err();
+    /// assert!(error.to_string().starts_with("toolhost.toml:2:1: "), "{error}");
+    /// # Ok::<(), toolhost::LoadError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -296,6 +345,7 @@ impl Manifest {
 
     /// The files that decide what runs and what it is granted: the manifest, the plugins, the files
     /// of secrets, and the audit log.
+    #[doc(hidden)]
     pub fn own_files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.file.clone()];
         files.extend(self.audit.iter().map(|audit| audit.path.clone()));
@@ -323,6 +373,7 @@ impl Manifest {
 
     /// The files and folders that plugins must not touch, wherever they may write: see
     /// [`HostFile`]. Includes the user's [trust store](crate::trust_folder).
+    #[doc(hidden)]
     pub fn host_files(&self) -> Vec<HostFile> {
         let mut files = Vec::new();
         let mut add = |path: &Path, purpose| files.push(HostFile::new(path, purpose));
@@ -376,6 +427,7 @@ impl Manifest {
     /// # Errors
     ///
     /// A plugin may have put a link on the path to it.
+    #[doc(hidden)]
     pub fn check_way(&self, file: &HostFile) -> std::io::Result<()> {
         self.paths.check_way(file)
     }
@@ -401,6 +453,7 @@ impl Manifest {
     }
 
     /// Gives every call this timeout, whatever the manifest says.
+    #[doc(hidden)]
     pub fn override_timeout(&mut self, timeout: Duration) {
         self.host.limits.timeout = timeout;
         for plugin in &mut self.plugins {
@@ -413,6 +466,7 @@ impl Manifest {
 
     /// Lowers `timeout`, `cpu`, `memory`, `max-stack`, `max-component` and `max-compile` to their
     /// defaults for loading the plugins of an untrusted manifest. Returns whether any was higher.
+    #[doc(hidden)]
     pub fn lower_limits_to_defaults(&mut self) -> bool {
         let plugins = self.plugins.iter_mut().map(|it| &mut it.limits);
         let all = plugins.chain([&mut self.host.limits]);
@@ -427,6 +481,7 @@ fn invalid(mut problems: Vec<Diagnostic>) -> LoadError {
 }
 
 /// The temporary file that is written beside a file before it replaces it.
+#[doc(hidden)]
 pub fn beside(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".new");

@@ -54,6 +54,7 @@ impl Mask {
     /// # Errors
     ///
     /// There are too many secrets, or they are too long.
+    #[doc(hidden)]
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Result<Mask, String> {
         let mut secrets: Vec<&str> = secrets.into_iter().map(Secret::reveal).collect();
         secrets.sort_unstable();
@@ -148,6 +149,7 @@ impl Mask {
 
     /// As [`text`](Mask::text), for a JSON document, which stays valid: it becomes `"***"` if a
     /// secret spans more than a part of its strings.
+    #[doc(hidden)]
     pub fn json(&self, document: Box<RawValue>) -> Box<RawValue> {
         if self.is_empty() {
             return document;
@@ -163,6 +165,7 @@ impl Mask {
 
     /// The beginning of a text of any length, cut to `most` bytes. It is masked first, so that no
     /// part of a secret is left.
+    #[doc(hidden)]
     pub fn beginning(&self, mut text: String, most: usize) -> String {
         self.text(&mut text);
         text.truncate(text.floor_char_boundary(most));
@@ -170,6 +173,7 @@ impl Mask {
     }
 
     /// Masks the members of an object, keys and values.
+    #[doc(hidden)]
     pub fn members(&self, members: Map<String, Value>) -> Map<String, Value> {
         if self.is_empty() {
             return members;

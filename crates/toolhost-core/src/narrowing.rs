@@ -19,6 +19,7 @@ use crate::printable;
 /// decides which folder replaces which: never take it unchecked from a model or a client.
 ///
 /// ```no_run
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::{CallOptions, Manifest, Narrowing, ToolCall, ToolHost};
 ///
 /// # #[tokio::main]

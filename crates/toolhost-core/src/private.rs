@@ -139,7 +139,7 @@ mod system {
         }
 
         #[test]
-        fn a_folder_is_believed_only_if_nobody_else_may_write_on_the_way_there() {
+        fn trusted_folder_is_writable_by_nobody_else_on_its_path() {
             let own = tempfile::tempdir().unwrap();
             let open = own.path().join("open");
             let cache = open.join("cache");

@@ -26,9 +26,13 @@ use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
 use crate::watch::{Owner, Progress};
 pub(crate) use narrowed::NarrowedGrants;
+#[doc(hidden)]
 pub use output::mismatch;
+#[doc(hidden)]
 pub use output::{held, output};
+#[doc(hidden)]
 pub use payload::hide_icon;
+#[doc(hidden)]
 pub use running::{End, Meter, stopped, until};
 pub(crate) use supervised::run;
 
@@ -39,6 +43,7 @@ pub(crate) use supervised::run;
 /// provider for tools that are discovered, or change, at run time:
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use std::sync::Arc;
 ///
 /// use futures_util::future::BoxFuture;
@@ -213,6 +218,7 @@ pub enum Provider<'a> {
 
 /// A tool listed by an MCP server that is not offered, or only in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ToolNote {
     /// Its name, as the server has it.
     pub tool: String,
@@ -221,6 +227,8 @@ pub struct ToolNote {
 }
 
 impl ToolNote {
+    #[doc(hidden)]
+    /// What becomes of `tool`, and why.
     pub fn new(tool: &str, why: impl Into<String>) -> Self {
         ToolNote {
             tool: tool.chars().take(200).collect(),
@@ -241,6 +249,7 @@ pub struct NotStarted {
 }
 
 impl NotStarted {
+    /// With the fields of that name.
     #[doc(hidden)]
     pub fn new(tools_from: Option<SystemTime>, why: Option<String>) -> Self {
         NotStarted { tools_from, why }
@@ -249,6 +258,7 @@ impl NotStarted {
 
 /// What a tool of an MCP server says about itself, to be pinned.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Pin {
     /// Its name, as the server has it.
     pub tool: String,
@@ -258,15 +268,33 @@ pub struct Pin {
     pub text: serde_json::Value,
 }
 
+impl Pin {
+    /// What `tool` says of itself, and the digest of that.
+    pub fn new(
+        tool: impl Into<String>,
+        digest: impl Into<String>,
+        text: serde_json::Value,
+    ) -> Self {
+        Pin {
+            tool: tool.into(),
+            digest: digest.into(),
+            text,
+        }
+    }
+}
+
 /// A tool of a provider, with its schemas compiled.
 pub struct ProvidedTool {
     /// The tool as the model sees it.
+    #[doc(hidden)]
     pub tool: Tool,
     /// Its name at its provider, without the manifest's prefix.
+    #[doc(hidden)]
     pub own_name: String,
     /// The schema of its arguments.
     pub(crate) schema: Schema,
     /// The schema of its structured output.
+    #[doc(hidden)]
     pub output: Option<Arc<Schema>>,
 }
 
@@ -307,6 +335,7 @@ impl ProvidedTool {
     /// # Errors
     ///
     /// What is wrong with one of them.
+    #[doc(hidden)]
     pub fn parse(
         own_name: String,
         mut tool: Tool,
@@ -360,17 +389,27 @@ pub(crate) enum SchemaOf {
 /// The context of a call, for its provider.
 pub struct CallContext<'t> {
     /// The start of the call, from which its deadline counts.
+    #[doc(hidden)]
     pub start: Instant,
     /// The limits of its provider, or narrower ones.
+    #[doc(hidden)]
     pub limits: &'t Limits,
     /// The CPU time it has used so far.
+    #[doc(hidden)]
     pub spent: Duration,
+    /// What cancels it.
+    #[doc(hidden)]
     pub cancel: &'t CancellationToken,
     /// The caller.
+    #[doc(hidden)]
     pub owner: &'t Owner,
     pub(crate) client: Option<&'t str>,
     pub(crate) narrowed: Option<&'t NarrowedGrants>,
+    /// Its idempotency key.
+    #[doc(hidden)]
     pub key: Option<&'t str>,
+    /// What is recorded of it.
+    #[doc(hidden)]
     pub journal: Journal,
 }
 
@@ -431,9 +470,17 @@ pub trait Payload {
 
 /// The provider's part of a result. Made [from](From) the outcome of the call.
 pub struct RunOutcome<T = Output> {
+    /// What it answered.
+    #[doc(hidden)]
     pub outcome: Result<T, CallError>,
+    /// What it computed.
+    #[doc(hidden)]
     pub cpu: Duration,
+    /// The most memory that it had, in bytes.
+    #[doc(hidden)]
     pub peak_memory: u64,
+    /// What it logged.
+    #[doc(hidden)]
     pub log: Vec<LogLine>,
 }
 
@@ -445,6 +492,7 @@ impl From<Result<Output, CallError>> for RunOutcome {
 
 impl<T: Payload> RunOutcome<T> {
     /// Refused before there was an instance.
+    #[doc(hidden)]
     pub fn refused(error: CallError) -> Self {
         RunOutcome::of(Err(error))
     }
@@ -476,6 +524,7 @@ impl<T: Payload> RunOutcome<T> {
 }
 
 /// The error for an answer over `max-output`.
+#[doc(hidden)]
 pub fn output_limit(limits: &Limits) -> CallError {
     CallError::over(Limit::Output, limits.max_output)
 }

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use toolhost_wire::setters;
 
+use crate::input::Resumption;
 use crate::tool::{EmbeddedResource, Icon};
 
 /// A longer URI, in bytes, matches no template: matching takes time proportional to both lengths.
@@ -18,6 +20,7 @@ const MAX_VARIABLES: usize = 16;
 
 /// A resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Resource {
     /// Its URI.
     pub uri: String,
@@ -40,8 +43,61 @@ pub struct Resource {
     pub icons: Vec<Icon>,
 }
 
+impl Resource {
+    /// What can be read at a URI, with a name for it.
+    pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Self {
+        Resource {
+            uri: uri.into(),
+            name: name.into(),
+            ..Resource::default()
+        }
+    }
+}
+
+setters!(Resource into {
+    with_title: title: Option<String>,
+    with_description: description: Option<String>,
+    with_mime_type: mime_type: Option<String>,
+    with_size: size: Option<u64>,
+    with_icons: icons: Vec<Icon>,
+});
+
+/// A resource that is asked for: [`ToolHost::read_resource`](crate::ToolHost::read_resource).
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ResourceRequest {
+    /// Its URI.
+    pub uri: String,
+    /// What came of what its plugin asked, when it was asked for before.
+    pub resumed: Option<Resumption>,
+}
+
+impl ResourceRequest {
+    /// What can be read at a URI.
+    pub fn new(uri: impl Into<String>) -> Self {
+        ResourceRequest {
+            uri: uri.into(),
+            resumed: None,
+        }
+    }
+
+    /// Goes on with the replies to what its plugin asked.
+    #[must_use]
+    pub fn resumed(mut self, resumption: Resumption) -> Self {
+        self.resumed = Some(resumption);
+        self
+    }
+}
+
+impl From<&str> for ResourceRequest {
+    fn from(uri: &str) -> Self {
+        ResourceRequest::new(uri)
+    }
+}
+
 /// A template for the URIs of resources that are not listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ResourceTemplate {
     /// A URI with variables as in RFC 6570: `{name}` for anything but a slash, `{+name}` for
     /// anything.
@@ -135,7 +191,32 @@ impl ResourceOwners {
 /// Contents of a resource.
 pub type ResourceContents = EmbeddedResource;
 
+setters!(ResourceTemplate into {
+    with_title: title: Option<String>,
+    with_description: description: Option<String>,
+    with_mime_type: mime_type: Option<String>,
+    with_icons: icons: Vec<Icon>,
+});
+
 impl ResourceTemplate {
+    /// A URI with variables, and a name for what it stands for.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::resource::ResourceTemplate;
+    ///
+    /// let notes = ResourceTemplate::new("note:///{id}", "note");
+    /// assert!(notes.matches("note:///7"));
+    /// assert!(!notes.matches("note:///7/history"));
+    /// ```
+    pub fn new(uri_template: impl Into<String>, name: impl Into<String>) -> Self {
+        ResourceTemplate {
+            uri_template: uri_template.into(),
+            name: name.into(),
+            ..ResourceTemplate::default()
+        }
+    }
+
     /// Whether a URI matches the template. One of more than 8 KiB does not.
     pub fn matches(&self, uri: &str) -> bool {
         uri.len() <= MAX_URI && is_match(&self.uri_template, uri)
@@ -275,15 +356,14 @@ mod tests {
     }
 
     #[test]
-    fn the_dearest_template_takes_milliseconds() {
+    fn the_dearest_template_is_matched_before_long() {
         let template = ResourceTemplate {
             uri_template: format!("x:{}!", "{+a}".repeat(MAX_VARIABLES)),
             ..ResourceTemplate::default()
         };
         template.check().unwrap();
         let uri = format!("x:{}", "/".repeat(MAX_URI - 2));
-        let start = std::time::Instant::now();
+        // By trying all ways to divide the URI, this would never end.
         assert!(!template.matches(&uri));
-        assert!(start.elapsed().as_millis() < 500);
     }
 }

@@ -136,6 +136,7 @@ struct Asked {
 
 /// What is shown of a result that is too long.
 pub struct Compacted {
+    /// The text in its place.
     pub text: String,
     /// The id for reading on, if it was stored.
     pub id: Option<String>,
@@ -174,6 +175,7 @@ impl LongResults {
         &self.tools[0].tool.name
     }
 
+    /// The length in characters from which a result is compacted.
     pub fn max_chars(&self) -> usize {
         self.max_chars
     }
@@ -191,10 +193,8 @@ impl LongResults {
 
     /// Stores a result whose text is too long. Returns what is shown of it.
     pub fn compact(&self, result: &ToolResult, whole: String, owner: &Owner) -> Compacted {
-        let summary = Summarize {
-            chars: Summarize::default().chars.min(self.max_chars),
-            ..Summarize::default()
-        };
+        let summary = Summarize::default();
+        let summary = summary.with_chars(summary.chars.min(self.max_chars));
         let mut text = summary.text(result);
         // A few items may be as long as many.
         if let Some((end, _)) = text.char_indices().nth(self.max_chars) {
@@ -300,19 +300,14 @@ impl ToolProvider for LongResults {
 
 /// The tool that reads compacted results, under this name.
 fn read_result(name: &str) -> Tool {
-    Tool {
-        name: name.to_owned(),
-        description:
-            "Reads on in a result that was too long to be shown whole. The result says its id."
-                .to_owned(),
-        annotations: Annotations {
-            read_only: Some(true),
-            open_world: Some(false),
-            ..Annotations::default()
-        },
-        sandboxed: true,
-        ..Tool::default()
-    }
+    let description =
+        "Reads on in a result that was too long to be shown whole. The result says its id.";
+    let annotations = Annotations::default()
+        .with_read_only(true)
+        .with_open_world(false);
+    Tool::new(name, description)
+        .with_annotations(annotations)
+        .with_sandboxed(true)
 }
 
 fn schema() -> serde_json::Value {

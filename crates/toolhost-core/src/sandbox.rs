@@ -67,8 +67,10 @@ const RESOURCE_COST: usize = 1 << 10;
 /// Why the host ends a call. Travels through wasmtime as an error that no guest can catch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
+    /// Its time is over.
     #[error("the deadline passed")]
     Deadline,
+    /// It went over that limit.
     #[error("over a limit")]
     Limit(Limit, Bound),
 }
@@ -301,11 +303,8 @@ impl host::Host for Sandbox {
         total: Option<f64>,
         message: Option<String>,
     ) -> wasmtime::Result<()> {
-        self.journal.progress(Progress {
-            done,
-            total,
-            message,
-        });
+        let progress = Progress::new(done).with_total(total);
+        self.journal.progress(progress.with_message(message));
         Ok(())
     }
 

@@ -41,6 +41,7 @@ const MAX_REASONING: u64 = 10_000_000;
 /// The longest schema: it is held in memory and shown to the model.
 const MAX_SCHEMA: usize = 256 << 10;
 
+/// A schema that arguments and output are held against.
 #[derive(Debug)]
 pub struct Schema {
     validator: Validator,
@@ -247,10 +248,7 @@ impl Schema {
         value: &Value,
         watch: &Watch,
     ) -> Checked<Result<Extent, Vec<ArgumentProblem>>> {
-        let of_all = |message: String| {
-            let pointer = String::new();
-            Ok(Err(vec![ArgumentProblem { pointer, message }]))
-        };
+        let of_all = |message: String| Ok(Err(vec![ArgumentProblem::new("", message)]));
         let extent = Extent::of(value);
         if self.cost.recursive && extent.depth > MAX_RECURSION {
             let depth = extent.depth;
@@ -283,13 +281,12 @@ impl Schema {
             Err(stopped) if watch.has_stopped() => Err(stopped),
             Ok(Invalid::For(problems)) => Ok(Err(problems
                 .into_iter()
-                .map(|problem| ArgumentProblem {
+                .map(|problem| {
                     // Names in it may be as long as the arguments.
-                    pointer: shorten(problem.pointer),
-                    message: shorten(problem.message),
+                    ArgumentProblem::new(shorten(problem.pointer), shorten(problem.message))
                 })
                 .collect())),
-            Ok(Invalid::Unexplained) | Err(_) => of_all(
+            Ok(_) | Err(_) => of_all(
                 "not what the tool's schema asks for, which is too intricate to say where"
                     .to_owned(),
             ),
@@ -443,7 +440,7 @@ mod checks {
     }
 
     #[test]
-    fn many_values_under_a_large_schema_are_refused_before_they_are_checked() {
+    fn many_values_under_a_large_schema_are_refused_unchecked() {
         let alternatives: Vec<String> = (0..450).map(|n| format!(r#"{{"const":{n}}}"#)).collect();
         let schema = format!(
             r#"{{"properties":{{"a":{{"items":{{"anyOf":[{}]}}}}}}}}"#,

@@ -14,6 +14,7 @@ use crate::tool::LogLine;
 
 /// Progress of a call, in a unit of the tool's choosing.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Progress {
     /// How much is done.
     pub done: f64,
@@ -23,8 +24,57 @@ pub struct Progress {
     pub message: Option<String>,
 }
 
+impl Progress {
+    /// So much is done, of who knows how much.
+    pub fn new(done: f64) -> Self {
+        Progress {
+            done,
+            total: None,
+            message: None,
+        }
+    }
+}
+
+toolhost_wire::setters!(Progress into {
+    with_total: total: Option<f64>,
+    with_message: message: Option<String>,
+});
+
 /// Receives events of a running call, on the thread that runs it, so it must not block. Secrets are
 /// masked.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use std::sync::{Arc, Mutex};
+///
+/// use serde_json::{Value, json};
+/// use toolhost::tool::{LogLine, LogSource};
+/// use toolhost::{CallOptions, Loader, Manifest, NativeContext, NativeTools, Tool, ToolCall, Watcher};
+///
+/// #[derive(Default)]
+/// struct Lines(Mutex<Vec<String>>);
+///
+/// impl Watcher for Lines {
+///     fn logged(&self, line: &LogLine) {
+///         self.0.lock().unwrap().push(line.text.clone());
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), toolhost::LoadError> {
+/// let tools = NativeTools::new("demo").tool_with_schema(
+///     Tool::new("work", "Works"),
+///     json!({ "type": "object" }),
+///     async |_: Value, context: NativeContext| context.log(LogSource::Info, "begun"),
+/// );
+/// let host = Loader::new(Manifest::default()).provider(tools).load().await?;
+/// let lines = Arc::new(Lines::default());
+/// let options = CallOptions::new().watcher(lines.clone());
+/// host.call_with(ToolCall::new("call_1", "work", "{}"), &options).await;
+/// assert_eq!(*lines.0.lock().unwrap(), ["begun"]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Watcher: Send + Sync {
     /// The guest wrote a line to its log, or to stdout or stderr.
     fn logged(&self, line: &LogLine) {

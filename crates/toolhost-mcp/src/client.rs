@@ -7,7 +7,6 @@
 mod answer;
 mod bodies;
 mod call;
-mod client;
 mod connection;
 mod encode;
 mod http;
@@ -24,6 +23,7 @@ mod recalled;
 mod request;
 mod room;
 mod running;
+mod server_handler;
 mod settings;
 mod stdio;
 #[expect(

@@ -14,7 +14,7 @@ pub use client::kill_mcp_servers;
 
 // The modules of the core that are used here.
 use toolhost_core::{
-    bounded, digest, error, host, http_client, input, kept, limits, manifest, mask,
-    order, paths, permissions, plugin, prompt, provider, replacement, resource, results, sandbox,
-    schema, servers, setters, tool, watch, wire,
+    bounded, digest, error, host, http_client, input, kept, limits, manifest, mask, order, paths,
+    permissions, plugin, prompt, provider, replacement, resource, results, sandbox, schema,
+    servers, tool, watch, wire,
 };

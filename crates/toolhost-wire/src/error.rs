@@ -8,6 +8,14 @@ use crate::limit::seconds;
 pub use crate::limit::{Bound, Limit};
 
 /// Why a call has no output. Every kind has a stable [`code`](CallError::code).
+///
+/// ```
+/// use toolhost_wire::CallError;
+///
+/// let error = CallError::failed("the disk is full");
+/// assert_eq!(error.code(), "failed");
+/// assert_eq!(error.to_model_text("save"), "Error: save failed - the disk is full");
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -83,7 +91,8 @@ pub enum CallError {
     /// The call was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// A fault of the host.
+    /// A fault of the host. Secrets are masked in its message, and could not be in an error's source: it has none, and
+    /// the message says all causes.
     #[error("internal error: {message}")]
     Internal {
         /// What went wrong.
@@ -155,10 +164,7 @@ impl CallError {
     /// One thing that is wrong with the arguments; `pointer` is a JSON Pointer (RFC 6901), empty for the whole.
     pub fn invalid_arguments(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         CallError::InvalidArguments {
-            problems: vec![ArgumentProblem {
-                pointer: pointer.into(),
-                message: message.into(),
-            }],
+            problems: vec![ArgumentProblem::new(pointer, message)],
         }
     }
 
@@ -168,6 +174,18 @@ impl CallError {
             limit,
             bound: bound.into(),
         }
+    }
+
+    /// The tool itself said no, in these words.
+    pub fn failed(message: impl Into<String>) -> Self {
+        CallError::Failed {
+            message: message.into(),
+        }
+    }
+
+    /// It asked for something it was not granted.
+    pub fn denied(what: impl Into<String>) -> Self {
+        CallError::Denied { what: what.into() }
     }
 
     /// A fault of the host.
@@ -180,11 +198,22 @@ impl CallError {
 
 /// One thing that is wrong with a call's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ArgumentProblem {
     /// The place: a JSON Pointer (RFC 6901), empty for the whole.
     pub pointer: String,
     /// What is wrong.
     pub message: String,
+}
+
+impl ArgumentProblem {
+    /// A problem at a JSON Pointer (RFC 6901), empty for the whole.
+    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        ArgumentProblem {
+            pointer: pointer.into(),
+            message: message.into(),
+        }
+    }
 }
 
 impl fmt::Display for ArgumentProblem {

@@ -41,6 +41,7 @@ pub enum Limit {
 
 /// The value of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Bound {
     /// Bytes.
     Size(ByteSize),

@@ -12,9 +12,11 @@ use serde_json::{Map, Value};
 pub use crate::content::{Content, EmbeddedResource, Media, ResourceBody, ResourceLink};
 use crate::error::CallError;
 use crate::input::Resumption;
+use crate::setters;
 
 /// A function that a model can call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Tool {
     /// Its name: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
     pub name: String,
@@ -49,8 +51,22 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A tool offered by your own program, such as one of `toolhost::NativeTools`. The name is
-    /// `[A-Za-z0-9_-]{1,64}`; the description says what it does and when to use it.
+    /// A tool that takes no arguments yet. The name is `[A-Za-z0-9_-]{1,64}`; the description says what it does and when
+    /// to use it.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use toolhost_wire::Tool;
+    ///
+    /// let tool = Tool::new("weather", "The weather at a place, now.")
+    ///     .with_input_schema(json!({
+    ///         "type": "object",
+    ///         "properties": { "place": { "type": "string" } },
+    ///         "required": ["place"],
+    ///     }))
+    ///     .read_only();
+    /// assert_eq!(tool.annotations.read_only, Some(true));
+    /// ```
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
         Tool {
             name: name.into(),
@@ -84,6 +100,18 @@ impl Tool {
     }
 }
 
+setters!(Tool {
+    with_annotations: annotations: Annotations,
+    with_sandboxed: sandboxed: bool,
+} into {
+    with_title: title: Option<String>,
+    with_icons: icons: Vec<Icon>,
+    with_input_schema: input_schema: Value,
+    with_output_schema: output_schema: Option<Value>,
+    with_allowed_callers: allowed_callers: Vec<String>,
+    with_plugin: plugin: String,
+});
+
 /// Whether every model API accepts this as a tool's name.
 pub fn is_tool_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
@@ -95,6 +123,7 @@ pub fn is_tool_name(name: &str) -> bool {
 /// An icon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Icon {
     /// An `https:` or `data:` URI.
     pub src: String,
@@ -106,10 +135,27 @@ pub struct Icon {
     pub sizes: Vec<String>,
 }
 
+impl Icon {
+    /// The icon at an `https:` or `data:` URI.
+    pub fn new(src: impl Into<String>) -> Self {
+        Icon {
+            src: src.into(),
+            mime_type: None,
+            sizes: Vec::new(),
+        }
+    }
+}
+
+setters!(Icon into {
+    with_mime_type: mime_type: Option<String>,
+    with_sizes: sizes: Vec<String>,
+});
+
 /// A tool's hints about its own behaviour; `None` stands for MCP's default.
 ///
 /// They are claims of the plugin's author: base no decision on them that permissions should make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Annotations {
     /// It changes nothing (default: false).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,8 +171,16 @@ pub struct Annotations {
     pub open_world: Option<bool>,
 }
 
+setters!(Annotations into {
+    with_read_only: read_only: Option<bool>,
+    with_destructive: destructive: Option<bool>,
+    with_idempotent: idempotent: Option<bool>,
+    with_open_world: open_world: Option<bool>,
+});
+
 /// A model's request to run a tool.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ToolCall {
     /// The id given by the model; ids may repeat or be missing.
     pub id: Option<String>,
@@ -146,6 +200,7 @@ pub struct ToolCall {
 
 /// How a call arrived on the wire, as far as its answer depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallOrigin {
     /// The kind of call.
     pub kind: CallKind,
@@ -207,6 +262,13 @@ pub enum CallKind {
 
 impl ToolCall {
     /// A call with an id; `arguments` is JSON text.
+    ///
+    /// ```
+    /// use toolhost_wire::ToolCall;
+    ///
+    /// let call = ToolCall::new("call_1", "add", r#"{"a": 1, "b": 2}"#);
+    /// assert_eq!(call.id.as_deref(), Some("call_1"));
+    /// ```
     pub fn new(
         id: impl Into<String>,
         name: impl Into<String>,
@@ -266,6 +328,13 @@ impl ToolCall {
     }
 }
 
+setters!(ToolCall into {
+    with_id: id: Option<String>,
+    with_resumed: resumed: Option<Box<Resumption>>,
+    with_meta: meta: Option<Box<Map<String, Value>>>,
+    with_origin: origin: Option<Box<CallOrigin>>,
+});
+
 /// The name of the only required property of an object, if that is a string.
 fn only_required_string(schema: &Value) -> Option<&str> {
     let required = schema.get("required")?.as_array()?;
@@ -281,6 +350,7 @@ fn only_required_string(schema: &Value) -> Option<&str> {
 
 /// The result of one call.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ToolResult {
     /// The call's id, unchanged.
     pub id: Option<String>,
@@ -300,6 +370,7 @@ pub struct ToolResult {
 
 /// An unambiguous mistake in a call's arguments that was repaired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Repair {
     /// The place: a JSON Pointer (RFC 6901), empty for the whole.
     pub path: String,
@@ -307,7 +378,50 @@ pub struct Repair {
     pub what: &'static str,
 }
 
+impl Repair {
+    /// A repair at a JSON Pointer (RFC 6901), empty for the whole, of what was wrong there.
+    pub fn new(path: impl Into<String>, what: &'static str) -> Self {
+        Repair {
+            path: path.into(),
+            what,
+        }
+    }
+}
+
 impl ToolResult {
+    /// The result of a call of `name`, without an id.
+    pub fn new(name: impl Into<String>, outcome: Result<Output, CallError>) -> Self {
+        ToolResult {
+            id: None,
+            name: name.into(),
+            outcome,
+            usage: Usage::default(),
+            log: Vec::new(),
+            repairs: Vec::new(),
+            origin: None,
+        }
+    }
+
+    /// The result of that call: with its id, and with what else its answer has to repeat.
+    ///
+    /// ```
+    /// use toolhost_wire::{CallError, Output, ToolCall, ToolResult};
+    ///
+    /// let call = ToolCall::new("call_1", "add", r#"{"a": 1, "b": 2}"#);
+    /// let result = ToolResult::of(&call, Ok(Output::text("3")));
+    /// assert_eq!(result.to_text(), "3");
+    ///
+    /// let result = ToolResult::of(&call, Err(CallError::failed("out of numbers")));
+    /// assert_eq!(result.to_text(), "Error: add failed - out of numbers");
+    /// ```
+    pub fn of(call: &ToolCall, outcome: Result<Output, CallError>) -> Self {
+        ToolResult {
+            id: call.id.clone(),
+            origin: call.origin.clone(),
+            ..ToolResult::new(&call.name, outcome)
+        }
+    }
+
     /// The result as text for a model; an error reads `Error: …`.
     pub fn to_text(&self) -> String {
         match &self.outcome {
@@ -317,8 +431,18 @@ impl ToolResult {
     }
 }
 
+setters!(ToolResult {
+    with_usage: usage: Usage,
+    with_log: log: Vec<LogLine>,
+    with_repairs: repairs: Vec<Repair>,
+} into {
+    with_id: id: Option<String>,
+    with_origin: origin: Option<Box<CallOrigin>>,
+});
+
 /// The output of a tool.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Output {
     /// Content for the model.
     pub content: Vec<Content>,
@@ -336,12 +460,25 @@ pub struct Output {
 pub const OUTPUT_MISMATCH: &str = "toolhost/output-mismatch";
 
 impl Output {
-    /// An output of one text.
-    pub fn text(text: impl Into<String>) -> Self {
+    /// Pieces of content.
+    ///
+    /// ```
+    /// use toolhost_wire::tool::{Content, Media, Output};
+    ///
+    /// let chart = Media::new(b"...".to_vec(), "image/png");
+    /// let output = Output::new(vec!["Sales by month:".into(), Content::Image(chart)]);
+    /// assert_eq!(output.to_text(), "Sales by month:\n[image: image/png, 3 bytes]");
+    /// ```
+    pub fn new(content: Vec<Content>) -> Self {
         Output {
-            content: vec![Content::Text(text.into())],
+            content,
             ..Output::default()
         }
+    }
+
+    /// An output of one text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Output::new(vec![Content::Text(text.into())])
     }
 
     /// The size of content, structured output and `_meta` in bytes, as counted by `max-output`.
@@ -372,8 +509,14 @@ impl Output {
     }
 }
 
+setters!(Output into {
+    with_structured: structured: Option<Box<serde_json::value::RawValue>>,
+    with_meta: meta: Option<Map<String, Value>>,
+});
+
 /// The resources that one call used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// From hand-over to permit.
     pub queue: Duration,
@@ -389,11 +532,22 @@ pub struct Usage {
 
 /// One line of a call's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LogLine {
     /// Where it came from.
     pub source: LogSource,
     /// The line, without its newline.
     pub text: String,
+}
+
+impl LogLine {
+    /// A line without its end.
+    pub fn new(source: LogSource, text: impl Into<String>) -> Self {
+        LogLine {
+            source,
+            text: text.into(),
+        }
+    }
 }
 
 /// The source of a [`LogLine`].

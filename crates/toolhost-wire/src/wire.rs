@@ -62,16 +62,33 @@ use crate::error::CallError;
 use crate::tool::{CallOrigin, Tool, ToolCall};
 pub use answer::Answer;
 pub use declare::{Declared, LeftOut};
-pub use error::DecodeError;
 #[doc(hidden)]
 pub use error::api_error;
+pub use error::{DecodeError, UnknownFormat};
 use error::{shape, unfit};
 pub use lines::event_data;
 pub use names::Names;
 pub use request::{Request, ToolChoice};
 pub use stream::{Close, Delta, End, Events, Received};
 
+/// In a module that nobody can name: whoever uses a trait cannot implement it, so that it may get more methods.
+mod sealed {
+    pub trait Sealed {}
+}
+
+use sealed::Sealed;
+
 /// A wire format.
+///
+/// ```
+/// use toolhost_wire::wire::Format;
+///
+/// let format: Format = "openai-chat".parse()?;
+/// assert_eq!(format, Format::OpenaiChat);
+/// let error = "openai-chatt".parse::<Format>().unwrap_err();
+/// assert!(error.to_string().starts_with("no format `openai-chatt`; there are openai-chat, "));
+/// # Ok::<(), toolhost_wire::wire::UnknownFormat>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -93,8 +110,8 @@ pub enum Format {
     Json,
 }
 
-/// The operations of every format.
-pub trait Wire: Sync {
+/// What every format can do. The formats are this crate's: [`Format::wire`] gives one.
+pub trait Wire: Sealed + Sync {
     /// Extracts the calls of a response, in order, by their names on the wire. A response is
     /// whatever the API sends, or any part of it that contains the calls.
     ///
@@ -134,7 +151,7 @@ pub trait Wire: Sync {
     }
 }
 
-/// The further operations of model APIs' formats.
+/// What the formats of models' APIs can do beside; [`Format::api`] gives one.
 pub trait Api: Wire {
     /// A decoder for an event stream, from its beginning.
     fn stream(&self) -> Box<dyn StreamDecoder>;
@@ -155,6 +172,7 @@ pub trait Api: Wire {
 
 /// A model's answer.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Reply {
     /// What represents it in the conversation: messages (or items, or contents) to send back ahead
     /// of the results. Unchanged, except for what an API would refuse.
@@ -190,6 +208,7 @@ pub enum Stop {
 
 /// The tokens of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Tokens {
     /// Of the request.
     pub input: u64,
@@ -245,8 +264,8 @@ impl std::ops::AddAssign for Tokens {
     }
 }
 
-/// Decodes the event stream of one response.
-pub trait StreamDecoder: Send {
+/// Reads one response's event stream; [`Events`] does so with all that is around it.
+pub trait StreamDecoder: Sealed + Send {
     /// Decodes the data of one event, and adds what it brings.
     ///
     /// # Errors
@@ -276,6 +295,7 @@ pub trait StreamDecoder: Send {
 
 /// A rule for tool names.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct NameRule {
     /// Whether the first character may be a digit or `-`.
     pub begins_with_any: bool,
@@ -344,6 +364,19 @@ impl Format {
 
     /// The messages with the results of a response's calls, in the order of the calls; empty if
     /// there are no calls.
+    ///
+    /// ```
+    /// use toolhost_wire::wire::{Answer, Format};
+    /// use toolhost_wire::{Output, ToolCall, ToolResult};
+    ///
+    /// let call = ToolCall::new("call_1", "add", r#"{"a": 1, "b": 2}"#);
+    /// let result = ToolResult::of(&call, Ok(Output::text("3")));
+    /// let messages = Format::OpenaiResponses.answers(&[Answer::new(&result)]);
+    /// assert_eq!(
+    ///     messages[0].get(),
+    ///     r#"{"type":"function_call_output","call_id":"call_1","output":"3"}"#
+    /// );
+    /// ```
     pub fn answers(self, answers: &[Answer]) -> Vec<Box<RawValue>> {
         if answers.is_empty() {
             return Vec::new();
@@ -360,22 +393,33 @@ impl fmt::Display for Format {
 }
 
 impl FromStr for Format {
-    type Err = String;
+    type Err = UnknownFormat;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
         if text == "openai" {
             return Ok(Format::OpenaiChat);
         }
         let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| {
-            let names = Format::ALL.map(Format::name);
-            format!("no format `{text}`; there are {}", names.join(", "))
+        found.ok_or_else(|| UnknownFormat {
+            name: text.to_owned(),
         })
     }
 }
 
 /// Decodes the calls of a response, in order, and detects the format if `format` is `None`. Names
 /// are those on the wire: see [`Names::restore`].
+///
+/// ```
+/// use toolhost_wire::wire::{self, Format};
+///
+/// let response = br#"{"content": [
+///     {"type": "tool_use", "id": "toolu_1", "name": "add", "input": {"a": 1, "b": 2}}
+/// ]}"#;
+/// let (format, calls) = wire::decode(response, None)?;
+/// assert_eq!(format, Format::Anthropic);
+/// assert_eq!(calls[0].arguments, r#"{"a": 1, "b": 2}"#);
+/// # Ok::<(), wire::DecodeError>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -415,6 +459,15 @@ pub fn decode(
 }
 
 /// Decodes a whole response: see [`Wire::reply`].
+///
+/// ```
+/// use toolhost_wire::wire::{self, Format, Stop};
+///
+/// let response = br#"{"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "Hi."}}]}"#;
+/// let reply = wire::reply(response, Format::OpenaiChat)?;
+/// assert_eq!((&*reply.text, reply.stop), ("Hi.", Stop::End));
+/// # Ok::<(), wire::DecodeError>(())
+/// ```
 ///
 /// # Errors
 ///

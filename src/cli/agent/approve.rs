@@ -1,21 +1,28 @@
 //! `--approve`: asks on the terminal whether a tool may run.
 
-use toolhost::agent::Approval;
-use toolhost::{Tool, ToolCall};
+use toolhost::{Approval, AskFirst, Tool, ToolCall};
 
-use super::{View, arguments};
+use super::{SharedView, arguments, lock};
 use crate::cli::out::say;
 use crate::cli::terminal::Terminal;
 
-pub(super) async fn approve(
+/// Asks on that terminal; where there is none, nothing is allowed.
+pub(super) fn hook(terminal: Option<Terminal>, view: SharedView) -> AskFirst {
+    AskFirst::new(move |tool, call| {
+        let (terminal, view) = (terminal.clone(), view.clone());
+        Box::pin(async move { approve(terminal.as_ref(), &view, tool, call).await })
+    })
+}
+
+async fn approve(
     terminal: Option<&Terminal>,
-    view: &mut dyn View,
+    view: &SharedView,
     tool: &Tool,
     call: &ToolCall,
 ) -> Approval {
     let name = &tool.name;
     let Some(terminal) = terminal else {
-        view.suspended(&mut || {
+        lock(view).suspended(&mut || {
             say!(
                 "warning: {name} is refused: it needs to be approved, and there is no terminal to ask on (--yes allows all tools)"
             );
@@ -29,7 +36,7 @@ pub(super) async fn approve(
     };
     let mut dialog = terminal.dialog().await;
     // Finish drawing the model's text.
-    view.suspended(&mut || {});
+    lock(view).suspended(&mut || {});
     // Once: text typed after the question is an answer, even if it is asked again.
     dialog.discard_typed();
     loop {

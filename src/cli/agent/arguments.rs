@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn members_that_are_not_shown_are_counted_and_the_outermost_come_first() {
+    fn hidden_members_are_counted_outermost_first() {
         let many = vec!["[1,2,3]"; 500].join(",");
         let text = shown(&format!(r#"{{"a":[{many}],"path":"/w/evil"}}"#));
         assert!(text.contains("\"path\": \"/w/evil\""), "{text}");

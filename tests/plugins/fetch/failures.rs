@@ -1,16 +1,18 @@
 //! Servers that say no, break off, never answer or never end.
 
-use std::future::pending;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::oneshot;
+use tokio::net::TcpListener;
+use toolhost_testing::http::{self, Request, Stream, hang};
 
 use super::{fetch, granted, host_for};
 use crate::common::{call, load, manifest, plugin, text};
-use crate::plugins::server::{Answer, Server, listen, page, read, write};
+use crate::plugins::server::{Answer, Server, page};
 use crate::plugins::{assert_error, texts};
 
 #[tokio::test]
@@ -23,8 +25,7 @@ async fn a_status_that_is_an_error_fails_with_the_servers_words() {
         let server = Server::start(move |_| Answer {
             status,
             ..page("text/html", "<h1>No such page</h1>")
-        })
-        .await;
+        });
         let result = host_for(&server).await.call(fetch(&server.url)).await;
         assert_error(&result, "failed", words);
     }
@@ -32,16 +33,14 @@ async fn a_status_that_is_an_error_fails_with_the_servers_words() {
 
 #[tokio::test]
 async fn a_page_without_end_is_read_to_a_bound() {
-    let (listener, url) = listen("http").await;
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        read(&mut stream).await;
-        let head = b"HTTP/1.1 200 -\r\ncontent-type: text/plain\r\n\r\n";
-        stream.write_all(head).await.unwrap();
-        while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+    let server = Server::raw(|_, client| {
+        client.write_all(b"HTTP/1.1 200 -\r\ncontent-type: text/plain\r\n\r\n")?;
+        loop {
+            client.write_all(&[b'x'; 65_536])?;
+        }
     });
-    let host = load(manifest([granted(&[&url])])).await;
-    let result = host.call(fetch(&url)).await;
+    let host = load(manifest([granted(&[&server.url])])).await;
+    let result = host.call(fetch(&server.url)).await;
     assert_eq!(texts(&result)[0].len(), 50_000);
     assert!(
         texts(&result)[1].contains("of at least 5000000"),
@@ -51,26 +50,17 @@ async fn a_page_without_end_is_read_to_a_bound() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_ends_as_timeout_and_its_siblings_answer() {
-    let (silent, silent_url) = listen("http").await;
-    let (stalling, stalling_url) = listen("http").await;
-    tokio::spawn(async move {
-        let (mut stream, _) = silent.accept().await.unwrap();
-        read(&mut stream).await;
-        pending::<()>().await;
+async fn silent_server_times_out_and_siblings_answer() {
+    let silent = Server::raw(|_, client| hang(client));
+    let stalling = Server::raw(|_, client| {
+        client.write_all(b"HTTP/1.1 200 -\r\ncontent-length: 9\r\n\r\nhalf")?;
+        hang(client)
     });
-    tokio::spawn(async move {
-        let (mut stream, _) = stalling.accept().await.unwrap();
-        read(&mut stream).await;
-        let head = b"HTTP/1.1 200 -\r\ncontent-length: 9\r\n\r\nhalf";
-        stream.write_all(head).await.unwrap();
-        pending::<()>().await;
-    });
-    let mut hasty = granted(&[&silent_url, &stalling_url]);
+    let mut hasty = granted(&[&silent.url, &stalling.url]);
     hasty.limits.timeout = Duration::from_millis(500);
     let host = load(manifest([hasty, plugin("calculator")])).await;
     let calculate = call("calculate", json!({"expression": "1 + 1"}));
-    let calls = [fetch(&silent_url), calculate, fetch(&stalling_url)];
+    let calls = [fetch(&silent.url), calculate, fetch(&stalling.url)];
     let results = host.run_all(calls).await;
     assert_error(&results[0], "timeout", "500 ms");
     assert_eq!(text(&results[1]), "2");
@@ -79,17 +69,16 @@ async fn a_server_that_never_answers_ends_as_timeout_and_its_siblings_answer() {
 
 #[tokio::test]
 async fn who_waits_for_a_server_holds_up_no_sibling() {
-    let (listener, url) = listen("http").await;
-    let (answer, may_answer) = oneshot::channel();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        read(&mut stream).await;
-        may_answer.await.unwrap();
-        write(&mut stream, page("text/plain", "late"), false).await;
+    let (answer, may_answer) = channel();
+    let may_answer = Mutex::new(may_answer);
+    let server = Server::start(move |_| {
+        may_answer.lock().unwrap().recv().unwrap();
+        page("text/plain", "late")
     });
-    let host = load(manifest([granted(&[&url]), plugin("calculator")])).await;
+    let url = &server.url;
+    let host = load(manifest([granted(&[url]), plugin("calculator")])).await;
     let calculate = call("calculate", json!({"expression": "1 + 1"}));
-    let mut results = host.run([fetch(&url), calculate]);
+    let mut results = host.run([fetch(url), calculate]);
     let (index, result) = results.next().await.unwrap();
     assert_eq!((index, &*text(&result)), (1, "2"));
     answer.send(()).unwrap();
@@ -99,20 +88,18 @@ async fn who_waits_for_a_server_holds_up_no_sibling() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_or_breaks_off_is_a_failure() {
-    let (listener, url) = listen("http").await;
-    let host = load(manifest([granted(&[&url])])).await;
-    tokio::spawn(async move {
-        for answer in [
-            "HTTP/1.1 200 -\r\ncontent-length: 9\r\n\r\nhalf",
-            "nonsense\r\n\r\n",
-            "",
-        ] {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            read(&mut stream).await;
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-        // The port is closed now.
+    let answers = [
+        "HTTP/1.1 200 -\r\ncontent-length: 9\r\n\r\nhalf",
+        "nonsense\r\n\r\n",
+        "",
+    ];
+    let answers = answers.map(|answer| {
+        move |_: &Request, client: &mut dyn Stream| client.write_all(answer.as_bytes())
     });
+    // Then the port is closed.
+    let server = http::Server::script(Ok, answers.into());
+    let url = format!("http://{}", server.address);
+    let host = load(manifest([granted(&[&url])])).await;
     assert_error(&host.call(fetch(&url)).await, "failed", "broke off");
     for _ in 0..2 {
         assert_error(&host.call(fetch(&url)).await, "failed", "cannot fetch");
@@ -123,7 +110,8 @@ async fn a_server_that_is_not_there_or_breaks_off_is_a_failure() {
 
 #[tokio::test]
 async fn tls_that_fails_is_a_failure_of_the_call() {
-    let (listener, url) = listen("https").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
     let host = load(manifest([granted(&[&url])])).await;
     let server = tokio::spawn(async move {
         let handshake_failure: &[u8] = &[0x15, 3, 3, 0, 2, 2, 40];

@@ -15,8 +15,7 @@ async fn redirects_are_followed_as_browsers_do() {
         "/endless" => redirect(301, "/endless"),
         "/scheme" => redirect(301, "file:///etc/passwd"),
         target => page("text/plain", format!("{} {target}", request.method)),
-    })
-    .await;
+    });
     let host = host_for(&server).await;
     let url = &server.url;
     let post = |path: &str| call("fetch", json!({"url": format!("{url}{path}"), "body": "x"}));
@@ -33,10 +32,10 @@ async fn redirects_are_followed_as_browsers_do() {
 
 #[tokio::test]
 async fn a_redirect_takes_nobody_to_what_is_not_granted() {
-    let inside = Server::of("text/plain", "secret").await;
+    let inside = Server::of("text/plain", "secret");
     let location = format!("{}/admin", inside.url);
     let elsewhere = location.clone();
-    let server = Server::start(move |_| redirect(302, elsewhere.clone())).await;
+    let server = Server::start(move |_| redirect(302, elsewhere.clone()));
     let result = host_for(&server).await.call(fetch(&server.url)).await;
     assert_error(&result, "denied", &location);
     assert_eq!(inside.requests(), []);
@@ -44,13 +43,12 @@ async fn a_redirect_takes_nobody_to_what_is_not_granted() {
 
 #[tokio::test]
 async fn a_redirect_to_another_origin_carries_no_password() {
-    let other = Server::of("text/plain", "ok").await;
+    let other = Server::of("text/plain", "ok");
     let location = other.url.clone();
     let server = Server::start(move |request| match &*request.target {
         "/" => redirect(302, "/here"),
         _ => redirect(302, location.clone()),
-    })
-    .await;
+    });
     let host = load(manifest([granted(&[&server.url, &other.url])])).await;
     let headers = json!({"Authorization": "Bearer s3cret", "X-Trace": "1"});
     let arguments = json!({"url": server.url, "headers": headers});
@@ -64,7 +62,7 @@ async fn a_redirect_to_another_origin_carries_no_password() {
 
 #[tokio::test]
 async fn what_is_not_granted_is_denied_and_never_reached() {
-    let server = Server::of("text/plain", "secret").await;
+    let server = Server::of("text/plain", "secret");
     let ungranted = load(manifest([granted(&[
         "http://example.com",
         "https://127.0.0.1",

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Files;
 use crate::common::binary::{Ended, Folder, run};
-use crate::common::{code_cache, guest, namespace, text};
+use crate::common::{code_cache, guest, needs, text};
 
 /// Anybody but root.
 const NOBODY: u32 = 65534;
@@ -27,7 +27,7 @@ fn mounts(test: &str) -> bool {
         eprintln!("not tested: only root mounts");
         return false;
     }
-    namespace::are_there(test)
+    needs::is_there(test, needs::namespaces())
 }
 
 /// A folder `notes`, to be written to by the binary.

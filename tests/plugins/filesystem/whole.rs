@@ -70,7 +70,7 @@ fn changes(old: &str) -> [(&'static str, Value, String); 3] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deadline_leaves_the_old_content_or_the_new_and_the_next_write_the_rest() {
+async fn deadline_during_a_write_leaves_old_or_new_content() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("f");
     let old = large();
@@ -131,7 +131,7 @@ async fn next_write_cleans_up(host: &ToolHost, folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_dropped_or_runs_out_of_memory_leaves_the_old_content() {
+async fn dropped_write_leaves_the_old_content() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("f");
     let old = large();

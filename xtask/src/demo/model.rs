@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use toolhost_testing::http::{Request, Server, Stream};
 
-/// A server of recorded answers, for as long as the process runs.
+/// A server of recorded answers.
 pub(crate) struct Model {
     pub(crate) url: String,
+    _server: Server,
 }
 
 impl Model {
@@ -20,38 +20,19 @@ impl Model {
             if !file.is_file() {
                 break;
             }
-            answers
-                .push(fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
+            let events =
+                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            answers.push(move |_: &Request, stream: &mut dyn Stream| {
+                stream.write_all(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
+                )?;
+                stream.write_all(&events)
+            });
         }
-        let listener = TcpListener::bind("127.0.0.1:0").context("no port on loopback")?;
-        let url = format!("http://{}", listener.local_addr()?);
-        std::thread::spawn(move || {
-            for answer in answers {
-                let Ok((stream, _)) = listener.accept() else {
-                    break;
-                };
-                // Who has gone is missed by the command that asked.
-                let _ = serve(&stream, &answer);
-            }
-        });
-        Ok(Model { url })
+        let server = Server::script(Ok, answers);
+        Ok(Model {
+            url: format!("http://{}", server.address),
+            _server: server,
+        })
     }
-}
-
-fn serve(mut stream: &TcpStream, answer: &[u8]) -> std::io::Result<()> {
-    let mut request = BufReader::new(stream);
-    let mut length = 0;
-    let mut line = String::new();
-    while request.read_line(&mut line)? > 2 {
-        let header = line.to_ascii_lowercase();
-        if let Some(value) = header.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
-        }
-        line.clear();
-    }
-    request.take(length).read_to_end(&mut Vec::new())?;
-    stream.write_all(
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
-    )?;
-    stream.write_all(answer)
 }

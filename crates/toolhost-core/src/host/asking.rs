@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
+use toolhost_wire::Responder;
 
 use super::repeats::Found;
 use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::CallError;
-use crate::input::{InputRequired, Responder, Resumption};
+use crate::input::{InputRequired, Resumption};
 use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
 
@@ -20,6 +21,28 @@ impl ToolHost {
     /// As [`call`](ToolHost::call), with options. With a responder, the tool's questions go to it
     /// and the tool is called again with the replies; no instance and no permit is held meanwhile.
     /// Without one, a call that asks fails with [`CallError::InputRequired`].
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use std::time::Duration;
+    ///
+    /// use serde_json::{Value, json};
+    /// use toolhost::{CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let options = CallOptions::new().timeout(Duration::from_secs(1)).client("alice");
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": 21}"#);
+    /// assert_eq!(host.call_with(call, &options).await.to_text(), "42");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call_with(
         &self,
         call: ToolCall,
@@ -30,6 +53,7 @@ impl ToolHost {
     }
 
     /// Marks a call of that tool as waiting for replies, by the state that it will resume with.
+    #[doc(hidden)]
     pub fn asked(&self, tool: &str, state: &[u8]) -> Option<AskedCall> {
         let (_, registered, _) = self.registry.find(tool)?;
         Some(AskedCall {
@@ -118,10 +142,12 @@ impl ToolHost {
                 &options.whose,
             );
             arrival = Arrival::new(taken);
+            // That it may run has been decided.
+            arrival.taken.hooks = None;
             match replies {
                 Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),
-                Some(Err(message)) => {
-                    result.outcome = Err(CallError::Failed { message });
+                Some(Err(error)) => {
+                    result.outcome = Err(error);
                     return result;
                 }
                 None => {
@@ -167,7 +193,7 @@ pub(super) async fn answered<'r, T>(
         let replies = replies(method, &input, responder);
         let replies = context.cancel.run_until_cancelled(replies).await;
         let replies = replies.ok_or(CallError::Cancelled)?;
-        resumed = Some(replies.map_err(|message| CallError::Failed { message })?);
+        resumed = Some(replies?);
     }
     Err(asked_too_often())
 }
@@ -187,18 +213,17 @@ async fn replies(
     tool: &str,
     input: &InputRequired,
     responder: &dyn Responder,
-) -> Result<Resumption, String> {
+) -> Result<Resumption, CallError> {
     let kinds = responder.kinds();
     let mut replies = Vec::new();
     for (key, question) in &input.questions {
         if !kinds.contains(question.kind()) {
             let message = question.message();
-            return Err(format!("nobody here can answer what it asks: {message}"));
+            return Err(CallError::failed(format!(
+                "nobody here can answer what it asks: {message}"
+            )));
         }
         replies.push((key.clone(), responder.reply(tool, question).await?));
     }
-    Ok(Resumption {
-        state: input.state.clone(),
-        replies,
-    })
+    Ok(Resumption::new(&*input.state, replies))
 }

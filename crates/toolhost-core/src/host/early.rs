@@ -13,10 +13,10 @@ pub type At = (usize, usize);
 
 /// What calls read and change, of the data in order domains.
 #[derive(Default)]
-pub struct Accesses(Vec<(Arc<Domain>, Access)>);
+struct Accesses(Vec<(Arc<Domain>, Access)>);
 
 impl Accesses {
-    pub fn extend(&mut self, more: &Accesses) {
+    fn extend(&mut self, more: &Accesses) {
         for (domain, access) in &more.0 {
             let known = self.0.iter_mut().find(|(known, _)| known.is_same(domain));
             match known {
@@ -28,7 +28,7 @@ impl Accesses {
     }
 
     /// Whether either changes what the other reads or changes.
-    pub fn conflict(&self, others: &Accesses) -> bool {
+    fn conflict(&self, others: &Accesses) -> bool {
         self.0.iter().any(|(domain, access)| {
             others.0.iter().any(|(other, other_access)| {
                 (*access == Access::Change || *other_access == Access::Change)
@@ -54,13 +54,7 @@ pub struct EarlyCalls {
 impl EarlyCalls {
     /// Whether an arrived call may start now. It must change nothing; if it reads what others may
     /// change, all calls before it must have arrived, and no deferred one may change that data.
-    pub fn may_start(
-        &self,
-        host: &ToolHost,
-        whose: &Whose,
-        at: At,
-        call: &ToolCall,
-    ) -> bool {
+    pub fn may_start(&self, host: &ToolHost, whose: &Whose, at: At, call: &ToolCall) -> bool {
         let Some(accesses) = host.reads(call, whose) else {
             return false;
         };
@@ -108,9 +102,9 @@ impl EarlyCalls {
 }
 
 impl ToolHost {
-    /// What a call reads of the data in order domains, or `None` if it may change something. A call
-    /// changes nothing if its tool says so or its plugin is granted nothing; neither does a call
-    /// that is bound to fail.
+    /// What a call reads of the data that has an order, if it can change nothing: its tool says so, or it can
+    /// reach nothing. One that fails whatever else the answer says is harmless, too. One that somebody has to be asked about
+    /// is not.
     fn reads(&self, call: &ToolCall, whose: &Whose) -> Option<Accesses> {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {
@@ -118,6 +112,10 @@ impl ToolHost {
                 accesses.extend(&self.reads(call, whose)?);
             }
         } else if let Some((by, tool)) = self.serving(call) {
+            let hooks = self.shared.hooks.as_ref();
+            if hooks.is_some_and(|hooks| hooks.ask_somebody(&tool.tool)) {
+                return None;
+            }
             let is_harmless =
                 tool.tool.annotations.read_only == Some(true) || by.provider.is_isolated();
             let Ok(narrowed) = self.grants_of(by, whose) else {
@@ -135,7 +133,7 @@ impl ToolHost {
     }
 
     /// What a call reads and changes, of the data in order domains.
-    pub fn accesses(&self, call: &ToolCall, whose: &Whose) -> Accesses {
+    fn accesses(&self, call: &ToolCall, whose: &Whose) -> Accesses {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {
             for call in unpacked.calls() {

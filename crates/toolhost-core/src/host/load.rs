@@ -50,6 +50,7 @@ pub struct Loader {
 
 /// How a [survey](Loader::survey) treats MCP servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Servers {
     /// Start them, with their secrets, and ask for their tools.
     Start,
@@ -119,6 +120,25 @@ impl Loader {
 
     /// Adds tools that are not in the manifest: [`NativeTools`](crate::NativeTools), or a provider
     /// of your own.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// let math = NativeTools::new("math").tool_with_schema(
+    ///     Tool::new("double", "Doubles a number").read_only(),
+    ///     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    ///     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// );
+    /// let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    ///
+    /// assert!(host.tool("double").is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn provider(mut self, provider: impl ToolProvider + 'static) -> Self {
         self.providers.push(Arc::new(provider));
@@ -134,6 +154,28 @@ impl Loader {
     }
 
     /// Reports loading progress to `progress`, from several threads.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// use toolhost::{LoadEvent, Loader, Manifest};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// let total = Arc::new(AtomicUsize::new(usize::MAX));
+    /// let told = total.clone();
+    /// let loader = Loader::new(Manifest::default()).on_progress(move |event| {
+    ///     if let LoadEvent::Started { plugins } = event {
+    ///         told.store(plugins, Ordering::Relaxed);
+    ///     }
+    /// });
+    /// loader.load().await?;
+    /// assert_eq!(total.load(Ordering::Relaxed), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn on_progress(mut self, progress: impl Fn(LoadEvent) + Send + Sync + 'static) -> Self {
         self.progress = Arc::new(progress);

@@ -169,6 +169,7 @@ impl ToolHost {
         let effective: Vec<(&str, Vec<FileGrant>)> = self
             .plugins()
             .map(|plugin| {
+                let plugin = plugin.config;
                 let narrowed = narrowing.providers.get(&plugin.name);
                 let grants = plugin.permissions.files.iter();
                 let grants = grants.filter_map(|grant| {

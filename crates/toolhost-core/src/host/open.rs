@@ -146,6 +146,35 @@ impl Stream for OpenBatch {
 
 impl ToolHost {
     /// Opens a batch whose calls arrive one by one.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// // Calls as a stream of a model's answer brings them: what can change nothing starts at once.
+    /// let mut batch = host.open_batch();
+    /// batch.add_early(0, ToolCall::new("call_1", "double", r#"{"n": 1}"#));
+    /// batch.add_early(1, ToolCall::new("call_2", "double", r#"{"n": 2}"#));
+    /// // The answer is complete.
+    /// batch.complete();
+    /// let mut texts = Vec::new();
+    /// while let Some((position, result)) = batch.next().await {
+    ///     texts.push((position, result.to_text()));
+    /// }
+    /// texts.sort();
+    /// assert_eq!(texts, [(0, "2".to_owned()), (1, "4".to_owned())]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open_batch(&self) -> OpenBatch {
         self.open_batch_with(CallOptions::new())
     }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use toolhost_wire::Responder;
 
 use super::{Narrowed, Places, Whose};
-use crate::input::{QuestionKinds, Responder};
+use crate::input::QuestionKinds;
 use crate::order::Client;
 use crate::tool::ToolCall;
 use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
@@ -18,6 +19,7 @@ use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 /// ([`ToolHost::run_with`](crate::ToolHost::run_with)), resources and prompts.
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use std::time::Duration;
 ///
 /// use toolhost::{CallOptions, CancellationToken};
@@ -30,6 +32,8 @@ use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 #[derive(Clone, Default)]
 pub struct CallOptions {
     pub(super) watcher: Option<Arc<dyn Watcher>>,
+    /// Who answers what tools ask.
+    #[doc(hidden)]
     pub responder: Option<Arc<dyn Responder>>,
     pub(super) can_ask: QuestionKinds,
     pub(super) cancel: Option<CancellationToken>,
@@ -38,6 +42,7 @@ pub struct CallOptions {
     pub(super) key: Option<Arc<str>>,
     begun: Option<Arc<AtomicBool>>,
     /// The client of the calls and its narrowed grants.
+    #[doc(hidden)]
     pub whose: Whose,
     /// The client whose calls keep their order; a client of its own when `None`.
     pub(super) order: Option<Client>,
@@ -80,6 +85,28 @@ impl CallOptions {
 
     /// Cancels what runs once `token` is cancelled: it fails with
     /// [`CallError::Cancelled`](crate::CallError::Cancelled).
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{CallOptions, CancellationToken, Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # let math = NativeTools::new("math").tool_with_schema(
+    /// # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # );
+    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let stop = CancellationToken::new();
+    /// let options = CallOptions::new().cancellation(stop.clone());
+    /// stop.cancel();
+    /// let result = host.call_with(ToolCall::new("call_1", "double", r#"{"n": 1}"#), &options).await;
+    /// assert_eq!(result.outcome.unwrap_err().code(), "cancelled");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn cancellation(mut self, token: CancellationToken) -> Self {
         self.cancel = Some(token);
@@ -137,6 +164,32 @@ impl CallOptions {
     ///
     /// Native tools find the key in their context, MCP servers as `toolhost/idempotency-key` in
     /// `_meta`.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # let math = NativeTools::new("math").tool_with_schema(
+    /// # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # );
+    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let options = CallOptions::new().client("alice").idempotency_key("payment-7");
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": 21}"#);
+    /// assert_eq!(host.call_with(call.clone(), &options).await.to_text(), "42");
+    /// // The first call's result: it is not run again.
+    /// assert_eq!(host.call_with(call, &options).await.to_text(), "42");
+    /// // Not that of other arguments.
+    /// let other = ToolCall::new("call_2", "double", r#"{"n": 1}"#);
+    /// let error = host.call_with(other, &options).await.outcome.unwrap_err();
+    /// assert_eq!(error.code(), "invalid-options");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
@@ -144,6 +197,7 @@ impl CallOptions {
     }
 
     /// The same options without an idempotency key.
+    #[doc(hidden)]
     pub fn without_key(mut self) -> Self {
         self.key = None;
         self
@@ -168,24 +222,28 @@ impl CallOptions {
     }
 
     /// Orders the call among those of `client`.
+    #[doc(hidden)]
     pub fn of_client(mut self, client: Client) -> Self {
         self.order = Some(client);
         self
     }
 
     /// Lets the call read the kept results of `owner`.
+    #[doc(hidden)]
     pub fn owned_by(mut self, owner: Owner) -> Self {
         self.owner = owner;
         self
     }
 
     /// Restricts the call to these tools and the host's own.
+    #[doc(hidden)]
     pub fn allowed(mut self, tools: AllowedTools) -> Self {
         self.allowed = tools;
         self
     }
 
     /// Uses places in order that were taken ahead for the call.
+    #[doc(hidden)]
     pub fn placed(mut self, places: Option<Places>) -> Self {
         self.places = places.map(|places| Arc::new(Mutex::new(places)));
         self

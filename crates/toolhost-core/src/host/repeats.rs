@@ -18,7 +18,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use super::{CallOptions, ToolHost};
 use crate::digest::sha256;
 use crate::error::CallError;
-use crate::tool::{Output, ToolCall, ToolResult, Usage};
+use crate::tool::{Output, ToolCall, ToolResult};
 
 /// The longest key in bytes, as with most APIs that take one.
 const MOST_OF_A_KEY: usize = 255;
@@ -326,15 +326,7 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if self.key.is_some() {
-            self.end(&Arc::new(ToolResult {
-                id: None,
-                name: String::new(),
-                outcome: Err(CallError::Cancelled),
-                usage: Usage::default(),
-                log: Vec::new(),
-                repairs: Vec::new(),
-                origin: None,
-            }));
+            self.end(&Arc::new(ToolResult::new("", Err(CallError::Cancelled))));
         }
     }
 }
@@ -351,15 +343,7 @@ mod tests {
     }
 
     fn result(bytes: u64) -> Arc<ToolResult> {
-        let mut result = ToolResult {
-            id: None,
-            name: "a".to_owned(),
-            outcome: Ok(Output::text("a")),
-            usage: Default::default(),
-            log: Vec::new(),
-            repairs: Vec::new(),
-            origin: None,
-        };
+        let mut result = ToolResult::new("a", Ok(Output::text("a")));
         result.usage.output_bytes = bytes;
         Arc::new(result)
     }

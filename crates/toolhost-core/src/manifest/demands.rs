@@ -51,6 +51,7 @@ impl Manifest {
     ///
     /// For a plugin with such a grant, all of its grants are listed. Links are followed: a demand
     /// names where they lead now.
+    #[doc(hidden)]
     pub fn demands(&self) -> Vec<Demand> {
         let mut demands = Demands {
             own: Own::of(&self.file),

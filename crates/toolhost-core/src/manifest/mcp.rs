@@ -18,7 +18,7 @@ use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::Limits;
 use crate::paths::{HostFile, Purpose};
 use crate::permissions::{HttpHeader, SecretSource};
-use crate::setters::setters;
+use toolhost_wire::setters;
 
 /// `[mcp.NAME]`
 #[derive(Clone, Debug)]
@@ -59,19 +59,20 @@ pub struct McpConfig {
 }
 
 setters!(McpConfig {
-    with_secrets: secrets: BTreeMap<String, SecretSource>,
     with_limits: limits: Limits,
-    with_max_concurrency: max_concurrency: Option<usize>,
     with_order: order: Order,
-    with_prefix: prefix: String,
-    with_tools: tools: Option<Vec<(String, Location)>>,
     with_allowed_callers: allowed_callers: AllowedCallers,
     with_start_timeout: start_timeout: Duration,
+    with_may_ask: may_ask: QuestionKinds,
+    with_optional: optional: bool,
+} into {
+    with_secrets: secrets: BTreeMap<String, SecretSource>,
+    with_max_concurrency: max_concurrency: Option<usize>,
+    with_prefix: prefix: String,
+    with_tools: tools: Option<Vec<(String, Location)>>,
     with_idle_timeout: idle_timeout: Option<Duration>,
     with_protocol: protocol: Option<McpProtocol>,
-    with_may_ask: may_ask: QuestionKinds,
     with_pins: pins: Option<BTreeMap<String, String>>,
-    with_optional: optional: bool,
 });
 
 /// A protocol version.
@@ -102,6 +103,7 @@ impl McpProtocol {
 
     /// The version that is tried first: nearly all servers know `initialize` and negotiate an older
     /// version from there.
+    #[doc(hidden)]
     pub const FIRST: McpProtocol = McpProtocol::V2025_11_25;
 
     /// Its name.
@@ -115,6 +117,8 @@ impl McpProtocol {
         }
     }
 
+    /// The version of that name.
+    #[doc(hidden)]
     pub fn parse(name: &str) -> Option<McpProtocol> {
         let mut all = McpProtocol::ALL.into_iter();
         all.find(|version| version.as_str() == name)
@@ -181,6 +185,7 @@ impl McpConfig {
 
     /// The files that its command runs: the program, wherever in `PATH` it is or could be put; what
     /// its arguments name; and its working folder.
+    #[doc(hidden)]
     pub fn host_files(&self) -> Vec<HostFile> {
         let McpTransport::Command {
             program, args, cwd, ..

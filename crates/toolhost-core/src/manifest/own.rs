@@ -9,9 +9,9 @@ use super::reader::{Source, Table, Value, expect_string, expect_table, mismatch,
 use crate::error::CallError;
 use crate::input::{Message, Role};
 use crate::paths::Paths;
-use crate::prompt::{FilledPrompt, Prompt, PromptArgument};
+use crate::prompt::{Prompt, PromptArgument, RenderedPrompt};
 use crate::resource::{Resource, ResourceContents};
-use crate::tool::{Content, EmbeddedResource, ResourceBody};
+use crate::tool::{EmbeddedResource, ResourceBody};
 
 /// The largest file of a resource, in bytes.
 const MAX_FILE: u64 = 16 << 20;
@@ -69,12 +69,10 @@ impl OwnResource {
                 }
             }
         };
-        let mime_type = self.resource.mime_type.clone();
-        Ok(vec![EmbeddedResource {
-            uri: self.resource.uri.clone(),
-            mime_type,
-            body,
-        }])
+        let contents = EmbeddedResource::new(&self.resource.uri, body);
+        Ok(vec![
+            contents.with_mime_type(self.resource.mime_type.clone()),
+        ])
     }
 
     /// A version that changes whenever the contents do.
@@ -95,12 +93,11 @@ impl OwnResource {
 
 impl OwnPrompt {
     /// Renders the messages with these arguments; a missing one is empty.
-    pub(crate) fn fill(&self, arguments: &[(String, String)]) -> FilledPrompt {
-        let messages = self.messages.iter().map(|(role, text)| Message {
-            role: *role,
-            content: Content::Text(self.filled(text, arguments)),
-        });
-        FilledPrompt {
+    pub(crate) fn fill(&self, arguments: &[(String, String)]) -> RenderedPrompt {
+        let messages = self.messages.iter();
+        let messages =
+            messages.map(|(role, text)| Message::new(*role, self.filled(text, arguments)));
+        RenderedPrompt {
             description: self.prompt.description.clone(),
             messages: messages.collect(),
         }

@@ -13,13 +13,14 @@ use bytesize::ByteSize;
 
 use super::bounds::{read_duration, read_size};
 use super::reader::{Source, Table, expect_parsed, expect_string, expect_table, path_in};
+use crate::error::InvalidValue;
 use crate::limits::MAX_TIMEOUT;
 use crate::paths::SharedPaths;
-use crate::setters::setters;
 use crate::tool::Tool;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
 pub use names::{Authority, Origin};
+use toolhost_wire::setters;
 
 /// Claude Code cuts descriptions, and a server's instructions, to this many bytes.
 const MAX_SHOWN: usize = 2048;
@@ -80,30 +81,31 @@ pub struct ServeConfig {
 }
 
 setters!(ServeConfig {
-    with_instructions: instructions: Option<String>,
     with_page_size: page_size: usize,
+    with_header_timeout: header_timeout: Duration,
+    with_idle_timeout: idle_timeout: Duration,
+    with_body_timeout: body_timeout: Duration,
+    with_max_connections: max_connections: usize,
+    with_max_sessions: max_sessions: usize,
+    with_ask_timeout: ask_timeout: Duration,
+    with_session_timeout: session_timeout: Duration,
+    with_task_after: task_after: Duration,
+    with_grace: grace: Duration,
+    with_auth: auth: AuthConfig,
+} into {
+    with_instructions: instructions: Option<String>,
     with_hosts: hosts: Vec<Authority>,
     with_origins: origins: Vec<Origin>,
     with_proxies: proxies: Vec<IpAddr>,
     with_max_body: max_body: ByteSize,
     with_max_in_flight: max_in_flight: ByteSize,
     with_max_unsent: max_unsent: ByteSize,
-    with_header_timeout: header_timeout: Duration,
-    with_idle_timeout: idle_timeout: Duration,
-    with_body_timeout: body_timeout: Duration,
-    with_max_connections: max_connections: usize,
-    with_max_sessions: max_sessions: usize,
     with_max_sessions_per_client: max_sessions_per_client: Option<usize>,
-    with_ask_timeout: ask_timeout: Duration,
-    with_session_timeout: session_timeout: Duration,
-    with_task_after: task_after: Duration,
     with_task_only: task_only: BTreeSet<String>,
     with_max_result_chars: max_result_chars: Option<usize>,
     with_rate_limit: rate_limit: Option<NonZeroU32>,
     with_rate_burst: rate_burst: Option<NonZeroU32>,
-    with_grace: grace: Duration,
     with_tls: tls: Option<TlsConfig>,
-    with_auth: auth: AuthConfig,
 });
 
 /// `[serve.tls]`
@@ -115,6 +117,7 @@ pub struct TlsConfig {
     /// Its private key, as PEM.
     pub key: PathBuf,
     /// Opens them.
+    #[doc(hidden)]
     pub paths: SharedPaths,
 }
 
@@ -160,25 +163,45 @@ impl Default for ServeConfig {
     }
 }
 
+/// A server that others than this machine can reach, without authentication.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "anyone who can reach {address} could call every tool: configure client tokens (`toolhost token new` makes one for \
+     the manifest's [serve.auth.tokens.NAME]) or an issuer in [serve.auth.oauth], or listen on 127.0.0.1"
+)]
+#[non_exhaustive]
+pub struct Exposed {
+    /// Where it would listen.
+    pub address: SocketAddr,
+}
+
 impl ServeConfig {
-    /// Checks whether the server may listen on this address.
+    /// Whether the server may listen there.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::manifest::ServeConfig;
+    ///
+    /// let open = ServeConfig::default();
+    /// assert!(open.check_exposure("127.0.0.1:8080".parse()?).is_ok());
+    /// let error = open.check_exposure("0.0.0.0:8080".parse()?).unwrap_err();
+    /// assert_eq!(error.address.port(), 8080);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// Other machines could call every tool: what to do about it.
-    pub fn check_exposure(&self, address: SocketAddr) -> Result<(), String> {
+    /// Others than this machine could call every tool: what to do about it.
+    pub fn check_exposure(&self, address: SocketAddr) -> Result<(), Exposed> {
         if address.ip().to_canonical().is_loopback() || self.auth.is_required() {
             return Ok(());
         }
-        Err(format!(
-            "anyone who can reach {address} could call every tool: configure client tokens \
-             (`toolhost token new` makes one for the manifest's [serve.auth.tokens.NAME]) or an issuer in \
-             [serve.auth.oauth], or listen on 127.0.0.1"
-        ))
+        Err(Exposed { address })
     }
 
     /// The sessions that one client may have: by default half of all, if there can be other
     /// clients.
+    #[doc(hidden)]
     pub fn sessions_of_one(&self) -> usize {
         let of_one = self.max_sessions_per_client.unwrap_or_else(|| {
             let is_alone = self.auth.oauth.is_none() && self.auth.tokens.len() <= 1;
@@ -192,6 +215,7 @@ impl ServeConfig {
 
     /// Warnings about descriptions that clients are likely to cut, and about named tools that do
     /// not exist.
+    #[doc(hidden)]
     pub fn tool_warnings<'t>(&self, tools: impl Iterator<Item = &'t Tool>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut cut = |what: String, text: &str| {
@@ -222,6 +246,7 @@ impl ServeConfig {
     }
 
     /// Warnings about likely mistakes, for a server that listens on this address.
+    #[doc(hidden)]
     pub fn warnings(&self, address: SocketAddr) -> Vec<String> {
         let mut warnings = Vec::new();
         if address.ip().to_canonical().is_loopback() {
@@ -338,7 +363,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
 }
 
 /// Reads a list of strings that parse.
-fn read_list<T: std::str::FromStr<Err = String>>(
+fn read_list<T: std::str::FromStr<Err = InvalidValue>>(
     table: &mut Table,
     key: &'static str,
     source: &mut Source,
@@ -356,14 +381,10 @@ mod tests {
     use super::*;
 
     fn tool(name: &str, description: String) -> Tool {
-        Tool {
-            name: name.to_owned(),
-            description,
-            input_schema: serde_json::json!({ "type": "object" }),
-            plugin: "p".to_owned(),
-            sandboxed: true,
-            ..Tool::default()
-        }
+        Tool::new(name, description)
+            .with_input_schema(serde_json::json!({ "type": "object" }))
+            .with_plugin("p")
+            .with_sandboxed(true)
     }
 
     #[test]

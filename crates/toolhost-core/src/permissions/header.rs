@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::HostPattern;
+use crate::error::InvalidValue;
 
 /// Hop-by-hop headers (RFC 9110, section 7.6.1), and those that determine where a request goes or
 /// how long it is: neither guests nor manifests may set them.
@@ -32,6 +33,15 @@ pub(crate) fn is_reserved(name: &HeaderName) -> bool {
 }
 
 /// A header for requests to one host; `${NAME}` in its value stands for a secret.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::permissions::HttpHeader;
+///
+/// let header = HttpHeader::new("api.example.com", "Authorization", "Bearer ${TOKEN}")?;
+/// assert_eq!(header.secrets().collect::<Vec<_>>(), ["TOKEN"]);
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpHeader {
     host: HostPattern,
@@ -52,7 +62,11 @@ impl HttpHeader {
     /// # Errors
     ///
     /// One of the arguments is malformed.
-    pub fn new(host: &str, name: &str, value: &str) -> Result<Self, String> {
+    pub fn new(host: &str, name: &str, value: &str) -> Result<Self, InvalidValue> {
+        HttpHeader::parse(host, name, value).map_err(InvalidValue::new)
+    }
+
+    fn parse(host: &str, name: &str, value: &str) -> Result<Self, String> {
         if host.contains('/') {
             return Err(format!(
                 "`{host}` is not a host: leave out the scheme and the path"
@@ -81,7 +95,9 @@ impl HttpHeader {
             return Err("the value has a character that no header may have".to_owned());
         }
         Ok(HttpHeader {
-            host: host.parse()?,
+            host: host
+                .parse()
+                .map_err(|error: InvalidValue| error.to_string())?,
             port,
             name,
             value,
@@ -115,6 +131,7 @@ impl HttpHeader {
     /// # Errors
     ///
     /// There is no such secret, or it contains a character that headers may not have.
+    #[doc(hidden)]
     pub fn value<'s>(
         &self,
         secret: impl Fn(&str) -> Option<&'s str>,

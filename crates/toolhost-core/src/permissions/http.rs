@@ -7,11 +7,25 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::HostPattern;
+use crate::error::InvalidValue;
 
 /// Requests to `scheme://host[:port][/path]`, with all methods or some.
 ///
 /// The host is a [`HostPattern`]. Without a port, only the scheme's default port matches. A path
 /// matches itself and everything below it.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::permissions::HttpRule;
+/// use url::Url;
+///
+/// let rule: HttpRule = "https://*.example.com/v1".parse()?;
+/// let rule = rule.with_methods(vec!["GET".to_owned()]);
+/// assert!(rule.allows("GET", &Url::parse("https://api.example.com/v1/users")?));
+/// assert!(!rule.allows("POST", &Url::parse("https://api.example.com/v1/users")?));
+/// assert!(!rule.allows("GET", &Url::parse("https://example.com/v1")?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRule {
     text: String,
@@ -130,9 +144,15 @@ impl fmt::Display for HttpRule {
 }
 
 impl FromStr for HttpRule {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        HttpRule::parse(text).map_err(InvalidValue::new)
+    }
+}
+
+impl HttpRule {
+    fn parse(text: &str) -> Result<Self, String> {
         let example = "for example \"https://api.example.com\" or \"https://*.example.com/v1\"";
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(format!("`{text}` has no scheme: write {example}"));
@@ -187,7 +207,7 @@ impl FromStr for HttpRule {
             scheme: scheme.to_owned(),
             host: format!("{star}{host}")
                 .parse()
-                .map_err(|error| format!("{error}: write {example}"))?,
+                .map_err(|error: InvalidValue| format!("{error}: write {example}"))?,
             port: url
                 .port_or_known_default()
                 .expect("http and https have one"),

@@ -13,6 +13,7 @@ const SYSTEM: [&str; 8] = [
 impl Permissions {
     /// A warning for each grant worth a second look; `own` are the files of the host: see
     /// [`Manifest::host_files`](crate::Manifest::host_files).
+    #[doc(hidden)]
     pub fn warnings(&self, own: &[HostFile]) -> Vec<String> {
         let mut warnings = Vec::new();
         let home = std::env::home_dir().map(|home| real(&home));

@@ -73,6 +73,7 @@ const TAKEN_FOR_LATIN: &str = "асеһіјӏорԛѕԝхуԁьӀАВЕНІЈК�
 /// escaped.
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::printable;
 ///
 /// let found = printable::look_alikes("runs \"gіt\" in \"/home/Документы\"");

@@ -30,11 +30,7 @@ pub fn output(content: Vec<Content>, structured: Option<String>) -> Result<Outpu
                 .map_err(|error| format!("its structured output is not JSON: {error}"))?,
         ),
     };
-    Ok(Output {
-        content,
-        structured,
-        ..Output::default()
-    })
+    Ok(Output::new(content).with_structured(structured))
 }
 
 /// Validates structured output against its tool's schema: what is wrong with it, and the CPU time

@@ -24,6 +24,7 @@ use crate::thread_time::thread_time;
 /// Measures the CPU time of a call: that of the thread that polls it, while it does. Between two
 /// polls a guest runs for one tick at most.
 pub struct Meter {
+    /// What it has computed so far.
     pub spent: Duration,
     budget: Option<Duration>,
     /// Whether to read the thread's CPU clock. That is a system call, a large part of the cost of a
@@ -65,8 +66,11 @@ impl Meter {
 
 /// How a run ended.
 pub enum End<T> {
+    /// It returned.
     Itself(T),
+    /// The host ended it.
     Stopped(Stop),
+    /// Its caller did.
     Cancelled,
 }
 
@@ -115,6 +119,7 @@ pub async fn until<T>(
     .await
 }
 
+/// The error of a call that the host ended.
 pub fn stopped(stop: Stop, timeout: Duration) -> CallError {
     match stop {
         Stop::Deadline => CallError::Timeout { after: timeout },

@@ -50,11 +50,13 @@ pub(crate) fn at_once<T>(bytes: usize, check: impl FnOnce(&Watch) -> Checked<T>)
 /// The time limits of a check, which are those of its call.
 #[derive(Clone, Copy)]
 pub struct Allowed<'a> {
+    /// The limits of the call.
     pub limits: &'a Limits,
     /// The start of the call.
     pub start: Instant,
     /// The CPU time that the call has used so far.
     pub spent: Duration,
+    /// What cancels the call.
     pub cancel: &'a CancellationToken,
 }
 

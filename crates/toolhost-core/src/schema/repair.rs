@@ -56,10 +56,7 @@ pub(super) fn unwrapped(text: &str) -> Option<Mended> {
             break;
         };
         text = Cow::Owned(inner);
-        repairs.push(Repair {
-            path: String::new(),
-            what,
-        });
+        repairs.push(Repair::new("", what));
     }
     let text = text.trim_ascii();
     let is_object = !repairs.is_empty() && text.starts_with('{');
@@ -260,8 +257,7 @@ impl<'s> Mender<'s> {
         self.named += self.path.len() + what.len();
         // Beyond that the arguments are given up, with their repairs.
         if self.named <= MAX_NAMED {
-            let path = self.path.clone();
-            self.repairs.push(Repair { path, what });
+            self.repairs.push(Repair::new(&self.path, what));
         }
     }
 }

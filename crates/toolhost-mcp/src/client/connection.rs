@@ -26,11 +26,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::client::{Client, listen};
 use super::http::{Http, Trouble};
 use super::process::Process;
 use super::questions;
 use super::reading::written;
+use super::server_handler::{Client, listen};
 use super::settings::{MAX_PARKED, Settings};
 use super::stdio::Lines;
 use super::tap::{Calls, Tap};

@@ -114,7 +114,7 @@ pub(super) fn offered(
     }
     // What is an error needs no warning.
     for left_out in offered.left_out.iter().filter(|_| problems.is_empty()) {
-        let ToolNote { tool, why } = left_out;
+        let ToolNote { tool, why, .. } = left_out;
         tracing::warn!("mcp.{name}: its tool {tool:?} {why}");
     }
     let all: Vec<&str> = listed.iter().map(|tool| &*tool.name).collect();
@@ -174,24 +174,19 @@ fn read(
     let title = title.or_else(|| is_renamed.then(|| shown(&own_name)));
     let meta = rest.get("_meta").and_then(Value::as_object);
     let meta = meta.and_then(handed_on);
-    let mut declared = Tool {
-        name,
-        title,
-        description: text(rest, "description").unwrap_or_default(),
-        icons: icons(rest),
-        input_schema: Value::Null,
-        output_schema: None,
-        annotations: Annotations {
-            read_only: hint("readOnlyHint"),
-            destructive: hint("destructiveHint"),
-            idempotent: hint("idempotentHint"),
-            open_world: hint("openWorldHint"),
-        },
-        meta: meta.filter(|meta| Value::Object(meta.clone()).to_string().len() <= MAX_META),
-        allowed_callers: config.allowed_callers.of(&own_name).to_vec(),
-        plugin: config.name.clone(),
-        sandboxed: false,
-    };
+    let annotations = Annotations::default()
+        .with_read_only(hint("readOnlyHint"))
+        .with_destructive(hint("destructiveHint"))
+        .with_idempotent(hint("idempotentHint"))
+        .with_open_world(hint("openWorldHint"));
+    let mut declared = Tool::new(name, text(rest, "description").unwrap_or_default())
+        .with_title(title)
+        .with_icons(icons(rest))
+        .with_annotations(annotations)
+        .with_allowed_callers(config.allowed_callers.of(&own_name))
+        .with_plugin(&config.name)
+        .with_sandboxed(false);
+    declared.meta = meta.filter(|meta| Value::Object(meta.clone()).to_string().len() <= MAX_META);
     let icons = declared.icons.iter().map(|icon| icon.src.len());
     let title = declared.title.as_ref().map_or(0, String::len);
     let texts = declared.description.len() + title + icons.sum::<usize>();
@@ -275,11 +270,12 @@ fn icons(tool: &Map<String, Value>) -> Vec<Icon> {
     let icons = tool.get("icons").and_then(Value::as_array);
     let icons = icons.into_iter().flatten().filter_map(|icon| {
         let icon: mcp::Icon = serde_json::from_value(icon.clone()).ok()?;
-        Some(Icon {
-            src: icon.src,
-            mime_type: icon.mime_type,
-            sizes: icon.sizes.unwrap_or_default(),
-        })
+        let sizes = icon.sizes.unwrap_or_default();
+        Some(
+            Icon::new(icon.src)
+                .with_mime_type(icon.mime_type)
+                .with_sizes(sizes),
+        )
     });
     icons.collect()
 }

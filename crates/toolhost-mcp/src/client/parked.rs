@@ -47,10 +47,7 @@ impl Parked {
         let Some(key) = unguessable() else {
             return CallError::internal("the system RNG failed");
         };
-        let input = InputRequired {
-            state: key.clone().into_bytes(),
-            ..asked.questions
-        };
+        let input = InputRequired::new(asked.questions.questions, key.clone());
         let ends = ended_later(Arc::downgrade(&self.0), key.clone());
         let mut state = self.0.state();
         state.count += 1;

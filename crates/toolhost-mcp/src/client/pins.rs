@@ -34,11 +34,7 @@ pub(super) fn pin(name: &str, written: &str) -> Pin {
     let mut tool: Map<String, Value> = serde_json::from_str(written).unwrap_or_default();
     tool.retain(|member, value| PINNED.contains(&member.as_str()) && !value.is_null());
     let text = sorted(Value::Object(tool));
-    Pin {
-        tool: name.to_owned(),
-        digest: digest(&text),
-        text,
-    }
+    Pin::new(name, digest(&text), text)
 }
 
 fn digest(text: &Value) -> String {

@@ -158,16 +158,15 @@ fn sampling(asked: Sampling) -> Result<Question, String> {
             role => return Err(format!("there is no role {role:?} in sampling")),
         };
         let contents = contents(message.content).into_iter();
-        messages.extend(contents.map(|(content, _)| Message { role, content }));
+        messages.extend(contents.map(|(content, _)| Message::new(role, content)));
     }
     let max_tokens = asked.max_tokens.filter(|it| *it >= 1.0);
-    Ok(Question::Prompt(Conversation {
-        messages,
-        system_prompt: asked.system_prompt,
-        max_tokens: max_tokens.map_or(MAX_TOKENS, |it| it as u32),
-        temperature: asked.temperature,
-        stop_sequences: asked.stop_sequences.unwrap_or_default(),
-    }))
+    let max_tokens = max_tokens.map_or(MAX_TOKENS, |it| it as u32);
+    let conversation = Conversation::new(messages, max_tokens)
+        .with_system_prompt(asked.system_prompt)
+        .with_temperature(asked.temperature)
+        .with_stop_sequences(asked.stop_sequences.unwrap_or_default());
+    Ok(Question::Prompt(conversation))
 }
 
 /// The task of the call that a request belongs to.

@@ -162,10 +162,7 @@ impl Running {
     ///
     /// Why there are none.
     pub(super) async fn replies(&self, questions: Questions) -> Result<Replies, String> {
-        let questions = InputRequired {
-            questions,
-            state: Vec::new(),
-        };
+        let questions = InputRequired::new(questions, Vec::new());
         if questions.size() as u64 > self.0.longest {
             return Err("what its server asks is longer than `max-output`".to_owned());
         }

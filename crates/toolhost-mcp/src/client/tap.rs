@@ -252,11 +252,8 @@ impl Calls {
     fn progress(&self, progress: &ProgressNotificationParam) {
         let token = key(&progress.progress_token);
         if let Some(running) = self.find(|known, _| known.token == token) {
-            running.progress(Progress {
-                done: progress.progress,
-                total: progress.total,
-                message: progress.message.clone(),
-            });
+            let told = Progress::new(progress.progress).with_total(progress.total);
+            running.progress(told.with_message(progress.message.clone()));
         }
     }
 

@@ -97,11 +97,7 @@ pub(super) async fn result(
         if let Some(message) = task.message.take().filter(|it| told.as_ref() != Some(it)) {
             // Only increasing progress is accepted everywhere.
             messages += 1.0;
-            running.progress(Progress {
-                done: messages,
-                total: None,
-                message: Some(message.clone()),
-            });
+            running.progress(Progress::new(messages).with_message(message.clone()));
             told = Some(message);
         }
         match &*task.status {

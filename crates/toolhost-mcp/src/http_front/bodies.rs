@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn short_bodies_of_requests_that_wait_have_half_together_and_others_have_theirs() {
+    async fn short_waiting_bodies_share_half_of_the_memory() {
         let bodies = Arc::new(bodies());
         let short = |client| Short::new(&bodies, name(client), 100, Duration::from_secs(60));
         let mut held = Vec::new();

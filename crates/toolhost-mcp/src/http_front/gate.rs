@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_waits_for_so_many_answers_and_its_own_are_taken_meanwhile() {
+    async fn connection_waits_for_bounded_answers() {
         let answers = Answers::new(u64::MAX);
         let request = |body: &'static str| {
             let mut request = Request::new(Bytes::from_static(body.as_bytes()));

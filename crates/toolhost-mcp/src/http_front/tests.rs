@@ -24,6 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use toolhost_testing::http::Headers;
 use tower::ServiceExt;
 
 use super::{Front, Lifecycle, Principal, accept};
@@ -123,15 +124,13 @@ struct Client {
 #[derive(Debug)]
 struct Reply {
     status: u16,
-    /// Names in lower case, as they came.
-    headers: Vec<(String, String)>,
+    headers: Headers,
     body: String,
 }
 
 impl Reply {
     fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(found, _)| found == name);
-        found.map(|(_, value)| &**value)
+        self.headers.get(name)
     }
 
     #[track_caller]
@@ -205,12 +204,9 @@ impl Client {
         let head = self.until("\r\n\r\n").await;
         let mut lines = head.lines();
         let status = lines.next().unwrap();
-        let headers = lines.filter_map(|line| line.split_once(": "));
         Reply {
             status: status.split(' ').nth(1).unwrap().parse().unwrap(),
-            headers: headers
-                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-                .collect(),
+            headers: Headers::parse(lines),
             body: String::new(),
         }
     }

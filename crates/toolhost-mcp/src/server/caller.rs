@@ -14,9 +14,9 @@ use rmcp::{ErrorData, RoleServer};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
+use crate::http_front::{Principal, Room};
 use crate::input::QuestionKinds;
 use crate::order;
-use crate::http_front::{Principal, Room};
 use crate::watch::{AllowedTools, Owner};
 
 use crate::server::elicitation;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rmcp::model::{Prompt, ResourceTemplate, Tool};
 
 use crate::host::{CallOptions, ToolHost};
-use crate::server::{ServerInfo, convert, long_results};
+use crate::http_front::Principal;
 use crate::order;
 use crate::results::{LongResults, ResultStore};
-use crate::http_front::Principal;
+use crate::server::{ServerInfo, convert, long_results};
 
 /// What a host offers, in the protocol's types.
 pub(crate) struct Catalogue {

@@ -18,7 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
 use crate::host::{CallOptions, Places};
+use crate::http_front::Principal;
 use crate::input::InputRequired;
+use crate::order;
+use crate::prompt::{CompletionRequest, CompletionTarget, PromptRequest};
+use crate::resource::ResourceRequest;
 use crate::server::caller::{self, Caller, KnownClient};
 use crate::server::catalogue::Catalogue;
 use crate::server::dispatch::{IncomingCall, dispatch};
@@ -27,9 +31,6 @@ use crate::server::request_state::{self, Binding};
 use crate::server::server_state::{ServerState, SessionPermit};
 use crate::server::subscriptions::{self, Listening, Subscriptions};
 use crate::server::{convert, lock, running, tasks};
-use crate::order;
-use crate::prompt::{Completing, Subject};
-use crate::http_front::Principal;
 use crate::tool::ToolCall;
 use crate::watch::Owner;
 
@@ -495,9 +496,10 @@ impl ServerHandler for ClientSession {
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed =
             request_state::resumption(&self.server.request_states, &binding, state, responses)?;
-        let (host, read) = (&catalogue.host, uri.as_str());
-        let run =
-            |options| async move { host.read_resource(read, resumed, &options).await }.boxed();
+        let mut request = ResourceRequest::new(&*uri);
+        request.resumed = resumed;
+        let host = &catalogue.host;
+        let run = |options| async move { host.read_resource(request, &options).await }.boxed();
         match self.run(&catalogue, "resources", &caller, run).await? {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
@@ -610,10 +612,11 @@ impl ServerHandler for ClientSession {
             value => (name, value.to_string()),
         });
         let arguments = arguments.collect();
-        let (host, named) = (&catalogue.host, name.as_str());
-        let run = |options| {
-            async move { host.get_prompt(named, arguments, resumed, &options).await }.boxed()
-        };
+        let mut request = PromptRequest::new(&*name);
+        request.arguments = arguments;
+        request.resumed = resumed;
+        let host = &catalogue.host;
+        let run = |options| async move { host.get_prompt(request, &options).await }.boxed();
         match self.run(&catalogue, "prompts", &caller, run).await? {
             Ok(filled) => Ok(convert::filled(filled).into()),
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
@@ -636,16 +639,14 @@ impl ServerHandler for ClientSession {
         let others = request.context.and_then(|context| context.arguments);
         let mut others: Vec<_> = others.unwrap_or_default().into_iter().collect();
         others.sort();
-        let completing = Completing {
-            of: match request.r#ref {
-                Reference::Prompt(prompt) => Subject::Prompt(prompt.name),
-                Reference::Resource(template) => Subject::Template(template.uri),
-                _ => return Err(ErrorData::invalid_params("unknown kind of `ref`", None)),
-            },
-            argument: request.argument.name,
-            value: request.argument.value,
-            others,
+        let target = match request.r#ref {
+            Reference::Prompt(prompt) => CompletionTarget::Prompt(prompt.name),
+            Reference::Resource(template) => CompletionTarget::Template(template.uri),
+            _ => return Err(ErrorData::invalid_params("unknown kind of `ref`", None)),
         };
+        let (argument, value) = (request.argument.name, request.argument.value);
+        let mut completing = CompletionRequest::new(target, argument, value);
+        completing.others = others;
         let host = &catalogue.host;
         let run = |options| async move { host.complete(completing, &options).await }.boxed();
         let found = self

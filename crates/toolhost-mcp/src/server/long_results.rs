@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rmcp::model as mcp;
 
-use crate::server::convert;
 use crate::results::{LongResults, READ_RESULT, ResultStore};
+use crate::server::convert;
 use crate::tool::{Content, Output, ResourceBody, ToolResult};
 use crate::watch::Owner;
 
@@ -53,21 +53,15 @@ fn compacted(
     if !long.is_long(structured.get()) {
         return None;
     }
-    let alone = ToolResult {
-        outcome: Ok(Output {
-            structured: Some(structured.clone()),
-            ..Output::default()
-        }),
-        ..result.clone()
-    };
+    let alone = Output::default().with_structured(structured.clone());
+    let alone = ToolResult::new(&result.name, Ok(alone));
     let whole = structured.get().to_owned();
     let mut content = output.content.clone();
     content.push(Content::Text(long.compact(&alone, whole, owner).text));
-    Some(Output {
-        content,
-        structured: None,
-        ..output.clone()
-    })
+    let mut shown = output.clone();
+    shown.content = content;
+    shown.structured = None;
+    Some(shown)
 }
 
 fn is_text(content: &Content) -> bool {

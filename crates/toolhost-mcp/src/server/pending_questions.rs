@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sessions_and_clients_and_all_have_their_bounds_and_give_back_what_is_over() {
+    async fn pending_questions_are_bounded_by_session_client_and_server() {
         let asks = PendingQuestions::new(Duration::from_secs(60));
         let (alice, bob): (Arc<str>, Arc<str>) = ("alice".into(), "bob".into());
         let owners: Vec<Owner> = (0..20).map(Owner::Session).collect();

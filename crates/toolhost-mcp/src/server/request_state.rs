@@ -12,9 +12,9 @@ use rmcp::model::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::http_front::Principal;
 use crate::input::{InputRequired, QuestionKinds, Resumption};
 use crate::server::{elicitation, lock};
-use crate::http_front::Principal;
 
 /// How long a client may take to answer.
 const TTL: Duration = Duration::from_secs(60 * 60);
@@ -185,7 +185,7 @@ pub(crate) fn resumption(
             .open(&sealed, &binding.digest())
             .map_err(|message| ErrorData::invalid_params(message, None))?,
     };
-    Ok(Some(Resumption { state, replies }))
+    Ok(Some(Resumption::new(state, replies)))
 }
 
 /// Checks that a client supports all questions that a tool asks.

@@ -13,6 +13,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::host::ToolHost;
+use crate::results::ResultStore;
 use crate::server::ServerInfo;
 use crate::server::catalogue::Catalogue;
 use crate::server::changes::{Change, Changes};
@@ -20,7 +21,6 @@ use crate::server::pending_questions::PendingQuestions;
 use crate::server::polling::Polls;
 use crate::server::request_state::RequestStates;
 use crate::server::tasks::Tasks;
-use crate::results::ResultStore;
 use crate::watch::Owner;
 
 pub(crate) struct ServerState {

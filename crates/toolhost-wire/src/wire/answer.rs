@@ -11,6 +11,7 @@ use crate::tool::{CallKind, Content, Media, ResourceBody, ToolResult, Void};
 
 /// A result as a model will see it: whole, or with another text.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Answer<'a> {
     /// The result.
     pub result: &'a ToolResult,

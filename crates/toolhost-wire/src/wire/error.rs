@@ -92,6 +92,15 @@ pub enum DecodeError {
     },
 }
 
+/// No wire format has that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no format `{name}`; there are {}", names(&Format::ALL))]
+#[non_exhaustive]
+pub struct UnknownFormat {
+    /// The name.
+    pub name: String,
+}
+
 /// What `decode` accepts, in a phrase.
 const EXPECTED: &str = "a response of OpenAI (chat completion or response), Anthropic, Gemini, Ollama or Bedrock, \
      its message or its calls alone, MCP's `tools/call`, or JSON Lines of {\"id\", \"name\", \"arguments\"}";

@@ -30,6 +30,8 @@ struct Line<'a> {
     detail: Detail<'a>,
 }
 
+impl super::Sealed for Json {}
+
 impl Wire for Json {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         if let Ok(document) = serde_json::from_str::<&RawValue>(text)

@@ -72,6 +72,8 @@ struct CallToolResult<'a> {
     meta: Option<Detail<'a>>,
 }
 
+impl super::Sealed for Mcp {}
+
 impl Wire for Mcp {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         match serde_json::from_str::<&RawValue>(text) {

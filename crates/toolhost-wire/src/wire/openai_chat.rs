@@ -142,6 +142,8 @@ struct Usage<'a> {
     completion_tokens: Option<&'a RawValue>,
 }
 
+impl super::Sealed for OpenaiChat {}
+
 impl Wire for OpenaiChat {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = document(text)?;
@@ -260,13 +262,13 @@ impl Api for OpenaiChat {
         body.set("messages", &messages);
         if let Some(tools) = request.tools {
             body.set("tools", tools);
-            body.set_some("tool_choice", chat_choice(request.tool_choice));
+            body.set_some("tool_choice", chat_choice(&request.tool_choice));
             if !request.parallel {
                 body.set("parallel_tool_calls", &false);
             }
         }
         body.set_some("temperature", request.temperature);
-        let longest = match request.is_openai {
+        let longest = match request.is_own_api {
             true => "max_completion_tokens",
             false => "max_tokens",
         };

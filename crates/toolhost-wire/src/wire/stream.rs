@@ -40,11 +40,22 @@ pub enum Delta {
 
 /// A whole stream.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Received {
     /// The model's answer. It contains every call that began.
     pub reply: Reply,
     /// Whether the API said that it is complete.
     pub is_complete: bool,
+}
+
+impl Received {
+    /// An answer that did not come as a stream.
+    pub fn whole(reply: Reply) -> Self {
+        Received {
+            reply,
+            is_complete: true,
+        }
+    }
 }
 
 /// Whether a message has ended.
@@ -71,6 +82,7 @@ impl End {
 
 /// How a stream ends when its events do not say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Close {
     /// `[DONE]`.
     Done,
@@ -84,6 +96,30 @@ pub enum Close {
 /// reader waits for each event [until](Events::until) a deadline, and reports with
 /// [`fell_silent`](Events::fell_silent) that it has passed, and with [`broke`](Events::broke) that
 /// the bytes cannot be read.
+///
+/// ```
+/// use toolhost_wire::wire::{Delta, Events, Format};
+///
+/// // `event_data` makes the events of a body's bytes.
+/// let body = [
+///     r#"{"choices": [{"index": 0, "delta": {"content": "Let me see."}}]}"#,
+///     r#"{"choices": [{"index": 0, "delta": {"tool_calls": [
+///         {"index": 0, "id": "call_1", "function": {"name": "add", "arguments": "{}"}}]}}]}"#,
+///     r#"{"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}"#,
+///     "[DONE]",
+/// ];
+/// let mut events = Events::new(Some(Format::OpenaiChat))?;
+/// let mut seen = Vec::new();
+/// for data in body {
+///     seen.extend(events.event(data)?);
+/// }
+/// let (rest, received) = events.finish()?;
+/// seen.extend(rest);
+/// assert_eq!(seen[0], Delta::Text("Let me see.".to_owned()));
+/// assert!(matches!(&seen[1], Delta::Call { position: 0, call } if call.name == "add"));
+/// assert!(received.is_complete);
+/// # Ok::<(), toolhost_wire::wire::DecodeError>(())
+/// ```
 pub struct Events {
     format: Option<Format>,
     decoder: Option<Box<dyn StreamDecoder>>,

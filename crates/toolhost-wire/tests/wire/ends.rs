@@ -244,7 +244,7 @@ fn a_reason_that_comes_too_early_ends_nothing() {
 }
 
 #[test]
-fn a_stream_that_does_not_say_why_it_ended_is_whole_if_it_says_what_it_took() {
+fn stream_without_finish_reason_is_whole_if_it_has_usage() {
     let call = |arguments: &str| {
         chunk(
             json!([{ "index": 0, "id": "a", "function": { "name": "f", "arguments": arguments } }]),

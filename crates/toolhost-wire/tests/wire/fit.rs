@@ -14,14 +14,10 @@ const PLAIN_NAMES: [Format; 2] = [Format::Anthropic, Format::Bedrock];
 const NO_REFS: [Format; 3] = [Format::Gemini, Format::Ollama, Format::Bedrock];
 
 fn tool(name: &str, schema: Value) -> Tool {
-    Tool {
-        name: name.to_owned(),
-        description: "Does it.".to_owned(),
-        input_schema: schema,
-        plugin: "p".to_owned(),
-        sandboxed: true,
-        ..Tool::default()
-    }
+    Tool::new(name, "Does it.")
+        .with_input_schema(schema)
+        .with_plugin("p")
+        .with_sandboxed(true)
 }
 
 /// What a request has of each tool: name, description and schema; and what it has not.

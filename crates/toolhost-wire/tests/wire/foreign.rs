@@ -229,7 +229,7 @@ fn gemini_is_read_in_snake_case() {
 }
 
 #[test]
-fn arrays_that_begin_with_an_item_or_block_of_any_kind_are_told_by_it() {
+fn arrays_are_detected_by_their_first_item_or_block() {
     let call = json!({ "type": "function_call", "id": "fc", "call_id": "a", "name": "f", "arguments": "{\"x\":1}" });
     for kind in [
         "program",
@@ -343,7 +343,7 @@ fn of_a_conversation_the_calls_of_its_last_message_are_run() {
 }
 
 #[test]
-fn a_conversation_in_which_a_call_waits_and_others_have_spoken_is_refused() {
+fn conversation_with_an_unanswered_earlier_call_is_refused() {
     let two = json!({ "role": "assistant", "tool_calls": [chat_call("a"), chat_call("b")] });
     let result = json!({ "role": "tool", "tool_call_id": "a", "content": "1" });
     is_refused(json!([two, result]), "a call of `f` (`b`) has no result");
@@ -383,7 +383,7 @@ fn a_call_that_has_its_result_beside_it_is_not_run_again() {
 }
 
 #[test]
-fn langchains_messages_are_read_also_serialized_and_with_calls_that_it_could_not_read() {
+fn langchain_messages_are_read_serialized_and_with_invalid_calls() {
     let call = json!({ "name": "f", "args": { "x": 1 }, "id": "a", "type": "tool_call" });
     let message = json!({
         "content": "", "additional_kwargs": {}, "response_metadata": {}, "type": "ai", "name": null,
@@ -758,7 +758,7 @@ fn an_end_that_speaks_of_calls_without_any_is_an_error() {
 }
 
 #[test]
-fn what_an_api_says_went_wrong_is_not_taken_for_an_answer_without_calls() {
+fn api_error_is_no_answer_without_calls() {
     for (document, why) in [
         // A gateway that lost its server in the middle of an answer.
         (
@@ -785,7 +785,7 @@ fn what_an_api_says_went_wrong_is_not_taken_for_an_answer_without_calls() {
 }
 
 #[test]
-fn a_call_in_a_models_own_words_that_its_server_did_not_read_is_an_error() {
+fn unparsed_tool_call_text_is_an_error() {
     for text in [
         "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>",
         "<think>\nHm.\n</think>\n\n<tool_call>{}</tool_call>",

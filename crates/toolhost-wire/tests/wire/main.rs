@@ -1,8 +1,5 @@
 //! The wire formats through the library's interface; the tests of `toolhost` hold its binary to them too.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod detect;
 mod ends;
 mod fit;
@@ -15,3 +12,5 @@ mod roundtrip;
 mod shapes;
 mod stream;
 mod twice;
+
+use toolhost_testing as common;

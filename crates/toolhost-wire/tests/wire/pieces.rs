@@ -369,7 +369,7 @@ fn braces_alone_complete_no_chat_call_and_what_is_certain_does() {
 }
 
 #[test]
-fn arguments_that_come_twice_are_those_that_came_once_in_every_format() {
+fn repeated_arguments_count_once_in_every_format() {
     let x = r#"{"x":1}"#;
     let message = |index: usize, data: Value| {
         let mut event = json!({ "type": "content_block_delta", "index": index });
@@ -525,7 +525,7 @@ fn arguments_that_come_twice_are_those_that_came_once_in_every_format() {
 }
 
 #[test]
-fn items_of_responses_are_told_by_id_and_place_and_the_end_has_what_was_left_out() {
+fn response_items_match_by_id_and_place() {
     let item = |id: &str, call_id: &str, arguments: &str| {
         json!({ "type": "function_call", "id": id,
         "call_id": call_id, "name": "f", "arguments": arguments })

@@ -130,7 +130,7 @@ fn a_stream_that_comes_byte_by_byte_is_the_same_stream() {
 }
 
 #[test]
-fn of_a_stream_cut_at_any_byte_what_was_complete_is_handed_on_and_the_rest_is_told() {
+fn stream_cut_at_any_byte_keeps_complete_calls() {
     for format in APIS {
         for (style, events) in STYLES[..2].iter().zip(both_orders(format).iter().cycle()) {
             let (bytes, ends) = sse(events, *style);
@@ -576,7 +576,7 @@ fn calls_of_two_choices_of_a_stream_are_not_both_run() {
 
 /// Models do write two objects for one; where the pieces are cut is chance.
 #[test]
-fn of_chat_arguments_what_follows_the_first_object_is_left_out_wherever_it_is_cut() {
+fn chat_arguments_end_with_their_first_object() {
     let arguments = r#"{"text":"1"} {"text":"2"}"#;
     let piece = |call: serde_json::Value| json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] });
     for at in 0..=arguments.len() {

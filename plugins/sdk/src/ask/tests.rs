@@ -118,7 +118,7 @@ fn a_no_ends_the_call_or_is_an_answer() {
 }
 
 #[test]
-fn several_questions_are_one_round_and_what_is_known_is_not_asked_again() {
+fn several_questions_are_one_round_and_asked_once() {
     let ask = || {
         all((
             Form::<Name>::new("name", "Your name?"),

@@ -26,7 +26,8 @@ impl Guest for Misbehave {
                 input_schema: tool.schema().to_string(),
                 output_schema: None,
                 annotations: Annotations {
-                    read_only: None,
+                    // So that it may start before an answer is complete, though its plugin is granted something.
+                    read_only: (tool.name == "hold").then_some(true),
                     destructive: None,
                     idempotent: None,
                     open_world: None,

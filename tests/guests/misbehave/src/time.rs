@@ -1,9 +1,10 @@
 //! Tools that take long, or forever.
 
 use crate::toolhost::plugin::host::{self, Level};
-use crate::{Answer, Behaviour, Given, NOTHING, Takes, text};
+use crate::{Answer, Behaviour, Given, NOTHING, Takes, failed, text};
 use std::hint::black_box;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,12 @@ pub const TOOLS: &[Behaviour] = &[
         description: "Sleeps for so many milliseconds, then answers.",
         takes: Takes::Required(&[("ms", "integer")]),
         run: sleep,
+    },
+    Behaviour {
+        name: "hold",
+        description: "Connects to a gate (HOST:PORT), and answers when the connection ends.",
+        takes: Takes::Required(&[("gate", "string")]),
+        run: hold,
     },
     Behaviour {
         name: "print",
@@ -78,6 +85,13 @@ fn sleep(given: &Given) -> Answer {
     let length = Duration::from_millis(given.number("ms")?);
     thread::sleep(length);
     text(format!("slept for {} ms", length.as_millis()))
+}
+
+fn hold(given: &Given) -> Answer {
+    let mut gate = TcpStream::connect(given.text("gate")?).map_err(failed)?;
+    writeln!(gate, "{}", given.call.id).map_err(failed)?;
+    gate.read_to_end(&mut Vec::new()).map_err(failed)?;
+    text("held")
 }
 
 /// Does not take an error for an answer: a host that closes the stream has to end it by other means.

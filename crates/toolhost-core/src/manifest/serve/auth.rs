@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::digest::hex;
+use crate::error::InvalidValue;
 use crate::manifest::agent::is_in_the_clear;
 use crate::manifest::is_name;
 use crate::manifest::reader::{Source, Table, Value, expect_string, expect_table, mismatch};
@@ -43,6 +44,17 @@ pub struct TokenConfig {
 
 impl TokenConfig {
     /// A client that may call all tools.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::manifest::{AuthConfig, ServeConfig, TokenConfig, TokenDigest};
+    ///
+    /// let mut auth = AuthConfig::default();
+    /// auth.tokens = vec![TokenConfig::new("ci", TokenDigest::of("a secret of 256 bits"))];
+    /// let config = ServeConfig::default().with_auth(auth);
+    /// assert!(config.check_exposure("0.0.0.0:8080".parse()?).is_ok());
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     pub fn new(name: impl Into<String>, digest: TokenDigest) -> Self {
         TokenConfig {
             name: name.into(),
@@ -99,9 +111,12 @@ pub struct OauthConfig {
     pub issuer: Url,
     /// The issuer as the manifest spells it: `https://a.example` and `https://a.example/` are
     /// different issuers.
+    #[doc(hidden)]
     pub issuer_text: String,
     /// This server, spelled as in the tokens' `aud`.
     pub audience: Url,
+    /// As the manifest spells it.
+    #[doc(hidden)]
     pub audience_text: String,
     /// The URL of the issuer's keys; from its metadata when `None`.
     pub jwks: Option<Url>,
@@ -110,11 +125,16 @@ pub struct OauthConfig {
 }
 
 impl OauthConfig {
+    /// Who issues tokens, and what this server is, as the tokens' `iss` and `aud` spell it.
+    ///
     /// # Errors
     ///
-    /// One of the URLs is not trustworthy.
-    pub fn new(issuer: &str, audience: &str) -> Result<OauthConfig, String> {
-        let read = |text| trusted_url(text).ok_or_else(|| format!("{text} {TRUSTED_URL}"));
+    /// One of the two is no URL to trust.
+    pub fn new(issuer: &str, audience: &str) -> Result<OauthConfig, InvalidValue> {
+        let read = |text| {
+            let invalid = || InvalidValue::new(format!("{text} {TRUSTED_URL}"));
+            trusted_url(text).ok_or_else(invalid)
+        };
         Ok(OauthConfig {
             issuer: read(issuer)?,
             issuer_text: issuer.to_owned(),

@@ -24,7 +24,7 @@ const PATHS: [(&str, u16); 5] = [
 ];
 
 #[tokio::test]
-async fn a_request_for_another_host_is_refused_on_every_path_before_its_token_is_asked_for() {
+async fn wrong_host_is_refused_on_every_path_before_the_token() {
     let server = named().await;
     let good = [
         "Host: localhost",

@@ -9,8 +9,8 @@ use issuer::{Issuer, Signer, Silent, say};
 use jsonwebtoken::Algorithm;
 
 use super::*;
-use crate::manifest::OauthConfig;
 use crate::http_front::jwks::{Jwks, NoKey};
+use crate::manifest::OauthConfig;
 
 const AUDIENCE: &str = "https://tools.example.com/mcp";
 
@@ -297,7 +297,7 @@ async fn all_who_wait_for_keys_take_one_answer() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_does_not_answer_is_given_up_and_keys_that_are_known_need_none() {
+async fn silent_issuer_times_out_and_known_keys_need_none() {
     let silent = Silent::start().await;
     let issuer = Issuer::start().await;
     let mut config = oauth(&issuer);
@@ -357,7 +357,7 @@ async fn the_keys_are_found_by_the_issuers_metadata() {
 }
 
 #[tokio::test]
-async fn without_the_issuers_keys_nobody_is_let_through_and_nobody_called_wrong() {
+async fn missing_issuer_keys_give_503_and_not_401() {
     let issuer = Issuer::start().await;
     let token = issuer.token(Signer::Ed, &claims(&issuer, json!({})));
     let long = json!({ "keys": [issuer.key("ed")], "x": "x".repeat(300_000) }).to_string();
@@ -469,7 +469,7 @@ async fn no_key_is_taken_for_more_than_it_is() {
 }
 
 #[tokio::test]
-async fn a_token_that_expires_lets_nobody_through_on_a_connection_that_it_opened() {
+async fn expired_token_fails_on_its_open_connection() {
     let issuer = Issuer::start().await;
     let server = serve(oauth(&issuer)).await;
     // Clocks may be 30 seconds apart.

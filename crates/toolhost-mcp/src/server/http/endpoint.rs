@@ -14,6 +14,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::http_front::{self, Principal, Room, Short, Unsent};
 use crate::manifest::ServeConfig;
 use crate::server::dispatch::ArrivedCall;
 use crate::server::handler::{ClientSession, ReadyHandler};
@@ -28,7 +29,6 @@ use crate::server::initialize;
 use crate::server::json_rpc::message_text;
 use crate::server::message::Peeked;
 use crate::server::server_state::ServerState;
-use crate::http_front::{self, Principal, Room, Short, Unsent};
 use crate::watch::Owner;
 
 /// An `initialize` of another protocol version is passed on unchanged up to this many bytes.

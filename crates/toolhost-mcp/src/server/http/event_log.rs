@@ -35,8 +35,8 @@ use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio::sync::Notify;
 
-use crate::server::lock;
 use crate::http_front::Unsent;
+use crate::server::lock;
 
 /// The most events, and bytes of them, that are queued for a slow client or kept for one that is
 /// away. A single larger event is let in alone.

@@ -41,6 +41,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::http_front::{Principal, Room, Unsent};
 use crate::server::caller::{self, Caller};
 use crate::server::handler::{HandlerSlot, ReadyHandler};
 use crate::server::http::event_log::{Reader, UNDELIVERED_TTL, UndeliveredAnswers};
@@ -48,7 +49,6 @@ use crate::server::http::fast_path::FastCall;
 use crate::server::http::streams::{AcceptedRequest, RefusedRequest, Route, Streams};
 use crate::server::lock;
 use crate::server::stream_id::StreamId;
-use crate::http_front::{Principal, Room, Unsent};
 
 /// Messages of a client that may wait to be handled.
 const INBOX_MESSAGES: usize = 64;

@@ -12,11 +12,13 @@ use rmcp::model::{ClientJsonRpcMessage, GetExtensions, JsonRpcMessage, ServerJso
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use rmcp::transport::streamable_http_server::{SessionId, SessionManager};
 
+use crate::http_front::Unsent;
 use crate::server::caller;
 use crate::server::http::event_log::UndeliveredAnswers;
-use crate::server::http::session::{Answer, AnswerSlot, HttpSession, SessionError, SessionTransport};
+use crate::server::http::session::{
+    Answer, AnswerSlot, HttpSession, SessionError, SessionTransport,
+};
 use crate::server::pending_questions::decrement;
-use crate::http_front::Unsent;
 
 /// A session may be evicted once it has been unused for this part of its timeout.
 const UNUSED: u32 = 10;

@@ -42,11 +42,11 @@ use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio_util::sync::CancellationToken;
 
+use crate::http_front::Unsent;
 use crate::server::http::event_log::{EventLog, Reader, StreamName, UndeliveredAnswers};
 use crate::server::http::sse::{self, EventId};
 use crate::server::json_rpc::{in_use, weight};
 use crate::server::stream_id::{Aside, StreamId};
-use crate::http_front::Unsent;
 
 /// The most running requests of one session: a client need not wait for answers.
 const MAX_REQUESTS: usize = 1_000;

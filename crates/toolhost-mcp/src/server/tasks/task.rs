@@ -31,8 +31,10 @@ use rmcp::model::{self as mcp, DetailedTask, InputRequests, JsonObject, TaskPayl
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
+use toolhost_core::Responder;
 
-use crate::input::{InputRequired, Question, QuestionKinds, Reply, Responder, Resumption};
+use crate::error::CallError;
+use crate::input::{InputRequired, Question, QuestionKinds, Reply, Resumption};
 use crate::server::elicitation::{self, PeerResponder};
 use crate::server::lock;
 use crate::server::pending_questions::PendingQuestions;
@@ -307,7 +309,7 @@ impl Responder for TaskResponder {
         &'a self,
         tool: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         if self.task.is_held() {
             return self.peer.reply(tool, question);
         }
@@ -316,12 +318,14 @@ impl Responder for TaskResponder {
             match self.task.ask(&questions).await {
                 Ok(replies) => {
                     let reply = replies.into_iter().next().map(|(_, reply)| reply);
-                    let reply = reply.ok_or("the client did not answer")?;
-                    elicitation::check(question, &reply).await?;
+                    let reply =
+                        reply.ok_or_else(|| CallError::failed("the client did not answer"))?;
+                    let checked = elicitation::check(question, &reply).await;
+                    checked.map_err(CallError::failed)?;
                     Ok(reply)
                 }
-                Err(Unanswered::Cancelled) => Err("the task was cancelled".to_owned()),
-                Err(Unanswered::Failed(message)) => Err(message),
+                Err(Unanswered::Cancelled) => Err(CallError::failed("the task was cancelled")),
+                Err(Unanswered::Failed(message)) => Err(CallError::failed(message)),
             }
         })
     }
@@ -330,10 +334,7 @@ impl Responder for TaskResponder {
 /// The replies to a task's questions, to resume the tool with.
 pub(crate) async fn answers(task: &Task, input: InputRequired) -> Result<Resumption, Unanswered> {
     let replies = task.ask(&input.questions).await?;
-    Ok(Resumption {
-        state: input.state,
-        replies,
-    })
+    Ok(Resumption::new(input.state, replies))
 }
 
 /// The state of a task that ended with a protocol error.

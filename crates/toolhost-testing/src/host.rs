@@ -1,32 +1,13 @@
-//! What the tests share: built guests, hosts of them, the binary, and responses to give it.
+//! Built guests, hosts of them, and the binary.
 
-#[allow(dead_code)] // the fuzz tests use it
-#[path = "../../crates/toolhost-wire/tests/common/arbitrary.rs"]
-pub mod arbitrary;
-pub mod binary;
-pub mod dear;
-#[path = "../../crates/toolhost-wire/tests/common/forms.rs"]
-pub mod forms;
-#[cfg(target_os = "linux")]
-pub mod namespace;
-#[path = "../../crates/toolhost-wire/tests/common/responses.rs"]
-pub mod responses;
-
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
 use toolhost::manifest::{Manifest, PluginConfig};
 use toolhost::{CallError, CodeCache, Loader, ToolCall, ToolHost, ToolResult};
 
-/// The repository: this is compiled into `fuzz/`, a package of its own, as well.
-pub fn root() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut above = package.ancestors();
-    above
-        .find(|folder| folder.join("wit").is_dir())
-        .expect("the repository")
-}
+use crate::root;
 
 /// A built guest.
 pub fn guest(name: &str) -> PathBuf {
@@ -69,13 +50,27 @@ pub async fn load(manifest: Manifest) -> ToolHost {
 }
 
 pub async fn try_load(manifest: Manifest) -> Result<ToolHost, toolhost::LoadError> {
-    let cache = CodeCache::Folder(code_cache());
-    Loader::new(manifest).code_cache(cache).load().await
+    loader(manifest).load().await
+}
+
+/// A loader that keeps compiled code where all tests do.
+pub fn loader(manifest: Manifest) -> Loader {
+    Loader::new(manifest).code_cache(CodeCache::Folder(code_cache()))
 }
 
 /// A host of guests with default limits and no permissions.
 pub async fn host(guests: &[&str]) -> ToolHost {
     load(manifest(guests.iter().map(|name| plugin(name)))).await
+}
+
+/// What ends, however long it takes.
+///
+/// # Panics
+///
+/// If it never does.
+pub async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    let ended = tokio::time::timeout(crate::PATIENCE, work).await;
+    ended.expect("it never ends")
 }
 
 pub fn call(name: &str, arguments: serde_json::Value) -> ToolCall {
@@ -107,10 +102,8 @@ pub fn error(result: &ToolResult) -> &CallError {
 
 /// The binary, with the tests' code cache, no manifest from outside and none that is trusted.
 pub fn toolhost() -> Command {
-    let Some(binary) = option_env!("CARGO_BIN_EXE_toolhost") else {
-        panic!("this is no test of the package `toolhost`");
-    };
-    let mut command = Command::new(binary);
+    let binary = std::env::var_os("CARGO_BIN_EXE_toolhost").map(PathBuf::from);
+    let mut command = Command::new(binary.unwrap_or_else(|| built("toolhost")));
     command
         .env("TOOLHOST_CODE_CACHE", code_cache())
         .env("XDG_CONFIG_HOME", root().join("target/no-config"))
@@ -121,18 +114,20 @@ pub fn toolhost() -> Command {
 
 /// One of the programs in `examples/`, which cargo puts beside the tests.
 pub fn example(name: &str) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let path = tests
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .join("examples")
-        .join(name);
+    Command::new(built(&format!("examples/{name}")))
+}
+
+/// What cargo has put into the folder that the tests' own is in.
+fn built(path: &str) -> PathBuf {
+    let tests = std::env::current_exe().expect("a test knows its path");
+    let folder = tests.ancestors().nth(2).expect("the folder of a profile");
+    let path = folder.join(path);
     assert!(
-        path.exists(),
-        "{name} is missing: `cargo build --examples` builds it"
+        path.is_file(),
+        "{} is missing: `cargo build --bins --examples` builds it",
+        path.display()
     );
-    Command::new(path)
+    path
 }
 
 /// A component that also instantiates a core module of its own, which nothing uses.

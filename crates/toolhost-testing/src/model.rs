@@ -1,12 +1,14 @@
-//! A server that says what it is told, and keeps what it is sent.
+//! A model by hand: it answers as it is told, and keeps what it is sent.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolhost::wire::Format;
+
+use crate::http::{Request, Server, Stream};
 
 /// What the server answers a request with.
 #[derive(Clone)]
@@ -19,14 +21,29 @@ pub enum Say {
     Events(Vec<String>),
     /// Lines of JSON, as Ollama streams.
     Lines(Vec<String>),
-    /// Events with a time to wait before the last.
-    Late(Vec<String>, Duration),
-    /// Events, after which the connection stays open for a time.
-    Held(Vec<String>, Duration),
+    /// Events, of which the last waits for the test.
+    Late(Vec<String>, Until),
+    /// Events, after which the connection stays open until the test lets it end.
+    Held(Vec<String>, Until),
     /// Events under another media type.
     Typed(&'static str, Vec<String>),
     /// Nothing: the connection ends.
     Nothing,
+}
+
+/// What the model waits for: a word of the test, or that its [`Sender`] is dropped.
+#[derive(Clone)]
+pub struct Until(Arc<Mutex<Receiver<()>>>);
+
+impl Until {
+    pub fn new() -> (Sender<()>, Until) {
+        let (sender, receiver) = channel();
+        (sender, Until(Arc::new(Mutex::new(receiver))))
+    }
+
+    fn wait(&self) {
+        let _ = self.0.lock().unwrap().recv();
+    }
 }
 
 /// A request as it came.
@@ -42,40 +59,35 @@ pub struct Asked {
 pub struct Peer {
     pub url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
+    _server: Server,
 }
 
 impl Peer {
     /// Answers one request after the other; what comes after that finds nobody.
     pub fn start(script: Vec<Say>) -> Peer {
-        Peer::behind("http", script, |stream| stream)
+        Peer::behind("http", script, Ok)
     }
 
     /// The same, with something between it and the connection.
-    pub fn behind<S, F>(scheme: &str, script: Vec<Say>, wrap: F) -> Peer
-    where
-        S: Read + Write + Send + 'static,
-        F: Fn(TcpStream) -> S + Send + 'static,
-    {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let url = format!("{scheme}://localhost:{port}");
+    pub fn behind<S: Stream>(
+        scheme: &str,
+        script: Vec<Say>,
+        wrap: impl Fn(TcpStream) -> io::Result<S> + Send + Sync + 'static,
+    ) -> Peer {
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        std::thread::spawn({
+        let answers = script.into_iter().map(|say| {
             let asked = asked.clone();
-            move || {
-                for say in script {
-                    let mut stream = wrap(listener.accept().unwrap().0);
-                    // Who does not like what it meets asks nothing.
-                    let Ok(request) = read(&mut stream) else {
-                        continue;
-                    };
-                    asked.lock().unwrap().push(request);
-                    // Whoever asked may have gone, or not wait for the end.
-                    std::thread::spawn(move || drop(answer(&mut stream, say)));
-                }
+            move |request: &Request, stream: &mut dyn Stream| {
+                asked.lock().unwrap().push(Asked::of(request)?);
+                answer(stream, say)
             }
         });
-        Peer { url, asked }
+        let server = Server::script(wrap, answers.collect());
+        Peer {
+            url: format!("{scheme}://localhost:{}", server.address.port()),
+            asked,
+            _server: server,
+        }
     }
 
     pub fn asked(&self) -> Vec<Asked> {
@@ -83,32 +95,21 @@ impl Peer {
     }
 }
 
-fn read(stream: &mut impl Read) -> std::io::Result<Asked> {
-    let mut reader = BufReader::new(stream);
-    let mut path = String::new();
-    reader.read_line(&mut path)?;
-    let mut headers = String::new();
-    while !headers.ends_with("\r\n\r\n") && reader.read_line(&mut headers)? > 2 {}
-    let headers = headers.to_lowercase();
-    let length = headers
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let text = String::from_utf8(body).map_err(std::io::Error::other)?;
-    Ok(Asked {
-        path: path.split(' ').nth(1).unwrap_or_default().to_owned(),
-        headers,
-        body: serde_json::from_str(&text)?,
-        text,
-    })
+impl Asked {
+    fn of(request: &Request) -> io::Result<Asked> {
+        Ok(Asked {
+            path: request.target().to_owned(),
+            headers: request.head().to_lowercase(),
+            body: serde_json::from_str(request.body())?,
+            text: request.body().to_owned(),
+        })
+    }
 }
 
-fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
-    let mut held = Duration::ZERO;
+fn answer(stream: &mut dyn Stream, say: Say) -> io::Result<()> {
+    let (mut before_last, mut before_end) = (None, None);
     let mut kind = "text/event-stream";
-    let (events, late) = match say {
+    let events = match say {
         Say::Nothing => return Ok(()),
         Say::Whole(status, headers, body) => {
             let length = body.len();
@@ -126,19 +127,22 @@ fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
             );
             return stream.write_all(&[head.as_bytes(), &body].concat());
         }
-        Say::Events(events) => (events, Duration::ZERO),
+        Say::Events(events) => events,
         Say::Lines(lines) => {
             kind = "application/x-ndjson";
-            (lines, Duration::ZERO)
+            lines
         }
-        Say::Late(events, late) => (events, late),
-        Say::Held(events, time) => {
-            held = time;
-            (events, Duration::ZERO)
+        Say::Late(events, until) => {
+            before_last = Some(until);
+            events
+        }
+        Say::Held(events, until) => {
+            before_end = Some(until);
+            events
         }
         Say::Typed(other, events) => {
             kind = other;
-            (events, Duration::ZERO)
+            events
         }
     };
     write!(
@@ -153,13 +157,17 @@ fn answer(stream: &mut impl Write, say: Say) -> std::io::Result<()> {
         .filter(|event| !event.is_empty())
         .enumerate()
     {
-        if number == last {
-            std::thread::sleep(late);
+        if number == last
+            && let Some(until) = &before_last
+        {
+            until.wait();
         }
         write!(stream, "{:x}\r\n{event}\r\n", event.len())?;
         stream.flush()?;
     }
-    std::thread::sleep(held);
+    if let Some(until) = before_end {
+        until.wait();
+    }
     // Without the last chunk, the client knows that it was cut off.
     match is_whole {
         true => write!(stream, "0\r\n\r\n"),

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::binary::Folder;
-use super::root;
+use crate::binary::Folder;
+use crate::root;
 
 /// The pattern of a report: each character of a text is looked at anew for each before it, unless it is matched in
 /// one pass.
@@ -123,7 +123,7 @@ pub fn bombs() -> Vec<(&'static str, Value)> {
 /// Writes a server of these tools down; its section of a manifest, with `more` lines.
 pub fn section(folder: &Folder, tools: &[Value], more: &str) -> String {
     let path = folder.write("tools.json", Value::from(tools).to_string());
-    let server = root().join("tests/common/dear_schemas.py");
+    let server = root().join("crates/toolhost-testing/src/dear_schemas.py");
     let args = [server.to_str().unwrap(), path.to_str().unwrap()];
     format!("[mcp.dear]\ncommand = 'python3'\nargs = {args:?}\n{more}\n")
 }

@@ -1,20 +1,17 @@
-//! HTTP by hand: what is sent is what stands here, and a connection can be dropped at any time.
+//! Requests, and responses that can be read piece by piece.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longer than anything here takes: whoever waits for so long waits for ever.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use super::{Headers, PATIENCE, read_head};
 
 /// A response whose head has come.
 pub struct Incoming {
     reader: BufReader<TcpStream>,
     pub status: u16,
-    /// Names in lower case.
-    headers: Vec<(String, String)>,
+    headers: Headers,
     /// What is left of a body of known length.
     left: Option<usize>,
 }
@@ -22,13 +19,8 @@ pub struct Incoming {
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    headers: Vec<(String, String)>,
+    headers: Headers,
     pub body: String,
-}
-
-fn find<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
-    let found = headers.iter().find(|(found, _)| found == name);
-    found.map(|(_, value)| &**value)
 }
 
 /// Sends a request on a connection of its own; its response is still to be read.
@@ -68,25 +60,12 @@ pub fn ask(address: &str, request: &str, headers: &[(&str, &str)], body: &str) -
 impl Incoming {
     pub fn read(stream: TcpStream) -> std::io::Result<Incoming> {
         let mut reader = BufReader::new(stream);
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
+        let (line, headers) = read_head(&mut reader)?;
         let status = line.split(' ').nth(1).and_then(|it| it.parse().ok());
         let status = status.ok_or_else(|| std::io::Error::other(format!("no status: {line:?}")))?;
-        let mut headers = Vec::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            match line.trim_end().split_once(": ") {
-                Some((name, value)) => headers.push((name.to_lowercase(), value.to_owned())),
-                None => break,
-            }
-        }
-        let left = match find(&headers, "transfer-encoding") {
+        let left = match headers.get("transfer-encoding") {
             Some(_) => None,
-            None => {
-                let length = find(&headers, "content-length");
-                Some(length.map_or(0, |it| it.parse().unwrap()))
-            }
+            None => Some(headers.length().unwrap_or(0)),
         };
         Ok(Incoming {
             reader,
@@ -97,7 +76,7 @@ impl Incoming {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        find(&self.headers, name)
+        self.headers.get(name)
     }
 
     pub fn is_stream(&self) -> bool {
@@ -172,7 +151,7 @@ impl Incoming {
 
 impl Reply {
     pub fn header(&self, name: &str) -> Option<&str> {
-        find(&self.headers, name)
+        self.headers.get(name)
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{guest, toolhost};
+use crate::{guest, toolhost};
 
 /// A folder to run the binary in; it is removed when dropped.
 pub struct Folder(TempDir);
