@@ -295,7 +295,8 @@ trait View: Send {
     fn failed(&mut self, error: &AgentError) -> io::Result<()>;
 }
 
-/// The agent's events are shown on it, and questions suspend it, each from a task of its own.
+/// Shows the events of the agent; suspended while a question is on the terminal. Both happen in
+/// tasks of their own.
 type SharedView = Arc<Mutex<dyn View>>;
 
 fn lock(view: &SharedView) -> MutexGuard<'_, dyn View + 'static> {
@@ -319,7 +320,7 @@ impl Timeline {
                 self.came.insert(*number, first.elapsed());
             }
             Event::Result { number, result } => {
-                // Somebody may have been asked about it first.
+                // The user may have been asked about the call first.
                 let took = result.usage.queue + result.usage.run;
                 let now = self.first.map(|first| first.elapsed());
                 if let (Some(came), Some(now)) = (self.came.get_mut(number), now) {

@@ -1,6 +1,6 @@
-//! The loop between a model and its tools: a question goes out, all calls of an answer run in parallel,
-//! their results go back, until the model answers in text. Who has to allow calls is a hook of the host:
-//! [`AskFirst`](toolhost_core::AskFirst).
+//! The agent: the loop between a model and its tools. A question goes out, all calls of an answer
+//! run in parallel, their results go back, until the model answers in text. Approval of calls is a
+//! hook of the host: [`AskFirst`](toolhost_core::AskFirst).
 //!
 //! ```
 //! # mod toolhost {

@@ -1,4 +1,4 @@
-//! Who looks on while an agent works.
+//! [`Observer`]: events of an agent.
 
 use std::time::Duration;
 

@@ -61,7 +61,7 @@ impl Sampler {
                 Role::Assistant => api.assistant(text),
             });
         }
-        // What the conversation carries is not for this.
+        // The request of a tool does not get the conversation's context.
         let mut request = Request::new(&self.client.model, &messages);
         request.system = conversation.system_prompt.as_deref();
         request.temperature = conversation.temperature.or(self.config.temperature);

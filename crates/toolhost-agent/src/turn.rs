@@ -218,7 +218,8 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// A call is known whole: it starts if it may do so before the answer is complete, unless it has started already.
+    /// A call has arrived: it starts if it may do so before the answer is complete, unless it is
+    /// running already.
     fn call(&mut self, position: usize, mut call: ToolCall) {
         self.agent.names.restore(std::slice::from_mut(&mut call));
         // OpenAI's results need an id, and some servers give none.
@@ -387,7 +388,7 @@ impl<'t> Turn<'t> {
             self.agent.names.restore(std::slice::from_mut(&mut call));
             self.refuse((*position, 0), call, received.reply.cut_error());
         }
-        // In their order, now that the answer is complete.
+        // The answer is complete: the calls that waited for it start, in their order.
         for (at, call) in self.early.take_deferred() {
             self.start(at, call);
         }

@@ -56,7 +56,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// Something that is wrong in a file, without help.
+    /// A problem in a file, without help.
     #[doc(hidden)]
     pub fn new(file: &Path, at: Option<Location>, message: impl Into<String>) -> Self {
         Diagnostic {
@@ -76,7 +76,7 @@ impl Diagnostic {
         self
     }
 
-    /// The same with help.
+    /// Adds help.
     #[doc(hidden)]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(printable::line(&help.into()).into_owned());
@@ -100,8 +100,8 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// A text that is not what it must be: a rule of the permissions, a header, a host, a URL. It says why, and what to write
-/// instead.
+/// An invalid value: a permission rule, a header, a host, a URL. Its message says why, and what to
+/// write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidValue {

@@ -121,7 +121,7 @@ pub struct Places(std::vec::IntoIter<Taken>);
 pub(crate) struct Taken {
     place: Option<Place>,
     narrowed: GrantsOfCall,
-    /// Where the hooks have yet to decide.
+    /// The call's places in the lines of the hooks that have not decided yet.
     hooks: Option<HookPlaces>,
 }
 
@@ -177,15 +177,15 @@ impl Arrival {
     }
 }
 
-/// A plugin that is loaded; see [`ToolHost::plugins`].
+/// A loaded plugin; see [`ToolHost::plugins`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PluginInfo<'a> {
     /// Its configuration.
     pub config: &'a PluginConfig,
-    /// What its component imports, such as `wasi:cli/environment@0.2.6`.
+    /// The imports of its component, such as `wasi:cli/environment@0.2.6`.
     pub imports: &'a [String],
-    /// The permissions that it can make use of, as the manifest has them.
+    /// The permissions that it can use, as written in the manifest.
     pub permissions: &'a [&'static str],
 }
 
@@ -651,7 +651,7 @@ impl ToolHost {
         }
         let is_decided = undecided.is_none();
         if let Some(hooks) = &self.shared.hooks {
-            // Nobody waits for a call that waits for its permits.
+            // No other call waits for a call that waits for its permits.
             if let Some(places) = undecided.filter(|_| !fit.is_unchecked) {
                 let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
                 // Hooks may take long; that is not queue time.

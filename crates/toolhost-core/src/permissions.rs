@@ -28,7 +28,7 @@ use toolhost_wire::setters;
 /// The longest secret, in bytes: all output is searched for it.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// Everything that a manifest grants one plugin; nothing, by default.
+/// The permissions that a manifest grants one plugin. Empty by default.
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -92,8 +92,8 @@ impl Permissions {
     }
 }
 
-/// What is there without being granted, and may be taken away to have a plugin give the same
-/// answer to the same call. There are these two.
+/// A capability that needs no grant, and that can be removed to make a plugin deterministic. There
+/// are these two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ambient {
     /// The machine's own.

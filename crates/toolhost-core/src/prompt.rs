@@ -61,7 +61,7 @@ pub struct PromptArgument {
 }
 
 impl PromptArgument {
-    /// One that need not be given.
+    /// An optional argument.
     pub fn new(name: impl Into<String>) -> Self {
         PromptArgument {
             name: name.into(),
@@ -77,7 +77,7 @@ setters!(PromptArgument {
     with_description: description: Option<String>,
 });
 
-/// A prompt that is asked for: [`ToolHost::get_prompt`](crate::ToolHost::get_prompt).
+/// A request for a prompt: see [`ToolHost::get_prompt`](crate::ToolHost::get_prompt).
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -91,14 +91,14 @@ setters!(PromptArgument {
 pub struct PromptRequest {
     /// Its name.
     pub name: String,
-    /// What it is told.
+    /// Its arguments.
     pub arguments: Vec<(String, String)>,
-    /// What came of what its plugin asked, when it was asked for before.
+    /// The replies to its plugin's questions, if this continues an earlier request.
     pub resumed: Option<Resumption>,
 }
 
 impl PromptRequest {
-    /// The prompt of that name, without arguments.
+    /// A request for the prompt of this name, without arguments.
     pub fn new(name: impl Into<String>) -> Self {
         PromptRequest {
             name: name.into(),
@@ -106,14 +106,14 @@ impl PromptRequest {
         }
     }
 
-    /// Tells it an argument.
+    /// Adds an argument.
     #[must_use]
     pub fn argument(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.arguments.push((name.into(), value.into()));
         self
     }
 
-    /// Goes on with the replies to what its plugin asked.
+    /// Continues with the replies to its plugin's questions.
     #[must_use]
     pub fn resumed(mut self, resumption: Resumption) -> Self {
         self.resumed = Some(resumption);
@@ -156,7 +156,7 @@ pub struct CompletionRequest {
 }
 
 impl CompletionRequest {
-    /// What is typed of an argument, where no other is known.
+    /// Completes the typed text of an argument; no other argument is known.
     pub fn new(
         of: CompletionTarget,
         argument: impl Into<String>,
@@ -170,7 +170,7 @@ impl CompletionRequest {
         }
     }
 
-    /// Says another argument, which is known already.
+    /// Adds another argument that is known already.
     #[must_use]
     pub fn other(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.others.push((name.into(), value.into()));

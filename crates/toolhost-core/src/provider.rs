@@ -228,7 +228,7 @@ pub struct ToolNote {
 
 impl ToolNote {
     #[doc(hidden)]
-    /// What becomes of `tool`, and why.
+    /// A note on `tool`, with the reason.
     pub fn new(tool: &str, why: impl Into<String>) -> Self {
         ToolNote {
             tool: tool.chars().take(200).collect(),
@@ -249,7 +249,7 @@ pub struct NotStarted {
 }
 
 impl NotStarted {
-    /// With the fields of that name.
+    /// Creates it from its fields.
     #[doc(hidden)]
     pub fn new(tools_from: Option<SystemTime>, why: Option<String>) -> Self {
         NotStarted { tools_from, why }
@@ -269,7 +269,7 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// What `tool` says of itself, and the digest of that.
+    /// A pin: the definition of `tool` and its digest.
     pub fn new(
         tool: impl Into<String>,
         digest: impl Into<String>,
@@ -397,7 +397,7 @@ pub struct CallContext<'t> {
     /// The CPU time it has used so far.
     #[doc(hidden)]
     pub spent: Duration,
-    /// What cancels it.
+    /// Its cancellation token.
     #[doc(hidden)]
     pub cancel: &'t CancellationToken,
     /// The caller.
@@ -408,7 +408,7 @@ pub struct CallContext<'t> {
     /// Its idempotency key.
     #[doc(hidden)]
     pub key: Option<&'t str>,
-    /// What is recorded of it.
+    /// The audit records of the call.
     #[doc(hidden)]
     pub journal: Journal,
 }
@@ -470,16 +470,16 @@ pub trait Payload {
 
 /// The provider's part of a result. Made [from](From) the outcome of the call.
 pub struct RunOutcome<T = Output> {
-    /// What it answered.
+    /// Its outcome.
     #[doc(hidden)]
     pub outcome: Result<T, CallError>,
-    /// What it computed.
+    /// The CPU time that it used.
     #[doc(hidden)]
     pub cpu: Duration,
-    /// The most memory that it had, in bytes.
+    /// Its peak memory, in bytes.
     #[doc(hidden)]
     pub peak_memory: u64,
-    /// What it logged.
+    /// Its log lines.
     #[doc(hidden)]
     pub log: Vec<LogLine>,
 }

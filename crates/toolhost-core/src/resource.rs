@@ -44,7 +44,7 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// What can be read at a URI, with a name for it.
+    /// A resource at a URI, with a name.
     pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Self {
         Resource {
             uri: uri.into(),
@@ -62,18 +62,18 @@ setters!(Resource into {
     with_icons: icons: Vec<Icon>,
 });
 
-/// A resource that is asked for: [`ToolHost::read_resource`](crate::ToolHost::read_resource).
+/// A request for a resource: see [`ToolHost::read_resource`](crate::ToolHost::read_resource).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ResourceRequest {
     /// Its URI.
     pub uri: String,
-    /// What came of what its plugin asked, when it was asked for before.
+    /// The replies to its plugin's questions, if this continues an earlier request.
     pub resumed: Option<Resumption>,
 }
 
 impl ResourceRequest {
-    /// What can be read at a URI.
+    /// A request for the resource at a URI.
     pub fn new(uri: impl Into<String>) -> Self {
         ResourceRequest {
             uri: uri.into(),
@@ -81,7 +81,7 @@ impl ResourceRequest {
         }
     }
 
-    /// Goes on with the replies to what its plugin asked.
+    /// Continues with the replies to its plugin's questions.
     #[must_use]
     pub fn resumed(mut self, resumption: Resumption) -> Self {
         self.resumed = Some(resumption);
@@ -199,7 +199,7 @@ setters!(ResourceTemplate into {
 });
 
 impl ResourceTemplate {
-    /// A URI with variables, and a name for what it stands for.
+    /// A URI template, with a name for the resources it stands for.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -363,7 +363,7 @@ mod tests {
         };
         template.check().unwrap();
         let uri = format!("x:{}", "/".repeat(MAX_URI - 2));
-        // By trying all ways to divide the URI, this would never end.
+        // Trying all ways to divide the URI would take exponential time.
         assert!(!template.matches(&uri));
     }
 }

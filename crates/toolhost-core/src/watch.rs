@@ -25,7 +25,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// So much is done, of who knows how much.
+    /// Progress without a known total.
     pub fn new(done: f64) -> Self {
         Progress {
             done,

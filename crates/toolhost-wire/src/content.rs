@@ -37,7 +37,7 @@ impl Content {
         }
     }
 
-    /// Hands all of it out to be masked: every text, and bytes.
+    /// Passes every text and all bytes to a function that masks them.
     #[doc(hidden)]
     pub fn each_part(
         &mut self,
@@ -126,7 +126,7 @@ pub struct ResourceLink {
 }
 
 impl ResourceLink {
-    /// A URI, and a name for what is there.
+    /// A link to the resource at a URI, with a name.
     pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Self {
         ResourceLink {
             uri: uri.into(),
@@ -159,7 +159,7 @@ setters!(EmbeddedResource into {
 });
 
 impl EmbeddedResource {
-    /// What is at a URI: text, or bytes.
+    /// A resource with its contents, text or bytes.
     ///
     /// ```
     /// use toolhost_wire::tool::{EmbeddedResource, ResourceBody};
@@ -200,7 +200,7 @@ impl EmbeddedResource {
     }
 }
 
-/// The contents of an [`EmbeddedResource`]. There are no others.
+/// The contents of an [`EmbeddedResource`]. There are no other kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResourceBody {
     /// Text.

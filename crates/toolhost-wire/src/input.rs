@@ -36,7 +36,7 @@ pub struct InputRequired {
 }
 
 impl InputRequired {
-    /// Questions, each with a key of its own, and the state to come back with.
+    /// Questions, each with a key of its own, and the state to send back with the replies.
     pub fn new(questions: Vec<(String, Question)>, state: impl Into<Vec<u8>>) -> Self {
         InputRequired {
             questions,
@@ -108,7 +108,7 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// What was said so far, and the maximum length of an answer, in tokens.
+    /// The messages so far, and the maximum length of the answer in tokens.
     pub fn new(messages: Vec<Message>, max_tokens: u32) -> Self {
         Conversation {
             messages,
@@ -135,7 +135,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// What `role` says.
+    /// A message by `role`.
     pub fn new(role: Role, content: impl Into<Content>) -> Self {
         Message {
             role,
@@ -144,7 +144,7 @@ impl Message {
     }
 }
 
-/// Who says something. There is nobody else.
+/// The author of a message. There are no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The user.
@@ -294,7 +294,7 @@ pub struct Resumption {
 }
 
 impl Resumption {
-    /// The state that was to come back, and the replies by the questions' keys.
+    /// The state of the question, and the replies by the keys of the questions.
     pub fn new(state: impl Into<Vec<u8>>, replies: Vec<(String, Reply)>) -> Self {
         Resumption {
             state: state.into(),

@@ -51,8 +51,8 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A tool that takes no arguments yet. The name is `[A-Za-z0-9_-]{1,64}`; the description says what it does and when
-    /// to use it.
+    /// A tool without arguments. The name is `[A-Za-z0-9_-]{1,64}`; the description says what it
+    /// does and when to use it.
     ///
     /// ```
     /// use serde_json::json;
@@ -379,7 +379,7 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// A repair at a JSON Pointer (RFC 6901), empty for the whole, of what was wrong there.
+    /// A repair at a JSON Pointer (RFC 6901; empty for the whole document), and what was wrong there.
     pub fn new(path: impl Into<String>, what: &'static str) -> Self {
         Repair {
             path: path.into(),
@@ -402,7 +402,7 @@ impl ToolResult {
         }
     }
 
-    /// The result of that call: with its id, and with what else its answer has to repeat.
+    /// The result of a call: with its id, and whatever else of the call the answer has to repeat.
     ///
     /// ```
     /// use toolhost_wire::{CallError, Output, ToolCall, ToolResult};
@@ -460,7 +460,7 @@ pub struct Output {
 pub const OUTPUT_MISMATCH: &str = "toolhost/output-mismatch";
 
 impl Output {
-    /// Pieces of content.
+    /// An output of several parts.
     ///
     /// ```
     /// use toolhost_wire::tool::{Content, Media, Output};
@@ -541,7 +541,7 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// A line without its end.
+    /// A line, without its line ending.
     pub fn new(source: LogSource, text: impl Into<String>) -> Self {
         LogLine {
             source,

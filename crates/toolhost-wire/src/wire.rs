@@ -71,7 +71,8 @@ pub use names::Names;
 pub use request::{Request, ToolChoice};
 pub use stream::{Close, Delta, End, Events, Received};
 
-/// In a module that nobody can name: whoever uses a trait cannot implement it, so that it may get more methods.
+/// Seals the traits: other crates cannot name this and so cannot implement them, which lets the
+/// traits get more methods.
 mod sealed {
     pub trait Sealed {}
 }
@@ -110,7 +111,7 @@ pub enum Format {
     Json,
 }
 
-/// What every format can do. The formats are this crate's: [`Format::wire`] gives one.
+/// The operations of every format. Sealed; see [`Format::wire`].
 pub trait Wire: Sealed + Sync {
     /// Extracts the calls of a response, in order, by their names on the wire. A response is
     /// whatever the API sends, or any part of it that contains the calls.
@@ -151,7 +152,7 @@ pub trait Wire: Sealed + Sync {
     }
 }
 
-/// What the formats of models' APIs can do beside; [`Format::api`] gives one.
+/// The further operations of model APIs' formats. Sealed; see [`Format::api`].
 pub trait Api: Wire {
     /// A decoder for an event stream, from its beginning.
     fn stream(&self) -> Box<dyn StreamDecoder>;
@@ -264,7 +265,7 @@ impl std::ops::AddAssign for Tokens {
     }
 }
 
-/// Reads one response's event stream; [`Events`] does so with all that is around it.
+/// Decodes the events of one response; [`Events`] adds the handling common to all formats.
 pub trait StreamDecoder: Sealed + Send {
     /// Decodes the data of one event, and adds what it brings.
     ///

@@ -6,7 +6,7 @@ use super::{SharedView, arguments, lock};
 use crate::cli::out::say;
 use crate::cli::terminal::Terminal;
 
-/// Asks on that terminal; where there is none, nothing is allowed.
+/// Asks on the terminal. Without a terminal no call is approved.
 pub(super) fn hook(terminal: Option<Terminal>, view: SharedView) -> AskFirst {
     AskFirst::new(move |tool, call| {
         let (terminal, view) = (terminal.clone(), view.clone());

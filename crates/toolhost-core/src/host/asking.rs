@@ -142,7 +142,7 @@ impl ToolHost {
                 &options.whose,
             );
             arrival = Arrival::new(taken);
-            // That it may run has been decided.
+            // The hooks have let this call run already.
             arrival.taken.hooks = None;
             match replies {
                 Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),

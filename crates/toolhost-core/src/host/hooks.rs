@@ -18,11 +18,12 @@ pub(super) struct Hooks(Vec<Listed>);
 
 struct Listed {
     hook: Arc<dyn Hook>,
-    /// The calls that it asks somebody about.
+    /// The line of the calls that it asks a user about.
     line: Arc<Domain>,
 }
 
-/// The places of a call among those that hooks ask somebody about, by the hooks' order; none where no hook does.
+/// The places of a call in the lines of the hooks that ask a user, in the order of the hooks.
+/// Empty if no hook asks.
 pub(super) struct HookPlaces(Vec<Option<Place>>);
 
 impl Hooks {
@@ -33,12 +34,12 @@ impl Hooks {
         (!listed.is_empty()).then_some(Hooks(listed))
     }
 
-    /// Whether somebody may have to be asked about calls of that tool.
+    /// Whether a user may have to decide about calls of this tool.
     pub(super) fn ask_somebody(&self, tool: &Tool) -> bool {
         self.0.iter().any(|it| it.hook.asks_somebody(tool))
     }
 
-    /// Takes the places of a call that is handed over.
+    /// Takes the places of a call when it is handed over.
     pub(super) fn enter(&self, tool: &Tool, client: Client) -> HookPlaces {
         if !self.ask_somebody(tool) {
             return HookPlaces(Vec::new());

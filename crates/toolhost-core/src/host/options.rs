@@ -32,7 +32,7 @@ use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 #[derive(Clone, Default)]
 pub struct CallOptions {
     pub(super) watcher: Option<Arc<dyn Watcher>>,
-    /// Who answers what tools ask.
+    /// Answers the questions of tools.
     #[doc(hidden)]
     pub responder: Option<Arc<dyn Responder>>,
     pub(super) can_ask: QuestionKinds,

@@ -117,7 +117,7 @@ impl McpProtocol {
         }
     }
 
-    /// The version of that name.
+    /// Parses a protocol version.
     #[doc(hidden)]
     pub fn parse(name: &str) -> Option<McpProtocol> {
         let mut all = McpProtocol::ALL.into_iter();

@@ -163,7 +163,7 @@ impl Default for ServeConfig {
     }
 }
 
-/// A server that others than this machine can reach, without authentication.
+/// A server without authentication that other machines could reach.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "anyone who can reach {address} could call every tool: configure client tokens (`toolhost token new` makes one for \
@@ -171,12 +171,12 @@ impl Default for ServeConfig {
 )]
 #[non_exhaustive]
 pub struct Exposed {
-    /// Where it would listen.
+    /// The address that it would listen on.
     pub address: SocketAddr,
 }
 
 impl ServeConfig {
-    /// Whether the server may listen there.
+    /// Checks that the server may listen on the address.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;

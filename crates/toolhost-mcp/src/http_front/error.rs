@@ -18,7 +18,7 @@ pub(crate) enum FrontError {
     /// Anyone could call every tool.
     #[error(transparent)]
     Exposed(#[from] Exposed),
-    /// The same of a server that this one is nested in.
+    /// The same error, from a server that this one is nested in.
     #[error(
         "anyone who can reach the server that this is nested in could call every tool: configure client tokens or an \
          issuer, or use `service_unchecked`"

@@ -244,7 +244,7 @@ impl PeerResponder {
             request.extensions_mut().insert(stream);
         }
         let failed = |error: rmcp::ServiceError| format!("the client did not answer: {error}");
-            // The client is told a little before the wait ends here.
+        // The client is told a little before the wait ends here.
         let patience = self
             .questions
             .patience()

@@ -92,7 +92,7 @@ pub enum DecodeError {
     },
 }
 
-/// No wire format has that name.
+/// There is no wire format of this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no format `{name}`; there are {}", names(&Format::ALL))]
 #[non_exhaustive]

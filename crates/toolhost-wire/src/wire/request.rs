@@ -27,8 +27,8 @@ pub struct Request<'a> {
     pub max_tokens: Option<u64>,
     /// Whether the answer is streamed.
     pub stream: bool,
-    /// Whether it goes to the API's maker, and not to another server that speaks it: the bound on the answer has the name
-    /// that OpenAI's own models want (`max_completion_tokens`), or else the one that other servers know (`max_tokens`).
+    /// Whether the server is the API's own vendor. OpenAI's models want the limit of the answer as
+    /// `max_completion_tokens`; other servers of the format know `max_tokens`.
     pub is_own_api: bool,
     /// What the last answer carries over to this request:
     /// [`Reply::carried`](super::Reply::carried).
@@ -38,8 +38,8 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request to a model with the conversation so far: without tools, and with all else as the API has it. Calls may be
-    /// parallel, and the answer comes whole.
+    /// A request to a model with the conversation so far, without tools and with the defaults of the
+    /// API. Parallel calls are allowed, and the response is not streamed.
     ///
     /// ```
     /// use toolhost_wire::wire::{Format, Names, Request};

@@ -49,7 +49,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// An answer that did not come as a stream.
+    /// A response that was not streamed.
     pub fn whole(reply: Reply) -> Self {
         Received {
             reply,

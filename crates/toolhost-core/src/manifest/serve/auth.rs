@@ -115,7 +115,7 @@ pub struct OauthConfig {
     pub issuer_text: String,
     /// This server, spelled as in the tokens' `aud`.
     pub audience: Url,
-    /// As the manifest spells it.
+    /// As written in the manifest.
     #[doc(hidden)]
     pub audience_text: String,
     /// The URL of the issuer's keys; from its metadata when `None`.
@@ -125,11 +125,11 @@ pub struct OauthConfig {
 }
 
 impl OauthConfig {
-    /// Who issues tokens, and what this server is, as the tokens' `iss` and `aud` spell it.
+    /// The issuer of the tokens (their `iss`) and the identifier of this server (their `aud`).
     ///
     /// # Errors
     ///
-    /// One of the two is no URL to trust.
+    /// One of the two is not an acceptable URL.
     pub fn new(issuer: &str, audience: &str) -> Result<OauthConfig, InvalidValue> {
         let read = |text| {
             let invalid = || InvalidValue::new(format!("{text} {TRUSTED_URL}"));
