@@ -299,7 +299,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     };
     let status = runtime.block_on(async {
         match options.command {
-            Command::Init(options) => init::run(&options, &context),
+            Command::Init(options) => init::run(&options, &context).await,
             Command::Import(options) => import::run(&options, &context),
             Command::Run(options) => run::run(options, context).await,
             Command::Call(options) => call::run(options, context).await,
@@ -382,7 +382,7 @@ impl Session {
     }
 
     async fn load(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
-        let manifest = self.effective_manifest(options, Use::Tools)?;
+        let manifest = self.manifest_of_one(options)?;
         let host = self.load_manifest(manifest.clone()).await?;
         Ok((host, manifest))
     }
@@ -390,9 +390,16 @@ impl Session {
     /// As [`load`](Session::load), deferring what only some calls need: see
     /// [`ToolHost::ready_for`].
     async fn load_lazily(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
-        let manifest = self.effective_manifest(options, Use::Tools)?;
+        let manifest = self.manifest_of_one(options)?;
         let host = self.load_by(Loader::new(manifest.clone()).lazy()).await?;
         Ok((host, manifest))
+    }
+
+    /// For a command all of whose calls are one client's: it keeps no place in the queue for others.
+    fn manifest_of_one(&self, options: &HostOptions) -> anyhow::Result<Manifest> {
+        let mut manifest = self.effective_manifest(options, Use::Tools)?;
+        manifest.host.max_queue_per_client = manifest.host.max_queue;
+        Ok(manifest)
     }
 
     async fn load_manifest(&self, manifest: Manifest) -> anyhow::Result<ToolHost> {
@@ -430,12 +437,15 @@ impl Session {
     }
 }
 
+/// The manifest of a folder, if there is one in it or in one above.
+fn manifest_above(start: &Path) -> Option<PathBuf> {
+    let folders = start.ancestors();
+    let mut files = folders.map(|folder| folder.join(FILE_NAME));
+    files.find(|file| file.is_file())
+}
+
 fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {
-    let found = start
-        .ancestors()
-        .map(|folder| folder.join(FILE_NAME))
-        .find(|file| file.is_file());
-    match found {
+    match manifest_above(start) {
         // As short as possible.
         Some(file) if file.parent() == Some(start) => Ok(PathBuf::from(FILE_NAME)),
         Some(file) => Ok(file),

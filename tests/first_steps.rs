@@ -165,7 +165,8 @@ fn import_says_what_it_leaves_out_and_what_to_look_through() {
     let config = r#"{ "mcpServers": {
         "my server": { "command": "one", "args": ["--token", "abc"] },
         "my.server": { "command": "two" },
-        "there": { "url": "https://me:word@example.com/mcp" }
+        "there": { "url": "https://example.com/mcp?token=abc" },
+        "user": { "url": "https://me:word@example.com/mcp" }
     } }"#;
     let imported = folder.run(&["import", "-"], config);
     assert_eq!(imported.status, 0, "{imported:?}");
@@ -175,12 +176,104 @@ fn import_says_what_it_leaves_out_and_what_to_look_through() {
         "another server `my-server` is left out",
         "`my-server`: its `args` is copied as it is",
         "`there`: its `url` is copied as it is",
+        "`user` is left out: `mcp.user.url` must be an http or https URL without user",
     ] {
         assert!(
             imported.stderr.contains(note),
             "no {note:?} in {imported:?}"
         );
     }
+}
+
+#[test]
+fn import_names_each_member_that_it_does_not_take() {
+    let folder = Folder::empty();
+    let config = r#"{ "mcpServers": {
+        "a": {
+            "type": "stdio", "command": "one", "args": "--all", "cwd": null, "env": [], "disabled": false,
+            "envFile": ".env", "timeout": 60, "alwaysAllow": ["x"], "autoApprove": [], "disabledTools": [],
+            "gallery\u001b[31m": true
+        },
+        "b": { "transport": "sse", "url": "https://example.com/sse" },
+        "c": { "command": "two", "env": { "a=b": "1" } },
+        "d": { "url": "not a url" },
+        "e": { "command": "three", "enabled": false }
+    } }"#;
+    let imported = folder.run(&["import", "-"], config);
+    assert_eq!(imported.status, 0, "{imported:?}");
+    let tables: DocumentMut = imported.stdout.parse().unwrap();
+    assert_eq!(tables["mcp"].as_table().unwrap().len(), 1, "{imported:?}");
+    for note in [
+        "`a`: `args` is not imported",
+        "`a`: `env` is not imported",
+        "`a`: `envFile` is not imported: name its variables",
+        "`a`: `timeout` is not imported: set `timeout` with a unit",
+        "`a`: `alwaysAllow` is not imported",
+        "`a`: `autoApprove` is not imported",
+        "`a`: `disabledTools` is not imported",
+        r"`a`: `gallery\u{1b}[31m` is not imported",
+        "`b` is left out: it speaks the old SSE",
+        "`c` is left out: ",
+        "`d` is left out: ",
+        "`e` is left out: it is disabled",
+    ] {
+        assert!(
+            imported.stderr.contains(note),
+            "no {note:?} in {imported:?}"
+        );
+    }
+    for silent in ["`type`", "`cwd`", "`disabled`"] {
+        assert!(!imported.stderr.contains(silent), "{imported:?}");
+    }
+}
+
+#[test]
+fn init_takes_what_can_be_a_plugin_and_every_one_of_a_name() {
+    let folder = Folder::empty();
+    let plugins = folder.path().join("line\nend");
+    std::fs::create_dir(&plugins).unwrap();
+    let time = guest("time");
+    let filesystem = guest("filesystem");
+    for (plugin, name) in [
+        (&time, "a b.wasm"),
+        (&time, "a_b.wasm"),
+        (&filesystem, "filesystem.wasm"),
+    ] {
+        std::fs::copy(plugin, plugins.join(name)).unwrap();
+    }
+    std::fs::write(
+        plugins.join("broken.wasm"),
+        b"\0asm\x0d\0\x01\0 and no more",
+    )
+    .unwrap();
+    std::fs::write(plugins.join("empty.wasm"), b"").unwrap();
+    let init = ["-m", "other.toml", "init", "--plugins", "line\nend"];
+    let said = in_folder(&folder, &init);
+    assert_eq!(said.status, 0, "{said:?}");
+    for name in ["broken", "empty"] {
+        let note = format!(r"note: line\nend/{name}.wasm is left out: is not ");
+        assert!(said.stderr.contains(&note), "{said:?}");
+    }
+    assert!(
+        said.stdout.contains("toolhost -m other.toml list"),
+        "{said:?}"
+    );
+    let written = std::fs::read_to_string(folder.path().join("other.toml")).unwrap();
+    let document: DocumentMut = written.parse().unwrap();
+    let names: Vec<&str> = document["plugin"]
+        .as_table()
+        .unwrap()
+        .iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["a_b", "a_b_2"]);
+    // The one that needs a grant is a comment, and is a table without the signs.
+    let uncommented = written
+        .replace("# [plugin.f", "[plugin.f")
+        .replace("# path = \"line", "path = \"line");
+    let document: DocumentMut = uncommented.parse().unwrap();
+    let path = document["plugin"]["filesystem"]["path"].as_str();
+    assert_eq!(path, Some("line\nend/filesystem.wasm"));
 }
 
 #[test]

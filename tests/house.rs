@@ -51,6 +51,20 @@ fn copies_of_the_interface_are_as_it_is() {
     }
 }
 
+/// The SDKs for other languages have the current version.
+#[test]
+fn copies_of_the_interface_in_the_sdks_are_as_it_is() {
+    let read = |path: &str| std::fs::read(root().join(path)).unwrap();
+    let interface = read("wit/0.1.0/plugin.wit");
+    for folder in ["c/wit", "javascript/wit", "python/src/toolhost_plugin/wit"] {
+        let copied = read(&format!("sdk/{folder}/plugin.wit"));
+        assert!(
+            copied == interface,
+            "copy wit/0.1.0/plugin.wit to sdk/{folder}"
+        );
+    }
+}
+
 /// The documents that people read, with their text.
 fn documents() -> Vec<(PathBuf, String)> {
     let all = files(root()).into_iter();

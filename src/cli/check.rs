@@ -8,10 +8,12 @@ use super::out::{Out, line, say};
 use super::result::names;
 use super::untrusted::look_alikes;
 use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
-use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
+use toolhost::manifest::{
+    AgentConfig, AuthConfig, Demand, McpConfig, Order, PluginConfig, lock_file,
+};
 use toolhost::permissions::{Access, FileGrant, HostFile, Purpose, SecretSource};
 use toolhost::wire::{Format, LeftOut};
-use toolhost::{Tool, ToolHost};
+use toolhost::{NotStarted, Tool, ToolHost};
 
 #[derive(clap::Args)]
 pub(super) struct CheckOptions {
@@ -165,18 +167,26 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     }
     let (shown, counts) = (file.display(), counts.join(", "));
     let unknown = host.not_started().filter(|(_, it)| it.tools_from.is_none());
-    let unknown: Vec<String> = unknown.map(|(it, _)| format!("mcp.{}", it.name)).collect();
-    let status = match unknown.is_empty() {
+    let (failed, unasked): (Vec<_>, Vec<_>) = unknown.partition(|(_, it)| it.why.is_some());
+    let named = |servers: Vec<(&McpConfig, NotStarted)>| {
+        let names = servers.iter().map(|(it, _)| format!("mcp.{}", it.name));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let status = match failed.is_empty() && unasked.is_empty() {
         true => ANSWERED,
         false => NOT_ALL_KNOWN,
     };
+    let mut rest = String::new();
+    if !failed.is_empty() {
+        rest += &format!("; {} did not start", named(failed));
+    }
+    if !unasked.is_empty() {
+        let asks = "are not known: --start-servers asks for them";
+        rest += &format!("; the tools of {} {asks}", named(unasked));
+    }
     match status {
         ANSWERED => line!(out, "{shown} is OK: {counts}")?,
-        _ => line!(
-            out,
-            "{shown} is good as far as is known: {counts}; the tools of {} are not known: --start-servers asks for them",
-            unknown.join(", ")
-        )?,
+        _ => line!(out, "{shown} is OK as far as is known: {counts}{rest}")?,
     }
     if !untrusted.is_empty() {
         line!(

@@ -353,7 +353,7 @@ fn pretty(document: &Value) -> String {
 }
 
 /// A basic string. Its escapes are JSON's, but it also needs one for DEL.
-fn toml_string(text: &str) -> String {
+pub(super) fn toml_string(text: &str) -> String {
     Value::from(text).to_string().replace('\u{7f}', "\\u007F")
 }
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
-use toolhost::Manifest;
+use toolhost::manifest::FILE_NAME;
+use toolhost::{LoadError, Manifest};
 
 use super::out::{Out, say};
 use super::run::read_stdin;
@@ -50,7 +51,17 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
     mcp.set_implicit(true);
     for (name, server) in servers {
         let name = name.replace(|c: char| !is_in_name(c), "-");
-        match server_of(&name, server, &mut notes) {
+        let mut own = Vec::new();
+        let table = server_of(&name, server, &mut own);
+        // What would not be read is not written.
+        let table = table.and_then(|table| match problem_of(&name, &table, session) {
+            None => Ok(table),
+            Some(problem) => Err(problem),
+        });
+        if table.is_ok() && !mcp.contains_key(&name) {
+            notes.append(&mut own);
+        }
+        match table {
             Ok(_) if mcp.contains_key(&name) => {
                 notes.push(format!(
                     "another server `{name}` is left out: the name is taken"
@@ -108,16 +119,67 @@ fn without_comments(text: &str) -> String {
     lines.join("\n")
 }
 
+/// What is wrong with a table of the manifest.
+fn problem_of(name: &str, table: &Table, session: &Session) -> Option<String> {
+    let mut mcp = Table::new();
+    mcp.set_implicit(true);
+    mcp.insert(name, Item::Table(table.clone()));
+    let mut document = DocumentMut::new();
+    document.insert("mcp", Item::Table(mcp));
+    let file = session.manifest.clone().unwrap_or_else(|| FILE_NAME.into());
+    match Manifest::parse(&document.to_string(), file) {
+        Err(LoadError::Invalid(problems)) => problems.into_iter().next().map(|it| it.message),
+        Err(error) => Some(error.to_string()),
+        Ok(_) => None,
+    }
+}
+
+/// Members of a server that are looked at here, of programs and of others.
+const OF_ALL: [&str; 4] = ["type", "transport", "disabled", "enabled"];
+const OF_COMMAND: [&str; 4] = ["command", "args", "cwd", "env"];
+const OF_URL: [&str; 4] = ["url", "serverUrl", "httpUrl", "headers"];
+
+/// Says what is not imported of a server, which has no place in the manifest or is something else than expected.
+fn note_rest(name: &str, server: &Value, read: &[&str], notes: &mut Vec<String>) {
+    for (member, given) in server.as_object().into_iter().flatten() {
+        let is_read = read.iter().chain(&OF_ALL).any(|it| it == member);
+        let is_expected = match &**member {
+            "args" => given.is_array(),
+            "env" | "headers" => given.is_object(),
+            "disabled" | "enabled" => given.is_boolean(),
+            _ => given.is_string(),
+        };
+        if given.is_null() || is_read && is_expected {
+            continue;
+        }
+        let instead = match &**member {
+            _ if is_read => "it is not what is expected there",
+            "timeout" => "set `timeout` with a unit, such as \"60s\"",
+            "envFile" | "env_file" => "name its variables in `env` and `secrets`",
+            "alwaysAllow" | "autoApprove" | "trust" => {
+                "`toolhost agent --approve` asks unless a tool says that it is read-only"
+            }
+            "includeTools" | "enabledTools" | "allowedTools" | "excludeTools" | "disabledTools" => {
+                "`tools` names those that are offered"
+            }
+            _ => "the manifest has nothing of that name",
+        };
+        notes.push(format!("`{name}`: `{member}` is not imported: {instead}"));
+    }
+}
+
 fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Table, String> {
     let text = |key: &str| server.get(key).and_then(Value::as_str);
-    if server.get("disabled") == Some(&Value::Bool(true)) {
+    let says = |key: &str, is: bool| server.get(key) == Some(&Value::Bool(is));
+    if says("disabled", true) || says("enabled", false) {
         return Err("it is disabled".to_owned());
     }
-    if text("type") == Some("sse") {
+    if text("type").or(text("transport")) == Some("sse") {
         return Err("it speaks the old SSE transport: name its URL for streamable HTTP".to_owned());
     }
     let mut table = Table::new();
     if let Some(command) = text("command") {
+        note_rest(name, server, &OF_COMMAND, notes);
         table.insert("command", value(command));
         let args = server.get("args").and_then(Value::as_array);
         let args: Array = args.into_iter().flatten().map(written).collect();
@@ -166,6 +228,7 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
     let Some(url) = url else {
         return Err("it has neither `command` nor `url`".to_owned());
     };
+    note_rest(name, server, &OF_URL, notes);
     if may_hold_secret(url) {
         notes.push(copied(name, "url"));
     }

@@ -38,7 +38,10 @@ const TEXT: &str = r#"{"text": "hi"}"#;
 fn lazy_load_starts_only_servers_of_called_tools() {
     needs!(python);
     let stage = Stage::of_two();
+    // No server has been started yet: nothing is known of them, and a plugin's tool needs none.
     let (starts, ended) = stage.starting(&["call", "echo", TEXT], "");
+    assert_eq!((starts, ended.answered().stdout), (0, "hi\n".into()));
+    let (starts, ended) = stage.starting(&["call", "two_echo", TEXT], "");
     assert_eq!((starts, ended.answered().stdout), (2, "hi\n".into()));
 
     let (starts, ended) = stage.starting(&["call", "echo", TEXT], "");
@@ -71,7 +74,7 @@ fn lazy_load_starts_only_servers_of_called_tools() {
 fn a_server_that_does_not_start_fails_the_calls_of_its_tools_alone() {
     needs!(python);
     let stage = Stage::of_two();
-    assert_eq!(stage.starting(&["call", "echo", TEXT], "").1.status, 0);
+    assert_eq!(stage.starting(&["call", "one_echo", TEXT], "").1.status, 0);
     // What it is started with stays the same, or nothing would be remembered of it.
     let without_python = |arguments: &[&str]| {
         let mut command: Command = stage.folder.command(arguments);
@@ -80,6 +83,9 @@ fn a_server_that_does_not_start_fails_the_calls_of_its_tools_alone() {
     };
     without_python(&["call", "echo", TEXT]).answered();
     without_python(&["call", "one_echo", TEXT]).failed("`mcp.test` ");
+    // Nor is it known what a server has that never started.
+    let unknown = without_python(&["call", "three_echo", TEXT]);
+    unknown.failed("`mcp.test` ").failed("`mcp.other` ");
 }
 
 const NO_LUCK: &str =
@@ -107,7 +113,8 @@ fn without_an_optional_server_there_are_all_other_tools() {
     assert!(checked.stdout.contains(missing), "{checked:?}");
     let called = stage.folder.run(&["call", "echo", TEXT], "");
     assert_eq!((called.status, &*called.stdout), (0, "hi\n"), "{called:?}");
-    assert!(called.stderr.contains("no luck"), "{called:?}");
+    // It is not tried for the tools of others.
+    assert!(!called.stderr.contains("no luck"), "{called:?}");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -47,6 +47,7 @@ use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
 use crate::schema::checking::Allowed;
+use crate::seldom::Seldom;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::RunContext;
 pub use asking::{MAX_ROUNDS, asked_too_often};
@@ -94,6 +95,8 @@ struct Shared {
     audit: Option<Arc<AuditLog>>,
     hooks: Option<Hooks>,
     repeats: Repeats,
+    /// Plugins that could not list their resources.
+    unlisted: Seldom,
     /// Whether arguments are repaired before they are validated.
     repairs: bool,
     /// Whether the host was loaded by [`Loader::survey`](crate::Loader::survey): it lists tools and
@@ -115,7 +118,11 @@ enum HandedOver {
 
 /// The places in order taken for a call before it runs: its own, or those of the calls inside it.
 #[derive(Default)]
-pub struct Places(std::vec::IntoIter<Taken>);
+pub struct Places {
+    /// The tools of the host that they were taken at.
+    registry: Weak<Registry>,
+    taken: std::vec::IntoIter<Taken>,
+}
 
 /// The place in order of a call, if it needs one, and its narrowed grants, if it has any.
 pub(crate) struct Taken {
@@ -393,14 +400,45 @@ impl ToolHost {
         self.with_providers([])
     }
 
-    /// Prepares a [lazily](Loader::lazy) loaded host for these calls: starts the MCP servers that
-    /// offer their tools, or all servers if no provider is known to offer one of them. Returns a
-    /// host with the tools that the servers list now.
+    /// Has what these calls need, of a host that was loaded [lazily](Loader::lazy): starts the MCP servers whose tools
+    /// they are. To know a tool that no provider is known to have, all servers are started. The host that is returned
+    /// has the tools that the servers list now.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be read.
+    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be had. Where a tool is not found, any server may
+    /// be the one that has it.
     pub async fn ready_for(&self, calls: &[ToolCall]) -> Result<ToolHost, LoadError> {
+        let (needed, is_known) = self.needed_for(calls);
+        let providers = self.registry.providers.iter().enumerate();
+        let prepared = providers.filter_map(|(index, registered)| {
+            let is_server = matches!(registered.provider.provenance(), Provider::Server(_));
+            let is_needed = needed.contains(&index);
+            (is_needed || !is_known && is_server)
+                .then_some(async move { (is_needed, registered.provider.prepare().await) })
+        });
+        let (mut problems, mut others) = (Vec::new(), Vec::new());
+        for (is_needed, prepared) in futures_util::future::join_all(prepared).await {
+            match prepared {
+                Err(found) if is_needed => problems.extend(found),
+                Err(found) => others.extend(found),
+                Ok(()) => {}
+            }
+        }
+        let renewed = self.renewed();
+        // The tools of a server that does not start are not known to be there.
+        if !others.is_empty() && !renewed.needed_for(calls).1 {
+            problems.append(&mut others);
+        }
+        others.iter().for_each(|it| tracing::warn!("{it}"));
+        match problems[..] {
+            [] => Ok(renewed),
+            _ => Err(LoadError::Invalid(problems)),
+        }
+    }
+
+    /// The providers of the tools that are called, and whether all of these are known.
+    fn needed_for(&self, calls: &[ToolCall]) -> (BTreeSet<usize>, bool) {
         let mut needed = BTreeSet::new();
         let mut is_known = true;
         for call in calls {
@@ -416,25 +454,7 @@ impl ToolHost {
                 }
             }
         }
-        let providers = self.registry.providers.iter().enumerate();
-        let prepared = providers.filter_map(|(index, registered)| {
-            let is_server = matches!(registered.provider.provenance(), Provider::Server(_));
-            let is_needed = needed.contains(&index);
-            (is_needed || !is_known && is_server)
-                .then_some(async move { (is_needed, registered.provider.prepare().await) })
-        });
-        let mut problems = Vec::new();
-        for (is_needed, prepared) in futures_util::future::join_all(prepared).await {
-            match prepared {
-                Err(found) if is_needed => problems.extend(found),
-                Err(found) => found.iter().for_each(|it| tracing::warn!("{it}")),
-                Ok(()) => {}
-            }
-        }
-        match problems[..] {
-            [] => Ok(self.renewed()),
-            _ => Err(LoadError::Invalid(problems)),
-        }
+        (needed, is_known)
     }
 
     /// The same host with one more provider.
@@ -526,11 +546,21 @@ impl ToolHost {
 
     fn hand_over_to_run(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
-        let mut taken = options.take_places();
+        let Places {
+            registry,
+            taken: mut before,
+        } = options.take_places();
+        let is_own = std::ptr::eq(registry.as_ptr(), &*self.registry);
         let mut arrival = |call: &ToolCall| {
-            let taken = taken.0.next();
-            let now = || self.take(call, client, allowed, &options.whose);
-            Arrival::new(taken.unwrap_or_else(now))
+            let before = before.next();
+            Arrival::new(match before {
+                Some(before) if is_own => before,
+                // What it has is what this host grants; its place it keeps.
+                before => {
+                    let place = before.and_then(|it| it.place);
+                    self.take_at(place, call, (client, allowed), &options.whose)
+                }
+            })
         };
         match self.unpack(&call) {
             None => HandedOver::One(arrival(&call), call),
@@ -553,7 +583,10 @@ impl ToolHost {
             Some(Ok(unpacked)) => unpacked.calls().iter().map(take).collect(),
             Some(Err(_)) => Vec::new(),
         };
-        Places(taken.into_iter())
+        Places {
+            registry: Arc::downgrade(&self.registry),
+            taken: taken.into_iter(),
+        }
     }
 
     /// Takes the place of a single call and resolves its grants.
@@ -562,6 +595,17 @@ impl ToolHost {
         call: &ToolCall,
         client: Client,
         allowed: Option<&BTreeSet<String>>,
+        whose: &Whose,
+    ) -> Taken {
+        self.take_at(None, call, (client, allowed), whose)
+    }
+
+    /// The same for a call that has a place which another host gave it, if that is in the right line.
+    fn take_at(
+        &self,
+        place: Option<Place>,
+        call: &ToolCall,
+        (client, allowed): (Client, Option<&BTreeSet<String>>),
         whose: &Whose,
     ) -> Taken {
         let mut taken = Taken {
@@ -581,9 +625,11 @@ impl ToolHost {
         taken.hooks = hooks.map(|hooks| hooks.enter(&tool.tool, client));
         let label = || label(call, self.mask_of(whose));
         let order = registered.order(tool, narrowed.as_deref());
-        taken.place = order.map(|(domain, access)| match self.shared.hooks {
-            None => domain.enter(client, access, label),
-            Some(_) => domain.enter_held(client, access, label),
+        let is_held = self.shared.hooks.is_some();
+        taken.place = order.map(|(domain, access)| match place {
+            Some(place) if place.serves(domain, access, is_held) => place,
+            _ if is_held => domain.enter_held(client, access, label),
+            _ => domain.enter(client, access, label),
         });
         taken
     }
@@ -671,7 +717,7 @@ impl ToolHost {
             queued,
             cancel,
             (ticket, entering),
-            context.party(),
+            context.client.party(),
             place.as_ref(),
         );
         let _permits = match permits.await {

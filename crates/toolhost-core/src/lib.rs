@@ -53,6 +53,8 @@ pub mod sandbox;
 #[doc(hidden)]
 pub mod schema;
 #[doc(hidden)]
+pub mod seldom;
+#[doc(hidden)]
 pub mod servers;
 #[doc(hidden)]
 pub mod tls;

@@ -122,6 +122,8 @@ pub struct HostConfig {
     pub max_concurrency: usize,
     /// Calls that may wait; further ones are refused.
     pub max_queue: Option<usize>,
+    /// Of them, those of one client; see [`Manifest::queue_of_one`] for `None`.
+    pub max_queue_per_client: Option<usize>,
     /// How long a call may wait for its permits.
     pub queue_timeout: Option<Duration>,
     /// How long a call may wait for others that may change the same data.
@@ -148,6 +150,7 @@ setters!(HostConfig {
     with_summary: summary: Summarize,
 } into {
     with_max_queue: max_queue: Option<usize>,
+    with_max_queue_per_client: max_queue_per_client: Option<usize>,
     with_queue_timeout: queue_timeout: Option<Duration>,
     with_total_memory: total_memory: Option<ByteSize>,
 });
@@ -157,6 +160,7 @@ impl Default for HostConfig {
         HostConfig {
             max_concurrency: 16,
             max_queue: None,
+            max_queue_per_client: None,
             queue_timeout: None,
             order_timeout: Duration::from_secs(60),
             total_memory: None,
@@ -452,6 +456,20 @@ impl Manifest {
         Paths::new(granted, before)
     }
 
+    /// How many calls of one client with a name may wait, where calls that wait are bounded: half of them where there can
+    /// be others, unless it is said. Clients are named by `[serve.auth]` and [`CallOptions::client`](crate::CallOptions::client).
+    pub fn queue_of_one(&self) -> Option<usize> {
+        let most = self.host.max_queue?;
+        let auth = &self.serve.auth;
+        let of_one = self.host.max_queue_per_client.unwrap_or_else(|| {
+            match auth.is_required() && auth.is_of_one() {
+                true => most,
+                false => most.div_ceil(2),
+            }
+        });
+        Some(of_one.min(most))
+    }
+
     /// Gives every call this timeout, whatever the manifest says.
     #[doc(hidden)]
     pub fn override_timeout(&mut self, timeout: Duration) {
@@ -620,6 +638,7 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
         host.max_concurrency = count;
     }
     host.max_queue = table.count_from("max-queue", 0, usize::MAX, source);
+    host.max_queue_per_client = table.count_from("max-queue-per-client", 0, usize::MAX, source);
     host.queue_timeout = read_duration(&mut table, "queue-timeout", source);
     if let Some(timeout) = read_duration(&mut table, "order-timeout", source) {
         host.order_timeout = timeout;

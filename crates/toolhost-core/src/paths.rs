@@ -144,7 +144,8 @@ pub struct Paths {
     granted: RwLock<Vec<Known>>,
     /// Folders granted by earlier hosts, whose calls may still run.
     past: Vec<Known>,
-    mounts: Mounts,
+    /// As of the last folder that was granted.
+    mounts: RwLock<Arc<Mounts>>,
     /// Host files to be protected also in folders granted later.
     files: RwLock<Vec<HostFile>>,
     /// The host that replaces this one adds its own.
@@ -255,7 +256,7 @@ impl Paths {
         if grants.peek().is_none() && paths.past.is_empty() {
             return paths;
         }
-        paths.mounts = Mounts::read();
+        let mounts = paths.read_mounts();
         for ToGrant {
             path,
             is_writable,
@@ -264,7 +265,7 @@ impl Paths {
         {
             // Links are followed here: a link made by a guest only adds a folder, and is refused
             // when the path is walked. A missing folder is reported when it is opened.
-            let Ok(id) = FolderId::of(&path, &paths.mounts) else {
+            let Ok(id) = FolderId::of(&path, &mounts) else {
                 continue;
             };
             let path = std::path::absolute(&path).unwrap_or_else(|_| path.into_owned());
@@ -285,6 +286,18 @@ impl Paths {
     /// Whether guests may neither write nor read anything.
     fn is_empty(&self) -> bool {
         self.past.is_empty() && self.granted().is_empty()
+    }
+
+    fn mounts(&self) -> Arc<Mounts> {
+        let mounts = self.mounts.read();
+        mounts.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn read_mounts(&self) -> Arc<Mounts> {
+        let now = Arc::new(Mounts::read());
+        let mut mounts = self.mounts.write().unwrap_or_else(PoisonError::into_inner);
+        mounts.clone_from(&now);
+        now
     }
 
     fn granted(&self) -> RwLockReadGuard<'_, Vec<Known>> {
@@ -366,7 +379,7 @@ impl Paths {
     /// had, and guests may have replaced it.
     pub(crate) fn open_folder(&self, path: &Path) -> io::Result<Found> {
         let walk = self.walk(path, Want::Folder)?;
-        let id = walk.folder_id(&self.mounts)?;
+        let id = walk.folder_id(&self.mounts())?;
         let name = std::path::absolute(path)?;
         let mut past = self.past.iter().rev().filter_map(Known::get);
         if let Some(before) =
@@ -402,12 +415,14 @@ impl Paths {
         is_writable: bool,
         holder: Holder,
     ) -> io::Result<(Found, Arc<Granted>)> {
+        // Something may have been mounted since the load.
+        self.read_mounts();
         let found = self.open_folder(path)?;
         let is_below = |root: &Arc<Granted>| root.id.holds(&found.id);
         if holder == Holder::Client && !self.of_clients().iter().any(is_below) {
             return Err(replaced());
         }
-        if let Some(kind) = self.mounts.kernel_type(&found.path) {
+        if let Some(kind) = self.mounts().kernel_type(&found.path) {
             return Err(io::Error::other(format!(
                 "it is in a file system of the kernel ({kind}), which takes the place of no other"
             )));
@@ -465,7 +480,7 @@ impl Paths {
     ///
     /// `base` does not exist, something else is in its place, or it cannot be written.
     pub(crate) fn make_folder(&self, path: &Path, base: &Path) -> io::Result<()> {
-        let root = self.walk(base, Want::Folder)?.folder_id(&self.mounts)?;
+        let root = self.walk(base, Want::Folder)?.folder_id(&self.mounts())?;
         if !self.of_clients().iter().any(|it| it.id.is_same(&root)) {
             return Err(replaced());
         }
@@ -578,35 +593,19 @@ impl Paths {
         Guard::new(&protected, &self.held, folders, kernel)
     }
 
-    /// Whether a granted folder lies inside another one.
-    pub(crate) fn is_within(&self, inner: &Path, outer: &Path) -> bool {
-        self.compare(inner, outer, |inner, outer| outer.holds(inner))
-    }
-
-    /// Whether two granted folders are the same.
-    pub(crate) fn is_same(&self, one: &Path, other: &Path) -> bool {
-        self.compare(one, other, FolderId::is_same)
-    }
-
-    fn compare(
-        &self,
-        one: &Path,
-        other: &Path,
-        compare: impl Fn(&FolderId, &FolderId) -> bool,
-    ) -> bool {
-        let find = |path: &Path| {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            // The last entry of a path is its present state.
-            let granted = self.granted();
-            let mut granted = granted.iter().rev().filter_map(Known::get);
-            granted.find(|granted| granted.path == path)
-        };
-        matches!((find(one), find(other)), (Some(one), Some(other)) if compare(&one.id, &other.id))
+    /// What a folder is that was granted by that name when this was made, or since.
+    pub(crate) fn granted_id(&self, path: &Path) -> Option<FolderId> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let granted = self.granted();
+        // The last entry of a path is its present state.
+        let mut granted = granted.iter().rev().filter_map(Known::get);
+        let found = granted.find(|granted| granted.path == path)?;
+        Some(found.id.clone())
     }
 
     /// The devices of kernel file systems below a folder.
     fn kernel_below(&self, folder: &Path, held: &File) -> Vec<u64> {
-        let mut devices: Vec<u64> = self.mounts.of_kernel_below(folder).collect();
+        let mut devices: Vec<u64> = self.mounts().of_kernel_below(folder).collect();
         // Where the system does not tell its mounts.
         #[cfg(unix)]
         for kernel in mounts::KERNEL_FOLDERS.map(Path::new) {

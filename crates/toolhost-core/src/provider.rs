@@ -529,6 +529,18 @@ pub fn output_limit(limits: &Limits) -> CallError {
     CallError::over(Limit::Output, limits.max_output)
 }
 
+/// An error, or that of one with more to say than it may.
+pub(crate) fn bounded_error(mut error: CallError, limits: &Limits) -> CallError {
+    let length = match &mut error {
+        CallError::InputRequired(input) => input.size(),
+        error => error.texts().map(|text| text.len()).sum(),
+    };
+    match length as u64 > limits.max_output.as_u64() {
+        true => output_limit(limits),
+        false => error,
+    }
+}
+
 /// # Errors
 ///
 /// The answer is over `max-output`.

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use crate::error::{CallError, Diagnostic, similar};
 use crate::manifest::Order;
 use crate::narrowing::{NarrowError, ProviderNarrowing};
-use crate::order::{Access, Domain, Turns};
+use crate::order::{Access, Domain, Party, Turns};
 use crate::plugin::Plugin;
 use crate::provider::narrowed::{GrantsOfCall, Sandboxed};
 use crate::provider::{NarrowedGrants, ProvidedTool, Provider, ToolProvider};
-use crate::watch::Party;
 use crate::wire::leaks;
 
 /// A provider, and what its calls share.

@@ -103,6 +103,7 @@ impl Grants {
                 id: &folder.id,
                 is_writable: folder.access == Access::ReadWrite,
                 allows_vcs: folder.allows_vcs,
+                is_vcs: folder.is_vcs,
             })
             .collect();
         let kernel = self.folders.iter().flat_map(|folder| &folder.kernel);

@@ -107,16 +107,6 @@ pub enum Owner {
     Principal(Arc<str>),
 }
 
-/// Whose permits are shared fairly with others'.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Party {
-    /// A client of an embedding program.
-    Client(Client),
-    /// A client of the server by name. For ordering, each request without a session is a client of
-    /// its own instead.
-    Owner(Owner),
-}
-
 /// The tools that a client may call, beside the host's own; all when `None`.
 pub type AllowedTools = Option<Arc<BTreeSet<String>>>;
 
@@ -152,13 +142,6 @@ impl<'c> RunContext<'c> {
             allowed: None,
             key: None,
             begun: None,
-        }
-    }
-
-    pub(crate) fn party(&self) -> Party {
-        match &self.owner {
-            Owner::Only => Party::Client(self.client),
-            owner => Party::Owner(owner.clone()),
         }
     }
 }

@@ -82,8 +82,8 @@ struct Server {
     _closing: DropGuard,
 }
 
-/// Starts a server and lists its tools. `memory` is the cache folder for servers. A server that
-/// `may_wait` is not started before it is needed, if its tools are cached.
+/// Starts a server and asks for its tools. `memory` is the folder for what is remembered of servers. One that
+/// `may_wait` is not started before it is needed, and has the tools that are remembered.
 ///
 /// # Errors
 ///
@@ -100,8 +100,6 @@ async fn load(
         true => recalled::tools(&settings, manifest),
         false => None,
     };
-    // A server that lacks a secret is never started.
-    let is_known = recalled.is_some() || may_wait && !settings.lacking.is_empty();
     let offered = recalled.unwrap_or_default();
     let kept = Kept::new(Arc::new(settings), manifest, offered);
     let closing = kept.closing.clone();
@@ -110,7 +108,7 @@ async fn load(
         parked: Parked::default(),
         kept,
     };
-    if is_known {
+    if may_wait {
         return Ok(Arc::new(server));
     }
     match server.kept.start().await {

@@ -15,6 +15,6 @@ pub use client::kill_mcp_servers;
 // The modules of the core that are used here.
 use toolhost_core::{
     bounded, digest, error, host, http_client, input, kept, limits, manifest, mask, order, paths,
-    permissions, plugin, prompt, provider, replacement, resource, results, sandbox, schema,
+    permissions, plugin, prompt, provider, replacement, resource, results, sandbox, schema, seldom,
     servers, tool, watch, wire,
 };

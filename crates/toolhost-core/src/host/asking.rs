@@ -1,15 +1,17 @@
 //! Calls that ask questions: the tool is called again with the replies, each time in a fresh
 //! instance and with a new turn.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use toolhost_wire::Responder;
 
 use super::repeats::Found;
 use super::{Arrival, CallOptions, HandedOver, ToolHost};
-use crate::error::CallError;
+use crate::error::{CallError, said_by};
 use crate::input::{InputRequired, Resumption};
 use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
@@ -210,6 +212,23 @@ pub fn asked_too_often() -> CallError {
 ///
 /// Why there is no reply.
 async fn replies(
+    tool: &str,
+    input: &InputRequired,
+    responder: &dyn Responder,
+) -> Result<Resumption, CallError> {
+    let asked = AssertUnwindSafe(asked(tool, input, responder));
+    asked.catch_unwind().await.unwrap_or_else(|panic| {
+        let said = said_by(&*panic);
+        Err(CallError::failed(format!(
+            "nobody answers what it asks: the responder panicked: {said}"
+        )))
+    })
+}
+
+/// # Errors
+///
+/// As of [`replies`].
+async fn asked(
     tool: &str,
     input: &InputRequired,
     responder: &dyn Responder,

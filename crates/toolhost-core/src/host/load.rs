@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::hooks::Hooks;
-use super::nested::{Nested, nested};
+use super::nested::{Granted, Nested, nested};
 use super::offers::Own;
 use super::queue::{Queue, pages_in, pages_of};
 use super::{LoadedPlugin, Shared, ToolHost};
@@ -26,6 +26,7 @@ use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, P
 use crate::mask::Mask;
 use crate::order::{Domain, GrantedFolders};
 use crate::paths::{HostFile, Paths, Purpose};
+use crate::permissions::Access;
 use crate::plugin::{Compiled, Plugin, Secrets, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
@@ -109,9 +110,9 @@ impl Loader {
         self
     }
 
-    /// Defers what not every call needs: an MCP server whose tools are cached starts with the first
-    /// call of one of them, and a secret that cannot be read is an error only of the calls that
-    /// need it. [`ToolHost::ready_for`] does all that ahead of the calls.
+    /// Leaves for later what not every call needs: MCP servers are started by the first call of one of their tools, which
+    /// are those that they last listed, and a secret that cannot be had is an error of the calls that need it.
+    /// [`ToolHost::ready_for`] does all that before calls are run.
     #[must_use]
     pub fn lazy(mut self) -> Self {
         self.is_lazy = true;
@@ -200,6 +201,7 @@ impl Loader {
         let paths = self.paths();
         check_trust(&self.manifest.file, &paths)?;
         let cache = checked(&self.cache, &paths);
+        let most_of_one = self.manifest.queue_of_one();
         let Manifest {
             file,
             host,
@@ -317,7 +319,7 @@ impl Loader {
         Ok(ToolHost {
             shared: Arc::new(Shared {
                 plugins,
-                queue: Queue::new(&host, &providers),
+                queue: Queue::new(&host, most_of_one, &providers),
                 own,
                 owners,
                 max_concurrency: host.max_concurrency,
@@ -325,6 +327,7 @@ impl Loader {
                 audit,
                 hooks: Hooks::new(self.hooks),
                 repeats: Default::default(),
+                unlisted: Default::default(),
                 repairs: host.repair_arguments,
                 is_survey: survey.is_some(),
                 paths,
@@ -394,7 +397,10 @@ fn in_order(plugins: Vec<Arc<Plugin>>, max_concurrency: usize) -> Vec<LoadedPlug
         Order::Parallel => GrantedFolders::default(),
         Order::Auto | Order::InOrder => plugin.folders(),
     });
-    let domains = Domain::of_folders(&folders.collect::<Vec<_>>());
+    // Where somebody may write, calls may be narrowed to write what others read.
+    let mut grants = plugins.iter().flat_map(|it| &it.config.permissions.files);
+    let may_be_written = grants.any(|grant| grant.access == Access::ReadWrite);
+    let domains = Domain::of_folders(&folders.collect::<Vec<_>>(), may_be_written);
     let loaded = plugins.into_iter().zip(domains).map(|(plugin, domain)| {
         let by_hand = || {
             let path = plugin.config.path.display();
@@ -507,16 +513,19 @@ fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(
 /// Refuses a granted folder that lies in a folder another plugin may write: that plugin could
 /// replace it.
 fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<(), LoadError> {
-    let granted = plugins.iter();
-    let granted = granted.map(|it| (&*it.name, it.permissions.files.iter().collect()));
-    let problems = nested(&granted.collect::<Vec<_>>(), paths).into_iter();
+    let granted = plugins.iter().flat_map(|plugin| {
+        let grants = plugin.permissions.files.iter();
+        grants.map(|grant| Granted::of(&plugin.name, grant, paths))
+    });
+    let granted: Vec<_> = granted.collect();
+    let problems = nested(&granted).into_iter();
     let problems = problems.map(|Nested { inner, outer }| {
-        let (host, around) = (inner.1.host.display(), outer.1.host.display());
+        let (host, around) = (inner.grant.host.display(), outer.grant.host.display());
         let message = format!(
             "the folder {host} of `plugin.{}` lies in {around}, which `plugin.{}` may write: it decides what is there",
-            inner.0, outer.0
+            inner.plugin, outer.plugin
         );
-        let plugin = plugins.iter().find(|it| it.name == inner.0);
+        let plugin = plugins.iter().find(|it| it.name == inner.plugin);
         let help = "if that is meant, say so in the grant: `allow-nested = true`";
         Diagnostic::new(file, plugin.and_then(|it| it.at), message).help(help)
     });

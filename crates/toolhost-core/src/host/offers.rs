@@ -112,7 +112,9 @@ impl ToolHost {
                 Ok(listed) => all.extend(listed),
                 Err(error) => {
                     let plugin = &loaded.plugin.config.name;
-                    tracing::warn!("plugin {plugin} cannot list its resources: {error}");
+                    if self.shared.unlisted.is_due(plugin) {
+                        tracing::warn!("plugin {plugin} cannot list its resources: {error}");
+                    }
                 }
             }
         }
@@ -393,7 +395,7 @@ impl ToolHost {
             queued,
             context.cancel,
             (None, None),
-            context.party(),
+            context.client.party(),
             place.as_ref(),
         );
         let _permits = match permits.await {

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CallOptions, EarlyCalls, ToolHost};
 use crate::error::CallError;
-use crate::order::Client;
 use crate::tool::{ToolCall, ToolResult};
 
 /// A batch that calls can still be added to. Each call starts when it is added, as far as the caps
@@ -37,12 +36,11 @@ impl std::fmt::Debug for OpenBatch {
 impl OpenBatch {
     pub(super) fn new(host: ToolHost, options: CallOptions) -> Self {
         let cancel = options.own_token();
+        let client = options.new_client();
         OpenBatch {
             host,
             running: JoinSet::new(),
-            options: options
-                .cancellation(cancel.clone())
-                .of_client(Client::new()),
+            options: options.cancellation(cancel.clone()).of_client(client),
             early: EarlyCalls::default(),
             cancel,
         }

@@ -44,8 +44,16 @@ struct Known {
     ended: VecDeque<Key>,
     /// The bytes of their results.
     bytes: u64,
+    /// Of each client that has any that ended.
+    clients: HashMap<Option<Arc<str>>, Account>,
     /// The number of runs so far.
     count: u64,
+}
+
+#[derive(Default)]
+struct Account {
+    keys: usize,
+    bytes: u64,
 }
 
 /// A key, in the namespace of its client.
@@ -142,25 +150,23 @@ impl Known {
             self.runs.remove(&key);
             return;
         }
-        self.bytes += size(result);
         run.state = State::Ended {
             at: now,
             result: Some(result.clone()),
         };
+        let account = self.clients.entry(key.client.clone()).or_default();
+        account.keys += 1;
+        account.bytes += size(result);
+        self.bytes += size(result);
         self.ended.push_back(key);
-        // The oldest results are dropped first, and remembered as run; then their keys.
-        let mut oldest = self.ended.iter();
+        // Of the client that has the most, the oldest results go first, and are known to have been; then the keys.
         while self.bytes > MOST_BYTES
-            && let Some(key) = oldest.next()
+            && let Some(most) = self.client_with_most(|it| it.bytes)
         {
-            if let Some(Run {
-                state: State::Ended { result, .. },
-                ..
-            }) = self.runs.get_mut(key)
-                && let Some(result) = result.take()
-            {
-                self.bytes -= size(&result);
-            }
+            let mut own = self.ended.iter().filter(|key| key.client == most);
+            let dropped = own.find_map(|key| self.runs.get_mut(key)?.state.take_result());
+            let Some(dropped) = dropped else { break };
+            self.forget_bytes(&most, size(&dropped));
         }
         self.expire(now);
     }
@@ -171,18 +177,54 @@ impl Known {
                 Some(State::Ended { at, .. }) => now.saturating_duration_since(*at) >= KEPT_FOR,
                 _ => true,
             };
-            if !is_old && self.runs.len() <= MOST_KEYS {
-                return;
+            if !is_old {
+                break;
             }
-            let key = self.ended.pop_front().expect("there is one");
-            if let Some(Run {
-                state: State::Ended { result, .. },
-                ..
-            }) = self.runs.remove(&key)
-                && let Some(result) = result
-            {
-                self.bytes -= size(&result);
+            self.forget(0);
+        }
+        while self.ended.len() > MOST_KEYS
+            && let Some(most) = self.client_with_most(|it| it.keys as u64)
+            && let Some(oldest) = self.ended.iter().position(|key| key.client == most)
+        {
+            self.forget(oldest);
+        }
+    }
+
+    fn client_with_most(&self, of: impl Fn(&Account) -> u64) -> Option<Option<Arc<str>>> {
+        let most = self.clients.iter().max_by_key(|(_, account)| of(account));
+        most.map(|(client, _)| client.clone())
+    }
+
+    /// Forgets one that ended.
+    fn forget(&mut self, number: usize) {
+        let Some(key) = self.ended.remove(number) else {
+            return;
+        };
+        let run = self.runs.remove(&key);
+        let result = run.and_then(|mut run| run.state.take_result());
+        self.forget_bytes(&key.client, result.map_or(0, |it| size(&it)));
+        if let Some(account) = self.clients.get_mut(&key.client) {
+            account.keys -= 1;
+            if account.keys == 0 {
+                self.clients.remove(&key.client);
             }
+        }
+    }
+
+    fn forget_bytes(&mut self, client: &Option<Arc<str>>, bytes: u64) {
+        self.bytes -= bytes;
+        if let Some(account) = self.clients.get_mut(client) {
+            account.bytes -= bytes;
+        }
+    }
+}
+
+impl State {
+    /// The result, which is kept no more.
+    fn take_result(&mut self) -> Option<Arc<ToolResult>> {
+        match self {
+            State::Ended { result, .. } => result.take(),
+            State::Runs { .. } => None,
         }
     }
 }
@@ -226,10 +268,10 @@ impl ToolHost {
             None if self.unpack(call).is_some() => &call.name,
             None => return Ok(None),
         };
-        // A call with replies is another call with the same key.
-        if call.void().is_some() || call.resumed.is_some() {
+        if call.void().is_some() {
             return Ok(None);
         }
+        // With replies to what it asked it is the same call: its digest is of nothing else.
         let text = call.arguments_text();
         let usual = match serde_json::from_str::<serde_json::Value>(text) {
             Ok(mut value) => {
@@ -382,6 +424,32 @@ mod tests {
             (known.bytes, known.runs.len(), known.ended.len()),
             (0, 0, 0)
         );
+    }
+
+    #[test]
+    fn what_one_client_has_kept_pushes_out_nothing_of_anothers() {
+        let (mut known, now) = (Known::default(), Instant::now());
+        let of = |client: &str, number: usize| Key {
+            client: Some(client.into()),
+            key: number.to_string(),
+        };
+        ended(&mut known, &of("few", 0), 1, now);
+        for number in 0..MOST_KEYS + 10 {
+            ended(&mut known, &of("many", number), 1, now);
+        }
+        (0..5).for_each(|number| {
+            ended(&mut known, &of("large", number), MOST_BYTES / 4, now);
+        });
+        assert!(known.ended.len() <= MOST_KEYS && known.bytes <= MOST_BYTES);
+        let found = known.find(&of("few", 0), "d", now);
+        assert!(matches!(found, Ok(Found::Ended(_))));
+        let found = known.find(&of("large", 0), "d", now);
+        assert!(matches!(found, Err(CallError::InvalidOptions { .. })));
+        let accounts = known.clients.values();
+        assert_eq!(accounts.map(|it| it.keys).sum::<usize>(), known.ended.len());
+        // An hour later there is nothing.
+        known.expire(now + KEPT_FOR);
+        assert!(known.runs.is_empty() && known.clients.is_empty() && known.bytes == 0);
     }
 
     #[test]

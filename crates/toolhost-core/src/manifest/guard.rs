@@ -334,6 +334,7 @@ fn host_bounds(manifest: &Manifest) -> Vec<Bound> {
     bounds.extend([
         ("max-concurrency", host.max_concurrency as u128),
         ("max-queue", count(host.max_queue)),
+        ("max-queue-per-client", count(manifest.queue_of_one())),
         ("queue-timeout", time(host.queue_timeout)),
         ("order-timeout", host.order_timeout.as_nanos()),
         (

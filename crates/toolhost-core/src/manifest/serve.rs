@@ -203,13 +203,12 @@ impl ServeConfig {
     /// clients.
     #[doc(hidden)]
     pub fn sessions_of_one(&self) -> usize {
-        let of_one = self.max_sessions_per_client.unwrap_or_else(|| {
-            let is_alone = self.auth.oauth.is_none() && self.auth.tokens.len() <= 1;
-            match is_alone {
+        let of_one = self
+            .max_sessions_per_client
+            .unwrap_or_else(|| match self.auth.is_of_one() {
                 true => self.max_sessions,
                 false => self.max_sessions.div_ceil(2),
-            }
-        });
+            });
         of_one.min(self.max_sessions)
     }
 

@@ -110,7 +110,7 @@ pub(super) mod seen {
     use std::io;
     use std::path::Path;
 
-    use super::super::folder::Id;
+    use super::super::folder::{Id, Root};
     use super::super::vcs;
 
     pub(in super::super) fn id(_: &File) -> Option<Id> {
@@ -137,16 +137,12 @@ pub(super) mod seen {
         None
     }
 
-    pub(in super::super) fn has_repository(
-        _: &File,
-        _: &Path,
-        _: &[(Id, bool)],
-    ) -> io::Result<bool> {
+    pub(in super::super) fn has_repository(_: &File, _: &Path, _: &[Root]) -> io::Result<bool> {
         Ok(false)
     }
 
     /// Which folder it is in cannot be told.
-    pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[(Id, bool)]) -> io::Result<bool> {
+    pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[Root]) -> io::Result<bool> {
         Ok(vcs::is_name(name) || vcs::is_head(name))
     }
 }

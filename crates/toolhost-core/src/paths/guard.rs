@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::folder::{FolderId, Id};
+use super::folder::{FolderId, Id, Root};
 use super::held::Held;
 use super::protected::Protected;
 use super::{Purpose, seen};
@@ -27,14 +27,16 @@ pub(crate) struct GuestFolder<'f> {
     pub(crate) is_writable: bool,
     /// Whether version control's files in it may be changed, too.
     pub(crate) allows_vcs: bool,
+    /// Whether all of it is version control's.
+    pub(crate) is_vcs: bool,
 }
 
 /// What the guests of some folders must not touch.
 pub(crate) struct Guard {
     protected: Vec<Arc<Protected>>,
     held: Arc<Held>,
-    /// The writable folders, and whether version control's files in them may be changed.
-    writable: Vec<(Id, bool)>,
+    /// The folders that may be written.
+    writable: Vec<Root>,
     /// Devices of kernel file systems.
     kernel: Vec<u64>,
 }
@@ -52,7 +54,11 @@ impl Guard {
             protected: protected.iter().filter(concerns).cloned().collect(),
             held: held.clone(),
             writable: writable
-                .map(|it| (Id::clone(&it.id.own), it.allows_vcs))
+                .map(|it| Root {
+                    id: Id::clone(&it.id.own),
+                    allows_vcs: it.allows_vcs,
+                    is_vcs: it.is_vcs,
+                })
                 .collect(),
             kernel: kernel.to_vec(),
         };
@@ -153,7 +159,7 @@ impl Guard {
 
     /// Whether a guest may change a folder except version control's files in it.
     pub(crate) fn keeps_vcs(&self) -> bool {
-        self.writable.iter().any(|(_, allows_vcs)| !allows_vcs)
+        self.writable.iter().any(|root| !root.allows_vcs)
     }
 
     /// Whether there is anything that a guest must not read.

@@ -126,22 +126,26 @@ fn has_client(component: Component) -> bool {
     matches!(component, Component::Normal(_)) && name.contains(CLIENT)
 }
 
-/// The folder name of a client. Names of different clients never collide, not even on file systems
-/// that ignore case, and none leads elsewhere: everything but `a` to `z`, digits, `-`, `_` and a
-/// non-leading `.` is written as `%` and two hexadecimal digits.
+/// The name of a client's folder. Two clients never have the same, nor names that a file system takes for the same, and
+/// none leads elsewhere: all but `a` to `z`, digits, `-`, `_` and a `.` that is neither first nor last is `%` and two
+/// digits, and so is the first letter of what Windows takes for a device.
 ///
 /// # Errors
 ///
-/// The client's name is empty.
+/// The client has no name.
 pub(crate) fn folder_name(client: &str) -> Result<String, String> {
     if client.is_empty() {
         return Err("the client's name is empty".to_owned());
     }
     let mut name = String::new();
+    let (last, is_device) = (client.len() - 1, is_device(client));
     for (at, byte) in client.bytes().enumerate() {
         match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => name.push(byte.into()),
-            b'.' if at > 0 => name.push('.'),
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if at > 0 || !is_device => {
+                name.push(byte.into());
+            }
+            // FAT and Windows take a name for another without the dots at its end.
+            b'.' if at > 0 && at < last => name.push('.'),
             _ => name.push_str(&format!("%{byte:02x}")),
         }
     }
@@ -150,6 +154,16 @@ pub(crate) fn folder_name(client: &str) -> Result<String, String> {
         true => Ok(format!("%sha256-{}", sha256(client))),
         false => Ok(name),
     }
+}
+
+/// Whether a name is a device's on Windows, in lower case: in upper case it is escaped in any case.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name);
+    let is_numbered = |kind: &str| {
+        let number = stem.strip_prefix(kind);
+        number.is_some_and(|it| it.len() == 1 && it.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    matches!(stem, "con" | "prn" | "aux" | "nul") || is_numbered("com") || is_numbered("lpt")
 }
 
 #[cfg(test)]
@@ -170,6 +184,10 @@ mod tests {
             "al ice",
             "alice ",
             "alice.",
+            "alice..",
+            "con",
+            "con.txt",
+            "lpt1",
             ".alice",
             "..",
             ".",
@@ -206,6 +224,8 @@ mod tests {
             assert!(
                 matches!(parts[..], [Component::Normal(_)])
                     && !name.starts_with('.')
+                    && !name.ends_with('.')
+                    && !is_device(&name)
                     && name.len() < 255,
                 "{client:?}: {name}"
             );

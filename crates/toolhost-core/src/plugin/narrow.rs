@@ -15,6 +15,7 @@ use crate::permissions::{Access, FileGrant, Secret};
 use crate::provider::NarrowedGrants;
 use crate::provider::narrowed::{GrantsOfCall, Sandboxed, folders_of};
 use crate::sandbox::{Folder, Grants};
+use crate::seldom::Seldom;
 
 /// The most clients of one plugin whose folders are kept open.
 const MOST_CLIENTS: usize = 256;
@@ -24,6 +25,7 @@ pub(super) struct Clients {
     /// The guest path of the first such folder.
     guest: String,
     seen: Mutex<Seen>,
+    refused: Seldom,
 }
 
 #[derive(Default)]
@@ -44,6 +46,7 @@ impl Clients {
         Some(Clients {
             guest: first.guest.clone(),
             seen: Mutex::default(),
+            refused: Seldom::default(),
         })
     }
 
@@ -104,14 +107,19 @@ impl Plugin {
         if let Some(known) = clients.get(client).filter(|it| it.is_current()) {
             return Ok(Some(known));
         }
-        let narrowed = self.narrow(&ProviderNarrowing::default(), Some(client), domain);
+        let narrow = || self.narrow(&ProviderNarrowing::default(), Some(client), domain);
+        // Twice: if one of its folders lies in another, no link can be put on the path to it after
+        // the first pass.
+        let narrowed = narrow().and_then(|_| narrow());
         let narrowed = narrowed.map_err(|error| {
             if let NarrowError::Client { problem, .. } = error {
                 return refused(problem);
             }
             // Clients must not learn paths of this machine.
             let (name, why) = (&self.config.name, crate::error::causes(&error));
-            tracing::warn!("plugin.{name}: a call of the client {client:?} cannot run: {why}");
+            if clients.refused.is_due(client) {
+                tracing::warn!("plugin.{name}: calls of the client {client:?} cannot run: {why}");
+            }
             refused(format!(
                 "the client's folder {guest} of `plugin.{name}` cannot be opened: the log of the host says why"
             ))
@@ -119,11 +127,11 @@ impl Plugin {
         Ok(Some(clients.keep(client, Arc::new(narrowed))))
     }
 
-    /// The grants of narrowed calls.
+    /// What calls have that are narrowed so. It is to be asked twice where one of the folders may lie in another.
     ///
     /// # Errors
     ///
-    /// They would exceed what the plugin is granted, or something of them is missing.
+    /// It would be more than the plugin is granted, or something of it is not there.
     pub(crate) fn narrow(
         &self,
         narrowing: &ProviderNarrowing,
@@ -131,16 +139,13 @@ impl Plugin {
         domain: Option<&Arc<Domain>>,
     ) -> Result<NarrowedGrants, NarrowError> {
         let mut grants = Grants::clone(&self.grants);
-        // Twice: if one of its folders lies in another, no link can be put on the path to it after
-        // the first pass.
-        for _ in 0..2 {
-            grants.folders = self.folders_for(narrowing, client)?;
-        }
+        grants.folders = self.folders_for(narrowing, client)?;
         self.narrow_secrets(narrowing, &mut grants)?;
         self.narrow_hosts(narrowing, &mut grants)?;
         let domain = match self.config.order {
             Order::Parallel => None,
-            Order::Auto => Domain::of_folders(&[folders_of(&grants)]).remove(0),
+            // Whoever writes there may come later.
+            Order::Auto => Domain::of_folders(&[folders_of(&grants)], true).remove(0),
             // Its calls run alone, whoever makes them.
             Order::InOrder => Domain::of_folders_in(&folders_of(&grants), domain),
         };

@@ -16,6 +16,8 @@ pub(crate) struct Folder {
     pub(crate) access: Access,
     /// Whether version control's files in it may be changed, if it is writable.
     pub(super) allows_vcs: bool,
+    /// Whether all of it was version control's when it was opened.
+    pub(super) is_vcs: bool,
     /// Its identity, to be compared with other folders.
     pub(crate) id: FolderId,
     /// The devices of kernel file systems below it, which are not part of it.
@@ -32,9 +34,10 @@ impl Folder {
     pub(crate) fn open(grant: &FileGrant, paths: &Paths) -> io::Result<Folder> {
         check_system()?;
         let found = paths.open_folder(&grant.host)?;
+        let mut folder = Folder::new(grant, found, None);
         // Granting a repository by its name means its contents, too.
-        let allows_vcs = grant.allow_vcs || vcs::holds(&found.path);
-        Ok(Folder::new(grant, found, allows_vcs, None))
+        folder.allows_vcs |= folder.is_vcs;
+        Ok(folder)
     }
 
     /// Opens the folder `host` in place of a granted one, with the grant's access, quota and
@@ -49,19 +52,15 @@ impl Folder {
         let is_writable = grant.access == Access::ReadWrite;
         let (found, granted) = paths.grant(host, is_writable, holder)?;
         // The grant does not name a repository, whatever its folder is or becomes.
-        Ok(Folder::new(grant, found, grant.allow_vcs, Some(granted)))
+        Ok(Folder::new(grant, found, Some(granted)))
     }
 
-    fn new(
-        grant: &FileGrant,
-        found: Found,
-        allows_vcs: bool,
-        granted: Option<Arc<Granted>>,
-    ) -> Folder {
+    fn new(grant: &FileGrant, found: Found, granted: Option<Arc<Granted>>) -> Folder {
         Folder {
             guest: grant.guest.clone(),
             access: grant.access,
-            allows_vcs,
+            allows_vcs: grant.allow_vcs,
+            is_vcs: vcs::holds(&found.path),
             id: found.id,
             kernel: found.kernel,
             path: found.path,
@@ -78,6 +77,7 @@ impl Folder {
             guest: self.guest.clone(),
             access: Access::ReadOnly,
             allows_vcs: self.allows_vcs,
+            is_vcs: self.is_vcs,
             id: self.id.clone(),
             kernel: self.kernel.clone(),
             path: self.path.clone(),

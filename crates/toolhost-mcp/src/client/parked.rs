@@ -15,13 +15,14 @@ use super::settings::MAX_PARKED;
 use crate::error::CallError;
 use crate::input::InputRequired;
 use crate::kept::unguessable;
+use crate::seldom::Seldom;
 use crate::watch::Owner;
 
 /// How long a client may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Default)]
-pub(super) struct Parked(Arc<Calls>);
+pub(super) struct Parked(Arc<Calls>, Seldom);
 
 #[derive(Default)]
 struct Calls(Mutex<State>);
@@ -61,7 +62,7 @@ impl Parked {
         state.calls.insert(key, call);
         let over = state.over();
         drop(state);
-        if over.is_some() {
+        if over.is_some() && self.1.is_due("") {
             tracing::warn!(
                 "over {MAX_PARKED} calls of an MCP server wait for answers: one is ended"
             );

@@ -222,10 +222,11 @@ impl ClientSession {
         principal: Option<Principal>,
         cancel: CancellationToken,
     ) -> Caller {
+        let order = self.order(principal.as_ref());
         Caller {
             owner: self.owner(principal.as_ref()),
             principal,
-            order: self.client.order,
+            order,
             is_stateless: known.is_stateless,
             can_ask: known.can_ask,
             takes_tasks: known.takes_tasks,
@@ -249,6 +250,17 @@ impl ClientSession {
         }
     }
 
+    /// Itself, to what keeps calls in order. All sessions and requests of one name have their turns together; so do those
+    /// of clients without a name and a session.
+    fn order(&self, principal: Option<&Principal>) -> order::Client {
+        let own = self.client.order;
+        match principal.and_then(Principal::own_name) {
+            Some(name) => own.named(&name),
+            None if self.client.permit.get().is_none() => own.passing(),
+            None => own,
+        }
+    }
+
     /// The log level of the session's client.
     fn level(&self) -> LoggingLevel {
         lock(&self.client.level).unwrap_or(LoggingLevel::Info)
@@ -257,7 +269,7 @@ impl ClientSession {
     /// Takes the places in order of a call that arrives now.
     pub(crate) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
         let catalogue = self.server.catalogue();
-        let options = catalogue.options(principal, self.client.order);
+        let options = catalogue.options(principal, self.order(principal));
         catalogue.host.places(call, &options)
     }
 
@@ -269,7 +281,13 @@ impl ClientSession {
         let catalogue = self.server.catalogue();
         match has(&catalogue) {
             true => Ok(catalogue),
-            false => Err(ErrorData::method_not_found::<M>()),
+            false => {
+                let kind = M::VALUE.split('/').next().unwrap_or_default();
+                Err(method_not_found(
+                    M::VALUE,
+                    &format!("this server has no {kind}"),
+                ))
+            }
         }
     }
 
@@ -294,6 +312,12 @@ impl ClientSession {
     ) -> impl Future<Output = Result<T, ErrorData>> + Send {
         running::run(&self.server, catalogue, logger.into(), caller, run)
     }
+}
+
+fn method_not_found(method: &str, why: &str) -> ErrorData {
+    let shown: String = method.chars().take(100).collect();
+    let message = format!("method not found: {shown}: {why}");
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None)
 }
 
 impl ServerHandler for ClientSession {
@@ -342,7 +366,8 @@ impl ServerHandler for ClientSession {
         context: Context,
     ) -> Result<(), ErrorData> {
         if self.caller(&context).is_stateless {
-            return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
+            let why = "in this revision a request says in its `_meta` what it is told of the log";
+            return Err(method_not_found(SetLevelRequestMethod::VALUE, why));
         }
         *lock(&self.client.level) = Some(request.level);
         Ok(())
@@ -367,8 +392,12 @@ impl ServerHandler for ClientSession {
             let message = format!("the parameters are not those of {method}");
             return Err(ErrorData::invalid_params(message, None));
         }
-        let message = format!("method not found: {method}");
-        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None))
+        let is_of_others = STATELESS_METHODS.iter().chain(&SESSION_METHODS);
+        let why = match is_of_others.copied().any(|known| known == method) {
+            true => "it is not of the revision of the protocol that is spoken here",
+            false => "there is no such method",
+        };
+        Err(method_not_found(&method, why))
     }
 
     async fn list_tools(

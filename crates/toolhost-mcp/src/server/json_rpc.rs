@@ -1,10 +1,13 @@
 //! JSON-RPC messages as text: their size, and the errors for malformed and refused ones.
 
+use std::collections::BTreeMap;
+
 use rmcp::model::{
     ContentBlock, ErrorCode, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
     ServerResult,
 };
 use serde_json::json;
+use serde_json::value::RawValue;
 
 /// A message as JSON.
 pub(crate) fn message_text(message: &ServerJsonRpcMessage) -> String {
@@ -60,9 +63,38 @@ pub(crate) fn unreadable(message: &[u8], error: &serde_json::Error) -> ErrorData
         return batch();
     }
     match error.is_data() {
-        true => ErrorData::invalid_request("Invalid request", None),
+        true => ErrorData::invalid_request(wrong_in(message), None),
         false => ErrorData::new(ErrorCode::PARSE_ERROR, format!("no JSON: {error}"), None),
     }
+}
+
+/// What is wrong with JSON that is no message.
+fn wrong_in(message: &[u8]) -> String {
+    let is = |member: &RawValue, first: &[char]| member.get().starts_with(first);
+    let Ok(members) = serde_json::from_slice::<BTreeMap<String, &RawValue>>(message) else {
+        return "a message is a JSON object".to_owned();
+    };
+    let why = match (members.get("jsonrpc"), members.get("method")) {
+        (None, _) => "`jsonrpc` is missing: it is \"2.0\"",
+        (Some(version), _) if version.get() != r#""2.0""# => "`jsonrpc` is not \"2.0\"",
+        (_, Some(method)) if !is(method, &['"']) => "`method` is not a string",
+        (_, Some(_)) => match (members.get("id"), members.get("params")) {
+            (Some(id), _)
+                if !is(
+                    id,
+                    &['"', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '-'],
+                ) =>
+            {
+                "`id` is neither a string nor an integer"
+            }
+            (_, Some(params)) if !is(params, &['{']) => "`params` is not an object",
+            (Some(_), _) => "`id` or `params` is not what the method takes",
+            (None, _) => "`params` is not what the notification takes, or `id` is missing",
+        },
+        (_, None) if !members.contains_key("id") => "it has neither `method` nor `id`",
+        (_, None) => "without `method` it is a response, and has `result` or `error`",
+    };
+    why.to_owned()
 }
 
 pub(crate) fn batch() -> ErrorData {

@@ -28,6 +28,11 @@ impl AuthConfig {
     pub fn is_required(&self) -> bool {
         !self.tokens.is_empty() || self.oauth.is_some()
     }
+
+    /// Whether there is one client at most with a name.
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.oauth.is_none() && self.tokens.len() <= 1
+    }
 }
 
 /// `[serve.auth.tokens.NAME]`
