@@ -395,7 +395,8 @@ impl Session {
         Ok((host, manifest))
     }
 
-    /// For a command all of whose calls are one client's: it keeps no place in the queue for others.
+    /// The manifest for a command whose calls all belong to one client: the queue reserves no places
+    /// for other clients.
     fn manifest_of_one(&self, options: &HostOptions) -> anyhow::Result<Manifest> {
         let mut manifest = self.effective_manifest(options, Use::Tools)?;
         manifest.host.max_queue_per_client = manifest.host.max_queue;
@@ -437,7 +438,7 @@ impl Session {
     }
 }
 
-/// The manifest of a folder, if there is one in it or in one above.
+/// The manifest of a folder: in it or in the nearest parent that has one.
 fn manifest_above(start: &Path) -> Option<PathBuf> {
     let folders = start.ancestors();
     let mut files = folders.map(|folder| folder.join(FILE_NAME));

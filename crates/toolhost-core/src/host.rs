@@ -95,7 +95,7 @@ struct Shared {
     audit: Option<Arc<AuditLog>>,
     hooks: Option<Hooks>,
     repeats: Repeats,
-    /// Plugins that could not list their resources.
+    /// Throttles the warnings of plugins that cannot list their resources.
     unlisted: Seldom,
     /// Whether arguments are repaired before they are validated.
     repairs: bool,
@@ -119,7 +119,7 @@ enum HandedOver {
 /// The places in order taken for a call before it runs: its own, or those of the calls inside it.
 #[derive(Default)]
 pub struct Places {
-    /// The tools of the host that they were taken at.
+    /// The tools of the host that took the places.
     registry: Weak<Registry>,
     taken: std::vec::IntoIter<Taken>,
 }
@@ -400,14 +400,14 @@ impl ToolHost {
         self.with_providers([])
     }
 
-    /// Has what these calls need, of a host that was loaded [lazily](Loader::lazy): starts the MCP servers whose tools
-    /// they are. To know a tool that no provider is known to have, all servers are started. The host that is returned
-    /// has the tools that the servers list now.
+    /// Prepares a [lazily](Loader::lazy) loaded host for these calls: starts the MCP servers that
+    /// offer their tools, or all servers if no provider is known to offer one of them. Returns a
+    /// host with the tools that the servers list now.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be had. Where a tool is not found, any server may
-    /// be the one that has it.
+    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be read. For an unknown
+    /// tool every server counts, since any of them may offer it.
     pub async fn ready_for(&self, calls: &[ToolCall]) -> Result<ToolHost, LoadError> {
         let (needed, is_known) = self.needed_for(calls);
         let providers = self.registry.providers.iter().enumerate();
@@ -426,7 +426,7 @@ impl ToolHost {
             }
         }
         let renewed = self.renewed();
-        // The tools of a server that does not start are not known to be there.
+        // If a server does not start, it is unknown whether it offers the tool.
         if !others.is_empty() && !renewed.needed_for(calls).1 {
             problems.append(&mut others);
         }
@@ -437,7 +437,7 @@ impl ToolHost {
         }
     }
 
-    /// The providers of the tools that are called, and whether all of these are known.
+    /// The providers of the called tools, and whether all of the tools are known.
     fn needed_for(&self, calls: &[ToolCall]) -> (BTreeSet<usize>, bool) {
         let mut needed = BTreeSet::new();
         let mut is_known = true;
@@ -555,7 +555,7 @@ impl ToolHost {
             let before = before.next();
             Arrival::new(match before {
                 Some(before) if is_own => before,
-                // What it has is what this host grants; its place it keeps.
+                // After a reload: the call keeps its place, but gets the grants of this host.
                 before => {
                     let place = before.and_then(|it| it.place);
                     self.take_at(place, call, (client, allowed), &options.whose)
@@ -600,7 +600,8 @@ impl ToolHost {
         self.take_at(None, call, (client, allowed), whose)
     }
 
-    /// The same for a call that has a place which another host gave it, if that is in the right line.
+    /// The same for a call that has a place of another host; the place is kept if it is in the
+    /// right line.
     fn take_at(
         &self,
         place: Option<Place>,

@@ -122,7 +122,7 @@ pub struct HostConfig {
     pub max_concurrency: usize,
     /// Calls that may wait; further ones are refused.
     pub max_queue: Option<usize>,
-    /// Of them, those of one client; see [`Manifest::queue_of_one`] for `None`.
+    /// How many of them may be of one client. [`Manifest::queue_of_one`] has the default.
     pub max_queue_per_client: Option<usize>,
     /// How long a call may wait for its permits.
     pub queue_timeout: Option<Duration>,
@@ -456,8 +456,9 @@ impl Manifest {
         Paths::new(granted, before)
     }
 
-    /// How many calls of one client with a name may wait, where calls that wait are bounded: half of them where there can
-    /// be others, unless it is said. Clients are named by `[serve.auth]` and [`CallOptions::client`](crate::CallOptions::client).
+    /// The maximum number of waiting calls of one named client, if waiting calls are bounded. By
+    /// default half of them, if there can be several clients. Clients get their names from
+    /// `[serve.auth]` and [`CallOptions::client`](crate::CallOptions::client).
     pub fn queue_of_one(&self) -> Option<usize> {
         let most = self.host.max_queue?;
         let auth = &self.serve.auth;

@@ -37,20 +37,21 @@ pub(crate) enum Access {
     Change,
 }
 
-/// Whose calls run in the order they were handed over: a batch, a session. Parties take turns.
+/// A batch or a session: its calls run in the order they were handed over. Parties take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Client {
     number: u64,
     party: Party,
 }
 
-/// Who has one turn among others: all batches and sessions of one name, or one without a name.
+/// The unit of fairness, which gets one turn among others: all batches and sessions of one name, or
+/// a single one without a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Party {
-    /// By a hash of the name.
+    /// Identified by a hash of the name.
     Named(u64),
     Unnamed(u64),
-    /// All that come and go without a name.
+    /// All requests without a name and a session together.
     Passing,
 }
 
@@ -71,7 +72,7 @@ impl Client {
         }
     }
 
-    /// The same, which has its turns together with all others of that name.
+    /// The same client, in the party of that name.
     pub fn named(self, name: &str) -> Client {
         static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Client {
@@ -80,7 +81,7 @@ impl Client {
         }
     }
 
-    /// The same, which has its turns together with all others that have no name and come once.
+    /// The same client, in the party of all requests without a name and a session.
     pub fn passing(self) -> Client {
         Client {
             party: Party::Passing,
@@ -108,9 +109,9 @@ impl Domain {
         Arc::new(Domain(Mutex::new(State::Own(Line::default()))))
     }
 
-    /// The domain of plugins with these granted folders. It is the process's: other hosts that are granted an overlapping
-    /// folder share it. `None` where there are none, and where none can be written unless `may_be_written` says that
-    /// somebody may be granted them later.
+    /// The domains of plugins with these granted folders. They belong to the process: other hosts
+    /// with an overlapping folder share them. `None` for a plugin without folders, and for folders
+    /// that no plugin can write, unless `may_be_written` says that a write grant may come later.
     pub(crate) fn of_folders(
         granted: &[GrantedFolders],
         may_be_written: bool,
@@ -244,7 +245,7 @@ pub(crate) struct Place {
     domain: Arc<Domain>,
     client: Client,
     access: Access,
-    /// Whether it was to be [released](Place::release) when it was taken.
+    /// Whether the place was taken as one to be [released](Place::release) first.
     is_held: bool,
     ticket: u64,
     /// `None` if it was granted at once.
@@ -252,7 +253,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whether it is in the line of a domain, and good for what a call does there.
+    /// Whether the place is in the line of this domain, with sufficient access.
     pub(crate) fn serves(&self, domain: &Arc<Domain>, access: Access, is_held: bool) -> bool {
         self.domain.is_same(domain) && self.access >= access && self.is_held == is_held
     }

@@ -144,7 +144,7 @@ pub struct Paths {
     granted: RwLock<Vec<Known>>,
     /// Folders granted by earlier hosts, whose calls may still run.
     past: Vec<Known>,
-    /// As of the last folder that was granted.
+    /// The mounts as read when the last folder was granted.
     mounts: RwLock<Arc<Mounts>>,
     /// Host files to be protected also in folders granted later.
     files: RwLock<Vec<HostFile>>,
@@ -415,7 +415,7 @@ impl Paths {
         is_writable: bool,
         holder: Holder,
     ) -> io::Result<(Found, Arc<Granted>)> {
-        // Something may have been mounted since the load.
+        // File systems may have been mounted since the load.
         self.read_mounts();
         let found = self.open_folder(path)?;
         let is_below = |root: &Arc<Granted>| root.id.holds(&found.id);
@@ -593,7 +593,7 @@ impl Paths {
         Guard::new(&protected, &self.held, folders, kernel)
     }
 
-    /// What a folder is that was granted by that name when this was made, or since.
+    /// The id of the folder that was granted by this path, at load or since.
     pub(crate) fn granted_id(&self, path: &Path) -> Option<FolderId> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let granted = self.granted();

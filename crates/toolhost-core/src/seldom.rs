@@ -1,4 +1,4 @@
-//! What could be logged without end, as others can bring it about, is logged now and then.
+//! Throttles log lines that clients could cause in any number: one a minute for each subject.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Whoever else is concerned in that time is not named.
+/// The maximum number of subjects logged in that time; further ones are dropped.
 const MOST: usize = 64;
 
-/// One matter that is logged once a minute for each who is concerned.
+/// One kind of log line, logged at most once a minute for each subject.
 #[derive(Debug, Default)]
 pub struct Seldom(Mutex<HashMap<String, Instant>>);
 
 impl Seldom {
-    /// Whether it is to be logged now.
+    /// Whether to log a line about this subject now.
     pub fn is_due(&self, whom: &str) -> bool {
         self.is_due_at(whom, Instant::now())
     }

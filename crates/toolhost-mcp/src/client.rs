@@ -82,8 +82,8 @@ struct Server {
     _closing: DropGuard,
 }
 
-/// Starts a server and asks for its tools. `memory` is the folder for what is remembered of servers. One that
-/// `may_wait` is not started before it is needed, and has the tools that are remembered.
+/// Starts a server and lists its tools. `memory` is the cache folder for servers. A server that
+/// `may_wait` is not started before it is needed, and has the cached tools until then.
 ///
 /// # Errors
 ///

@@ -102,9 +102,9 @@ impl EarlyCalls {
 }
 
 impl ToolHost {
-    /// What a call reads of the data that has an order, if it can change nothing: its tool says so, or it can
-    /// reach nothing. One that fails whatever else the answer says is harmless, too. One that somebody has to be asked about
-    /// is not.
+    /// What a call reads of the data in order domains, or `None` if it may change something or needs a
+    /// user's decision. A call changes nothing if its tool says so or its plugin is granted nothing;
+    /// neither does a call that is bound to fail.
     fn reads(&self, call: &ToolCall, whose: &Whose) -> Option<Accesses> {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {

@@ -110,9 +110,9 @@ impl Loader {
         self
     }
 
-    /// Leaves for later what not every call needs: MCP servers are started by the first call of one of their tools, which
-    /// are those that they last listed, and a secret that cannot be had is an error of the calls that need it.
-    /// [`ToolHost::ready_for`] does all that before calls are run.
+    /// Defers what not every call needs: an MCP server starts with the first call of one of its
+    /// tools, which are those that it listed last, and a secret that cannot be read is an error only
+    /// of the calls that need it. [`ToolHost::ready_for`] does all that ahead of the calls.
     #[must_use]
     pub fn lazy(mut self) -> Self {
         self.is_lazy = true;
@@ -397,7 +397,7 @@ fn in_order(plugins: Vec<Arc<Plugin>>, max_concurrency: usize) -> Vec<LoadedPlug
         Order::Parallel => GrantedFolders::default(),
         Order::Auto | Order::InOrder => plugin.folders(),
     });
-    // Where somebody may write, calls may be narrowed to write what others read.
+    // If any plugin may write, a narrowed call may write what others read.
     let mut grants = plugins.iter().flat_map(|it| &it.config.permissions.files);
     let may_be_written = grants.any(|grant| grant.access == Access::ReadWrite);
     let domains = Domain::of_folders(&folders.collect::<Vec<_>>(), may_be_written);

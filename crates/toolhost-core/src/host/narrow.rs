@@ -184,7 +184,7 @@ impl ToolHost {
                 if folder.is_some_and(|it| it.is_read_only) {
                     grant.access = Access::ReadOnly;
                 }
-                // What it is was found when it was opened: its name may be another's.
+                // Identified by the open folder, since its path may lead to another one by now.
                 let mut id = None;
                 if let Some(host) = folder.and_then(|it| it.host.as_ref()) {
                     grant.host.clone_from(host);
@@ -239,7 +239,7 @@ mod tests {
     use crate::native::NativeTools;
     use crate::tool::{Tool, ToolCall};
 
-    /// A call has its places when its message was read, and may be run by the host of a reload.
+    /// A call takes its places when its message is read; after a reload another host may run it.
     #[tokio::test]
     async fn a_call_has_what_the_host_grants_that_runs_it() {
         let host = || {

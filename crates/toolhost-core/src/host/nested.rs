@@ -4,16 +4,16 @@
 use crate::paths::{FolderId, Paths};
 use crate::permissions::{Access, FileGrant};
 
-/// A folder of a plugin, by what it is and not by what it is called.
+/// A folder granted to a plugin, identified by its file id and not by its path.
 pub(super) struct Granted<'g> {
     pub(super) plugin: &'g str,
     pub(super) grant: &'g FileGrant,
-    /// Of the folder, or of the one that those of clients are in; `None` where it is not there.
+    /// The id of the folder, or of the parent of client folders. `None` if it does not exist.
     pub(super) id: Option<FolderId>,
 }
 
 impl<'g> Granted<'g> {
-    /// As the manifest has it.
+    /// The grant as written in the manifest.
     pub(super) fn of(plugin: &'g str, grant: &'g FileGrant, paths: &Paths) -> Granted<'g> {
         Granted {
             plugin,

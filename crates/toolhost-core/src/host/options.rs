@@ -145,21 +145,26 @@ impl CallOptions {
         self
     }
 
-    /// Runs a call once: with the same key it is not run again, but has the first call's result, also while that runs. For
-    /// calls that are made again because nobody knows whether they ran.
+    /// Runs a call at most once: a call with the same key does not run again but gets the first
+    /// call's result, also while that one still runs. For calls that are retried because it is
+    /// unknown whether they ran.
     ///
-    /// - The key is the client's own; the same one for another tool, or other arguments, fails with
-    ///   [`CallError::InvalidOptions`](crate::CallError::InvalidOptions). Of a call in a batch it is the key, a `/`, and the call's id, or its position where it
-    ///   has none.
-    /// - A call that ran and failed has run: it fails again, with the same error. One that did not run (invalid arguments,
-    ///   no place in the queue, cancelled before its turn) is run the next time.
-    /// - What counts of the options is what the first call had. It ends when nobody waits for it any more.
-    /// - The host knows a key for an hour after its call ended, at most 10,000 of them and 32 MiB of results; it forgets them
-    ///   when it ends or is replaced. A call whose result was too much to keep fails, and is not run again.
-    /// - A call that asked has not run. Made again with replies, under the same key, it is the same call.
-    /// - Resources and prompts have none.
+    /// - Keys belong to a client; the same key for another tool or other arguments fails with
+    ///   [`CallError::InvalidOptions`](crate::CallError::InvalidOptions). A call in a batch has the
+    ///   key, a `/`, and its id, or its position if it has none.
+    /// - A call that ran and failed has run: it fails again with the same error. One that did not
+    ///   run (invalid arguments, a full queue, cancelled before its turn) is run next time.
+    /// - The other options are those of the first call. It is cancelled when no caller waits for it
+    ///   any more.
+    /// - The host remembers a key for an hour after its call ended, up to 10,000 keys and 32 MiB of
+    ///   results, and forgets them when it ends or is replaced. A call whose result was too large
+    ///   to keep fails, and is not run again.
+    /// - A call that asked a question has not run. Repeated under the same key with the replies, it
+    ///   is the same call.
+    /// - Requests for resources and prompts take no key.
     ///
-    /// Tools of your program get it from their context, MCP servers as `toolhost/idempotency-key` in `_meta`.
+    /// Native tools find the key in their context, MCP servers as `toolhost/idempotency-key` in
+    /// `_meta`.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -266,7 +271,7 @@ impl CallOptions {
         self.order.unwrap_or_else(|| self.new_client())
     }
 
-    /// One that is no other, and has its turns with all others of the same name.
+    /// A new client in the order, which takes turns together with all others of the same name.
     pub(super) fn new_client(&self) -> Client {
         match self.whose.client() {
             Some(name) => Client::new().named(name),

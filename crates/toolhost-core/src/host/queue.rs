@@ -1,5 +1,11 @@
-//! Whose turn it is: permits of a plugin, of the host's memory and of the host, each in turn between clients; and how many
-//! calls may wait for them, of all clients and of one, and how long.
+//! The queue: permits of a plugin, of the host's memory and of the host, shared fairly between
+//! clients; how many calls may wait for them, of all clients and of one, and for how long.
+//!
+//! A call waits in three steps: for its place in order, holding nothing ([`Queue::in_order`]); for
+//! its provider's permit; then for memory and for the host's permit, in that order, so that a call
+//! that waits for one of them holds only what others do not need. A call that finds all three free
+//! takes them at once and is never counted as waiting. `max-queue` bounds the waiting calls,
+//! `queue-timeout` all of their waiting, `order-timeout` how long a call ahead may run.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -24,17 +30,17 @@ pub(super) struct Queue {
     calls: Turns<Party>,
     /// Permits for memory, if `total-memory` can be exceeded.
     memory: Option<Turns<Party>>,
-    /// Where calls that wait are bounded.
+    /// `None` if the number of waiting calls has no bound.
     places: Option<Arc<Places>>,
     pub(super) timeout: Option<Duration>,
     /// How long a call may wait for a running one that may change the same data.
     order_timeout: Duration,
 }
 
-/// The calls that wait, and how many may.
+/// The waiting calls, and how many there may be.
 struct Places {
     most: usize,
-    /// Of one client with a name.
+    /// The maximum of one named client.
     most_of_one: usize,
     taken: Mutex<Taken>,
 }
@@ -46,7 +52,7 @@ struct Taken {
 }
 
 impl Places {
-    /// A place of a party, of so many more than may wait at other times.
+    /// Takes a place for a party; `more` places exist in addition to the configured ones.
     fn take(self: &Arc<Self>, party: Party, more: usize) -> Option<Ticket> {
         let most_of_one = match party {
             Party::Named(_) => self.most_of_one,
@@ -96,7 +102,7 @@ pub(super) struct Permits<'a> {
 }
 
 impl Queue {
-    /// `most_of_one` is how many calls of one client may wait.
+    /// `most_of_one` is the maximum number of waiting calls of one client.
     pub(super) fn new(
         host: &HostConfig,
         most_of_one: Option<usize>,
@@ -130,21 +136,21 @@ impl Queue {
         self.places.is_some()
     }
 
-    /// Takes a place; none is needed where there are places for all.
+    /// Takes a place. `None` if the queue has no bound.
     ///
     /// # Errors
     ///
-    /// All places are taken, or as many as one client may have.
+    /// All places are taken, or all that one client may have.
     pub(super) fn enter(&self, party: Party) -> Result<Option<Ticket>, CallError> {
         self.enter_beside(party, 0)
     }
 
-    /// The same for a call that somebody is asked about first: whether it will have to wait for its turn is not known, so
-    /// that there are places for as many more as may run.
+    /// The same for a call that a user is asked about first. It is not known yet whether it will
+    /// wait for its turn, so as many additional places exist as calls may run.
     ///
     /// # Errors
     ///
-    /// As of [`enter`](Queue::enter).
+    /// As for [`enter`](Queue::enter).
     pub(super) fn enter_before_others(&self, party: Party) -> Result<Option<Ticket>, CallError> {
         self.enter_beside(party, self.max_concurrency)
     }

@@ -44,7 +44,7 @@ struct Known {
     ended: VecDeque<Key>,
     /// The bytes of their results.
     bytes: u64,
-    /// Of each client that has any that ended.
+    /// The ended runs of each client that has any.
     clients: HashMap<Option<Arc<str>>, Account>,
     /// The number of runs so far.
     count: u64,
@@ -159,7 +159,8 @@ impl Known {
         account.bytes += size(result);
         self.bytes += size(result);
         self.ended.push_back(key);
-        // Of the client that has the most, the oldest results go first, and are known to have been; then the keys.
+        // The client with the most bytes loses its oldest results first. Their keys stay, so that the
+        // calls are still known to have run, until they expire too.
         while self.bytes > MOST_BYTES
             && let Some(most) = self.client_with_most(|it| it.bytes)
         {
@@ -195,7 +196,7 @@ impl Known {
         most.map(|(client, _)| client.clone())
     }
 
-    /// Forgets one that ended.
+    /// Forgets an ended run.
     fn forget(&mut self, number: usize) {
         let Some(key) = self.ended.remove(number) else {
             return;
@@ -220,7 +221,7 @@ impl Known {
 }
 
 impl State {
-    /// The result, which is kept no more.
+    /// Takes the result out; the run stays known.
     fn take_result(&mut self) -> Option<Arc<ToolResult>> {
         match self {
             State::Ended { result, .. } => result.take(),
@@ -271,7 +272,7 @@ impl ToolHost {
         if call.void().is_some() {
             return Ok(None);
         }
-        // With replies to what it asked it is the same call: its digest is of nothing else.
+        // Replies are not part of the digest: with them it is still the same call.
         let text = call.arguments_text();
         let usual = match serde_json::from_str::<serde_json::Value>(text) {
             Ok(mut value) => {
@@ -447,7 +448,7 @@ mod tests {
         assert!(matches!(found, Err(CallError::InvalidOptions { .. })));
         let accounts = known.clients.values();
         assert_eq!(accounts.map(|it| it.keys).sum::<usize>(), known.ended.len());
-        // An hour later there is nothing.
+        // An hour later all have expired.
         known.expire(now + KEPT_FOR);
         assert!(known.runs.is_empty() && known.clients.is_empty() && known.bytes == 0);
     }

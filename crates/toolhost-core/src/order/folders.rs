@@ -24,8 +24,8 @@ struct Known {
 }
 
 impl Folders {
-    /// The domain of each plugin, by what it is granted. Those that can change nothing have one where
-    /// another can change what they read, or may come to.
+    /// The domain of each plugin, from its grants. A plugin that can change nothing has one if
+    /// another plugin can change what it reads, or may be granted that later.
     pub(super) fn assign(
         &mut self,
         granted: &[GrantedFolders],

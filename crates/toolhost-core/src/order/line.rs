@@ -1,5 +1,18 @@
-//! The line of a domain: which calls run, and which wait. First come, first served within a client; in
-//! turn between parties, and between the clients of each.
+//! The line of a domain: which calls run and which wait, first come first served within a client,
+//! in turn between parties, and between the clients of a party.
+//!
+//! | state of a place | next |
+//! | --- | --- |
+//! | held (`is_held`): a hook has not decided yet | waiting, by [`Line::release`] |
+//! | waiting | holder, by [`Line::advance`], which grants whatever may run |
+//! | holder without permits (`running` is `None`) | running, by [`Line::begin`] |
+//! | running | (gone) |
+//!
+//! [`Line::leave`] takes a place out in any state. A held call blocks the later calls of its client
+//! (readers pass a held reader) and of no other client. `advance` never passes by a waiting party
+//! whose turn it is, so that readers cannot starve a writer; a party whose next calls are all held
+//! keeps its turn. A holder without permits already excludes others, since its permits may come at
+//! any time, but calls behind it do not count that time against it.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -49,10 +62,10 @@ pub(super) struct Line {
     /// The number of holders that change something.
     changing: usize,
     waiting: HashMap<Client, VecDeque<Waiting>>,
-    /// The clients of `waiting`, by their parties; the next to be served first. A queue may be empty: its calls were
-    /// cancelled.
+    /// The clients of `waiting` by party, the next in turn first. The queue of a client may be
+    /// empty, if its calls were cancelled.
     clients: HashMap<Party, VecDeque<Client>>,
-    /// The parties of `clients`, the next to be served first.
+    /// The parties of `clients`, the next in turn first.
     turns: VecDeque<Party>,
 }
 
@@ -191,7 +204,8 @@ impl Line {
         })
     }
 
-    /// Grants what may run now: a call of each party in turn. The next in turn is never passed by, unless it is held.
+    /// Grants what may run now, one call of each party in turn. The party whose turn it is is never
+    /// passed by, unless its calls are held.
     fn advance(&mut self) {
         // Parties whose next calls are held keep their turns.
         let mut passed = 0;
@@ -223,8 +237,8 @@ impl Line {
         }
     }
 
-    /// The next call of a party, unless all are held: which of its clients' it is, and which of that client's. Clients
-    /// without calls are dropped.
+    /// The next call of a party that is not held: the position of its client, and its position in the
+    /// client's queue. Drops clients without calls.
     fn next_of(&mut self, party: Party) -> Option<(usize, usize)> {
         let clients = self.clients.get_mut(&party)?;
         let mut turn = 0;
@@ -242,7 +256,7 @@ impl Line {
         None
     }
 
-    /// Takes out a call that waits, after which it is another client's turn in its party.
+    /// Takes out a waiting call; then it is another client's turn in its party.
     fn remove(&mut self, client: Client, at: usize) -> Option<Waiting> {
         let queue = self.waiting.get_mut(&client)?;
         let removed = queue.remove(at);

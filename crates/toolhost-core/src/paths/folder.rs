@@ -22,9 +22,9 @@ pub(super) type Id = std::path::PathBuf;
 /// A granted folder that may be written, and what of it is version control's.
 pub(super) struct Root {
     pub(super) id: Id,
-    /// Whether that may be changed.
+    /// Whether version control's files in it may be changed.
     pub(super) allows_vcs: bool,
-    /// Whether it is all of it.
+    /// Whether the folder lies inside version control's files.
     pub(super) is_vcs: bool,
 }
 

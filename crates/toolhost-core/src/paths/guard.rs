@@ -27,7 +27,7 @@ pub(crate) struct GuestFolder<'f> {
     pub(crate) is_writable: bool,
     /// Whether version control's files in it may be changed, too.
     pub(crate) allows_vcs: bool,
-    /// Whether all of it is version control's.
+    /// Whether the folder lies inside version control's files.
     pub(crate) is_vcs: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct GuestFolder<'f> {
 pub(crate) struct Guard {
     protected: Vec<Arc<Protected>>,
     held: Arc<Held>,
-    /// The folders that may be written.
+    /// The writable folders.
     writable: Vec<Root>,
     /// Devices of kernel file systems.
     kernel: Vec<u64>,

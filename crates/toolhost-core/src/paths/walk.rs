@@ -36,7 +36,7 @@ struct Step {
     /// The granted folders that it is or lies in.
     granted: Vec<Id>,
     is_writable: bool,
-    /// Whether the folders of clients lie in it, or it lies in such a folder.
+    /// Whether folders of clients lie in it, or it lies in one.
     is_of_clients: bool,
 }
 

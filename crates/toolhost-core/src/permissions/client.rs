@@ -126,13 +126,14 @@ fn has_client(component: Component) -> bool {
     matches!(component, Component::Normal(_)) && name.contains(CLIENT)
 }
 
-/// The name of a client's folder. Two clients never have the same, nor names that a file system takes for the same, and
-/// none leads elsewhere: all but `a` to `z`, digits, `-`, `_` and a `.` that is neither first nor last is `%` and two
-/// digits, and so is the first letter of what Windows takes for a device.
+/// The folder name of a client. Names of different clients never collide, not even on file systems
+/// that ignore case or trailing dots, and none leads elsewhere: everything but `a` to `z`, digits,
+/// `-`, `_` and a `.` that is neither first nor last is written as `%` and two hexadecimal digits;
+/// so is the first letter of a Windows device name.
 ///
 /// # Errors
 ///
-/// The client has no name.
+/// The client's name is empty.
 pub(crate) fn folder_name(client: &str) -> Result<String, String> {
     if client.is_empty() {
         return Err("the client's name is empty".to_owned());
@@ -144,7 +145,7 @@ pub(crate) fn folder_name(client: &str) -> Result<String, String> {
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if at > 0 || !is_device => {
                 name.push(byte.into());
             }
-            // FAT and Windows take a name for another without the dots at its end.
+            // FAT and Windows ignore the dots at the end of a name.
             b'.' if at > 0 && at < last => name.push('.'),
             _ => name.push_str(&format!("%{byte:02x}")),
         }
@@ -156,7 +157,7 @@ pub(crate) fn folder_name(client: &str) -> Result<String, String> {
     }
 }
 
-/// Whether a name is a device's on Windows, in lower case: in upper case it is escaped in any case.
+/// Whether a lower-case name is a device on Windows. Upper-case names are escaped anyway.
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name);
     let is_numbered = |kind: &str| {

@@ -127,11 +127,12 @@ impl Plugin {
         Ok(Some(clients.keep(client, Arc::new(narrowed))))
     }
 
-    /// What calls have that are narrowed so. It is to be asked twice where one of the folders may lie in another.
+    /// The grants of narrowed calls. Where one of the folders may lie in another, call this twice:
+    /// after the first pass no link can be put on the path to a folder.
     ///
     /// # Errors
     ///
-    /// It would be more than the plugin is granted, or something of it is not there.
+    /// They would exceed what the plugin is granted, or something of them is missing.
     pub(crate) fn narrow(
         &self,
         narrowing: &ProviderNarrowing,
@@ -144,9 +145,9 @@ impl Plugin {
         self.narrow_hosts(narrowing, &mut grants)?;
         let domain = match self.config.order {
             Order::Parallel => None,
-            // Whoever writes there may come later.
+            // A writer of these folders may be granted later.
             Order::Auto => Domain::of_folders(&[folders_of(&grants)], true).remove(0),
-            // Its calls run alone, whoever makes them.
+            // Its calls run alone, those of all clients.
             Order::InOrder => Domain::of_folders_in(&folders_of(&grants), domain),
         };
         Ok(NarrowedGrants {

@@ -16,7 +16,7 @@ pub(crate) struct Folder {
     pub(crate) access: Access,
     /// Whether version control's files in it may be changed, if it is writable.
     pub(super) allows_vcs: bool,
-    /// Whether all of it was version control's when it was opened.
+    /// Whether the folder lay inside version control's files when it was opened.
     pub(super) is_vcs: bool,
     /// Its identity, to be compared with other folders.
     pub(crate) id: FolderId,

@@ -250,8 +250,8 @@ impl ClientSession {
         }
     }
 
-    /// Itself, to what keeps calls in order. All sessions and requests of one name have their turns together; so do those
-    /// of clients without a name and a session.
+    /// The client of these calls in the order. All sessions and requests of one name are one party;
+    /// so are all requests without a name and a session.
     fn order(&self, principal: Option<&Principal>) -> order::Client {
         let own = self.client.order;
         match principal.and_then(Principal::own_name) {

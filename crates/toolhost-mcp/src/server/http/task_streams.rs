@@ -120,7 +120,7 @@ struct Joined {
     tasks: HashSet<String>,
     changes: Receiver<String>,
     is_begun: bool,
-    /// What is to be sent next. Of a task its id, as each may have a long result.
+    /// The events to be sent next. A task is queued by its id, since its result may be long.
     ready: VecDeque<Ready>,
 }
 

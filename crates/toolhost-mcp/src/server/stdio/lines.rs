@@ -45,7 +45,7 @@ pub(crate) struct LineTransport<R, W: AsyncWrite> {
 const MAX_UNREAD: usize = 64 << 20;
 const MAX_REQUESTS: usize = 256 << 20;
 
-/// What a request takes beside its line, at least, until it is answered.
+/// The minimum memory of a request until it is answered, in addition to its line.
 const BESIDE: usize = 8 << 10;
 
 #[derive(Default)]
@@ -343,7 +343,7 @@ mod tests {
             waiting.push(message.expect("there are more"));
         }
         assert!(waiting.len() > most / 2 && waiting.len() <= most + 1);
-        // One is answered.
+        // One of the requests is answered.
         waiting.pop();
         assert!(transport.receive().now_or_never().is_some());
     }
