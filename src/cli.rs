@@ -42,7 +42,7 @@ use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest, Use};
 use toolhost::wire::Format;
 use toolhost::{CodeCache, Loader, Servers, ToolHost};
 use tracing_subscriber::EnvFilter;
-use trust::Found;
+use trust::FoundManifest;
 use untrusted::Untrusted;
 
 /// The exit status of the process.
@@ -127,7 +127,7 @@ enum Command {
     /// Run all tool calls of a model's response and print one result for each
     Run(run::RunOptions),
     /// Run one call and print its result
-    Call(call::CallOptions),
+    Call(call::CallCommand),
     /// Ask a model a question, and run the tools that it calls until it answers
     Agent(agent::AgentOptions),
     /// Offer the tools to MCP clients, over stdio or HTTP
@@ -196,7 +196,7 @@ struct StartServers {
 impl StartServers {
     /// The manifest to examine, and whether its limits were lowered for that; starting its servers
     /// requires trust.
-    fn manifest_of(&self, session: &Session) -> anyhow::Result<(Found, bool)> {
+    fn manifest_of(&self, session: &CommandContext) -> anyhow::Result<(FoundManifest, bool)> {
         let mut found = session.find_manifest()?;
         if self.start_servers {
             found = found.require(Use::Tools)?;
@@ -270,7 +270,7 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 }
 
 /// What all commands share.
-pub(crate) struct Session {
+pub(crate) struct CommandContext {
     manifest: Option<PathBuf>,
     code_cache: CodeCache,
     interrupts: Interrupts,
@@ -288,7 +288,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     #[cfg(unix)]
     outlive_file_size_limit().context("cannot handle SIGXFSZ")?;
     drop(in_runtime);
-    let context = Session {
+    let context = CommandContext {
         manifest: options.manifest,
         code_cache: match options.code_cache {
             None => CodeCache::User,
@@ -341,14 +341,14 @@ fn start_log(verbose: u8) {
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| out::Log)
+        .with_writer(|| out::LogStream)
         // Colours are added elsewhere.
         .with_ansi(false)
         .without_time()
         .init();
 }
 
-impl Session {
+impl CommandContext {
     /// The manifest's file: the one that was named, or the one found in the folder.
     fn manifest_file(&self) -> anyhow::Result<PathBuf> {
         match &self.manifest {
@@ -358,8 +358,8 @@ impl Session {
     }
 
     /// The manifest, trusted or not, for examination.
-    fn find_manifest(&self) -> anyhow::Result<Found> {
-        Found::read(&self.manifest_file()?, self.manifest.is_some())
+    fn find_manifest(&self) -> anyhow::Result<FoundManifest> {
+        FoundManifest::read(&self.manifest_file()?, self.manifest.is_some())
     }
 
     /// The manifest's file in the trust store, if trust is needed.
@@ -387,7 +387,7 @@ impl Session {
         Ok((host, manifest))
     }
 
-    /// As [`load`](Session::load), deferring what only some calls need: see
+    /// As [`load`](CommandContext::load), deferring what only some calls need: see
     /// [`ToolHost::ready_for`].
     async fn load_lazily(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
         let manifest = self.manifest_of_one(options)?;
@@ -433,7 +433,7 @@ impl Session {
             .load()
             .await?;
         // Only from now on do guests run that could output them.
-        out::hide(host.mask());
+        out::add_mask(host.mask());
         Ok(host)
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
-use toolhost::agent::{Agent, AgentError, Answer, Event, Observer};
+use toolhost::agent::{Agent, AgentError, Event, FinalAnswer, Observer};
 use toolhost::manifest::{AgentConfig, Use};
 use toolhost::wire::{Format, Stop, ToolChoice};
 use toolhost::{Loader, ToolResult};
@@ -24,7 +24,9 @@ use super::interrupt::Interrupts;
 use super::out::{self, Out, say};
 use super::run::read_stdin;
 use super::terminal::Terminal;
-use super::{ANSWERED, HostOptions, MAX_ITERATIONS, Session, Status, USAGE, api_parser, timeline};
+use super::{
+    ANSWERED, CommandContext, HostOptions, MAX_ITERATIONS, Status, USAGE, api_parser, timeline,
+};
 use screen::Screen;
 
 #[derive(clap::Args)]
@@ -166,7 +168,7 @@ fn parse_temperature(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "must be a number from 0 to 2".to_owned())
 }
 
-pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: AgentOptions, session: CommandContext) -> anyhow::Result<Status> {
     let question = match options.question.as_deref() {
         Some("-") => Some(piped_question()?),
         Some(question) => Some(question.to_owned()),
@@ -186,7 +188,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let terminal = Terminal::open(lines.clone());
     let view: SharedView = match options.json {
-        true => Arc::new(Mutex::new(events::Lines)),
+        true => Arc::new(Mutex::new(events::EventLines)),
         false => Arc::new(Mutex::new(Screen::new(lines, stdout_is_terminal && stream))),
     };
     let mut loader = Loader::new(manifest);
@@ -197,7 +199,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let mut agent = Agent::new(host, config)?
         .options(options.host.call_options())
         .stream(stream);
-    out::hide(agent.mask());
+    out::add_mask(agent.mask());
     if let Some(file) = &options.transcript {
         agent.keep_transcript(file)?;
     }
@@ -239,7 +241,7 @@ fn piped_question() -> anyhow::Result<String> {
 
 fn finish(
     agent: &Agent,
-    ended: Result<Answer, AgentError>,
+    ended: Result<FinalAnswer, AgentError>,
     view: &mut dyn View,
     json: bool,
 ) -> anyhow::Result<Status> {
@@ -261,13 +263,13 @@ fn finish(
         Out::stderr().line(line)?;
     }
     match ended {
-        Ok(Answer {
+        Ok(FinalAnswer {
             stop: Stop::Length, ..
         }) => {
             say!("warning: the answer was cut off at its longest; see --max-tokens");
             Ok(ANSWERED)
         }
-        Ok(Answer {
+        Ok(FinalAnswer {
             stop: Stop::Other(reason),
             ..
         }) => {
@@ -290,7 +292,7 @@ trait View: Send {
     /// Runs something that writes to the terminal itself.
     fn suspended(&mut self, write: &mut dyn FnMut());
 
-    fn answer(&mut self, answer: &Answer) -> io::Result<()>;
+    fn answer(&mut self, answer: &FinalAnswer) -> io::Result<()>;
 
     fn failed(&mut self, error: &AgentError) -> io::Result<()>;
 }

@@ -16,10 +16,10 @@ use super::interrupt::Interrupts;
 use super::out::Out;
 use super::result::ResultOptions;
 use super::terminal::Terminal;
-use super::{ANSWERED, CALL_FAILED, HostOptions, INTERRUPTED, Session, Status, progress};
+use super::{ANSWERED, CALL_FAILED, CommandContext, HostOptions, INTERRUPTED, Status, progress};
 
 #[derive(clap::Args)]
-pub(super) struct CallOptions {
+pub(super) struct CallCommand {
     /// The tool's name
     tool: String,
 
@@ -34,7 +34,7 @@ pub(super) struct CallOptions {
     host: HostOptions,
 }
 
-pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: CallCommand, session: CommandContext) -> anyhow::Result<Status> {
     let mut arguments = options.arguments;
     if arguments == "-" {
         arguments.clear();
@@ -109,7 +109,7 @@ impl Watcher for CallBar {
             self.0.set_position((done * PARTS) as u64);
         }
         if let Some(message) = &progress.message {
-            progress::tell(&self.0, message);
+            progress::show_message(&self.0, message);
         }
     }
 }

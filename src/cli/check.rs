@@ -7,7 +7,9 @@ use super::grants::{denied, granted};
 use super::out::{Out, line, say};
 use super::result::names;
 use super::untrusted::look_alikes;
-use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
+use super::{
+    ANSWERED, CommandContext, FoundManifest, NOT_ALL_KNOWN, StartServers, Status, at, pin,
+};
 use toolhost::manifest::{
     AgentConfig, AuthConfig, Demand, McpConfig, Order, PluginConfig, lock_file,
 };
@@ -25,7 +27,10 @@ pub(super) struct CheckOptions {
     servers: StartServers,
 }
 
-pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(
+    mut options: CheckOptions,
+    session: CommandContext,
+) -> anyhow::Result<Status> {
     // They are pinned in their present state.
     options.servers.start_servers |= options.pin;
     let (found, is_lowered) = options.servers.manifest_of(&session)?;
@@ -36,7 +41,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
             found.manifest.file.display()
         );
     }
-    let Found {
+    let FoundManifest {
         mut manifest,
         untrusted,
         ..

@@ -7,7 +7,9 @@ use toolhost::{CallError, Plan, Provider, Repair, ToolCall, ToolHost};
 
 use super::grants::granted;
 use super::out::print_json;
-use super::{ANSWERED, ERROR_RESULT, HostOptions, Session, StartServers, Status, warn_of_unasked};
+use super::{
+    ANSWERED, CommandContext, ERROR_RESULT, HostOptions, StartServers, Status, warn_of_unasked,
+};
 
 /// One call: its provider, or why it would fail.
 #[derive(Serialize)]
@@ -91,7 +93,7 @@ impl<'a> From<Plan<'a>> for Served<'a> {
 pub(super) async fn load(
     servers: &StartServers,
     options: &HostOptions,
-    session: &Session,
+    session: &CommandContext,
 ) -> anyhow::Result<ToolHost> {
     let mut manifest = servers.manifest_of(session)?.0.manifest;
     options.apply(&mut manifest);

@@ -13,7 +13,7 @@ use toolhost::{LoadError, Manifest};
 
 use super::out::{Out, say};
 use super::run::read_stdin;
-use super::{ANSWERED, Session, Status, is_in_name};
+use super::{ANSWERED, CommandContext, Status, is_in_name};
 
 #[derive(clap::Args)]
 pub(super) struct ImportOptions {
@@ -31,7 +31,7 @@ const MAX_FILE: u64 = 64 << 20;
 /// The keys under which clients keep their servers.
 const KEYS: [&str; 3] = ["mcpServers", "servers", "context_servers"];
 
-pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<Status> {
+pub(super) fn run(options: &ImportOptions, session: &CommandContext) -> anyhow::Result<Status> {
     let (file, bytes) = match options.file.to_str() {
         Some("-") => ("stdin".to_owned(), read_stdin()?),
         _ => {
@@ -120,7 +120,7 @@ fn without_comments(text: &str) -> String {
 }
 
 /// What is wrong with a table of the manifest.
-fn problem_of(name: &str, table: &Table, session: &Session) -> Option<String> {
+fn problem_of(name: &str, table: &Table, session: &CommandContext) -> Option<String> {
     let mut mcp = Table::new();
     mcp.set_implicit(true);
     mcp.insert(name, Item::Table(table.clone()));

@@ -13,7 +13,7 @@ use toolhost::{LoadError, Manifest};
 
 use super::clients::toml_string;
 use super::out::{Out, line, say};
-use super::{ANSWERED, Session, Status, is_in_name, manifest_above};
+use super::{ANSWERED, CommandContext, Status, is_in_name, manifest_above};
 
 #[derive(clap::Args)]
 pub(super) struct InitOptions {
@@ -55,7 +55,7 @@ const GRANTS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) async fn run(options: &InitOptions, session: &Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: &InitOptions, session: &CommandContext) -> anyhow::Result<Status> {
     let file = session.manifest.clone().unwrap_or_else(|| FILE_NAME.into());
     let folder = file.parent().unwrap_or(Path::new(""));
     let found = match &options.plugins {
@@ -172,7 +172,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// Those that can be plugins; of others it is said why not.
-async fn usable(found: Vec<Found>, session: &Session) -> Vec<Found> {
+async fn usable(found: Vec<FoundPlugin>, session: &CommandContext) -> Vec<FoundPlugin> {
     let mut usable = Vec::new();
     for plugin in found {
         let looked_at = inspect(&plugin.path, session.code_cache.clone()).await;
@@ -191,12 +191,12 @@ async fn usable(found: Vec<Found>, session: &Session) -> Vec<Found> {
     usable
 }
 
-struct Found {
+struct FoundPlugin {
     name: String,
     path: PathBuf,
 }
 
-impl Found {
+impl FoundPlugin {
     /// Its table; commented out if a grant is needed.
     fn entry(&self, folder: &Path, grant: Option<&str>) -> anyhow::Result<String> {
         let path = within(folder, &self.path)?;
@@ -230,7 +230,7 @@ fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
 
 /// The plugins beside the manifest, else those that came with the command: beside it in the
 /// archive, or where system packages and `cargo xtask plugins` put them.
-fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<Found>)> {
+fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<FoundPlugin>)> {
     let mut folders = vec![folder.join("plugins")];
     let command = env::current_exe().and_then(fs::canonicalize);
     if let Some(bin) = command.as_deref().ok().and_then(Path::parent) {
@@ -247,7 +247,7 @@ fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<Found>)> {
     found.next()
 }
 
-fn plugins_in(folder: &Path) -> std::io::Result<Vec<Found>> {
+fn plugins_in(folder: &Path) -> std::io::Result<Vec<FoundPlugin>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -257,9 +257,9 @@ fn plugins_in(folder: &Path) -> std::io::Result<Vec<Found>> {
         };
         let name = name.to_string_lossy();
         let name = name.replace(|c| !is_in_name(c), "_");
-        found.push(Found { name, path });
+        found.push(FoundPlugin { name, path });
     }
-    found.sort_by(|a: &Found, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+    found.sort_by(|a: &FoundPlugin, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
     // `a b.wasm` and `a_b.wasm` are both there.
     let mut taken: HashSet<String> = found.iter().map(|it| it.name.clone()).collect();
     let mut before = None;

@@ -10,7 +10,7 @@ use toolhost::permissions::HostFile;
 use super::grants::{denied, granted};
 use super::list::first_line;
 use super::out::{Out, line, say};
-use super::{ANSWERED, Found, Session, Status};
+use super::{ANSWERED, CommandContext, FoundManifest, Status};
 
 #[derive(clap::Args)]
 pub(super) struct InspectOptions {
@@ -22,7 +22,10 @@ pub(super) struct InspectOptions {
 /// The exit status if the component cannot be a plugin.
 const NOT_A_PLUGIN: Status = 1;
 
-pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(
+    options: InspectOptions,
+    session: CommandContext,
+) -> anyhow::Result<Status> {
     let listed = find(&options.plugin, &session)?;
     let path = match &listed {
         Some(listed) => &listed.plugin.path,
@@ -43,7 +46,7 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
 
 /// A plugin of the manifest.
 #[derive(Default)]
-struct Listed {
+struct ManifestPlugin {
     plugin: PluginConfig,
     /// The files of the host.
     own: Vec<HostFile>,
@@ -52,10 +55,10 @@ struct Listed {
 }
 
 /// The plugin of that path or name in the manifest. A component file needs no manifest.
-fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
+fn find(plugin: &Path, session: &CommandContext) -> anyhow::Result<Option<ManifestPlugin>> {
     let is_file = plugin.exists();
     let is_name = plugin.extension().is_none() && plugin.components().count() == 1;
-    let Found {
+    let FoundManifest {
         manifest,
         mut untrusted,
         ..
@@ -77,7 +80,7 @@ fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
     Ok(found.map(|plugin| {
         let prefix = format!("plugin.{}: ", plugin.name);
         untrusted.retain(|demand| demand.what.starts_with(&prefix));
-        Listed {
+        ManifestPlugin {
             plugin,
             own,
             untrusted,
@@ -85,8 +88,8 @@ fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
     }))
 }
 
-fn print(inspection: &Inspection, listed: &Listed) -> std::io::Result<()> {
-    let Listed {
+fn print(inspection: &Inspection, listed: &ManifestPlugin) -> std::io::Result<()> {
+    let ManifestPlugin {
         plugin: listed,
         own,
         untrusted,

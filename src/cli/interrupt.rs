@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use super::{INTERRUPTED, progress};
 
 #[derive(Clone)]
-pub(super) struct Interrupts(Arc<State>);
+pub(super) struct Interrupts(Arc<InterruptState>);
 
 #[derive(Default)]
-struct State {
+struct InterruptState {
     /// Whether there is a batch that was not interrupted yet.
     in_batch: AtomicBool,
     asked: Notify,
@@ -23,7 +23,7 @@ struct State {
 impl Interrupts {
     /// Listens for as long as the process runs.
     pub(super) fn listen() -> io::Result<Interrupts> {
-        let state = Arc::new(State::default());
+        let state = Arc::new(InterruptState::default());
         let interrupts = Interrupts(Arc::clone(&state));
         let mut signals = signals()?;
         tokio::spawn(async move {

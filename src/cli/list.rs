@@ -7,7 +7,7 @@ use toolhost::{Tool, ToolHost, printable};
 
 use super::out::{Out, say};
 use super::result::{names, print_document};
-use super::{Session, StartServers, Status, format_parser, warn_of_unasked};
+use super::{CommandContext, StartServers, Status, format_parser, warn_of_unasked};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
@@ -20,7 +20,7 @@ pub(super) struct ListOptions {
     servers: StartServers,
 }
 
-pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: ListOptions, session: CommandContext) -> anyhow::Result<Status> {
     let (found, _) = options.servers.manifest_of(&session)?;
     let host = session.survey(found.manifest, &options.servers).await?;
     let status = warn_of_unasked(&host);

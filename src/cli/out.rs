@@ -17,7 +17,7 @@ use super::{Options, Untrusted};
 static MASKS: RwLock<Vec<Arc<Mask>>> = RwLock::new(Vec::new());
 
 /// Adds a mask.
-pub(crate) fn hide(mask: Arc<Mask>) {
+pub(crate) fn add_mask(mask: Arc<Mask>) {
     let mut masks = MASKS.write().unwrap_or_else(PoisonError::into_inner);
     masks.push(mask);
 }
@@ -149,9 +149,9 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
 }
 
 /// Stderr for log events, each written whole.
-pub(crate) struct Log;
+pub(crate) struct LogStream;
 
-impl Write for Log {
+impl Write for LogStream {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let mut out = Out::stderr();

@@ -15,7 +15,7 @@ use toolhost::{Pin, ToolHost, printable};
 use super::out::{Out, masked};
 
 /// Takes the pins out of a manifest, by server, so that tools that have changed still load.
-pub(super) fn take(manifest: &mut Manifest) -> Pins {
+pub(super) fn take(manifest: &mut Manifest) -> PinnedDigests {
     let servers = manifest.mcp.iter_mut();
     servers
         .map(|server| (server.name.clone(), server.pins.take().unwrap_or_default()))
@@ -23,13 +23,13 @@ pub(super) fn take(manifest: &mut Manifest) -> Pins {
 }
 
 /// Digests by tool, by server.
-pub(super) type Pins = BTreeMap<String, BTreeMap<String, String>>;
+pub(super) type PinnedDigests = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Pins the tools of every server, and reports changes.
 pub(super) fn write(
     out: &mut Out,
     host: &ToolHost,
-    before: &Pins,
+    before: &PinnedDigests,
     file: &Path,
 ) -> anyhow::Result<()> {
     let mut now: BTreeMap<String, Vec<Pin>> = BTreeMap::new();

@@ -55,7 +55,7 @@ pub(super) fn share() -> ProgressStyle {
 
 /// Shows a message beside a bar.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
-pub(super) fn tell(bar: &ProgressBar, message: &str) {
+pub(super) fn show_message(bar: &ProgressBar, message: &str) {
     bar.set_message(printable::line(message).into_owned());
 }
 
@@ -92,7 +92,7 @@ impl Loading {
             }
             _ => {}
         }
-        tell(&self.bar, &names.join(", "));
+        show_message(&self.bar, &names.join(", "));
     }
 }
 

@@ -16,7 +16,7 @@ use super::interrupt::Interrupts;
 use super::out::{Out, say};
 use super::result::{Printer, ResultOptions, names};
 use super::{
-    ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, StartServers, Status, USAGE,
+    ANSWERED, CommandContext, ERROR_RESULT, HostOptions, INTERRUPTED, StartServers, Status, USAGE,
 };
 use super::{dry_run, format_parser, progress, timeline};
 
@@ -72,7 +72,7 @@ pub(super) struct RunOptions {
     host: HostOptions,
 }
 
-pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: RunOptions, session: CommandContext) -> anyhow::Result<Status> {
     let file = options.file.as_deref();
     let file = file.filter(|file| file.as_os_str() != "-");
     if options.file.is_none() && io::stdin().is_terminal() {
@@ -131,7 +131,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     let mut done = run_batch(&host, calls, options.host.call_options(), &interrupts, told).await?;
     for (at, call) in cut.into_iter().rev() {
         let result = host.refuse_with(&call, cut_error.clone(), &options.host.call_options());
-        told(&result)?;
+        count_printed(&result)?;
         done.results.insert(at.min(done.results.len()), result);
     }
     if !options.stream {
@@ -156,12 +156,12 @@ fn explained(error: DecodeError) -> anyhow::Error {
 }
 
 /// The results of a batch, in the order of the calls; without those that an interrupt cut off.
-pub(super) struct Done {
+pub(super) struct BatchResults {
     pub(super) results: Vec<ToolResult>,
     interrupted: bool,
 }
 
-impl Done {
+impl BatchResults {
     pub(super) fn status(&self, fail_on_error: bool) -> Status {
         if self.interrupted {
             INTERRUPTED
@@ -180,7 +180,7 @@ pub(super) async fn run_batch(
     options: toolhost::CallOptions,
     interrupts: &Interrupts,
     mut on_result: impl FnMut(&ToolResult) -> anyhow::Result<()>,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<BatchResults> {
     let bar = progress::calls(calls.len());
     let mut results: Vec<Option<ToolResult>> = Vec::new();
     results.resize_with(calls.len(), || None);
@@ -203,18 +203,18 @@ pub(super) async fn run_batch(
         if interrupted && matches!(result.outcome, Err(CallError::Cancelled)) {
             continue;
         }
-        told(&bar, || on_result(&result))?;
+        count_printed(&bar, || on_result(&result))?;
         results[index] = Some(result);
     }
     bar.finish_and_clear();
-    Ok(Done {
+    Ok(BatchResults {
         results: results.into_iter().flatten().collect(),
         interrupted,
     })
 }
 
 /// Counts a result, and suspends the bar while something is printed.
-fn told<T>(bar: &ProgressBar, print: impl FnOnce() -> T) -> T {
+fn count_printed<T>(bar: &ProgressBar, print: impl FnOnce() -> T) -> T {
     bar.inc(1);
     bar.suspend(print)
 }
@@ -224,7 +224,7 @@ async fn run_events(
     options: &RunOptions,
     file: Option<&Path>,
     events: Events,
-    session: Session,
+    session: CommandContext,
 ) -> anyhow::Result<Status> {
     let chunks = match file {
         Some(file) => {
@@ -366,7 +366,7 @@ impl Reading<'_> {
     fn result(&mut self, position: usize, result: ToolResult) -> anyhow::Result<()> {
         if self.options.stream {
             let encoder = self.printer.encoder(self.output_format(), self.host);
-            told(&self.bar, || encoder.line(&result))?;
+            count_printed(&self.bar, || encoder.line(&result))?;
         }
         self.results[position] = Some(result);
         Ok(())
@@ -436,7 +436,7 @@ impl Reading<'_> {
                 .collect();
             Out::stderr().text(&timeline::draw_from(&came))?;
         }
-        let done = Done {
+        let done = BatchResults {
             results: self.results.into_iter().flatten().collect(),
             interrupted,
         };

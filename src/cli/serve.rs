@@ -14,13 +14,13 @@ use toolhost::Manifest;
 use toolhost::manifest::Use;
 use toolhost::mcp::{Server, ServerInfo};
 
-use super::clients::{self, Client};
+use super::clients::{self, ClientApp};
 use super::out::say;
-use super::{ANSWERED, HostOptions, INTERRUPTED, Session, Status, parse_timeout};
-use reload::{Seen, Watch};
+use super::{ANSWERED, CommandContext, HostOptions, INTERRUPTED, Status, parse_timeout};
+use reload::{FileSnapshot, ReloadWatch};
 
 /// How long messages on their way to a client over stdio get at shutdown.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct ServeOptions {
@@ -35,7 +35,7 @@ pub(super) struct ServeOptions {
 
     /// Print what the configuration of an MCP client has to say of this server, and do nothing else
     #[arg(long, value_name = "CLIENT")]
-    print_config: Option<Client>,
+    print_config: Option<ClientApp>,
 
     #[command(flatten)]
     host: HostOptions,
@@ -55,14 +55,14 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: ServeOptions, session: CommandContext) -> anyhow::Result<Status> {
     let ended = serve(options, session).await;
     // Remaining tasks may hold a host, and are not waited for.
     toolhost::kill_mcp_servers();
     ended
 }
 
-async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
+async fn serve(options: ServeOptions, session: CommandContext) -> anyhow::Result<Status> {
     let interrupts = session.interrupts.clone();
     if let Some(client) = options.print_config {
         // The client will name the manifest.
@@ -80,12 +80,12 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         None => None,
     };
     warn_of_nameless(&manifest, &options.host);
-    let loaded = Seen::of(&manifest, session.trust_file());
+    let loaded = FileSnapshot::of(&manifest, session.trust_file());
     let host = session.load_manifest(manifest.clone()).await?;
     let server = Server::new(host, info(&manifest, &options.host));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
     let shutdown = shutdown_signal(interrupts)?;
-    let mut watch = Watch {
+    let mut watch = ReloadWatch {
         session,
         options: options.host,
         server: server.clone(),
@@ -147,14 +147,14 @@ fn scheme(manifest: &Manifest) -> &'static str {
 }
 
 fn print_config(
-    client: Client,
+    client: ClientApp,
     manifest: &Manifest,
     options: &ServeOptions,
 ) -> anyhow::Result<Status> {
     let server = match options.http {
         None => {
             let for_whom = options.host.client.as_deref();
-            clients::Server::stdio(&std::env::current_exe()?, &manifest.file, for_whom)?
+            clients::ServerAddress::stdio(&std::env::current_exe()?, &manifest.file, for_whom)?
         }
         Some(address) => {
             if address.port() == 0 {
@@ -167,7 +167,7 @@ fn print_config(
                 (false, _) => address.to_string(),
             };
             let needs_token = serve.auth.is_required();
-            clients::Server::http(
+            clients::ServerAddress::http(
                 &manifest.file,
                 format!("{}://{host}/mcp", scheme(manifest)),
                 needs_token,
@@ -211,7 +211,7 @@ async fn stdio(
             let cancelled = server.drain(grace).await;
             stop.cancel();
             // A client that does not read must not delay shutdown.
-            if let Ok(ended) = tokio::time::timeout(LAST_WORDS, session).await {
+            if let Ok(ended) = tokio::time::timeout(FLUSH_TIMEOUT, session).await {
                 ended?;
             }
             Ok(ended(cancelled))

@@ -13,12 +13,12 @@ use super::out::{Out, say};
 /// The terminal, if questions can be asked on it.
 #[derive(Clone)]
 pub(super) struct Terminal {
-    lines: Arc<Mutex<Lines>>,
+    lines: Arc<Mutex<TypedLines>>,
     /// Progress drawn on it meanwhile.
     drawn: MultiProgress,
 }
 
-struct Lines {
+struct TypedLines {
     /// Started with the first question: until then stdin is not read.
     received: Option<mpsc::Receiver<Typed>>,
     /// Anything read before this is not an answer.
@@ -33,7 +33,7 @@ struct Typed {
 
 /// Exclusive use of the terminal for one question.
 pub(super) struct Dialog {
-    lines: OwnedMutexGuard<Lines>,
+    lines: OwnedMutexGuard<TypedLines>,
     drawn: MultiProgress,
 }
 
@@ -41,7 +41,7 @@ impl Terminal {
     /// Only if both stdin and stderr are a terminal.
     pub(super) fn open(drawn: MultiProgress) -> Option<Self> {
         let is_open = io::stdin().is_terminal() && Out::stderr().is_terminal();
-        let lines = Arc::new(Mutex::new(Lines {
+        let lines = Arc::new(Mutex::new(TypedLines {
             received: None,
             asked: None,
         }));
@@ -87,7 +87,7 @@ impl Dialog {
 
     /// The next line; `None` at the end of input.
     pub(super) async fn line(&mut self) -> Option<String> {
-        let Lines { received, asked } = &mut *self.lines;
+        let TypedLines { received, asked } = &mut *self.lines;
         let received = received.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(1);
             // Reading blocks and cannot be cancelled, so it is not a task of the runtime.

@@ -11,7 +11,7 @@ use toolhost::manifest::{Demand, Use};
 
 use super::out::{Out, line};
 use super::untrusted::look_alikes;
-use super::{ANSWERED, Session, Status, Untrusted};
+use super::{ANSWERED, CommandContext, Status, Untrusted};
 use store::Store;
 
 #[derive(clap::Args)]
@@ -29,7 +29,7 @@ pub(super) struct TrustOptions {
     list: bool,
 }
 
-pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<Status> {
+pub(super) fn run(options: &TrustOptions, session: &CommandContext) -> anyhow::Result<Status> {
     let store = Store::of_user().context("there is no home folder to keep it in")?;
     let mut out = Out::stdout();
     if options.list {
@@ -86,16 +86,16 @@ pub(super) fn file_of(manifest: &Path) -> Option<PathBuf> {
 }
 
 /// A manifest, and its demands that have not been allowed.
-pub(super) struct Found {
+pub(super) struct FoundManifest {
     pub(super) manifest: Manifest,
     pub(super) untrusted: Vec<Demand>,
     /// Whether the user has named it, or has trusted it and it demands no more.
     is_known: bool,
 }
 
-impl Found {
+impl FoundManifest {
     /// Reads a manifest once: what is checked here is what is used.
-    pub(super) fn read(file: &Path, is_named: bool) -> anyhow::Result<Found> {
+    pub(super) fn read(file: &Path, is_named: bool) -> anyhow::Result<FoundManifest> {
         let manifest = Manifest::read(file)?;
         let mut untrusted = Vec::new();
         if !is_named {
@@ -108,7 +108,7 @@ impl Found {
             let known = store.recall(file);
             untrusted.retain(|demand| !known.contains(&demand.digest()));
         }
-        Ok(Found {
+        Ok(FoundManifest {
             manifest,
             is_known: is_named || asks && untrusted.is_empty(),
             untrusted,
@@ -133,7 +133,7 @@ impl Found {
     /// # Errors
     ///
     /// [`Untrusted`]: it has demands for that use that are not allowed.
-    pub(super) fn require(self, needed_for: Use) -> anyhow::Result<Found> {
+    pub(super) fn require(self, needed_for: Use) -> anyhow::Result<FoundManifest> {
         let is_for = |demand: &&Demand| [Use::Tools, needed_for].contains(&demand.needed_for);
         let demands: Vec<Demand> = self.untrusted.iter().filter(is_for).cloned().collect();
         match demands.is_empty() {

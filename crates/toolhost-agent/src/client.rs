@@ -29,7 +29,7 @@ const MAX_RESPONSE: usize = 64 << 20;
 /// The longest error text shown.
 const MAX_ERROR: usize = 2000;
 
-pub(super) struct Client {
+pub(super) struct ModelClient {
     http: reqwest::Client,
     pub(super) format: Format,
     pub(super) model: String,
@@ -43,7 +43,7 @@ pub(super) struct Client {
 }
 
 /// A failed attempt.
-pub(super) struct Failure {
+pub(super) struct FailedRequest {
     pub(super) error: AgentError,
     /// Whether a retry may succeed.
     pub(super) may_retry: bool,
@@ -52,7 +52,7 @@ pub(super) struct Failure {
 }
 
 /// A response whose head has arrived.
-pub(super) enum Begun<S> {
+pub(super) enum ResponseBody<S> {
     /// An event stream.
     Events(S),
     /// A complete body.
@@ -60,7 +60,7 @@ pub(super) enum Begun<S> {
 }
 
 /// The defaults of the providers' own SDKs.
-struct Provider {
+struct ProviderDefaults {
     base: &'static str,
     /// The environment variable of the key, for messages; empty if no key is needed.
     key: &'static str,
@@ -70,23 +70,23 @@ struct Provider {
     versions: &'static [&'static str],
 }
 
-fn provider(format: Format) -> Provider {
+fn provider(format: Format) -> ProviderDefaults {
     match format {
-        Format::Anthropic => Provider {
+        Format::Anthropic => ProviderDefaults {
             base: "https://api.anthropic.com",
             key: "ANTHROPIC_API_KEY",
             header: "x-api-key",
             prefix: "",
             versions: &["v1"],
         },
-        Format::Gemini => Provider {
+        Format::Gemini => ProviderDefaults {
             base: "https://generativelanguage.googleapis.com",
             key: "GEMINI_API_KEY",
             header: "x-goog-api-key",
             prefix: "",
             versions: &["v1beta", "v1", "v1alpha"],
         },
-        Format::Ollama => Provider {
+        Format::Ollama => ProviderDefaults {
             base: "http://localhost:11434",
             key: "",
             header: "authorization",
@@ -94,7 +94,7 @@ fn provider(format: Format) -> Provider {
             versions: &["api"],
         },
         // A base URL of these contains its version, if any: compatible servers have others.
-        _ => Provider {
+        _ => ProviderDefaults {
             base: "https://api.openai.com/v1",
             key: "OPENAI_API_KEY",
             header: "authorization",
@@ -104,8 +104,8 @@ fn provider(format: Format) -> Provider {
     }
 }
 
-impl Client {
-    pub(super) fn new(config: &AgentConfig) -> Result<Client, AgentError> {
+impl ModelClient {
+    pub(super) fn new(config: &AgentConfig) -> Result<ModelClient, AgentError> {
         let Some(format) = config.provider.filter(|format| format.api().is_some()) else {
             let known: Vec<_> = AgentConfig::providers().map(Format::name).collect();
             return Err(AgentError::setup(format!(
@@ -151,7 +151,7 @@ impl Client {
         // A key must not follow redirects.
         let http = http_client(&base, reqwest::redirect::Policy::none())
             .map_err(|error| AgentError::setup(format!("no HTTP client: {error}")))?;
-        Ok(Client {
+        Ok(ModelClient {
             http,
             format,
             model,
@@ -206,7 +206,7 @@ impl Client {
         &self,
         body: &RawValue,
         stream: bool,
-    ) -> Result<Begun<impl Stream<Item = io::Result<Bytes>> + use<>>, Failure> {
+    ) -> Result<ResponseBody<impl Stream<Item = io::Result<Bytes>> + use<>>, FailedRequest> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.extend(self.key.clone());
@@ -243,7 +243,7 @@ impl Client {
         };
         if is_whole {
             let body = self.whole(first, response, MAX_RESPONSE).await?;
-            return Ok(Begun::Whole(body));
+            return Ok(ResponseBody::Whole(body));
         }
         let timeout = self.timeout;
         let chunks = response
@@ -258,10 +258,10 @@ impl Client {
             };
             Some((chunk, chunks))
         });
-        Ok(Begun::Events(chunks))
+        Ok(ResponseBody::Events(chunks))
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, FailedRequest> {
         let timed = tokio::time::timeout(self.timeout, work).await;
         timed.map_err(|_| self.failure(silent(self.timeout)))
     }
@@ -272,7 +272,7 @@ impl Client {
         first: Option<Bytes>,
         mut response: Response,
         most: usize,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Vec<u8>, FailedRequest> {
         let mut bytes = first.map(Vec::from).unwrap_or_default();
         // Some proxies keep the connection open after it.
         let mut document = Scanner::default();
@@ -294,7 +294,7 @@ impl Client {
     }
 
     /// Turns an error response into a failure; some may be retried.
-    async fn refused(&self, response: Response) -> Failure {
+    async fn refused(&self, response: Response) -> FailedRequest {
         let status = response.status();
         let asked = retry_after(response.headers());
         let may_retry = matches!(
@@ -307,12 +307,12 @@ impl Client {
         let message = self.shown(error_message(&body.unwrap_or_default()));
         let url = self.shown_url();
         match asked.filter(|wait| may_retry && *wait > MAX_WAIT) {
-            Some(wait) => Failure {
+            Some(wait) => FailedRequest {
                 error: AgentError::Wait { url, wait, message },
                 may_retry: false,
                 wait: None,
             },
-            None => Failure {
+            None => FailedRequest {
                 error: AgentError::Api {
                     url,
                     status: status.as_u16(),
@@ -324,12 +324,12 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+    fn unreachable(&self, error: &reqwest::Error) -> FailedRequest {
         self.failure(causes(error))
     }
 
-    fn failure(&self, why: impl Into<String>) -> Failure {
-        Failure {
+    fn failure(&self, why: impl Into<String>) -> FailedRequest {
+        FailedRequest {
             error: AgentError::Unreachable {
                 url: self.shown_url(),
                 why: self.shown(why.into()),
@@ -341,7 +341,7 @@ impl Client {
 
     /// A response that cannot be decoded, or an error within one. A truncated response may be
     /// complete next time; an API error is classified by its type.
-    pub(super) fn undecoded(&self, error: DecodeError) -> Failure {
+    pub(super) fn undecoded(&self, error: DecodeError) -> FailedRequest {
         let may_retry = match &error {
             DecodeError::Api { kind, .. } => {
                 let kind = kind.to_lowercase();
@@ -360,7 +360,7 @@ impl Client {
             },
             error => error,
         };
-        Failure {
+        FailedRequest {
             error: AgentError::Decode {
                 url: self.shown_url(),
                 error,
@@ -402,7 +402,7 @@ fn silent(timeout: Duration) -> String {
 }
 
 fn key_header(
-    provider: &Provider,
+    provider: &ProviderDefaults,
     secret: &Secret,
 ) -> Result<(HeaderName, HeaderValue), AgentError> {
     let value = format!("{}{}", provider.prefix, secret.reveal().trim());

@@ -21,7 +21,7 @@ use toolhost_core::wire::Format;
 
 /// The kind of an addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum AdditionKind {
     User,
     Reply,
     Results,
@@ -33,13 +33,13 @@ pub(super) struct Conversation {
     /// What answers carry over to later requests.
     carried: Map<String, Value>,
     /// The last addition, and its number of messages.
-    last: Option<(Kind, usize)>,
+    last: Option<(AdditionKind, usize)>,
     file: Option<(PathBuf, File)>,
 }
 
 /// The first line of a transcript.
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct TranscriptHeader {
     toolhost: String,
     format: String,
 }
@@ -47,7 +47,7 @@ struct Header {
 /// Any other line: one of these.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct TranscriptLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<Vec<Box<RawValue>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,21 +94,24 @@ impl Conversation {
         {
             return Ok(());
         }
-        self.write(&Line {
+        self.write(&TranscriptLine {
             carried: Some(carried.clone()),
-            ..Line::default()
+            ..TranscriptLine::default()
         })?;
         self.carried.extend(carried);
         Ok(())
     }
 
     pub(super) fn waits_for_model(&self) -> bool {
-        matches!(self.last, Some((Kind::User | Kind::Results, _)))
+        matches!(
+            self.last,
+            Some((AdditionKind::User | AdditionKind::Results, _))
+        )
     }
 
     /// The calls of the last reply, if nothing followed it.
     pub(super) fn open_calls(&self) -> Vec<ToolCall> {
-        let Some((Kind::Reply, count)) = self.last else {
+        let Some((AdditionKind::Reply, count)) = self.last else {
             return Vec::new();
         };
         let wire = self.format.wire();
@@ -121,21 +124,21 @@ impl Conversation {
     /// Adds messages.
     pub(super) fn push(
         &mut self,
-        kind: Kind,
+        kind: AdditionKind,
         messages: Vec<Box<RawValue>>,
     ) -> Result<(), AgentError> {
-        let mut line = Line::default();
+        let mut line = TranscriptLine::default();
         match kind {
-            Kind::User => line.user = Some(messages.clone()),
-            Kind::Reply => line.reply = Some(messages.clone()),
-            Kind::Results => line.results = Some(messages.clone()),
+            AdditionKind::User => line.user = Some(messages.clone()),
+            AdditionKind::Reply => line.reply = Some(messages.clone()),
+            AdditionKind::Results => line.results = Some(messages.clone()),
         }
         self.write(&line)?;
         self.take(kind, messages);
         Ok(())
     }
 
-    fn take(&mut self, kind: Kind, messages: Vec<Box<RawValue>>) {
+    fn take(&mut self, kind: AdditionKind, messages: Vec<Box<RawValue>>) {
         self.last = Some((kind, messages.len()));
         self.messages.extend(messages);
     }
@@ -143,9 +146,9 @@ impl Conversation {
     /// Stores results that the model was not shown whole.
     pub(super) fn store(&mut self, results: Vec<(String, String)>) -> Result<(), AgentError> {
         for (id, text) in results {
-            self.write(&Line {
+            self.write(&TranscriptLine {
                 stored: Some(Stored { id, text }),
-                ..Line::default()
+                ..TranscriptLine::default()
             })?;
         }
         Ok(())
@@ -182,7 +185,7 @@ impl Conversation {
             _ => failed(path, error.to_string()),
         })?;
         self.file = Some((path.to_owned(), file));
-        let begun = self.write(&Header {
+        let begun = self.write(&TranscriptHeader {
             toolhost: env!("CARGO_PKG_VERSION").to_owned(),
             format: self.format.name().to_owned(),
         });
@@ -206,7 +209,7 @@ impl Conversation {
         }
         let mut lines = text[..whole].lines().enumerate();
         let header = lines.next().map(|(_, line)| line).unwrap_or_default();
-        let header: Header = serde_json::from_str(header).map_err(|_| {
+        let header: TranscriptHeader = serde_json::from_str(header).map_err(|_| {
             let message = "is no transcript: its first line does not say the format";
             failed(path, message)
         })?;
@@ -220,12 +223,12 @@ impl Conversation {
         let mut conversation = Conversation::new(format);
         let mut stored = Vec::new();
         for (number, line) in lines {
-            let line: Line = serde_json::from_str(line)
+            let line: TranscriptLine = serde_json::from_str(line)
                 .map_err(|error| failed(path, format!("line {}: {error}", number + 1)))?;
             let said = [
-                (Kind::User, line.user),
-                (Kind::Reply, line.reply),
-                (Kind::Results, line.results),
+                (AdditionKind::User, line.user),
+                (AdditionKind::Reply, line.reply),
+                (AdditionKind::Results, line.results),
             ];
             for (kind, messages) in said {
                 if let Some(messages) = messages {

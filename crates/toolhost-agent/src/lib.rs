@@ -58,11 +58,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
 
-use client::Client;
-use conversation::{Conversation, Kind};
+use client::ModelClient;
+use conversation::{AdditionKind, Conversation};
 pub use error::AgentError;
 pub use observer::{Event, Observer, Silent};
-use results::Results;
+use results::ModelResults;
 use sampling::Sampler;
 use toolhost_core::manifest::AgentConfig;
 use toolhost_core::mask::Mask;
@@ -72,19 +72,19 @@ use toolhost_core::wire::{
     self, Api, Format, LeftOut, Names, Reply, Request, Stop, Tokens, ToolChoice,
 };
 use toolhost_core::{CallOptions, CancellationToken, Responder, ToolHost};
-use turn::Turn;
+use turn::AgentTurn;
 
 /// A model with tools, and the conversation so far.
 pub struct Agent {
     host: ToolHost,
     config: AgentConfig,
-    client: Arc<Client>,
+    client: Arc<ModelClient>,
     format: Format,
     names: Names,
     /// The declarations sent with every request.
     tools: Option<Box<RawValue>>,
     conversation: Conversation,
-    results: Results,
+    results: ModelResults,
     /// The options of every call.
     options: CallOptions,
     stream: bool,
@@ -97,7 +97,7 @@ pub struct Agent {
 /// The final answer of a model.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Answer {
+pub struct FinalAnswer {
     /// Its text.
     pub text: String,
     /// Why it ended: [`Stop::End`], unless it was cut off or filtered.
@@ -176,7 +176,7 @@ impl Agent {
     /// The configuration names no provider or model, its key cannot be read or must not be sent to
     /// its URL, or a plugin offers a tool named `read_result`.
     pub fn new(host: ToolHost, config: AgentConfig) -> Result<Agent, AgentError> {
-        let client = Arc::new(Client::new(&config)?);
+        let client = Arc::new(ModelClient::new(&config)?);
         let format = client.format;
         let offers = |name: &str| host.tools().any(|tool| tool.name == name);
         if offers(results::READ_RESULT) {
@@ -192,7 +192,7 @@ impl Agent {
                 "`tool-choice` is `{tool}`, and there is no such tool; beside tools there are auto, none and required"
             )));
         }
-        let results = Results::new(config.max_result_chars);
+        let results = ModelResults::new(config.max_result_chars);
         let host = host.with_provider(results.provider());
         let (names, tools) = declared(&host, format);
         Ok(Agent {
@@ -267,7 +267,7 @@ impl Agent {
             let results: Vec<ToolResult> = open.iter().map(refuse).collect();
             let answers: Vec<_> = results.iter().map(wire::Answer::new).collect();
             let messages = self.format.answers(&answers);
-            self.conversation.push(Kind::Results, messages)?;
+            self.conversation.push(AdditionKind::Results, messages)?;
         }
         Ok(())
     }
@@ -327,9 +327,9 @@ impl Agent {
         &mut self,
         question: &str,
         observer: &mut dyn Observer,
-    ) -> Result<Answer, AgentError> {
+    ) -> Result<FinalAnswer, AgentError> {
         let message = self.api().user(question);
-        self.conversation.push(Kind::User, vec![message])?;
+        self.conversation.push(AdditionKind::User, vec![message])?;
         self.go_on(observer).await
     }
 
@@ -338,7 +338,7 @@ impl Agent {
     /// # Errors
     ///
     /// As for [`ask`](Agent::ask).
-    pub async fn go_on(&mut self, observer: &mut dyn Observer) -> Result<Answer, AgentError> {
+    pub async fn go_on(&mut self, observer: &mut dyn Observer) -> Result<FinalAnswer, AgentError> {
         for iteration in 0..self.config.max_iterations {
             self.renew_tools();
             observer.event(Event::Turn {
@@ -355,9 +355,10 @@ impl Agent {
                 stop: &reply.stop,
                 tokens: reply.tokens,
             });
-            self.conversation.push(Kind::Reply, reply.messages)?;
+            self.conversation
+                .push(AdditionKind::Reply, reply.messages)?;
             if !reply.calls.is_empty() {
-                self.conversation.push(Kind::Results, results)?;
+                self.conversation.push(AdditionKind::Results, results)?;
                 continue;
             }
             // Some APIs pause in the middle of a long answer, and continue it when it is sent back.
@@ -367,7 +368,7 @@ impl Agent {
             if reply.text.is_empty() {
                 return Err(AgentError::NoAnswer { stop: reply.stop });
             }
-            return Ok(Answer {
+            return Ok(FinalAnswer {
                 text: reply.text,
                 stop: reply.stop,
             });
@@ -405,7 +406,7 @@ impl Agent {
         request.carried = Some(self.conversation.carried());
         request.extra = Some(&self.config.request);
         let body = self.api().request(&request);
-        let turn = Turn::new(self, observer);
+        let turn = AgentTurn::new(self, observer);
         let (reply, ended) = turn.run(&body).await?;
         self.summary.turns += 1;
         self.summary.tokens += reply.tokens;

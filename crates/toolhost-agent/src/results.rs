@@ -15,17 +15,17 @@ use toolhost_core::watch::Owner;
 const REPEATED: usize = 3;
 
 /// The results of a conversation that were not shown whole, and the calls that failed.
-pub(super) struct Results {
+pub(super) struct ModelResults {
     long: Arc<LongResults>,
     /// Results that are not in the transcript yet.
     new: Vec<(String, String)>,
     failures: HashMap<(String, String), usize>,
 }
 
-impl Results {
+impl ModelResults {
     pub(super) fn new(max_chars: usize) -> Self {
         let store = Arc::new(ResultStore::of_one());
-        Results {
+        ModelResults {
             long: Arc::new(LongResults::new("agent", max_chars, READ_RESULT, store)),
             new: Vec::new(),
             failures: HashMap::new(),

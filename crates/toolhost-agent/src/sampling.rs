@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::client::{Begun, Client};
+use super::client::{ModelClient, ResponseBody};
 use toolhost_core::Responder;
 use toolhost_core::error::CallError;
-use toolhost_core::input::{Conversation, Question, QuestionKind, QuestionKinds, Reply, Role};
+use toolhost_core::input::{Question, QuestionKind, QuestionKinds, Reply, Role, SamplingRequest};
 use toolhost_core::manifest::AgentConfig;
 use toolhost_core::tool::Content;
 use toolhost_core::wire::{Request, Stop};
 
 /// Answers sampling itself, and passes other questions on.
 pub(super) struct Sampler {
-    pub(super) client: Arc<Client>,
+    pub(super) client: Arc<ModelClient>,
     pub(super) config: AgentConfig,
     pub(super) others: Option<Arc<dyn Responder>>,
 }
@@ -48,7 +48,7 @@ impl Responder for Sampler {
 }
 
 impl Sampler {
-    async fn sample(&self, conversation: &Conversation) -> Result<Reply, String> {
+    async fn sample(&self, conversation: &SamplingRequest) -> Result<Reply, String> {
         let format = self.client.format;
         let api = format.api().expect("a provider's format has an API");
         let mut messages = Vec::new();
@@ -72,9 +72,9 @@ impl Sampler {
         let mut tries = 0;
         let answer = loop {
             let failure = match self.client.send(&body, false).await {
-                Ok(Begun::Whole(answer)) => break answer,
+                Ok(ResponseBody::Whole(answer)) => break answer,
                 // No stream was requested.
-                Ok(Begun::Events(_)) => {
+                Ok(ResponseBody::Events(_)) => {
                     return Err("the model's API streamed what it was to send whole".to_owned());
                 }
                 Err(failure) => failure,

@@ -8,17 +8,17 @@
 //!
 //! | a call of the answer | next |
 //! | --- | --- |
-//! | arrived ([`call_at`](Turn::call_at)) | has a run: it claims that of a failed attempt, or starts, if it can change nothing and needs no approval; otherwise deferred |
-//! | deferred (in `early`) | at the end of the answer ([`start_deferred`](Turn::start_deferred)): started, or undecided |
+//! | arrived ([`call_at`](AgentTurn::call_at)) | has a run: it claims that of a failed attempt, or starts, if it can change nothing and needs no approval; otherwise deferred |
+//! | deferred (in `early`) | at the end of the answer ([`start_deferred`](AgentTurn::start_deferred)): started, or undecided |
 //! | undecided | started or refused, by the user's decision; calls that it may affect wait with it |
 //! | cut off, or refused | has a run that has ended with an error |
 //!
 //! | a run | by |
 //! | --- | --- |
-//! | waiting (in `waiting`), only if calls must not be parallel | [`start`](Turn::start) |
-//! | running in the batch | [`add`](Turn::add) |
-//! | has its result | [`ended`](Turn::ended) |
-//! | unclaimed: of a failed attempt; claimed by the same call of a later one, or cancelled with the turn | [`forget_answer`](Turn::forget_answer), [`claim`](Turn::claim), [`finish`](Turn::finish) |
+//! | waiting (in `waiting`), only if calls must not be parallel | [`start`](AgentTurn::start) |
+//! | running in the batch | [`add`](AgentTurn::add) |
+//! | has its result | [`ended`](AgentTurn::ended) |
+//! | unclaimed: of a failed attempt; claimed by the same call of a later one, or cancelled with the turn | [`forget_answer`](AgentTurn::forget_answer), [`claim`](AgentTurn::claim), [`finish`](AgentTurn::finish) |
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -28,18 +28,18 @@ use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use serde_json::value::RawValue;
 
-use super::client::{Begun, Failure};
+use super::client::{FailedRequest, ResponseBody};
 use super::observer::{Event, Observer};
 use super::results::key;
 use super::{Agent, AgentError};
 use toolhost_core::error::CallError;
-use toolhost_core::host::{At, EarlyCalls};
+use toolhost_core::host::{CallPosition, EarlyCalls};
 use toolhost_core::tool::{ToolCall, ToolResult};
 use toolhost_core::wire::{self, DecodeError, Delta, Events, Format, Received, Reply, event_data};
 use toolhost_core::{OpenBatch, Unpacked};
 
 /// A call that runs, or has run.
-struct Run {
+struct CallRun {
     call: ToolCall,
     key: (String, String),
     /// Its number among all calls of the agent.
@@ -51,27 +51,27 @@ struct Run {
 
 /// The runs of one call of the answer.
 #[derive(Clone, Default)]
-struct Answering {
+struct AnsweredCall {
     /// Its run; for a call that stands for several, those of the inner calls.
     runs: Vec<Option<usize>>,
     unpacked: Option<Unpacked>,
 }
 
 /// A result, and the text for the model if that differs.
-pub(super) struct Ended {
+pub(super) struct CallEnd {
     pub(super) result: ToolResult,
     pub(super) text: Option<String>,
 }
 
-pub(super) struct Turn<'t> {
+pub(super) struct AgentTurn<'t> {
     agent: &'t mut Agent,
     observer: &'t mut dyn Observer,
     batch: OpenBatch,
     /// The number of the first call, among all calls of the agent.
     first: usize,
     /// All runs, of every attempt.
-    runs: Vec<Run>,
-    calls: Vec<Answering>,
+    runs: Vec<CallRun>,
+    calls: Vec<AnsweredCall>,
     /// Calls that wait for the answer to be complete.
     early: EarlyCalls,
     /// Runs that wait for the one before, if calls must not be parallel.
@@ -81,10 +81,10 @@ pub(super) struct Turn<'t> {
     wall: Duration,
 }
 
-impl<'t> Turn<'t> {
+impl<'t> AgentTurn<'t> {
     pub(super) fn new(agent: &'t mut Agent, observer: &'t mut dyn Observer) -> Self {
         let batch = agent.host.open_batch_with(agent.call_options());
-        Turn {
+        AgentTurn {
             batch,
             first: agent.calls,
             agent,
@@ -99,7 +99,10 @@ impl<'t> Turn<'t> {
     }
 
     /// The model's answer, and a result for each of its calls.
-    pub(super) async fn run(mut self, body: &RawValue) -> Result<(Reply, Vec<Ended>), AgentError> {
+    pub(super) async fn run(
+        mut self,
+        body: &RawValue,
+    ) -> Result<(Reply, Vec<CallEnd>), AgentError> {
         let mut waits = ExponentialBuilder::default()
             .with_jitter()
             .with_min_delay(Duration::from_millis(500))
@@ -131,11 +134,11 @@ impl<'t> Turn<'t> {
     }
 
     /// Sends the request once, and starts calls as they arrive.
-    async fn attempt(&mut self, body: &RawValue) -> Result<Received, Failure> {
+    async fn attempt(&mut self, body: &RawValue) -> Result<Received, FailedRequest> {
         let begun = self.agent.client.send(body, self.agent.stream).await?;
         let events = match begun {
-            Begun::Events(events) => events,
-            Begun::Whole(body) => return self.whole(&body),
+            ResponseBody::Events(events) => events,
+            ResponseBody::Whole(body) => return self.whole(&body),
         };
         let mut decoder =
             Events::new(Some(self.agent.format)).expect("a provider's format streams");
@@ -183,7 +186,7 @@ impl<'t> Turn<'t> {
     }
 
     /// An answer that was not streamed, by request or because a server does not stream.
-    fn whole(&mut self, body: &[u8]) -> Result<Received, Failure> {
+    fn whole(&mut self, body: &[u8]) -> Result<Received, FailedRequest> {
         let reply = wire::reply(body, self.agent.format);
         // An empty one is an error of its own.
         let reply = reply.and_then(
@@ -240,7 +243,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    fn call_at(&mut self, at: At, call: ToolCall) {
+    fn call_at(&mut self, at: CallPosition, call: ToolCall) {
         // A run of a failed attempt has not seen what this answer changes before it.
         let may_start = self.may_start_early(at, &call);
         if may_start && self.claim(at, &call) {
@@ -254,7 +257,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    fn may_start_early(&self, at: At, call: &ToolCall) -> bool {
+    fn may_start_early(&self, at: CallPosition, call: &ToolCall) -> bool {
         let is_its_turn = self.agent.config.parallel || self.early.is_next(at);
         is_its_turn
             && self
@@ -263,14 +266,14 @@ impl<'t> Turn<'t> {
     }
 
     /// Begins and ends a call with an error.
-    fn refuse(&mut self, at: At, call: ToolCall, error: CallError) {
+    fn refuse(&mut self, at: CallPosition, call: ToolCall, error: CallError) {
         let run = self.begin(at, call);
         let result = self.batch.refuse(&self.runs[run].call, error);
         self.ended(run, result);
     }
 
     /// Gives a call of the answer the run of the same call from a failed attempt.
-    fn claim(&mut self, at: At, call: &ToolCall) -> bool {
+    fn claim(&mut self, at: CallPosition, call: &ToolCall) -> bool {
         let key = key(call);
         let runs = self.runs.iter_mut().enumerate();
         let mut same = runs.filter(|(_, run)| !run.is_claimed && run.key == key);
@@ -284,14 +287,14 @@ impl<'t> Turn<'t> {
         true
     }
 
-    fn answering(&mut self, position: usize) -> &mut Answering {
+    fn answering(&mut self, position: usize) -> &mut AnsweredCall {
         if self.calls.len() <= position {
-            self.calls.resize(position + 1, Answering::default());
+            self.calls.resize(position + 1, AnsweredCall::default());
         }
         &mut self.calls[position]
     }
 
-    fn place(&mut self, (position, part): At, run: usize) {
+    fn place(&mut self, (position, part): CallPosition, run: usize) {
         let runs = &mut self.answering(position).runs;
         if runs.len() <= part {
             runs.resize(part + 1, None);
@@ -299,7 +302,7 @@ impl<'t> Turn<'t> {
         runs[part] = Some(run);
     }
 
-    fn begin(&mut self, at: At, call: ToolCall) -> usize {
+    fn begin(&mut self, at: CallPosition, call: ToolCall) -> usize {
         self.began.get_or_insert_with(Instant::now);
         let number = self.agent.calls;
         self.agent.calls += 1;
@@ -310,7 +313,7 @@ impl<'t> Turn<'t> {
             number,
             call: &call,
         });
-        self.runs.push(Run {
+        self.runs.push(CallRun {
             key: key(&call),
             call,
             number,
@@ -321,7 +324,7 @@ impl<'t> Turn<'t> {
         self.runs.len() - 1
     }
 
-    fn start(&mut self, at: At, call: ToolCall) {
+    fn start(&mut self, at: CallPosition, call: ToolCall) {
         let run = self.begin(at, call);
         if self.agent.config.parallel || self.batch.running() == 0 {
             self.add(run);
@@ -379,11 +382,11 @@ impl<'t> Turn<'t> {
     }
 
     /// A result for each call of the answer, in their order.
-    async fn results(&mut self, received: &Received) -> Vec<Ended> {
+    async fn results(&mut self, received: &Received) -> Vec<CallEnd> {
         for position in &received.reply.cut {
             // A deferred call that the API calls malformed was cut off all the same.
             self.early.forget(*position);
-            *self.answering(*position) = Answering::default();
+            *self.answering(*position) = AnsweredCall::default();
             let mut call = received.reply.calls[*position].clone();
             self.agent.names.restore(std::slice::from_mut(&mut call));
             self.refuse((*position, 0), call, received.reply.cut_error());
@@ -421,10 +424,10 @@ impl<'t> Turn<'t> {
     }
 
     /// The result of a run, or of a call that has none.
-    fn end(&mut self, run: Option<usize>, call: &ToolCall) -> Ended {
+    fn end(&mut self, run: Option<usize>, call: &ToolCall) -> CallEnd {
         let Some(run) = run else {
             let result = self.batch.refuse(call, CallError::cut_off());
-            return Ended { result, text: None };
+            return CallEnd { result, text: None };
         };
         let is_interrupted = self.batch.cancellation().is_cancelled();
         let run = &mut self.runs[run];
@@ -439,7 +442,7 @@ impl<'t> Turn<'t> {
             }
             _ => self.agent.results.text(&run.call, &result),
         };
-        Ended { result, text }
+        CallEnd { result, text }
     }
 
     /// Cancels what still runs: calls that only a failed attempt asked for.
@@ -454,21 +457,21 @@ impl<'t> Turn<'t> {
 }
 
 /// The one result of a call that stands for several.
-fn folded(unpacked: &Unpacked, ends: Vec<Ended>) -> Ended {
+fn folded(unpacked: &Unpacked, ends: Vec<CallEnd>) -> CallEnd {
     let text = ends.iter().any(|ended| ended.text.is_some()).then(|| {
         let texts = ends.iter();
         let texts = texts.map(|ended| ended.text.clone().unwrap_or_else(|| ended.result.to_text()));
         unpacked.text(&texts.collect::<Vec<_>>())
     });
     let results = ends.into_iter().map(|ended| ended.result);
-    Ended {
+    CallEnd {
         result: unpacked.fold(results.collect()),
         text,
     }
 }
 
 /// Sets missing ids of a message's calls to those of their results.
-fn give_ids(reply: &mut Reply, ended: &[Ended]) {
+fn give_ids(reply: &mut Reply, ended: &[CallEnd]) {
     let lacks_id = |call: &ToolCall| call.id.as_deref().is_none_or(str::is_empty);
     if !reply.calls.iter().any(lacks_id) {
         return;

@@ -26,13 +26,13 @@ pub(crate) struct AuditLog {
     /// Absolute, as the working folder may change.
     path: PathBuf,
     paths: Arc<Paths>,
-    lines: Mutex<Lines<File>>,
+    lines: Mutex<AuditWriter<File>>,
 }
 
 /// The most bytes of lines buffered until they can be written.
-const MOST_UNWRITTEN: usize = 1 << 20;
+const MAX_UNWRITTEN: usize = 1 << 20;
 
-struct Lines<W> {
+struct AuditWriter<W> {
     out: W,
     /// Lines still to be written, if they are not dropped.
     unwritten: Vec<u8>,
@@ -65,7 +65,7 @@ struct Subject {
 }
 
 #[derive(Serialize)]
-struct Line<'a, T> {
+struct AuditLine<'a, T> {
     event: &'static str,
     time: String,
     #[serde(flatten)]
@@ -80,7 +80,7 @@ struct Denial<'a> {
 }
 
 #[derive(Serialize)]
-struct Ended {
+struct EndedLine {
     /// `ok` or the error's code.
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +107,7 @@ impl AuditLog {
             config: config.clone(),
             path,
             paths: paths.clone(),
-            lines: Mutex::new(Lines {
+            lines: Mutex::new(AuditWriter {
                 out,
                 unwritten,
                 dropped: 0,
@@ -183,7 +183,7 @@ impl AuditLog {
     }
 
     /// Reopens the log if it was moved or removed.
-    fn follow(&self, lines: &mut Lines<File>) -> io::Result<()> {
+    fn follow(&self, lines: &mut AuditWriter<File>) -> io::Result<()> {
         if !is_elsewhere(&lines.out, &self.path)? {
             return Ok(());
         }
@@ -200,7 +200,7 @@ impl AuditLog {
 
     fn with_lines(
         &self,
-        run: impl FnOnce(&mut Lines<File>) -> io::Result<()>,
+        run: impl FnOnce(&mut AuditWriter<File>) -> io::Result<()>,
     ) -> Result<(), String> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         run(&mut lines).map_err(|error| {
@@ -220,7 +220,7 @@ impl Drop for AuditLog {
     }
 }
 
-impl<W: Write> Lines<W> {
+impl<W: Write> AuditWriter<W> {
     /// Writes a line, now or, after an error, before any other.
     fn keep(&mut self, line: &[u8]) -> io::Result<()> {
         if let Err(error) = self.flush() {
@@ -240,7 +240,7 @@ impl<W: Write> Lines<W> {
     fn put_off(&mut self, line: &[u8]) {
         // Bounded: calls that are refused because of this log are logged only as far as there is
         // room.
-        match self.unwritten.len() + line.len() > MOST_UNWRITTEN {
+        match self.unwritten.len() + line.len() > MAX_UNWRITTEN {
             true => self.dropped += 1,
             false => self.unwritten.extend_from_slice(line),
         }
@@ -346,7 +346,7 @@ impl CallAudit {
 
     /// For a call that was dropped.
     pub(crate) fn abandoned(&self, after: std::time::Duration) {
-        let detail = Ended {
+        let detail = EndedLine {
             outcome: "cancelled",
             error: Some("the caller dropped it".to_owned()),
             queue_ms: 0.0,
@@ -369,7 +369,7 @@ impl CallAudit {
         denials: u64,
     ) -> Result<(), String> {
         let ms = |time: std::time::Duration| time.as_micros() as f64 / 1000.0;
-        let detail = Ended {
+        let detail = EndedLine {
             outcome: error.map_or("ok", |error| error.code()),
             error: error.map(ToString::to_string),
             queue_ms: ms(usage.queue),
@@ -433,7 +433,7 @@ fn is_removed(_: &File) -> io::Result<bool> {
 }
 
 fn line(event: &'static str, subject: Option<&Subject>, detail: impl Serialize) -> Vec<u8> {
-    let line = Line {
+    let line = AuditLine {
         event,
         time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         subject,
@@ -472,8 +472,8 @@ mod tests {
         }
     }
 
-    fn lines(room: usize) -> Lines<Disk> {
-        Lines {
+    fn lines(room: usize) -> AuditWriter<Disk> {
+        AuditWriter {
             out: Disk {
                 written: Vec::new(),
                 room,
@@ -483,7 +483,7 @@ mod tests {
         }
     }
 
-    fn text(lines: &Lines<Disk>) -> &str {
+    fn text(lines: &AuditWriter<Disk>) -> &str {
         std::str::from_utf8(&lines.out.written).unwrap()
     }
 

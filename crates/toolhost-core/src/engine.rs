@@ -28,7 +28,7 @@ const HOST_STACK: usize = 1536 << 10;
 const KEEP_RESIDENT: usize = 2 << 20;
 
 /// The name of the folder beside compiled code: see [`CodeCache::folder`].
-pub(crate) const BESIDE: &str = "mcp";
+pub(crate) const SIDE_FOLDER: &str = "mcp";
 
 /// The engine's settings.
 pub(crate) struct EngineConfig {
@@ -66,7 +66,7 @@ impl CodeCache {
             },
             CodeCache::Folder(folder) => folder.clone(),
         };
-        let beside = self.folder(BESIDE);
+        let beside = self.folder(SIDE_FOLDER);
         std::iter::once(own).chain(beside).collect()
     }
 
@@ -185,10 +185,10 @@ fn open_cache(cache: &CodeCache) -> Option<Cache> {
     }
     if let CodeCache::Folder(folder) = cache {
         // Before anything is created in it.
-        believed(folder)?;
+        check_private(folder)?;
     }
     match new_cache(config) {
-        Ok(cache) => believed(cache.directory()).map(|()| cache),
+        Ok(cache) => check_private(cache.directory()).map(|()| cache),
         Err(error) => {
             warn!("compiled plugins will not be kept for the next start: {error:#}");
             None
@@ -203,7 +203,7 @@ fn new_cache(config: CacheConfig) -> wasmtime::Result<Cache> {
 }
 
 /// `None` for a folder that others may write, whose code must not be run.
-fn believed(folder: &Path) -> Option<()> {
+fn check_private(folder: &Path) -> Option<()> {
     let checked = private::check_folder(folder);
     checked
         .inspect_err(|why| {

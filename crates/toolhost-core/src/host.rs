@@ -33,7 +33,7 @@ use crate::error::{CallError, LoadError, said_by};
 use crate::limits::Limits;
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
-use crate::order::{Client, Place};
+use crate::order::{OrderClient, PlaceInOrder};
 use crate::paths::Paths;
 use crate::permissions::HostFile;
 use crate::plugin::Plugin;
@@ -47,13 +47,13 @@ use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
 use crate::schema::checking::Allowed;
-use crate::seldom::Seldom;
+use crate::seldom::LogThrottle;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::RunContext;
 pub use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;
-pub use early::{At, EarlyCalls};
-use fit::Fit;
+pub use early::{CallPosition, EarlyCalls};
+use fit::FittedCall;
 use hooks::{HookPlaces, Hooks};
 pub use load::{LoadEvent, Loader, Servers};
 pub use narrow::Narrowed;
@@ -61,8 +61,8 @@ pub use narrow::Whose;
 pub use open::OpenBatch;
 pub use options::CallOptions;
 pub use parallel::Unpacked;
-use queue::{Queue, Ticket};
-use repeats::{Found, Repeats};
+use queue::{CallQueue, QueueTicket};
+use repeats::{KeyDecision, Repeats};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
 ///
@@ -72,7 +72,7 @@ use repeats::{Found, Repeats};
 pub struct ToolHost {
     /// A snapshot of the tools; [`ToolHost::renewed`] makes a newer one.
     registry: Arc<Registry>,
-    shared: Arc<Shared>,
+    shared: Arc<HostShared>,
 }
 
 impl std::fmt::Debug for ToolHost {
@@ -83,12 +83,12 @@ impl std::fmt::Debug for ToolHost {
     }
 }
 
-struct Shared {
+struct HostShared {
     /// The plugins that offer resources, prompts or completion.
     plugins: Vec<LoadedPlugin>,
-    own: offers::Own,
+    own: offers::StaticContent,
     owners: Arc<ResourceOwners>,
-    queue: Queue,
+    queue: CallQueue,
     max_concurrency: usize,
     /// The secrets of all providers.
     mask: Arc<Mask>,
@@ -96,7 +96,7 @@ struct Shared {
     hooks: Option<Hooks>,
     repeats: Repeats,
     /// Throttles the warnings of plugins that cannot list their resources.
-    unlisted: Seldom,
+    unlisted: LogThrottle,
     /// Whether arguments are repaired before they are validated.
     repairs: bool,
     /// Whether the host was loaded by [`Loader::survey`](crate::Loader::survey): it lists tools and
@@ -112,21 +112,21 @@ enum HandedOver {
     /// Several calls in one (`multi_tool_use.parallel`).
     Several(Vec<Arrival>, Unpacked),
     /// A call with an idempotency key, and whether the key was seen before.
-    Once(ToolCall, Found, bool),
+    Once(ToolCall, KeyDecision, bool),
     Refused(ToolCall, CallError),
 }
 
 /// The places in order taken for a call before it runs: its own, or those of the calls inside it.
 #[derive(Default)]
-pub struct Places {
+pub struct TakenPlaces {
     /// The tools of the host that took the places.
     registry: Weak<Registry>,
-    taken: std::vec::IntoIter<Taken>,
+    taken: std::vec::IntoIter<TakenPlace>,
 }
 
 /// The place in order of a call, if it needs one, and its narrowed grants, if it has any.
-pub(crate) struct Taken {
-    place: Option<Place>,
+pub(crate) struct TakenPlace {
+    place: Option<PlaceInOrder>,
     narrowed: GrantsOfCall,
     /// The call's places in the lines of the hooks that have not decided yet.
     hooks: Option<HookPlaces>,
@@ -135,7 +135,7 @@ pub(crate) struct Taken {
 /// A running call that holds a place in order. The place is released only when every file operation
 /// that the call started has returned: dropping the call does not stop a write that is under way.
 struct InOrder {
-    place: Option<Place>,
+    place: Option<PlaceInOrder>,
     operations: Operations,
 }
 
@@ -167,14 +167,14 @@ struct LoadedPlugin {
 struct Arrival {
     queued: Instant,
     /// Its ticket in the bounded queue, if the queue is bounded.
-    ticket: Option<Ticket>,
+    ticket: Option<QueueTicket>,
     /// Dropped once the call runs or is queued, so that the call behind it may enter the queue.
     entering: Option<oneshot::Sender<()>>,
-    taken: Taken,
+    taken: TakenPlace,
 }
 
 impl Arrival {
-    fn new(taken: Taken) -> Arrival {
+    fn new(taken: TakenPlace) -> Arrival {
         Arrival {
             queued: Instant::now(),
             ticket: None,
@@ -546,7 +546,7 @@ impl ToolHost {
 
     fn hand_over_to_run(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
-        let Places {
+        let TakenPlaces {
             registry,
             taken: mut before,
         } = options.take_places();
@@ -575,7 +575,7 @@ impl ToolHost {
     /// Takes the places in order that a call with these options needs, behind the earlier calls of
     /// the same client.
     #[doc(hidden)]
-    pub fn places(&self, call: &ToolCall, options: &CallOptions) -> Places {
+    pub fn places(&self, call: &ToolCall, options: &CallOptions) -> TakenPlaces {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
         let take = |call: &ToolCall| self.take(call, client, allowed, &options.whose);
         let taken: Vec<_> = match self.unpack(call) {
@@ -583,7 +583,7 @@ impl ToolHost {
             Some(Ok(unpacked)) => unpacked.calls().iter().map(take).collect(),
             Some(Err(_)) => Vec::new(),
         };
-        Places {
+        TakenPlaces {
             registry: Arc::downgrade(&self.registry),
             taken: taken.into_iter(),
         }
@@ -593,10 +593,10 @@ impl ToolHost {
     fn take(
         &self,
         call: &ToolCall,
-        client: Client,
+        client: OrderClient,
         allowed: Option<&BTreeSet<String>>,
         whose: &Whose,
-    ) -> Taken {
+    ) -> TakenPlace {
         self.take_at(None, call, (client, allowed), whose)
     }
 
@@ -604,12 +604,12 @@ impl ToolHost {
     /// right line.
     fn take_at(
         &self,
-        place: Option<Place>,
+        place: Option<PlaceInOrder>,
         call: &ToolCall,
-        (client, allowed): (Client, Option<&BTreeSet<String>>),
+        (client, allowed): (OrderClient, Option<&BTreeSet<String>>),
         whose: &Whose,
-    ) -> Taken {
-        let mut taken = Taken {
+    ) -> TakenPlace {
+        let mut taken = TakenPlace {
             place: None,
             narrowed: Ok(None),
             hooks: None,
@@ -663,7 +663,7 @@ impl ToolHost {
     async fn run_fit<'h>(
         &'h self,
         call: &ToolCall,
-        fit: &mut Fit<'h, '_>,
+        fit: &mut FittedCall<'h, '_>,
         context: &RunContext<'_>,
         whose: &Whose,
         arrival: Arrival,
@@ -673,7 +673,7 @@ impl ToolHost {
             ticket,
             entering,
             taken:
-                Taken {
+                TakenPlace {
                     place,
                     narrowed,
                     hooks: undecided,
@@ -795,8 +795,8 @@ impl ToolHost {
             begun.store(true, std::sync::atomic::Ordering::Relaxed);
         }
         let served = match provider.ends_calls() {
-            true => serve(span, provider.call(tool, call, turn)).await,
-            false => serve(span, provider::run(&**provider, tool, call, turn)).await,
+            true => catch_panics(span, provider.call(tool, call, turn)).await,
+            false => catch_panics(span, provider::run(&**provider, tool, call, turn)).await,
         };
         ended
             .at(start, Instant::now(), served, journal.denials())
@@ -833,10 +833,10 @@ impl ToolHost {
     fn ending_of(
         &self,
         queued: Instant,
-        fit: &Fit,
+        fit: &FittedCall,
         whose: &Whose,
         narrowed: Option<&NarrowedGrants>,
-    ) -> Ending {
+    ) -> PendingEnd {
         let (call, by) = ((&*fit.call, fit.tool()), fit.found.map(|(by, _)| by));
         self.ending(queued, call, by, &fit.repairs, (whose, narrowed))
     }
@@ -849,14 +849,14 @@ impl ToolHost {
         by: Option<&Registered>,
         repairs: &[Repair],
         (whose, narrowed): (&Whose, Option<&NarrowedGrants>),
-    ) -> Ending {
+    ) -> PendingEnd {
         let mask = self.mask_of(whose);
         let by = by.map(|by| (by.provider.name(), by.provider.sha256()));
         let mut repairs = repairs.to_vec();
         for repair in &mut repairs {
             mask.text(&mut repair.path);
         }
-        Ending {
+        PendingEnd {
             id: call.id.clone(),
             name: call.name.clone(),
             origin: call.origin.clone(),
@@ -1011,7 +1011,7 @@ fn label(call: &ToolCall, mask: &Mask) -> String {
     }
 }
 
-async fn serve<T: Payload>(
+async fn catch_panics<T: Payload>(
     span: tracing::Span,
     served: impl Future<Output = RunOutcome<T>>,
 ) -> RunOutcome<T> {
@@ -1022,7 +1022,7 @@ async fn serve<T: Payload>(
 }
 
 /// What a result needs beside the outcome, known before the call ends.
-struct Ending {
+struct PendingEnd {
     id: Option<String>,
     name: String,
     origin: Option<Box<CallOrigin>>,
@@ -1032,7 +1032,7 @@ struct Ending {
     repairs: Vec<Repair>,
 }
 
-impl Drop for Ending {
+impl Drop for PendingEnd {
     /// Writes the audit line of a call that was dropped while it ran.
     fn drop(&mut self) {
         if let Some(audit) = self.audit.take() {
@@ -1041,9 +1041,9 @@ impl Drop for Ending {
     }
 }
 
-impl Ending {
+impl PendingEnd {
     /// The result of a call that never ran: all of its time was queue time.
-    fn refused<T: Payload>(self, error: CallError) -> Ended<T> {
+    fn refused<T: Payload>(self, error: CallError) -> CallEnded<T> {
         let now = Instant::now();
         self.at(now, now, RunOutcome::refused(error), 0)
     }
@@ -1055,7 +1055,7 @@ impl Ending {
         end: Instant,
         mut served: RunOutcome<T>,
         denials: u64,
-    ) -> Ended<T> {
+    ) -> CallEnded<T> {
         served.hide(&self.mask);
         let mut usage = Usage::default();
         usage.queue = start.saturating_duration_since(self.queued);
@@ -1070,7 +1070,7 @@ impl Ending {
         {
             outcome = Err(CallError::internal(error));
         }
-        Ended {
+        CallEnded {
             id: self.id.take(),
             name: std::mem::take(&mut self.name),
             origin: self.origin.take(),
@@ -1083,7 +1083,7 @@ impl Ending {
 }
 
 /// A [`ToolResult`], or the result of another request.
-struct Ended<T> {
+struct CallEnded<T> {
     id: Option<String>,
     name: String,
     origin: Option<Box<CallOrigin>>,
@@ -1093,8 +1093,8 @@ struct Ended<T> {
     repairs: Vec<Repair>,
 }
 
-impl From<Ended<Output>> for ToolResult {
-    fn from(ended: Ended<Output>) -> Self {
+impl From<CallEnded<Output>> for ToolResult {
+    fn from(ended: CallEnded<Output>) -> Self {
         ToolResult::new(ended.name, ended.outcome)
             .with_id(ended.id)
             .with_usage(ended.usage)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The bounds of a store.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct StoreBounds {
     /// The time to live of a value.
     pub time: Duration,
     /// The most items of one owner.
@@ -22,14 +22,14 @@ pub struct Bounds {
 
 /// Values by owner. Over an owner's bound its oldest values are evicted; over the common bound,
 /// those of the owner that keeps the most.
-pub struct Kept<O, V> {
-    bounds: Bounds,
-    items: HashMap<String, Item<O, V>>,
+pub struct ClientStore<O, V> {
+    bounds: StoreBounds,
+    items: HashMap<String, StoredItem<O, V>>,
     owners: HashMap<O, Account>,
     bytes: usize,
 }
 
-struct Item<O, V> {
+struct StoredItem<O, V> {
     owner: O,
     value: V,
     bytes: usize,
@@ -52,10 +52,10 @@ pub fn unguessable() -> Option<String> {
     Some(URL_SAFE_NO_PAD.encode(random))
 }
 
-impl<O: Clone + Eq + Hash, V> Kept<O, V> {
+impl<O: Clone + Eq + Hash, V> ClientStore<O, V> {
     /// Keeps nothing yet.
-    pub fn new(bounds: Bounds) -> Self {
-        Kept {
+    pub fn new(bounds: StoreBounds) -> Self {
+        ClientStore {
             bounds,
             items: HashMap::new(),
             owners: HashMap::new(),
@@ -75,7 +75,7 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
         own + more <= self.bounds.items && self.items.len() + more <= self.bounds.all_items
     }
 
-    /// Stores a value of `bytes` bytes; one that does not [fit](Kept::fits) is dropped.
+    /// Stores a value of `bytes` bytes; one that does not [fit](ClientStore::fits) is dropped.
     pub fn add(&mut self, owner: &O, id: String, value: V, bytes: usize) {
         self.forget_old();
         if !self.fits(bytes) || self.items.contains_key(&id) {
@@ -97,7 +97,7 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
         account.ids.push_back(id.clone());
         account.bytes += bytes;
         self.bytes += bytes;
-        let item = Item {
+        let item = StoredItem {
             owner: owner.clone(),
             value,
             bytes,
@@ -164,8 +164,8 @@ impl<O: Clone + Eq + Hash, V> Kept<O, V> {
 mod tests {
     use super::*;
 
-    fn kept() -> Kept<&'static str, u32> {
-        Kept::new(Bounds {
+    fn kept() -> ClientStore<&'static str, u32> {
+        ClientStore::new(StoreBounds {
             time: Duration::from_secs(60),
             items: 3,
             bytes: 10,
@@ -174,7 +174,7 @@ mod tests {
         })
     }
 
-    fn ids(kept: &Kept<&'static str, u32>, owner: &'static str) -> String {
+    fn ids(kept: &ClientStore<&'static str, u32>, owner: &'static str) -> String {
         let ids = "abcdefgh".chars();
         ids.filter(|id| kept.get(&owner, &id.to_string()).is_some())
             .collect()

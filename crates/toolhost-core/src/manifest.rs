@@ -25,7 +25,7 @@ use toml::de::DeTable;
 use crate::bounded;
 use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
-use crate::paths::{Holder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
+use crate::paths::{FolderHolder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
 use crate::permissions::{Access, Permissions, SecretSource};
 use crate::summarize::Summarize;
 use crate::trust_folder;
@@ -47,9 +47,9 @@ pub use guard::lowers_guard;
 pub use mcp::lock_file;
 use mcp::read_servers;
 pub use mcp::{McpConfig, McpProtocol, McpTransport};
-pub use own::{OwnBody, OwnPrompt, OwnResource};
+pub use own::{StaticBody, StaticPrompt, StaticResource};
 use own::{read_prompts, read_resources};
-use reader::{Source, Table, expect_string, expect_table, path_in, to_json};
+use reader::{ManifestSource, ManifestTable, expect_string, expect_table, path_in, to_json};
 use serve::read_serve;
 pub use serve::{
     AuthConfig, Authority, Exposed, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig,
@@ -92,9 +92,9 @@ pub struct Manifest {
     /// Other MCP servers by name, whose tools are offered too.
     pub mcp: Vec<McpConfig>,
     /// Resources written in the manifest.
-    pub resources: Vec<OwnResource>,
+    pub resources: Vec<StaticResource>,
     /// Prompts written in the manifest.
-    pub prompts: Vec<OwnPrompt>,
+    pub prompts: Vec<StaticPrompt>,
     /// The keys that the file sets, such as `serve.tls`.
     keys: BTreeSet<String>,
     /// Opens its files.
@@ -110,8 +110,8 @@ setters!(Manifest {
     with_plugin_dir: plugin_dir: Option<PathBuf>,
     with_plugins: plugins: Vec<PluginConfig>,
     with_mcp: mcp: Vec<McpConfig>,
-    with_resources: resources: Vec<OwnResource>,
-    with_prompts: prompts: Vec<OwnPrompt>,
+    with_resources: resources: Vec<StaticResource>,
+    with_prompts: prompts: Vec<StaticPrompt>,
 });
 
 /// `[host]`
@@ -320,7 +320,7 @@ impl Manifest {
 
     /// The manifest as far as it can be read, and everything that is wrong with it.
     fn parsed(text: &str, file: &Path) -> (Manifest, Vec<Diagnostic>) {
-        let mut source = Source::new(file, text);
+        let mut source = ManifestSource::new(file, text);
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         for error in &syntax_errors {
             let span = error.span().unwrap_or(0..0);
@@ -416,8 +416,8 @@ impl Manifest {
         }
         for resource in &self.resources {
             match &resource.body {
-                OwnBody::File(path) if !resource.is_writable => add(path, Purpose::Resource),
-                OwnBody::File(_) | OwnBody::Text(_) => {}
+                StaticBody::File(path) if !resource.is_writable => add(path, Purpose::Resource),
+                StaticBody::File(_) | StaticBody::Text(_) => {}
             }
         }
         files.extend(self.mcp.iter().flat_map(McpConfig::host_files));
@@ -445,12 +445,12 @@ impl Manifest {
             Some(folders) => ToGrant {
                 path: folders.base.into(),
                 is_writable: true,
-                holder: Holder::Nobody,
+                holder: FolderHolder::Nobody,
             },
             None => ToGrant {
                 path: (&*grant.host).into(),
                 is_writable: grant.access == Access::ReadWrite,
-                holder: Holder::Everyone,
+                holder: FolderHolder::Everyone,
             },
         });
         Paths::new(granted, before)
@@ -507,8 +507,8 @@ pub fn beside(file: &Path) -> PathBuf {
     file.with_file_name(name)
 }
 
-fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
-    let mut root = Table::new(document, "");
+fn read_manifest(document: &DeTable, source: &mut ManifestSource) -> Manifest {
+    let mut root = ManifestTable::new(document, "");
     let folder = source.file.parent().unwrap_or(Path::new("")).to_owned();
 
     let mut host = HostConfig::default();
@@ -633,7 +633,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     manifest
 }
 
-fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
+fn read_host(mut table: ManifestTable, source: &mut ManifestSource) -> HostConfig {
     let mut host = HostConfig::default();
     if let Some(count) = table.count("max-concurrency", MAX_CONCURRENCY, source) {
         host.max_concurrency = count;
@@ -660,7 +660,12 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
     host
 }
 
-fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, source: &mut Source) {
+fn read_plugin(
+    mut table: ManifestTable,
+    plugin: &mut PluginConfig,
+    folder: &Path,
+    source: &mut ManifestSource,
+) {
     if let Some(path) = table.string("path", source) {
         plugin.path = path_in(folder, path);
     }
@@ -691,7 +696,7 @@ fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, sourc
     table.finish(source);
 }
 
-fn read_order(table: &mut Table, source: &mut Source) -> Order {
+fn read_order(table: &mut ManifestTable, source: &mut ManifestSource) -> Order {
     let parse = |text: &str| match text {
         "auto" => Some(Order::Auto),
         "parallel" => Some(Order::Parallel),
@@ -708,7 +713,7 @@ fn read_order(table: &mut Table, source: &mut Source) -> Order {
 type Chosen = Option<Vec<(String, Location)>>;
 
 /// Reads the prefix of the tools' names, and which tools to offer.
-fn read_naming(table: &mut Table, source: &mut Source) -> (String, Chosen) {
+fn read_naming(table: &mut ManifestTable, source: &mut ManifestSource) -> (String, Chosen) {
     let prefix = table.parsed(
         "prefix",
         "at most 32 of A-Z, a-z, 0-9, `_` and `-`",

@@ -20,9 +20,9 @@ use crate::sandbox::Journal;
 use crate::tool::{Content, LogSource, Output, Tool, ToolCall};
 use crate::watch::Progress;
 
-type Answer = Result<Output, CallError>;
+type NativeAnswer = Result<Output, CallError>;
 
-type Function = dyn Fn(&str, NativeContext) -> BoxFuture<'static, Answer> + Send + Sync;
+type BoxedFunction = dyn Fn(&str, NativeContext) -> BoxFuture<'static, NativeAnswer> + Send + Sync;
 
 /// Functions of the embedding program as tools, beside those of plugins. They are **not
 /// sandboxed**, and are listed as such ([`Tool::sandboxed`]).
@@ -65,7 +65,7 @@ pub struct NativeTools {
     name: String,
     tools: Vec<Arc<ProvidedTool>>,
     /// By tool name.
-    functions: HashMap<String, Box<Function>>,
+    functions: HashMap<String, Box<BoxedFunction>>,
     /// `tools`, once the last has been added.
     listed: OnceLock<Arc<[Arc<ProvidedTool>]>>,
     problems: Vec<String>,
@@ -274,7 +274,7 @@ pub trait NativeFunction<M>: Send + Sync + 'static {
         &self,
         arguments: Self::Arguments,
         context: NativeContext,
-    ) -> BoxFuture<'static, Answer>;
+    ) -> BoxFuture<'static, NativeAnswer>;
 }
 
 impl<F, A, R, Running> NativeFunction<(A,)> for F
@@ -287,7 +287,7 @@ where
     type Arguments = A;
     type Answer = R;
 
-    fn call(&self, arguments: A, _: NativeContext) -> BoxFuture<'static, Answer> {
+    fn call(&self, arguments: A, _: NativeContext) -> BoxFuture<'static, NativeAnswer> {
         let running = self(arguments);
         Box::pin(async { running.await.into_output() })
     }
@@ -303,7 +303,7 @@ where
     type Arguments = A;
     type Answer = R;
 
-    fn call(&self, arguments: A, context: NativeContext) -> BoxFuture<'static, Answer> {
+    fn call(&self, arguments: A, context: NativeContext) -> BoxFuture<'static, NativeAnswer> {
         let running = self(arguments, context);
         Box::pin(async { running.await.into_output() })
     }
@@ -326,13 +326,13 @@ pub trait IntoOutput {
 }
 
 impl IntoOutput for Output {
-    fn into_output(self) -> Answer {
+    fn into_output(self) -> NativeAnswer {
         Ok(self)
     }
 }
 
 impl IntoOutput for () {
-    fn into_output(self) -> Answer {
+    fn into_output(self) -> NativeAnswer {
         Ok(Output::default())
     }
 }
@@ -340,7 +340,7 @@ impl IntoOutput for () {
 macro_rules! as_text {
     ($($of:ty)*) => {$(
         impl IntoOutput for $of {
-            fn into_output(self) -> Answer {
+            fn into_output(self) -> NativeAnswer {
                 Ok(Output::text(self.to_string()))
             }
         }
@@ -351,7 +351,7 @@ as_text!(&'static str String bool char i8 i16 i32 i64 i128 isize u8 u16 u32 u64 
 
 /// An error becomes [`CallError::Failed`] with its text for the model; a [`CallError`] is kept.
 impl<T: IntoOutput, E: Display + 'static> IntoOutput for Result<T, E> {
-    fn into_output(self) -> Answer {
+    fn into_output(self) -> NativeAnswer {
         match self {
             Ok(answer) => answer.into_output(),
             Err(error) => Err(match (&error as &dyn Any).downcast_ref::<CallError>() {
@@ -408,7 +408,7 @@ impl<T: IntoOutput, E: Display + 'static> IntoOutput for Result<T, E> {
 pub struct Json<T>(pub T);
 
 impl<T: Serialize + Described> IntoOutput for Json<T> {
-    fn into_output(self) -> Answer {
+    fn into_output(self) -> NativeAnswer {
         let failed = |message: String| CallError::Failed { message };
         let json = serde_json::to_string(&self.0).map_err(|error| failed(error.to_string()))?;
         let structured = json.starts_with('{').then(|| json.clone());

@@ -2,14 +2,14 @@
 //!
 //! A [`Domain`] is what a set of calls may change: overlapping folders, or the data behind one MCP
 //! server. It is a fair readers-writer lock whose places are taken synchronously, so that a call's
-//! [`Place`] depends on its position in the message and not on when it is first polled. Which
+//! [`PlaceInOrder`] depends on its position in the message and not on when it is first polled. Which
 //! folders share a domain is decided in `order/folders.rs`; the states of a place are in
-//! `order/line.rs`. [`Turns`] are permits shared fairly between clients.
+//! `order/line.rs`. [`FairSemaphore`] are permits shared fairly between clients.
 //!
 //! Domains belong to the process, not to a host, so that the hosts before and after a reload do not
 //! edit side by side. When a plugin is loaded whose folders connect two domains, they are merged:
 //! one takes over the other's line, and places in the merged domain find it through
-//! [`State::Merged`].
+//! [`DomainState::Merged`].
 
 mod folders;
 mod line;
@@ -22,15 +22,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use folders::{Folders, Member};
-use line::{Line, Waiter};
-pub(crate) use turns::{Permit, Turns};
+use folders::{FolderAccess, Folders};
+use line::{DomainLine, Waiter};
+pub(crate) use turns::{FairSemaphore, Permit};
 
 use crate::paths::FolderId;
 
 /// How a call uses its domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Access {
+pub(crate) enum DomainAccess {
     /// Runs beside other readers.
     Read,
     /// Runs alone.
@@ -39,7 +39,7 @@ pub(crate) enum Access {
 
 /// A batch or a session: its calls run in the order they were handed over. Parties take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Client {
+pub struct OrderClient {
     number: u64,
     party: Party,
 }
@@ -55,35 +55,35 @@ pub enum Party {
     Passing,
 }
 
-impl Default for Client {
+impl Default for OrderClient {
     fn default() -> Self {
-        Client::new()
+        OrderClient::new()
     }
 }
 
-impl Client {
+impl OrderClient {
     /// A new client, different from all others.
-    pub(crate) fn new() -> Client {
+    pub(crate) fn new() -> OrderClient {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Client {
+        OrderClient {
             number,
             party: Party::Unnamed(number),
         }
     }
 
     /// The same client, in the party of that name.
-    pub fn named(self, name: &str) -> Client {
+    pub fn named(self, name: &str) -> OrderClient {
         static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Client {
+        OrderClient {
             party: Party::Named(HASHES.hash_one(name)),
             ..self
         }
     }
 
     /// The same client, in the party of all requests without a name and a session.
-    pub fn passing(self) -> Client {
-        Client {
+    pub fn passing(self) -> OrderClient {
+        OrderClient {
             party: Party::Passing,
             ..self
         }
@@ -95,10 +95,10 @@ impl Client {
 }
 
 /// The folders, or the MCP server, that a set of calls may change.
-pub(crate) struct Domain(Mutex<State>);
+pub(crate) struct Domain(Mutex<DomainState>);
 
-enum State {
-    Own(Line),
+enum DomainState {
+    Own(DomainLine),
     /// A plugin was loaded whose folders connect this domain with another.
     Merged(Arc<Domain>),
 }
@@ -106,7 +106,7 @@ enum State {
 impl Domain {
     /// A domain that is not shared.
     pub(crate) fn new() -> Arc<Domain> {
-        Arc::new(Domain(Mutex::new(State::Own(Line::default()))))
+        Arc::new(Domain(Mutex::new(DomainState::Own(DomainLine::default()))))
     }
 
     /// The domains of plugins with these granted folders. They belong to the process: other hosts
@@ -146,17 +146,17 @@ impl Domain {
         domain
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DomainState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `run` on the line, following merges.
-    fn with_line<T>(self: &Arc<Self>, run: impl FnOnce(&mut Line) -> T) -> T {
+    fn with_line<T>(self: &Arc<Self>, run: impl FnOnce(&mut DomainLine) -> T) -> T {
         let mut domain = self.clone();
         loop {
             let next = match &mut *domain.state() {
-                State::Own(line) => return run(line),
-                State::Merged(other) => other.clone(),
+                DomainState::Own(line) => return run(line),
+                DomainState::Merged(other) => other.clone(),
             };
             domain = next;
         }
@@ -165,8 +165,8 @@ impl Domain {
     /// The domain that it was merged into, or itself.
     fn merged(self: &Arc<Self>) -> Arc<Domain> {
         let next = match &*self.state() {
-            State::Own(_) => return self.clone(),
-            State::Merged(other) => other.clone(),
+            DomainState::Own(_) => return self.clone(),
+            DomainState::Merged(other) => other.clone(),
         };
         next.merged()
     }
@@ -180,10 +180,10 @@ impl Domain {
         // Lock both, so that a call that leaves meanwhile is in one of them. Everyone else locks
         // one at a time.
         let (mut left, mut kept) = (from.state(), into.state());
-        if let (State::Own(line), State::Own(own)) = (&mut *left, &mut *kept) {
+        if let (DomainState::Own(line), DomainState::Own(own)) = (&mut *left, &mut *kept) {
             own.append(mem::take(line));
         }
-        *left = State::Merged(into.clone());
+        *left = DomainState::Merged(into.clone());
     }
 
     /// Whether both are the same domain now.
@@ -195,33 +195,33 @@ impl Domain {
     /// it.
     pub(crate) fn enter(
         self: &Arc<Self>,
-        client: Client,
-        access: Access,
+        client: OrderClient,
+        access: DomainAccess,
         label: impl FnOnce() -> String,
-    ) -> Place {
+    ) -> PlaceInOrder {
         self.enter_as(client, access, false, label)
     }
 
-    /// The same for a call that must be [released](Place::release) before it may run; other clients
+    /// The same for a call that must be [released](PlaceInOrder::release) before it may run; other clients
     /// pass it by.
     pub(crate) fn enter_held(
         self: &Arc<Self>,
-        client: Client,
-        access: Access,
+        client: OrderClient,
+        access: DomainAccess,
         label: impl FnOnce() -> String,
-    ) -> Place {
+    ) -> PlaceInOrder {
         self.enter_as(client, access, true, label)
     }
 
     fn enter_as(
         self: &Arc<Self>,
-        client: Client,
-        access: Access,
+        client: OrderClient,
+        access: DomainAccess,
         is_held: bool,
         label: impl FnOnce() -> String,
-    ) -> Place {
+    ) -> PlaceInOrder {
         let (ticket, waiter) = self.with_line(|line| line.enter(client, access, is_held, label));
-        Place {
+        PlaceInOrder {
             domain: self.clone(),
             client,
             access,
@@ -241,20 +241,20 @@ pub(crate) struct Ahead {
 }
 
 /// A call's place in its domain, given up on drop.
-pub(crate) struct Place {
+pub(crate) struct PlaceInOrder {
     domain: Arc<Domain>,
-    client: Client,
-    access: Access,
-    /// Whether the place was taken as one to be [released](Place::release) first.
+    client: OrderClient,
+    access: DomainAccess,
+    /// Whether the place was taken as one to be [released](PlaceInOrder::release) first.
     is_held: bool,
     ticket: u64,
     /// `None` if it was granted at once.
     waiter: Option<Arc<Waiter>>,
 }
 
-impl Place {
+impl PlaceInOrder {
     /// Whether the place is in the line of this domain, with sufficient access.
-    pub(crate) fn serves(&self, domain: &Arc<Domain>, access: Access, is_held: bool) -> bool {
+    pub(crate) fn serves(&self, domain: &Arc<Domain>, access: DomainAccess, is_held: bool) -> bool {
         self.domain.is_same(domain) && self.access >= access && self.is_held == is_held
     }
 
@@ -289,7 +289,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for PlaceInOrder {
     fn drop(&mut self) {
         self.domain
             .with_line(|line| line.leave(self.client, self.ticket));
@@ -306,8 +306,8 @@ impl GrantedFolders {
         self.0.iter().any(|(own, _)| own.overlaps(folder))
     }
 
-    fn members(&self) -> impl Iterator<Item = Member<'_>> {
-        self.0.iter().map(|(folder, is_writable)| Member {
+    fn members(&self) -> impl Iterator<Item = FolderAccess<'_>> {
+        self.0.iter().map(|(folder, is_writable)| FolderAccess {
             folder,
             is_writable: *is_writable,
         })

@@ -29,7 +29,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 pub(crate) use folder::FolderId;
 pub(crate) use guard::{Guard, GuestFolder};
-use held::Held;
+use held::HeldFiles;
 use mounts::Mounts;
 use protected::Protected;
 use walk::Walk;
@@ -141,16 +141,16 @@ impl fmt::Display for Purpose {
 #[derive(Debug, Default)]
 pub struct Paths {
     /// Those of the manifest, and those that narrowed calls have in their place.
-    granted: RwLock<Vec<Known>>,
+    granted: RwLock<Vec<KnownFolder>>,
     /// Folders granted by earlier hosts, whose calls may still run.
-    past: Vec<Known>,
+    past: Vec<KnownFolder>,
     /// The mounts as read when the last folder was granted.
     mounts: RwLock<Arc<Mounts>>,
     /// Host files to be protected also in folders granted later.
     files: RwLock<Vec<HostFile>>,
     /// The host that replaces this one adds its own.
     protected: RwLock<Vec<Arc<Protected>>>,
-    held: Arc<Held>,
+    held: Arc<HeldFiles>,
 }
 
 /// Shared by all parts of a manifest; ignored in comparisons of manifests.
@@ -181,37 +181,37 @@ impl Eq for SharedPaths {}
 
 /// A folder granted to guests.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Granted {
+pub(crate) struct GrantedFolder {
     path: PathBuf,
     id: FolderId,
     is_writable: bool,
-    holder: Holder,
+    holder: FolderHolder,
 }
 
 /// Which calls have a granted folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holder {
+pub(crate) enum FolderHolder {
     /// Every call.
     Everyone,
     /// None: it contains the folders of clients, and no link in it is followed.
     Nobody,
-    /// Calls of one client, in a folder of [`Nobody`](Holder::Nobody). The program that manages
+    /// Calls of one client, in a folder of [`Nobody`](FolderHolder::Nobody). The program that manages
     /// clients may replace it.
     Client,
 }
 
 /// A folder that is granted, or was while its calls ran.
 #[derive(Clone, Debug)]
-enum Known {
-    Kept(Arc<Granted>),
-    WhileUsed(Weak<Granted>),
+enum KnownFolder {
+    Kept(Arc<GrantedFolder>),
+    WhileUsed(Weak<GrantedFolder>),
 }
 
-impl Known {
-    fn get(&self) -> Option<Arc<Granted>> {
+impl KnownFolder {
+    fn get(&self) -> Option<Arc<GrantedFolder>> {
         match self {
-            Known::Kept(granted) => Some(granted.clone()),
-            Known::WhileUsed(granted) => granted.upgrade(),
+            KnownFolder::Kept(granted) => Some(granted.clone()),
+            KnownFolder::WhileUsed(granted) => granted.upgrade(),
         }
     }
 }
@@ -220,11 +220,11 @@ impl Known {
 pub(crate) struct ToGrant<'g> {
     pub(crate) path: Cow<'g, Path>,
     pub(crate) is_writable: bool,
-    pub(crate) holder: Holder,
+    pub(crate) holder: FolderHolder,
 }
 
 /// A folder that was opened.
-pub(crate) struct Found {
+pub(crate) struct FoundFolder {
     pub(crate) held: File,
     pub(crate) id: FolderId,
     /// Without links, as of when it was opened.
@@ -239,7 +239,7 @@ impl Paths {
         grants: impl IntoIterator<Item = ToGrant<'g>>,
         before: Option<&Paths>,
     ) -> Paths {
-        let mut past: Vec<Known> = Vec::new();
+        let mut past: Vec<KnownFolder> = Vec::new();
         for known in before.iter().flat_map(|it| it.known()) {
             let Some(granted) = known.get() else { continue };
             // The last entry of a path is its latest state.
@@ -269,7 +269,7 @@ impl Paths {
                 continue;
             };
             let path = std::path::absolute(&path).unwrap_or_else(|_| path.into_owned());
-            let granted = Arc::new(Granted {
+            let granted = Arc::new(GrantedFolder {
                 path,
                 id,
                 is_writable,
@@ -278,7 +278,7 @@ impl Paths {
             let known = paths.granted.get_mut();
             known
                 .unwrap_or_else(PoisonError::into_inner)
-                .push(Known::Kept(granted));
+                .push(KnownFolder::Kept(granted));
         }
         paths
     }
@@ -300,12 +300,12 @@ impl Paths {
         now
     }
 
-    fn granted(&self) -> RwLockReadGuard<'_, Vec<Known>> {
+    fn granted(&self) -> RwLockReadGuard<'_, Vec<KnownFolder>> {
         self.granted.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Earlier hosts' first.
-    fn known(&self) -> Vec<Known> {
+    fn known(&self) -> Vec<KnownFolder> {
         self.past
             .iter()
             .chain(self.granted().iter())
@@ -313,8 +313,8 @@ impl Paths {
             .collect()
     }
 
-    fn all(&self) -> Vec<Arc<Granted>> {
-        self.known().iter().filter_map(Known::get).collect()
+    fn all(&self) -> Vec<Arc<GrantedFolder>> {
+        self.known().iter().filter_map(KnownFolder::get).collect()
     }
 
     /// Opens a regular file for reading, without blocking.
@@ -377,13 +377,13 @@ impl Paths {
     ///
     /// As for [`open_regular`](Paths::open_regular); or it is not the folder that the host before
     /// had, and guests may have replaced it.
-    pub(crate) fn open_folder(&self, path: &Path) -> io::Result<Found> {
+    pub(crate) fn open_folder(&self, path: &Path) -> io::Result<FoundFolder> {
         let walk = self.walk(path, Want::Folder)?;
         let id = walk.folder_id(&self.mounts())?;
         let name = std::path::absolute(path)?;
-        let mut past = self.past.iter().rev().filter_map(Known::get);
+        let mut past = self.past.iter().rev().filter_map(KnownFolder::get);
         if let Some(before) =
-            past.find(|before| before.path == name && before.holder == Holder::Everyone)
+            past.find(|before| before.path == name && before.holder == FolderHolder::Everyone)
             && walk.is_among_guests()
             && !before.id.is_same(&id)
         {
@@ -395,7 +395,7 @@ impl Paths {
         let path = walk.path();
         let held = walk.into_file()?;
         let kernel = self.kernel_below(&path, &held);
-        Ok(Found {
+        Ok(FoundFolder {
             held,
             id,
             path,
@@ -413,13 +413,13 @@ impl Paths {
         &self,
         path: &Path,
         is_writable: bool,
-        holder: Holder,
-    ) -> io::Result<(Found, Arc<Granted>)> {
+        holder: FolderHolder,
+    ) -> io::Result<(FoundFolder, Arc<GrantedFolder>)> {
         // File systems may have been mounted since the load.
         self.read_mounts();
         let found = self.open_folder(path)?;
-        let is_below = |root: &Arc<Granted>| root.id.holds(&found.id);
-        if holder == Holder::Client && !self.of_clients().iter().any(is_below) {
+        let is_below = |root: &Arc<GrantedFolder>| root.id.holds(&found.id);
+        if holder == FolderHolder::Client && !self.of_clients().iter().any(is_below) {
             return Err(replaced());
         }
         if let Some(kind) = self.mounts().kernel_type(&found.path) {
@@ -427,7 +427,7 @@ impl Paths {
                 "it is in a file system of the kernel ({kind}), which takes the place of no other"
             )));
         }
-        let granted = Granted {
+        let granted = GrantedFolder {
             path: std::path::absolute(path)?,
             id: found.id.clone(),
             is_writable,
@@ -437,16 +437,18 @@ impl Paths {
     }
 
     /// The folders that contain those of clients.
-    fn of_clients(&self) -> Vec<Arc<Granted>> {
+    fn of_clients(&self) -> Vec<Arc<GrantedFolder>> {
         let granted = self.granted();
-        let granted = granted.iter().filter_map(Known::get);
-        granted.filter(|it| it.holder == Holder::Nobody).collect()
+        let granted = granted.iter().filter_map(KnownFolder::get);
+        granted
+            .filter(|it| it.holder == FolderHolder::Nobody)
+            .collect()
     }
 
-    fn add(&self, new: Granted) -> Arc<Granted> {
+    fn add(&self, new: GrantedFolder) -> Arc<GrantedFolder> {
         let mut known = self.granted.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|it| it.get().is_some());
-        let same = known.iter().filter_map(Known::get).find(|it| {
+        let same = known.iter().filter_map(KnownFolder::get).find(|it| {
             it.id == new.id && it.holder == new.holder && it.is_writable >= new.is_writable
         });
         if let Some(same) = same {
@@ -455,8 +457,8 @@ impl Paths {
         let new = Arc::new(new);
         known.push(match new.holder {
             // No link is followed there anyway, because of the folder that contains it.
-            Holder::Client => Known::WhileUsed(Arc::downgrade(&new)),
-            Holder::Everyone | Holder::Nobody => Known::Kept(new.clone()),
+            FolderHolder::Client => KnownFolder::WhileUsed(Arc::downgrade(&new)),
+            FolderHolder::Everyone | FolderHolder::Nobody => KnownFolder::Kept(new.clone()),
         });
         drop(known);
         let files = self.files.read();
@@ -598,7 +600,7 @@ impl Paths {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let granted = self.granted();
         // The last entry of a path is its present state.
-        let mut granted = granted.iter().rev().filter_map(Known::get);
+        let mut granted = granted.iter().rev().filter_map(KnownFolder::get);
         let found = granted.find(|granted| granted.path == path)?;
         Some(found.id.clone())
     }

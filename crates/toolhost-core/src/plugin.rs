@@ -33,17 +33,17 @@ use crate::order::GrantedFolders;
 use crate::paths::Paths;
 use crate::permissions::{Access, HttpHeader, Secret};
 use crate::provider::narrowed::folders_of;
-use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, held};
+use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, validated};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::checking::{Allowed, computed};
 use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::RunContext;
-use call::Ended;
+use call::InstanceEnd;
 use call_tool::CallTool;
 use narrow::Clients;
 pub(crate) use offers::PluginPrompt;
-use offers::{Exported, Listed};
+use offers::{OptionalExports, OptionalListings};
 
 /// The most tools of a plugin: a model could not choose among more.
 pub const MAX_TOOLS: usize = 1000;
@@ -54,7 +54,7 @@ const MAX_SCHEMAS: ByteSize = ByteSize::mib(256);
 pub(crate) struct Plugin {
     pub(crate) config: PluginConfig,
     pub(crate) tools: Arc<[Arc<ProvidedTool>]>,
-    pub(crate) listed: Listed,
+    pub(crate) listed: OptionalListings,
     /// The SHA-256 digest of its file, in hexadecimal.
     sha256: Arc<str>,
     /// Its imports, such as `wasi:cli/environment@0.2.6`.
@@ -62,7 +62,7 @@ pub(crate) struct Plugin {
     /// The permissions it can use, by their names in the manifest.
     pub(crate) usable: Vec<&'static str>,
     call_tool: CallTool,
-    exported: Exported,
+    exported: OptionalExports,
     grants: Arc<Grants>,
     lacking: Vec<Diagnostic>,
     clients: Option<Clients>,
@@ -176,7 +176,7 @@ impl Compiled {
         let usable = component::usable_permissions(component, &imports);
         let failed = |message| vec![Diagnostic::new(&self.config.path, None, message)];
         let exports = component::exports(component);
-        let exported = Exported::new(self.pre.instance_pre(), &exports).map_err(failed)?;
+        let exported = OptionalExports::new(self.pre.instance_pre(), &exports).map_err(failed)?;
         let call_tool = CallTool::new(&self.pre).map_err(failed)?;
         let tools = self.list("list-tools", async |store| {
             let plugin = self.pre.instantiate_async(&mut *store).await?;
@@ -185,8 +185,9 @@ impl Compiled {
         // Their schemas are compiled, which no deadline interrupts.
         let (listed_tools, something_else) = (tools.await?, !exported.is_empty());
         let (config, file) = (self.config.clone(), manifest.to_owned());
-        let tools = computed(move || offered(listed_tools, something_else, &config, &file)).await?;
-        let mut listed = Listed::default();
+        let tools =
+            computed(move || select_tools(listed_tools, something_else, &config, &file)).await?;
+        let mut listed = OptionalListings::default();
         if let Some(pre) = &exported.resources {
             let templates = self.list("list-templates", async |store| {
                 let plugin = pre.instantiate_async(&mut *store).await?;
@@ -234,7 +235,7 @@ impl Compiled {
             self.pre.engine(),
             &grants,
             Journal::new(limits.max_log, Arc::default(), None, &context),
-            call::Time {
+            call::CallTime {
                 deadline: limits.deadline(Instant::now()),
                 timeout: limits.timeout,
                 spent: Duration::ZERO,
@@ -325,8 +326,8 @@ impl Plugin {
         &self,
         context: CallContext<'_>,
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
-    ) -> Ended<R> {
-        let time = call::Time {
+    ) -> InstanceEnd<R> {
+        let time = call::CallTime {
             deadline: context.deadline(),
             timeout: context.limits.timeout,
             spent: context.spent,
@@ -357,7 +358,7 @@ impl Plugin {
             cancel,
         };
         // Boxed to keep the future of ordinary calls small.
-        Box::pin(held(served, tool.output.as_ref(), allowed)).await
+        Box::pin(validated(served, tool.output.as_ref(), allowed)).await
     }
 }
 
@@ -575,7 +576,7 @@ fn resolve_secrets(
 /// The discovered tools as the manifest offers them, or everything that is wrong with them.
 ///
 /// A plugin that offers `something_else` need not have tools.
-fn offered(
+fn select_tools(
     listed: Vec<wit::Tool>,
     something_else: bool,
     config: &PluginConfig,

@@ -29,11 +29,11 @@ pub(crate) use narrowed::NarrowedGrants;
 #[doc(hidden)]
 pub use output::mismatch;
 #[doc(hidden)]
-pub use output::{held, output};
+pub use output::{output, validated};
 #[doc(hidden)]
 pub use payload::hide_icon;
 #[doc(hidden)]
-pub use running::{End, Meter, stopped, until};
+pub use running::{Meter, RunEnd, stopped, until};
 pub(crate) use supervised::run;
 
 /// Offers tools and serves their calls. Added to a host with

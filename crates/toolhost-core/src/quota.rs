@@ -28,7 +28,7 @@ use ledger::{Ledger, MOST_FILES};
 pub(crate) use open::opened;
 
 /// A file or folder, by device and inode.
-type Id = (u64, u64);
+type FileId = (u64, u64);
 
 type Tree = tokio::sync::Mutex<Ledger>;
 
@@ -38,10 +38,10 @@ pub(crate) struct Quota {
     /// The guest path of the folder.
     name: String,
     limits: DiskLimits,
-    id: Id,
+    id: FileId,
     tree: Arc<Tree>,
     /// The ancestors of the folder. Those with a quota count what is in this folder, too.
-    above: Vec<Id>,
+    above: Vec<FileId>,
 }
 
 impl Quota {
@@ -96,7 +96,7 @@ impl Quota {
     }
 
     /// Waits until no other operation changes the folder.
-    pub(crate) async fn hold(self: &Arc<Self>) -> Held {
+    pub(crate) async fn hold(self: &Arc<Self>) -> HeldQuota {
         let mut found = vec![(self.id, self.tree.clone())];
         if !self.above.is_empty() {
             let trees = trees();
@@ -106,7 +106,7 @@ impl Quota {
         // Everyone locks in the same order, so that there is no deadlock.
         found.sort_unstable_by_key(|(id, _)| *id);
         found.dedup_by_key(|(id, _)| *id);
-        let mut held = Held {
+        let mut held = HeldQuota {
             quota: self.clone(),
             ledgers: Vec::new(),
             own: 0,
@@ -123,20 +123,20 @@ impl Quota {
 }
 
 /// The folders with a quota, of all hosts.
-fn trees() -> MutexGuard<'static, HashMap<Id, Weak<Tree>>> {
-    static TREES: LazyLock<Mutex<HashMap<Id, Weak<Tree>>>> = LazyLock::new(Mutex::default);
+fn trees() -> MutexGuard<'static, HashMap<FileId, Weak<Tree>>> {
+    static TREES: LazyLock<Mutex<HashMap<FileId, Weak<Tree>>>> = LazyLock::new(Mutex::default);
     TREES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where a file is written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum At {
+pub(crate) enum WriteAt {
     Offset(u64),
     End,
 }
 
 /// Exclusive access to a folder's quota. Every operation with it may block on a disk.
-pub(crate) struct Held {
+pub(crate) struct HeldQuota {
     quota: Arc<Quota>,
     /// The ledgers of the folder and its ancestors.
     ledgers: Vec<OwnedMutexGuard<Ledger>>,
@@ -149,18 +149,18 @@ pub(crate) struct Held {
 struct Looked {
     folder: Arc<File>,
     name: String,
-    before: Option<Seen>,
+    before: Option<FileStat>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    id: Id,
+struct FileStat {
+    id: FileId,
     length: u64,
     /// The number of its hard links.
     links: u32,
 }
 
-impl Held {
+impl HeldQuota {
     /// Announces an operation on these names of open folders; if it `makes` the last one, there
     /// must be room for a file.
     ///
@@ -169,7 +169,7 @@ impl Held {
     /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
     pub(crate) fn begin(&mut self, at: Vec<(Arc<File>, String)>, makes: bool) -> io::Result<()> {
         let looked = at.into_iter().map(|(folder, name)| Looked {
-            before: look(&folder, &name),
+            before: stat_name(&folder, &name),
             folder,
             name,
         });
@@ -190,8 +190,8 @@ impl Held {
         if let Some(file) = opened {
             open::opened(file);
         }
-        let mut changed: Vec<(Seen, i32)> = Vec::new();
-        let mut count = |seen: Option<Seen>, by: i32| {
+        let mut changed: Vec<(FileStat, i32)> = Vec::new();
+        let mut count = |seen: Option<FileStat>, by: i32| {
             let Some(seen) = seen else { return };
             match changed.iter_mut().find(|(other, _)| other.id == seen.id) {
                 // With its present state.
@@ -201,7 +201,7 @@ impl Held {
         };
         let looked = std::mem::take(&mut self.looked);
         looked.iter().for_each(|it| count(it.before, -1));
-        let now = looked.iter().map(|it| look(&it.folder, &it.name));
+        let now = looked.iter().map(|it| stat_name(&it.folder, &it.name));
         now.for_each(|now| count(now, 1));
         for (seen, names) in changed {
             for ledger in &mut self.ledgers {
@@ -227,14 +227,14 @@ impl Held {
     ///
     /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if not all of it fits; then nothing is
     /// written.
-    pub(crate) fn write(&mut self, file: &File, at: At, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, file: &File, at: WriteAt, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
         }
         let before = file.metadata()?;
         let start = match at {
-            At::Offset(offset) => offset,
-            At::End => before.len(),
+            WriteAt::Offset(offset) => offset,
+            WriteAt::End => before.len(),
         };
         let end = start.saturating_add(bytes.len() as u64);
         self.grow(&before, end.max(before.len()))?;
@@ -247,7 +247,7 @@ impl Held {
     ///
     /// # Errors
     ///
-    /// As for [`write`](Held::write).
+    /// As for [`write`](HeldQuota::write).
     pub(crate) fn set_size(&mut self, file: &File, size: u64) -> io::Result<()> {
         let before = file.metadata()?;
         if size > before.len() {
@@ -299,7 +299,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldQuota {
     /// The operation was not settled: its future was dropped.
     fn drop(&mut self) {
         if !self.looked.is_empty() {
@@ -308,12 +308,12 @@ impl Drop for Held {
     }
 }
 
-fn write_all(file: &File, at: At, mut bytes: &[u8]) -> io::Result<()> {
+fn write_all(file: &File, at: WriteAt, mut bytes: &[u8]) -> io::Result<()> {
     let mut done = 0;
     while !bytes.is_empty() {
         let written = match at {
-            At::Offset(offset) => file.write_at(bytes, offset.saturating_add(done)),
-            At::End => append(file, bytes),
+            WriteAt::Offset(offset) => file.write_at(bytes, offset.saturating_add(done)),
+            WriteAt::End => append(file, bytes),
         };
         match written {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -342,14 +342,14 @@ fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// What is at the last name of a path, without following a link.
-fn look(folder: &File, name: &str) -> Option<Seen> {
+fn stat_name(folder: &File, name: &str) -> Option<FileStat> {
     let name = name.trim_end_matches('/');
     // WASI refuses these.
     if name.is_empty() || name.contains('/') {
         return None;
     }
     let stat = statat(folder, Path::new(name), AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    Some(Seen {
+    Some(FileStat {
         id: stat_id(&stat),
         length: length(&stat),
         links: match FileType::from_raw_mode(stat.st_mode) {
@@ -368,12 +368,12 @@ fn length(stat: &rustix::fs::Stat) -> u64 {
     }
 }
 
-fn id_of(metadata: &Metadata) -> Id {
+fn id_of(metadata: &Metadata) -> FileId {
     (metadata.dev(), metadata.ino())
 }
 
 /// The numbers have other types on other systems.
 #[allow(clippy::unnecessary_cast)]
-fn stat_id(stat: &rustix::fs::Stat) -> Id {
+fn stat_id(stat: &rustix::fs::Stat) -> FileId {
     (stat.st_dev as u64, stat.st_ino as u64)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::{CallError, Diagnostic, similar};
 use crate::manifest::Order;
 use crate::narrowing::{NarrowError, ProviderNarrowing};
-use crate::order::{Access, Domain, Party, Turns};
+use crate::order::{Domain, DomainAccess, FairSemaphore, Party};
 use crate::plugin::Plugin;
 use crate::provider::narrowed::{GrantsOfCall, Sandboxed};
 use crate::provider::{NarrowedGrants, ProvidedTool, Provider, ToolProvider};
@@ -17,7 +17,7 @@ use crate::wire::leaks;
 pub(crate) struct Registered {
     pub(crate) provider: Arc<dyn ToolProvider>,
     /// Permits, if it has a limit of its own below the host's.
-    pub(crate) permits: Option<Turns<Party>>,
+    pub(crate) permits: Option<FairSemaphore<Party>>,
     /// The order domain of its calls, if they need one.
     domain: Option<Arc<Domain>>,
     /// The provider if it is a plugin, whose grants can be narrowed.
@@ -34,7 +34,7 @@ impl Registered {
         Registered {
             permits: own
                 .filter(|own| *own < max_concurrency)
-                .map(|own| Turns::new(own as u64)),
+                .map(|own| FairSemaphore::new(own as u64)),
             domain,
             provider,
             plugin: None,
@@ -105,12 +105,12 @@ impl Registered {
     pub(crate) fn beside_calls<'r>(
         &'r self,
         narrowed: Option<&'r NarrowedGrants>,
-    ) -> Option<(&'r Arc<Domain>, Access)> {
+    ) -> Option<(&'r Arc<Domain>, DomainAccess)> {
         let domain = self.domain(narrowed)?;
         match self.provider.order() {
             Order::Parallel => None,
-            Order::Auto => Some((domain, Access::Read)),
-            Order::InOrder => Some((domain, Access::Change)),
+            Order::Auto => Some((domain, DomainAccess::Read)),
+            Order::InOrder => Some((domain, DomainAccess::Change)),
         }
     }
 
@@ -119,7 +119,7 @@ impl Registered {
         &'r self,
         tool: &ProvidedTool,
         narrowed: Option<&'r NarrowedGrants>,
-    ) -> Option<(&'r Arc<Domain>, Access)> {
+    ) -> Option<(&'r Arc<Domain>, DomainAccess)> {
         let domain = self.domain(narrowed)?;
         let may_write = || {
             let sandboxed = narrowed.and_then(|it| it.sandboxed.as_ref());
@@ -133,8 +133,8 @@ impl Registered {
         Some((
             domain,
             match changes {
-                true => Access::Change,
-                false => Access::Read,
+                true => DomainAccess::Change,
+                false => DomainAccess::Read,
             },
         ))
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::CallError;
-use crate::kept::{Bounds, Kept};
+use crate::kept::{ClientStore, StoreBounds};
 use crate::limits::Limits;
 use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider};
 use crate::summarize::Summarize;
@@ -23,12 +23,12 @@ pub const READ_RESULT: &str = "read_result";
 
 /// Whole results, of one client or of many.
 pub struct ResultStore {
-    ids: Ids,
-    kept: Mutex<Kept<Owner, Arc<str>>>,
+    ids: ResultIds,
+    kept: Mutex<ClientStore<Owner, Arc<str>>>,
 }
 
 /// How results are named.
-enum Ids {
+enum ResultIds {
     /// Sequential: the client may guess them.
     Numbered,
     /// Random: other clients cannot guess them.
@@ -39,8 +39,8 @@ impl ResultStore {
     /// For a single client, unbounded, for as long as it lives.
     pub fn of_one() -> ResultStore {
         ResultStore {
-            ids: Ids::Numbered,
-            kept: Mutex::new(Kept::new(Bounds {
+            ids: ResultIds::Numbered,
+            kept: Mutex::new(ClientStore::new(StoreBounds {
                 time: Duration::MAX,
                 items: usize::MAX,
                 bytes: usize::MAX,
@@ -53,8 +53,8 @@ impl ResultStore {
     /// For many clients, bounded.
     pub fn of_many() -> ResultStore {
         ResultStore {
-            ids: Ids::Unguessable,
-            kept: Mutex::new(Kept::new(Bounds {
+            ids: ResultIds::Unguessable,
+            kept: Mutex::new(ClientStore::new(StoreBounds {
                 time: Duration::from_secs(60 * 60),
                 items: 1_000,
                 bytes: 64 << 20,
@@ -64,7 +64,7 @@ impl ResultStore {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept<Owner, Arc<str>>> {
+    fn kept(&self) -> MutexGuard<'_, ClientStore<Owner, Arc<str>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -73,12 +73,12 @@ impl ResultStore {
         let mut kept = self.kept();
         let bytes = whole.len();
         let id = match self.ids {
-            Ids::Numbered => {
+            ResultIds::Numbered => {
                 let free = |id: &String| kept.get(owner, id).is_none();
                 let first = kept.ids(owner).count() + 1;
                 (first..).map(|number| format!("r{number}")).find(free)?
             }
-            Ids::Unguessable => crate::kept::unguessable()?,
+            ResultIds::Unguessable => crate::kept::unguessable()?,
         };
         if !kept.fits(bytes) {
             return None;
@@ -94,7 +94,7 @@ impl ResultStore {
 
     fn unknown(&self, owner: &Owner, id: &str) -> CallError {
         let message = match self.ids {
-            Ids::Numbered => {
+            ResultIds::Numbered => {
                 let kept = self.kept();
                 let known: Vec<&str> = kept.ids(owner).collect();
                 let known = match known.is_empty() {
@@ -103,7 +103,7 @@ impl ResultStore {
                 };
                 format!("no result has the id {id:?}; {known}")
             }
-            Ids::Unguessable => {
+            ResultIds::Unguessable => {
                 format!(
                     "no result has the id {id:?}: results are kept for an hour; call the tool again"
                 )
@@ -126,7 +126,7 @@ pub struct LongResults {
 
 /// The tool's arguments.
 #[derive(Deserialize)]
-struct Asked {
+struct ReadArguments {
     /// The id of the result.
     id: String,
     #[serde(default)]
@@ -226,7 +226,7 @@ impl LongResults {
     ///
     /// The client has no such result.
     fn read(&self, arguments: &str, owner: &Owner) -> Result<Output, CallError> {
-        let asked: Asked = serde_json::from_str(arguments)
+        let asked: ReadArguments = serde_json::from_str(arguments)
             .map_err(|error| CallError::invalid_arguments("", error.to_string()))?;
         // Cloned, so that the text is cut without the lock.
         let whole = self.store.kept().get(owner, &asked.id).cloned();
@@ -236,7 +236,7 @@ impl LongResults {
         }
     }
 
-    fn part(&self, whole: &str, asked: &Asked) -> String {
+    fn part(&self, whole: &str, asked: &ReadArguments) -> String {
         let total = whole.chars().count();
         // The schema requires whole numbers; the cast saturates.
         let offset = (asked.offset as usize).min(total);

@@ -47,7 +47,7 @@ use crate::resource::ResourceOwners;
 use crate::tool::LogSource;
 use crate::watch::Progress;
 pub(crate) use folder::Folder;
-use guarded::Refused;
+use guarded::GuardDenial;
 use http::HttpGate;
 use journal::GuestStream;
 pub use journal::Journal;
@@ -66,7 +66,7 @@ const RESOURCE_COST: usize = 1 << 10;
 
 /// Why the host ends a call. Travels through wasmtime as an error that no guest can catch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Stop {
+pub enum StopReason {
     /// Its time is over.
     #[error("the deadline passed")]
     Deadline,
@@ -142,7 +142,7 @@ pub(crate) struct Sandbox {
     /// The quotas of open files and folders, by their number in the table.
     quotas: HashMap<u32, Arc<Quota>>,
     /// The last denial that is not WASI's own.
-    refused: Option<Refused>,
+    refused: Option<GuardDenial>,
     /// The most memory that the host has held for one folder listing.
     listing: usize,
     listings: Listings,

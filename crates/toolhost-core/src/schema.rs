@@ -64,7 +64,7 @@ pub(crate) struct Unenforced {
 
 /// Arguments as a tool gets them.
 #[derive(Debug)]
-pub(crate) struct Fitted<'t> {
+pub(crate) struct FittedArguments<'t> {
     pub(crate) text: Cow<'t, str>,
     pub(crate) repairs: Vec<Repair>,
 }
@@ -133,7 +133,7 @@ impl Schema {
         source: &Value,
         arguments: &'t str,
         watch: &Watch,
-    ) -> Checked<Result<Fitted<'t>, CallError>> {
+    ) -> Checked<Result<FittedArguments<'t>, CallError>> {
         let by = By {
             schema: source,
             patterns: &self.patterns,
@@ -152,12 +152,12 @@ impl Schema {
             && self.check(&mended.text, watch)?.is_ok()
         {
             repairs.extend(mended.repairs);
-            return Ok(Ok(Fitted {
+            return Ok(Ok(FittedArguments {
                 text: Cow::Owned(mended.text),
                 repairs,
             }));
         }
-        Ok(Ok(Fitted { text, repairs }))
+        Ok(Ok(FittedArguments { text, repairs }))
     }
 
     /// Arguments that do not fit, repaired so that they do.
@@ -343,7 +343,11 @@ impl Schema {
     }
 
     /// Fits arguments however long it takes.
-    fn fit_now<'t>(&self, source: &Value, arguments: &'t str) -> Result<Fitted<'t>, CallError> {
+    fn fit_now<'t>(
+        &self,
+        source: &Value,
+        arguments: &'t str,
+    ) -> Result<FittedArguments<'t>, CallError> {
         let fitted = self.fit(source, arguments, &Watch::steps(u64::MAX));
         fitted.expect("it is not stopped")
     }

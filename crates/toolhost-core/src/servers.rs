@@ -19,14 +19,14 @@ pub type Started = Result<Arc<dyn ToolProvider>, Vec<Diagnostic>>;
 pub struct ServerStarter {
     /// Starts a server and lists its tools. One that may wait is not started before it is needed, if
     /// its tools are cached.
-    pub start: for<'a> fn(McpConfig, Surroundings<'a>, may_wait: bool) -> BoxFuture<'a, Started>,
+    pub start: for<'a> fn(McpConfig, StartContext<'a>, may_wait: bool) -> BoxFuture<'a, Started>,
     /// Offers the cached tools of a server, without starting it.
-    pub recall: fn(McpConfig, Surroundings<'_>) -> Arc<dyn ToolProvider>,
+    pub recall: fn(McpConfig, StartContext<'_>) -> Arc<dyn ToolProvider>,
 }
 
 /// The context of a section.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct StartContext<'a> {
     /// The file of the manifest.
     pub manifest: &'a Path,
     /// Opens files of the host.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::input::QuestionKinds;
-use crate::order::Client;
+use crate::order::OrderClient;
 use crate::tool::LogLine;
 
 /// Progress of a call, in a unit of the tool's choosing.
@@ -120,7 +120,7 @@ pub(crate) struct RunContext<'c> {
     /// The kinds of questions that somebody can answer.
     pub(crate) can_ask: QuestionKinds,
     /// The client whose calls keep their order.
-    pub(crate) client: Client,
+    pub(crate) client: OrderClient,
     pub(crate) owner: Owner,
     pub(crate) allowed: AllowedTools,
     /// Its idempotency key.
@@ -137,7 +137,7 @@ impl<'c> RunContext<'c> {
             timeout: None,
             watcher: None,
             can_ask: QuestionKinds::default(),
-            client: Client::new(),
+            client: OrderClient::new(),
             owner: Owner::default(),
             allowed: None,
             key: None,

@@ -50,7 +50,7 @@ use crate::manifest::{McpConfig, Order};
 use crate::paths::Paths;
 use crate::permissions::Secret;
 use crate::provider::{
-    CallContext, End, Meter, NotStarted, Pin, ProvidedTool, Provider, RunOutcome, ToolNote,
+    CallContext, Meter, NotStarted, Pin, ProvidedTool, Provider, RunEnd, RunOutcome, ToolNote,
     ToolProvider, stopped, until,
 };
 use crate::sandbox::Journal;
@@ -58,8 +58,8 @@ use crate::schema::checking::Allowed;
 use crate::servers::ServerStarter;
 use crate::tool::ToolCall;
 use answer::failed;
-use call::{Flight, Step};
-use kept::Kept;
+use call::{Flight, TurnEnd};
+use kept::Supervisor;
 use parked::Parked;
 pub use process::kill_mcp_servers;
 use recalled::recall;
@@ -75,8 +75,8 @@ inventory::submit! {
 }
 
 /// A server whose tools are known.
-struct Server {
-    kept: Arc<Kept>,
+struct McpServer {
+    kept: Arc<Supervisor>,
     /// Calls that wait for replies.
     parked: Parked,
     _closing: DropGuard,
@@ -101,9 +101,9 @@ async fn load(
         false => None,
     };
     let offered = recalled.unwrap_or_default();
-    let kept = Kept::new(Arc::new(settings), manifest, offered);
+    let kept = Supervisor::new(Arc::new(settings), manifest, offered);
     let closing = kept.closing.clone();
-    let server = Server {
+    let server = McpServer {
         _closing: closing.clone().drop_guard(),
         parked: Parked::default(),
         kept,
@@ -126,7 +126,7 @@ async fn load(
     Ok(Arc::new(server))
 }
 
-impl ToolProvider for Server {
+impl ToolProvider for McpServer {
     fn name(&self) -> &str {
         &self.kept.settings.config.name
     }
@@ -212,7 +212,7 @@ impl ToolProvider for Server {
     }
 }
 
-impl Server {
+impl McpServer {
     async fn serve(
         &self,
         tool: &ProvidedTool,
@@ -243,17 +243,17 @@ impl Server {
         let log = flight.log(&journal);
         let mut checking = Duration::ZERO;
         let outcome = match step {
-            End::Itself(Step::Done(Ok(output))) => {
-                let (held, spent) = answer::held(output, tool.output.as_ref(), allowed).await;
+            RunEnd::Itself(TurnEnd::Done(Ok(output))) => {
+                let (held, spent) = answer::validated(output, tool.output.as_ref(), allowed).await;
                 checking = spent;
                 held
             }
-            End::Itself(Step::Done(Err(error))) => Err(error),
-            End::Itself(Step::Asks(asked)) => {
+            RunEnd::Itself(TurnEnd::Done(Err(error))) => Err(error),
+            RunEnd::Itself(TurnEnd::Asks(asked)) => {
                 Err(self.parked.park(flight, asked, context.owner.clone()))
             }
-            End::Stopped(stop) => Err(stopped(stop, limits.timeout)),
-            End::Cancelled => Err(CallError::Cancelled),
+            RunEnd::Stopped(stop) => Err(stopped(stop, limits.timeout)),
+            RunEnd::Cancelled => Err(CallError::Cancelled),
         };
         RunOutcome {
             outcome,

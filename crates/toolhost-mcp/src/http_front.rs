@@ -38,10 +38,10 @@ mod tests;
 
 pub use accept::Listener;
 pub(crate) use accept::accept;
-pub(crate) use bodies::{Room, Short};
+pub(crate) use bodies::{BodyRoom, Short};
 pub(crate) use error::FrontError;
 pub(crate) use front::{Front, Site};
 pub(crate) use lifecycle::Lifecycle;
 pub(crate) use principal::Principal;
-pub(crate) use slots::activity::Response;
-pub(crate) use unsent::Unsent;
+pub(crate) use slots::activity::TrackedBody;
+pub(crate) use unsent::UnreadBytes;

@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 /// The most JSON buffered while looking for an id, in bytes.
 const MAX_ID: usize = 256;
 
-pub(crate) struct Lines<R> {
+pub(crate) struct LineReader<R> {
     reader: BufReader<R>,
     line: Vec<u8>,
     /// The longest line accepted, in bytes.
@@ -15,15 +15,15 @@ pub(crate) struct Lines<R> {
     passing: Option<IdFinder>,
 }
 
-pub(crate) enum Line {
+pub(crate) enum ReadLine {
     Whole(Vec<u8>),
     /// A line that was too long, of which only the id was kept.
     TooLong(IdFinder),
 }
 
-impl<R: AsyncRead + Unpin> Lines<R> {
+impl<R: AsyncRead + Unpin> LineReader<R> {
     pub(crate) fn new(reader: R, longest: usize) -> Self {
-        Lines {
+        LineReader {
             reader: BufReader::new(reader),
             line: Vec::new(),
             longest,
@@ -37,7 +37,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     /// The next line; `None` at the end. Cancel safe: nothing is awaited between taking bytes and
     /// keeping them.
-    pub(crate) async fn next(&mut self) -> Option<Line> {
+    pub(crate) async fn next(&mut self) -> Option<ReadLine> {
         loop {
             let bytes = self.reader.fill_buf().await.ok()?;
             if bytes.is_empty() {
@@ -66,10 +66,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    fn taken(&mut self) -> Line {
+    fn taken(&mut self) -> ReadLine {
         match self.passing.take() {
-            Some(finder) => Line::TooLong(finder),
-            None => Line::Whole(std::mem::take(&mut self.line)),
+            Some(finder) => ReadLine::TooLong(finder),
+            None => ReadLine::Whole(std::mem::take(&mut self.line)),
         }
     }
 }

@@ -21,7 +21,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 
-use node::{Counted, Node, Run, STOPPED};
+use node::{CountedJson, CountedNode, STOPPED, Validation};
 pub use pattern::Patterns;
 pub use watch::Watch;
 
@@ -37,7 +37,7 @@ const MAX_NAME: u64 = 50_000_000;
 /// A compiled JSON Schema.
 #[derive(Debug)]
 pub struct Validator {
-    inner: jsonschema::Validator<Counted>,
+    inner: jsonschema::Validator<CountedJson>,
     /// The most that an error quotes of the schema.
     quoted: usize,
     /// Whether errors after a stop could quote too much.
@@ -79,7 +79,7 @@ impl Validator {
     /// What is wrong, and where in the schema.
     pub fn compile(schema: &Value, patterns: &Patterns, size: u64) -> Result<Validator, Problem> {
         let known = patterns.clone();
-        let options = jsonschema::options_for::<Counted>()
+        let options = jsonschema::options_for::<CountedJson>()
             .offline()
             .with_pattern_options(
                 jsonschema::PatternOptions::regex()
@@ -119,7 +119,7 @@ impl Validator {
     /// It was stopped before the result was known.
     pub fn is_valid(&self, value: &Value, watch: &Watch) -> Result<bool, Stopped> {
         let run = self.run(watch, usize::MAX);
-        let is_valid = guarded(|| self.inner.is_valid(Node::new(value, &run)));
+        let is_valid = guarded(|| self.inner.is_valid(CountedNode::new(value, &run)));
         // What cannot be decided is not enforced.
         let is_valid = is_valid.unwrap_or(true);
         match run.is_over() {
@@ -146,7 +146,7 @@ impl Validator {
         }
         let each = ERROR.saturating_add(self.quoted).saturating_add(size);
         let run = self.run(watch, MAX_ERRORS / each + 1);
-        let errors = guarded(|| self.inner.iter_errors(Node::new(value, &run)));
+        let errors = guarded(|| self.inner.iter_errors(CountedNode::new(value, &run)));
         let Some(errors) = errors else {
             return Ok(Invalid::Unexplained);
         };
@@ -168,8 +168,8 @@ impl Validator {
         })
     }
 
-    fn run<'w>(&self, watch: &'w Watch<'w>, errors: usize) -> Run<'w> {
-        Run {
+    fn run<'w>(&self, watch: &'w Watch<'w>, errors: usize) -> Validation<'w> {
+        Validation {
             watch,
             errors: Cell::new(errors),
             name_rate: 1 + self.name_states / 64,

@@ -14,7 +14,7 @@ use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
 use serde_json::Value;
 
-use crate::node::{Counted, Node};
+use crate::node::{CountedJson, CountedNode};
 use crate::{Automaton, Watch};
 
 /// The longest pattern, in bytes.
@@ -259,7 +259,7 @@ fn plain(pattern: &str) -> String {
 pub(crate) fn keyword<'s>(
     patterns: &Patterns,
     pattern: &'s Value,
-) -> Result<Box<dyn for<'i> Keyword<'i, Counted>>, ValidationError<'s>> {
+) -> Result<Box<dyn for<'i> Keyword<'i, CountedJson>>, ValidationError<'s>> {
     let text = pattern.as_str().unwrap_or_default();
     match patterns.known.get(text) {
         Some(Some(automaton)) => Ok(Box::new(PatternKeyword {
@@ -287,9 +287,9 @@ struct PatternKeyword {
     automaton: Automaton,
 }
 
-impl<'i> Keyword<'i, Counted> for PatternKeyword {
-    fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
-        match Keyword::<Counted>::is_valid(self, node) {
+impl<'i> Keyword<'i, CountedJson> for PatternKeyword {
+    fn validate(&self, node: CountedNode<'i>) -> Result<(), ValidationError<'i>> {
+        match Keyword::<CountedJson>::is_valid(self, node) {
             true => Ok(()),
             false => {
                 let what = node.name().map_or("value".to_owned(), quoted);
@@ -300,7 +300,7 @@ impl<'i> Keyword<'i, Counted> for PatternKeyword {
         }
     }
 
-    fn is_valid(&self, node: Node<'i>) -> bool {
+    fn is_valid(&self, node: CountedNode<'i>) -> bool {
         let text = jsonschema::json::Node::as_string(&node);
         text.is_none_or(|text| self.automaton.is_match(&text, &|steps| node.go(steps)))
     }

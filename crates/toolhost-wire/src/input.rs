@@ -86,7 +86,7 @@ pub enum Question {
         id: String,
     },
     /// Sampling: the client's model continues a conversation.
-    Prompt(Conversation),
+    Prompt(SamplingRequest),
     /// The folders that the client works on.
     Roots,
 }
@@ -94,7 +94,7 @@ pub enum Question {
 /// A conversation for a model to continue.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Conversation {
+pub struct SamplingRequest {
     /// The messages so far.
     pub messages: Vec<Message>,
     /// The system prompt.
@@ -107,18 +107,18 @@ pub struct Conversation {
     pub stop_sequences: Vec<String>,
 }
 
-impl Conversation {
+impl SamplingRequest {
     /// The messages so far, and the maximum length of the answer in tokens.
     pub fn new(messages: Vec<Message>, max_tokens: u32) -> Self {
-        Conversation {
+        SamplingRequest {
             messages,
             max_tokens,
-            ..Conversation::default()
+            ..SamplingRequest::default()
         }
     }
 }
 
-setters!(Conversation into {
+setters!(SamplingRequest into {
     with_system_prompt: system_prompt: Option<String>,
     with_temperature: temperature: Option<f64>,
     with_stop_sequences: stop_sequences: Vec<String>,

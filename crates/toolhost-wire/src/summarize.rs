@@ -50,7 +50,7 @@ impl Summarize {
             return text;
         }
         let heading = format!("Results from {}:", result.name);
-        if let Ok(items) = serde_json::from_str::<Vec<Item>>(&text) {
+        if let Ok(items) = serde_json::from_str::<Vec<ArrayItem>>(&text) {
             let count = items.len();
             let shown: Vec<&str> = items
                 .iter()
@@ -81,7 +81,7 @@ impl Summarize {
 
 /// The text of an array's item: numbers keep all digits and objects the order of their keys.
 #[derive(Deserialize)]
-struct Item<'a>(#[serde(borrow)] &'a RawValue);
+struct ArrayItem<'a>(#[serde(borrow)] &'a RawValue);
 
 #[cfg(test)]
 mod tests {

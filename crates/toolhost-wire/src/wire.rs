@@ -341,7 +341,7 @@ impl Format {
             Format::Ollama => &ollama::Ollama,
             Format::Bedrock => &bedrock::Bedrock,
             Format::Mcp => &mcp::Mcp,
-            Format::Json => &json::Json,
+            Format::Json => &json::JsonLines,
         }
     }
 
@@ -577,14 +577,14 @@ fn document(text: &str) -> Result<&RawValue, DecodeError> {
 
 /// Parses an object.
 fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, DecodeError> {
-    let Object(read) = serde_json::from_str(raw.get()).map_err(unfit)?;
+    let ObjectOnly(read) = serde_json::from_str(raw.get()).map_err(unfit)?;
     Ok(read)
 }
 
 /// Parses an object only: serde alone would also accept an array of its fields.
-struct Object<T>(T);
+struct ObjectOnly<T>(T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ObjectOnly<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members<T>(PhantomData<T>);
 
@@ -601,7 +601,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         }
 
         let members = Members(PhantomData);
-        deserializer.deserialize_map(members).map(Object)
+        deserializer.deserialize_map(members).map(ObjectOnly)
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use toolhost::agent::{AgentError, Answer, Event};
+use toolhost::agent::{AgentError, Event, FinalAnswer};
 use toolhost::{ToolCall, ToolResult};
 
 use super::View;
@@ -50,7 +50,7 @@ impl Screen {
         bar.set_style(style.expect("the template is valid"));
         // Before it is drawn: an interrupt may follow at once.
         progress::register(&bar);
-        progress::tell(&bar, message);
+        progress::show_message(&bar, message);
         if self.is_terminal {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
@@ -148,7 +148,7 @@ impl View for Screen {
         self.lines.suspend(write);
     }
 
-    fn answer(&mut self, answer: &Answer) -> io::Result<()> {
+    fn answer(&mut self, answer: &FinalAnswer) -> io::Result<()> {
         self.heard();
         self.end_line();
         if self.shows_text {

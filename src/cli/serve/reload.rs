@@ -12,17 +12,17 @@ use toolhost::manifest::{Use, lowers_guard};
 use toolhost::mcp::{HttpServer, Server};
 
 use super::super::out::{Out, say};
-use super::super::{HostOptions, Session};
+use super::super::{CommandContext, HostOptions};
 use super::check_exposure;
 
 /// How often files are checked. A file being written must stay unchanged for as long.
-const INTERVAL: Duration = Duration::from_millis(300);
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 /// How long files must stay unchanged before a requested reload reads them.
-const SETTLED: Duration = Duration::from_millis(150);
+const SETTLE_TIME: Duration = Duration::from_millis(150);
 
 /// The longest wait for a file being written.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_SETTLE_WAIT: Duration = Duration::from_secs(10);
 
 /// Watches files until it is dropped.
 pub(super) struct Reload {
@@ -31,14 +31,14 @@ pub(super) struct Reload {
 
 /// Metadata of files.
 #[derive(Clone, PartialEq)]
-pub(super) struct Seen(Vec<(PathBuf, Option<Look>)>);
+pub(super) struct FileSnapshot(Vec<(PathBuf, Option<FileStamp>)>);
 
 /// Modification time, size, and inode.
-type Look = (SystemTime, u64, u64);
+type FileStamp = (SystemTime, u64, u64);
 
-impl Seen {
+impl FileSnapshot {
     /// The files that decide what is served, and the folder for plugins.
-    pub(super) fn of(manifest: &Manifest, trust: Option<PathBuf>) -> Seen {
+    pub(super) fn of(manifest: &Manifest, trust: Option<PathBuf>) -> FileSnapshot {
         let mut files = manifest.own_files();
         files.extend(manifest.plugin_dir.clone());
         files.extend(trust);
@@ -46,11 +46,11 @@ impl Seen {
         if let Some(audit) = &manifest.audit {
             files.retain(|file| *file != audit.path);
         }
-        Seen(files.into_iter().map(|file| (file, None)).collect()).again()
+        FileSnapshot(files.into_iter().map(|file| (file, None)).collect()).again()
     }
 
     /// The same files now.
-    fn again(&self) -> Seen {
+    fn again(&self) -> FileSnapshot {
         let look = |file: &PathBuf| {
             let metadata = file.metadata().ok()?;
             Some((
@@ -60,11 +60,11 @@ impl Seen {
             ))
         };
         let files = self.0.iter();
-        Seen(files.map(|(file, _)| (file.clone(), look(file))).collect())
+        FileSnapshot(files.map(|(file, _)| (file.clone(), look(file))).collect())
     }
 
     /// With earlier metadata where that is known.
-    fn where_known_from(mut self, before: &Seen) -> Seen {
+    fn where_known_from(mut self, before: &FileSnapshot) -> FileSnapshot {
         for (file, look) in &mut self.0 {
             if let Some((_, known)) = before.0.iter().find(|(other, _)| other == file) {
                 *look = *known;
@@ -86,8 +86,8 @@ fn file_id(_: &std::fs::Metadata) -> u64 {
 }
 
 /// What is reloaded.
-pub(super) struct Watch {
-    pub(super) session: Session,
+pub(super) struct ReloadWatch {
+    pub(super) session: CommandContext,
     pub(super) options: HostOptions,
     pub(super) server: Server,
     /// The HTTP server, and its address.
@@ -95,10 +95,10 @@ pub(super) struct Watch {
     /// The manifest that is served.
     pub(super) manifest: Manifest,
     /// The files as they were when loaded.
-    pub(super) loaded: Seen,
+    pub(super) loaded: FileSnapshot,
 }
 
-impl Watch {
+impl ReloadWatch {
     pub(super) fn begin(self) -> Reload {
         Reload {
             _task: AbortOnDropHandle::new(tokio::spawn(self.run())),
@@ -121,15 +121,17 @@ impl Watch {
         loop {
             #[cfg(unix)]
             let asked = match &mut hangups {
-                Some(hangups) => tokio::time::timeout(INTERVAL, hangups.recv()).await.is_ok(),
+                Some(hangups) => tokio::time::timeout(POLL_INTERVAL, hangups.recv())
+                    .await
+                    .is_ok(),
                 None => {
-                    tokio::time::sleep(INTERVAL).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                     false
                 }
             };
             #[cfg(not(unix))]
             let asked = {
-                tokio::time::sleep(INTERVAL).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
                 false
             };
             let now = self.loaded.again();
@@ -143,11 +145,11 @@ impl Watch {
     }
 
     /// The manifest once it is complete, and the files as they were then.
-    async fn settled(&self) -> (Seen, anyhow::Result<Manifest>) {
-        let patience = tokio::time::Instant::now() + PATIENCE;
+    async fn settled(&self) -> (FileSnapshot, anyhow::Result<Manifest>) {
+        let patience = tokio::time::Instant::now() + MAX_SETTLE_WAIT;
         let mut seen = self.loaded.again();
         loop {
-            tokio::time::sleep(SETTLED).await;
+            tokio::time::sleep(SETTLE_TIME).await;
             let mut now = self.loaded.again();
             if now == seen {
                 let manifest = self.session.effective_manifest(&self.options, Use::Serve);
@@ -168,7 +170,7 @@ impl Watch {
         let (before, manifest) = self.settled().await;
         let loaded = match manifest {
             Ok(manifest) => {
-                let seen = Seen::of(&manifest, self.session.trust_file());
+                let seen = FileSnapshot::of(&manifest, self.session.trust_file());
                 self.loaded = seen.where_known_from(&before);
                 let file = manifest.file.clone();
                 let taken = self.take(&manifest).await;

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use toolhost_wire::Responder;
 
-use super::repeats::Found;
+use super::repeats::KeyDecision;
 use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::{CallError, said_by};
 use crate::input::{InputRequired, Resumption};
@@ -89,18 +89,18 @@ impl ToolHost {
     async fn result_of(
         &self,
         call: ToolCall,
-        run: Found,
+        run: KeyDecision,
         is_repeat: bool,
         options: &CallOptions,
     ) -> ToolResult {
         let queued = Instant::now();
         let result = match run {
-            Found::Ended(result) => Some(result),
-            Found::Runs(run) => {
+            KeyDecision::Ended(result) => Some(result),
+            KeyDecision::Runs(run) => {
                 let cancel = options.cancel.clone().filter(|_| is_repeat);
                 cancel.unwrap_or_default().run_until_cancelled(run).await
             }
-            Found::New => None,
+            KeyDecision::New => None,
         };
         match result {
             Some(result) if is_repeat => self.repeated(queued, &call, options, &result),

@@ -17,7 +17,7 @@
 //! A held call is in no queue, so that it keeps no worker; `hold` puts it into its queue when its
 //! place in order is granted. A call that may wait for a person runs apart for the same reason. A
 //! worker sends its results as they come to a stream, and all at once to [`run_all`], which needs
-//! no wake-up before the last. How far ahead calls are taken is decided by [`Lanes::wanted`].
+//! no wake-up before the last. How far ahead calls are taken is decided by [`PluginQueues::wanted`].
 
 use std::collections::VecDeque;
 use std::iter::Fuse;
@@ -30,7 +30,7 @@ use futures_util::stream::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::lanes::{Lanes, Refused, Turn, Waiting};
+use super::lanes::{NextCall, PluginQueues, QueuedCall, RefusedCall};
 use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
@@ -48,7 +48,7 @@ pub struct Batch<I> {
     taken: usize,
     /// The number of results yielded so far.
     done: usize,
-    shared: Arc<Shared>,
+    shared: Arc<BatchShared>,
     ready: std::vec::IntoIter<Indexed>,
     /// Results of calls that were refused when they were taken.
     refused: VecDeque<Indexed>,
@@ -58,7 +58,7 @@ pub struct Batch<I> {
 }
 
 /// State shared by a batch and its workers.
-struct Shared {
+struct BatchShared {
     host: ToolHost,
     /// The options of every call.
     options: CallOptions,
@@ -68,13 +68,13 @@ struct Shared {
     stream: bool,
     /// Whether calls may wait for a hook or a responder.
     waits_for_others: bool,
-    lanes: Mutex<Lanes>,
+    lanes: Mutex<PluginQueues>,
 }
 
 impl<I: Iterator<Item = ToolCall>> Batch<I> {
     pub(super) fn new(host: ToolHost, calls: I, options: CallOptions) -> Self {
         let (sender, results) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(host, options, true));
+        let shared = Arc::new(BatchShared::new(host, options, true));
         shared.expire_in_time(&sender);
         let mut batch = Batch {
             calls: calls.fuse(),
@@ -140,7 +140,7 @@ pub(super) fn run_all(
     calls: impl Iterator<Item = ToolCall>,
     options: CallOptions,
 ) -> impl Future<Output = Vec<ToolResult>> + Send {
-    let shared = Arc::new(Shared::new(host, options, false));
+    let shared = Arc::new(BatchShared::new(host, options, false));
     let cancel_on_drop = shared.cancel.clone().drop_guard();
     let (sender, mut receiver) = mpsc::unbounded_channel();
     shared.expire_in_time(&sender);
@@ -193,22 +193,22 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
     }
 }
 
-impl Shared {
+impl BatchShared {
     fn new(host: ToolHost, options: CallOptions, stream: bool) -> Self {
         let cancel = options.own_token();
         let client = options.order();
-        Shared {
+        BatchShared {
             waits_for_others: host.shared.hooks.is_some() || options.responder.is_some(),
             options: options.cancellation(cancel.clone()).of_client(client),
             begun: Instant::now(),
             cancel,
             stream,
-            lanes: Mutex::new(Lanes::new(&host)),
+            lanes: Mutex::new(PluginQueues::new(&host)),
             host,
         }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+    fn lanes(&self) -> MutexGuard<'_, PluginQueues> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -233,7 +233,7 @@ impl Shared {
                     continue;
                 }
             };
-            let mut waiting = Waiting {
+            let mut waiting = QueuedCall {
                 index,
                 call,
                 arrival: Arrival {
@@ -246,7 +246,7 @@ impl Shared {
                 match queue.enter_before_others(own.order().party()) {
                     Ok(ticket) => waiting.arrival.ticket = ticket,
                     Err(error) => {
-                        refused.push(Box::new(Refused { waiting, error }));
+                        refused.push(Box::new(RefusedCall { waiting, error }));
                         continue;
                     }
                 }
@@ -283,7 +283,11 @@ impl Shared {
     }
 
     /// Holds a call until its place in order is granted, then queues it.
-    async fn hold(self: Arc<Self>, waiting: Waiting, results: mpsc::UnboundedSender<Vec<Indexed>>) {
+    async fn hold(
+        self: Arc<Self>,
+        waiting: QueuedCall,
+        results: mpsc::UnboundedSender<Vec<Indexed>>,
+    ) {
         let queue = &self.host.shared.queue;
         let in_order = match &waiting.arrival.taken.place {
             Some(place) => queue.in_order(place, self.begun, &self.cancel).await,
@@ -298,7 +302,7 @@ impl Shared {
             }
             Err(error) => {
                 self.lanes().unhold();
-                Some(Refused { waiting, error })
+                Some(RefusedCall { waiting, error })
             }
         };
         if let Some(refused) = refused {
@@ -306,8 +310,8 @@ impl Shared {
         }
     }
 
-    fn refuse(&self, Refused { waiting, error }: Refused) -> Indexed {
-        let Waiting { index, call, .. } = waiting;
+    fn refuse(&self, RefusedCall { waiting, error }: RefusedCall) -> Indexed {
+        let QueuedCall { index, call, .. } = waiting;
         let whose = &self.options.whose;
         (
             index,
@@ -330,7 +334,7 @@ impl Shared {
             }
             let expired = shared.lanes().expire();
             let ended = expired.into_iter().map(|waiting| {
-                shared.refuse(Refused {
+                shared.refuse(RefusedCall {
                     waiting,
                     error: CallError::over(Limit::QueueTime, timeout),
                 })
@@ -350,7 +354,7 @@ impl Shared {
 
     fn start_under(
         self: &Arc<Self>,
-        lanes: &mut Lanes,
+        lanes: &mut PluginQueues,
         results: &mpsc::UnboundedSender<Vec<Indexed>>,
     ) {
         while let Some(turn) = lanes.start() {
@@ -359,12 +363,12 @@ impl Shared {
     }
 
     /// A worker: runs calls until none is ready.
-    async fn work(self: Arc<Self>, first: Turn, results: mpsc::UnboundedSender<Vec<Indexed>>) {
+    async fn work(self: Arc<Self>, first: NextCall, results: mpsc::UnboundedSender<Vec<Indexed>>) {
         let mut kept = Vec::new();
         let never = OnceLock::new();
         let mut next = Some(first);
-        while let Some(Turn { lane, taken }) = next {
-            let Waiting {
+        while let Some(NextCall { lane, taken }) = next {
+            let QueuedCall {
                 index,
                 call,
                 arrival,

@@ -5,22 +5,22 @@
 use std::sync::Arc;
 
 use super::{ToolHost, Whose};
-use crate::order::{Access, Domain};
+use crate::order::{Domain, DomainAccess};
 use crate::tool::ToolCall;
 
 /// A call's position in the answer, and its position inside a call that stands for several.
-pub type At = (usize, usize);
+pub type CallPosition = (usize, usize);
 
 /// What calls read and change, of the data in order domains.
 #[derive(Default)]
-struct Accesses(Vec<(Arc<Domain>, Access)>);
+struct Accesses(Vec<(Arc<Domain>, DomainAccess)>);
 
 impl Accesses {
     fn extend(&mut self, more: &Accesses) {
         for (domain, access) in &more.0 {
             let known = self.0.iter_mut().find(|(known, _)| known.is_same(domain));
             match known {
-                Some((_, known)) if *access == Access::Change => *known = *access,
+                Some((_, known)) if *access == DomainAccess::Change => *known = *access,
                 Some(_) => {}
                 None => self.0.push((domain.clone(), *access)),
             }
@@ -31,7 +31,7 @@ impl Accesses {
     fn conflict(&self, others: &Accesses) -> bool {
         self.0.iter().any(|(domain, access)| {
             others.0.iter().any(|(other, other_access)| {
-                (*access == Access::Change || *other_access == Access::Change)
+                (*access == DomainAccess::Change || *other_access == DomainAccess::Change)
                     && domain.is_same(other)
             })
         })
@@ -46,7 +46,7 @@ pub struct EarlyCalls {
     /// All positions below this one have arrived.
     first_unknown: usize,
     /// Calls deferred until the answer is complete.
-    deferred: Vec<(At, ToolCall)>,
+    deferred: Vec<(CallPosition, ToolCall)>,
     /// What the deferred calls access.
     accesses: Accesses,
 }
@@ -54,7 +54,13 @@ pub struct EarlyCalls {
 impl EarlyCalls {
     /// Whether an arrived call may start now. It must change nothing; if it reads what others may
     /// change, all calls before it must have arrived, and no deferred one may change that data.
-    pub fn may_start(&self, host: &ToolHost, whose: &Whose, at: At, call: &ToolCall) -> bool {
+    pub fn may_start(
+        &self,
+        host: &ToolHost,
+        whose: &Whose,
+        at: CallPosition,
+        call: &ToolCall,
+    ) -> bool {
         let Some(accesses) = host.reads(call, whose) else {
             return false;
         };
@@ -62,11 +68,11 @@ impl EarlyCalls {
     }
 
     /// Whether all calls before it have arrived and none of them is deferred.
-    pub fn is_next(&self, at: At) -> bool {
+    pub fn is_next(&self, at: CallPosition) -> bool {
         self.all_known_before(at) && self.deferred.iter().all(|(other, _)| *other > at)
     }
 
-    fn all_known_before(&self, at: At) -> bool {
+    fn all_known_before(&self, at: CallPosition) -> bool {
         at.0 <= self.first_unknown
     }
 
@@ -82,7 +88,7 @@ impl EarlyCalls {
     }
 
     /// Defers a call until the answer is complete.
-    pub fn defer(&mut self, host: &ToolHost, whose: &Whose, at: At, call: ToolCall) {
+    pub fn defer(&mut self, host: &ToolHost, whose: &Whose, at: CallPosition, call: ToolCall) {
         self.note(at.0);
         self.accesses.extend(&host.accesses(&call, whose));
         self.deferred.push((at, call));
@@ -94,7 +100,7 @@ impl EarlyCalls {
     }
 
     /// Returns the deferred calls in their order, now that the answer is complete.
-    pub fn take_deferred(&mut self) -> Vec<(At, ToolCall)> {
+    pub fn take_deferred(&mut self) -> Vec<(CallPosition, ToolCall)> {
         let mut deferred = std::mem::take(&mut self.deferred);
         deferred.sort_by_key(|(at, _)| *at);
         deferred
@@ -122,8 +128,8 @@ impl ToolHost {
                 return Some(accesses);
             };
             match by.order(tool, narrowed.as_deref()) {
-                Some((domain, Access::Read)) if is_harmless => {
-                    accesses.0.push((domain.clone(), Access::Read));
+                Some((domain, DomainAccess::Read)) if is_harmless => {
+                    accesses.0.push((domain.clone(), DomainAccess::Read));
                 }
                 None if is_harmless => {}
                 _ => return None,

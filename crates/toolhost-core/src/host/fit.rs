@@ -17,11 +17,11 @@ use crate::limits::{Limit, Limits};
 use crate::provider::ProvidedTool;
 use crate::registry::Registered;
 use crate::schema::checking::{Allowed, apart, at_once};
-use crate::schema::{Checked, Fitted, Schema};
+use crate::schema::{Checked, FittedArguments, Schema};
 use crate::tool::{Repair, ToolCall};
 
 /// A call matched with its tool, and the repairs of its arguments.
-pub(super) struct Fit<'h, 'c> {
+pub(super) struct FittedCall<'h, 'c> {
     pub(super) call: Cow<'c, ToolCall>,
     pub(super) repairs: Vec<Repair>,
     /// The provider and tool of that name, even if the arguments are invalid.
@@ -33,9 +33,9 @@ pub(super) struct Fit<'h, 'c> {
 }
 
 /// New arguments, if they changed, and the repairs.
-type Changes = (Option<String>, Vec<Repair>);
+type ArgumentChanges = (Option<String>, Vec<Repair>);
 
-impl Fit<'_, '_> {
+impl FittedCall<'_, '_> {
     /// The tool's name, or the name that was called if there is no such tool.
     pub(super) fn tool(&self) -> &str {
         self.found
@@ -49,8 +49,8 @@ impl ToolHost {
         &'h self,
         call: &'c ToolCall,
         allowed: Option<&BTreeSet<String>>,
-    ) -> Fit<'h, 'c> {
-        let mut fit = Fit {
+    ) -> FittedCall<'h, 'c> {
+        let mut fit = FittedCall {
             call: Cow::Borrowed(call),
             repairs: Vec::new(),
             found: None,
@@ -94,7 +94,7 @@ impl ToolHost {
         call: &ToolCall,
         tool: &Arc<ProvidedTool>,
         allowed: Allowed<'_>,
-    ) -> (Result<Changes, CallError>, Duration) {
+    ) -> (Result<ArgumentChanges, CallError>, Duration) {
         let (call, tool) = (call.clone(), tool.clone());
         let (repairs, limits) = (self.shared.repairs, allowed.limits.clone());
         let check = move |watch: &Watch| fitted(&call, &tool, repairs, &limits, watch);
@@ -103,7 +103,7 @@ impl ToolHost {
     }
 
     /// Validates a call on the current thread, for up to the call's timeout.
-    pub(super) fn fit_here<'h, 'c>(&'h self, call: &'c ToolCall) -> Fit<'h, 'c> {
+    pub(super) fn fit_here<'h, 'c>(&'h self, call: &'c ToolCall) -> FittedCall<'h, 'c> {
         let mut fit = self.fit(call, None);
         let Some((by, tool)) = fit.found.filter(|_| fit.is_unchecked) else {
             return fit;
@@ -125,9 +125,9 @@ impl ToolHost {
     }
 }
 
-impl Fit<'_, '_> {
+impl FittedCall<'_, '_> {
     /// Applies the arguments that the tool gets, and their repairs.
-    pub(super) fn change(&mut self, (arguments, repairs): Changes) {
+    pub(super) fn change(&mut self, (arguments, repairs): ArgumentChanges) {
         if let Some(arguments) = arguments {
             self.call.to_mut().arguments = arguments;
         }
@@ -142,16 +142,17 @@ fn fitted(
     repairs: bool,
     limits: &Limits,
     watch: &Watch,
-) -> Checked<Result<Changes, CallError>> {
+) -> Checked<Result<ArgumentChanges, CallError>> {
     let written = match call.json_arguments(&tool.tool.input_schema) {
         Ok(written) => written,
         Err(error) => return Ok(Err(error)),
     };
     let source = repairs.then_some(&tool.tool.input_schema);
-    let Fitted { text, repairs } = match arguments(&written, &tool.schema, source, limits, watch)? {
-        Ok(fitted) => fitted,
-        Err(error) => return Ok(Err(error)),
-    };
+    let FittedArguments { text, repairs } =
+        match arguments(&written, &tool.schema, source, limits, watch)? {
+            Ok(fitted) => fitted,
+            Err(error) => return Ok(Err(error)),
+        };
     let repaired = match text {
         Cow::Owned(text) => Some(text),
         Cow::Borrowed(_) => None,
@@ -182,11 +183,11 @@ pub(super) fn arguments<'c>(
     source: Option<&serde_json::Value>,
     limits: &Limits,
     watch: &Watch,
-) -> Checked<Result<Fitted<'c>, CallError>> {
+) -> Checked<Result<FittedArguments<'c>, CallError>> {
     if let Err(error) = bounded(written, limits) {
         return Ok(Err(error));
     }
-    let unchanged = || Fitted {
+    let unchanged = || FittedArguments {
         text: Cow::Borrowed(written),
         repairs: Vec::new(),
     };

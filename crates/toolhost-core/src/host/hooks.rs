@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::fit::Fit;
+use super::fit::FittedCall;
 use crate::error::CallError;
 use crate::hook::{Decision, Hook};
-use crate::order::{Access, Client, Domain, Place};
+use crate::order::{Domain, DomainAccess, OrderClient, PlaceInOrder};
 use crate::provider::RunOutcome;
 use crate::tool::{Tool, ToolCall, ToolResult};
 
@@ -24,7 +24,7 @@ struct Listed {
 
 /// The places of a call in the lines of the hooks that ask a user, in the order of the hooks.
 /// Empty if no hook asks.
-pub(super) struct HookPlaces(Vec<Option<Place>>);
+pub(super) struct HookPlaces(Vec<Option<PlaceInOrder>>);
 
 impl Hooks {
     pub(super) fn new(hooks: Vec<Arc<dyn Hook>>) -> Option<Hooks> {
@@ -40,12 +40,12 @@ impl Hooks {
     }
 
     /// Takes the places of a call when it is handed over.
-    pub(super) fn enter(&self, tool: &Tool, client: Client) -> HookPlaces {
+    pub(super) fn enter(&self, tool: &Tool, client: OrderClient) -> HookPlaces {
         if !self.ask_somebody(tool) {
             return HookPlaces(Vec::new());
         }
         let places = self.0.iter().map(|Listed { hook, line }| {
-            let enter = || line.enter(client, Access::Change, String::new);
+            let enter = || line.enter(client, DomainAccess::Change, String::new);
             hook.asks_somebody(tool).then(enter)
         });
         HookPlaces(places.collect())
@@ -82,7 +82,7 @@ impl Hooks {
         None
     }
 
-    pub(super) fn after(&self, fit: &Fit<'_, '_>, result: &ToolResult) {
+    pub(super) fn after(&self, fit: &FittedCall<'_, '_>, result: &ToolResult) {
         let tool = fit.found.map(|(_, tool)| &tool.tool);
         for Listed { hook, .. } in &self.0 {
             let told = catch_unwind(AssertUnwindSafe(|| hook.after(&fit.call, tool, result)));

@@ -1,8 +1,8 @@
 //! The queues of a batch, one per provider, so that calls of a plugin at its cap do not block those
 //! of others.
 //!
-//! Which call runs next is decided here, under one lock and without waiting: [`Lanes::start`] for a
-//! new worker, [`Lanes::next`] for one that has finished a call. Both take the earliest call whose
+//! Which call runs next is decided here, under one lock and without waiting: [`PluginQueues::start`] for a
+//! new worker, [`PluginQueues::next`] for one that has finished a call. Both take the earliest call whose
 //! provider has room.
 
 use std::collections::VecDeque;
@@ -18,9 +18,9 @@ use crate::tool::ToolCall;
 const LOOKAHEAD: usize = 1024;
 
 /// The queued calls of a batch, and how many of its calls run.
-pub(super) struct Lanes {
+pub(super) struct PluginQueues {
     /// One queue for each provider, and a last one for calls of unknown tools.
-    all: Vec<Lane>,
+    all: Vec<PluginQueue>,
     /// The number of calls in all queues.
     waiting: usize,
     /// The number of calls that wait outside the queues: for their place in order, or in a task of
@@ -33,42 +33,42 @@ pub(super) struct Lanes {
 }
 
 #[derive(Default)]
-struct Lane {
+struct PluginQueue {
     running: usize,
     most: usize,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedCall>,
 }
 
 /// A queued call.
-pub(super) struct Waiting {
+pub(super) struct QueuedCall {
     pub(super) index: usize,
     pub(super) call: ToolCall,
     pub(super) arrival: Arrival,
 }
 
 /// A call to run now.
-pub(super) struct Turn {
+pub(super) struct NextCall {
     pub(super) lane: usize,
-    pub(super) taken: Waiting,
+    pub(super) taken: QueuedCall,
 }
 
 /// A call that may not wait.
-pub(super) struct Refused {
-    pub(super) waiting: Waiting,
+pub(super) struct RefusedCall {
+    pub(super) waiting: QueuedCall,
     pub(super) error: CallError,
 }
 
-impl Lanes {
+impl PluginQueues {
     pub(super) fn new(host: &ToolHost) -> Self {
         let cap = host.shared.max_concurrency;
         let providers = host.registry.providers.iter();
         let own = providers.map(|registered| registered.provider.max_concurrency());
         let most = own.map(|own| own.unwrap_or(cap).min(cap));
-        let lane = |most| Lane {
+        let lane = |most| PluginQueue {
             most,
-            ..Lane::default()
+            ..PluginQueue::default()
         };
-        Lanes {
+        PluginQueues {
             all: most.chain([cap]).map(lane).collect(),
             waiting: 0,
             held: 0,
@@ -79,14 +79,14 @@ impl Lanes {
     }
 
     /// Queues a call, or refuses it if it would have to wait and may not. A call that is behind
-    /// others in order is returned: [`release`](Lanes::release) queues it when its place is
+    /// others in order is returned: [`release`](PluginQueues::release) queues it when its place is
     /// granted, so that it keeps no worker until then.
     pub(super) fn push(
         &mut self,
         host: &ToolHost,
         party: Party,
-        mut waiting: Waiting,
-    ) -> Result<Option<Waiting>, Box<Refused>> {
+        mut waiting: QueuedCall,
+    ) -> Result<Option<QueuedCall>, Box<RefusedCall>> {
         let number = self.number(host, &waiting.call);
         let place = &waiting.arrival.taken.place;
         let is_behind = place.as_ref().is_some_and(|place| !place.is_granted());
@@ -103,7 +103,7 @@ impl Lanes {
         };
         match ticket {
             Ok(ticket) => waiting.arrival.ticket = ticket,
-            Err(error) => return Err(Box::new(Refused { waiting, error })),
+            Err(error) => return Err(Box::new(RefusedCall { waiting, error })),
         }
         if is_behind {
             self.held += 1;
@@ -122,12 +122,12 @@ impl Lanes {
     pub(super) fn release(
         &mut self,
         host: &ToolHost,
-        waiting: Waiting,
-    ) -> Result<(), Box<Refused>> {
+        waiting: QueuedCall,
+    ) -> Result<(), Box<RefusedCall>> {
         self.held -= 1;
         if let Some(timeout) = host.shared.queue.timeout.filter(|_| self.expired) {
             let error = CallError::over(Limit::QueueTime, timeout);
-            return Err(Box::new(Refused { waiting, error }));
+            return Err(Box::new(RefusedCall { waiting, error }));
         }
         self.add(self.number(host, &waiting.call), waiting);
         Ok(())
@@ -143,13 +143,13 @@ impl Lanes {
         found.map_or(self.all.len() - 1, |(provider, ..)| provider)
     }
 
-    fn add(&mut self, number: usize, waiting: Waiting) {
+    fn add(&mut self, number: usize, waiting: QueuedCall) {
         self.all[number].waiting.push_back(waiting);
         self.waiting += 1;
     }
 
     /// Empties the queues and lets no call wait from now on.
-    pub(super) fn expire(&mut self) -> Vec<Waiting> {
+    pub(super) fn expire(&mut self) -> Vec<QueuedCall> {
         self.expired = true;
         self.waiting = 0;
         let lanes = self.all.iter_mut();
@@ -171,7 +171,7 @@ impl Lanes {
     }
 
     /// A call for a new worker, if one is ready and the cap allows another worker.
-    pub(super) fn start(&mut self) -> Option<Turn> {
+    pub(super) fn start(&mut self) -> Option<NextCall> {
         if self.workers == self.most_workers {
             return None;
         }
@@ -181,7 +181,7 @@ impl Lanes {
     }
 
     /// The earliest call whose provider has room.
-    fn take(&mut self) -> Option<Turn> {
+    fn take(&mut self) -> Option<NextCall> {
         if self.waiting == 0 {
             return None;
         }
@@ -193,12 +193,12 @@ impl Lanes {
         let taken = self.all[lane].waiting.pop_front()?;
         self.waiting -= 1;
         self.all[lane].running += 1;
-        Some(Turn { lane, taken })
+        Some(NextCall { lane, taken })
     }
 
     /// Called by a worker that has finished a call of that queue: its next call, or `None` if it
     /// should end.
-    pub(super) fn next(&mut self, lane: usize) -> Option<Turn> {
+    pub(super) fn next(&mut self, lane: usize) -> Option<NextCall> {
         self.all[lane].running -= 1;
         let next = self.take();
         if next.is_none() {

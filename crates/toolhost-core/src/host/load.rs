@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::hooks::Hooks;
-use super::nested::{Granted, Nested, nested};
-use super::offers::Own;
-use super::queue::{Queue, pages_in, pages_of};
-use super::{LoadedPlugin, Shared, ToolHost};
+use super::nested::{Nested, PluginGrant, nested};
+use super::offers::StaticContent;
+use super::queue::{CallQueue, pages_in, pages_of};
+use super::{HostShared, LoadedPlugin, ToolHost};
 use crate::audit::AuditLog;
-use crate::engine::{BESIDE, CodeCache, Engine, EngineConfig};
+use crate::engine::{CodeCache, Engine, EngineConfig, SIDE_FOLDER};
 use crate::error::{Diagnostic, LoadError, said_by};
 use crate::hook::Hook;
 use crate::limits::{ByteSize, size};
@@ -31,7 +31,7 @@ use crate::plugin::{Compiled, Plugin, Secrets, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
-use crate::servers::{self, Started, Surroundings};
+use crate::servers::{self, StartContext, Started};
 use crate::trust_folder;
 
 /// Plugins loaded at once. Compiling one uses all cores already.
@@ -261,7 +261,7 @@ impl Loader {
                 (index, loaded.map(|plugin| Loaded::Plugin(Arc::new(plugin))))
             });
         }
-        let memory = cache.folder(BESIDE);
+        let memory = cache.folder(SIDE_FOLDER);
         // Servers compute in their own processes: start all at once.
         for (index, server) in mcp.into_iter().enumerate() {
             let (file, paths, memory) = (file.clone(), paths.clone(), memory.clone());
@@ -271,7 +271,7 @@ impl Loader {
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
-                let surroundings = Surroundings {
+                let surroundings = StartContext {
                     manifest: &file,
                     paths: &paths,
                     memory: memory.as_deref(),
@@ -296,7 +296,7 @@ impl Loader {
         if !problems.is_empty() {
             return Err(LoadError::Invalid(problems));
         }
-        let own = Own { resources, prompts };
+        let own = StaticContent { resources, prompts };
         own.check(&file, &plugins).map_err(LoadError::Invalid)?;
         let plugins = in_order(plugins, host.max_concurrency);
         let owners = Arc::new(ResourceOwners {
@@ -317,9 +317,9 @@ impl Loader {
         let secrets = providers.iter().flat_map(|it| it.provider.secrets());
         let mask = Mask::new(secrets).map_err(|message| LoadError::invalid(&file, message))?;
         Ok(ToolHost {
-            shared: Arc::new(Shared {
+            shared: Arc::new(HostShared {
                 plugins,
-                queue: Queue::new(&host, most_of_one, &providers),
+                queue: CallQueue::new(&host, most_of_one, &providers),
                 own,
                 owners,
                 max_concurrency: host.max_concurrency,
@@ -515,7 +515,7 @@ fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(
 fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<(), LoadError> {
     let granted = plugins.iter().flat_map(|plugin| {
         let grants = plugin.permissions.files.iter();
-        grants.map(|grant| Granted::of(&plugin.name, grant, paths))
+        grants.map(|grant| PluginGrant::of(&plugin.name, grant, paths))
     });
     let granted: Vec<_> = granted.collect();
     let problems = nested(&granted).into_iter();
@@ -537,7 +537,7 @@ fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<
 
 async fn load_server(
     server: McpConfig,
-    surroundings: Surroundings<'_>,
+    surroundings: StartContext<'_>,
     survey: Option<Servers>,
     is_lazy: bool,
 ) -> Started {

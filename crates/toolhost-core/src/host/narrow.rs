@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use super::nested::{Granted, Nested, nested};
-use super::{Shared, ToolHost};
+use super::nested::{Nested, PluginGrant, nested};
+use super::{HostShared, ToolHost};
 use crate::error::{CallError, similar};
 use crate::mask::Mask;
 use crate::narrowing::{NarrowError, Narrowing, ProviderNarrowing};
@@ -21,7 +21,7 @@ use crate::registry::Registered;
 pub struct Narrowed(Arc<Inner>);
 
 struct Inner {
-    of: Weak<Shared>,
+    of: Weak<HostShared>,
     client: Option<Arc<str>>,
     /// Masks the secrets of the host and of the user, if the user has any.
     mask: Option<Arc<Mask>>,
@@ -196,8 +196,8 @@ impl ToolHost {
             }
         }
         let granted = effective.iter().map(|(plugin, grant, id)| {
-            let as_loaded = Granted::of(plugin, grant, &self.shared.paths);
-            Granted {
+            let as_loaded = PluginGrant::of(plugin, grant, &self.shared.paths);
+            PluginGrant {
                 id: id.clone().or(as_loaded.id),
                 ..as_loaded
             }

@@ -5,17 +5,17 @@ use crate::paths::{FolderId, Paths};
 use crate::permissions::{Access, FileGrant};
 
 /// A folder granted to a plugin, identified by its file id and not by its path.
-pub(super) struct Granted<'g> {
+pub(super) struct PluginGrant<'g> {
     pub(super) plugin: &'g str,
     pub(super) grant: &'g FileGrant,
     /// The id of the folder, or of the parent of client folders. `None` if it does not exist.
     pub(super) id: Option<FolderId>,
 }
 
-impl<'g> Granted<'g> {
+impl<'g> PluginGrant<'g> {
     /// The grant as written in the manifest.
-    pub(super) fn of(plugin: &'g str, grant: &'g FileGrant, paths: &Paths) -> Granted<'g> {
-        Granted {
+    pub(super) fn of(plugin: &'g str, grant: &'g FileGrant, paths: &Paths) -> PluginGrant<'g> {
+        PluginGrant {
             plugin,
             grant,
             id: paths.granted_id(&grant.root()),
@@ -25,12 +25,12 @@ impl<'g> Granted<'g> {
 
 /// A folder of one plugin inside a folder that another may write.
 pub(super) struct Nested<'a, 'g> {
-    pub(super) inner: &'a Granted<'g>,
-    pub(super) outer: &'a Granted<'g>,
+    pub(super) inner: &'a PluginGrant<'g>,
+    pub(super) outer: &'a PluginGrant<'g>,
 }
 
 /// Finds the nested folders whose grant does not set `allow-nested`.
-pub(super) fn nested<'a, 'g>(granted: &'a [Granted<'g>]) -> Vec<Nested<'a, 'g>> {
+pub(super) fn nested<'a, 'g>(granted: &'a [PluginGrant<'g>]) -> Vec<Nested<'a, 'g>> {
     let inner = granted.iter().filter(|it| !it.grant.allow_nested);
     let found = inner.filter_map(|inner| {
         let others = granted.iter().filter(|it| it.plugin != inner.plugin);
@@ -42,7 +42,7 @@ pub(super) fn nested<'a, 'g>(granted: &'a [Granted<'g>]) -> Vec<Nested<'a, 'g>> 
 }
 
 /// Whether one folder lies in the other, or may do so for some client.
-fn lies_in(inner: &Granted, outer: &Granted) -> bool {
+fn lies_in(inner: &PluginGrant, outer: &PluginGrant) -> bool {
     let (Some(inner_id), Some(outer_id)) = (&inner.id, &outer.id) else {
         return false;
     };

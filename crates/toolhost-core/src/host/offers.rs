@@ -10,10 +10,10 @@ use serde_json::json;
 use tracing::debug_span;
 
 use super::asking::answered;
-use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve, within};
+use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, catch_panics, within};
 use crate::error::{CallError, Diagnostic};
-use crate::manifest::{OwnBody, OwnPrompt, OwnResource};
-use crate::order::{Access, Place};
+use crate::manifest::{StaticBody, StaticPrompt, StaticResource};
+use crate::order::{DomainAccess, PlaceInOrder};
 use crate::paths::FolderId;
 use crate::plugin::{Plugin, PluginPrompt};
 use crate::prompt::{
@@ -25,12 +25,12 @@ use crate::sandbox::Journal;
 use crate::tool::ToolCall;
 
 /// The resources and prompts written in the manifest.
-pub(super) struct Own {
-    pub(super) resources: Vec<OwnResource>,
-    pub(super) prompts: Vec<OwnPrompt>,
+pub(super) struct StaticContent {
+    pub(super) resources: Vec<StaticResource>,
+    pub(super) prompts: Vec<StaticPrompt>,
 }
 
-impl Own {
+impl StaticContent {
     /// # Errors
     ///
     /// One for each prompt name that is used twice.
@@ -194,8 +194,8 @@ impl ToolHost {
     }
 
     /// The place in order of a read of a manifest's file, if a plugin may write that file.
-    fn place_of_file(&self, own: &OwnResource, options: &CallOptions) -> Option<Place> {
-        let OwnBody::File(path) = &own.body else {
+    fn place_of_file(&self, own: &StaticResource, options: &CallOptions) -> Option<PlaceInOrder> {
+        let StaticBody::File(path) = &own.body else {
             return None;
         };
         let folder = FolderId::now(path.parent()?).ok()?;
@@ -205,7 +205,7 @@ impl ToolHost {
             loaded.plugin.folders().overlap(&folder).then_some(order)
         })?;
         let label = || own.resource.uri.clone();
-        Some(domain.enter(options.order(), Access::Read, label))
+        Some(domain.enter(options.order(), DomainAccess::Read, label))
     }
 
     /// A version that changes whenever the resource does.
@@ -429,7 +429,7 @@ impl ToolHost {
             key: None,
             journal: journal.clone(),
         };
-        let served = serve(span, Box::pin(run(turn))).await;
+        let served = catch_panics(span, Box::pin(run(turn))).await;
         ended
             .at(start, Instant::now(), served, journal.denials())
             .outcome

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use toolhost_wire::Responder;
 
-use super::{Narrowed, Places, Whose};
+use super::{Narrowed, TakenPlaces, Whose};
 use crate::input::QuestionKinds;
-use crate::order::Client;
+use crate::order::OrderClient;
 use crate::tool::ToolCall;
 use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 
@@ -45,13 +45,13 @@ pub struct CallOptions {
     #[doc(hidden)]
     pub whose: Whose,
     /// The client whose calls keep their order; a client of its own when `None`.
-    pub(super) order: Option<Client>,
+    pub(super) order: Option<OrderClient>,
     /// Whose kept results the call may read.
     pub(crate) owner: Owner,
     /// The tools that may be called beside the host's own.
     pub(crate) allowed: AllowedTools,
     /// Places in order that were taken ahead for the first call with these options.
-    places: Option<Arc<Mutex<Places>>>,
+    places: Option<Arc<Mutex<TakenPlaces>>>,
 }
 
 impl CallOptions {
@@ -224,7 +224,7 @@ impl CallOptions {
 
     /// Orders the call among those of `client`.
     #[doc(hidden)]
-    pub fn of_client(mut self, client: Client) -> Self {
+    pub fn of_client(mut self, client: OrderClient) -> Self {
         self.order = Some(client);
         self
     }
@@ -245,15 +245,15 @@ impl CallOptions {
 
     /// Uses places in order that were taken ahead for the call.
     #[doc(hidden)]
-    pub fn placed(mut self, places: Option<Places>) -> Self {
+    pub fn placed(mut self, places: Option<TakenPlaces>) -> Self {
         self.places = places.map(|places| Arc::new(Mutex::new(places)));
         self
     }
 
     /// The places that were taken ahead, if any.
-    pub(super) fn take_places(&self) -> Places {
+    pub(super) fn take_places(&self) -> TakenPlaces {
         let Some(places) = &self.places else {
-            return Places::default();
+            return TakenPlaces::default();
         };
         let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *places)
@@ -267,15 +267,15 @@ impl CallOptions {
         }
     }
 
-    pub(super) fn order(&self) -> Client {
+    pub(super) fn order(&self) -> OrderClient {
         self.order.unwrap_or_else(|| self.new_client())
     }
 
     /// A new client in the order, which takes turns together with all others of the same name.
-    pub(super) fn new_client(&self) -> Client {
+    pub(super) fn new_client(&self) -> OrderClient {
         match self.whose.client() {
-            Some(name) => Client::new().named(name),
-            None => Client::new(),
+            Some(name) => OrderClient::new().named(name),
+            None => OrderClient::new(),
         }
     }
 

@@ -61,13 +61,13 @@ pub struct Unpacked {
 }
 
 #[derive(Deserialize)]
-struct Arguments<'a> {
+struct ParallelArguments<'a> {
     #[serde(borrow)]
-    tool_uses: Vec<ToolUse<'a>>,
+    tool_uses: Vec<InnerToolUse<'a>>,
 }
 
 #[derive(Deserialize)]
-struct ToolUse<'a> {
+struct InnerToolUse<'a> {
     recipient_name: String,
     #[serde(borrow)]
     parameters: Option<&'a RawValue>,
@@ -75,7 +75,7 @@ struct ToolUse<'a> {
 
 /// The inner results, as structured output.
 #[derive(Serialize)]
-struct Results<'a> {
+struct InnerResults<'a> {
     results: Vec<Inside<'a>>,
 }
 
@@ -177,7 +177,7 @@ fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
     let fitted = fit::arguments(arguments, schema, source, &Limits::default(), &watch);
     let too_long = |_| CallError::invalid_arguments("", "too long to be checked");
     let fitted = fitted.map_err(too_long)?.map_err(explained)?;
-    let arguments: Arguments = serde_json::from_str(&fitted.text)
+    let arguments: ParallelArguments = serde_json::from_str(&fitted.text)
         .map_err(|error| explained(CallError::invalid_arguments("", error.to_string())))?;
     let calls = arguments.tool_uses.into_iter().enumerate();
     let calls = calls.map(|(number, tool_use)| {
@@ -297,7 +297,7 @@ impl Unpacked {
                 error: result.outcome.as_ref().err().map(ErrorDetail::from),
             });
         }
-        let structured = to_raw_value(&Results { results: inside }).ok();
+        let structured = to_raw_value(&InnerResults { results: inside }).ok();
         let mut output = Output::new(content).with_structured(structured);
         output.content_meta = content_meta;
         output

@@ -1,7 +1,7 @@
 //! The queue: permits of a plugin, of the host's memory and of the host, shared fairly between
 //! clients; how many calls may wait for them, of all clients and of one, and for how long.
 //!
-//! A call waits in three steps: for its place in order, holding nothing ([`Queue::in_order`]); for
+//! A call waits in three steps: for its place in order, holding nothing ([`CallQueue::in_order`]); for
 //! its provider's permit; then for memory and for the host's permit, in that order, so that a call
 //! that waits for one of them holds only what others do not need. A call that finds all three free
 //! takes them at once and is never counted as waiting. `max-queue` bounds the waiting calls,
@@ -19,41 +19,41 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CallError;
 use crate::limits::{Bound, Limit};
 use crate::manifest::HostConfig;
-use crate::order::{Party, Permit, Place, Turns};
+use crate::order::{FairSemaphore, Party, Permit, PlaceInOrder};
 use crate::registry::Registered;
 
 /// Memory is counted in WebAssembly pages.
 const PAGE: u64 = 64 << 10;
 
-pub(super) struct Queue {
+pub(super) struct CallQueue {
     max_concurrency: usize,
-    calls: Turns<Party>,
+    calls: FairSemaphore<Party>,
     /// Permits for memory, if `total-memory` can be exceeded.
-    memory: Option<Turns<Party>>,
+    memory: Option<FairSemaphore<Party>>,
     /// `None` if the number of waiting calls has no bound.
-    places: Option<Arc<Places>>,
+    places: Option<Arc<QueuePlaces>>,
     pub(super) timeout: Option<Duration>,
     /// How long a call may wait for a running one that may change the same data.
     order_timeout: Duration,
 }
 
 /// The waiting calls, and how many there may be.
-struct Places {
+struct QueuePlaces {
     most: usize,
     /// The maximum of one named client.
     most_of_one: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<WaitingCounts>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct WaitingCounts {
     all: usize,
     by: HashMap<Party, usize>,
 }
 
-impl Places {
+impl QueuePlaces {
     /// Takes a place for a party; `more` places exist in addition to the configured ones.
-    fn take(self: &Arc<Self>, party: Party, more: usize) -> Option<Ticket> {
+    fn take(self: &Arc<Self>, party: Party, more: usize) -> Option<QueueTicket> {
         let most_of_one = match party {
             Party::Named(_) => self.most_of_one,
             _ => self.most,
@@ -66,24 +66,24 @@ impl Places {
         }
         taken.all += 1;
         taken.by.insert(party, own + 1);
-        Some(Ticket {
+        Some(QueueTicket {
             places: self.clone(),
             party,
         })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, WaitingCounts> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A counted place in the bounded queue, freed on drop.
-pub(super) struct Ticket {
-    places: Arc<Places>,
+pub(super) struct QueueTicket {
+    places: Arc<QueuePlaces>,
     party: Party,
 }
 
-impl Drop for Ticket {
+impl Drop for QueueTicket {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
         taken.all -= 1;
@@ -101,13 +101,13 @@ pub(super) struct Permits<'a> {
     _held: [Option<Permit<'a, Party>>; 3],
 }
 
-impl Queue {
+impl CallQueue {
     /// `most_of_one` is the maximum number of waiting calls of one client.
     pub(super) fn new(
         host: &HostConfig,
         most_of_one: Option<usize>,
         providers: &[Arc<Registered>],
-    ) -> Queue {
+    ) -> CallQueue {
         let most = providers.iter().map(|it| pages(it)).max();
         let most = most
             .unwrap_or(0)
@@ -115,12 +115,12 @@ impl Queue {
         // No permits are needed if all calls fit anyway.
         let total = host.total_memory.map(pages_in);
         let total = total.filter(|total| *total < most);
-        Queue {
+        CallQueue {
             max_concurrency: host.max_concurrency,
-            calls: Turns::new(host.max_concurrency as u64),
-            memory: total.map(Turns::new),
+            calls: FairSemaphore::new(host.max_concurrency as u64),
+            memory: total.map(FairSemaphore::new),
             places: host.max_queue.map(|most| {
-                Arc::new(Places {
+                Arc::new(QueuePlaces {
                     most,
                     most_of_one: most_of_one.unwrap_or(most),
                     taken: Mutex::default(),
@@ -141,7 +141,7 @@ impl Queue {
     /// # Errors
     ///
     /// All places are taken, or all that one client may have.
-    pub(super) fn enter(&self, party: Party) -> Result<Option<Ticket>, CallError> {
+    pub(super) fn enter(&self, party: Party) -> Result<Option<QueueTicket>, CallError> {
         self.enter_beside(party, 0)
     }
 
@@ -150,12 +150,15 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// As for [`enter`](Queue::enter).
-    pub(super) fn enter_before_others(&self, party: Party) -> Result<Option<Ticket>, CallError> {
+    /// As for [`enter`](CallQueue::enter).
+    pub(super) fn enter_before_others(
+        &self,
+        party: Party,
+    ) -> Result<Option<QueueTicket>, CallError> {
         self.enter_beside(party, self.max_concurrency)
     }
 
-    fn enter_beside(&self, party: Party, more: usize) -> Result<Option<Ticket>, CallError> {
+    fn enter_beside(&self, party: Party, more: usize) -> Result<Option<QueueTicket>, CallError> {
         let Some(places) = &self.places else {
             return Ok(None);
         };
@@ -180,9 +183,9 @@ impl Queue {
         by: &'a Registered,
         queued: Instant,
         cancel: &CancellationToken,
-        (ticket, entering): (Option<Ticket>, Option<oneshot::Sender<()>>),
+        (ticket, entering): (Option<QueueTicket>, Option<oneshot::Sender<()>>),
         party: Party,
-        place: Option<&Place>,
+        place: Option<&PlaceInOrder>,
     ) -> Result<Permits<'a>, CallError> {
         if cancel.is_cancelled() {
             return Err(CallError::Cancelled);
@@ -220,7 +223,7 @@ impl Queue {
     /// A call ahead runs for too long, the queue timeout has passed, or the call is cancelled.
     pub(super) async fn in_order(
         &self,
-        place: &Place,
+        place: &PlaceInOrder,
         queued: Instant,
         cancel: &CancellationToken,
     ) -> Result<(), CallError> {

@@ -21,57 +21,57 @@ use crate::error::CallError;
 use crate::tool::{Output, ToolCall, ToolResult};
 
 /// The longest key in bytes, as with most APIs that take one.
-const MOST_OF_A_KEY: usize = 255;
+const MAX_KEY_LENGTH: usize = 255;
 
 /// How long a result is kept after its call ended.
-const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+const RESULT_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// The most keys, and the most bytes of results, kept at once.
-const MOST_KEYS: usize = 10_000;
-const MOST_BYTES: u64 = 32 << 20;
+const MAX_KEYS: usize = 10_000;
+const MAX_RESULT_BYTES: u64 = 32 << 20;
 
 /// A running call, shared by all who wait for it; it is cancelled when the last of them drops it.
-pub(super) type Running = Shared<BoxFuture<'static, Arc<ToolResult>>>;
+pub(super) type SharedRun = Shared<BoxFuture<'static, Arc<ToolResult>>>;
 
 /// The keyed calls that a host has run.
 #[derive(Default)]
-pub(super) struct Repeats(Mutex<Known>);
+pub(super) struct Repeats(Mutex<KnownKeys>);
 
 #[derive(Default)]
-struct Known {
-    runs: HashMap<Key, Run>,
+struct KnownKeys {
+    runs: HashMap<IdempotencyKey, KeyedRun>,
     /// Ended calls, the oldest first.
-    ended: VecDeque<Key>,
+    ended: VecDeque<IdempotencyKey>,
     /// The bytes of their results.
     bytes: u64,
     /// The ended runs of each client that has any.
-    clients: HashMap<Option<Arc<str>>, Account>,
+    clients: HashMap<Option<Arc<str>>, ClientUsage>,
     /// The number of runs so far.
     count: u64,
 }
 
 #[derive(Default)]
-struct Account {
+struct ClientUsage {
     keys: usize,
     bytes: u64,
 }
 
 /// A key, in the namespace of its client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct IdempotencyKey {
     client: Option<Arc<str>>,
     key: String,
 }
 
-struct Run {
+struct KeyedRun {
     /// The number of the run.
     number: u64,
     /// A digest of the tool and its arguments.
     digest: String,
-    state: State,
+    state: KeyState,
 }
 
-enum State {
+enum KeyState {
     Runs {
         run: WeakShared<BoxFuture<'static, Arc<ToolResult>>>,
         /// Whether its provider was called.
@@ -85,30 +85,35 @@ enum State {
 }
 
 /// The decision about a call with a key.
-pub(super) enum Found {
+pub(super) enum KeyDecision {
     /// It is the first with this key.
     New,
-    Runs(Running),
+    Runs(SharedRun),
     Ended(Arc<ToolResult>),
 }
 
 impl Repeats {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownKeys> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl KnownKeys {
     /// # Errors
     ///
     /// The key belongs to another call, or the result is no longer kept.
-    fn find(&mut self, key: &Key, digest: &str, now: Instant) -> Result<Found, CallError> {
+    fn find(
+        &mut self,
+        key: &IdempotencyKey,
+        digest: &str,
+        now: Instant,
+    ) -> Result<KeyDecision, CallError> {
         self.expire(now);
         let invalid = |message: &str| CallError::InvalidOptions {
             message: message.to_owned(),
         };
         let Some(run) = self.runs.get(key) else {
-            return Ok(Found::New);
+            return Ok(KeyDecision::New);
         };
         if run.digest != digest {
             return Err(invalid(
@@ -116,18 +121,18 @@ impl Known {
             ));
         }
         match &run.state {
-            State::Ended { result, .. } => match result {
-                Some(result) => Ok(Found::Ended(result.clone())),
+            KeyState::Ended { result, .. } => match result {
+                Some(result) => Ok(KeyDecision::Ended(result.clone())),
                 None => Err(invalid(
                     "the call with this idempotency key has run, and its result is kept no longer",
                 )),
             },
             // The run must not be dropped here: its drop takes the lock that is held.
-            State::Runs { run, has_begun } => match run.upgrade() {
-                Some(run) => Ok(Found::Runs(run)),
+            KeyState::Runs { run, has_begun } => match run.upgrade() {
+                Some(run) => Ok(KeyDecision::Runs(run)),
                 // Its last waiter is gone, and its end is about to be noted.
                 None if has_begun.load(Ordering::Relaxed) => Err(CallError::Cancelled),
-                None => Ok(Found::New),
+                None => Ok(KeyDecision::New),
             },
         }
     }
@@ -135,7 +140,7 @@ impl Known {
     /// Notes that a run has ended.
     fn end(
         &mut self,
-        key: Key,
+        key: IdempotencyKey,
         number: u64,
         result: &Arc<ToolResult>,
         has_begun: bool,
@@ -150,7 +155,7 @@ impl Known {
             self.runs.remove(&key);
             return;
         }
-        run.state = State::Ended {
+        run.state = KeyState::Ended {
             at: now,
             result: Some(result.clone()),
         };
@@ -161,7 +166,7 @@ impl Known {
         self.ended.push_back(key);
         // The client with the most bytes loses its oldest results first. Their keys stay, so that the
         // calls are still known to have run, until they expire too.
-        while self.bytes > MOST_BYTES
+        while self.bytes > MAX_RESULT_BYTES
             && let Some(most) = self.client_with_most(|it| it.bytes)
         {
             let mut own = self.ended.iter().filter(|key| key.client == most);
@@ -175,7 +180,9 @@ impl Known {
     fn expire(&mut self, now: Instant) {
         while let Some(key) = self.ended.front() {
             let is_old = match self.runs.get(key).map(|run| &run.state) {
-                Some(State::Ended { at, .. }) => now.saturating_duration_since(*at) >= KEPT_FOR,
+                Some(KeyState::Ended { at, .. }) => {
+                    now.saturating_duration_since(*at) >= RESULT_TTL
+                }
                 _ => true,
             };
             if !is_old {
@@ -183,7 +190,7 @@ impl Known {
             }
             self.forget(0);
         }
-        while self.ended.len() > MOST_KEYS
+        while self.ended.len() > MAX_KEYS
             && let Some(most) = self.client_with_most(|it| it.keys as u64)
             && let Some(oldest) = self.ended.iter().position(|key| key.client == most)
         {
@@ -191,7 +198,7 @@ impl Known {
         }
     }
 
-    fn client_with_most(&self, of: impl Fn(&Account) -> u64) -> Option<Option<Arc<str>>> {
+    fn client_with_most(&self, of: impl Fn(&ClientUsage) -> u64) -> Option<Option<Arc<str>>> {
         let most = self.clients.iter().max_by_key(|(_, account)| of(account));
         most.map(|(client, _)| client.clone())
     }
@@ -220,12 +227,12 @@ impl Known {
     }
 }
 
-impl State {
+impl KeyState {
     /// Takes the result out; the run stays known.
     fn take_result(&mut self) -> Option<Arc<ToolResult>> {
         match self {
-            State::Ended { result, .. } => result.take(),
-            State::Runs { .. } => None,
+            KeyState::Ended { result, .. } => result.take(),
+            KeyState::Runs { .. } => None,
         }
     }
 }
@@ -247,12 +254,12 @@ impl ToolHost {
         &self,
         call: &ToolCall,
         options: &CallOptions,
-    ) -> Result<Option<(Key, String)>, CallError> {
+    ) -> Result<Option<(IdempotencyKey, String)>, CallError> {
         let Some(key) = &options.key else {
             return Ok(None);
         };
-        if key.is_empty() || key.len() > MOST_OF_A_KEY {
-            let message = format!("an idempotency key has 1 to {MOST_OF_A_KEY} bytes");
+        if key.is_empty() || key.len() > MAX_KEY_LENGTH {
+            let message = format!("an idempotency key has 1 to {MAX_KEY_LENGTH} bytes");
             return Err(CallError::InvalidOptions { message });
         }
         let whose = &options.whose;
@@ -281,7 +288,7 @@ impl ToolHost {
             }
             Err(_) => text.to_owned(),
         };
-        let key = Key {
+        let key = IdempotencyKey {
             client: whose.client().cloned(),
             key: key.to_string(),
         };
@@ -293,22 +300,22 @@ impl ToolHost {
     ///
     /// # Errors
     ///
-    /// As for [`Known::find`].
+    /// As for [`KnownKeys::find`].
     pub(super) fn run_once(
         &self,
-        (key, digest): (Key, String),
+        (key, digest): (IdempotencyKey, String),
         begin: impl FnOnce(Arc<AtomicBool>) -> BoxFuture<'static, ToolResult>,
-    ) -> Result<(Found, bool), CallError> {
+    ) -> Result<(KeyDecision, bool), CallError> {
         let mut known = self.shared.repeats.known();
         match known.find(&key, &digest, Instant::now())? {
-            Found::New => {}
+            KeyDecision::New => {}
             found => return Ok((found, true)),
         }
         let has_begun = Arc::new(AtomicBool::new(false));
         let running = begin(has_begun.clone());
         known.count += 1;
         let number = known.count;
-        let mut ending = Ending {
+        let mut ending = RunEnding {
             host: self.clone(),
             key: Some(key.clone()),
             number,
@@ -320,17 +327,17 @@ impl ToolHost {
             result
         };
         let run = run.boxed().shared();
-        let state = State::Runs {
+        let state = KeyState::Runs {
             run: run.downgrade().expect("it has not ended"),
             has_begun,
         };
-        let new = Run {
+        let new = KeyedRun {
             number,
             digest,
             state,
         };
         known.runs.insert(key, new);
-        Ok((Found::Runs(run), false))
+        Ok((KeyDecision::Runs(run), false))
     }
 
     /// The result for a repeated call. Nothing is run.
@@ -350,14 +357,14 @@ impl ToolHost {
 }
 
 /// Notes the end of a run, also of one that is dropped and thereby cancelled.
-struct Ending {
+struct RunEnding {
     host: ToolHost,
-    key: Option<Key>,
+    key: Option<IdempotencyKey>,
     number: u64,
     has_begun: Arc<AtomicBool>,
 }
 
-impl Ending {
+impl RunEnding {
     fn end(&mut self, result: &Arc<ToolResult>) {
         let Some(key) = self.key.take() else { return };
         let has_begun = self.has_begun.load(Ordering::Relaxed);
@@ -366,7 +373,7 @@ impl Ending {
     }
 }
 
-impl Drop for Ending {
+impl Drop for RunEnding {
     fn drop(&mut self) {
         if self.key.is_some() {
             self.end(&Arc::new(ToolResult::new("", Err(CallError::Cancelled))));
@@ -378,8 +385,8 @@ impl Drop for Ending {
 mod tests {
     use super::*;
 
-    fn key(number: usize) -> Key {
-        Key {
+    fn key(number: usize) -> IdempotencyKey {
+        IdempotencyKey {
             client: None,
             key: number.to_string(),
         }
@@ -391,15 +398,15 @@ mod tests {
         Arc::new(result)
     }
 
-    fn ended(known: &mut Known, key: &Key, bytes: u64, now: Instant) {
+    fn ended(known: &mut KnownKeys, key: &IdempotencyKey, bytes: u64, now: Instant) {
         let result = result(bytes);
         let run = std::future::ready(result.clone()).boxed().shared();
-        let state = State::Runs {
+        let state = KeyState::Runs {
             run: run.downgrade().unwrap(),
             has_begun: Arc::default(),
         };
         known.count += 1;
-        let run = Run {
+        let run = KeyedRun {
             number: known.count,
             digest: "d".to_owned(),
             state,
@@ -410,16 +417,16 @@ mod tests {
 
     #[test]
     fn a_result_is_kept_for_an_hour() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (KnownKeys::default(), Instant::now());
         ended(&mut known, &key(1), 1, now);
-        let nearly = now + KEPT_FOR - Duration::from_secs(1);
+        let nearly = now + RESULT_TTL - Duration::from_secs(1);
         assert!(matches!(
             known.find(&key(1), "d", nearly),
-            Ok(Found::Ended(_))
+            Ok(KeyDecision::Ended(_))
         ));
         assert!(matches!(
-            known.find(&key(1), "d", now + KEPT_FOR),
-            Ok(Found::New)
+            known.find(&key(1), "d", now + RESULT_TTL),
+            Ok(KeyDecision::New)
         ));
         assert_eq!(
             (known.bytes, known.runs.len(), known.ended.len()),
@@ -429,45 +436,48 @@ mod tests {
 
     #[test]
     fn what_one_client_has_kept_pushes_out_nothing_of_anothers() {
-        let (mut known, now) = (Known::default(), Instant::now());
-        let of = |client: &str, number: usize| Key {
+        let (mut known, now) = (KnownKeys::default(), Instant::now());
+        let of = |client: &str, number: usize| IdempotencyKey {
             client: Some(client.into()),
             key: number.to_string(),
         };
         ended(&mut known, &of("few", 0), 1, now);
-        for number in 0..MOST_KEYS + 10 {
+        for number in 0..MAX_KEYS + 10 {
             ended(&mut known, &of("many", number), 1, now);
         }
         (0..5).for_each(|number| {
-            ended(&mut known, &of("large", number), MOST_BYTES / 4, now);
+            ended(&mut known, &of("large", number), MAX_RESULT_BYTES / 4, now);
         });
-        assert!(known.ended.len() <= MOST_KEYS && known.bytes <= MOST_BYTES);
+        assert!(known.ended.len() <= MAX_KEYS && known.bytes <= MAX_RESULT_BYTES);
         let found = known.find(&of("few", 0), "d", now);
-        assert!(matches!(found, Ok(Found::Ended(_))));
+        assert!(matches!(found, Ok(KeyDecision::Ended(_))));
         let found = known.find(&of("large", 0), "d", now);
         assert!(matches!(found, Err(CallError::InvalidOptions { .. })));
         let accounts = known.clients.values();
         assert_eq!(accounts.map(|it| it.keys).sum::<usize>(), known.ended.len());
         // An hour later all have expired.
-        known.expire(now + KEPT_FOR);
+        known.expire(now + RESULT_TTL);
         assert!(known.runs.is_empty() && known.clients.is_empty() && known.bytes == 0);
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_the_oldest_goes_first() {
-        let (mut known, now) = (Known::default(), Instant::now());
-        let share = MOST_BYTES / 4;
+        let (mut known, now) = (KnownKeys::default(), Instant::now());
+        let share = MAX_RESULT_BYTES / 4;
         (0..5).for_each(|number| ended(&mut known, &key(number), share, now));
-        assert!(known.bytes <= MOST_BYTES);
+        assert!(known.bytes <= MAX_RESULT_BYTES);
         // It is known to have run, and does not run again.
         let first = known.find(&key(0), "d", now);
         assert!(matches!(first, Err(CallError::InvalidOptions { .. })));
-        assert!(matches!(known.find(&key(4), "d", now), Ok(Found::Ended(_))));
+        assert!(matches!(
+            known.find(&key(4), "d", now),
+            Ok(KeyDecision::Ended(_))
+        ));
 
-        for number in 0..MOST_KEYS + 10 {
+        for number in 0..MAX_KEYS + 10 {
             ended(&mut known, &key(10 + number), 1, now);
         }
-        assert!(known.runs.len() <= MOST_KEYS && known.ended.len() <= MOST_KEYS);
-        assert!(known.bytes <= MOST_BYTES);
+        assert!(known.runs.len() <= MAX_KEYS && known.ended.len() <= MAX_KEYS);
+        assert!(known.bytes <= MAX_RESULT_BYTES);
     }
 }

@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 use super::bounds::read_duration;
 use super::grants::read_secret;
-use super::reader::{Source, Table, expect_table, to_json};
+use super::reader::{ManifestSource, ManifestTable, expect_table, to_json};
 use crate::error::InvalidValue;
 use crate::lookup::is_localhost;
 use crate::paths::SharedPaths;
@@ -169,7 +169,11 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-pub(super) fn read_agent(mut table: Table, folder: &Path, source: &mut Source) -> AgentConfig {
+pub(super) fn read_agent(
+    mut table: ManifestTable,
+    folder: &Path,
+    source: &mut ManifestSource,
+) -> AgentConfig {
     let mut agent = AgentConfig::default();
     let providers: Vec<_> = AgentConfig::providers().map(Format::name).collect();
     let parse = |text: &str| AgentConfig::providers().find(|format| format.name() == text);

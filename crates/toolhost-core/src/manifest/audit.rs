@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reader::{Source, Table, path_in};
+use super::reader::{ManifestSource, ManifestTable, path_in};
 use toolhost_wire::setters;
 
 /// The audit log of a host.
@@ -45,9 +45,9 @@ pub enum OnAuditError {
 }
 
 pub(super) fn read_audit(
-    mut table: Table,
+    mut table: ManifestTable,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<AuditConfig> {
     let path = table
         .string("path", source)

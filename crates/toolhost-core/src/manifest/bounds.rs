@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::reader::{Source, Table};
+use super::reader::{ManifestSource, ManifestTable};
 use crate::limits::{Limits, MAX_TIMEOUT, STACK_RANGE, size};
 
-pub(super) fn read_limits(table: &mut Table, limits: &mut Limits, source: &mut Source) {
+pub(super) fn read_limits(
+    table: &mut ManifestTable,
+    limits: &mut Limits,
+    source: &mut ManifestSource,
+) {
     let times = [
         ("timeout", &mut limits.timeout),
         ("max-compile", &mut limits.max_compile),
@@ -50,9 +54,9 @@ pub(super) fn read_limits(table: &mut Table, limits: &mut Limits, source: &mut S
 }
 
 pub(super) fn read_duration(
-    table: &mut Table,
+    table: &mut ManifestTable,
     key: &'static str,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<Duration> {
     let expected = "a duration above zero and up to a year, such as \"30s\" or \"500ms\"";
     let parse = |text: &str| {
@@ -64,20 +68,20 @@ pub(super) fn read_duration(
 }
 
 pub(super) fn read_size(
-    table: &mut Table,
+    table: &mut ManifestTable,
     key: &'static str,
     most: ByteSize,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<ByteSize> {
     read_size_from(table, key, ByteSize::b(1), most, source)
 }
 
 fn read_size_from(
-    table: &mut Table,
+    table: &mut ManifestTable,
     key: &'static str,
     least: ByteSize,
     most: ByteSize,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<ByteSize> {
     let written = |bound: ByteSize| size(bound).replace(' ', "");
     let (from, to) = (written(least), written(most));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::{Source, Table, Value, expect_string};
+use super::reader::{ManifestSource, ManifestTable, Value, expect_string};
 use crate::error::Location;
 
 /// The allowed callers of the tools of a plugin, or of an MCP server.
@@ -40,7 +40,10 @@ impl AllowedCallers {
 }
 
 /// Reads an array for all tools, or a table of arrays by tool name.
-pub(super) fn read_allowed_callers(table: &mut Table, source: &mut Source) -> AllowedCallers {
+pub(super) fn read_allowed_callers(
+    table: &mut ManifestTable,
+    source: &mut ManifestSource,
+) -> AllowedCallers {
     let mut allowed = AllowedCallers::default();
     let path = table.path("allowed-callers");
     let Some(value) = table.get("allowed-callers") else {
@@ -51,7 +54,7 @@ pub(super) fn read_allowed_callers(table: &mut Table, source: &mut Source) -> Al
         return allowed;
     }
     let tools = table.table("allowed-callers", source);
-    for (tool, value, path) in tools.iter().flat_map(Table::entries) {
+    for (tool, value, path) in tools.iter().flat_map(ManifestTable::entries) {
         let at = source.location(tool.span());
         let callers = callers(value, &path, source);
         let tool = tool.get_ref().to_string();
@@ -60,7 +63,7 @@ pub(super) fn read_allowed_callers(table: &mut Table, source: &mut Source) -> Al
     allowed
 }
 
-fn callers(value: &Value, path: &str, source: &mut Source) -> Vec<String> {
+fn callers(value: &Value, path: &str, source: &mut ManifestSource) -> Vec<String> {
     let Some(items) = value.get_ref().as_array() else {
         let message = format!("`{path}` must be an array, such as [\"direct\", \"programmatic\"]");
         source.problem(value.span(), message);

@@ -7,7 +7,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{AgentConfig, Manifest, McpConfig, McpTransport, OwnBody, PluginConfig};
+use super::{AgentConfig, Manifest, McpConfig, McpTransport, PluginConfig, StaticBody};
 use crate::digest::sha256;
 use crate::paths::vcs;
 use crate::permissions::client::CLIENT;
@@ -54,7 +54,7 @@ impl Manifest {
     #[doc(hidden)]
     pub fn demands(&self) -> Vec<Demand> {
         let mut demands = Demands {
-            own: Own::of(&self.file),
+            own: OwnFolder::of(&self.file),
             found: Vec::new(),
         };
         if let Some(audit) = &self.audit
@@ -72,7 +72,7 @@ impl Manifest {
         demands.agent(self);
         demands.serve(self);
         for resource in &self.resources {
-            if let OwnBody::File(path) = &resource.body
+            if let StaticBody::File(path) = &resource.body
                 && !demands.own.holds(path, Access::ReadOnly)
             {
                 let (name, path) = (&resource.resource.name, real(path));
@@ -84,7 +84,7 @@ impl Manifest {
 }
 
 struct Demands {
-    own: Own,
+    own: OwnFolder,
     found: Vec<Demand>,
 }
 
@@ -296,15 +296,15 @@ impl Demands {
 }
 
 /// What a manifest may use without permission: what is below its own folder.
-struct Own {
+struct OwnFolder {
     /// The folder without links. `None` if everything lies below it: a home folder, or its parents.
     folder: Option<PathBuf>,
     /// Whether the user created both the manifest and the folder.
     is_ours: bool,
 }
 
-impl Own {
-    fn of(manifest: &Path) -> Own {
+impl OwnFolder {
+    fn of(manifest: &Path) -> OwnFolder {
         let folder = match manifest.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -313,7 +313,7 @@ impl Own {
         let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
         let is_home = |folder: &PathBuf| home.as_ref().is_some_and(|it| it.starts_with(folder));
         let is_everything = |folder: &PathBuf| folder.parent().is_none() || is_home(folder);
-        Own {
+        OwnFolder {
             folder: folder.canonicalize().ok().filter(|it| !is_everything(it)),
             is_ours,
         }

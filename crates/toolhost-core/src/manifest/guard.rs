@@ -66,7 +66,7 @@ struct Lowered<'m> {
 }
 
 /// A key and its value, where a larger value restricts less. Unbounded is the maximum.
-type Bound = (&'static str, u128);
+type GuardedBound = (&'static str, u128);
 
 const UNBOUNDED: u128 = u128::MAX;
 
@@ -88,7 +88,7 @@ impl Lowered<'_> {
         self.when(is_lower, || format!("`{key}` is gone"));
     }
 
-    fn bounds(&mut self, table: &str, before: &[Bound], now: &[Bound]) {
+    fn bounds(&mut self, table: &str, before: &[GuardedBound], now: &[GuardedBound]) {
         for ((key, before), (_, now)) in before.iter().zip(now) {
             let key = format!("{table}.{key}");
             let is_lower = now > before && self.is_gone(&key);
@@ -302,7 +302,7 @@ fn count(bound: Option<usize>) -> u128 {
     bound.map_or(UNBOUNDED, |bound| bound as u128)
 }
 
-fn serve_bounds(manifest: &Manifest) -> [Bound; 15] {
+fn serve_bounds(manifest: &Manifest) -> [GuardedBound; 15] {
     let serve = &manifest.serve;
     let a_second =
         |rate: Option<std::num::NonZeroU32>| rate.map_or(UNBOUNDED, |it| it.get().into());
@@ -328,7 +328,7 @@ fn serve_bounds(manifest: &Manifest) -> [Bound; 15] {
     ]
 }
 
-fn host_bounds(manifest: &Manifest) -> Vec<Bound> {
+fn host_bounds(manifest: &Manifest) -> Vec<GuardedBound> {
     let host = &manifest.host;
     let mut bounds = limit_bounds(&host.limits).to_vec();
     bounds.extend([
@@ -345,7 +345,7 @@ fn host_bounds(manifest: &Manifest) -> Vec<Bound> {
     bounds
 }
 
-fn limit_bounds(limits: &Limits) -> [Bound; 15] {
+fn limit_bounds(limits: &Limits) -> [GuardedBound; 15] {
     // Exhaustive, so that every new limit is added here.
     let Limits {
         timeout,

@@ -11,7 +11,7 @@ use super::agent::is_in_the_clear;
 use super::bounds::{read_duration, read_size};
 use super::callers::{AllowedCallers, read_allowed_callers};
 use super::grants::{is_variable, read_env, read_http_header, read_secret, read_secrets};
-use super::reader::{Source, Table, expect_string, expect_table, path_in};
+use super::reader::{ManifestSource, ManifestTable, expect_string, expect_table, path_in};
 use super::{HostConfig, MAX_CONCURRENCY, Order, is_name, read_naming, read_order};
 use crate::error::Location;
 use crate::input::{QuestionKind, QuestionKinds};
@@ -232,10 +232,10 @@ pub fn lock_file(manifest: &Path) -> PathBuf {
 }
 
 pub(super) fn read_servers(
-    table: Table,
+    table: ManifestTable,
     host: &HostConfig,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Vec<McpConfig> {
     let mut servers = Vec::new();
     for (key, value, path) in table.entries() {
@@ -258,12 +258,12 @@ pub(super) fn read_servers(
 }
 
 fn read_server(
-    mut table: Table,
+    mut table: ManifestTable,
     name: &str,
     at: Location,
     host: &HostConfig,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<McpConfig> {
     if table.has("command") == table.has("url") {
         let message = format!("`mcp.{name}` needs either `command` or `url`");
@@ -358,7 +358,7 @@ impl McpConfig {
     }
 }
 
-fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds> {
+fn read_may_ask(table: &mut ManifestTable, source: &mut ManifestSource) -> Option<QuestionKinds> {
     let path = table.path("may-ask");
     let mut all = QuestionKinds::default();
     for value in table.array("may-ask", source)? {
@@ -378,7 +378,10 @@ fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds>
 }
 
 /// Reads `[mcp.NAME.pins]`, which `toolhost check --pin` writes.
-fn read_pins(table: &mut Table, source: &mut Source) -> Option<BTreeMap<String, String>> {
+fn read_pins(
+    table: &mut ManifestTable,
+    source: &mut ManifestSource,
+) -> Option<BTreeMap<String, String>> {
     let mut pins = BTreeMap::new();
     for (key, value, path) in table.table("pins", source)?.entries() {
         let Some(pin) = expect_string(value, &path, source) else {
@@ -397,7 +400,11 @@ fn read_pins(table: &mut Table, source: &mut Source) -> Option<BTreeMap<String, 
     Some(pins)
 }
 
-fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option<McpTransport> {
+fn read_command(
+    table: &mut ManifestTable,
+    folder: &Path,
+    source: &mut ManifestSource,
+) -> Option<McpTransport> {
     let program = table.parsed(
         "command",
         "a program: a path, or a name to look for in PATH",
@@ -462,10 +469,10 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
 }
 
 fn read_url(
-    table: &mut Table,
+    table: &mut ManifestTable,
     secrets: &BTreeMap<String, SecretSource>,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<McpTransport> {
     let url = table.get("url").and_then(|value| {
         let text = table.string("url", source)?;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::is_name;
-use super::reader::{Source, Table, Value, expect_string, expect_table, mismatch, path_in};
+use super::reader::{
+    ManifestSource, ManifestTable, Value, expect_string, expect_table, mismatch, path_in,
+};
 use crate::error::CallError;
 use crate::input::{Message, Role};
 use crate::paths::Paths;
@@ -19,19 +21,19 @@ const MAX_FILE: u64 = 16 << 20;
 /// `[resource.NAME]`
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct OwnResource {
+pub struct StaticResource {
     /// The resource as clients see it.
     pub resource: Resource,
     /// Its contents.
-    pub body: OwnBody,
+    pub body: StaticBody,
     /// Whether plugins may write its file, if it lies in a folder that they may write.
     pub is_writable: bool,
 }
 
-/// The contents of an [`OwnResource`].
+/// The contents of an [`StaticResource`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum OwnBody {
+pub enum StaticBody {
     /// Literal text.
     Text(String),
     /// A file, read on each request.
@@ -41,22 +43,22 @@ pub enum OwnBody {
 /// `[prompt.NAME]`
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct OwnPrompt {
+pub struct StaticPrompt {
     /// The prompt as clients see it.
     pub prompt: Prompt,
     /// The messages; `{{argument}}` is replaced by the argument's value.
     pub messages: Vec<(Role, String)>,
 }
 
-impl OwnResource {
+impl StaticResource {
     /// Reads its contents.
     pub(crate) async fn read(
         &self,
         paths: &Arc<Paths>,
     ) -> Result<Vec<ResourceContents>, CallError> {
         let body = match &self.body {
-            OwnBody::Text(text) => ResourceBody::Text(text.clone()),
-            OwnBody::File(path) => {
+            StaticBody::Text(text) => ResourceBody::Text(text.clone()),
+            StaticBody::File(path) => {
                 let (path, paths) = (path.clone(), paths.clone());
                 let read = tokio::task::spawn_blocking(move || paths.read(&path, MAX_FILE)).await;
                 let bytes = read.map_err(CallError::internal)?;
@@ -77,7 +79,7 @@ impl OwnResource {
 
     /// A version that changes whenever the contents do.
     pub(crate) async fn version(&self, paths: &Arc<Paths>) -> String {
-        let OwnBody::File(path) = self.body.clone() else {
+        let StaticBody::File(path) = self.body.clone() else {
             return String::new();
         };
         let paths = paths.clone();
@@ -91,7 +93,7 @@ impl OwnResource {
     }
 }
 
-impl OwnPrompt {
+impl StaticPrompt {
     /// Renders the messages with these arguments; a missing one is empty.
     pub(crate) fn fill(&self, arguments: &[(String, String)]) -> RenderedPrompt {
         let messages = self.messages.iter();
@@ -132,8 +134,12 @@ impl OwnPrompt {
     }
 }
 
-pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -> Vec<OwnResource> {
-    let mut resources: Vec<OwnResource> = Vec::new();
+pub(super) fn read_resources(
+    table: ManifestTable,
+    folder: &Path,
+    source: &mut ManifestSource,
+) -> Vec<StaticResource> {
+    let mut resources: Vec<StaticResource> = Vec::new();
     for (key, value, path) in table.entries() {
         let Some(mut table) = expect_table(value, path.clone(), source) else {
             continue;
@@ -174,18 +180,18 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
             source.problem(key.span(), message);
         }
         let body = match (text, file) {
-            (Some(text), None) => OwnBody::Text(text),
-            (None, Some(file)) => OwnBody::File(file),
+            (Some(text), None) => StaticBody::Text(text),
+            (None, Some(file)) => StaticBody::File(file),
             _ => {
                 source.problem(
                     key.span(),
                     format!("`{path}` needs either `text` or `path`"),
                 );
-                OwnBody::Text(String::new())
+                StaticBody::Text(String::new())
             }
         };
         table.finish(source);
-        resources.push(OwnResource {
+        resources.push(StaticResource {
             resource,
             body,
             is_writable,
@@ -194,7 +200,7 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
     resources
 }
 
-pub(super) fn read_prompts(table: Table, source: &mut Source) -> Vec<OwnPrompt> {
+pub(super) fn read_prompts(table: ManifestTable, source: &mut ManifestSource) -> Vec<StaticPrompt> {
     let mut prompts = Vec::new();
     for (key, value, path) in table.entries() {
         let name = key.get_ref().to_string();
@@ -245,13 +251,13 @@ pub(super) fn read_prompts(table: Table, source: &mut Source) -> Vec<OwnPrompt> 
             }
         }
         table.finish(source);
-        prompts.push(OwnPrompt { prompt, messages });
+        prompts.push(StaticPrompt { prompt, messages });
     }
     prompts
 }
 
 /// `{ role = "user", text = "…" }`
-fn read_message(item: &Value, path: &str, source: &mut Source) -> Option<(Role, String)> {
+fn read_message(item: &Value, path: &str, source: &mut ManifestSource) -> Option<(Role, String)> {
     let mut table = expect_table(item, path.to_owned(), source)?;
     let role = match table.get("role") {
         None => Role::User,

@@ -13,7 +13,7 @@ use crate::error::{Diagnostic, Location, similar};
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
 /// The file being read, and the problems found so far.
-pub(super) struct Source<'s> {
+pub(super) struct ManifestSource<'s> {
     pub(super) file: &'s Path,
     pub(super) text: &'s str,
     pub(super) problems: Vec<Diagnostic>,
@@ -21,10 +21,10 @@ pub(super) struct Source<'s> {
     lines: Vec<usize>,
 }
 
-impl<'s> Source<'s> {
+impl<'s> ManifestSource<'s> {
     pub(super) fn new(file: &'s Path, text: &'s str) -> Self {
         let lines = text.match_indices('\n').map(|(at, _)| at + 1);
-        Source {
+        ManifestSource {
             file,
             text,
             problems: Vec::new(),
@@ -61,16 +61,16 @@ impl<'s> Source<'s> {
 }
 
 /// A table. Each key is read once; keys that were never read are reported as unknown.
-pub(super) struct Table<'t, 'i> {
+pub(super) struct ManifestTable<'t, 'i> {
     entries: &'t DeTable<'i>,
     /// Its name in messages, as in its header: `plugin.fetch.permissions`.
     name: String,
     known: Vec<&'static str>,
 }
 
-impl<'t, 'i> Table<'t, 'i> {
+impl<'t, 'i> ManifestTable<'t, 'i> {
     pub(super) fn new(entries: &'t DeTable<'i>, name: impl Into<String>) -> Self {
-        Table {
+        ManifestTable {
             entries,
             name: name.into(),
             known: Vec::new(),
@@ -97,12 +97,16 @@ impl<'t, 'i> Table<'t, 'i> {
         }
     }
 
-    pub(super) fn string(&mut self, key: &'static str, source: &mut Source) -> Option<&'t str> {
+    pub(super) fn string(
+        &mut self,
+        key: &'static str,
+        source: &mut ManifestSource,
+    ) -> Option<&'t str> {
         let value = self.get(key)?;
         expect_string(value, &self.path(key), source)
     }
 
-    pub(super) fn bool(&mut self, key: &'static str, source: &mut Source) -> Option<bool> {
+    pub(super) fn bool(&mut self, key: &'static str, source: &mut ManifestSource) -> Option<bool> {
         let value = self.get(key)?;
         let found = value.get_ref().as_bool();
         if found.is_none() {
@@ -114,8 +118,8 @@ impl<'t, 'i> Table<'t, 'i> {
     pub(super) fn table(
         &mut self,
         key: &'static str,
-        source: &mut Source,
-    ) -> Option<Table<'t, 'i>> {
+        source: &mut ManifestSource,
+    ) -> Option<ManifestTable<'t, 'i>> {
         let path = self.path(key);
         expect_table(self.get(key)?, path, source)
     }
@@ -123,7 +127,7 @@ impl<'t, 'i> Table<'t, 'i> {
     pub(super) fn array(
         &mut self,
         key: &'static str,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<&'t [Value<'i>]> {
         let value = self.get(key)?;
         let found = value.get_ref().as_array();
@@ -138,7 +142,7 @@ impl<'t, 'i> Table<'t, 'i> {
         &mut self,
         key: &'static str,
         most: usize,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<usize> {
         self.count_from(key, 1, most, source)
     }
@@ -148,7 +152,7 @@ impl<'t, 'i> Table<'t, 'i> {
         key: &'static str,
         least: usize,
         most: usize,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<usize> {
         let value = self.get(key)?;
         let found = value
@@ -173,7 +177,7 @@ impl<'t, 'i> Table<'t, 'i> {
         &mut self,
         key: &'static str,
         range: std::ops::RangeInclusive<f64>,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<f64> {
         let value = self.get(key)?;
         let found = to_json(value.get_ref()).as_f64();
@@ -191,7 +195,7 @@ impl<'t, 'i> Table<'t, 'i> {
         key: &'static str,
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<T> {
         let value = self.get(key)?;
         let found = value.get_ref().as_str().and_then(parse);
@@ -217,7 +221,7 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 
     /// Reports the keys that were not read.
-    pub(super) fn finish(self, source: &mut Source) {
+    pub(super) fn finish(self, source: &mut ManifestSource) {
         for key in self.entries.keys() {
             let name: &str = key.get_ref();
             if self.known.contains(&name) {
@@ -260,7 +264,7 @@ pub(super) fn path_in(folder: &Path, text: &str) -> PathBuf {
 pub(super) fn expect_string<'t>(
     value: &'t Value,
     path: &str,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<&'t str> {
     let found = value.get_ref().as_str();
     if found.is_none() {
@@ -272,10 +276,10 @@ pub(super) fn expect_string<'t>(
 pub(super) fn expect_table<'t, 'i>(
     value: &'t Value<'i>,
     path: String,
-    source: &mut Source,
-) -> Option<Table<'t, 'i>> {
+    source: &mut ManifestSource,
+) -> Option<ManifestTable<'t, 'i>> {
     match value.get_ref().as_table() {
-        Some(entries) => Some(Table::new(entries, path)),
+        Some(entries) => Some(ManifestTable::new(entries, path)),
         None => {
             mismatch(value, &path, "a table", source);
             None
@@ -287,7 +291,7 @@ pub(super) fn expect_table<'t, 'i>(
 pub(super) fn expect_parsed<T: FromStr<Err: Display>>(
     value: &Value,
     path: &str,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<T> {
     match expect_string(value, path, source)?.parse() {
         Ok(parsed) => Some(parsed),
@@ -298,7 +302,7 @@ pub(super) fn expect_parsed<T: FromStr<Err: Display>>(
     }
 }
 
-pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut Source) {
+pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut ManifestSource) {
     let found = match value.get_ref() {
         // Someone may have put the secret itself there.
         DeValue::String(_)

@@ -12,7 +12,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::bounds::{read_duration, read_size};
-use super::reader::{Source, Table, expect_parsed, expect_string, expect_table, path_in};
+use super::reader::{
+    ManifestSource, ManifestTable, expect_parsed, expect_string, expect_table, path_in,
+};
 use crate::error::InvalidValue;
 use crate::limits::MAX_TIMEOUT;
 use crate::paths::SharedPaths;
@@ -265,7 +267,11 @@ impl ServeConfig {
     }
 }
 
-pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -> ServeConfig {
+pub(super) fn read_serve(
+    mut table: ManifestTable,
+    folder: &Path,
+    source: &mut ManifestSource,
+) -> ServeConfig {
     let mut serve = ServeConfig {
         hosts: read_list(&mut table, "hosts", source),
         origins: read_list(&mut table, "origins", source),
@@ -363,9 +369,9 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
 
 /// Reads a list of strings that parse.
 fn read_list<T: std::str::FromStr<Err = InvalidValue>>(
-    table: &mut Table,
+    table: &mut ManifestTable,
     key: &'static str,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Vec<T> {
     let path = table.path(key);
     let items = table.array(key, source).unwrap_or_default();

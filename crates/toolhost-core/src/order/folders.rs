@@ -8,16 +8,16 @@ use crate::paths::FolderId;
 
 /// A folder and whether it is writable.
 #[derive(Clone, Copy)]
-pub(super) struct Member<'f> {
+pub(super) struct FolderAccess<'f> {
     pub(super) folder: &'f FolderId,
     pub(super) is_writable: bool,
 }
 
 /// The folders of all domains of this process.
 #[derive(Default)]
-pub(super) struct Folders(Vec<Known>);
+pub(super) struct Folders(Vec<DomainFolder>);
 
-struct Known {
+struct DomainFolder {
     folder: FolderId,
     is_writable: bool,
     domain: Weak<Domain>,
@@ -66,7 +66,7 @@ impl Folders {
                 });
                 // Reloads assign the same folders again.
                 if !is_known {
-                    self.0.push(Known {
+                    self.0.push(DomainFolder {
                         folder: member.folder.clone(),
                         is_writable: member.is_writable,
                         domain: Arc::downgrade(domain),

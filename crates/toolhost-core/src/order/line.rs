@@ -3,12 +3,12 @@
 //!
 //! | state of a place | next |
 //! | --- | --- |
-//! | held (`is_held`): a hook has not decided yet | waiting, by [`Line::release`] |
-//! | waiting | holder, by [`Line::advance`], which grants whatever may run |
-//! | holder without permits (`running` is `None`) | running, by [`Line::begin`] |
+//! | held (`is_held`): a hook has not decided yet | waiting, by [`DomainLine::release`] |
+//! | waiting | holder, by [`DomainLine::advance`], which grants whatever may run |
+//! | holder without permits (`running` is `None`) | running, by [`DomainLine::begin`] |
 //! | running | (gone) |
 //!
-//! [`Line::leave`] takes a place out in any state. A held call blocks the later calls of its client
+//! [`DomainLine::leave`] takes a place out in any state. A held call blocks the later calls of its client
 //! (readers pass a held reader) and of no other client. `advance` never passes by a waiting party
 //! whose turn it is, so that readers cannot starve a writer; a party whose next calls are all held
 //! keeps its turn. A holder without permits already excludes others, since its permits may come at
@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 
-use super::{Access, Ahead, Client, Party};
+use super::{Ahead, DomainAccess, OrderClient, Party};
 
 /// Where a place waits for its grant.
 #[derive(Default)]
@@ -55,55 +55,55 @@ impl Waiter {
 }
 
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct DomainLine {
     /// Calls that may run: any number of readers, or one writer. After two lines were merged there
     /// may be more, until they have left.
-    holders: Vec<Holder>,
+    holders: Vec<LineHolder>,
     /// The number of holders that change something.
     changing: usize,
-    waiting: HashMap<Client, VecDeque<Waiting>>,
+    waiting: HashMap<OrderClient, VecDeque<LineWaiter>>,
     /// The clients of `waiting` by party, the next in turn first. The queue of a client may be
     /// empty, if its calls were cancelled.
-    clients: HashMap<Party, VecDeque<Client>>,
+    clients: HashMap<Party, VecDeque<OrderClient>>,
     /// The parties of `clients`, the next in turn first.
     turns: VecDeque<Party>,
 }
 
-struct Entry {
+struct LineEntry {
     ticket: u64,
-    client: Client,
-    access: Access,
+    client: OrderClient,
+    access: DomainAccess,
     label: String,
 }
 
-struct Holder {
-    entry: Entry,
+struct LineHolder {
+    entry: LineEntry,
     /// When it began to run; `None` while it waits for its permits.
     running: Option<Instant>,
 }
 
-struct Waiting {
-    entry: Entry,
+struct LineWaiter {
+    entry: LineEntry,
     waiter: Arc<Waiter>,
     /// Whether it may not run yet, whatever is ahead. Calls of its client wait for it, others pass
     /// it by.
     is_held: bool,
 }
 
-impl Line {
+impl DomainLine {
     /// Adds a call; returns no waiter if it may run at once. A held call does not run before it is
-    /// [released](Line::release).
+    /// [released](DomainLine::release).
     pub(super) fn enter(
         &mut self,
-        client: Client,
-        access: Access,
+        client: OrderClient,
+        access: DomainAccess,
         is_held: bool,
         label: impl FnOnce() -> String,
     ) -> (u64, Option<Arc<Waiter>>) {
         // One counter for all lines, so that tickets stay in order when lines are merged.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let ticket = NEXT.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry {
+        let entry = LineEntry {
             ticket,
             client,
             access,
@@ -115,7 +115,7 @@ impl Line {
             return (ticket, None);
         }
         let waiter = Arc::new(Waiter::default());
-        self.queue(client).push_back(Waiting {
+        self.queue(client).push_back(LineWaiter {
             entry,
             waiter: waiter.clone(),
             is_held,
@@ -126,14 +126,14 @@ impl Line {
     }
 
     /// Releases a held call.
-    pub(super) fn release(&mut self, client: Client, ticket: u64) {
+    pub(super) fn release(&mut self, client: OrderClient, ticket: u64) {
         if let Some((queue, at)) = self.find(client, ticket) {
             queue[at].is_held = false;
             self.advance();
         }
     }
 
-    fn queue(&mut self, client: Client) -> &mut VecDeque<Waiting> {
+    fn queue(&mut self, client: OrderClient) -> &mut VecDeque<LineWaiter> {
         self.waiting.entry(client).or_insert_with(|| {
             let of_party = self.clients.entry(client.party()).or_insert_with(|| {
                 self.turns.push_back(client.party());
@@ -144,16 +144,16 @@ impl Line {
         })
     }
 
-    fn admits(&self, access: Access) -> bool {
+    fn admits(&self, access: DomainAccess) -> bool {
         match access {
-            Access::Change => self.holders.is_empty(),
-            Access::Read => self.changing == 0,
+            DomainAccess::Change => self.holders.is_empty(),
+            DomainAccess::Read => self.changing == 0,
         }
     }
 
-    fn hold(&mut self, entry: Entry) {
-        self.changing += usize::from(entry.access == Access::Change);
-        self.holders.push(Holder {
+    fn hold(&mut self, entry: LineEntry) {
+        self.changing += usize::from(entry.access == DomainAccess::Change);
+        self.holders.push(LineHolder {
             entry,
             running: None,
         });
@@ -167,7 +167,7 @@ impl Line {
         }
     }
 
-    pub(super) fn leave(&mut self, client: Client, ticket: u64) {
+    pub(super) fn leave(&mut self, client: OrderClient, ticket: u64) {
         if let Some((queue, at)) = self.find(client, ticket) {
             queue.remove(at);
         } else if let Some(at) = self
@@ -176,26 +176,30 @@ impl Line {
             .position(|holder| holder.entry.ticket == ticket)
         {
             let left = self.holders.swap_remove(at).entry;
-            self.changing -= usize::from(left.access == Access::Change);
+            self.changing -= usize::from(left.access == DomainAccess::Change);
         }
         self.advance();
     }
 
     /// Finds a waiting call.
-    fn find(&mut self, client: Client, ticket: u64) -> Option<(&mut VecDeque<Waiting>, usize)> {
+    fn find(
+        &mut self,
+        client: OrderClient,
+        ticket: u64,
+    ) -> Option<(&mut VecDeque<LineWaiter>, usize)> {
         let queue = self.waiting.get_mut(&client)?;
         let at = queue.binary_search_by_key(&ticket, |waiting| waiting.entry.ticket);
         Some((queue, at.ok()?))
     }
 
     /// The call that the next one of `client` waits for.
-    pub(super) fn ahead(&self, client: Client) -> Option<Ahead> {
+    pub(super) fn ahead(&self, client: OrderClient) -> Option<Ahead> {
         // The one that has run longest; one that waits for permits is not itself the cause.
         let running = self
             .holders
             .iter()
             .min_by_key(|holder| (holder.running.is_none(), holder.running));
-        let Holder { entry, running } = running?;
+        let LineHolder { entry, running } = running?;
         // What other clients call must not show.
         let is_own = entry.client == client;
         Some(Ahead {
@@ -230,7 +234,7 @@ impl Line {
             if self.clients.contains_key(&party) {
                 self.turns.push_back(party);
             }
-            if let Some(Waiting { entry, waiter, .. }) = granted {
+            if let Some(LineWaiter { entry, waiter, .. }) = granted {
                 waiter.grant();
                 self.hold(entry);
             }
@@ -257,7 +261,7 @@ impl Line {
     }
 
     /// Takes out a waiting call; then it is another client's turn in its party.
-    fn remove(&mut self, client: Client, at: usize) -> Option<Waiting> {
+    fn remove(&mut self, client: OrderClient, at: usize) -> Option<LineWaiter> {
         let queue = self.waiting.get_mut(&client)?;
         let removed = queue.remove(at);
         let is_empty = queue.is_empty();
@@ -277,7 +281,7 @@ impl Line {
     }
 
     /// Takes over another line, whose places keep their tickets.
-    pub(super) fn append(&mut self, mut other: Line) {
+    pub(super) fn append(&mut self, mut other: DomainLine) {
         self.changing += other.changing;
         self.holders.append(&mut other.holders);
         let parties = other.turns.into_iter();
@@ -294,10 +298,10 @@ impl Line {
 }
 
 /// The next call of a client that may run: readers pass held readers.
-fn next(queue: &VecDeque<Waiting>) -> Option<usize> {
-    let is_passed = |it: &&Waiting| it.is_held && it.entry.access == Access::Read;
+fn next(queue: &VecDeque<LineWaiter>) -> Option<usize> {
+    let is_passed = |it: &&LineWaiter| it.is_held && it.entry.access == DomainAccess::Read;
     let at = queue.iter().take_while(is_passed).count();
     let next = queue.get(at)?;
-    let passes = at == 0 || next.entry.access == Access::Read;
+    let passes = at == 0 || next.entry.access == DomainAccess::Read;
     (passes && !next.is_held).then_some(at)
 }

@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::line::Waiter;
 
 /// Permits shared between clients of type `C`.
-pub(crate) struct Turns<C>(Mutex<State<C>>);
+pub(crate) struct FairSemaphore<C>(Mutex<SemaphoreState<C>>);
 
-struct State<C> {
+struct SemaphoreState<C> {
     free: u64,
     /// No queue is empty.
-    waiting: HashMap<C, VecDeque<Waiting>>,
+    waiting: HashMap<C, VecDeque<PermitRequest>>,
     /// The clients of `waiting`, the next to be served first.
     turns: VecDeque<C>,
     next_ticket: u64,
 }
 
-struct Waiting {
+struct PermitRequest {
     ticket: u64,
     permits: u64,
     waiter: Arc<Waiter>,
@@ -27,21 +27,21 @@ struct Waiting {
 
 /// Permits that are held or waited for; returned on drop.
 pub(crate) struct Permit<'t, C: Clone + Eq + Hash> {
-    of: &'t Turns<C>,
+    of: &'t FairSemaphore<C>,
     permits: u64,
     /// Its place, if it had to wait.
-    place: Option<Place<C>>,
+    place: Option<SemaphorePlace<C>>,
 }
 
-struct Place<C> {
+struct SemaphorePlace<C> {
     client: C,
     ticket: u64,
     waiter: Arc<Waiter>,
 }
 
-impl<C: Clone + Eq + Hash> Turns<C> {
-    pub(crate) fn new(permits: u64) -> Turns<C> {
-        Turns(Mutex::new(State {
+impl<C: Clone + Eq + Hash> FairSemaphore<C> {
+    pub(crate) fn new(permits: u64) -> FairSemaphore<C> {
+        FairSemaphore(Mutex::new(SemaphoreState {
             free: permits,
             waiting: HashMap::new(),
             turns: VecDeque::new(),
@@ -62,7 +62,7 @@ impl<C: Clone + Eq + Hash> Turns<C> {
     /// Waits for permits. Dropping the future leaves the queue.
     pub(crate) async fn acquire(&self, client: C, permits: u64) -> Permit<'_, C> {
         let permit = self.enter(client, permits);
-        if let Some(Place { waiter, .. }) = &permit.place {
+        if let Some(SemaphorePlace { waiter, .. }) = &permit.place {
             waiter.granted().await;
         }
         permit
@@ -81,12 +81,12 @@ impl<C: Clone + Eq + Hash> Turns<C> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<C>> {
+    fn state(&self) -> MutexGuard<'_, SemaphoreState<C>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<C: Clone + Eq + Hash> State<C> {
+impl<C: Clone + Eq + Hash> SemaphoreState<C> {
     /// Takes permits for the request that is first in line.
     fn take(&mut self, permits: u64) -> bool {
         // A request for zero permits neither waits nor delays others.
@@ -97,7 +97,7 @@ impl<C: Clone + Eq + Hash> State<C> {
         is_first
     }
 
-    fn queue(&mut self, client: C, permits: u64) -> Place<C> {
+    fn queue(&mut self, client: C, permits: u64) -> SemaphorePlace<C> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let waiter = Arc::new(Waiter::default());
@@ -105,12 +105,12 @@ impl<C: Clone + Eq + Hash> State<C> {
             self.turns.push_back(client.clone());
             VecDeque::new()
         });
-        queue.push_back(Waiting {
+        queue.push_back(PermitRequest {
             ticket,
             permits,
             waiter: waiter.clone(),
         });
-        Place {
+        SemaphorePlace {
             client,
             ticket,
             waiter,
@@ -118,7 +118,7 @@ impl<C: Clone + Eq + Hash> State<C> {
     }
 
     /// Removes a waiting request. Returns whether it was waiting.
-    fn leave(&mut self, place: &Place<C>) -> bool {
+    fn leave(&mut self, place: &SemaphorePlace<C>) -> bool {
         let Some(queue) = self.waiting.get_mut(&place.client) else {
             return false;
         };
@@ -175,7 +175,7 @@ mod tests {
     type Request<'t> = Pin<Box<dyn Future<Output = Permit<'t, u8>> + 't>>;
 
     /// A request that has been polled once, and has its place by that.
-    fn request<'t>(turns: &'t Turns<u8>, client: u8, permits: u64) -> Request<'t> {
+    fn request<'t>(turns: &'t FairSemaphore<u8>, client: u8, permits: u64) -> Request<'t> {
         let mut request: Request = Box::pin(turns.acquire(client, permits));
         assert!(poll(&mut request).is_none());
         request
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn clients_take_turns_and_each_keeps_its_order() {
-        let turns = Turns::new(1);
+        let turns = FairSemaphore::new(1);
         let (many, few) = (1, 2);
         let first = turns.try_acquire(1).unwrap();
         let requests = vec![
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn who_needs_many_is_not_passed_by_for_ever() {
-        let turns = Turns::new(3);
+        let turns = FairSemaphore::new(3);
         let first = turns.try_acquire(3).unwrap();
         let large = request(&turns, 1, 3);
         let small = request(&turns, 2, 1);
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn who_needs_none_waits_for_nobody() {
-        let turns = Turns::new(1);
+        let turns = FairSemaphore::new(1);
         let _all = turns.try_acquire(1).unwrap();
         let _waiting = request(&turns, 1, 1);
         drop(turns.try_acquire(0).unwrap());
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn what_is_dropped_leaves_its_place_and_its_permits_to_others() {
-        let turns = Turns::new(1);
+        let turns = FairSemaphore::new(1);
         let first = turns.try_acquire(1).unwrap();
         let waiting = request(&turns, 1, 1);
         let granted = request(&turns, 2, 1);

@@ -110,10 +110,10 @@ pub(super) mod seen {
     use std::io;
     use std::path::Path;
 
-    use super::super::folder::{Id, Root};
+    use super::super::folder::{GrantedRoot, InodeId};
     use super::super::vcs;
 
-    pub(in super::super) fn id(_: &File) -> Option<Id> {
+    pub(in super::super) fn id(_: &File) -> Option<InodeId> {
         None
     }
 
@@ -121,11 +121,11 @@ pub(super) mod seen {
         None
     }
 
-    pub(in super::super) fn id_at(_: &File, _: &Path) -> Option<Id> {
+    pub(in super::super) fn id_at(_: &File, _: &Path) -> Option<InodeId> {
         None
     }
 
-    pub(in super::super) fn hold(_: &File, _: &Path) -> Option<(Id, File)> {
+    pub(in super::super) fn hold(_: &File, _: &Path) -> Option<(InodeId, File)> {
         None
     }
 
@@ -133,16 +133,20 @@ pub(super) mod seen {
         false
     }
 
-    pub(in super::super) fn above(_: &File) -> Option<Vec<Id>> {
+    pub(in super::super) fn above(_: &File) -> Option<Vec<InodeId>> {
         None
     }
 
-    pub(in super::super) fn has_repository(_: &File, _: &Path, _: &[Root]) -> io::Result<bool> {
+    pub(in super::super) fn has_repository(
+        _: &File,
+        _: &Path,
+        _: &[GrantedRoot],
+    ) -> io::Result<bool> {
         Ok(false)
     }
 
     /// Which folder it is in cannot be told.
-    pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[Root]) -> io::Result<bool> {
+    pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[GrantedRoot]) -> io::Result<bool> {
         Ok(vcs::is_name(name) || vcs::is_head(name))
     }
 }

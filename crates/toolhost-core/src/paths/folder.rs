@@ -8,20 +8,20 @@ use super::mounts::{Area, Mounts};
 /// A folder and its ancestors, by device and inode and by their places in the file systems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FolderId {
-    pub(super) own: Id,
-    pub(super) above: Vec<Id>,
+    pub(super) own: InodeId,
+    pub(super) above: Vec<InodeId>,
     areas: Vec<Area>,
 }
 
 #[cfg(unix)]
-pub(super) type Id = (u64, u64);
+pub(super) type InodeId = (u64, u64);
 
 #[cfg(not(unix))]
-pub(super) type Id = std::path::PathBuf;
+pub(super) type InodeId = std::path::PathBuf;
 
 /// A granted folder that may be written, and what of it is version control's.
-pub(super) struct Root {
-    pub(super) id: Id,
+pub(super) struct GrantedRoot {
+    pub(super) id: InodeId,
     /// Whether version control's files in it may be changed.
     pub(super) allows_vcs: bool,
     /// Whether the folder lies inside version control's files.
@@ -51,7 +51,7 @@ impl FolderId {
     }
 
     /// For a path without links.
-    pub(super) fn new(own: Id, above: Vec<Id>, path: &Path, mounts: &Mounts) -> FolderId {
+    pub(super) fn new(own: InodeId, above: Vec<InodeId>, path: &Path, mounts: &Mounts) -> FolderId {
         FolderId {
             own,
             above,
@@ -92,13 +92,13 @@ impl FolderId {
 }
 
 #[cfg(unix)]
-pub(super) fn id(path: &Path) -> io::Result<Id> {
+pub(super) fn id(path: &Path) -> io::Result<InodeId> {
     use std::os::unix::fs::MetadataExt;
     let metadata = path.metadata()?;
     Ok((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(not(unix))]
-pub(super) fn id(path: &Path) -> io::Result<Id> {
+pub(super) fn id(path: &Path) -> io::Result<InodeId> {
     Ok(path.to_owned())
 }

@@ -8,8 +8,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::folder::{FolderId, Id, Root};
-use super::held::Held;
+use super::folder::{FolderId, GrantedRoot, InodeId};
+use super::held::HeldFiles;
 use super::protected::Protected;
 use super::{Purpose, seen};
 
@@ -34,9 +34,9 @@ pub(crate) struct GuestFolder<'f> {
 /// What the guests of some folders must not touch.
 pub(crate) struct Guard {
     protected: Vec<Arc<Protected>>,
-    held: Arc<Held>,
+    held: Arc<HeldFiles>,
     /// The writable folders.
-    writable: Vec<Root>,
+    writable: Vec<GrantedRoot>,
     /// Devices of kernel file systems.
     kernel: Vec<u64>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Guard {
 impl Guard {
     pub(super) fn new(
         protected: &[Arc<Protected>],
-        held: &Arc<Held>,
+        held: &Arc<HeldFiles>,
         folders: &[GuestFolder<'_>],
         kernel: &[u64],
     ) -> Option<Guard> {
@@ -54,8 +54,8 @@ impl Guard {
             protected: protected.iter().filter(concerns).cloned().collect(),
             held: held.clone(),
             writable: writable
-                .map(|it| Root {
-                    id: Id::clone(&it.id.own),
+                .map(|it| GrantedRoot {
+                    id: InodeId::clone(&it.id.own),
                     allows_vcs: it.allows_vcs,
                     is_vcs: it.is_vcs,
                 })

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use super::folder::Id;
+use super::folder::InodeId;
 use super::protected::Protected;
 use super::{Purpose, seen};
 
@@ -12,29 +12,29 @@ use super::{Purpose, seen};
 const MOST_OF_A_PATH: usize = 16;
 
 #[derive(Debug, Default)]
-pub(super) struct Held(RwLock<Vec<HeldFile>>);
+pub(super) struct HeldFiles(RwLock<Vec<HeldFile>>);
 
 #[derive(Clone, Debug)]
 struct HeldFile {
-    id: Id,
+    id: InodeId,
     file: Arc<File>,
     /// The protected path.
     of: Arc<Protected>,
 }
 
-impl Held {
+impl HeldFiles {
     /// What a host takes over from the one it replaces: files that were moved. The rest it finds by
     /// path, if its manifest still names it.
-    pub(super) fn moved(&self) -> Held {
+    pub(super) fn moved(&self) -> HeldFiles {
         let files = self.files();
         let moved = files
             .iter()
             .filter(|it| it.of.now().as_ref() != Some(&it.id));
-        Held(RwLock::new(moved.cloned().collect()))
+        HeldFiles(RwLock::new(moved.cloned().collect()))
     }
 
     /// The file at a protected path now, which is held from then on.
-    pub(super) fn now(&self, of: &Arc<Protected>) -> Option<Id> {
+    pub(super) fn now(&self, of: &Arc<Protected>) -> Option<InodeId> {
         let id = of.now()?;
         if of.purpose.is_file() && !has(&self.files(), &id, of.purpose) {
             self.hold(of);
@@ -65,7 +65,7 @@ impl Held {
     }
 
     /// The present or past purpose of a file.
-    pub(super) fn purpose(&self, id: &Id) -> Option<Purpose> {
+    pub(super) fn purpose(&self, id: &InodeId) -> Option<Purpose> {
         let files = self.files();
         let found = files.iter().filter(|it| it.id == *id);
         found.map(|it| it.of.purpose).max()
@@ -82,7 +82,7 @@ impl Held {
     }
 }
 
-fn has(files: &[HeldFile], id: &Id, purpose: Purpose) -> bool {
+fn has(files: &[HeldFile], id: &InodeId, purpose: Purpose) -> bool {
     files
         .iter()
         .any(|it| it.id == *id && it.of.purpose == purpose)

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::folder::Id;
+use super::folder::InodeId;
 use super::{Purpose, seen};
 
 /// A file or folder of the host in a granted folder.
@@ -12,10 +12,10 @@ use super::{Purpose, seen};
 pub(crate) struct Protected {
     pub(super) purpose: Purpose,
     /// The granted folder from which it is found, as the files' owner may rename what is between.
-    pub(super) root: (Id, Arc<File>),
+    pub(super) root: (InodeId, Arc<File>),
     pub(super) rest: PathBuf,
     /// The granted folders that contain it; `None` if any may contain another name of it.
-    pub(super) within: Option<Vec<Id>>,
+    pub(super) within: Option<Vec<InodeId>>,
 }
 
 impl Purpose {
@@ -48,11 +48,11 @@ impl Protected {
     }
 
     /// The file that is there now.
-    pub(super) fn now(&self) -> Option<Id> {
+    pub(super) fn now(&self) -> Option<InodeId> {
         seen::id_at(&self.root.1, &self.rest)
     }
 
-    pub(super) fn folder(&self) -> Option<Id> {
+    pub(super) fn folder(&self) -> Option<InodeId> {
         seen::id_at(&self.root.1, self.rest.parent()?)
     }
 }

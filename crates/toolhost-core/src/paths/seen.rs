@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::folder::{Id, Root};
+use super::folder::{GrantedRoot, InodeId};
 use super::vcs;
 
 /// The most ancestors examined: guests can nest folders deeper than anyone could climb out of in
@@ -34,11 +34,11 @@ pub(super) const LOOK_UP: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // not everywhere are they u64
-pub(super) fn id_of(stat: &rustix::fs::Stat) -> Id {
+pub(super) fn id_of(stat: &rustix::fs::Stat) -> InodeId {
     (stat.st_dev as u64, stat.st_ino as u64)
 }
 
-pub(super) fn id(file: &File) -> Option<Id> {
+pub(super) fn id(file: &File) -> Option<InodeId> {
     fstat(file).ok().map(|stat| id_of(&stat))
 }
 
@@ -47,7 +47,7 @@ pub(super) fn device(file: &File) -> Option<u64> {
 }
 
 /// The file at a path below a folder; a link at its end is not followed.
-pub(super) fn id_at(folder: impl AsFd, path: &Path) -> Option<Id> {
+pub(super) fn id_at(folder: impl AsFd, path: &Path) -> Option<InodeId> {
     if path.as_os_str().is_empty() {
         return fstat(folder).ok().map(|stat| id_of(&stat));
     }
@@ -57,7 +57,7 @@ pub(super) fn id_at(folder: impl AsFd, path: &Path) -> Option<Id> {
 
 /// Opens the file at a path below a folder to hold it, without blocking; a link at its end is not
 /// followed.
-pub(super) fn hold(folder: impl AsFd, path: &Path) -> Option<(Id, File)> {
+pub(super) fn hold(folder: impl AsFd, path: &Path) -> Option<(InodeId, File)> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let how = OFlags::PATH;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -73,7 +73,7 @@ pub(super) fn is_removed(file: &File) -> bool {
 }
 
 /// The folder and its ancestors; `None` if they cannot be determined.
-pub(super) fn above(folder: &File) -> Option<Vec<Id>> {
+pub(super) fn above(folder: &File) -> Option<Vec<InodeId>> {
     let mut above = vec![id(folder)?];
     let mut here = openat(folder, ".", LOOK_UP, Mode::empty()).ok()?;
     while above.len() < MAX_DEPTH {
@@ -94,7 +94,7 @@ pub(super) fn above(folder: &File) -> Option<Vec<Id>> {
 /// # Errors
 ///
 /// The folder no longer exists, or is too deep to examine.
-pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[Root]) -> io::Result<bool> {
+pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[GrantedRoot]) -> io::Result<bool> {
     let completes = vcs::is_beside_head(name) && id_at(folder, Path::new(vcs::HEAD)).is_some();
     let is_vcs = vcs::is_name(name) || vcs::is_head(name) || completes;
     is_kept(folder, is_vcs, roots)
@@ -108,7 +108,11 @@ pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[Root]) -> io::Result<b
 /// # Errors
 ///
 /// As for [`is_vcs`].
-pub(super) fn has_repository(folder: &File, name: &Path, roots: &[Root]) -> io::Result<bool> {
+pub(super) fn has_repository(
+    folder: &File,
+    name: &Path,
+    roots: &[GrantedRoot],
+) -> io::Result<bool> {
     let Ok(there) = openat(folder, name, LOOK_UP, Mode::empty()) else {
         return Ok(false);
     };
@@ -163,7 +167,7 @@ fn is_repository(folder: impl AsFd) -> bool {
 }
 
 /// As [`is_vcs`], given whether the name itself belongs to version control.
-fn is_kept(folder: &File, mut is_vcs: bool, roots: &[Root]) -> io::Result<bool> {
+fn is_kept(folder: &File, mut is_vcs: bool, roots: &[GrantedRoot]) -> io::Result<bool> {
     let mut here = openat(folder, ".", LOOK_UP, Mode::empty())?;
     let mut own = id_of(&fstat(&here)?);
     for _ in 0..MAX_DEPTH {

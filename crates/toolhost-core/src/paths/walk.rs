@@ -13,11 +13,11 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::folder::{FolderId, Id};
+use super::folder::{FolderId, InodeId};
 use super::mounts::Mounts;
 use super::protected::Protected;
 use super::seen::{LOOK_UP, id_of};
-use super::{Granted, Holder, HostFile, Paths, Purpose, Want};
+use super::{FolderHolder, GrantedFolder, HostFile, Paths, Purpose, Want};
 
 /// The kernel's own limit.
 const MAX_LINKS: usize = 40;
@@ -25,22 +25,22 @@ const MAX_LINKS: usize = 40;
 /// A path that was walked.
 pub(super) struct Walk {
     /// The folders, from the root on.
-    steps: Vec<Step>,
-    end: End,
+    steps: Vec<WalkStep>,
+    end: WalkEnd,
 }
 
-struct Step {
+struct WalkStep {
     folder: Arc<File>,
-    id: Id,
+    id: InodeId,
     path: PathBuf,
     /// The granted folders that it is or lies in.
-    granted: Vec<Id>,
+    granted: Vec<InodeId>,
     is_writable: bool,
     /// Whether folders of clients lie in it, or it lies in one.
     is_of_clients: bool,
 }
 
-enum End {
+enum WalkEnd {
     /// The last step is the end.
     Folder,
     /// A name in the last step, opened if requested.
@@ -70,7 +70,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
                 if want == Want::MayBeMissing && todo.iter().all(|name| name != "..") =>
             {
                 let missing = std::iter::once(name).chain(todo).collect();
-                let end = End::Missing(missing);
+                let end = WalkEnd::Missing(missing);
                 return Ok(Walk { steps, end });
             }
             Err(Errno::NOENT) if is_last && want == Want::Append => FileType::RegularFile,
@@ -98,7 +98,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
                 // The target text of these links is not a path: a shell's `<(…)` is such a link.
                 if is_last && is_of_processes(&here.folder) && !is_folder(&here.folder, &name) {
                     let file = open_last(&here.folder, &name, want, OFlags::empty())?;
-                    let end = End::File(name, file);
+                    let end = WalkEnd::File(name, file);
                     return Ok(Walk { steps, end });
                 }
                 let target = readlinkat(&here.folder, &name, Vec::new())?;
@@ -121,7 +121,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
                     return Err(not_a_file());
                 }
                 let file = open_last(&here.folder, &name, want, OFlags::NOFOLLOW)?;
-                let end = End::File(name, file);
+                let end = WalkEnd::File(name, file);
                 return Ok(Walk { steps, end });
             }
         }
@@ -131,7 +131,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
         Want::Append => Err(Errno::ISDIR.into()),
         Want::Folder | Want::Anything | Want::MayBeMissing => Ok(Walk {
             steps,
-            end: End::Folder,
+            end: WalkEnd::Folder,
         }),
     }
 }
@@ -150,11 +150,11 @@ fn names(path: &Path) -> VecDeque<OsString> {
 }
 
 fn step(
-    (paths, known): (&Paths, &[Arc<Granted>]),
+    (paths, known): (&Paths, &[Arc<GrantedFolder>]),
     folder: OwnedFd,
     path: PathBuf,
-    above: Option<&Step>,
-) -> io::Result<Step> {
+    above: Option<&WalkStep>,
+) -> io::Result<WalkStep> {
     let stat = fstat(&folder)?;
     let id = id_of(&stat);
     let (mut granted, mut is_writable, mut is_of_clients) = match above {
@@ -171,14 +171,14 @@ fn step(
     let area = mounted.then(|| mounts.area(&path)).flatten();
     for known in known {
         if known.id.own == id || area.as_ref().is_some_and(|area| known.id.covers(area)) {
-            if known.holder != Holder::Nobody {
+            if known.holder != FolderHolder::Nobody {
                 granted.push(known.id.own);
             }
             is_writable |= known.is_writable;
-            is_of_clients |= known.holder == Holder::Nobody;
+            is_of_clients |= known.holder == FolderHolder::Nobody;
         }
     }
-    Ok(Step {
+    Ok(WalkStep {
         folder: Arc::new(folder.into()),
         id,
         path,
@@ -233,7 +233,7 @@ fn is_folder(folder: &File, name: &OsStr) -> bool {
 }
 
 impl Walk {
-    fn last(&self) -> &Step {
+    fn last(&self) -> &WalkStep {
         self.steps.last().expect("the root is never left")
     }
 
@@ -241,15 +241,15 @@ impl Walk {
     pub(super) fn path(&self) -> PathBuf {
         let folder = &self.last().path;
         match &self.end {
-            End::Folder => folder.clone(),
-            End::File(name, _) => folder.join(name),
-            End::Missing(names) => folder.join(names),
+            WalkEnd::Folder => folder.clone(),
+            WalkEnd::File(name, _) => folder.join(name),
+            WalkEnd::Missing(names) => folder.join(names),
         }
     }
 
     /// The first missing folder, if one is missing.
     pub(super) fn missing(self) -> Option<Missing> {
-        let End::Missing(names) = &self.end else {
+        let WalkEnd::Missing(names) = &self.end else {
             return None;
         };
         let Some(Component::Normal(name)) = names.components().next() else {
@@ -264,8 +264,8 @@ impl Walk {
     /// Whether its end lies below a folder that guests may write.
     pub(super) fn is_among_guests(&self) -> bool {
         let parent = match self.end {
-            End::Folder => self.steps.iter().nth_back(1),
-            End::File(..) | End::Missing(_) => self.steps.last(),
+            WalkEnd::Folder => self.steps.iter().nth_back(1),
+            WalkEnd::File(..) | WalkEnd::Missing(_) => self.steps.last(),
         };
         parent.is_some_and(|parent| parent.is_writable)
     }
@@ -274,23 +274,23 @@ impl Walk {
     pub(super) fn into_file(mut self) -> io::Result<File> {
         let last = self.steps.pop().expect("the root is never left");
         match self.end {
-            End::Folder => Ok(Arc::into_inner(last.folder).expect("it was not given away")),
-            End::File(_, Some(file)) => Ok(file),
-            End::File(_, None) | End::Missing(_) => Err(io::ErrorKind::NotFound.into()),
+            WalkEnd::Folder => Ok(Arc::into_inner(last.folder).expect("it was not given away")),
+            WalkEnd::File(_, Some(file)) => Ok(file),
+            WalkEnd::File(_, None) | WalkEnd::Missing(_) => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
     /// Whether it ends at that file.
     pub(super) fn is_file(&self, file: &File) -> io::Result<bool> {
         Ok(match &self.end {
-            End::Folder => self.last().id == id_of(&fstat(file)?),
+            WalkEnd::Folder => self.last().id == id_of(&fstat(file)?),
             // A kernel link may lead somewhere else each time.
-            End::File(..) if is_of_processes(&self.last().folder) => true,
-            End::File(name, _) => {
+            WalkEnd::File(..) if is_of_processes(&self.last().folder) => true,
+            WalkEnd::File(name, _) => {
                 let stat = statat(&self.last().folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 id_of(&stat) == id_of(&fstat(file)?)
             }
-            End::Missing(_) => false,
+            WalkEnd::Missing(_) => false,
         })
     }
 
@@ -314,7 +314,7 @@ impl Walk {
             let rest = path.strip_prefix(&from.path);
             rest.map(Path::to_owned).unwrap_or_default()
         };
-        let protected = |purpose, path: &Path, within: Vec<Id>| Protected {
+        let protected = |purpose, path: &Path, within: Vec<InodeId>| Protected {
             purpose,
             root: (from.id, from.folder.clone()),
             rest: relative(path),
@@ -324,14 +324,14 @@ impl Walk {
         let last = self.steps.len() - 1;
         for number in root + 1..=last {
             // Replacing it takes write access to the folder above.
-            let is_end = number == last && matches!(self.end, End::Folder);
+            let is_end = number == last && matches!(self.end, WalkEnd::Folder);
             if self.steps[number - 1].is_writable && !is_end {
                 let path = &self.steps[number].path;
                 found.push(protected(Purpose::Way, path, within(number - 1)));
             }
         }
         // A guest could create one of these as soon as the one before exists.
-        if let End::Missing(names) = &self.end {
+        if let WalkEnd::Missing(names) = &self.end {
             let ways = names.ancestors().skip(1);
             for way in ways.filter(|way| !way.as_os_str().is_empty()) {
                 let path = self.steps[last].path.join(way);
@@ -340,10 +340,10 @@ impl Walk {
         }
         let of_end = match self.end {
             // What is in it is protected, or it was granted by itself.
-            End::Folder if file.purpose.is_tree() => within(last),
-            End::Folder if last > root => within(last - 1),
-            End::Folder => return found,
-            End::File(..) | End::Missing(_) => within(last),
+            WalkEnd::Folder if file.purpose.is_tree() => within(last),
+            WalkEnd::Folder if last > root => within(last - 1),
+            WalkEnd::Folder => return found,
+            WalkEnd::File(..) | WalkEnd::Missing(_) => within(last),
         };
         found.push(protected(file.purpose, &self.path(), of_end));
         found
@@ -351,7 +351,7 @@ impl Walk {
 
     /// A file with several hard links may have one in a granted folder.
     fn linked_elsewhere(&self, file: &HostFile) -> Option<Protected> {
-        let End::File(name, _) = &self.end else {
+        let WalkEnd::File(name, _) = &self.end else {
             return None;
         };
         let folder = self.last();

@@ -47,11 +47,11 @@ pub struct HttpHeader {
     host: HostPattern,
     port: Option<u16>,
     name: HeaderName,
-    value: Vec<Part>,
+    value: Vec<TemplatePart>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Text(String),
     Secret(String),
 }
@@ -88,8 +88,8 @@ impl HttpHeader {
         }
         let value = parts(value)?;
         let fixed = value.iter().all(|part| match part {
-            Part::Text(text) => HeaderValue::from_str(text).is_ok(),
-            Part::Secret(_) => true,
+            TemplatePart::Text(text) => HeaderValue::from_str(text).is_ok(),
+            TemplatePart::Secret(_) => true,
         });
         if !fixed {
             return Err("the value has a character that no header may have".to_owned());
@@ -112,16 +112,16 @@ impl HttpHeader {
     /// The names of the secrets in its value.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.value.iter().filter_map(|part| match part {
-            Part::Secret(name) => Some(&**name),
-            Part::Text(_) => None,
+            TemplatePart::Secret(name) => Some(&**name),
+            TemplatePart::Text(_) => None,
         })
     }
 
     /// Its value, as written in the manifest.
     pub(crate) fn template(&self) -> String {
         let parts = self.value.iter().map(|part| match part {
-            Part::Text(text) => text.replace('$', "$$"),
-            Part::Secret(name) => format!("${{{name}}}"),
+            TemplatePart::Text(text) => text.replace('$', "$$"),
+            TemplatePart::Secret(name) => format!("${{{name}}}"),
         });
         parts.collect()
     }
@@ -139,8 +139,8 @@ impl HttpHeader {
         let mut text = String::new();
         for part in &self.value {
             match part {
-                Part::Text(part) => text.push_str(part),
-                Part::Secret(name) => {
+                TemplatePart::Text(part) => text.push_str(part),
+                TemplatePart::Secret(name) => {
                     text.push_str(secret(name).ok_or(format!("no secret `{name}`"))?);
                 }
             }
@@ -185,7 +185,7 @@ impl fmt::Display for HttpHeader {
 }
 
 /// Splits a value into text and secrets; `$$` stands for `$`.
-fn parts(value: &str) -> Result<Vec<Part>, String> {
+fn parts(value: &str) -> Result<Vec<TemplatePart>, String> {
     let mut parts = Vec::new();
     let mut text = String::new();
     let mut rest = value;
@@ -197,15 +197,15 @@ fn parts(value: &str) -> Result<Vec<Part>, String> {
         } else if let Some((name, after)) =
             after.strip_prefix('{').and_then(|it| it.split_once('}'))
         {
-            parts.push(Part::Text(std::mem::take(&mut text)));
-            parts.push(Part::Secret(name.to_owned()));
+            parts.push(TemplatePart::Text(std::mem::take(&mut text)));
+            parts.push(TemplatePart::Secret(name.to_owned()));
             rest = after;
         } else {
             return Err("a `$` goes before `{NAME}` or another `$`".to_owned());
         }
     }
     text.push_str(rest);
-    parts.push(Part::Text(text));
+    parts.push(TemplatePart::Text(text));
     Ok(parts)
 }
 

@@ -21,8 +21,8 @@ use crate::error::CallError;
 use crate::limits::{Limit, Limits};
 use crate::mask::Mask;
 use crate::printable;
-use crate::provider::{End, Meter, Payload, RunOutcome, bounded, output_limit, stopped, until};
-use crate::sandbox::{Grants, Journal, Sandbox, Stop};
+use crate::provider::{Meter, Payload, RunEnd, RunOutcome, bounded, output_limit, stopped, until};
+use crate::sandbox::{Grants, Journal, Sandbox, StopReason};
 use crate::tool::{LogLine, LogSource};
 
 /// How many lines and characters of a trapped guest's output are in the error.
@@ -30,7 +30,7 @@ const MAX_LAST_LINES: usize = 12;
 const MAX_LAST_WORDS: usize = 1500;
 
 /// What remains of an instance that has ended.
-pub(super) struct Ended<R> {
+pub(super) struct InstanceEnd<R> {
     pub(super) outcome: Result<R, CallError>,
     cpu: Duration,
     peak_memory: u64,
@@ -38,7 +38,7 @@ pub(super) struct Ended<R> {
     denied: Option<String>,
 }
 
-impl<R> Ended<Result<R, wit::Error>> {
+impl<R> InstanceEnd<Result<R, wit::Error>> {
     /// The outcome in the library's types; `convert` converts the answer, or says what is wrong
     /// with it.
     pub(super) fn into_served<T: Payload>(
@@ -91,7 +91,7 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
 }
 
 /// The time limits of a call.
-pub(super) struct Time {
+pub(super) struct CallTime {
     pub(super) deadline: Instant,
     /// The timeout.
     pub(super) timeout: Duration,
@@ -105,12 +105,12 @@ pub(super) async fn in_sandbox<R>(
     engine: &Engine,
     grants: &Arc<Grants>,
     journal: Journal,
-    time: Time,
+    time: CallTime,
     cancel: &CancellationToken,
     run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
-) -> Ended<R> {
+) -> InstanceEnd<R> {
     let limits = &grants.limits;
-    let Time {
+    let CallTime {
         deadline,
         timeout,
         spent,
@@ -118,7 +118,7 @@ pub(super) async fn in_sandbox<R>(
     let sandbox = match Sandbox::new(grants, journal.clone()) {
         Ok(sandbox) => sandbox,
         Err(message) => {
-            return Ended {
+            return InstanceEnd {
                 outcome: Err(CallError::internal(message)),
                 cpu: spent,
                 peak_memory: 0,
@@ -135,10 +135,10 @@ pub(super) async fn in_sandbox<R>(
     let memory = limits.memory;
     store.epoch_deadline_callback(move |mut store| {
         if Instant::now() >= deadline {
-            return Err(Stop::Deadline.into());
+            return Err(StopReason::Deadline.into());
         }
         if !store.data_mut().weigh(0) {
-            return Err(Stop::Limit(Limit::Memory, memory.into()).into());
+            return Err(StopReason::Limit(Limit::Memory, memory.into()).into());
         }
         // tokio's own yield lets the runtime look at timers and sockets before this guest
         // continues, which waking ourselves would not.
@@ -149,13 +149,13 @@ pub(super) async fn in_sandbox<R>(
     let ended = until(deadline, cancel, &journal, &mut meter, run(&mut store)).await;
     let sandbox = store.data();
     let outcome = match ended {
-        End::Itself(Ok(answer)) => Ok(answer),
-        End::Itself(Err(error)) => Err(classify(&error, sandbox, limits, timeout)),
-        End::Stopped(stop) => Err(stopped(stop, timeout)),
-        End::Cancelled => Err(CallError::Cancelled),
+        RunEnd::Itself(Ok(answer)) => Ok(answer),
+        RunEnd::Itself(Err(error)) => Err(classify(&error, sandbox, limits, timeout)),
+        RunEnd::Stopped(stop) => Err(stopped(stop, timeout)),
+        RunEnd::Cancelled => Err(CallError::Cancelled),
     };
     let log = journal.take_lines();
-    Ended {
+    InstanceEnd {
         outcome: outcome.map_err(|error| with_last_words(error, &log, journal.mask())),
         cpu: meter.spent,
         peak_memory: sandbox.limiter.peak(),
@@ -206,7 +206,7 @@ fn classify(
         sandbox.journal.mask().text(&mut text);
         tracing::debug!("the guest ended: {text}");
     }
-    if let Some(stop) = error.downcast_ref::<Stop>() {
+    if let Some(stop) = error.downcast_ref::<StopReason>() {
         return stopped(*stop, timeout);
     }
     let trap = error.downcast_ref::<Trap>();

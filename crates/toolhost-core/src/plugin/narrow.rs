@@ -10,12 +10,12 @@ use crate::error::CallError;
 use crate::manifest::Order;
 use crate::narrowing::{FolderNarrowing, NarrowError, ProviderNarrowing};
 use crate::order::Domain;
-use crate::paths::Holder;
+use crate::paths::FolderHolder;
 use crate::permissions::{Access, FileGrant, Secret};
 use crate::provider::NarrowedGrants;
 use crate::provider::narrowed::{GrantsOfCall, Sandboxed, folders_of};
 use crate::sandbox::{Folder, Grants};
-use crate::seldom::Seldom;
+use crate::seldom::LogThrottle;
 
 /// The most clients of one plugin whose folders are kept open.
 const MOST_CLIENTS: usize = 256;
@@ -24,17 +24,17 @@ const MOST_CLIENTS: usize = 256;
 pub(super) struct Clients {
     /// The guest path of the first such folder.
     guest: String,
-    seen: Mutex<Seen>,
-    refused: Seldom,
+    seen: Mutex<SeenClients>,
+    refused: LogThrottle,
 }
 
 #[derive(Default)]
-struct Seen {
-    clients: HashMap<String, Client>,
+struct SeenClients {
+    clients: HashMap<String, ClientGrants>,
     calls: u64,
 }
 
-struct Client {
+struct ClientGrants {
     grants: Arc<NarrowedGrants>,
     last: u64,
 }
@@ -46,7 +46,7 @@ impl Clients {
         Some(Clients {
             guest: first.guest.clone(),
             seen: Mutex::default(),
-            refused: Seldom::default(),
+            refused: LogThrottle::default(),
         })
     }
 
@@ -74,7 +74,7 @@ impl Clients {
                 seen.clients.remove(&oldest);
             }
         }
-        let grants = Client { grants, last };
+        let grants = ClientGrants { grants, last };
         let known = seen.clients.entry(client.to_owned());
         known.insert_entry(grants).get().grants.clone()
     }
@@ -207,7 +207,7 @@ impl Plugin {
         };
         let paths = &self.grants.paths;
         if let Some(host) = narrowed.and_then(|it| it.host.as_deref()) {
-            let opened = Folder::open_for(&grant, host, Holder::Everyone, paths);
+            let opened = Folder::open_for(&grant, host, FolderHolder::Everyone, paths);
             return opened.map(Arc::new).map_err(failed(host));
         }
         let Some(of_clients) = grant.client_folders() else {
@@ -243,7 +243,7 @@ impl Plugin {
                 shown.display()
             )));
         }
-        let opened = Folder::open_for(&grant, &host, Holder::Client, paths);
+        let opened = Folder::open_for(&grant, &host, FolderHolder::Client, paths);
         opened.map(Arc::new).map_err(failed(&host))
     }
 

@@ -26,7 +26,7 @@ use crate::resource::{
 use crate::sandbox::Sandbox;
 
 /// The optional exports of a plugin, ready to be instantiated.
-pub(crate) struct Exported {
+pub(crate) struct OptionalExports {
     pub(super) resources: Option<ResourceProviderPre<Sandbox>>,
     pub(super) prompts: Option<PromptProviderPre<Sandbox>>,
     pub(super) completion: Option<CompletionProviderPre<Sandbox>>,
@@ -34,7 +34,7 @@ pub(crate) struct Exported {
 
 /// What it listed when it was loaded.
 #[derive(Default)]
-pub(crate) struct Listed {
+pub(crate) struct OptionalListings {
     pub(crate) templates: Vec<ResourceTemplate>,
     pub(crate) prompts: Vec<PluginPrompt>,
 }
@@ -46,12 +46,15 @@ pub(crate) struct PluginPrompt {
     pub(super) own_name: String,
 }
 
-impl Exported {
+impl OptionalExports {
     /// # Errors
     ///
     /// An exported interface does not match this host's.
-    pub(super) fn new(pre: &InstancePre<Sandbox>, exports: &[String]) -> Result<Exported, String> {
-        Ok(Exported {
+    pub(super) fn new(
+        pre: &InstancePre<Sandbox>,
+        exports: &[String],
+    ) -> Result<OptionalExports, String> {
+        Ok(OptionalExports {
             resources: is_exported("resources", exports)?
                 .then(|| ResourceProviderPre::new(pre.clone()))
                 .transpose()

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::convert;
 use crate::bindings::toolhost::plugin::types as wit;
-use crate::input::{Conversation, InputRequired, Message, Question, Reply, Resumption, Role};
+use crate::input::{InputRequired, Message, Question, Reply, Resumption, Role, SamplingRequest};
 use crate::tool::{Content, ResourceBody};
 
 /// The most questions that a plugin may ask at once: somebody has to answer them.
@@ -56,7 +56,7 @@ fn question(question: wit::Question) -> Result<Question, String> {
         },
         wit::Question::Prompt(prompt) => {
             let messages = prompt.messages.into_iter().map(message).collect();
-            let conversation = Conversation::new(messages, prompt.max_tokens)
+            let conversation = SamplingRequest::new(messages, prompt.max_tokens)
                 .with_system_prompt(prompt.system_prompt)
                 .with_temperature(prompt.temperature)
                 .with_stop_sequences(prompt.stop_sequences);

@@ -12,7 +12,7 @@ use wasmparser::{
 
 /// The most bytes of sections, of which a compiler makes about thirty times as much. Plugins have a
 /// few thousand.
-const MOST: u64 = 8 << 20;
+const MAX_UNFOLDED: u64 = 8 << 20;
 
 /// The cost of an instance beside its sections.
 const INSTANCE: u64 = 32;
@@ -36,28 +36,28 @@ struct Read {
     /// The number of its exports, nested ones included.
     exports: u64,
     /// The components that it knows, by index.
-    components: Vec<Known>,
+    components: Vec<ReadComponent>,
     /// The number of exports of the instances that it knows, by index.
     instances: Vec<u64>,
 }
 
 /// A component that has been read.
 #[derive(Clone, Copy)]
-struct Known {
+struct ReadComponent {
     unfolded: u64,
     exports: u64,
 }
 
 /// Why reading stopped.
-enum Halt {
+enum UnfoldError {
     Refused(String),
     /// Malformed: the compiler reports that better.
     Malformed,
 }
 
-impl From<BinaryReaderError> for Halt {
+impl From<BinaryReaderError> for UnfoldError {
     fn from(_: BinaryReaderError) -> Self {
-        Halt::Malformed
+        UnfoldError::Malformed
     }
 }
 
@@ -66,27 +66,29 @@ impl From<BinaryReaderError> for Halt {
 /// It is too large, or its size cannot be determined.
 pub(super) fn check(component: &[u8]) -> Result<(), String> {
     match read(component) {
-        Err(Halt::Refused(why)) => Err(why),
-        Ok(()) | Err(Halt::Malformed) => Ok(()),
+        Err(UnfoldError::Refused(why)) => Err(why),
+        Ok(()) | Err(UnfoldError::Malformed) => Ok(()),
     }
 }
 
-fn read(component: &[u8]) -> Result<(), Halt> {
-    let refused = |why: String| Err(Halt::Refused(why));
+fn read(component: &[u8]) -> Result<(), UnfoldError> {
+    let refused = |why: String| Err(UnfoldError::Refused(why));
     let mut parser = Parser::new(0);
     let mut rest = component;
     let mut around: Vec<(Parser, Read)> = Vec::new();
     let mut read = Read::default();
     loop {
         let Chunk::Parsed { consumed, payload } = parser.parse(rest, true)? else {
-            return Err(Halt::Malformed);
+            return Err(UnfoldError::Malformed);
         };
         rest = &rest[consumed..];
         match payload {
             Payload::ModuleSection {
                 unchecked_range, ..
             } => {
-                rest = rest.get(unchecked_range.len()..).ok_or(Halt::Malformed)?;
+                rest = rest
+                    .get(unchecked_range.len()..)
+                    .ok_or(UnfoldError::Malformed)?;
             }
             Payload::ComponentSection { parser: inner, .. } => {
                 if around.len() == MAX_DEPTH {
@@ -102,30 +104,30 @@ fn read(component: &[u8]) -> Result<(), Halt> {
                 };
                 parser = outer;
                 let inside = mem::replace(&mut read, outside);
-                read.components.push(Known {
+                read.components.push(ReadComponent {
                     unfolded: inside.unfolded,
                     exports: inside.exports,
                 });
             }
             section => {
                 if let Payload::ComponentTypeSection(types) = &section {
-                    let bytes = component.get(types.range()).ok_or(Halt::Malformed)?;
+                    let bytes = component.get(types.range()).ok_or(UnfoldError::Malformed)?;
                     check_type_depth(bytes)?;
                 }
                 read.section(section, &around)?;
             }
         }
-        if read.unfolded > MOST {
+        if read.unfolded > MAX_UNFOLDED {
             return refused(format!(
                 "has more than {} MiB of sections with those of all components that it instantiates",
-                MOST >> 20
+                MAX_UNFOLDED >> 20
             ));
         }
     }
 }
 
 /// Checks the nesting of a type section, without recursion.
-fn check_type_depth(section: &[u8]) -> Result<(), Halt> {
+fn check_type_depth(section: &[u8]) -> Result<(), UnfoldError> {
     const A_TYPE: u8 = 0x01;
     const COMPONENT: u8 = 0x41;
     const INSTANCE: u8 = 0x42;
@@ -152,7 +154,7 @@ fn check_type_depth(section: &[u8]) -> Result<(), Halt> {
             COMPONENT | INSTANCE => {
                 if left.len() > MAX_TYPE_DEPTH {
                     let why = format!("has types within types, more than {MAX_TYPE_DEPTH} deep");
-                    return Err(Halt::Refused(why));
+                    return Err(UnfoldError::Refused(why));
                 }
                 reader = ahead;
                 left.push(reader.read_var_u32()?);
@@ -166,14 +168,18 @@ fn check_type_depth(section: &[u8]) -> Result<(), Halt> {
 }
 
 impl Read {
-    fn section(&mut self, section: Payload<'_>, around: &[(Parser, Read)]) -> Result<(), Halt> {
+    fn section(
+        &mut self,
+        section: Payload<'_>,
+        around: &[(Parser, Read)],
+    ) -> Result<(), UnfoldError> {
         let Some((_, bytes)) = section.as_section() else {
             return Ok(());
         };
         let unclear = || {
             let why =
                 "takes components from elsewhere, of which it cannot be told how large they are";
-            Err(Halt::Refused(why.to_owned()))
+            Err(UnfoldError::Refused(why.to_owned()))
         };
         match section {
             Payload::CustomSection(_) => return Ok(()),
@@ -183,7 +189,8 @@ impl Read {
                         ComponentInstance::Instantiate {
                             component_index, ..
                         } => {
-                            let Known { unfolded, exports } = self.known(component_index)?;
+                            let ReadComponent { unfolded, exports } =
+                                self.known(component_index)?;
                             self.add(INSTANCE.saturating_add(unfolded));
                             exports
                         }
@@ -212,7 +219,7 @@ impl Read {
                                 0 => self.known(index),
                                 count => {
                                     let of = around.len().checked_sub(count);
-                                    let (_, of) = &around[of.ok_or(Halt::Malformed)?];
+                                    let (_, of) = &around[of.ok_or(UnfoldError::Malformed)?];
                                     of.known(index)
                                 }
                             };
@@ -275,18 +282,18 @@ impl Read {
         self.unfolded = self.unfolded.saturating_add(bytes);
     }
 
-    fn known(&self, component: u32) -> Result<Known, Halt> {
+    fn known(&self, component: u32) -> Result<ReadComponent, UnfoldError> {
         let known = self.components.get(component as usize);
-        known.copied().ok_or(Halt::Malformed)
+        known.copied().ok_or(UnfoldError::Malformed)
     }
 
-    fn instance(&self, instance: u32) -> Result<u64, Halt> {
+    fn instance(&self, instance: u32) -> Result<u64, UnfoldError> {
         let known = self.instances.get(instance as usize);
-        known.copied().ok_or(Halt::Malformed)
+        known.copied().ok_or(UnfoldError::Malformed)
     }
 
     /// The number of exports that one export counts for.
-    fn exported(&self, kind: ComponentExternalKind, index: u32) -> Result<u64, Halt> {
+    fn exported(&self, kind: ComponentExternalKind, index: u32) -> Result<u64, UnfoldError> {
         match kind {
             ComponentExternalKind::Instance => Ok(self.instance(index)?.saturating_add(1)),
             _ => Ok(1),

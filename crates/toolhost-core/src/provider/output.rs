@@ -66,7 +66,7 @@ pub async fn mismatch(
 }
 
 /// The outcome, unless its structured output violates the tool's schema.
-pub async fn held(
+pub async fn validated(
     mut served: RunOutcome,
     schema: Option<&Arc<Schema>>,
     allowed: Allowed<'_>,

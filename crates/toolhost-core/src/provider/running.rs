@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::TICK;
 use crate::error::CallError;
 use crate::limits::Limit;
-use crate::sandbox::{Journal, Stop};
+use crate::sandbox::{Journal, StopReason};
 use crate::thread_time::thread_time;
 
 /// Measures the CPU time of a call: that of the thread that polls it, while it does. Between two
@@ -58,18 +58,18 @@ impl Meter {
         value
     }
 
-    fn stop(&self) -> Option<Stop> {
+    fn stop(&self) -> Option<StopReason> {
         let budget = self.budget?;
-        (self.spent >= budget).then(|| Stop::Limit(Limit::Cpu, budget.into()))
+        (self.spent >= budget).then(|| StopReason::Limit(Limit::Cpu, budget.into()))
     }
 }
 
 /// How a run ended.
-pub enum End<T> {
+pub enum RunEnd<T> {
     /// It returned.
     Itself(T),
     /// The host ended it.
-    Stopped(Stop),
+    Stopped(StopReason),
     /// Its caller did.
     Cancelled,
 }
@@ -81,7 +81,7 @@ pub async fn until<T>(
     journal: &Journal,
     meter: &mut Meter,
     run: impl Future<Output = T>,
-) -> End<T> {
+) -> RunEnd<T> {
     let mut run = pin!(run);
     let mut cancelled = pin!(cancel.cancelled());
     // Most calls complete in their first poll and never need a timer.
@@ -90,29 +90,31 @@ pub async fn until<T>(
         // Before the guest is given another tick, so that of many spinning guests none outlives its
         // deadline by the ticks of the others.
         if Instant::now() >= deadline {
-            return Poll::Ready(End::Stopped(Stop::Deadline));
+            return Poll::Ready(RunEnd::Stopped(StopReason::Deadline));
         }
         if let Some(stop) = meter.stop().or_else(|| journal.stop(context.waker())) {
-            return Poll::Ready(End::Stopped(stop));
+            return Poll::Ready(RunEnd::Stopped(stop));
         }
         if cancel.is_cancelled() {
-            return Poll::Ready(End::Cancelled);
+            return Poll::Ready(RunEnd::Cancelled);
         }
         if let Poll::Ready(value) = meter.poll(|| run.as_mut().poll(context)) {
             // A guest that copes with being over a limit has been over it all the same.
             return Poll::Ready(match journal.stop(context.waker()) {
-                Some(stop) => End::Stopped(stop),
-                None => End::Itself(value),
+                Some(stop) => RunEnd::Stopped(stop),
+                None => RunEnd::Itself(value),
             });
         }
         if cancelled.as_mut().poll(context).is_ready() {
-            return Poll::Ready(End::Cancelled);
+            return Poll::Ready(RunEnd::Cancelled);
         }
         if timer.is_none() {
             timer.set(Some(tokio::time::sleep_until(deadline.into())));
         }
         match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(context).map(|()| End::Stopped(Stop::Deadline)),
+            Some(timer) => timer
+                .poll(context)
+                .map(|()| RunEnd::Stopped(StopReason::Deadline)),
             None => Poll::Pending,
         }
     })
@@ -120,9 +122,9 @@ pub async fn until<T>(
 }
 
 /// The error of a call that the host ended.
-pub fn stopped(stop: Stop, timeout: Duration) -> CallError {
+pub fn stopped(stop: StopReason, timeout: Duration) -> CallError {
     match stop {
-        Stop::Deadline => CallError::Timeout { after: timeout },
-        Stop::Limit(limit, bound) => CallError::Limit { limit, bound },
+        StopReason::Deadline => CallError::Timeout { after: timeout },
+        StopReason::Limit(limit, bound) => CallError::Limit { limit, bound },
     }
 }

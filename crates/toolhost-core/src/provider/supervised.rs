@@ -7,8 +7,8 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 
 use super::{
-    CallContext, End, Meter, ProvidedTool, RunOutcome, ToolProvider, bounded, bounded_error, held,
-    stopped, until,
+    CallContext, Meter, ProvidedTool, RunEnd, RunOutcome, ToolProvider, bounded, bounded_error,
+    stopped, until, validated,
 };
 use crate::error::{CallError, said_by};
 use crate::schema::checking::Allowed;
@@ -35,10 +35,10 @@ pub(crate) async fn run(
     let called = AssertUnwindSafe(called).catch_unwind();
     let ended = until(deadline, cancel, &journal, &mut meter, called).await;
     let mut served = match ended {
-        End::Itself(Ok(served)) => served,
-        End::Itself(Err(panic)) => RunOutcome::refused(panicked(&*panic)),
-        End::Stopped(stop) => RunOutcome::refused(stopped(stop, limits.timeout)),
-        End::Cancelled => RunOutcome::refused(CallError::Cancelled),
+        RunEnd::Itself(Ok(served)) => served,
+        RunEnd::Itself(Err(panic)) => RunOutcome::refused(panicked(&*panic)),
+        RunEnd::Stopped(stop) => RunOutcome::refused(stopped(stop, limits.timeout)),
+        RunEnd::Cancelled => RunOutcome::refused(CallError::Cancelled),
     };
     served.cpu = meter.spent.max(served.cpu);
     served.log.extend(journal.take_lines());
@@ -46,7 +46,7 @@ pub(crate) async fn run(
         Ok(output) => bounded::<Output>(output, limits),
         Err(error) => Err(bounded_error(error, limits)),
     };
-    Box::pin(held(served, tool.output.as_ref(), allowed)).await
+    Box::pin(validated(served, tool.output.as_ref(), allowed)).await
 }
 
 /// A panic is the error of this call only.

@@ -5,12 +5,12 @@ pub(super) const BLOCK: u64 = 4096;
 
 /// A file, folder or link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct FileEntry {
     pub(super) names: u32,
     pub(super) length: u64,
 }
 
-impl Entry {
+impl FileEntry {
     /// A file without a name still exists while it is open.
     pub(super) fn files(self) -> u64 {
         self.names.max(1).into()

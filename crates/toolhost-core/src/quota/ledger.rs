@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::entry::Entry;
-use super::{Id, open, walk};
+use super::entry::FileEntry;
+use super::{FileId, open, walk};
 
 /// The most files counted. Each takes about 50 bytes.
 pub(super) const MOST_FILES: u64 = 1_000_000;
@@ -19,9 +19,9 @@ const PARTS: u32 = 10;
 pub(super) struct Ledger {
     folder: File,
     kernel: Vec<u64>,
-    entries: HashMap<Id, Entry>,
+    entries: HashMap<FileId, FileEntry>,
     /// Files without a name but still open: they count until they are closed.
-    nameless: Vec<Id>,
+    nameless: Vec<FileId>,
     files: u64,
     /// File lengths can be absurd, so their sum needs 128 bits.
     bytes: u128,
@@ -70,7 +70,7 @@ impl Ledger {
                 && let Some(file) = open::file(*id)
             {
                 let length = file.metadata()?.len();
-                found.insert(*id, Entry { names: 0, length });
+                found.insert(*id, FileEntry { names: 0, length });
                 self.nameless.push(*id);
             }
         }
@@ -112,17 +112,17 @@ impl Ledger {
 
     /// Records a file of that length in the folder, or one that was there until it lost its last
     /// name.
-    pub(super) fn set(&mut self, id: Id, length: u64, has_name: bool) {
+    pub(super) fn set(&mut self, id: FileId, length: u64, has_name: bool) {
         let known = self.entries.get(&id);
         if known.is_none() && !has_name {
             self.nameless.push(id);
         }
         let names = known.map_or(has_name.into(), |entry| entry.names);
-        self.put(id, Some(Entry { names, length }));
+        self.put(id, Some(FileEntry { names, length }));
     }
 
     /// Records a new length of a known file.
-    pub(super) fn resized(&mut self, id: Id, length: u64) {
+    pub(super) fn resized(&mut self, id: FileId, length: u64) {
         if self.entries.contains_key(&id) {
             self.set(id, length, true);
         }
@@ -130,24 +130,24 @@ impl Ledger {
 
     /// Records a new name, and the length, of a file. It has at most `links`: the recorded one may
     /// have been of a file that another program removed.
-    pub(super) fn named(&mut self, id: Id, length: u64, links: u32) {
+    pub(super) fn named(&mut self, id: FileId, length: u64, links: u32) {
         let known = self.entries.get(&id);
         let names = known.map_or(0, |entry| entry.names).saturating_add(1);
         let names = names.min(links.max(1));
-        self.put(id, Some(Entry { names, length }));
+        self.put(id, Some(FileEntry { names, length }));
     }
 
     /// Records the removal of a name of a known file. With its last name the file is gone, unless a
     /// guest has it open.
-    pub(super) fn unnamed(&mut self, id: Id) {
+    pub(super) fn unnamed(&mut self, id: FileId) {
         let Some(&entry) = self.entries.get(&id) else {
             return;
         };
         let names = entry.names.saturating_sub(1);
         if names > 0 {
-            self.put(id, Some(Entry { names, ..entry }));
+            self.put(id, Some(FileEntry { names, ..entry }));
         } else if open::file(id).is_some() {
-            self.put(id, Some(Entry { names, ..entry }));
+            self.put(id, Some(FileEntry { names, ..entry }));
             self.nameless.push(id);
         } else {
             self.put(id, None);
@@ -168,7 +168,7 @@ impl Ledger {
         }
     }
 
-    fn put(&mut self, id: Id, entry: Option<Entry>) {
+    fn put(&mut self, id: FileId, entry: Option<FileEntry>) {
         let before = match entry {
             Some(entry) => self.entries.insert(id, entry),
             None => self.entries.remove(&id),

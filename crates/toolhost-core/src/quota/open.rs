@@ -4,17 +4,17 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::{Id, id_of};
+use super::{FileId, id_of};
 
 #[derive(Default)]
-struct Open {
-    files: HashMap<Id, Vec<Weak<File>>>,
+struct OpenFiles {
+    files: HashMap<FileId, Vec<Weak<File>>>,
     /// Closed ones are purged when there are this many.
     most: usize,
 }
 
-fn all() -> MutexGuard<'static, Open> {
-    static OPEN: LazyLock<Mutex<Open>> = LazyLock::new(Mutex::default);
+fn all() -> MutexGuard<'static, OpenFiles> {
+    static OPEN: LazyLock<Mutex<OpenFiles>> = LazyLock::new(Mutex::default);
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn opened(file: &Arc<File>) {
         return;
     };
     let mut open = all();
-    let Open { files, most } = &mut *open;
+    let OpenFiles { files, most } = &mut *open;
     if files.len() >= *most {
         files.retain(|_, files| {
             files.retain(|file| file.strong_count() > 0);
@@ -40,7 +40,7 @@ pub(crate) fn opened(file: &Arc<File>) {
 }
 
 /// An open file.
-pub(super) fn file(id: Id) -> Option<Arc<File>> {
+pub(super) fn file(id: FileId) -> Option<Arc<File>> {
     let open = all();
     open.files.get(&id)?.iter().find_map(Weak::upgrade)
 }

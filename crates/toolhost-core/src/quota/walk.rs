@@ -9,15 +9,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::entry::Entry;
-use super::{Id, length, stat_id};
+use super::entry::FileEntry;
+use super::{FileId, length, stat_id};
 
 /// The folders on the path that are held open; others are reached again by `..`.
 const HELD: usize = 64;
 
 /// A folder being walked.
 struct Level {
-    id: Id,
+    id: FileId,
     held: Option<OwnedFd>,
     /// Its subfolders that are still to be walked.
     folders: Vec<CString>,
@@ -28,9 +28,13 @@ struct Level {
 /// # Errors
 ///
 /// The folder cannot be read, contains more than `most`, or was moved meanwhile.
-pub(super) fn walk(folder: &File, kernel: &[u64], most: u64) -> io::Result<HashMap<Id, Entry>> {
+pub(super) fn walk(
+    folder: &File,
+    kernel: &[u64],
+    most: u64,
+) -> io::Result<HashMap<FileId, FileEntry>> {
     let root = stat_id(&fstat(folder)?);
-    let mut found = Found {
+    let mut found = FolderWalk {
         kernel,
         most,
         root,
@@ -81,14 +85,14 @@ pub(super) fn walk(folder: &File, kernel: &[u64], most: u64) -> io::Result<HashM
     Ok(found.entries)
 }
 
-struct Found<'k> {
+struct FolderWalk<'k> {
     kernel: &'k [u64],
     most: u64,
-    root: Id,
-    entries: HashMap<Id, Entry>,
+    root: FileId,
+    entries: HashMap<FileId, FileEntry>,
 }
 
-impl Found<'_> {
+impl FolderWalk<'_> {
     /// Adds the contents of a folder. Returns its new subfolders.
     fn read(&mut self, folder: &OwnedFd) -> io::Result<Vec<CString>> {
         let mut folders = Vec::new();
@@ -112,7 +116,7 @@ impl Found<'_> {
             if is_folder && is_new {
                 folders.push(name.to_owned());
             }
-            let known = self.entries.entry(id).or_insert(Entry {
+            let known = self.entries.entry(id).or_insert(FileEntry {
                 names: 0,
                 length: 0,
             });

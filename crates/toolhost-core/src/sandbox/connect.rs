@@ -26,8 +26,8 @@ pub(super) enum NoConnection {
 }
 
 /// A bidirectional connection.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+pub(super) trait GuestConnection: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> GuestConnection for T {}
 
 /// Connects to the first address of `host` that accepts. Unless `any_address`, all addresses must
 /// be public: a name with a mix of both is suspicious. Those of `localhost` must be loopback.
@@ -72,7 +72,7 @@ pub(super) async fn connect(
 pub(super) async fn encrypt(
     stream: TcpStream,
     host: &Host<String>,
-) -> Result<impl Stream + use<>, NoConnection> {
+) -> Result<impl GuestConnection + use<>, NoConnection> {
     let name = match host {
         Host::Ipv4(address) => ServerName::from(std::net::IpAddr::V4(*address)),
         Host::Ipv6(address) => ServerName::from(std::net::IpAddr::V6(*address)),

@@ -15,7 +15,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 
 use super::descriptor::{Fd, blocking, watch};
 use super::guarded::{self, Spot};
-use super::metered::{self, Change};
+use super::metered::{self, NameChange};
 use super::temporary::{self, Temporary};
 use super::{Sandbox, listing, names, opening};
 use crate::quota::Quota;
@@ -124,7 +124,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     )?;
     types.func_wrap_async(
         "[method]directory-entry-stream.read-directory-entry",
-        |mut store: StoreContextMut<Sandbox>, (stream,): (listing::Stream,)| {
+        |mut store: StoreContextMut<Sandbox>, (stream,): (listing::ListingStream,)| {
             Box::new(async move {
                 let sandbox = store.data_mut();
                 let next = listing::next(sandbox, stream).await;
@@ -250,7 +250,7 @@ async fn open_counted(
         true => &[spot],
         false => &[],
     };
-    let change = Change::begin(sandbox, quota.as_ref(), changes, makes).await?;
+    let change = NameChange::begin(sandbox, quota.as_ref(), changes, makes).await?;
     let opened = open_there(sandbox, spot, at, how, flags).await;
     metered::opened(sandbox, change, quota, opened).await
 }

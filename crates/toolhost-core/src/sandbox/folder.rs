@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::paths::{FolderId, Found, Granted, Holder, Paths, vcs};
+use crate::paths::{FolderHolder, FolderId, FoundFolder, GrantedFolder, Paths, vcs};
 use crate::permissions::{Access, DiskLimits, FileGrant};
 use crate::quota::Quota;
 
@@ -27,7 +27,7 @@ pub(crate) struct Folder {
     limits: Option<DiskLimits>,
     quota: OnceLock<Arc<Quota>>,
     /// Set if calls of one user have it in place of another.
-    granted: Option<Arc<Granted>>,
+    granted: Option<Arc<GrantedFolder>>,
 }
 
 impl Folder {
@@ -45,7 +45,7 @@ impl Folder {
     pub(crate) fn open_for(
         grant: &FileGrant,
         host: &Path,
-        holder: Holder,
+        holder: FolderHolder,
         paths: &Paths,
     ) -> io::Result<Folder> {
         check_system()?;
@@ -55,7 +55,7 @@ impl Folder {
         Ok(Folder::new(grant, found, Some(granted)))
     }
 
-    fn new(grant: &FileGrant, found: Found, granted: Option<Arc<Granted>>) -> Folder {
+    fn new(grant: &FileGrant, found: FoundFolder, granted: Option<Arc<GrantedFolder>>) -> Folder {
         Folder {
             guest: grant.guest.clone(),
             access: grant.access,

@@ -27,26 +27,26 @@ const MAX_LINKS: usize = 40;
 
 /// What the host denied.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Refused {
+pub(super) enum GuardDenial {
     Protected(Purpose),
     Vcs,
     Kernel,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for GuardDenial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Protected(purpose) if purpose.is_secret() => {
+            GuardDenial::Protected(purpose) if purpose.is_secret() => {
                 write!(f, ": it is {purpose}, which no plugin may read or change")
             }
-            Refused::Protected(purpose) => {
+            GuardDenial::Protected(purpose) => {
                 write!(f, ": it is {purpose}, which no plugin may change")
             }
-            Refused::Vcs => f.write_str(
+            GuardDenial::Vcs => f.write_str(
                 ": it belongs to version control, which a plugin may change only where its grant says \
                  `allow-vcs = true`",
             ),
-            Refused::Kernel => {
+            GuardDenial::Kernel => {
                 f.write_str(": a file system of the kernel has to be granted by itself")
             }
         }
@@ -85,7 +85,7 @@ impl Spot {
 }
 
 impl Sandbox {
-    fn refuse(&mut self, refused: Refused) -> FsError {
+    fn refuse(&mut self, refused: GuardDenial) -> FsError {
         self.refused = Some(refused);
         ErrorCode::NotPermitted.into()
     }
@@ -183,7 +183,7 @@ pub(super) async fn check_open(sandbox: &mut Sandbox, fd: &Fd) -> FsResult<()> {
     let file = sandbox.file(fd)?;
     let found = blocking(move || Ok(guard.may_be(&file))).await?;
     match found {
-        Some(purpose) => Err(sandbox.refuse(Refused::Protected(purpose))),
+        Some(purpose) => Err(sandbox.refuse(GuardDenial::Protected(purpose))),
         None => Ok(()),
     }
 }
@@ -199,8 +199,8 @@ pub(super) async fn check_opened(sandbox: &mut Sandbox, from: &Fd, opened: Fd) -
         let secret = guard.of_file(&file).filter(|it| it.is_secret());
         let is_of_kernel = guard.is_of_kernel(&from, &file);
         Ok(match is_of_kernel {
-            true => Some(Refused::Kernel),
-            false => secret.map(Refused::Protected),
+            true => Some(GuardDenial::Kernel),
+            false => secret.map(GuardDenial::Protected),
         })
     });
     match refused.await? {
@@ -245,7 +245,7 @@ async fn locate(
     let (from, opened) = (sandbox.file(fd)?, sandbox.file(&folder)?);
     if guard.is_some_and(|guard| guard.is_of_kernel(&from, &opened)) {
         sandbox.table.delete(folder)?;
-        return Err(sandbox.refuse(Refused::Kernel));
+        return Err(sandbox.refuse(GuardDenial::Kernel));
     }
     Ok(Spot {
         folder,
@@ -266,10 +266,10 @@ async fn check(sandbox: &mut Sandbox, guard: Option<Guard>, spot: Spot) -> FsRes
         if guard.protects()
             && let Some(purpose) = guard.of_name(folder, name)?
         {
-            return Ok(Some(Refused::Protected(purpose)));
+            return Ok(Some(GuardDenial::Protected(purpose)));
         }
         let is_vcs = guard.is_vcs(folder, name)?;
-        Ok(is_vcs.then_some(Refused::Vcs))
+        Ok(is_vcs.then_some(GuardDenial::Vcs))
     })
     .await
 }
@@ -281,7 +281,7 @@ async fn check_moved(sandbox: &mut Sandbox, spot: Spot) -> FsResult<Spot> {
     };
     check_by(sandbox, spot, move |folder, name| {
         let is_vcs = guard.has_repository(folder, name)?;
-        Ok(is_vcs.then_some(Refused::Vcs))
+        Ok(is_vcs.then_some(GuardDenial::Vcs))
     })
     .await
 }
@@ -290,7 +290,7 @@ async fn check_moved(sandbox: &mut Sandbox, spot: Spot) -> FsResult<Spot> {
 async fn check_by(
     sandbox: &mut Sandbox,
     spot: Spot,
-    look: impl FnOnce(&File, &str) -> io::Result<Option<Refused>> + Send + 'static,
+    look: impl FnOnce(&File, &str) -> io::Result<Option<GuardDenial>> + Send + 'static,
 ) -> FsResult<Spot> {
     // WASI denies absolute paths.
     if spot.name.is_empty() || spot.name.starts_with('/') {

@@ -10,7 +10,7 @@ use url::Url;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::http_bounds::{Bounds, Open, size};
+use super::http_bounds::{HttpBounds, OpenRequest, size};
 use super::send::{Destination, send};
 use super::{Grants, Journal};
 use crate::limits::Limit;
@@ -21,17 +21,18 @@ use crate::permissions::header::is_reserved;
 pub(super) const BODY_CHUNK: usize = 64 << 10;
 
 pub(super) struct HttpGate {
-    bounds: Arc<Bounds>,
+    bounds: Arc<HttpBounds>,
     /// The number of requests so far.
     sent: u32,
 }
 
-type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Done), Error>> + Send>;
+type ConnectionDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent =
+    Box<dyn Future<Output = Result<(http::Response<WasiBody>, ConnectionDriver), Error>> + Send>;
 
 impl HttpGate {
     pub(super) fn new(grants: Arc<Grants>, journal: Journal) -> Self {
-        let bounds = Bounds {
+        let bounds = HttpBounds {
             grants,
             journal,
             open: AtomicU32::new(0),
@@ -70,8 +71,8 @@ impl HttpGate {
     }
 
     /// Counts a request; `None` beyond the limits.
-    fn begin(&mut self, headers: &HeaderMap) -> Option<Open> {
-        let Bounds { journal, open, .. } = &*self.bounds;
+    fn begin(&mut self, headers: &HeaderMap) -> Option<OpenRequest> {
+        let HttpBounds { journal, open, .. } = &*self.bounds;
         let limits = self.bounds.limits();
         self.sent += 1;
         if self.sent > limits.max_requests {
@@ -87,7 +88,7 @@ impl HttpGate {
             return None;
         }
         open.fetch_add(1, Ordering::Relaxed);
-        Some(Open(self.bounds.clone()))
+        Some(OpenRequest(self.bounds.clone()))
     }
 }
 
@@ -141,7 +142,7 @@ impl WasiHttpHooks for HttpGate {
         &mut self,
         mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
-        _: Done,
+        _: ConnectionDriver,
     ) -> Sent {
         let checked = self.check(request.method(), request.uri());
         let begun = match checked {

@@ -9,7 +9,7 @@ use super::{Grants, Journal};
 use crate::limits::{Limit, Limits};
 
 /// What a call's requests may use, and have used.
-pub(super) struct Bounds {
+pub(super) struct HttpBounds {
     pub(super) grants: Arc<Grants>,
     pub(super) journal: Journal,
     /// Requests whose responses have not been read to the end.
@@ -18,7 +18,7 @@ pub(super) struct Bounds {
     pub(super) received: AtomicU64,
 }
 
-impl Bounds {
+impl HttpBounds {
     pub(super) fn limits(&self) -> &Limits {
         &self.grants.limits
     }
@@ -36,20 +36,20 @@ impl Bounds {
 }
 
 /// An open request, counted until it is dropped.
-pub(super) struct Open(pub(super) Arc<Bounds>);
+pub(super) struct OpenRequest(pub(super) Arc<HttpBounds>);
 
-impl Drop for Open {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Open {
-    pub(super) fn bounds(&self) -> &Bounds {
+impl OpenRequest {
+    pub(super) fn bounds(&self) -> &HttpBounds {
         &self.0
     }
 
-    pub(super) fn shared(&self) -> Arc<Bounds> {
+    pub(super) fn shared(&self) -> Arc<HttpBounds> {
         self.0.clone()
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::{Operations, Stop};
+use super::{Operations, StopReason};
 use crate::audit::CallAudit;
 use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::{Bound, Limit};
@@ -37,9 +37,9 @@ const KEPT_DENIALS: u64 = 100;
 
 /// Shared between the sandbox and what it passes to WASI.
 #[derive(Clone)]
-pub struct Journal(Arc<Shared>);
+pub struct Journal(Arc<JournalShared>);
 
-struct Shared {
+struct JournalShared {
     entries: Mutex<Entries>,
     /// Wakes the task that polls the call.
     call: AtomicWaker,
@@ -59,7 +59,7 @@ struct Entries {
     /// The first denial.
     denied: Option<String>,
     denials: u64,
-    stop: Option<Stop>,
+    stop: Option<StopReason>,
 }
 
 impl Journal {
@@ -78,7 +78,7 @@ impl Journal {
             denials: 0,
             stop: None,
         };
-        Journal(Arc::new(Shared {
+        Journal(Arc::new(JournalShared {
             entries: Mutex::new(entries),
             call: AtomicWaker::new(),
             mask,
@@ -107,7 +107,7 @@ impl Journal {
     }
 
     /// Adds a line; an error once the log is full.
-    pub(crate) fn line(&self, source: LogSource, text: String) -> Result<(), Stop> {
+    pub(crate) fn line(&self, source: LogSource, text: String) -> Result<(), StopReason> {
         self.entries().charge(text.len() + LINE_COST)?;
         self.keep(vec![LogLine::new(source, text)]);
         Ok(())
@@ -115,7 +115,7 @@ impl Journal {
 
     /// As [`line`](Journal::line), where no error can reach the call: a full log ends it.
     pub fn log(&self, source: LogSource, text: String) {
-        if let Err(Stop::Limit(limit, bound)) = self.line(source, text) {
+        if let Err(StopReason::Limit(limit, bound)) = self.line(source, text) {
             self.over(limit, bound);
         }
     }
@@ -133,7 +133,7 @@ impl Journal {
     }
 
     /// Adds what the guest writes to a stream.
-    fn write(&self, source: LogSource, bytes: &[u8]) -> Result<(), Stop> {
+    fn write(&self, source: LogSource, bytes: &[u8]) -> Result<(), StopReason> {
         let mut lines = Vec::new();
         let written = self.entries().write(source, bytes, &mut lines);
         self.keep(lines);
@@ -206,13 +206,13 @@ impl Journal {
 
     /// Ends the call, where no error can reach it.
     pub(crate) fn over(&self, limit: Limit, bound: impl Into<Bound>) {
-        let stop = Stop::Limit(limit, bound.into());
+        let stop = StopReason::Limit(limit, bound.into());
         self.entries().stop.get_or_insert(stop);
         self.0.call.wake();
     }
 
     /// Whether the call must end; if not, `waker` is woken when it must.
-    pub(crate) fn stop(&self, waker: &Waker) -> Option<Stop> {
+    pub(crate) fn stop(&self, waker: &Waker) -> Option<StopReason> {
         self.0.call.register(waker);
         self.entries().stop
     }
@@ -231,10 +231,10 @@ impl Journal {
 }
 
 impl Entries {
-    fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
+    fn charge(&mut self, bytes: usize) -> Result<(), StopReason> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes as u64 > self.bound.as_u64() {
-            return Err(Stop::Limit(Limit::Log, self.bound.into()));
+            return Err(StopReason::Limit(Limit::Log, self.bound.into()));
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Entries {
         source: LogSource,
         bytes: &[u8],
         lines: &mut Vec<LogLine>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StopReason> {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (part, ended) = match part.strip_suffix(b"\n") {
                 Some(part) => (part, true),

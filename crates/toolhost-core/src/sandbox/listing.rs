@@ -14,10 +14,10 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::{FsResult, ReaddirIterator};
 
 use super::descriptor::{Fd, blocking, borrowed};
-use super::{Sandbox, Stop};
+use super::{Sandbox, StopReason};
 use crate::limits::Limit;
 
-pub(super) type Stream = Resource<ReaddirIterator>;
+pub(super) type ListingStream = Resource<ReaddirIterator>;
 
 /// The open listings, by the numbers of their streams.
 pub(super) type Listings = HashMap<u32, Listing>;
@@ -49,7 +49,10 @@ pub(super) fn hash(
 
 /// Lists a folder. The host holds the whole listing while the guest reads it, so it must fit the
 /// memory limit.
-pub(super) async fn open(sandbox: &mut Sandbox, fd: Fd) -> wasmtime::Result<FsResult<Stream>> {
+pub(super) async fn open(
+    sandbox: &mut Sandbox,
+    fd: Fd,
+) -> wasmtime::Result<FsResult<ListingStream>> {
     let mut files = sandbox.filesystem();
     // The folder's size on disk bounds its number of entries, and thus the host's cost.
     let size = match files.stat(borrowed(&fd)).await {
@@ -60,17 +63,17 @@ pub(super) async fn open(sandbox: &mut Sandbox, fd: Fd) -> wasmtime::Result<FsRe
     sandbox.listing = sandbox.listing.max(listing);
     if !sandbox.weigh(listing) {
         let memory = sandbox.grants.limits.memory;
-        return Err(Stop::Limit(Limit::Memory, memory.into()).into());
+        return Err(StopReason::Limit(Limit::Memory, memory.into()).into());
     }
     Ok(open_there(sandbox, fd).await)
 }
 
-async fn open_there(sandbox: &mut Sandbox, fd: Fd) -> FsResult<Stream> {
+async fn open_there(sandbox: &mut Sandbox, fd: Fd) -> FsResult<ListingStream> {
     let folder = sandbox.file(&fd)?;
     let stream = sandbox.filesystem().read_directory(fd).await?;
     // Drop those of closed streams, whose numbers are reused.
     let table = &sandbox.table;
-    let is_open = |number: &u32| table.get(&Stream::new_borrow(*number)).is_ok();
+    let is_open = |number: &u32| table.get(&ListingStream::new_borrow(*number)).is_ok();
     sandbox.listings.retain(|number, _| is_open(number));
     let listing = Listing {
         folder,
@@ -81,7 +84,7 @@ async fn open_there(sandbox: &mut Sandbox, fd: Fd) -> FsResult<Stream> {
 }
 
 /// The next name of a listing that is not UTF-8.
-async fn next_lossy(sandbox: &mut Sandbox, stream: &Stream) -> FsResult<Option<String>> {
+async fn next_lossy(sandbox: &mut Sandbox, stream: &ListingStream) -> FsResult<Option<String>> {
     let Some(listing) = sandbox.listings.get_mut(&stream.rep()) else {
         return Ok(None);
     };
@@ -96,10 +99,10 @@ async fn next_lossy(sandbox: &mut Sandbox, stream: &Stream) -> FsResult<Option<S
 /// that was removed meanwhile is skipped.
 pub(super) async fn next(
     sandbox: &mut Sandbox,
-    stream: Stream,
+    stream: ListingStream,
 ) -> FsResult<Option<DirectoryEntry>> {
     loop {
-        let this = Stream::new_borrow(stream.rep());
+        let this = ListingStream::new_borrow(stream.rep());
         let found = sandbox.filesystem().read_directory_entry(this).await;
         let error = match found {
             Ok(entry) => {

@@ -17,7 +17,7 @@ use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn, spawn_blocking};
 use super::descriptor::{Fd, blocking};
 use super::guarded::Spot;
 use super::{Operations, Sandbox};
-use crate::quota::{self, At, Held, Quota};
+use crate::quota::{self, HeldQuota, Quota, WriteAt};
 
 /// The most that a guest may write to a stream at once: the host holds it while it waits.
 const WRITE_SIZE: usize = 64 << 10;
@@ -63,19 +63,19 @@ pub(super) fn of_both(sandbox: &Sandbox, from: &Fd, to: &Fd) -> FsResult<Option<
 
 /// An operation on names in a folder with a quota, from before it begins until it is counted. It
 /// must be ended whatever the outcome; otherwise it lasts as long as the call.
-pub(super) struct Change {
-    held: Option<Held>,
+pub(super) struct NameChange {
+    held: Option<HeldQuota>,
     operations: Operations,
 }
 
-impl Change {
+impl NameChange {
     /// Begins an operation on these names; `makes` if the last of them may be new.
     pub(super) async fn begin(
         sandbox: &mut Sandbox,
         quota: Option<&Arc<Quota>>,
         at: &[&Spot],
         makes: bool,
-    ) -> FsResult<Option<Change>> {
+    ) -> FsResult<Option<NameChange>> {
         let Some(quota) = quota else {
             return Ok(None);
         };
@@ -92,7 +92,7 @@ impl Change {
             });
             held = begun.await?;
         }
-        Ok(Some(Change {
+        Ok(Some(NameChange {
             held: Some(held),
             operations,
         }))
@@ -112,7 +112,7 @@ impl Change {
     }
 }
 
-impl Drop for Change {
+impl Drop for NameChange {
     /// The call was dropped, but the operation may still run, or was done and not counted.
     fn drop(&mut self) {
         let Some(mut held) = self.held.take() else {
@@ -130,7 +130,7 @@ impl Drop for Change {
 }
 
 /// Ends an operation that succeeded or failed.
-pub(super) async fn ended<T>(change: Option<Change>, done: FsResult<T>) -> FsResult<T> {
+pub(super) async fn ended<T>(change: Option<NameChange>, done: FsResult<T>) -> FsResult<T> {
     if let Some(change) = change {
         change.end(None).await?;
     }
@@ -140,7 +140,7 @@ pub(super) async fn ended<T>(change: Option<Change>, done: FsResult<T>) -> FsRes
 /// Registers what was opened, or not, from a folder with that quota.
 pub(super) async fn opened(
     sandbox: &mut Sandbox,
-    change: Option<Change>,
+    change: Option<NameChange>,
     quota: Option<Arc<Quota>>,
     opened: FsResult<Fd>,
 ) -> FsResult<Fd> {
@@ -177,7 +177,7 @@ pub(super) async fn write(
         return sandbox.filesystem().write(fd, bytes, offset).await;
     };
     let mut held = quota.hold().await;
-    let written = blocking(move || held.write(&file, At::Offset(offset), &bytes)).await?;
+    let written = blocking(move || held.write(&file, WriteAt::Offset(offset), &bytes)).await?;
     Ok(written as u64)
 }
 
@@ -195,7 +195,7 @@ pub(super) fn write_via_stream(
     offset: u64,
 ) -> FsResult<Resource<DynOutputStream>> {
     match sandbox.metered(&fd)? {
-        Some(metered) => Stream::open(sandbox, metered, At::Offset(offset)),
+        Some(metered) => MeteredStream::open(sandbox, metered, WriteAt::Offset(offset)),
         None => sandbox.filesystem().write_via_stream(fd, offset),
     }
 }
@@ -205,46 +205,46 @@ pub(super) fn append_via_stream(
     fd: Fd,
 ) -> FsResult<Resource<DynOutputStream>> {
     match sandbox.metered(&fd)? {
-        Some(metered) => Stream::open(sandbox, metered, At::End),
+        Some(metered) => MeteredStream::open(sandbox, metered, WriteAt::End),
         None => sandbox.filesystem().append_via_stream(fd),
     }
 }
 
 /// Writes to a file in a folder with a quota.
-struct Stream {
+struct MeteredStream {
     quota: Arc<Quota>,
     file: Arc<File>,
-    at: At,
-    state: State,
+    at: WriteAt,
+    state: WriteState,
 }
 
-enum State {
+enum WriteState {
     Ready,
     Writing(AbortOnDropJoinHandle<io::Result<usize>>),
     Failed(io::Error),
     Closed,
 }
 
-impl Stream {
+impl MeteredStream {
     fn open(
         sandbox: &mut Sandbox,
         (quota, file): (Arc<Quota>, Arc<File>),
-        at: At,
+        at: WriteAt,
     ) -> FsResult<Resource<DynOutputStream>> {
-        let stream: DynOutputStream = Box::new(Stream {
+        let stream: DynOutputStream = Box::new(MeteredStream {
             quota,
             file,
             at,
-            state: State::Ready,
+            state: WriteState::Ready,
         });
         Ok(sandbox.table.push(stream)?)
     }
 
     /// The error of the last write, once.
     fn failure(&mut self) -> StreamResult<()> {
-        match std::mem::replace(&mut self.state, State::Closed) {
-            State::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
-            State::Closed => Err(StreamError::Closed),
+        match std::mem::replace(&mut self.state, WriteState::Closed) {
+            WriteState::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
+            WriteState::Closed => Err(StreamError::Closed),
             state => {
                 self.state = state;
                 Ok(())
@@ -254,37 +254,37 @@ impl Stream {
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for Stream {
+impl Pollable for MeteredStream {
     async fn ready(&mut self) {
-        let State::Writing(writing) = &mut self.state else {
+        let WriteState::Writing(writing) = &mut self.state else {
             return;
         };
         self.state = match writing.await {
             Ok(written) => {
-                if let At::Offset(offset) = &mut self.at {
+                if let WriteAt::Offset(offset) = &mut self.at {
                     *offset = offset.saturating_add(written as u64);
                 }
-                State::Ready
+                WriteState::Ready
             }
-            Err(error) => State::Failed(error),
+            Err(error) => WriteState::Failed(error),
         };
     }
 }
 
 #[wasmtime_wasi::async_trait]
-impl OutputStream for Stream {
+impl OutputStream for MeteredStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         match self.state {
-            State::Ready => {}
-            State::Closed => return Err(StreamError::Closed),
-            State::Writing(_) | State::Failed(_) => {
+            WriteState::Ready => {}
+            WriteState::Closed => return Err(StreamError::Closed),
+            WriteState::Writing(_) | WriteState::Failed(_) => {
                 return Err(StreamError::trap(
                     "written without a look whether it may be",
                 ));
             }
         }
         let (quota, file, at) = (self.quota.clone(), self.file.clone(), self.at);
-        self.state = State::Writing(spawn(async move {
+        self.state = WriteState::Writing(spawn(async move {
             let mut held = quota.hold().await;
             spawn_blocking(move || held.write(&file, at, &bytes)).await
         }));
@@ -298,13 +298,14 @@ impl OutputStream for Stream {
     fn check_write(&mut self) -> StreamResult<usize> {
         self.failure()?;
         Ok(match self.state {
-            State::Ready => WRITE_SIZE,
+            WriteState::Ready => WRITE_SIZE,
             _ => 0,
         })
     }
 
     async fn cancel(&mut self) {
-        if let State::Writing(writing) = std::mem::replace(&mut self.state, State::Closed) {
+        if let WriteState::Writing(writing) = std::mem::replace(&mut self.state, WriteState::Closed)
+        {
             // A write ends before its file is closed.
             let _ = writing.cancel().await;
         }

@@ -11,7 +11,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 
 use super::descriptor::{Fd, blocking, borrowed, watch};
 use super::guarded::{self, Spot};
-use super::metered::{self, Change};
+use super::metered::{self, NameChange};
 use super::{Sandbox, opening, temporary};
 use crate::quota::Quota;
 
@@ -63,7 +63,7 @@ async fn change(
 ) -> FsResult<()> {
     let quota = sandbox.quota(fd);
     let spot = guarded::to_change(sandbox, fd, path).await?;
-    let done = match Change::begin(sandbox, quota.as_ref(), &[&spot], makes).await {
+    let done = match NameChange::begin(sandbox, quota.as_ref(), &[&spot], makes).await {
         Ok(change) => metered::ended(change, run(sandbox, &spot).await).await,
         Err(error) => Err(error),
     };
@@ -113,8 +113,8 @@ async fn begin(
     quota: FsResult<Option<Arc<Quota>>>,
     at: &[&Spot],
     makes: bool,
-) -> FsResult<Option<Change>> {
-    Change::begin(sandbox, quota?.as_ref(), at, makes).await
+) -> FsResult<Option<NameChange>> {
+    NameChange::begin(sandbox, quota?.as_ref(), at, makes).await
 }
 
 async fn rename_there(sandbox: &mut Sandbox, from: &Spot, to: &Spot) -> FsResult<()> {

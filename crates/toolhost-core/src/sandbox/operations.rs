@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// The polling interval for outstanding operations: wasmtime sends no notification when one ends.
-const INTERVAL: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The files and folders that one instance has opened.
 #[derive(Clone, Default)]
@@ -41,7 +41,7 @@ impl Operations {
     /// Waits until [`is_settled`](Operations::is_settled).
     pub(crate) async fn settled(&self) {
         while !self.is_settled() {
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 

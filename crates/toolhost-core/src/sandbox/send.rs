@@ -18,8 +18,8 @@ use url::{Host, Url};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::connect::{NoConnection, Stream, connect, encrypt};
-use super::http_bounds::{Bounds, Open, size};
+use super::connect::{GuestConnection, NoConnection, connect, encrypt};
+use super::http_bounds::{HttpBounds, OpenRequest, size};
 use crate::limits::{Limit, MAX_TIMEOUT};
 
 /// The smallest buffer with which hyper can read the head of a response.
@@ -51,15 +51,15 @@ impl Destination {
     }
 }
 
-type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type ResponseDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 /// Sends a request; the future beside the response drives its connection.
 pub(super) async fn send(
     mut request: http::Request<WasiBody>,
     destination: Destination,
     options: RequestOptions,
-    open: Open,
-) -> Result<(http::Response<WasiBody>, Done), Error> {
+    open: OpenRequest,
+) -> Result<(http::Response<WasiBody>, ResponseDriver), Error> {
     // The call's own deadline comes first, unless the guest sets other timeouts.
     let or_never = |timeout: Option<Duration>| timeout.unwrap_or(MAX_TIMEOUT).min(MAX_TIMEOUT);
     let connected = timeout(
@@ -73,7 +73,7 @@ pub(super) async fn send(
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(buffer.max(LEAST_BUFFER))
         .max_headers(MOST_HEADERS)
-        .handshake(TokioIo::new(Received::new(stream, &open)))
+        .handshake(TokioIo::new(BoundedStream::new(stream, &open)))
         .await?;
     let mut connection = Box::pin(connection);
 
@@ -114,7 +114,7 @@ pub(super) async fn send(
     }
     let between_bytes = or_never(options.between_bytes_timeout);
     let response = response.map(|incoming| {
-        let body = Counted {
+        let body = CountedBody {
             incoming,
             open,
             between_bytes,
@@ -131,7 +131,10 @@ pub(super) async fn send(
     Ok((response, Box::new(done)))
 }
 
-async fn connection(destination: &Destination, open: &Open) -> Result<Box<dyn Stream>, Error> {
+async fn connection(
+    destination: &Destination,
+    open: &OpenRequest,
+) -> Result<Box<dyn GuestConnection>, Error> {
     let Destination {
         url,
         host,
@@ -142,7 +145,7 @@ async fn connection(destination: &Destination, open: &Open) -> Result<Box<dyn St
     let connected = async {
         let stream = connect(host, *port, *any_address).await?;
         Ok(match url.scheme() {
-            "https" => Box::new(encrypt(stream, host).await?) as Box<dyn Stream>,
+            "https" => Box::new(encrypt(stream, host).await?) as Box<dyn GuestConnection>,
             _ => Box::new(stream),
         })
     };
@@ -163,18 +166,18 @@ async fn connection(destination: &Destination, open: &Open) -> Result<Box<dyn St
 
 /// Bounds everything received over a connection: HTTP allows any number of interim responses, and
 /// one-byte chunks.
-struct Received {
-    stream: Box<dyn Stream>,
+struct BoundedStream {
+    stream: Box<dyn GuestConnection>,
     left: u64,
-    bounds: Arc<Bounds>,
+    bounds: Arc<HttpBounds>,
 }
 
-impl Received {
-    fn new(stream: Box<dyn Stream>, open: &Open) -> Self {
+impl BoundedStream {
+    fn new(stream: Box<dyn GuestConnection>, open: &OpenRequest) -> Self {
         let limits = open.bounds().limits();
         let body = limits.max_response.as_u64().saturating_mul(4);
         let headers = limits.max_headers.as_u64().saturating_mul(4);
-        Received {
+        BoundedStream {
             stream,
             left: body.saturating_add(headers).saturating_add(1 << 20),
             bounds: open.shared(),
@@ -182,7 +185,7 @@ impl Received {
     }
 }
 
-impl AsyncRead for Received {
+impl AsyncRead for BoundedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -204,7 +207,7 @@ impl AsyncRead for Received {
     }
 }
 
-impl AsyncWrite for Received {
+impl AsyncWrite for BoundedStream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -253,14 +256,14 @@ fn invalid_as(why: &rustls::CertificateError) -> String {
 }
 
 /// A response's body: an open request until it ends, whose bytes count.
-struct Counted {
+struct CountedBody {
     incoming: hyper::body::Incoming,
-    open: Open,
+    open: OpenRequest,
     between_bytes: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Body for Counted {
+impl Body for CountedBody {
     type Data = Bytes;
     type Error = Error;
 

@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 
-use super::{Grants, Journal, Sandbox, Stop};
+use super::{Grants, Journal, Sandbox, StopReason};
 use crate::limits::Limit;
 use crate::lookup::may_be;
 
@@ -164,7 +164,7 @@ fn resolve(
     sandbox.lookups.count += 1;
     let most = sandbox.grants.limits.max_requests;
     if sandbox.lookups.count > most {
-        return Err(Stop::Limit(Limit::Requests, most.into()).into());
+        return Err(StopReason::Limit(Limit::Requests, most.into()).into());
     }
     let stream = sandbox.sockets().resolve_addresses(network, name);
     let stream = code(sandbox, stream)?;

@@ -62,7 +62,7 @@ pub struct Allowed<'a> {
 
 /// Why a check was stopped.
 #[derive(Clone, Copy)]
-enum Halt {
+enum StopCause {
     /// It takes too long for a quick check.
     Long,
     Deadline,
@@ -71,11 +71,11 @@ enum Halt {
 }
 
 impl Allowed<'_> {
-    fn error(&self, halt: Halt) -> CallError {
+    fn error(&self, halt: StopCause) -> CallError {
         match (halt, self.limits.cpu) {
-            (Halt::Cancelled, _) => CallError::Cancelled,
-            (Halt::Cpu, Some(budget)) => CallError::over(Limit::Cpu, budget),
-            (Halt::Deadline | Halt::Cpu | Halt::Long, _) => CallError::Timeout {
+            (StopCause::Cancelled, _) => CallError::Cancelled,
+            (StopCause::Cpu, Some(budget)) => CallError::over(Limit::Cpu, budget),
+            (StopCause::Deadline | StopCause::Cpu | StopCause::Long, _) => CallError::Timeout {
                 after: self.limits.timeout,
             },
         }
@@ -108,7 +108,7 @@ pub async fn apart<T: Send + 'static>(
     let checking = async {
         let (clock, check) = (Arc::new(clock), Arc::new(check));
         match in_turn(&SOON, &clock, &check, Some(MAX_SOON)).await {
-            Ok(Ok(Err(Halt::Long))) => in_turn(&LONG, &clock, &check, None).await,
+            Ok(Ok(Err(StopCause::Long))) => in_turn(&LONG, &clock, &check, None).await,
             ended => ended,
         }
     };
@@ -118,7 +118,7 @@ pub async fn apart<T: Send + 'static>(
         // The guard around each call handles the panic.
         Ok(Some(Ok(Err(panic)))) => resume_unwind(panic),
         Ok(Some(Err(_)) | None) => Err(CallError::Cancelled),
-        Err(_) => Err(allowed.error(Halt::Deadline)),
+        Err(_) => Err(allowed.error(StopCause::Deadline)),
     };
     (found, Duration::from_nanos(spent.load(Ordering::Relaxed)))
 }
@@ -129,7 +129,7 @@ async fn in_turn<T: Send + 'static>(
     clock: &Arc<Clock>,
     check: &Arc<impl Fn(&Watch) -> Checked<T> + Send + Sync + 'static>,
     steps: Option<u64>,
-) -> Result<std::thread::Result<Result<T, Halt>>, JoinError> {
+) -> Result<std::thread::Result<Result<T, StopCause>>, JoinError> {
     let turn = turns.clone().acquire_owned().await;
     let (clock, check) = (clock.clone(), check.clone());
     let thread = tokio::task::spawn_blocking(move || {
@@ -172,7 +172,7 @@ impl Clock {
         &self,
         check: impl Fn(&Watch) -> Checked<T>,
         steps: Option<u64>,
-    ) -> std::thread::Result<Result<T, Halt>> {
+    ) -> std::thread::Result<Result<T, StopCause>> {
         let before = Duration::from_nanos(self.spent.load(Ordering::Relaxed));
         let begun = thread_time();
         let spent = || before + thread_time().saturating_sub(begun);
@@ -187,21 +187,21 @@ impl Clock {
             None => check(&watch),
         }));
         let at_last = self.halt(spent());
-        let halt = halt.get().or(at_last).unwrap_or(Halt::Long);
+        let halt = halt.get().or(at_last).unwrap_or(StopCause::Long);
         found.map(|found| found.map_err(|_| halt))
     }
 
-    fn halt(&self, spent: Duration) -> Option<Halt> {
+    fn halt(&self, spent: Duration) -> Option<StopCause> {
         let nanoseconds = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
         self.spent.store(nanoseconds, Ordering::Relaxed);
         if self.cancel.is_cancelled() {
-            Some(Halt::Cancelled)
+            Some(StopCause::Cancelled)
         } else if Instant::now() >= self.deadline {
-            Some(Halt::Deadline)
+            Some(StopCause::Deadline)
         } else {
             self.budget
                 .is_some_and(|budget| spent >= budget)
-                .then_some(Halt::Cpu)
+                .then_some(StopCause::Cpu)
         }
     }
 }

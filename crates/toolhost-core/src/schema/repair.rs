@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use serde_json::Value;
 use toolhost_schema::{Patterns, Watch};
 
-use super::place::{Place, Places, Types};
+use super::place::{PlaceFinder, SchemaPlace, Types};
 use super::pointer;
-use super::text::{Edit, Kind, Node, edited, without};
+use super::text::{Edit, JsonKind, JsonNode, edited, without};
 use super::unique::Unique;
 use crate::tool::Repair;
 
@@ -97,7 +97,7 @@ pub(super) fn whole_numbers(by: By, text: &str) -> Option<Mended> {
 }
 
 struct Mender<'s> {
-    places: Places<'s>,
+    places: PlaceFinder<'s>,
     /// Whether the arguments are valid, and only the spelling of numbers is normalized.
     is_fit: bool,
     path: String,
@@ -109,7 +109,7 @@ struct Mender<'s> {
 impl<'s> Mender<'s> {
     fn new(by: By<'s>, is_fit: bool) -> Self {
         Mender {
-            places: Places::new(by.schema, by.patterns, MAX_STEPS, by.watch),
+            places: PlaceFinder::new(by.schema, by.patterns, MAX_STEPS, by.watch),
             is_fit,
             path: String::new(),
             repairs: Vec::new(),
@@ -118,7 +118,7 @@ impl<'s> Mender<'s> {
     }
 
     fn mend(mut self, text: &str) -> Option<Mended> {
-        let node = Node::read(text)?;
+        let node = JsonNode::read(text)?;
         let mut root = self.places.root();
         let text = self.text(text, &node, &mut root, 0);
         let is_whole = !self.places.is_over() && self.named <= MAX_NAMED;
@@ -129,14 +129,26 @@ impl<'s> Mender<'s> {
     }
 
     /// The text of a document with its repairs made.
-    fn text(&mut self, text: &str, node: &Node, place: &mut Place<'s>, depth: usize) -> String {
+    fn text(
+        &mut self,
+        text: &str,
+        node: &JsonNode,
+        place: &mut SchemaPlace<'s>,
+        depth: usize,
+    ) -> String {
         let mut edits = Vec::new();
         self.value(node, place, depth, &mut edits);
         edits.sort_by_key(|edit| edit.span.start);
         edited(text, &edits)
     }
 
-    fn value(&mut self, node: &Node, place: &mut Place<'s>, depth: usize, edits: &mut Vec<Edit>) {
+    fn value(
+        &mut self,
+        node: &JsonNode,
+        place: &mut SchemaPlace<'s>,
+        depth: usize,
+        edits: &mut Vec<Edit>,
+    ) {
         if depth > MAX_DEPTH || place.is_open() || !self.places.step() {
             return;
         }
@@ -146,7 +158,7 @@ impl<'s> Mender<'s> {
         }
         let types = place.types();
         let with = match &node.kind {
-            Kind::Object(members) if types.take(Types::OBJECT) => {
+            JsonKind::Object(members) if types.take(Types::OBJECT) => {
                 // Each alternative looks up its names among the members, and theirs among its own.
                 let members_of_each = 1 + members.len() as u64;
                 if !self
@@ -158,7 +170,7 @@ impl<'s> Mender<'s> {
                 place.narrow(node);
                 return self.members(members, place, depth, edits);
             }
-            Kind::Array(items) => {
+            JsonKind::Array(items) => {
                 for (number, item) in items.iter().enumerate() {
                     let mut within = self.places.item(place, number);
                     let length = self.enter(&number.to_string());
@@ -167,14 +179,14 @@ impl<'s> Mender<'s> {
                 }
                 return;
             }
-            Kind::Number if types.take(Types::INTEGER) && !types.take(Types::FRACTION) => {
+            JsonKind::Number if types.take(Types::INTEGER) && !types.take(Types::FRACTION) => {
                 whole(node.text).inspect(|_| self.note(WHOLE_FRACTION))
             }
-            Kind::Number if types.take(Types::STRING) && !self.is_fit => types
+            JsonKind::Number if types.take(Types::STRING) && !self.is_fit => types
                 .only(Types::STRING.or(Types::NULL))
                 .then(|| format!("\"{}\"", node.text))
                 .inspect(|_| self.note(NUMBER_FOR_TEXT)),
-            Kind::String if !types.take(Types::STRING) && !self.is_fit => {
+            JsonKind::String if !types.take(Types::STRING) && !self.is_fit => {
                 self.written(node, types, place, depth)
             }
             _ => None,
@@ -187,8 +199,8 @@ impl<'s> Mender<'s> {
 
     fn members(
         &mut self,
-        members: &[super::text::Member],
-        place: &Place<'s>,
+        members: &[super::text::JsonMember],
+        place: &SchemaPlace<'s>,
         depth: usize,
         edits: &mut Vec<Edit>,
     ) {
@@ -196,7 +208,7 @@ impl<'s> Mender<'s> {
         for (number, member) in members.iter().enumerate() {
             let mut within = self.places.member(place, &member.name);
             let length = self.enter(&member.name);
-            if matches!(member.value.kind, Kind::Null) {
+            if matches!(member.value.kind, JsonKind::Null) {
                 if !self.places.pay(1 + within.weight + place.weight) {
                     return;
                 }
@@ -219,9 +231,9 @@ impl<'s> Mender<'s> {
     /// The value that is written as a string, itself repaired.
     fn written(
         &mut self,
-        node: &Node,
+        node: &JsonNode,
         types: Types,
-        place: &mut Place<'s>,
+        place: &mut SchemaPlace<'s>,
         depth: usize,
     ) -> Option<String> {
         if !self.places.pay(node.text.len() as u64 / 8) {
@@ -241,7 +253,7 @@ impl<'s> Mender<'s> {
             return None;
         }
         self.note(what);
-        let node = Node::read(text)?;
+        let node = JsonNode::read(text)?;
         Some(self.text(text, &node, place, depth + 1))
     }
 

@@ -5,46 +5,46 @@ use std::ops::Range;
 
 /// A value in a text that is valid JSON.
 #[derive(Debug)]
-pub(super) struct Node<'t> {
+pub(super) struct JsonNode<'t> {
     pub(super) text: &'t str,
     pub(super) span: Range<usize>,
-    pub(super) kind: Kind<'t>,
+    pub(super) kind: JsonKind<'t>,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind<'t> {
+pub(super) enum JsonKind<'t> {
     Null,
     Bool,
     Number,
     String,
-    Array(Vec<Node<'t>>),
-    Object(Vec<Member<'t>>),
+    Array(Vec<JsonNode<'t>>),
+    Object(Vec<JsonMember<'t>>),
 }
 
 /// A member of an object; `at` is where its name begins.
 #[derive(Debug)]
-pub(super) struct Member<'t> {
+pub(super) struct JsonMember<'t> {
     pub(super) name: String,
     pub(super) at: usize,
-    pub(super) value: Node<'t>,
+    pub(super) value: JsonNode<'t>,
 }
 
-impl Node<'_> {
+impl JsonNode<'_> {
     /// Parses a document that serde_json has accepted, which bounds its nesting; `None` for
     /// anything else.
-    pub(super) fn read(text: &str) -> Option<Node<'_>> {
-        let mut reader = Reader { text, at: 0 };
+    pub(super) fn read(text: &str) -> Option<JsonNode<'_>> {
+        let mut reader = JsonReader { text, at: 0 };
         reader.blanks();
         reader.value()
     }
 }
 
-struct Reader<'t> {
+struct JsonReader<'t> {
     text: &'t str,
     at: usize,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> JsonReader<'t> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -66,14 +66,14 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads a value, and the white space after it.
-    fn value(&mut self) -> Option<Node<'t>> {
+    fn value(&mut self) -> Option<JsonNode<'t>> {
         let begin = self.at;
         let kind = match self.peek()? {
             b'{' => self.members()?,
             b'[' => self.items()?,
             b'"' => {
                 self.string()?;
-                Kind::String
+                JsonKind::String
             }
             first => {
                 let rest = &self.text.as_bytes()[begin..];
@@ -81,15 +81,15 @@ impl<'t> Reader<'t> {
                     |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
                 self.at += rest.iter().position(ends).unwrap_or(rest.len());
                 match first {
-                    b'n' => Kind::Null,
-                    b't' | b'f' => Kind::Bool,
-                    _ => Kind::Number,
+                    b'n' => JsonKind::Null,
+                    b't' | b'f' => JsonKind::Bool,
+                    _ => JsonKind::Number,
                 }
             }
         };
         let span = begin..self.at;
         self.blanks();
-        Some(Node {
+        Some(JsonNode {
             text: self.text.get(span.clone())?,
             span,
             kind,
@@ -112,7 +112,7 @@ impl<'t> Reader<'t> {
         self.text.get(begin..self.at)
     }
 
-    fn items(&mut self) -> Option<Kind<'t>> {
+    fn items(&mut self) -> Option<JsonKind<'t>> {
         let mut items = Vec::new();
         self.pass(b'[');
         while self.peek()? != b']' {
@@ -120,10 +120,10 @@ impl<'t> Reader<'t> {
             self.pass(b',');
         }
         self.at += 1;
-        Some(Kind::Array(items))
+        Some(JsonKind::Array(items))
     }
 
-    fn members(&mut self) -> Option<Kind<'t>> {
+    fn members(&mut self) -> Option<JsonKind<'t>> {
         let mut members = Vec::new();
         self.pass(b'{');
         while self.peek()? != b'}' {
@@ -133,10 +133,10 @@ impl<'t> Reader<'t> {
             self.pass(b':');
             let value = self.value()?;
             self.pass(b',');
-            members.push(Member { name, at, value });
+            members.push(JsonMember { name, at, value });
         }
         self.at += 1;
-        Some(Kind::Object(members))
+        Some(JsonKind::Object(members))
     }
 }
 
@@ -160,7 +160,7 @@ pub(super) fn edited(text: &str, edits: &[Edit]) -> String {
 }
 
 /// The edits that remove members from an object, each with its comma.
-pub(super) fn without(members: &[Member], is_dropped: &[bool], edits: &mut Vec<Edit>) {
+pub(super) fn without(members: &[JsonMember], is_dropped: &[bool], edits: &mut Vec<Edit>) {
     let last_kept = is_dropped.iter().rposition(|is_dropped| !is_dropped);
     for (number, member) in members.iter().enumerate() {
         if !is_dropped[number] {

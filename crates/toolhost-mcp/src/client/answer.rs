@@ -115,7 +115,7 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
 /// # Errors
 ///
 /// The deadline of the call has passed, or the answer is over `max-output`.
-pub(super) async fn held(
+pub(super) async fn validated(
     output: Output,
     schema: Option<&Arc<Schema>>,
     allowed: Allowed<'_>,

@@ -12,7 +12,7 @@ use rmcp_sse::Sse;
 
 use super::stdio::TOO_LONG;
 
-pub(super) type Failure = StreamableHttpError<reqwest::Error>;
+pub(super) type HttpFailure = StreamableHttpError<reqwest::Error>;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
@@ -42,7 +42,7 @@ pub(super) fn mentions_session(body: &[u8]) -> bool {
 }
 
 /// Reads the beginning of a body.
-pub(super) async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
+pub(super) async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, HttpFailure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         let room = most - body.len();
@@ -58,7 +58,7 @@ pub(super) async fn read(mut response: Response, most: usize) -> Result<Vec<u8>,
 pub(super) async fn read_whole(
     mut response: Response,
     most: usize,
-) -> Result<Option<Vec<u8>>, Failure> {
+) -> Result<Option<Vec<u8>>, HttpFailure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > most {

@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use super::answer::{self, failed};
 use super::encode::Written;
 use super::handed_on;
-use super::kept::Kept;
+use super::kept::Supervisor;
 use super::questions::{self, Responses};
-use super::request::{Answered, Asking};
-use super::running::{Asked, Running};
+use super::request::{CallRequests, CallResponse};
+use super::running::{RunningCall, ServerQuestions};
 use super::task;
 use crate::error::CallError;
 use crate::input::{QuestionKind, Reply};
@@ -32,20 +32,20 @@ const IDEMPOTENCY_KEY: &str = "toolhost/idempotency-key";
 /// A call that its server works on. Dropping it cancels the call on the server.
 pub(super) struct Flight {
     outcome: BoxFuture<'static, Result<Output, CallError>>,
-    asked: mpsc::Receiver<Asked>,
-    running: Running,
+    asked: mpsc::Receiver<ServerQuestions>,
+    running: RunningCall,
     /// The log of earlier turns.
     log: Vec<LogLine>,
 }
 
 /// How a turn of a call ended.
-pub(super) enum Step {
+pub(super) enum TurnEnd {
     Done(Result<Output, CallError>),
-    Asks(Asked),
+    Asks(ServerQuestions),
 }
 
 /// The call as sent to the server.
-struct Request {
+struct CallText {
     /// The tool's name on the server.
     tool: String,
     arguments: String,
@@ -54,7 +54,7 @@ struct Request {
 
 impl Flight {
     pub(super) fn start(
-        kept: &Arc<Kept>,
+        kept: &Arc<Supervisor>,
         tool: &ProvidedTool,
         call: &ToolCall,
         key: Option<&str>,
@@ -65,12 +65,12 @@ impl Flight {
             let meta = meta.get_or_insert_default();
             meta.insert(IDEMPOTENCY_KEY.to_owned(), key.into());
         }
-        let request = Request {
+        let request = CallText {
             tool: tool.own_name.clone(),
             arguments: call.arguments_text().to_owned(),
             meta,
         };
-        let (running, asked) = Running::new(journal, &kept.settings.config);
+        let (running, asked) = RunningCall::new(journal, &kept.settings.config);
         Flight {
             outcome: Box::pin(outcome(kept.clone(), request, running.clone())),
             asked,
@@ -86,11 +86,11 @@ impl Flight {
         self.log.extend(before.take_lines());
     }
 
-    pub(super) async fn step(&mut self) -> Step {
+    pub(super) async fn step(&mut self) -> TurnEnd {
         tokio::select! {
             biased;
-            outcome = &mut self.outcome => Step::Done(outcome),
-            Some(asked) = self.asked.recv() => Step::Asks(asked),
+            outcome = &mut self.outcome => TurnEnd::Done(outcome),
+            Some(asked) = self.asked.recv() => TurnEnd::Asks(asked),
         }
     }
 
@@ -101,7 +101,11 @@ impl Flight {
     }
 }
 
-async fn outcome(kept: Arc<Kept>, request: Request, running: Running) -> Result<Output, CallError> {
+async fn outcome(
+    kept: Arc<Supervisor>,
+    request: CallText,
+    running: RunningCall,
+) -> Result<Output, CallError> {
     let Some(idle) = kept.settings.config.idle_timeout else {
         return answered(&kept, request, &running).await;
     };
@@ -116,15 +120,15 @@ async fn outcome(kept: Arc<Kept>, request: Request, running: Running) -> Result<
 }
 
 async fn answered(
-    kept: &Arc<Kept>,
-    request: Request,
-    running: &Running,
+    kept: &Arc<Supervisor>,
+    request: CallText,
+    running: &RunningCall,
 ) -> Result<Output, CallError> {
     let connection = kept.connection().await.map_err(failed)?;
     let as_task = kept.offers(&request.tool)?;
     let settings = kept.settings.clone();
     let limits = settings.config.limits.clone();
-    let asking = Asking {
+    let asking = CallRequests {
         settings,
         connection,
     };
@@ -146,8 +150,8 @@ async fn answered(
     for _ in 0..MAX_ROUNDS {
         let members = Written(Arc::new(written.clone()));
         let result = match asking.call(params.clone(), members, running).await? {
-            Answered::Result(result) => result,
-            Answered::Pages { message, pages } => {
+            CallResponse::Result(result) => result,
+            CallResponse::Pages { message, pages } => {
                 visit(pages, message, running).await?;
                 continue;
             }
@@ -179,7 +183,7 @@ async fn answered(
 async fn visit(
     pages: questions::Questions,
     message: String,
-    running: &Running,
+    running: &RunningCall,
 ) -> Result<(), CallError> {
     let count = pages.len();
     let accepted = match running.can_ask().contains(QuestionKind::Page) {

@@ -29,11 +29,11 @@ use url::Url;
 use super::http::{Http, Trouble};
 use super::process::Process;
 use super::questions;
-use super::reading::written;
-use super::server_handler::{Client, listen};
+use super::reading::raw_tool;
+use super::server_handler::{ServerHandler, follow_changes};
 use super::settings::{MAX_PARKED, Settings};
-use super::stdio::Lines;
-use super::tap::{Calls, Tap};
+use super::stdio::StdioTransport;
+use super::tap::{ConnectionCalls, Tap};
 use crate::error::causes;
 use crate::http_client::http_client;
 use crate::input::QuestionKinds;
@@ -61,7 +61,7 @@ const MAX_REDIRECTS: usize = 5;
 const MAX_ATTEMPTS: usize = 3;
 
 pub(super) struct Connection {
-    service: RunningService<RoleClient, Client>,
+    service: RunningService<RoleClient, ServerHandler>,
     protocol: McpProtocol,
     is_http: bool,
     process: Option<Process>,
@@ -70,7 +70,7 @@ pub(super) struct Connection {
 }
 
 /// Why an attempt failed.
-struct Refused {
+struct FailedAttempt {
     /// The end of a sentence that begins with the server's name.
     why: String,
     /// The protocol versions to try instead.
@@ -114,7 +114,7 @@ impl Connection {
                     }
                     return Ok(connection);
                 }
-                Err(Refused { why, instead }) => {
+                Err(FailedAttempt { why, instead }) => {
                     if by_hand.is_none() && tried.len() < MAX_ATTEMPTS {
                         let others = [McpProtocol::FIRST].into_iter().filter(|_| is_guess);
                         let others = others.chain(instead).filter(|it| !tried.contains(it));
@@ -133,23 +133,23 @@ impl Connection {
         changed: &Arc<Notify>,
         protocol: McpProtocol,
         until: Instant,
-    ) -> Result<Connection, Refused> {
-        let failed = |why| Refused {
+    ) -> Result<Connection, FailedAttempt> {
+        let failed = |why| FailedAttempt {
             why,
             instead: Vec::new(),
         };
-        let start = Start {
+        let start = ConnectAttempt {
             settings,
             protocol,
             until,
-            calls: Calls::default(),
+            calls: ConnectionCalls::default(),
             changed: changed.clone(),
         };
         match &settings.config.transport {
             McpTransport::Command { .. } => {
                 let (process, stdout) = Process::start(settings).map_err(failed)?;
                 let longest = longest_message(&settings.config.limits);
-                let lines = Lines::new(stdout, process.stdin(), longest);
+                let lines = StdioTransport::new(stdout, process.stdin(), longest);
                 start.serve(lines, Some(process), Trouble::default()).await
             }
             McpTransport::Url { url, .. } => {
@@ -224,9 +224,9 @@ impl Connection {
             let page = self.peer().list_tools(Some(page)).await;
             let page = page.map_err(|error| match self.trouble() {
                 Some(trouble) => trouble,
-                None => format!("does not list its tools: {}", shown(&error, mask)),
+                None => format!("does not list its tools: {}", error_text(&error, mask)),
             })?;
-            listed += page.tools.iter().map(written).map(str::len).sum::<usize>();
+            listed += page.tools.iter().map(raw_tool).map(str::len).sum::<usize>();
             if listed > MAX_LISTED {
                 return Err(format!("describes its tools in over {MAX_LISTED} bytes"));
             }
@@ -244,26 +244,26 @@ impl Connection {
 }
 
 /// An attempt to connect.
-struct Start<'s> {
+struct ConnectAttempt<'s> {
     settings: &'s Settings,
     protocol: McpProtocol,
     until: Instant,
-    calls: Calls,
+    calls: ConnectionCalls,
     changed: Arc<Notify>,
 }
 
-impl Start<'_> {
+impl ConnectAttempt<'_> {
     async fn serve<T: Transport<RoleClient> + 'static>(
         self,
         transport: T,
         process: Option<Process>,
         trouble: Trouble,
-    ) -> Result<Connection, Refused> {
+    ) -> Result<Connection, FailedAttempt> {
         let config = &self.settings.config;
         let end = CancellationToken::new();
         let cap = config.max_concurrency.unwrap_or(MAX_CONCURRENCY);
         let tap = Tap::new(transport, self.calls.clone(), 2 * cap + 64, end.clone());
-        let client = Client {
+        let client = ServerHandler {
             name: config.name.clone(),
             protocol: self.protocol,
             may_ask: config.may_ask,
@@ -285,7 +285,7 @@ impl Start<'_> {
                 // In earlier versions a server notifies without a subscription.
                 let listens = self.protocol == McpProtocol::V2026_07_28;
                 let listening = listens.then(|| {
-                    let listening = listen(service.peer().clone(), self.changed);
+                    let listening = follow_changes(service.peer().clone(), self.changed);
                     AbortOnDropHandle::new(tokio::spawn(listening))
                 });
                 return Ok(Connection {
@@ -308,7 +308,7 @@ impl Start<'_> {
                     (None, Some(fault)) if fault.is_final => (fault.why, Vec::new()),
                     (None, Some(fault)) => (fault.why, instead),
                     (None, None) => {
-                        let why = shown(&error, &self.settings.mask);
+                        let why = error_text(&error, &self.settings.mask);
                         (
                             format!("does not answer as an MCP server does: {why}"),
                             instead,
@@ -331,7 +331,7 @@ impl Start<'_> {
                 words.join("\n    ")
             ),
         };
-        Err(Refused { why, instead })
+        Err(FailedAttempt { why, instead })
     }
 }
 
@@ -401,6 +401,6 @@ fn same_origin(attempt: Attempt) -> reqwest::redirect::Action {
 }
 
 /// An error and its causes, cut to a bounded length.
-pub(super) fn shown(error: &dyn Error, mask: &Mask) -> String {
+pub(super) fn error_text(error: &dyn Error, mask: &Mask) -> String {
     mask.beginning(causes(error), MAX_ERROR)
 }

@@ -16,7 +16,7 @@ use serde_json::value::{RawValue, to_raw_value};
 pub(super) struct Written(pub(super) Arc<BTreeMap<String, Box<RawValue>>>);
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct TextResponse<'a> {
     jsonrpc: &'a str,
     id: &'a RequestId,
     result: Box<RawValue>,
@@ -34,7 +34,7 @@ pub(super) fn encode(message: &ClientJsonRpcMessage) -> serde_json::Result<Vec<u
         // The only responses sent as text are those to a server's questions.
         JsonRpcMessage::Response(response) => match &response.result {
             ClientResult::CustomResult(CustomResult(Value::String(text))) => {
-                serde_json::to_vec(&Answer {
+                serde_json::to_vec(&TextResponse {
                     jsonrpc: "2.0",
                     id: &response.id,
                     result: RawValue::from_string(text.clone())?,

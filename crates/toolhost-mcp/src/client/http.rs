@@ -17,11 +17,11 @@ use rmcp::transport::streamable_http_client::{
 use rmcp_sse::{Sse, SseStream};
 
 use super::bodies::{
-    EVENT_STREAM, Failure, JSON, bounded, event, is_event_stream, mentions_session, plainly, read,
-    read_whole, too_long,
+    EVENT_STREAM, HttpFailure, JSON, bounded, event, is_event_stream, mentions_session, plainly,
+    read, read_whole, too_long,
 };
 use super::encode::encode;
-use super::reading::Reader;
+use super::reading::MessageReader;
 use crate::mask::Mask;
 
 const SESSION: &str = "mcp-session-id";
@@ -33,7 +33,7 @@ const MAX_SHOWN: usize = 300;
 pub(super) struct Http {
     client: Client,
     mask: Mask,
-    reader: Reader,
+    reader: MessageReader,
     trouble: Trouble,
 }
 
@@ -64,7 +64,7 @@ impl Http {
         Http {
             client,
             mask,
-            reader: Reader::default(),
+            reader: MessageReader::default(),
             trouble: Trouble::default(),
         }
     }
@@ -73,7 +73,7 @@ impl Http {
         self.trouble.clone()
     }
 
-    async fn send(&self, request: RequestBuilder, uri: &str) -> Result<Response, Failure> {
+    async fn send(&self, request: RequestBuilder, uri: &str) -> Result<Response, HttpFailure> {
         let sent = request.send().await;
         self.trouble.set(sent.as_ref().err().map(|error| {
             let why = plainly(error);
@@ -87,7 +87,7 @@ impl Http {
     }
 
     /// The error of a request with an HTTP status.
-    fn refused(&self, uri: &str, status: StatusCode, body: &[u8]) -> Failure {
+    fn refused(&self, uri: &str, status: StatusCode, body: &[u8]) -> HttpFailure {
         let mut said = String::from_utf8_lossy(body).into_owned();
         // Before white space is changed.
         self.mask.text(&mut said);
@@ -117,7 +117,7 @@ impl Http {
         token: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
         limits: StreamableHttpResponseLimits,
-    ) -> Result<StreamableHttpPostResponse, Failure> {
+    ) -> Result<StreamableHttpPostResponse, HttpFailure> {
         let id = match &message {
             JsonRpcMessage::Request(request) => Some(request.id.clone()),
             _ => None,
@@ -273,7 +273,7 @@ impl StreamableHttpClient for Http {
         session_id: Option<Arc<str>>,
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<StreamableHttpPostResponse, Failure> {
+    ) -> Result<StreamableHttpPostResponse, HttpFailure> {
         let limits = StreamableHttpResponseLimits::default();
         self.post(
             uri,
@@ -294,7 +294,7 @@ impl StreamableHttpClient for Http {
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
         limits: StreamableHttpResponseLimits,
-    ) -> Result<StreamableHttpPostResponse, Failure> {
+    ) -> Result<StreamableHttpPostResponse, HttpFailure> {
         self.post(
             uri,
             message,
@@ -312,7 +312,7 @@ impl StreamableHttpClient for Http {
         session_id: Arc<str>,
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), HttpFailure> {
         // Our session has ended, whether the server supports ending it or not.
         let deleted = self
             .client
@@ -330,7 +330,7 @@ impl StreamableHttpClient for Http {
         last_event_id: Option<String>,
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Failure> {
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpFailure> {
         let longest = StreamableHttpResponseLimits::default().max_sse_event_size;
         self.get_stream_with_max_sse_event_size(
             uri,
@@ -351,7 +351,7 @@ impl StreamableHttpClient for Http {
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
         max_sse_event_size: usize,
-    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Failure> {
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpFailure> {
         let resumes = last_event_id.is_some();
         let got = self.client.get_stream_with_max_sse_event_size(
             uri,
@@ -375,7 +375,7 @@ impl StreamableHttpClient for Http {
     }
 }
 
-fn is_refusal(error: &Failure) -> bool {
+fn is_refusal(error: &HttpFailure) -> bool {
     let StreamableHttpError::Client(error) = error else {
         return false;
     };

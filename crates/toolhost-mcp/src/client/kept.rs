@@ -1,9 +1,9 @@
 //! Supervises a server: restarts it when it has ended, and lists its tools again when they change.
 //!
-//! A server has a connection or none ([`State`]). A call that finds the connection closed restarts
+//! A server has a connection or none ([`ConnectionState`]). A call that finds the connection closed restarts
 //! the server under the lock of its state, so that calls in between wait for the same start. After
-//! two failures in a row (failed starts, or ends within [`STEADY`] of the start) the back-off
-//! applies, doubling up to [`MOST_BACKOFF`]; calls before it has passed fail at once with the last
+//! two failures in a row (failed starts, or ends within [`MIN_UPTIME`] of the start) the back-off
+//! applies, doubling up to [`MAX_BACKOFF`]; calls before it has passed fail at once with the last
 //! error. A server that ran for longer restarts without back-off. A start belongs to the server and
 //! not to the call that caused it, which may be cancelled.
 
@@ -24,19 +24,19 @@ use crate::limits::seconds;
 use crate::schema::checking::computed;
 
 /// A server that ends sooner after its start than this has failed.
-const STEADY: Duration = Duration::from_secs(10);
+const MIN_UPTIME: Duration = Duration::from_secs(10);
 
 /// The longest back-off.
-const MOST_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// The shortest time between two listings of a server that keeps changing its tools.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// A supervised server.
-pub(super) struct Kept {
+pub(super) struct Supervisor {
     pub(super) settings: Arc<Settings>,
     manifest: PathBuf,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ConnectionState>>,
     /// Its tools, as last listed.
     offered: RwLock<Arc<Offered>>,
     /// The number of changes of the tools.
@@ -48,7 +48,7 @@ pub(super) struct Kept {
 }
 
 /// Its connection and its failures.
-struct State {
+struct ConnectionState {
     connection: Option<Arc<Connection>>,
     /// When it was last started.
     started: Instant,
@@ -58,13 +58,17 @@ struct State {
     error: Option<String>,
 }
 
-impl Kept {
+impl Supervisor {
     /// A server that is not started yet, with the tools known so far.
-    pub(super) fn new(settings: Arc<Settings>, manifest: &Path, offered: Offered) -> Arc<Kept> {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        manifest: &Path,
+        offered: Offered,
+    ) -> Arc<Supervisor> {
         let changed = Arc::new(Notify::new());
-        let kept = Arc::new(Kept {
+        let kept = Arc::new(Supervisor {
             manifest: manifest.to_owned(),
-            state: Arc::new(Mutex::new(State {
+            state: Arc::new(Mutex::new(ConnectionState {
                 connection: None,
                 started: Instant::now(),
                 failures: 0,
@@ -205,7 +209,7 @@ impl Kept {
                 return Ok(connection.clone());
             }
             state.connection = None;
-            state.failures = match state.started.elapsed() < STEADY {
+            state.failures = match state.started.elapsed() < MIN_UPTIME {
                 true => state.failures + 1,
                 false => 0,
             };
@@ -235,7 +239,7 @@ impl Kept {
 }
 
 /// Retries a server that did not start, with back-off.
-pub(super) async fn retry(server: Weak<Kept>, closing: CancellationToken) {
+pub(super) async fn retry(server: Weak<Supervisor>, closing: CancellationToken) {
     loop {
         let failures = match server.upgrade() {
             Some(server) => server.state.lock().await.failures,
@@ -264,7 +268,7 @@ pub(super) async fn retry(server: Weak<Kept>, closing: CancellationToken) {
 }
 
 /// Lists a server's tools again whenever it reports changes.
-async fn follow(server: Weak<Kept>, changed: Arc<Notify>, closing: CancellationToken) {
+async fn follow(server: Weak<Supervisor>, changed: Arc<Notify>, closing: CancellationToken) {
     loop {
         let told = async {
             changed.notified().await;
@@ -291,8 +295,8 @@ async fn follow(server: Weak<Kept>, changed: Arc<Notify>, closing: CancellationT
 }
 
 async fn restart(
-    kept: Arc<Kept>,
-    mut state: OwnedMutexGuard<State>,
+    kept: Arc<Supervisor>,
+    mut state: OwnedMutexGuard<ConnectionState>,
 ) -> Result<Arc<Connection>, String> {
     let name = &kept.settings.config.name;
     tracing::info!("mcp.{name} is started again");
@@ -326,7 +330,7 @@ async fn restart(
 fn backoff(failures: u32) -> Duration {
     match failures {
         0 | 1 => Duration::ZERO,
-        failures => Duration::from_secs(1 << (failures - 2).min(6)).min(MOST_BACKOFF),
+        failures => Duration::from_secs(1 << (failures - 2).min(6)).min(MAX_BACKOFF),
     }
 }
 
@@ -337,5 +341,5 @@ async fn read(
     manifest: &Path,
 ) -> (Offered, Vec<Diagnostic>) {
     let (settings, manifest) = (settings.clone(), manifest.to_owned());
-    computed(move || listing::offered(&listed, &settings, &manifest)).await
+    computed(move || listing::select_tools(&listed, &settings, &manifest)).await
 }

@@ -8,8 +8,8 @@ use rmcp::model as mcp;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::reading::written;
-use super::room::Room;
+use super::reading::raw_tool;
+use super::room::SchemaBudget;
 use super::settings::Settings;
 use super::tidy::tidied;
 use super::{handed_on, pins};
@@ -55,18 +55,18 @@ pub(super) struct RemoteTool {
 /// error; any other is left out, so that the rest remain usable.
 ///
 /// Returns them with the problems of the named tools, and of those that do not match their pins.
-pub(super) fn offered(
+pub(super) fn select_tools(
     listed: &[mcp::Tool],
     settings: &Settings,
     manifest: &Path,
 ) -> (Offered, Vec<Diagnostic>) {
     let config = &settings.config;
     let name = &config.name;
-    let names = Names::new(listed, &config.prefix);
+    let names = OfferedNames::new(listed, &config.prefix);
     let mut problems = Vec::new();
     let mut offered = Offered::default();
     let mut taken = HashSet::new();
-    let mut room = Room::new();
+    let mut room = SchemaBudget::new();
     for tool in listed {
         let chosen = match &config.tools {
             None => None,
@@ -79,7 +79,7 @@ pub(super) fn offered(
             true => read(tool, &names, settings, &mut room, &mut offered.left_out),
             false => Err("is listed twice".to_owned()),
         };
-        let own_name = shown(&tool.name);
+        let own_name = shown_name(&tool.name);
         match (read, chosen) {
             (Ok(tool), _) => match settings.pins.check(&tool.pin) {
                 Ok(()) => offered.tools.push(tool),
@@ -143,9 +143,9 @@ pub(super) fn offered(
 /// Why a tool cannot be offered, as a phrase about it.
 fn read(
     listed: &mcp::Tool,
-    names: &Names,
+    names: &OfferedNames,
     settings: &Settings,
-    room: &mut Room,
+    room: &mut SchemaBudget,
     notes: &mut Vec<ToolNote>,
 ) -> Result<RemoteTool, String> {
     let config = &settings.config;
@@ -153,7 +153,7 @@ fn read(
     if own_name.is_empty() {
         return Err("has no name".to_owned());
     }
-    let raw = written(listed);
+    let raw = raw_tool(listed);
     let no_object = |_| "is no object".to_owned();
     let rest: Map<String, Value> = serde_json::from_str(raw).map_err(no_object)?;
     let rest = &rest;
@@ -171,7 +171,7 @@ fn read(
     // People know a renamed tool by its original name.
     let is_renamed = name != format!("{}{own_name}", config.prefix);
     let title = text(rest, "title").or_else(|| text(hints, "title"));
-    let title = title.or_else(|| is_renamed.then(|| shown(&own_name)));
+    let title = title.or_else(|| is_renamed.then(|| shown_name(&own_name)));
     let meta = rest.get("_meta").and_then(Value::as_object);
     let meta = meta.and_then(handed_on);
     let annotations = Annotations::default()
@@ -281,17 +281,17 @@ fn icons(tool: &Map<String, Value>) -> Vec<Icon> {
 }
 
 /// A name as shown in messages.
-fn shown(name: &str) -> String {
+fn shown_name(name: &str) -> String {
     name.chars().take(100).collect()
 }
 
 /// The names under which a server's tools are offered.
-struct Names(HashMap<String, String>);
+struct OfferedNames(HashMap<String, String>);
 
-impl Names {
+impl OfferedNames {
     /// Replaces names that no API accepts: by their readable part and digits of their digest, so
     /// that a replacement does not depend on what else the server lists.
-    fn new(listed: &[mcp::Tool], prefix: &str) -> Names {
+    fn new(listed: &[mcp::Tool], prefix: &str) -> OfferedNames {
         let plain = |tool: &mcp::Tool| format!("{prefix}{}", tool.name);
         let mut taken: HashSet<String> = listed.iter().map(plain).collect();
         let mut names = HashMap::new();
@@ -310,7 +310,7 @@ impl Names {
             let own = tool.name.to_string();
             names.entry(own).or_insert_with(|| plain(tool));
         }
-        Names(names)
+        OfferedNames(names)
     }
 
     fn of(&self, own_name: &str) -> String {

@@ -14,7 +14,7 @@ use crate::manifest::{McpConfig, McpProtocol};
 use crate::mask::Mask;
 use crate::replacement::Replacement;
 
-use super::reading::{listed_tool, written};
+use super::reading::{listed_tool, raw_tool};
 
 /// The longest name of a version, in bytes.
 const MAX_NAME: u64 = 32;
@@ -22,14 +22,14 @@ const MAX_NAME: u64 = 32;
 /// The most bytes of cached tools.
 const MAX_TOOLS: u64 = 16 << 20;
 
-pub(super) struct Memory(Option<PathBuf>);
+pub(super) struct ServerCache(Option<PathBuf>);
 
-impl Memory {
+impl ServerCache {
     /// The cache of a server, in a folder that need not exist.
     pub(super) fn new(folder: Option<&Path>, config: &McpConfig) -> Self {
         // Keyed by how it is started, not by its name, which another server may have tomorrow.
         let key = sha256(format!("{:?}", config.transport));
-        Memory(folder.map(|folder| folder.join(&key[..32])))
+        ServerCache(folder.map(|folder| folder.join(&key[..32])))
     }
 
     pub(super) fn recall(&self) -> Option<McpProtocol> {
@@ -59,7 +59,7 @@ impl Memory {
     }
 }
 
-impl Memory {
+impl ServerCache {
     /// The tools that it last listed, and when.
     pub(super) fn recall_tools(&self) -> Option<(Vec<Tool>, SystemTime)> {
         let file = bounded::open(&self.tools()?).ok()?;
@@ -77,7 +77,7 @@ impl Memory {
         let Some(file) = self.tools() else {
             return;
         };
-        let raw = listed.iter().map(written).filter(|raw| !raw.is_empty());
+        let raw = listed.iter().map(raw_tool).filter(|raw| !raw.is_empty());
         let mut text = format!("[{}]\n", raw.collect::<Vec<_>>().join(",\n"));
         mask.text(&mut text);
         if text.len() as u64 > MAX_TOOLS {

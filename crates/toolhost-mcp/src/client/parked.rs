@@ -10,31 +10,31 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::call::Flight;
-use super::running::{Asked, Replies};
+use super::running::{Replies, ServerQuestions};
 use super::settings::MAX_PARKED;
 use crate::error::CallError;
 use crate::input::InputRequired;
 use crate::kept::unguessable;
-use crate::seldom::Seldom;
+use crate::seldom::LogThrottle;
 use crate::watch::Owner;
 
 /// How long a client may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60 * 60);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Default)]
-pub(super) struct Parked(Arc<Calls>, Seldom);
+pub(super) struct Parked(Arc<ParkedCalls>, LogThrottle);
 
 #[derive(Default)]
-struct Calls(Mutex<State>);
+struct ParkedCalls(Mutex<ParkedState>);
 
 #[derive(Default)]
-struct State {
-    calls: HashMap<String, Call>,
+struct ParkedState {
+    calls: HashMap<String, ParkedCall>,
     /// The number of such calls so far.
     count: u64,
 }
 
-struct Call {
+struct ParkedCall {
     flight: Flight,
     replies: oneshot::Sender<Replies>,
     owner: Owner,
@@ -44,7 +44,7 @@ struct Call {
 
 impl Parked {
     /// Stores a call of `owner` until it is answered.
-    pub(super) fn park(&self, flight: Flight, asked: Asked, owner: Owner) -> CallError {
+    pub(super) fn park(&self, flight: Flight, asked: ServerQuestions, owner: Owner) -> CallError {
         let Some(key) = unguessable() else {
             return CallError::internal("the system RNG failed");
         };
@@ -52,7 +52,7 @@ impl Parked {
         let ends = ended_later(Arc::downgrade(&self.0), key.clone());
         let mut state = self.0.state();
         state.count += 1;
-        let call = Call {
+        let call = ParkedCall {
             flight,
             replies: asked.replies,
             owner,
@@ -83,21 +83,21 @@ impl Parked {
         drop(self.remove(state));
     }
 
-    fn remove(&self, state: &[u8]) -> Option<Call> {
+    fn remove(&self, state: &[u8]) -> Option<ParkedCall> {
         let key = std::str::from_utf8(state).ok()?;
         self.0.state().calls.remove(key)
     }
 }
 
-impl Calls {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ParkedCalls {
+    fn state(&self) -> MutexGuard<'_, ParkedState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ParkedState {
     /// The call to evict: the oldest of the owner with the most.
-    fn over(&mut self) -> Option<Call> {
+    fn over(&mut self) -> Option<ParkedCall> {
         if self.calls.len() <= MAX_PARKED {
             return None;
         }
@@ -114,8 +114,8 @@ impl State {
     }
 }
 
-async fn ended_later(calls: Weak<Calls>, key: String) {
-    tokio::time::sleep(PATIENCE).await;
+async fn ended_later(calls: Weak<ParkedCalls>, key: String) {
+    tokio::time::sleep(REPLY_TIMEOUT).await;
     if let Some(calls) = calls.upgrade() {
         let ended = calls.state().calls.remove(&key);
         drop(ended);

@@ -55,7 +55,7 @@ fn sorted(value: Value) -> Value {
 }
 
 /// The pins of a server.
-pub(super) struct Pins {
+pub(super) struct ServerPins {
     digests: Option<BTreeMap<String, String>>,
     texts: Map<String, Value>,
     lock: PathBuf,
@@ -70,8 +70,13 @@ pub(super) enum Refusal {
     Changed(Vec<String>),
 }
 
-impl Pins {
-    pub(super) fn new(config: &McpConfig, manifest: &Path, paths: &Paths, mask: Mask) -> Pins {
+impl ServerPins {
+    pub(super) fn new(
+        config: &McpConfig,
+        manifest: &Path,
+        paths: &Paths,
+        mask: Mask,
+    ) -> ServerPins {
         let lock = lock_file(manifest);
         let texts = match config.pins {
             Some(_) => read_lock(&lock, paths).remove(&config.name),
@@ -81,7 +86,7 @@ impl Pins {
             Some(Value::Object(texts)) => texts,
             _ => Map::new(),
         };
-        Pins {
+        ServerPins {
             digests: config.pins.clone(),
             texts,
             lock,

@@ -46,7 +46,7 @@ const INHERITED: [&str; 22] = [
 ];
 
 /// How long it may take to exit once its stdin is closed.
-const GRACE: Duration = Duration::from_secs(1);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest line of stderr kept, in bytes.
 const MAX_LINE: usize = 1000;
@@ -120,7 +120,7 @@ impl Process {
     pub(super) async fn ended(&self) -> Option<String> {
         let mut ended = self.ended.clone();
         let known = ended.wait_for(Option::is_some);
-        let known = tokio::time::timeout(GRACE, known).await.ok()?;
+        let known = tokio::time::timeout(EXIT_TIMEOUT, known).await.ok()?;
         known.ok()?.clone()
     }
 
@@ -134,7 +134,7 @@ impl Drop for Process {
     /// The process may be about to exit, so it cannot be killed later.
     fn drop(&mut self) {
         lock(&self.stdin.0).take();
-        let until = Instant::now() + GRACE;
+        let until = Instant::now() + EXIT_TIMEOUT;
         while is_running(self.id) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -17,7 +17,7 @@ use url::Url;
 
 use super::answer::contents;
 use crate::input::{
-    Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root,
+    Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root, SamplingRequest,
 };
 use crate::kept::unguessable;
 use crate::manifest::McpProtocol;
@@ -162,7 +162,7 @@ fn sampling(asked: Sampling) -> Result<Question, String> {
     }
     let max_tokens = asked.max_tokens.filter(|it| *it >= 1.0);
     let max_tokens = max_tokens.map_or(MAX_TOKENS, |it| it as u32);
-    let conversation = Conversation::new(messages, max_tokens)
+    let conversation = SamplingRequest::new(messages, max_tokens)
         .with_system_prompt(asked.system_prompt)
         .with_temperature(asked.temperature)
         .with_stop_sequences(asked.stop_sequences.unwrap_or_default());
@@ -179,7 +179,7 @@ pub(super) fn related_task(params: &str) -> Option<String> {
 }
 
 /// A result that asks questions.
-pub(super) struct Asking {
+pub(super) struct QuestionResult {
     pub(super) questions: Questions,
     /// The `requestState` to send back with the replies.
     pub(super) state: Option<Box<RawValue>>,
@@ -190,7 +190,7 @@ pub(super) struct Asking {
 /// # Errors
 ///
 /// What is wrong with its questions.
-pub(super) fn asking(result: &str) -> Result<Option<Asking>, String> {
+pub(super) fn asking(result: &str) -> Result<Option<QuestionResult>, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Result<'t> {
@@ -220,7 +220,7 @@ pub(super) fn asking(result: &str) -> Result<Option<Asking>, String> {
     if questions.is_empty() && result.request_state.is_none() {
         return Err("its server asks for input without a question".to_owned());
     }
-    Ok(Some(Asking {
+    Ok(Some(QuestionResult {
         questions,
         state: result.request_state.map(RawValue::to_owned),
     }))

@@ -28,11 +28,11 @@ const MAX_PENDING: usize = 40_000;
 
 /// The requests that a server has not answered.
 #[derive(Clone, Default)]
-pub(super) struct Reader(Arc<Mutex<HashMap<RequestId, Kind>>>);
+pub(super) struct MessageReader(Arc<Mutex<HashMap<RequestId, ResultKind>>>);
 
 /// How the result of a request has to be read.
 #[derive(Clone)]
-enum Kind {
+enum ResultKind {
     /// `initialize`, with this protocol version.
     Initialize(ProtocolVersion),
     ListTools,
@@ -42,8 +42,8 @@ enum Kind {
     Raw,
 }
 
-impl Reader {
-    fn pending(&self) -> MutexGuard<'_, HashMap<RequestId, Kind>> {
+impl MessageReader {
+    fn pending(&self) -> MutexGuard<'_, HashMap<RequestId, ResultKind>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -53,11 +53,11 @@ impl Reader {
             JsonRpcMessage::Request(request) => {
                 let kind = match &request.request {
                     ClientRequest::InitializeRequest(it) => {
-                        Kind::Initialize(it.params.protocol_version.clone())
+                        ResultKind::Initialize(it.params.protocol_version.clone())
                     }
-                    ClientRequest::ListToolsRequest(_) => Kind::ListTools,
-                    ClientRequest::CustomRequest(_) => Kind::Raw,
-                    _ => Kind::Typed,
+                    ClientRequest::ListToolsRequest(_) => ResultKind::ListTools,
+                    ClientRequest::CustomRequest(_) => ResultKind::Raw,
+                    _ => ResultKind::Typed,
                 };
                 let mut pending = self.pending();
                 pending.insert(request.id.clone(), kind);
@@ -149,7 +149,7 @@ impl Reader {
             let problem = "it has neither a result nor an error";
             return is_answer.then(|| self.unread_answer(id, problem))?;
         };
-        let kind = self.forget(Some(&id)).unwrap_or(Kind::Raw);
+        let kind = self.forget(Some(&id)).unwrap_or(ResultKind::Raw);
         Some(ServerJsonRpcMessage::response(kind.result(result), id))
     }
 
@@ -158,7 +158,7 @@ impl Reader {
         let pending = self.pending();
         let mut waiting = pending
             .iter()
-            .filter(|(_, kind)| !matches!(kind, Kind::Typed));
+            .filter(|(_, kind)| !matches!(kind, ResultKind::Typed));
         let (first, _) = waiting.next()?;
         waiting.next().is_none().then(|| first.clone())
     }
@@ -172,7 +172,7 @@ impl Reader {
         id.is_some_and(|id| self.pending().contains_key(id))
     }
 
-    fn forget(&self, id: Option<&RequestId>) -> Option<Kind> {
+    fn forget(&self, id: Option<&RequestId>) -> Option<ResultKind> {
         self.pending().remove(id?)
     }
 }
@@ -200,13 +200,13 @@ fn batch(document: &RawValue) -> Vec<&RawValue> {
     serde_json::from_str(document.get()).unwrap_or_default()
 }
 
-impl Kind {
+impl ResultKind {
     fn result(&self, text: &RawValue) -> ServerResult {
         let value = match self {
-            Kind::Initialize(version) => initialized(text, version),
-            Kind::ListTools => listed(text),
-            Kind::Typed => serde_json::from_str(text.get()).ok(),
-            Kind::Raw => None,
+            ResultKind::Initialize(version) => initialized(text, version),
+            ResultKind::ListTools => listed(text),
+            ResultKind::Typed => serde_json::from_str(text.get()).ok(),
+            ResultKind::Raw => None,
         };
         let custom = || ServerResult::CustomResult(CustomResult(text.get().into()));
         let known = value.and_then(|value| serde_json::from_value(value).ok());
@@ -363,7 +363,7 @@ fn listed(text: &RawValue) -> Option<Value> {
 }
 
 /// A listed tool, as the server wrote it.
-pub(super) fn written(tool: &Tool) -> &str {
+pub(super) fn raw_tool(tool: &Tool) -> &str {
     let raw = tool.meta.as_ref().and_then(|meta| meta.get(RAW_TOOL));
     raw.and_then(Value::as_str).unwrap_or_default()
 }

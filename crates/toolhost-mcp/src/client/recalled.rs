@@ -35,7 +35,7 @@ pub(crate) fn recall(
     let (mut offered, mut listed) = (Offered::default(), None);
     if let Some((tools, when)) = settings.memory.recall_tools() {
         let problems;
-        (offered, problems) = listing::offered(&tools, &settings, manifest);
+        (offered, problems) = listing::select_tools(&tools, &settings, manifest);
         // Whether they still exist will be seen at a start.
         for problem in problems {
             tracing::warn!("{problem}");
@@ -52,7 +52,7 @@ pub(crate) fn recall(
 /// The tools that a server last listed, if there is nothing wrong with them.
 pub(super) fn tools(settings: &Settings, manifest: &Path) -> Option<Offered> {
     let (tools, _) = settings.memory.recall_tools()?;
-    let (offered, problems) = listing::offered(&tools, settings, manifest);
+    let (offered, problems) = listing::select_tools(&tools, settings, manifest);
     problems.is_empty().then_some(offered)
 }
 

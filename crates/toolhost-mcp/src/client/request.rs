@@ -11,29 +11,29 @@ use rmcp::{RoleClient, ServiceError};
 use serde_json::Value;
 
 use super::answer::bounded_failure;
-use super::connection::{Connection, shown};
+use super::connection::{Connection, error_text};
 use super::encode::Written;
 use super::questions::{Questions, pages};
-use super::running::Running;
+use super::running::RunningCall;
 use super::settings::Settings;
 use super::{reading, stdio};
 use crate::error::CallError;
 use crate::provider::output_limit;
 
 /// How long to wait for a response that does not matter.
-const PATIENCE: Duration = Duration::from_secs(5);
+const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The error of a call that requires pages to be visited.
 const PAGES_REQUIRED: ErrorCode = ErrorCode(-32_042);
 
 #[derive(Clone)]
-pub(super) struct Asking {
+pub(super) struct CallRequests {
     pub(super) settings: Arc<Settings>,
     pub(super) connection: Arc<Connection>,
 }
 
 /// The response to a `tools/call`.
-pub(super) enum Answered {
+pub(super) enum CallResponse {
     Result(String),
     /// The call can be made once these are visited.
     Pages {
@@ -42,7 +42,7 @@ pub(super) enum Answered {
     },
 }
 
-impl Asking {
+impl CallRequests {
     /// Sends a `tools/call`, with members of its parameters as they were written.
     ///
     /// # Errors
@@ -52,14 +52,14 @@ impl Asking {
         &self,
         params: Value,
         written: Written,
-        running: &Running,
-    ) -> Result<Answered, CallError> {
+        running: &RunningCall,
+    ) -> Result<CallResponse, CallError> {
         let sent = self.send("tools/call", params, written, Some(running));
         match sent.await {
-            Ok(result) => raw(result).map(Answered::Result),
+            Ok(result) => raw(result).map(CallResponse::Result),
             Err(ServiceError::McpError(error)) if error.code == PAGES_REQUIRED => {
                 match error.data.as_ref().and_then(pages) {
-                    Some(pages) => Ok(Answered::Pages {
+                    Some(pages) => Ok(CallResponse::Pages {
                         message: error.message.into_owned(),
                         pages,
                     }),
@@ -74,13 +74,13 @@ impl Asking {
     ///
     /// # Errors
     ///
-    /// As for [`call`](Asking::call).
+    /// As for [`call`](CallRequests::call).
     pub(super) async fn request(
         &self,
         method: &str,
         params: Value,
         written: Written,
-        running: &Running,
+        running: &RunningCall,
     ) -> Result<String, CallError> {
         match self.send(method, params, written, Some(running)).await {
             Ok(result) => raw(result),
@@ -91,7 +91,7 @@ impl Asking {
     /// Sends a request whose response does not matter.
     pub(super) async fn tell(&self, method: &str, params: Value) {
         let sent = self.send(method, params, Written::default(), None);
-        let _ = tokio::time::timeout(PATIENCE, sent).await;
+        let _ = tokio::time::timeout(BEST_EFFORT_TIMEOUT, sent).await;
     }
 
     async fn send(
@@ -99,7 +99,7 @@ impl Asking {
         method: &str,
         params: Value,
         written: Written,
-        running: Option<&Running>,
+        running: Option<&RunningCall>,
     ) -> Result<ServerResult, ServiceError> {
         let mut request = CustomRequest::new(method, Some(params));
         if !written.0.is_empty() {
@@ -118,7 +118,7 @@ impl Asking {
         let request = ClientRequest::CustomRequest(request);
         let peer = self.connection.peer();
         let handle = peer.send_request_with_option(request, options).await?;
-        Unanswered(Some(handle)).wait().await
+        InFlight(Some(handle)).wait().await
     }
 
     async fn failure(&self, error: ServiceError) -> CallError {
@@ -137,7 +137,7 @@ impl Asking {
                 Some(trouble) => format!("its MCP server `{name}` {trouble}"),
                 None => format!(
                     "its MCP server `{name}` cannot be asked: {}",
-                    shown(&error, &self.settings.mask)
+                    error_text(&error, &self.settings.mask)
                 ),
             },
         };
@@ -150,9 +150,9 @@ fn raw(result: ServerResult) -> Result<String, CallError> {
 }
 
 /// A request that was sent. Dropping it before the response cancels it on the server.
-struct Unanswered(Option<RequestHandle<RoleClient>>);
+struct InFlight(Option<RequestHandle<RoleClient>>);
 
-impl Unanswered {
+impl InFlight {
     async fn wait(&mut self) -> Result<ServerResult, ServiceError> {
         let Some(handle) = &mut self.0 else {
             return Err(ServiceError::TransportClosed);
@@ -163,7 +163,7 @@ impl Unanswered {
     }
 }
 
-impl Drop for Unanswered {
+impl Drop for InFlight {
     fn drop(&mut self) {
         let Some(handle) = self.0.take() else {
             return;

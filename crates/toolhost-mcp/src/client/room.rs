@@ -10,14 +10,14 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_NODES: usize = 100_000;
 
 /// What is left.
-pub(super) struct Room {
+pub(super) struct SchemaBudget {
     bytes: usize,
     nodes: usize,
 }
 
-impl Room {
-    pub(super) fn new() -> Room {
-        Room {
+impl SchemaBudget {
+    pub(super) fn new() -> SchemaBudget {
+        SchemaBudget {
             bytes: MAX_BYTES,
             nodes: MAX_NODES,
         }

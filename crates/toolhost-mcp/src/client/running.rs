@@ -19,15 +19,15 @@ use crate::watch::Progress;
 const MAX_SHOWN: usize = 1000;
 
 #[derive(Clone)]
-pub(super) struct Running(Arc<Heard>);
+pub(super) struct RunningCall(Arc<CallEntry>);
 
 /// The call's entry in its connection: it lives as long as the call.
-pub(super) struct Heard {
+pub(super) struct CallEntry {
     /// The journal of the present turn. A call has one more turn for each round of questions.
     journal: Mutex<Journal>,
     /// When the server last sent something about the call.
     last: Mutex<Instant>,
-    asks: mpsc::Sender<Asked>,
+    asks: mpsc::Sender<ServerQuestions>,
     /// The kinds of questions that the manifest allows.
     may_ask: QuestionKinds,
     /// The most bytes of questions at once.
@@ -37,18 +37,21 @@ pub(super) struct Heard {
 }
 
 /// Questions that wait for their replies.
-pub(super) struct Asked {
+pub(super) struct ServerQuestions {
     pub(super) questions: InputRequired,
     pub(super) replies: oneshot::Sender<Replies>,
 }
 
 pub(super) type Replies = Vec<(String, Reply)>;
 
-impl Running {
+impl RunningCall {
     /// A call in its first turn, and the channel of its questions.
-    pub(super) fn new(journal: Journal, config: &McpConfig) -> (Running, mpsc::Receiver<Asked>) {
+    pub(super) fn new(
+        journal: Journal,
+        config: &McpConfig,
+    ) -> (RunningCall, mpsc::Receiver<ServerQuestions>) {
         let (asks, asked) = mpsc::channel(MAX_QUESTIONS);
-        let heard = Heard {
+        let heard = CallEntry {
             journal: Mutex::new(journal),
             last: Mutex::new(Instant::now()),
             asks,
@@ -56,14 +59,14 @@ impl Running {
             longest: config.limits.max_output.as_u64(),
             task: OnceLock::new(),
         };
-        (Running(Arc::new(heard)), asked)
+        (RunningCall(Arc::new(heard)), asked)
     }
 
-    pub(super) fn of(heard: Arc<Heard>) -> Running {
-        Running(heard)
+    pub(super) fn of(heard: Arc<CallEntry>) -> RunningCall {
+        RunningCall(heard)
     }
 
-    pub(super) fn heard_by(&self) -> &Arc<Heard> {
+    pub(super) fn heard_by(&self) -> &Arc<CallEntry> {
         &self.0
     }
 
@@ -167,7 +170,7 @@ impl Running {
             return Err("what its server asks is longer than `max-output`".to_owned());
         }
         let (replies, replied) = oneshot::channel();
-        let asked = self.0.asks.try_send(Asked { questions, replies });
+        let asked = self.0.asks.try_send(ServerQuestions { questions, replies });
         asked.map_err(|_| "its server asks too much at once".to_owned())?;
         let replies = replied.await;
         replies.map_err(|_| "the call that it asks for is over".to_owned())
@@ -185,7 +188,7 @@ fn refusal(question: &Question, mask: &Mask) -> String {
     }
 }
 
-impl Heard {
+impl CallEntry {
     pub(super) fn has_task(&self, id: &str) -> bool {
         self.task.get().is_some_and(|task| task == id)
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::questions::{self, OURS};
-use super::tap::Calls;
+use super::tap::ConnectionCalls;
 use crate::input::{Question, QuestionKinds};
 use crate::manifest::McpProtocol;
 use crate::tool::LogSource;
@@ -22,21 +22,21 @@ use crate::tool::LogSource;
 /// The error that tells a server that nobody answered.
 const REJECTED: ErrorCode = ErrorCode(-1);
 
-pub(super) struct Client {
+pub(super) struct ServerHandler {
     /// The server's name in the manifest.
     pub(super) name: String,
     pub(super) protocol: McpProtocol,
     /// The kinds of questions that the server is told it may ask.
     pub(super) may_ask: QuestionKinds,
-    pub(super) calls: Calls,
+    pub(super) calls: ConnectionCalls,
     pub(super) changed: Arc<Notify>,
     /// Whether it was reported that the server asks outside any call.
     pub(super) warned: Once,
 }
 
-impl Client {
+impl ServerHandler {
     /// Answers a question of the server.
-    async fn answer(&self, method: &str, params: &str, context: &Context) -> Answer {
+    async fn answer(&self, method: &str, params: &str, context: &ServerContext) -> QuestionAnswer {
         let question = questions::question(method, params);
         let question = question.map_err(|why| ErrorData::invalid_params(why, None))?;
         let task = questions::related_task(params);
@@ -70,15 +70,15 @@ impl Client {
     }
 }
 
-type Context = RequestContext<RoleClient>;
+type ServerContext = RequestContext<RoleClient>;
 
-type Answer = Result<Box<RawValue>, ErrorData>;
+type QuestionAnswer = Result<Box<RawValue>, ErrorData>;
 
 fn rejected(why: String) -> ErrorData {
     ErrorData::new(REJECTED, why, None)
 }
 
-impl ClientHandler for Client {
+impl ClientHandler for ServerHandler {
     fn get_info(&self) -> ClientConfig {
         let toolhost = Implementation::new("toolhost", env!("CARGO_PKG_VERSION"));
         let capabilities = questions::capabilities(self.protocol, self.may_ask);
@@ -89,11 +89,11 @@ impl ClientHandler for Client {
         config
     }
 
-    /// The [`Reader`](super::reading::Reader) turns requests that ask something into these.
+    /// The [`Reader`](super::reading::MessageReader) turns requests that ask something into these.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        context: Context,
+        context: ServerContext,
     ) -> Result<CustomResult, ErrorData> {
         let params = request.params.as_ref().and_then(|it| it.get("params"));
         match (request.method.strip_prefix(OURS), params) {
@@ -115,7 +115,7 @@ impl ClientHandler for Client {
 }
 
 /// Subscribes to list changes, for servers that notify only on request.
-pub(super) async fn listen(peer: Peer<RoleClient>, changed: Arc<Notify>) {
+pub(super) async fn follow_changes(peer: Peer<RoleClient>, changed: Arc<Notify>) {
     let mut filter = SubscriptionFilter::default();
     filter.tools_list_changed = Some(true);
     let subscription = peer.listen(filter).await;

@@ -12,8 +12,8 @@ use crate::mask::Mask;
 use crate::paths::Paths;
 use crate::permissions::{Secret, SecretSource};
 
-use super::memory::Memory;
-use super::pins::Pins;
+use super::memory::ServerCache;
+use super::pins::ServerPins;
 
 /// The most calls of one server that wait for replies. One more evicts one of the client with the
 /// most; clients without a session and a token count as one.
@@ -26,8 +26,8 @@ pub(super) struct Settings {
     pub(super) token: Option<Secret>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) mask: Mask,
-    pub(super) memory: Memory,
-    pub(super) pins: Pins,
+    pub(super) memory: ServerCache,
+    pub(super) pins: ServerPins,
     pub(super) paths: Arc<Paths>,
     /// Missing secrets, and invalid ones: with any of these it is not started.
     pub(super) lacking: Vec<Diagnostic>,
@@ -46,8 +46,8 @@ impl Settings {
             token: None,
             headers: Vec::new(),
             mask: Mask::default(),
-            memory: Memory::new(memory, &config),
-            pins: Pins::new(&config, manifest, paths, Mask::default()),
+            memory: ServerCache::new(memory, &config),
+            pins: ServerPins::new(&config, manifest, paths, Mask::default()),
             paths: paths.clone(),
             lacking: Vec::new(),
             config,
@@ -103,8 +103,8 @@ impl Settings {
             Mask::default()
         });
         Settings {
-            memory: Memory::new(memory, &config),
-            pins: Pins::new(&config, manifest, paths, mask.clone()),
+            memory: ServerCache::new(memory, &config),
+            pins: ServerPins::new(&config, manifest, paths, mask.clone()),
             paths: paths.clone(),
             lacking: problems,
             config,

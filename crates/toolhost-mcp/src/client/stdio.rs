@@ -13,30 +13,30 @@ use tokio::sync::Mutex;
 
 use super::encode::encode;
 use super::process::Stdin;
-use super::reading::Reader;
-use crate::lines::{self, IdFinder, Line};
+use super::reading::MessageReader;
+use crate::lines::{self, IdFinder, ReadLine};
 
 /// Marks an error that was made here of an answer that is too long.
 pub(super) const TOO_LONG: ErrorCode = ErrorCode(-32_999);
 
-pub(super) struct Lines {
-    stdout: lines::Lines<ChildStdout>,
+pub(super) struct StdioTransport {
+    stdout: lines::LineReader<ChildStdout>,
     /// Locked for a whole message: messages must not be interleaved.
     stdin: Arc<Mutex<Stdin>>,
     /// The lines so far of a message over several lines: some servers indent their JSON.
     unended: Vec<u8>,
-    reader: Reader,
+    reader: MessageReader,
     /// Messages of a batch that have not been taken yet.
     ready: VecDeque<ServerJsonRpcMessage>,
 }
 
-impl Lines {
+impl StdioTransport {
     pub(super) fn new(stdout: ChildStdout, stdin: Stdin, longest: usize) -> Self {
-        Lines {
-            stdout: lines::Lines::new(stdout, longest),
+        StdioTransport {
+            stdout: lines::LineReader::new(stdout, longest),
             stdin: Arc::new(Mutex::new(stdin)),
             unended: Vec::new(),
-            reader: Reader::default(),
+            reader: MessageReader::default(),
             ready: VecDeque::new(),
         }
     }
@@ -96,7 +96,7 @@ fn is_cut_off(text: &[u8]) -> bool {
     read.is_err_and(|error| error.is_eof())
 }
 
-impl Transport<RoleClient> for Lines {
+impl Transport<RoleClient> for StdioTransport {
     type Error = io::Error;
 
     fn send(
@@ -120,8 +120,8 @@ impl Transport<RoleClient> for Lines {
                 return Some(message);
             }
             match self.stdout.next().await? {
-                Line::Whole(line) => self.take_line(&line),
-                Line::TooLong(passed) => self.take_long(&passed),
+                ReadLine::Whole(line) => self.take_line(&line),
+                ReadLine::TooLong(passed) => self.take_long(&passed),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Filters messages between a transport and rmcp: progress and log notifications of calls are taken
 //! out here, in the server's order and ahead of the call's answer. A request of a call carries its
-//! [`Running`].
+//! [`RunningCall`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,13 +15,13 @@ use rmcp::service::InboundStreamOrigin;
 use rmcp::transport::Transport;
 use tokio_util::sync::CancellationToken;
 
-use super::running::{Heard, Running};
+use super::running::{CallEntry, RunningCall};
 use crate::tool::LogSource;
 use crate::watch::Progress;
 
 pub(super) struct Tap<T> {
     transport: T,
-    calls: Calls,
+    calls: ConnectionCalls,
     /// Messages on their way to the server.
     unsent: Arc<AtomicUsize>,
     most_unsent: usize,
@@ -34,25 +34,25 @@ const MAX_OPEN: usize = 1000;
 
 /// The running calls of a connection, and those that may still run at its server.
 #[derive(Clone, Default)]
-pub(super) struct Calls(Arc<Mutex<State>>);
+pub(super) struct ConnectionCalls(Arc<Mutex<OpenRequests>>);
 
 #[derive(Default)]
-struct State {
-    known: Vec<Known>,
+struct OpenRequests {
+    known: Vec<CallRequest>,
     /// More are open than are kept.
     is_over: bool,
 }
 
 /// A request of a call: a task has several.
-struct Known {
+struct CallRequest {
     id: RequestId,
     /// Its progress token.
     token: String,
-    call: Weak<Heard>,
+    call: Weak<CallEntry>,
     is_answered: bool,
 }
 
-impl Known {
+impl CallRequest {
     /// Whether its call has ended without an answer of the server, which may still work on it, and
     /// ask.
     fn is_open(&self) -> bool {
@@ -60,7 +60,7 @@ impl Known {
     }
 }
 
-impl State {
+impl OpenRequests {
     fn answered(&mut self, id: &RequestId) {
         for known in self.known.iter_mut().filter(|known| known.id == *id) {
             known.is_answered = true;
@@ -68,7 +68,7 @@ impl State {
     }
 
     fn tidy(&mut self) {
-        let is_alive = |known: &Known| known.call.strong_count() > 0;
+        let is_alive = |known: &CallRequest| known.call.strong_count() > 0;
         self.known
             .retain(|known| is_alive(known) || known.is_open());
         let open = self.known.iter().filter(|known| known.is_open());
@@ -83,7 +83,7 @@ impl<T> Tap<T> {
     /// A server that lets more than `most_unsent` messages wait is not reading.
     pub(super) fn new(
         transport: T,
-        calls: Calls,
+        calls: ConnectionCalls,
         most_unsent: usize,
         end: CancellationToken,
     ) -> Self {
@@ -105,7 +105,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
         message: ClientJsonRpcMessage,
     ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
         self.calls.sent(&message);
-        let unsent = Unsent::new(&self.unsent);
+        let unsent = UnsentMessage::new(&self.unsent);
         if self.unsent.load(Ordering::Relaxed) > self.most_unsent {
             tracing::warn!("an MCP server does not read its input: closing the connection");
             self.end.cancel();
@@ -142,23 +142,23 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
 }
 
 /// A counted unsent message.
-struct Unsent(Arc<AtomicUsize>);
+struct UnsentMessage(Arc<AtomicUsize>);
 
-impl Unsent {
+impl UnsentMessage {
     fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
-        Unsent(count.clone())
+        UnsentMessage(count.clone())
     }
 }
 
-impl Drop for Unsent {
+impl Drop for UnsentMessage {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Calls {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ConnectionCalls {
+    fn state(&self) -> MutexGuard<'_, OpenRequests> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -171,12 +171,12 @@ impl Calls {
         if matches!(inner, ClientRequest::CustomRequest(it) if it.method == "tasks/get") {
             return;
         }
-        if let Some(running) = inner.extensions().get::<Running>()
+        if let Some(running) = inner.extensions().get::<RunningCall>()
             && let Some(token) = inner.get_meta().get_progress_token()
         {
             let mut state = self.state();
             state.tidy();
-            state.known.push(Known {
+            state.known.push(CallRequest {
                 id: request.id.clone(),
                 token: key(&token),
                 call: Arc::downgrade(running.heard_by()),
@@ -210,27 +210,27 @@ impl Calls {
         Some(message)
     }
 
-    fn find(&self, is_it: impl Fn(&Known, &Heard) -> bool) -> Option<Running> {
+    fn find(&self, is_it: impl Fn(&CallRequest, &CallEntry) -> bool) -> Option<RunningCall> {
         let state = self.state();
         let mut found = state.known.iter().filter_map(|known| {
             let call = known.call.upgrade()?;
             is_it(known, &call).then_some(call)
         });
-        found.next().map(Running::of)
+        found.next().map(RunningCall::of)
     }
 
     /// The only call that can be meant. Calls that wait for a reply count, and so do cancelled ones
     /// until the server has answered them: what it sends about them must not be attributed to
     /// another.
-    fn only(&self) -> Option<Running> {
+    fn only(&self) -> Option<RunningCall> {
         let state = self.state();
-        if state.is_over || state.known.iter().any(Known::is_open) {
+        if state.is_over || state.known.iter().any(CallRequest::is_open) {
             return None;
         }
         let mut calls = state.known.iter().filter_map(|known| known.call.upgrade());
         let first = calls.next()?;
         let is_only = calls.all(|call| Arc::ptr_eq(&call, &first));
-        is_only.then(|| Running::of(first))
+        is_only.then(|| RunningCall::of(first))
     }
 
     /// The call for which a server asks something: by the task that it names, else by the request
@@ -239,7 +239,7 @@ impl Calls {
         &self,
         task: Option<&str>,
         origin: Option<&InboundStreamOrigin>,
-    ) -> Option<Running> {
+    ) -> Option<RunningCall> {
         if let Some(task) = task {
             return self.find(|_, call| call.has_task(task));
         }

@@ -11,23 +11,23 @@ use serde_json::{Value, json};
 use super::answer::{bounded_failure, failed, value};
 use super::encode::Written;
 use super::questions::{self, Responses};
-use super::request::Asking;
-use super::running::Running;
+use super::request::CallRequests;
+use super::running::RunningCall;
 use crate::error::CallError;
 use crate::limits::Limits;
 use crate::watch::Progress;
 
 /// The polling interval for a server that suggests none.
-const INTERVAL: Duration = Duration::from_secs(1);
+const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The shortest polling interval.
-const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The longest polling interval.
-const MOST_INTERVAL: Duration = Duration::from_secs(30);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The state of a task.
-struct Task {
+struct RemoteTask {
     id: String,
     status: String,
     message: Option<String>,
@@ -36,9 +36,9 @@ struct Task {
     said: BTreeMap<String, Box<RawValue>>,
 }
 
-impl Task {
+impl RemoteTask {
     /// Parses a result, if it is a task.
-    fn read(result: &str) -> Option<Task> {
+    fn read(result: &str) -> Option<RemoteTask> {
         let mut result: BTreeMap<String, &RawValue> = serde_json::from_str(result).ok()?;
         if result.contains_key("content") {
             return None;
@@ -61,13 +61,13 @@ impl Task {
         let interval = interval.and_then(|it| value(it).as_f64());
         let interval = interval.filter(|it| *it >= 0.0);
         let interval = interval.map(|it| Duration::from_millis(it.min(1e9) as u64));
-        Some(Task {
+        Some(RemoteTask {
             id,
             status,
             message,
             interval: interval
-                .unwrap_or(INTERVAL)
-                .clamp(LEAST_INTERVAL, MOST_INTERVAL),
+                .unwrap_or(DEFAULT_POLL_INTERVAL)
+                .clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL),
             said: (result.into_iter())
                 .map(|(member, said)| (member, said.to_owned()))
                 .collect(),
@@ -79,15 +79,15 @@ impl Task {
 /// Dropping this cancels the task.
 pub(super) async fn result(
     result: String,
-    asking: &Asking,
-    running: &Running,
+    asking: &CallRequests,
+    running: &RunningCall,
     limits: &Limits,
 ) -> Result<String, CallError> {
-    let Some(mut task) = Task::read(&result) else {
+    let Some(mut task) = RemoteTask::read(&result) else {
         return Ok(result);
     };
     running.is_task(&task.id);
-    let mut unfinished = Unfinished(Some((asking.clone(), task.id.clone())));
+    let mut unfinished = UnfinishedTask(Some((asking.clone(), task.id.clone())));
     let params = json!({ "taskId": task.id });
     let request = |method, written| asking.request(method, params.clone(), written, running);
     let mut answered = HashSet::new();
@@ -152,7 +152,7 @@ pub(super) async fn result(
             )),
             error => error,
         })?;
-        task = Task::read(&state)
+        task = RemoteTask::read(&state)
             .ok_or_else(|| failed("its server answers `tasks/get` with what is no task"))?;
     }
 }
@@ -164,9 +164,9 @@ fn input_responses(responses: &Responses) -> Result<Written, CallError> {
 }
 
 /// A task that a server works on. Dropping it cancels the task.
-struct Unfinished(Option<(Asking, String)>);
+struct UnfinishedTask(Option<(CallRequests, String)>);
 
-impl Drop for Unfinished {
+impl Drop for UnfinishedTask {
     fn drop(&mut self) {
         if let Some((asking, id)) = self.0.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()

@@ -10,13 +10,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::connection::Connection;
+use super::connection::HttpConnection;
 use super::front::Site;
 use super::peer::Peer;
-use super::slots::Slots;
+use super::slots::ConnectionLimit;
 
 /// How long to wait for a descriptor.
-const BREATH: Duration = Duration::from_millis(50);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// A source of connections: a TCP socket, or anything else with byte streams.
 pub trait Listener: Send + 'static {
@@ -75,7 +75,7 @@ pub(crate) async fn accept(mut listener: impl Listener, site: Arc<Site>) {
             () = lifecycle.stop.cancelled() => break,
             accepted = next() => accepted,
         };
-        let connection = Connection {
+        let connection = HttpConnection {
             peer,
             slot,
             site: Arc::clone(&site),
@@ -90,7 +90,7 @@ pub(crate) async fn accept(mut listener: impl Listener, site: Arc<Site>) {
 }
 
 /// Accepts the next connection, retrying after errors.
-async fn take<L: Listener>(listener: &mut L, slots: &Arc<Slots>) -> (L::Stream, IpAddr) {
+async fn take<L: Listener>(listener: &mut L, slots: &Arc<ConnectionLimit>) -> (L::Stream, IpAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
@@ -107,7 +107,7 @@ async fn take<L: Listener>(listener: &mut L, slots: &Arc<Slots>) -> (L::Stream, 
                 // Most likely there are no descriptors left, so an idle connection is closed.
                 warn!("cannot accept a connection: {error}");
                 slots.make_room();
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
@@ -116,13 +116,13 @@ async fn take<L: Listener>(listener: &mut L, slots: &Arc<Slots>) -> (L::Stream, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http_front::unsent::Unsent;
+    use crate::http_front::unsent::UnreadBytes;
 
     #[tokio::test]
     async fn no_message_waits_for_the_next() {
         let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
-        let slots = Arc::new(Slots::new(1, Unsent::default()));
+        let slots = Arc::new(ConnectionLimit::new(1, UnreadBytes::default()));
         let (accepted, client) = tokio::join!(take(&mut listener, &slots), client);
         assert!(accepted.0.nodelay().unwrap());
         assert!(

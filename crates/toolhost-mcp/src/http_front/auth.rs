@@ -7,15 +7,15 @@ use http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use super::jwt::Issuer;
-use super::principal::{Principal, Refused};
+use super::principal::{AuthRefusal, Principal};
 use super::refuse::{refuse, refuse_for};
-use super::token::Tokens;
+use super::token::TokenTable;
 use super::{FrontError, metadata};
 use crate::manifest::{AuthConfig, OauthConfig};
 
 /// The clients that the manifest names.
 pub(super) struct Auth {
-    tokens: Tokens,
+    tokens: TokenTable,
     issuer: Option<Arc<Issuer>>,
     is_required: bool,
 }
@@ -32,13 +32,13 @@ impl Auth {
             None => Issuer::new(oauth).map(Arc::new),
         });
         Ok(Auth {
-            tokens: Tokens::new(&config.tokens),
+            tokens: TokenTable::new(&config.tokens),
             issuer: issuer.transpose()?,
             is_required: config.is_required(),
         })
     }
 
-    pub(super) async fn check(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
+    pub(super) async fn check(&self, headers: &HeaderMap) -> Result<Principal, AuthRefusal> {
         if !self.is_required {
             return Ok(Principal::default());
         }
@@ -48,30 +48,34 @@ impl Auth {
         }
         match &self.issuer {
             Some(issuer) => issuer.check(token).await,
-            None => Err(Refused::Invalid("it is no token of this server")),
+            None => Err(AuthRefusal::Invalid("it is no token of this server")),
         }
     }
 
     /// The response to a request that is not authenticated.
-    pub(super) fn refuse(&self, refused: Refused) -> Response {
+    pub(super) fn refuse(&self, refused: AuthRefusal) -> Response {
         let (status, error, why) = match refused {
-            Refused::Missing => (StatusCode::UNAUTHORIZED, None, "a token is needed"),
-            Refused::Malformed => {
+            AuthRefusal::Missing => (StatusCode::UNAUTHORIZED, None, "a token is needed"),
+            AuthRefusal::Malformed => {
                 let why = "one Authorization header with a bearer token is needed";
                 (StatusCode::BAD_REQUEST, Some("invalid_request"), why)
             }
-            Refused::Invalid(why) => (StatusCode::UNAUTHORIZED, Some("invalid_token"), why),
-            Refused::Scope => {
+            AuthRefusal::Invalid(why) => (StatusCode::UNAUTHORIZED, Some("invalid_token"), why),
+            AuthRefusal::Scope => {
                 let why = "the token has no scope of this server";
                 (StatusCode::FORBIDDEN, Some("insufficient_scope"), why)
             }
-            Refused::Unavailable => {
+            AuthRefusal::Unavailable => {
                 let why = "the issuer's keys cannot be had";
-                return refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, super::jwks::INTERVAL);
+                return refuse_for(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    why,
+                    super::jwks::MIN_FETCH_INTERVAL,
+                );
             }
         };
         let why = match refused {
-            Refused::Invalid(why) => format!("the token is not taken: {why}"),
+            AuthRefusal::Invalid(why) => format!("the token is not taken: {why}"),
             _ => why.to_owned(),
         };
         let mut response = refuse(status, &why);
@@ -105,21 +109,21 @@ impl Auth {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
+fn bearer(headers: &HeaderMap) -> Result<&str, AuthRefusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
-        (None, _) => return Err(Refused::Missing),
-        (Some(value), None) => value.to_str().map_err(|_| Refused::Malformed)?,
-        (Some(_), Some(_)) => return Err(Refused::Malformed),
+        (None, _) => return Err(AuthRefusal::Missing),
+        (Some(value), None) => value.to_str().map_err(|_| AuthRefusal::Malformed)?,
+        (Some(_), Some(_)) => return Err(AuthRefusal::Malformed),
     };
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Refused::Missing);
+        return Err(AuthRefusal::Missing);
     }
     let token = token.trim_matches(' ');
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
     match !token.is_empty() && token.bytes().all(is_token) {
         true => Ok(token),
-        false => Err(Refused::Malformed),
+        false => Err(AuthRefusal::Malformed),
     }
 }

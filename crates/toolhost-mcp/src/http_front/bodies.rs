@@ -11,46 +11,46 @@ use bytesize::ByteSize;
 use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::rate::Client;
+use super::rate::RateClient;
 use super::refuse::refuse_for;
 
 /// Bodies up to this size are read without room: connections bound their number. A request that
 /// outlives its connection needs [room](Short::room) later.
-pub(super) const SMALL: usize = 16 << 10;
+pub(super) const SMALL_BODY: usize = 16 << 10;
 
 /// The least that a waiting request takes beside its body.
-const BESIDE: usize = 8 << 10;
+const REQUEST_COST: usize = 8 << 10;
 
 /// The unit of permits.
 const PAGE: usize = 4 << 10;
 
 /// The `Retry-After` if there is no room.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Idle clients are forgotten beyond this number of clients.
-const MANY: usize = 1_000;
+const MAX_IDLE_CLIENTS: usize = 1_000;
 
 pub(super) struct Bodies {
     all: Arc<Semaphore>,
     /// The most pages of all clients, and of one.
     most: (usize, usize),
-    clients: Mutex<HashMap<Client, Weak<Semaphore>>>,
+    clients: Mutex<HashMap<RateClient, Weak<Semaphore>>>,
 }
 
 /// Room reserved for a body, for as long as any of it may be kept. Clones share the reservation.
 #[derive(Clone, Debug)]
-pub(crate) struct Room {
-    _held: Arc<Held>,
+pub(crate) struct BodyRoom {
+    _held: Arc<BodyPermits>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct BodyPermits {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
 
 /// Room taken before the size is known.
-pub(super) struct Taken {
+pub(super) struct ReservedRoom {
     own: OwnedSemaphorePermit,
     all: OwnedSemaphorePermit,
 }
@@ -60,7 +60,7 @@ pub(super) struct Taken {
 #[derive(Clone)]
 pub(crate) struct Short {
     bodies: Arc<Bodies>,
-    client: Client,
+    client: RateClient,
     bytes: usize,
     patience: Duration,
 }
@@ -68,7 +68,7 @@ pub(crate) struct Short {
 impl Short {
     pub(super) fn new(
         bodies: &Arc<Bodies>,
-        client: Client,
+        client: RateClient,
         bytes: usize,
         patience: Duration,
     ) -> Short {
@@ -85,7 +85,7 @@ impl Short {
     /// # Errors
     ///
     /// There is no room in time: the response that says so.
-    pub(crate) async fn room(self) -> Result<Room, Box<Response>> {
+    pub(crate) async fn room(self) -> Result<BodyRoom, Box<Response>> {
         if let Some(taken) = self.bodies.try_take(&self.client, self.bytes) {
             return Ok(taken.room());
         }
@@ -106,7 +106,7 @@ impl Bodies {
             usize::try_from(pages).unwrap_or(usize::MAX)
         };
         let bound = (u32::MAX as usize).min(Semaphore::MAX_PERMITS);
-        let beside = ByteSize::b(BESIDE as u64);
+        let beside = ByteSize::b(REQUEST_COST as u64);
         let longest = pages(longest + beside).clamp(1, bound);
         let all = pages(most).clamp(longest, bound);
         Bodies {
@@ -117,27 +117,27 @@ impl Bodies {
     }
 
     /// Waits for room; shorter bodies need none.
-    pub(super) async fn room(&self, client: Client, bytes: usize) -> Option<Taken> {
-        if bytes <= SMALL {
+    pub(super) async fn room(&self, client: RateClient, bytes: usize) -> Option<ReservedRoom> {
+        if bytes <= SMALL_BODY {
             return None;
         }
         self.take(&client, bytes).await
     }
 
-    async fn take(&self, client: &Client, bytes: usize) -> Option<Taken> {
+    async fn take(&self, client: &RateClient, bytes: usize) -> Option<ReservedRoom> {
         let (own, pages) = (self.of(client), self.pages(bytes));
         // The semaphores are never closed.
         let own = own.acquire_many_owned(pages).await.ok()?;
         let all = self.all.clone().acquire_many_owned(pages).await.ok()?;
-        Some(Taken { own, all })
+        Some(ReservedRoom { own, all })
     }
 
     /// Takes room that is free and nobody waits for.
-    fn try_take(&self, client: &Client, bytes: usize) -> Option<Taken> {
+    fn try_take(&self, client: &RateClient, bytes: usize) -> Option<ReservedRoom> {
         let (own, pages) = (self.of(client), self.pages(bytes));
         let own = own.try_acquire_many_owned(pages).ok()?;
         let all = self.all.clone().try_acquire_many_owned(pages).ok()?;
-        Some(Taken { own, all })
+        Some(ReservedRoom { own, all })
     }
 
     /// The pages for a body of that length; at most what one client can have.
@@ -146,12 +146,12 @@ impl Bodies {
         u32::try_from(pages).unwrap_or(u32::MAX)
     }
 
-    fn of(&self, client: &Client) -> Arc<Semaphore> {
+    fn of(&self, client: &RateClient) -> Arc<Semaphore> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = clients.get(client).and_then(Weak::upgrade) {
             return own;
         }
-        if clients.len() >= MANY {
+        if clients.len() >= MAX_IDLE_CLIENTS {
             clients.retain(|_, own| own.strong_count() > 0);
         }
         let own = Arc::new(Semaphore::new(self.most.1));
@@ -161,23 +161,23 @@ impl Bodies {
 }
 
 fn pages_of(bytes: usize) -> usize {
-    bytes.saturating_add(BESIDE).div_ceil(PAGE)
+    bytes.saturating_add(REQUEST_COST).div_ceil(PAGE)
 }
 
-impl Taken {
-    fn room(self) -> Room {
-        let held = Held {
+impl ReservedRoom {
+    fn room(self) -> BodyRoom {
+        let held = BodyPermits {
             _own: self.own,
             _all: self.all,
         };
-        Room {
+        BodyRoom {
             _held: Arc::new(held),
         }
     }
 
     /// Keeps only what a body that has arrived needs.
-    pub(super) fn shrunk(mut self, bytes: usize) -> Option<Room> {
-        if bytes <= SMALL {
+    pub(super) fn shrunk(mut self, bytes: usize) -> Option<BodyRoom> {
+        if bytes <= SMALL_BODY {
             return None;
         }
         let pages = pages_of(bytes);
@@ -191,7 +191,7 @@ impl Taken {
 /// The response to a request that there is no room for.
 pub(super) fn no_room() -> Response {
     let why = "the requests that are not answered yet take all the room there is (`max-in-flight`)";
-    refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY)
+    refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY_AFTER)
 }
 
 #[cfg(test)]
@@ -206,21 +206,21 @@ mod tests {
         Bodies::new(ByteSize::kib(128), ByteSize::kib(32))
     }
 
-    fn name(name: &str) -> Client {
-        Client::Named(name.into())
+    fn name(name: &str) -> RateClient {
+        RateClient::Named(name.into())
     }
 
     #[tokio::test]
     async fn one_client_has_half_and_what_is_given_back_is_for_the_next() {
         let bodies = bodies();
         let taken = bodies.room(name("a"), HALF).await.unwrap();
-        let second = bodies.room(name("a"), SMALL + 1);
+        let second = bodies.room(name("a"), SMALL_BODY + 1);
         let mut second = std::pin::pin!(second);
         assert!(second.as_mut().now_or_never().is_none());
-        assert!(bodies.room(name("a"), SMALL).now_or_never().is_some());
+        assert!(bodies.room(name("a"), SMALL_BODY).now_or_never().is_some());
         let other = bodies.room(name("b"), HALF).now_or_never();
         assert!(other.is_some(), "the other half is for others");
-        let room = taken.shrunk(HALF - 2 * SMALL - BESIDE).unwrap();
+        let room = taken.shrunk(HALF - 2 * SMALL_BODY - REQUEST_COST).unwrap();
         assert!(second.as_mut().now_or_never().is_some());
         drop(room);
     }
@@ -248,7 +248,7 @@ mod tests {
     async fn a_short_body_that_came_without_a_length_gives_all_back() {
         let bodies = bodies();
         let taken = bodies.room(name("a"), HALF).await.unwrap();
-        assert!(taken.shrunk(SMALL).is_none());
+        assert!(taken.shrunk(SMALL_BODY).is_none());
         assert!(bodies.room(name("a"), HALF).now_or_never().is_some());
     }
 }

@@ -9,8 +9,8 @@ use http::{Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::bodies::{Bodies, Room, SMALL, no_room};
-use super::rate::Client;
+use super::bodies::{Bodies, BodyRoom, SMALL_BODY, no_room};
+use super::rate::RateClient;
 use super::refuse::{close, refuse_body};
 
 /// The request with its body, and the room reserved for it.
@@ -23,8 +23,8 @@ pub(super) async fn take_in(
     most: usize,
     timeout: Duration,
     bodies: &Bodies,
-    client: Client,
-) -> Result<(Request<Bytes>, Option<Room>), Box<Response>> {
+    client: RateClient,
+) -> Result<(Request<Bytes>, Option<BodyRoom>), Box<Response>> {
     if request.body().is_end_stream() {
         return Ok((request.map(|_| Bytes::new()), None));
     }
@@ -39,7 +39,7 @@ pub(super) async fn take_in(
     }
     let length = declared.and_then(|length| usize::try_from(length).ok());
     let taken = match length.unwrap_or(most) {
-        length if length <= SMALL => None,
+        length if length <= SMALL_BODY => None,
         length => {
             let room = tokio::time::timeout(timeout, bodies.room(client, length));
             room.await.map_err(|_| no_room_to_read())?

@@ -15,19 +15,19 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::front::{Site, State};
+use super::front::{FrontState, Site};
 use super::gate::{Answers, MAX_STREAMS};
 use super::peer::Peer;
 use super::sending::Sending;
-use super::slots::Slot;
-use super::slots::activity::{Activity, Received, Watched};
+use super::slots::ConnectionPermit;
+use super::slots::activity::{Activity, RequestBody, Watched};
 
 /// How long an idle connection may stay while the server drains: a request that is just being sent
 /// then gets an answer instead of a closed connection.
-const LINGER: Duration = Duration::from_secs(2);
+const DRAIN_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long closing a connection may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The most headers of a request.
 const MAX_HEADERS: usize = 100;
@@ -39,20 +39,20 @@ const MAX_HEAD: u32 = 64 << 10;
 const MAX_RESETS: usize = 20;
 
 /// A connection's byte stream.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub(super) trait ConnectionStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ConnectionStream for S {}
 
-pub(super) struct Connection {
+pub(super) struct HttpConnection {
     pub(super) peer: Peer,
-    pub(super) slot: Slot,
+    pub(super) slot: ConnectionPermit,
     pub(super) site: Arc<Site>,
     /// The configuration when it was accepted.
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<FrontState>,
 }
 
-impl Connection {
-    pub(super) async fn run(self, stream: impl Stream) {
+impl HttpConnection {
+    pub(super) async fn run(self, stream: impl ConnectionStream) {
         let (stop, evicted) = (
             self.site.lifecycle.stop.clone(),
             self.slot.activity.evicted.clone(),
@@ -70,7 +70,7 @@ impl Connection {
         }
     }
 
-    async fn serve(&self, stream: impl Stream) {
+    async fn serve(&self, stream: impl ConnectionStream) {
         let Some(tls) = &self.state.tls else {
             return self.speak(stream).await;
         };
@@ -82,7 +82,7 @@ impl Connection {
         }
     }
 
-    async fn speak(&self, stream: impl Stream) {
+    async fn speak(&self, stream: impl ConnectionStream) {
         let activity = &self.slot.activity;
         let stream = TokioIo::new(Watched {
             stream,
@@ -110,7 +110,7 @@ impl Connection {
             ended = connection.as_mut() => ended,
             () = aside(self.expired(activity)) => {
                 connection.as_mut().graceful_shutdown();
-                let farewell = tokio::time::timeout(FAREWELL, connection).await;
+                let farewell = tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await;
                 farewell.unwrap_or(Ok(()))
             }
         };
@@ -127,8 +127,10 @@ impl Connection {
             () = self.site.lifecycle.drain.cancelled() => {}
         }
         // A connection that was idle before stays a little longer.
-        tokio::time::sleep(LINGER.min(idle)).await;
-        activity.expired(head.min(LINGER), idle.min(LINGER)).await;
+        tokio::time::sleep(DRAIN_IDLE_TIMEOUT.min(idle)).await;
+        activity
+            .expired(head.min(DRAIN_IDLE_TIMEOUT), idle.min(DRAIN_IDLE_TIMEOUT))
+            .await;
     }
 }
 
@@ -149,7 +151,7 @@ fn respond(
     let running = activity.begin(request.version());
     let is_multiplexed = request.version() == Version::HTTP_2;
     let mut request = request.map(|body| {
-        Body::new(Received {
+        Body::new(RequestBody {
             body,
             number: running.number(),
             activity: Arc::clone(running.activity()),

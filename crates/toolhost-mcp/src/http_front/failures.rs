@@ -9,23 +9,23 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::rate::{Client, MAX_CLIENTS};
+use super::rate::{MAX_CLIENTS, RateClient};
 
 /// The allowance of each client.
-pub(super) struct Allowance {
+pub(super) struct AuthRateLimit {
     /// The cost of one failure.
     interval: Duration,
     /// How far ahead of the clock a client may be.
     burst: Duration,
     /// When each client's allowance is full again; clients with a full allowance are soon removed.
-    whole_at: Mutex<HashMap<Client, Instant>>,
+    whole_at: Mutex<HashMap<RateClient, Instant>>,
     max_clients: usize,
 }
 
-impl Allowance {
+impl AuthRateLimit {
     pub(super) fn new(a_second: NonZeroU32, burst: NonZeroU32) -> Self {
         let interval = Duration::from_secs(1) / a_second.get();
-        Allowance {
+        AuthRateLimit {
             interval,
             burst: interval * burst.get(),
             whole_at: Mutex::default(),
@@ -38,7 +38,7 @@ impl Allowance {
     /// # Errors
     ///
     /// It is used up: how long until there is one.
-    pub(super) fn take(&self, client: Client, now: Instant) -> Result<(), Duration> {
+    pub(super) fn take(&self, client: RateClient, now: Instant) -> Result<(), Duration> {
         self.with(client, now, |whole_at| {
             let next = (*whole_at).max(now) + self.interval;
             match next.saturating_duration_since(now + self.burst) {
@@ -52,17 +52,17 @@ impl Allowance {
     }
 
     /// How long until the client has one, if it has none now. Takes nothing.
-    pub(super) fn wait(&self, client: &Client, now: Instant) -> Option<Duration> {
+    pub(super) fn wait(&self, client: &RateClient, now: Instant) -> Option<Duration> {
         let whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
         let known = whole_at.get(client).or_else(|| {
             let is_full = whole_at.len() >= self.max_clients;
-            is_full.then(|| whole_at.get(&Client::Others)).flatten()
+            is_full.then(|| whole_at.get(&RateClient::Others)).flatten()
         })?;
         let wait = (*known + self.interval).saturating_duration_since(now + self.burst);
         (!wait.is_zero()).then_some(wait)
     }
 
-    fn with<T>(&self, client: Client, now: Instant, f: impl FnOnce(&mut Instant) -> T) -> T {
+    fn with<T>(&self, client: RateClient, now: Instant, f: impl FnOnce(&mut Instant) -> T) -> T {
         let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
         let mut client = client;
         if whole_at.len() >= self.max_clients && !whole_at.contains_key(&client) {
@@ -71,7 +71,7 @@ impl Allowance {
             if whole_at.values().filter(|at| !is_recent(at)).count() > self.max_clients / 10 {
                 whole_at.retain(|_, at| is_recent(at));
             } else {
-                client = Client::Others;
+                client = RateClient::Others;
             }
         }
         f(whole_at.entry(client).or_insert(now))
@@ -82,13 +82,13 @@ impl Allowance {
 mod tests {
     use super::*;
 
-    fn allowance(a_second: u32, burst: u32) -> Allowance {
+    fn allowance(a_second: u32, burst: u32) -> AuthRateLimit {
         let count = |count| NonZeroU32::new(count).unwrap();
-        Allowance::new(count(a_second), count(burst))
+        AuthRateLimit::new(count(a_second), count(burst))
     }
 
-    fn name(name: &str) -> Client {
-        Client::Named(name.into())
+    fn name(name: &str) -> RateClient {
+        RateClient::Named(name.into())
     }
 
     #[test]

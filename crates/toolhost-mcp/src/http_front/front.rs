@@ -15,12 +15,12 @@ use tokio_rustls::TlsAcceptor;
 
 use super::auth::Auth;
 use super::bodies::Bodies;
-use super::failures::Allowance;
+use super::failures::AuthRateLimit;
 use super::names::Strangers;
-use super::rate::Requests;
+use super::rate::RequestRateLimit;
 use super::refuse::refuse;
-use super::slots::Slots;
-use super::unsent::Unsent;
+use super::slots::ConnectionLimit;
+use super::unsent::UnreadBytes;
 use super::{FrontError, Lifecycle, metadata, tls};
 use crate::manifest::ServeConfig;
 
@@ -29,11 +29,11 @@ const FAILURES: (u32, u32) = (20, 1);
 
 /// The HTTP front.
 #[derive(Clone)]
-pub(crate) struct Front(Arc<Shared>);
+pub(crate) struct Front(Arc<FrontShared>);
 
 /// What every connection needs: the routes and the shared state.
 pub(crate) struct Site {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<FrontShared>,
     /// Handles `/mcp`. Boxed: the future is large, and those around it are moved.
     pub(super) mcp: Box<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response> + Send + Sync>,
     /// Handles other paths.
@@ -44,19 +44,19 @@ pub(crate) struct Site {
 }
 
 /// State shared by all requests.
-pub(super) struct Shared {
-    state: RwLock<Arc<State>>,
+pub(super) struct FrontShared {
+    state: RwLock<Arc<FrontState>>,
     /// The listening addresses that were checked: whoever reaches them must authenticate.
     checked: Mutex<Vec<SocketAddr>>,
-    pub(super) failures: Allowance,
-    pub(super) slots: Arc<Slots>,
+    pub(super) failures: AuthRateLimit,
+    pub(super) slots: Arc<ConnectionLimit>,
 }
 
 /// What is derived from one configuration.
-pub(super) struct State {
+pub(super) struct FrontState {
     pub(super) config: ServeConfig,
     pub(super) auth: Auth,
-    pub(super) requests: Option<Arc<Requests>>,
+    pub(super) requests: Option<Arc<RequestRateLimit>>,
     pub(super) bodies: Arc<Bodies>,
     pub(super) tls: Option<TlsAcceptor>,
     /// One for each configuration, which may have other hosts.
@@ -72,16 +72,16 @@ impl Front {
     pub(crate) fn new(config: &ServeConfig) -> Result<Front, FrontError> {
         let (burst, a_second) = FAILURES;
         let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-        Ok(Front(Arc::new(Shared {
-            state: RwLock::new(Arc::new(State::new(config, None)?)),
+        Ok(Front(Arc::new(FrontShared {
+            state: RwLock::new(Arc::new(FrontState::new(config, None)?)),
             checked: Mutex::default(),
-            failures: Allowance::new(count(a_second), count(burst)),
-            slots: Arc::new(Slots::new(config.max_connections, unsent(config))),
+            failures: AuthRateLimit::new(count(a_second), count(burst)),
+            slots: Arc::new(ConnectionLimit::new(config.max_connections, unsent(config))),
         })))
     }
 
     /// The counter of response bytes that clients have not read.
-    pub(crate) fn unsent(&self) -> Unsent {
+    pub(crate) fn unsent(&self) -> UnreadBytes {
         self.0.slots.unsent.clone()
     }
 
@@ -117,7 +117,7 @@ impl Front {
         for address in &*checked {
             config.check_exposure(*address)?;
         }
-        let state = State::new(config, Some(&self.0.state()))?;
+        let state = FrontState::new(config, Some(&self.0.state()))?;
         let mut current = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(state);
         drop(current);
@@ -165,8 +165,8 @@ impl Front {
     }
 }
 
-fn unsent(config: &ServeConfig) -> Unsent {
-    let unsent = Unsent::default();
+fn unsent(config: &ServeConfig) -> UnreadBytes {
+    let unsent = UnreadBytes::default();
     unsent.set_most(most_unsent(config));
     unsent
 }
@@ -175,15 +175,15 @@ fn most_unsent(config: &ServeConfig) -> usize {
     usize::try_from(config.max_unsent.as_u64()).unwrap_or(usize::MAX)
 }
 
-impl Shared {
-    pub(super) fn state(&self) -> Arc<State> {
+impl FrontShared {
+    pub(super) fn state(&self) -> Arc<FrontState> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&state)
     }
 }
 
-impl State {
-    fn new(config: &ServeConfig, before: Option<&State>) -> Result<State, FrontError> {
+impl FrontState {
+    fn new(config: &ServeConfig, before: Option<&FrontState>) -> Result<FrontState, FrontError> {
         let limits = |config: &ServeConfig| (config.rate_limit, config.rate_burst);
         let same = before.filter(|before| limits(&before.config) == limits(config));
         let requests = match same {
@@ -191,7 +191,7 @@ impl State {
             Some(before) => before.requests.clone(),
             None => config.rate_limit.map(|rate| {
                 let burst = config.rate_burst.unwrap_or(rate);
-                Arc::new(Requests::new(rate, burst))
+                Arc::new(RequestRateLimit::new(rate, burst))
             }),
         };
         let sizes = |config: &ServeConfig| (config.max_in_flight, config.max_body);
@@ -200,7 +200,7 @@ impl State {
             Some(before) => Arc::clone(&before.bodies),
             None => Arc::new(Bodies::new(config.max_in_flight, config.max_body)),
         };
-        Ok(State {
+        Ok(FrontState {
             bodies,
             auth: Auth::new(&config.auth, before.map(|before| &before.auth))?,
             requests,

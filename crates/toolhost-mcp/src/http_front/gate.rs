@@ -19,11 +19,11 @@ use super::Lifecycle;
 use super::bodies::Short;
 use super::body::take_in;
 use super::cors::Cors;
-use super::front::{Shared, Site, State};
+use super::front::{FrontShared, FrontState, Site};
 use super::names;
 use super::peer::Peer;
-use super::principal::Refused;
-use super::rate::Client;
+use super::principal::AuthRefusal;
+use super::rate::RateClient;
 use super::refuse::{close, refuse_for};
 use super::slots::activity;
 
@@ -31,13 +31,13 @@ use super::slots::activity;
 pub(super) const MAX_STREAMS: u32 = 100;
 
 /// The `Retry-After` of a server that is draining.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The most bytes of answers that one connection may wait for at once.
-const MOST_ANSWERS: u64 = 128 << 20;
+const MAX_ANSWER_BYTES: u64 = 128 << 20;
 
 /// The number of answers that a connection may always wait for, however long they may be.
-const FEWEST_ANSWERS: usize = 8;
+const MIN_ANSWERS: usize = 8;
 
 impl Site {
     /// The checks for a request nested in an embedder's server: the same as for `/mcp`, on any
@@ -78,7 +78,7 @@ impl Site {
                     match place {
                         None => response,
                         Some(place) => response.map(|body| {
-                            Body::new(activity::Response {
+                            Body::new(activity::TrackedBody {
                                 body,
                                 _running: place,
                             })
@@ -107,17 +107,17 @@ impl Site {
 }
 
 /// Permits for the answers that one HTTP/2 connection waits for, in the extensions of its requests:
-/// unread answers are held in memory, and must not exceed [`MOST_ANSWERS`] except for the first
+/// unread answers are held in memory, and must not exceed [`MAX_ANSWER_BYTES`] except for the first
 /// few.
 #[derive(Clone)]
 pub(super) struct Answers(Arc<Semaphore>);
 
 impl Answers {
     pub(super) fn new(longest: u64) -> Answers {
-        let count = MOST_ANSWERS / longest.max(1);
+        let count = MAX_ANSWER_BYTES / longest.max(1);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         Answers(Arc::new(Semaphore::new(
-            count.clamp(FEWEST_ANSWERS, MAX_STREAMS as usize),
+            count.clamp(MIN_ANSWERS, MAX_STREAMS as usize),
         )))
     }
 
@@ -159,22 +159,22 @@ fn is_mcp(path: &str) -> bool {
 ///
 /// The response to a request that is refused.
 async fn admit(
-    shared: &Shared,
-    state: &State,
+    shared: &FrontShared,
+    state: &FrontState,
     lifecycle: &Lifecycle,
     request: Request<Body>,
 ) -> Result<Request<Bytes>, Box<Response>> {
     if lifecycle.is_draining() {
         let why = "the server is ending";
-        let response = refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY);
+        let response = refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY_AFTER);
         return Err(Box::new(response));
     }
     let too_many = |why, wait| {
         let response = refuse_for(StatusCode::TOO_MANY_REQUESTS, why, wait);
         Err(Box::new(response))
     };
-    let address = client_address(&request, &state.config.proxies).map(Client::from);
-    let address = address.unwrap_or(Client::Others);
+    let address = client_address(&request, &state.config.proxies).map(RateClient::from);
+    let address = address.unwrap_or(RateClient::Others);
     let may_fail = request.headers().contains_key(AUTHORIZATION);
     if may_fail && let Some(wait) = shared.failures.wait(&address, Instant::now()) {
         return too_many("too many tokens that were not taken", wait);
@@ -183,7 +183,7 @@ async fn admit(
         Ok(principal) => principal,
         Err(refused) => {
             debug!("a request of {address:?} is not let through: {refused:?}");
-            if matches!(refused, Refused::Invalid(_) | Refused::Malformed) {
+            if matches!(refused, AuthRefusal::Invalid(_) | AuthRefusal::Malformed) {
                 // If nothing is left, the next one is rejected unseen.
                 let _ = shared.failures.take(address, Instant::now());
             }
@@ -191,7 +191,7 @@ async fn admit(
         }
     };
     let client = match state.config.auth.is_required() {
-        true => Client::Named(Arc::clone(&principal.name)),
+        true => RateClient::Named(Arc::clone(&principal.name)),
         false => address,
     };
     if let Some(requests) = &state.requests
@@ -258,7 +258,7 @@ mod tests {
             request
         };
         let call = request(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#);
-        let places: Vec<_> = (0..FEWEST_ANSWERS)
+        let places: Vec<_> = (0..MIN_ANSWERS)
             .map(|_| Answers::place(&call).now_or_never().flatten().unwrap())
             .collect();
         let mut next = std::pin::pin!(Answers::place(&call));

@@ -20,13 +20,13 @@ use crate::http_client::http_client;
 use crate::manifest::{OauthConfig, is_in_the_clear};
 
 /// The shortest time between two fetches.
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Older keys are fetched again, and accepted meanwhile: an issuer may have withdrawn one.
-const FRESH: Duration = Duration::from_secs(5 * 60);
+const REFRESH_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Older keys are no longer accepted.
-const KEPT: Duration = Duration::from_secs(60 * 60);
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// The timeout for all requests of one fetch.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,19 +40,19 @@ pub(super) struct Jwks {
     issuer: Url,
     issuer_text: String,
     address: Option<Url>,
-    known: RwLock<Option<Arc<Known>>>,
+    known: RwLock<Option<Arc<CachedKeys>>>,
     /// When the issuer was last asked; locked while it is.
     asked: Arc<Mutex<Option<Instant>>>,
     interval: Duration,
     timeout: Duration,
 }
 
-struct Known {
-    keys: Vec<Key>,
+struct CachedKeys {
+    keys: Vec<SigningKey>,
     at: Instant,
 }
 
-struct Key {
+struct SigningKey {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
     key: Arc<DecodingKey>,
@@ -81,7 +81,7 @@ impl Jwks {
             address: config.jwks.clone(),
             known: RwLock::default(),
             asked: Arc::default(),
-            interval: INTERVAL,
+            interval: MIN_FETCH_INTERVAL,
             timeout: TIMEOUT,
         })
     }
@@ -114,7 +114,7 @@ impl Jwks {
         match known.as_ref().map(|known| known.find(id, algorithm)) {
             Some(Err(NoKey::Unknown)) | None => {}
             Some(found) => {
-                if known.is_some_and(|known| known.at.elapsed() > FRESH) && self.may_ask() {
+                if known.is_some_and(|known| known.at.elapsed() > REFRESH_AFTER) && self.may_ask() {
                     let this = Arc::clone(self);
                     tokio::spawn(async move { this.refresh().await });
                 }
@@ -126,9 +126,9 @@ impl Jwks {
         known.find(id, algorithm)
     }
 
-    fn known(&self) -> Option<Arc<Known>> {
+    fn known(&self) -> Option<Arc<CachedKeys>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.clone().filter(|known| known.at.elapsed() <= KEPT)
+        known.clone().filter(|known| known.at.elapsed() <= MAX_AGE)
     }
 
     /// Whether the issuer may be asked now.
@@ -165,10 +165,10 @@ impl Jwks {
         debug!("{} keys from the issuer {}", keys.len(), self.issuer);
         let at = Instant::now();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Arc::new(Known { keys, at }));
+        *known = Some(Arc::new(CachedKeys { keys, at }));
     }
 
-    async fn fetch(&self) -> Result<Vec<Key>, String> {
+    async fn fetch(&self) -> Result<Vec<SigningKey>, String> {
         #[derive(Deserialize)]
         struct KeySet {
             /// Parsed one by one, so that an unknown kind of key does not affect the others.
@@ -179,7 +179,7 @@ impl Jwks {
             None => self.discover().await?,
         };
         let set: KeySet = self.document(address).await?;
-        Ok(set.keys.into_iter().filter_map(Key::read).collect())
+        Ok(set.keys.into_iter().filter_map(SigningKey::read).collect())
     }
 
     /// The URL of the keys, from the issuer's metadata: RFC 8414's, or OpenID Connect's.
@@ -239,9 +239,9 @@ impl Jwks {
     }
 }
 
-impl Known {
+impl CachedKeys {
     fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Arc<DecodingKey>, NoKey> {
-        let named = |key: &&Key| id.is_none() || key.id.as_deref() == id;
+        let named = |key: &&SigningKey| id.is_none() || key.id.as_deref() == id;
         let mut keys = self.keys.iter().filter(named).peekable();
         if keys.peek().is_none() {
             return Err(NoKey::Unknown);
@@ -255,9 +255,9 @@ impl Known {
     }
 }
 
-impl Key {
+impl SigningKey {
     /// `None` for a key that verifies no accepted token.
-    fn read(jwk: serde_json::Value) -> Option<Key> {
+    fn read(jwk: serde_json::Value) -> Option<SigningKey> {
         let jwk: Jwk = serde_json::from_value(jwk).ok()?;
         let common = &jwk.common;
         let is_for_signatures = common
@@ -294,7 +294,7 @@ impl Key {
         if let Some(only) = common.key_algorithm {
             algorithms.retain(|algorithm| KeyAlgorithm::from(*algorithm) == only);
         }
-        Some(Key {
+        Some(SigningKey {
             id: common.key_id.clone(),
             algorithms,
             key: Arc::new(DecodingKey::from_jwk(&jwk).ok()?),

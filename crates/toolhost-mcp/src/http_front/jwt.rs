@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::jwks::{Jwks, NoKey};
-use super::principal::{Principal, Refused};
+use super::principal::{AuthRefusal, Principal};
 use super::{FrontError, signature};
 use crate::manifest::OauthConfig;
 
@@ -43,7 +43,7 @@ pub(super) struct Issuer {
 
 /// Parsed by our own code, so that a header that is not understood is refused first.
 #[derive(Deserialize)]
-struct Header {
+struct JwtHeader {
     alg: String,
     kid: Option<String>,
     /// Any content would have to be understood.
@@ -72,22 +72,22 @@ impl Issuer {
     }
 
     /// Validates a token. Returns its principal.
-    pub(super) async fn check(&self, token: &str) -> Result<Principal, Refused> {
+    pub(super) async fn check(&self, token: &str) -> Result<Principal, AuthRefusal> {
         let header = token.split('.').next().unwrap_or_default();
         let header = URL_SAFE_NO_PAD.decode(header).ok();
-        let header: Header = header
+        let header: JwtHeader = header
             .and_then(|header| serde_json::from_slice(&header).ok())
-            .ok_or(Refused::Invalid("it is no token of this server"))?;
+            .ok_or(AuthRefusal::Invalid("it is no token of this server"))?;
         let algorithm = ALGORITHMS.iter().find(|(name, _)| *name == header.alg);
-        let (_, algorithm) = algorithm.ok_or(Refused::Invalid("its algorithm is not taken"))?;
+        let (_, algorithm) = algorithm.ok_or(AuthRefusal::Invalid("its algorithm is not taken"))?;
         if header.crit.is_some() {
-            return Err(Refused::Invalid("it has a critical extension"));
+            return Err(AuthRefusal::Invalid("it has a critical extension"));
         }
         let key = self.jwks.find(header.kid.as_deref(), *algorithm).await;
         let key = key.map_err(|no| match no {
-            NoKey::Unknown => Refused::Invalid("its key is unknown"),
-            NoKey::Disagrees => Refused::Invalid("its key is not for its algorithm"),
-            NoKey::Unavailable => Refused::Unavailable,
+            NoKey::Unknown => AuthRefusal::Invalid("its key is unknown"),
+            NoKey::Disagrees => AuthRefusal::Invalid("its key is not for its algorithm"),
+            NoKey::Unavailable => AuthRefusal::Unavailable,
         })?;
         let mut validation = Validation::new(*algorithm);
         validation.leeway = LEEWAY;
@@ -96,18 +96,18 @@ impl Issuer {
         validation.set_issuer(&[&self.config.issuer_text]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let claims = decode::<Claims>(token, &key, &validation)
-            .map_err(|error| Refused::Invalid(reason(error.kind())))?
+            .map_err(|error| AuthRefusal::Invalid(reason(error.kind())))?
             .claims;
         self.principal(&claims)
     }
 
-    fn principal(&self, claims: &Claims) -> Result<Principal, Refused> {
+    fn principal(&self, claims: &Claims) -> Result<Principal, AuthRefusal> {
         let subject = &claims.sub;
         let is_name = !subject.is_empty()
             && subject.len() <= MAX_SUBJECT
             && !subject.chars().any(char::is_control);
         if !is_name {
-            return Err(Refused::Invalid("its subject is no name"));
+            return Err(AuthRefusal::Invalid("its subject is no name"));
         }
         let tools = match &self.config.scopes {
             None => None,
@@ -118,7 +118,7 @@ impl Issuer {
                     .filter(|(scope, _)| granted.contains(&***scope));
                 let mut tools: BTreeSet<String> = match known.next() {
                     Some((_, tools)) => tools.clone(),
-                    None => return Err(Refused::Scope),
+                    None => return Err(AuthRefusal::Scope),
                 };
                 tools.extend(known.flat_map(|(_, tools)| tools.iter().cloned()));
                 Some(Arc::new(tools))

@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use tracing::warn;
 
 use super::peer::Peer;
-use super::rate::Client;
+use super::rate::RateClient;
 use super::refuse::refuse;
 use crate::manifest::{Authority, Origin, ServeConfig};
 
@@ -20,7 +20,7 @@ const MAX_LOGGED: usize = 1_000;
 /// Addresses that sent requests for another host: each is logged once, as any page can make a
 /// browser send such requests without end.
 #[derive(Default)]
-pub(super) struct Strangers(Mutex<HashSet<Client>>);
+pub(super) struct Strangers(Mutex<HashSet<RateClient>>);
 
 impl Strangers {
     fn log<B>(&self, request: &Request<B>, host: &Authority) {
@@ -28,7 +28,7 @@ impl Strangers {
             return;
         };
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.len() >= MAX_LOGGED || !logged.insert(Client::from(*peer)) {
+        if logged.len() >= MAX_LOGGED || !logged.insert(RateClient::from(*peer)) {
             return;
         }
         drop(logged);

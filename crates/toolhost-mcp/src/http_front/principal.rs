@@ -35,7 +35,7 @@ impl Default for Principal {
 
 /// Why a request is not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum AuthRefusal {
     /// It has no token.
     Missing,
     /// It has several tokens, or a malformed one.

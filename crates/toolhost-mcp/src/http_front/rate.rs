@@ -13,7 +13,7 @@ pub(super) const MAX_CLIENTS: usize = 50_000;
 
 /// A client for rate limits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Client {
+pub(super) enum RateClient {
     /// Authenticated by name.
     Named(Arc<str>),
     V4(Ipv4Addr),
@@ -23,30 +23,30 @@ pub(super) enum Client {
     Others,
 }
 
-impl From<IpAddr> for Client {
+impl From<IpAddr> for RateClient {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(address) => Client::V4(address),
+            IpAddr::V4(address) => RateClient::V4(address),
             IpAddr::V6(address) => {
                 let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Client::V6([a, b, c, d, e, f, g, h])
+                RateClient::V6([a, b, c, d, e, f, g, h])
             }
         }
     }
 }
 
 /// The request rate limiter of all clients.
-pub(super) struct Requests {
-    limiter: DefaultKeyedRateLimiter<Client>,
+pub(super) struct RequestRateLimit {
+    limiter: DefaultKeyedRateLimiter<RateClient>,
     clock: DefaultClock,
     max_clients: usize,
     looked: Mutex<Option<Instant>>,
 }
 
-impl Requests {
+impl RequestRateLimit {
     pub(super) fn new(a_second: NonZeroU32, burst: NonZeroU32) -> Self {
         let quota = Quota::per_second(a_second).allow_burst(burst);
-        Requests {
+        RequestRateLimit {
             limiter: RateLimiter::keyed(quota),
             clock: DefaultClock::default(),
             max_clients: MAX_CLIENTS,
@@ -59,12 +59,12 @@ impl Requests {
     /// # Errors
     ///
     /// It is used up: how long until there is one.
-    pub(super) fn take(&self, client: Client) -> Result<(), Duration> {
+    pub(super) fn take(&self, client: RateClient) -> Result<(), Duration> {
         if self.is_full() {
             self.forget();
         }
         let client = if self.is_full() {
-            Client::Others
+            RateClient::Others
         } else {
             client
         };
@@ -93,13 +93,13 @@ impl Requests {
 mod tests {
     use super::*;
 
-    fn requests(a_second: u32, burst: u32) -> Requests {
+    fn requests(a_second: u32, burst: u32) -> RequestRateLimit {
         let count = |count| NonZeroU32::new(count).unwrap();
-        Requests::new(count(a_second), count(burst))
+        RequestRateLimit::new(count(a_second), count(burst))
     }
 
-    fn name(name: impl ToString) -> Client {
-        Client::Named(name.to_string().into())
+    fn name(name: impl ToString) -> RateClient {
+        RateClient::Named(name.to_string().into())
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_network_is_one_client() {
-        let client = |text: &str| Client::from(text.parse::<IpAddr>().unwrap());
+        let client = |text: &str| RateClient::from(text.parse::<IpAddr>().unwrap());
         assert_eq!(client("2001:db8:1:2::1"), client("2001:db8:1:2:ffff::9"));
         assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));
         assert_ne!(client("10.0.0.1"), client("10.0.0.2"));

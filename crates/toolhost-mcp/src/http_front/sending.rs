@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::slots::activity::Running;
+use super::slots::activity::ActiveRequest;
 
 /// The size of a piece: with HTTP/2 that much may be buffered beyond what is counted here.
 const PIECE: usize = 64 << 10;
@@ -22,11 +22,11 @@ pub(super) struct Sending {
     before: usize,
     /// The bytes counted as held.
     held: usize,
-    running: Running,
+    running: ActiveRequest,
 }
 
 impl Sending {
-    pub(super) fn new(body: Body, running: Running) -> Sending {
+    pub(super) fn new(body: Body, running: ActiveRequest) -> Sending {
         let mut sending = Sending {
             body,
             rest: Bytes::new(),

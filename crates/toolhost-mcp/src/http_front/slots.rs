@@ -11,33 +11,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::unsent::Unsent;
-use activity::{Activity, STALLED};
+use super::unsent::UnreadBytes;
+use activity::{Activity, STALL_TIMEOUT};
 
-pub(super) struct Slots {
+pub(super) struct ConnectionLimit {
     most: AtomicUsize,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     /// A connection has ended, or become idle.
     changed: Notify,
-    pub(super) unsent: Unsent,
+    pub(super) unsent: UnreadBytes,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
     connections: BTreeMap<u64, Arc<Activity>>,
 }
 
 /// The permit of one connection.
-pub(super) struct Slot {
-    slots: Arc<Slots>,
+pub(super) struct ConnectionPermit {
+    slots: Arc<ConnectionLimit>,
     number: u64,
     pub(super) activity: Arc<Activity>,
 }
 
-impl Slots {
-    pub(super) fn new(most: usize, unsent: Unsent) -> Slots {
-        Slots {
+impl ConnectionLimit {
+    pub(super) fn new(most: usize, unsent: UnreadBytes) -> ConnectionLimit {
+        ConnectionLimit {
             most: AtomicUsize::new(most),
             open: Mutex::default(),
             changed: Notify::default(),
@@ -45,7 +45,7 @@ impl Slots {
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -56,17 +56,17 @@ impl Slots {
     }
 
     /// Waits for a permit. Only one caller may wait at a time.
-    pub(super) async fn take(self: &Arc<Self>) -> Slot {
+    pub(super) async fn take(self: &Arc<Self>) -> ConnectionPermit {
         loop {
             if let Some(slot) = self.try_take() {
                 return slot;
             }
             // A connection that stalls sends no signal.
-            let _ = tokio::time::timeout(STALLED, self.changed.notified()).await;
+            let _ = tokio::time::timeout(STALL_TIMEOUT, self.changed.notified()).await;
         }
     }
 
-    fn try_take(self: &Arc<Self>) -> Option<Slot> {
+    fn try_take(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let mut open = self.open();
         if open.connections.len() >= self.most.load(Ordering::Relaxed) {
             evict(&open, Activity::idle_since);
@@ -76,7 +76,7 @@ impl Slots {
         open.next += 1;
         let activity = Arc::new(Activity::new(Arc::downgrade(self), self.unsent.clone()));
         open.connections.insert(number, Arc::clone(&activity));
-        Some(Slot {
+        Some(ConnectionPermit {
             slots: Arc::clone(self),
             number,
             activity,
@@ -102,7 +102,7 @@ impl Slots {
 }
 
 /// One at a time: it ends soon.
-fn evict(open: &Open, since: impl Fn(&Activity) -> Option<Instant>) {
+fn evict(open: &OpenConnections, since: impl Fn(&Activity) -> Option<Instant>) {
     let connections = || open.connections.values();
     if connections().any(|activity| activity.evicted.is_cancelled()) {
         return;
@@ -113,7 +113,7 @@ fn evict(open: &Open, since: impl Fn(&Activity) -> Option<Instant>) {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let slots = &self.slots;
         slots.open().connections.remove(&self.number);

@@ -8,10 +8,10 @@ use super::Principal;
 use crate::manifest::{TokenConfig, TokenDigest};
 
 /// The principal of each token.
-pub(super) struct Tokens(Vec<(TokenDigest, Principal)>);
+pub(super) struct TokenTable(Vec<(TokenDigest, Principal)>);
 
-impl Tokens {
-    pub(super) fn new(tokens: &[TokenConfig]) -> Tokens {
+impl TokenTable {
+    pub(super) fn new(tokens: &[TokenConfig]) -> TokenTable {
         let clients = tokens.iter().map(|token| {
             let principal = Principal {
                 name: Arc::from(&*token.name),
@@ -20,7 +20,7 @@ impl Tokens {
             };
             (token.digest, principal)
         });
-        Tokens(clients.collect())
+        TokenTable(clients.collect())
     }
 
     /// Finds the principal of a token. All digests are compared in full, so that the time taken
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn a_token_is_found_by_its_digest_alone() {
         let config = |name: &str, token: &str| TokenConfig::new(name, TokenDigest::of(token));
-        let tokens = Tokens::new(&[
+        let tokens = TokenTable::new(&[
             config("a", "th_1"),
             config("b", "th_2"),
             config("c", "th_3"),
@@ -58,6 +58,6 @@ mod tests {
         for wrong in ["", "th_", "th_4", "th_11", "TH_1", " th_1", &digest] {
             assert_eq!(name(wrong), None, "{wrong}");
         }
-        assert_eq!(Tokens::new(&[]).find("th_1"), None);
+        assert_eq!(TokenTable::new(&[]).find("th_1"), None);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Clones share the counter.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Unsent(Arc<Counts>);
+pub(crate) struct UnreadBytes(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
@@ -22,7 +22,7 @@ impl Default for Counts {
     }
 }
 
-impl Unsent {
+impl UnreadBytes {
     pub(super) fn set_most(&self, bytes: usize) {
         self.0.most.store(bytes, Ordering::Relaxed);
     }
@@ -42,7 +42,7 @@ impl Unsent {
 }
 
 #[cfg(test)]
-impl PartialEq<usize> for Unsent {
+impl PartialEq<usize> for UnreadBytes {
     fn eq(&self, bytes: &usize) -> bool {
         self.0.held.load(Ordering::Relaxed) == *bytes
     }

@@ -14,7 +14,7 @@ use rmcp::{ErrorData, RoleServer};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
-use crate::http_front::{Principal, Room};
+use crate::http_front::{BodyRoom, Principal};
 use crate::input::QuestionKinds;
 use crate::order;
 use crate::watch::{AllowedTools, Owner};
@@ -30,7 +30,7 @@ pub(crate) struct Caller {
     /// The owner of its tasks and kept results.
     pub(crate) owner: Owner,
     /// The client for ordering calls.
-    pub(crate) order: order::Client,
+    pub(crate) order: order::OrderClient,
     /// Whether it speaks the stateless protocol, in which the server sends no requests.
     pub(crate) is_stateless: bool,
     pub(crate) can_ask: QuestionKinds,
@@ -49,7 +49,7 @@ pub(crate) struct Caller {
     /// The request's `_meta`, for tools of other servers.
     pub(crate) meta: Option<Box<JsonObject>>,
     /// The reservation for its body, held for as long as something of it is kept.
-    pub(crate) _room: Option<Room>,
+    pub(crate) _room: Option<BodyRoom>,
 }
 
 /// A request's `_meta`, if it contains more than the progress token.

@@ -73,7 +73,7 @@ impl Catalogue {
     pub(crate) fn options(
         &self,
         principal: Option<&Principal>,
-        order: order::Client,
+        order: order::OrderClient,
     ) -> CallOptions {
         self.options_of(principal.and_then(Principal::own_name))
             .of_client(order)

@@ -13,10 +13,10 @@ use crate::server::pending_questions::decrement;
 use crate::watch::Watcher;
 
 /// The most changes that a session may lag behind.
-const CHANGES: usize = 256;
+const MAX_LAG: usize = 256;
 
 /// After a change is sent, further ones are collected for this long; then this many are sent.
-const PAUSE: Duration = Duration::from_millis(100);
+const COALESCE_INTERVAL: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 64;
 
 /// A change that clients are notified of.
@@ -30,15 +30,15 @@ pub(crate) enum Change {
 
 /// Broadcasts changes to subscribers; clones share the channel.
 #[derive(Clone)]
-pub(crate) struct Changes(Arc<Shared>);
+pub(crate) struct ChangeNotifier(Arc<ChangeChannel>);
 
-struct Shared {
+struct ChangeChannel {
     changes: broadcast::Sender<Change>,
-    state: Mutex<State>,
+    state: Mutex<PendingChanges>,
 }
 
 #[derive(Default)]
-struct State {
+struct PendingChanges {
     /// The changes to send next, in the order first reported.
     waiting: VecDeque<Change>,
     known: HashSet<Change>,
@@ -49,15 +49,15 @@ struct State {
 }
 
 /// A subscription to a resource, ended on drop.
-pub(crate) struct Interest {
-    changes: Changes,
+pub(crate) struct ResourceSubscription {
+    changes: ChangeNotifier,
     uri: Arc<str>,
 }
 
-impl Changes {
-    pub(crate) fn new() -> Changes {
-        Changes(Arc::new(Shared {
-            changes: broadcast::channel(CHANGES).0,
+impl ChangeNotifier {
+    pub(crate) fn new() -> ChangeNotifier {
+        ChangeNotifier(Arc::new(ChangeChannel {
+            changes: broadcast::channel(MAX_LAG).0,
             state: Mutex::default(),
         }))
     }
@@ -67,13 +67,13 @@ impl Changes {
     }
 
     /// Subscribes to changes of a resource.
-    pub(crate) fn subscribe(&self, uri: &str) -> Interest {
+    pub(crate) fn subscribe(&self, uri: &str) -> ResourceSubscription {
         let uri: Arc<str> = uri.into();
         *lock(&self.0.state)
             .subscribed
             .entry(uri.clone())
             .or_default() += 1;
-        Interest {
+        ResourceSubscription {
             changes: self.clone(),
             uri,
         }
@@ -104,7 +104,7 @@ impl Changes {
     /// Sends collected changes until none is left.
     async fn tell_on(self) {
         loop {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(COALESCE_INTERVAL).await;
             let mut state = lock(&self.0.state);
             if state.waiting.is_empty() {
                 state.is_pausing = false;
@@ -120,7 +120,7 @@ impl Changes {
     }
 }
 
-impl Drop for Interest {
+impl Drop for ResourceSubscription {
     fn drop(&mut self) {
         decrement(
             &mut lock(&self.changes.0.state).subscribed,
@@ -131,7 +131,7 @@ impl Drop for Interest {
 }
 
 /// Changes reported by plugins when their call is not watched.
-impl Watcher for Changes {
+impl Watcher for ChangeNotifier {
     fn resource_updated(&self, uri: &str) {
         self.tell(Change::Resource(uri.into()));
     }
@@ -158,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_again_and_again_is_told_once_in_a_while_and_in_order() {
-        let source = Changes::new();
+        let source = ChangeNotifier::new();
         let mut changes = source.listen();
         let _interest = ["a", "b"].map(|uri| source.subscribe(uri));
         let resource = |uri: &str| Change::Resource(uri.into());
@@ -174,7 +174,7 @@ mod tests {
             assert_eq!(next(&mut changes).await, change);
         }
         while lock(&source.0.state).is_pausing {
-            tokio::time::sleep(PAUSE / 10).await;
+            tokio::time::sleep(COALESCE_INTERVAL / 10).await;
         }
         assert_eq!(told(&mut changes), []);
         source.resource_updated("b");
@@ -183,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_subscribes_to_any_more_is_not_told() {
-        let source = Changes::new();
+        let source = ChangeNotifier::new();
         let mut changes = source.listen();
         let [one, other] = [0, 1].map(|_| source.subscribe("a"));
         drop(one);

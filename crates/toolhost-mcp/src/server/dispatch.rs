@@ -24,7 +24,7 @@ use rmcp::model::{
 };
 
 use crate::error::CallError;
-use crate::host::Places;
+use crate::host::TakenPlaces;
 use crate::server::caller::{self, Caller};
 use crate::server::catalogue::Catalogue;
 use crate::server::job::Job;
@@ -39,7 +39,7 @@ pub(crate) struct IncomingCall {
     /// if that is known.
     pub(crate) call: ToolCall,
     /// The places in order taken when its message was read.
-    pub(crate) places: Option<Places>,
+    pub(crate) places: Option<TakenPlaces>,
     /// The `requestState` of a call that is made again.
     pub(crate) state: Option<String>,
     pub(crate) responses: Option<InputResponses>,
@@ -83,14 +83,14 @@ pub(crate) fn as_read(request: &CallToolRequestParams, id: &RequestId) -> ToolCa
 /// A call as its message had it, with the places taken for it, which the first taker gets. It
 /// travels in the extensions of its request, or of the HTTP request that carried it.
 #[derive(Clone)]
-pub(crate) struct ArrivedCall(Arc<Mutex<Option<(ToolCall, Places)>>>);
+pub(crate) struct ArrivedCall(Arc<Mutex<Option<(ToolCall, TakenPlaces)>>>);
 
 impl ArrivedCall {
-    pub(crate) fn new(call: ToolCall, places: Places) -> ArrivedCall {
+    pub(crate) fn new(call: ToolCall, places: TakenPlaces) -> ArrivedCall {
         ArrivedCall(Arc::new(Mutex::new(Some((call, places)))))
     }
 
-    fn take(&self) -> Option<(ToolCall, Places)> {
+    fn take(&self) -> Option<(ToolCall, TakenPlaces)> {
         lock(&self.0).take()
     }
 }

@@ -19,7 +19,7 @@ use toolhost_core::Responder;
 
 use crate::error::CallError;
 use crate::input::{
-    Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root,
+    Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root, SamplingRequest,
 };
 use crate::limits::Limits;
 use crate::schema::Schema;
@@ -113,7 +113,7 @@ fn elicitation(question: &Question) -> Result<mcp::ElicitRequestParams, String> 
     }
 }
 
-fn sampling(conversation: &Conversation) -> Result<mcp::CreateMessageRequestParams, String> {
+fn sampling(conversation: &SamplingRequest) -> Result<mcp::CreateMessageRequestParams, String> {
     let message = |message: &Message| {
         let content = match convert::content(message.content.clone()) {
             mcp::ContentBlock::Text(text) => mcp::SamplingMessageContentBlock::Text(text),

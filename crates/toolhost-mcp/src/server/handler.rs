@@ -17,7 +17,7 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
-use crate::host::{CallOptions, Places};
+use crate::host::{CallOptions, TakenPlaces};
 use crate::http_front::Principal;
 use crate::input::InputRequired;
 use crate::order;
@@ -84,7 +84,7 @@ struct ClientState {
     /// What is known of the client, once its session has begun.
     known: OnceLock<Arc<KnownClient>>,
     /// The client for ordering calls.
-    order: order::Client,
+    order: order::OrderClient,
     /// Cancelled at the end of its input, over stdio.
     gone: CancellationToken,
 }
@@ -252,7 +252,7 @@ impl ClientSession {
 
     /// The client of these calls in the order. All sessions and requests of one name are one party;
     /// so are all requests without a name and a session.
-    fn order(&self, principal: Option<&Principal>) -> order::Client {
+    fn order(&self, principal: Option<&Principal>) -> order::OrderClient {
         let own = self.client.order;
         match principal.and_then(Principal::own_name) {
             Some(name) => own.named(&name),
@@ -267,7 +267,7 @@ impl ClientSession {
     }
 
     /// Takes the places in order of a call that arrives now.
-    pub(crate) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
+    pub(crate) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> TakenPlaces {
         let catalogue = self.server.catalogue();
         let options = catalogue.options(principal, self.order(principal));
         catalogue.host.places(call, &options)

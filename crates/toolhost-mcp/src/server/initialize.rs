@@ -84,7 +84,7 @@ impl Needed {
             Present if is_object => return json!({}),
             Members(known) if is_object => {
                 let mut read = serde_json::Deserializer::from_str(text);
-                if let Ok(object) = read.deserialize_map(Object(known)) {
+                if let Ok(object) = read.deserialize_map(ReducedObject(known)) {
                     return object;
                 }
             }
@@ -101,9 +101,9 @@ impl Needed {
 }
 
 /// Reads these members of an object.
-struct Object(&'static [(&'static str, Needed)]);
+struct ReducedObject(&'static [(&'static str, Needed)]);
 
-impl<'de> Visitor<'de> for Object {
+impl<'de> Visitor<'de> for ReducedObject {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::error::CallError;
-use crate::host::{MAX_ROUNDS, Places, asked_too_often};
+use crate::host::{MAX_ROUNDS, TakenPlaces, asked_too_often};
 use crate::server::caller::Caller;
 use crate::server::catalogue::Catalogue;
 use crate::server::convert::for_session;
@@ -18,7 +18,7 @@ use crate::server::long_results;
 use crate::server::request_state::{self, Binding};
 use crate::server::running::run_call;
 use crate::server::server_state::ServerState;
-use crate::server::tasks::task::{Task, Unanswered, answers};
+use crate::server::tasks::task::{NoReply, Task, answers};
 use crate::tool::{ToolCall, ToolResult};
 
 /// A call, with everything of its client that it needs after the request has ended.
@@ -29,10 +29,10 @@ pub(crate) struct Job {
     pub(crate) caller: Caller,
     /// What its `requestState` is bound to, if it asks through its result.
     pub(crate) binding: Option<Binding>,
-    pub(crate) places: Option<Places>,
+    pub(crate) places: Option<TakenPlaces>,
 }
 
-type Answer = Result<CallToolResponse, ErrorData>;
+type JobAnswer = Result<CallToolResponse, ErrorData>;
 
 impl Job {
     /// Takes the job out, for whoever runs the call from now on.
@@ -49,7 +49,7 @@ impl Job {
 
     /// Answers the request: with the call's result, or with the task that the call has become. A
     /// call whose request is cancelled or dropped before that ends with it.
-    pub(crate) async fn answer(mut self) -> Answer {
+    pub(crate) async fn answer(mut self) -> JobAnswer {
         let server = self.server.clone();
         let (after, is_stateless) = (self.catalogue.info.task_after, self.caller.is_stateless);
         let client = self.caller.principal.as_ref().map(|it| it.name.clone());
@@ -88,7 +88,7 @@ impl Job {
         Ok(CallToolResponse::Task(created))
     }
 
-    async fn run(mut self, task: Arc<Task>) -> Answer {
+    async fn run(mut self, task: Arc<Task>) -> JobAnswer {
         let can_ask = self.caller.can_ask;
         let mut _asked = None;
         for _ in 0..MAX_ROUNDS {
@@ -110,8 +110,8 @@ impl Job {
                         self.call.resumed = Some(Box::new(resumption));
                         continue;
                     }
-                    Err(Unanswered::Cancelled) => Err(CallError::Cancelled),
-                    Err(Unanswered::Failed(message)) => Err(CallError::Failed { message }),
+                    Err(NoReply::Cancelled) => Err(CallError::Cancelled),
+                    Err(NoReply::Failed(message)) => Err(CallError::Failed { message }),
                 };
             }
             if let Err(CallError::Cancelled) = result.outcome {
@@ -131,12 +131,12 @@ impl Job {
 
     pub(crate) fn shown(&self, result: ToolResult) -> CallToolResponse {
         let long = self.catalogue.long.as_deref();
-        long_results::shown(long, result, &self.caller.owner).into()
+        long_results::compacted_for_client(long, result, &self.caller.owner).into()
     }
 }
 
 /// A panic of the server becomes that request's error and affects no other.
-fn answered(answer: Result<Answer, JoinError>) -> Answer {
+fn answered(answer: Result<JobAnswer, JoinError>) -> JobAnswer {
     answer.unwrap_or_else(|_| {
         let message = "the server failed to answer";
         Err(ErrorData::internal_error(message, None))
@@ -146,7 +146,7 @@ fn answered(answer: Result<Answer, JoinError>) -> Answer {
 async fn see_to_its_end(
     server: Arc<ServerState>,
     task: Arc<Task>,
-    job: JoinHandle<Answer>,
+    job: JoinHandle<JobAnswer>,
     is_stateless: bool,
 ) {
     let outcome = answered(job.await).map(|answer| {

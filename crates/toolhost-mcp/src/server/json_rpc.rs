@@ -38,15 +38,15 @@ pub(crate) fn weight(message: &ServerJsonRpcMessage) -> usize {
             return ANY + bytes;
         }
     }
-    let mut counted = Counted(ANY);
+    let mut counted = ByteCounter(ANY);
     // If it cannot be written, an error is sent in its place.
     let _ = serde_json::to_writer(&mut counted, message);
     counted.0
 }
 
-struct Counted(usize);
+struct ByteCounter(usize);
 
-impl std::io::Write for Counted {
+impl std::io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())

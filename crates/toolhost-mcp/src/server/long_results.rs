@@ -14,7 +14,7 @@ use crate::watch::Owner;
 const MAX_RESULT_SIZE: &str = "anthropic/maxResultSizeChars";
 
 /// A result as its client gets it.
-pub(crate) fn shown(
+pub(crate) fn compacted_for_client(
     long: Option<&LongResults>,
     mut result: ToolResult,
     owner: &Owner,

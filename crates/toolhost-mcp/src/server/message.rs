@@ -46,7 +46,7 @@ fn names_version(meta: &RawValue) -> bool {
 
 /// What is read of a message, as text, before it is parsed.
 #[derive(Default)]
-pub(crate) struct Peeked<'a> {
+pub(crate) struct MessagePeek<'a> {
     /// It is long, and not an object with unique members.
     is_unseen: bool,
     id: Option<&'a RawValue>,
@@ -97,19 +97,19 @@ struct ParamsOutline<'a> {
     meta: Option<&'a RawValue>,
 }
 
-impl<'a> Peeked<'a> {
+impl<'a> MessagePeek<'a> {
     /// Empty for what is not a message.
-    pub(crate) fn of(message: &'a [u8]) -> Peeked<'a> {
-        Peeked::read(message).unwrap_or_else(|| Peeked {
+    pub(crate) fn of(message: &'a [u8]) -> MessagePeek<'a> {
+        MessagePeek::read(message).unwrap_or_else(|| MessagePeek {
             is_unseen: message.len() > MAX_UNSEEN
                 && message.trim_ascii_start().starts_with(b"{")
                 && serde_json::from_slice::<IgnoredAny>(message).is_ok(),
             waits: true,
-            ..Peeked::default()
+            ..MessagePeek::default()
         })
     }
 
-    fn read(message: &'a [u8]) -> Option<Peeked<'a>> {
+    fn read(message: &'a [u8]) -> Option<MessagePeek<'a>> {
         let message = str::from_utf8(message).ok()?;
         let outline: MessageOutline = object(message)?;
         let params: Option<ParamsOutline> = match outline.params.map(RawValue::get) {
@@ -134,7 +134,7 @@ impl<'a> Peeked<'a> {
             })
         });
         let meta = params.and_then(|params| params.meta);
-        Some(Peeked {
+        Some(MessagePeek {
             is_unseen: false,
             is_initialize: method == Some("initialize") && !meta.is_some_and(names_version),
             id,
@@ -170,7 +170,7 @@ impl<'a> CallOutline<'a> {
     pub(crate) fn call(&self) -> ToolCall {
         let id = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
         let id = id.map(|id: RequestId| id.to_string());
-        let arguments = self.arguments.map_or("", meant);
+        let arguments = self.arguments.map_or("", trimmed_arguments);
         ToolCall::new(id.unwrap_or_default(), &*self.name, arguments)
     }
 
@@ -192,7 +192,7 @@ impl<'a> CallOutline<'a> {
             false => Cow::Borrowed(arguments),
         };
         if object.len() > MAX_SEEN {
-            return self.with_arguments(&seen(&object));
+            return self.with_arguments(&header_members(&object));
         }
         match object {
             Cow::Borrowed(_) => None,
@@ -210,7 +210,7 @@ pub(crate) fn are_arguments(json: &str) -> bool {
 }
 
 /// Arguments as written; blank text stands for none.
-pub(crate) fn meant(arguments: &str) -> &str {
+pub(crate) fn trimmed_arguments(arguments: &str) -> &str {
     let text = match arguments.starts_with('"') {
         true => serde_json::from_str::<Cow<str>>(arguments).ok(),
         false => None,
@@ -222,7 +222,7 @@ pub(crate) fn meant(arguments: &str) -> &str {
 }
 
 /// The members of an object that are short and neither objects nor arrays.
-fn seen(arguments: &str) -> String {
+fn header_members(arguments: &str) -> String {
     struct Seen(JsonObject);
     impl<'de> Deserialize<'de> for Seen {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

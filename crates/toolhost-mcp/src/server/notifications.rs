@@ -29,7 +29,7 @@ use rmcp::model::{
 use rmcp::service::Peer;
 use tokio::time::timeout;
 
-use crate::server::changes::Changes;
+use crate::server::changes::ChangeNotifier;
 use crate::server::lock;
 use crate::server::stream_id::StreamId;
 use crate::server::tasks::task::Task;
@@ -64,14 +64,14 @@ pub(crate) struct Requested {
 /// The queue of a call's notifications. Cheap to create, as most calls send none.
 pub(crate) struct CallNotifications {
     requested: Requested,
-    changes: Arc<Changes>,
+    changes: Arc<ChangeNotifier>,
     peer: Arc<Peer<RoleServer>>,
     /// Log lines are bounded by the call's `max-log`, progress by the queue.
-    queue: Mutex<Queue>,
+    queue: Mutex<NotificationQueue>,
     sender: AtomicWaker,
 }
 
-struct Queue {
+struct NotificationQueue {
     notes: VecDeque<Note>,
     progress: usize,
     is_sending: bool,
@@ -81,7 +81,7 @@ struct Queue {
     whole_at: Option<Instant>,
 }
 
-impl Queue {
+impl NotificationQueue {
     /// Takes one notification from the rate allowance, if there is one left.
     fn may_tell(&mut self) -> bool {
         let interval = Duration::from_secs(1) / PROGRESS_A_SECOND;
@@ -103,7 +103,7 @@ enum Note {
 impl CallNotifications {
     pub(crate) fn new(
         mut requested: Requested,
-        changes: Arc<Changes>,
+        changes: Arc<ChangeNotifier>,
         peer: Arc<Peer<RoleServer>>,
     ) -> Arc<CallNotifications> {
         requested.token = requested.token.filter(|ProgressToken(token)| match token {
@@ -114,7 +114,7 @@ impl CallNotifications {
             requested,
             changes,
             peer,
-            queue: Mutex::new(Queue {
+            queue: Mutex::new(NotificationQueue {
                 notes: VecDeque::new(),
                 progress: 0,
                 is_sending: false,

@@ -20,13 +20,13 @@ const OF_CLIENT: usize = 64;
 const OF_ALL: usize = 128;
 
 pub(crate) struct PendingQuestions {
-    state: Mutex<State>,
+    state: Mutex<QuestionCounts>,
     /// How long a client may take to answer, in milliseconds.
     patience: AtomicU64,
 }
 
 #[derive(Default)]
-struct State {
+struct QuestionCounts {
     all: usize,
     clients: HashMap<Arc<str>, usize>,
     sessions: HashMap<Owner, OfSession>,

@@ -13,18 +13,18 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::error::CallError;
 use crate::host::CallOptions;
 use crate::server::catalogue::Catalogue;
-use crate::server::changes::{Change, Changes, Interest};
+use crate::server::changes::{Change, ChangeNotifier, ResourceSubscription};
 use crate::server::lock;
 
 /// The polling interval of a resource, if its client's share allows.
-const INTERVAL: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A client's resources are polled for a tenth of the time; one poll may take this long.
-const SHARE: u32 = 10;
+const CLIENT_SHARE: u32 = 10;
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The most polls that run at once, of all clients.
-const BESIDE: usize = 2;
+const MAX_PARALLEL_POLLS: usize = 2;
 
 /// The most subscriptions of one client, and of all clients.
 pub(crate) const MAX_SUBSCRIPTIONS: usize = 1_000;
@@ -36,13 +36,13 @@ const MAX_URI: usize = 8 << 10;
 /// The subscriptions of all clients.
 pub(crate) struct Polls {
     clients: Mutex<HashMap<Arc<str>, Weak<Poller>>>,
-    source: Arc<Source>,
+    source: Arc<PollSource>,
 }
 
 /// The host whose resources are polled, and where changes are reported.
-struct Source {
+struct PollSource {
     catalogue: watch::Receiver<Arc<Catalogue>>,
-    changes: Arc<Changes>,
+    changes: Arc<ChangeNotifier>,
     beside: Semaphore,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct PolledResource {
     /// Cancels a poll that is running.
     end: CancellationToken,
     poller: Arc<Poller>,
-    _interest: Interest,
+    _interest: ResourceSubscription,
 }
 
 struct KnownVersion {
@@ -123,7 +123,7 @@ impl Poller {
     }
 }
 
-impl Source {
+impl PollSource {
     async fn version(&self, uri: &str, options: &CallOptions) -> Result<String, CallError> {
         let catalogue = self.catalogue.borrow().clone();
         catalogue.host.resource_version(uri, options).await
@@ -131,13 +131,16 @@ impl Source {
 }
 
 impl Polls {
-    pub(crate) fn new(catalogue: watch::Receiver<Arc<Catalogue>>, changes: Arc<Changes>) -> Polls {
+    pub(crate) fn new(
+        catalogue: watch::Receiver<Arc<Catalogue>>,
+        changes: Arc<ChangeNotifier>,
+    ) -> Polls {
         Polls {
             clients: Mutex::default(),
-            source: Arc::new(Source {
+            source: Arc::new(PollSource {
                 catalogue,
                 changes,
-                beside: Semaphore::new(BESIDE),
+                beside: Semaphore::new(MAX_PARALLEL_POLLS),
             }),
         }
     }
@@ -192,7 +195,7 @@ impl Polls {
         let now = Instant::now();
         let asked = match &version {
             Some(_) => now,
-            None => now.checked_sub(INTERVAL).unwrap_or(now),
+            None => now.checked_sub(POLL_INTERVAL).unwrap_or(now),
         };
         let poll = Arc::new(PolledResource {
             uri: uri.into(),
@@ -222,7 +225,7 @@ impl Polls {
             added: Arc::default(),
             task: Mutex::default(),
         });
-        let asks = ask(
+        let asks = poll_in_turn(
             client.clone(),
             self.source.clone(),
             Arc::downgrade(&poller),
@@ -236,7 +239,12 @@ impl Polls {
 }
 
 /// Polls one resource after the other, for as long as there are any.
-async fn ask(client: Arc<str>, source: Arc<Source>, poller: Weak<Poller>, added: Arc<Notify>) {
+async fn poll_in_turn(
+    client: Arc<str>,
+    source: Arc<PollSource>,
+    poller: Weak<Poller>,
+    added: Arc<Notify>,
+) {
     // When the client's share of the time is restored.
     let mut whole_at = Instant::now();
     loop {
@@ -244,11 +252,11 @@ async fn ask(client: Arc<str>, source: Arc<Source>, poller: Weak<Poller>, added:
             return;
         };
         let now = Instant::now();
-        let at_least = whole_at.checked_sub(AT_ONCE * SHARE).unwrap_or(now);
+        let at_least = whole_at.checked_sub(AT_ONCE * CLIENT_SHARE).unwrap_or(now);
         let due = match &next {
-            Some((.., asked)) => (*asked + INTERVAL).max(at_least),
+            Some((.., asked)) => (*asked + POLL_INTERVAL).max(at_least),
             // The last is just gone, or the first about to come.
-            None => now + INTERVAL,
+            None => now + POLL_INTERVAL,
         };
         if due > now {
             // An added resource may be due earlier.
@@ -274,7 +282,7 @@ async fn ask(client: Arc<str>, source: Arc<Source>, poller: Weak<Poller>, added:
         let waited = Instant::now();
         let answer = end.run_until_cancelled(asks).await;
         let begun = answer.as_ref().map_or(waited, |(_, begun)| *begun);
-        whole_at = whole_at.max(begun) + begun.elapsed() * SHARE;
+        whole_at = whole_at.max(begun) + begun.elapsed() * CLIENT_SHARE;
         if let Some(poll) = poll.upgrade() {
             let version = answer.and_then(|(version, _)| version.ok());
             if poll.was_found(version) {

@@ -28,14 +28,14 @@ pub(crate) struct RequestStates {
 /// The states that were used: one bit each, by number.
 #[derive(Default)]
 struct Used {
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<UsedChunk>,
     /// The number of the first chunk's first state. All states before it count as used.
     first: u64,
     /// The number of the next state.
     next: u64,
 }
 
-struct Chunk {
+struct UsedChunk {
     bits: Box<[u64; WORDS]>,
     /// When its latest state was made.
     last: Instant,
@@ -95,7 +95,7 @@ impl Used {
         self.next += 1;
         match self.chunks.back_mut() {
             Some(chunk) if !number.is_multiple_of(CHUNK) => chunk.last = now,
-            _ => self.chunks.push_back(Chunk {
+            _ => self.chunks.push_back(UsedChunk {
                 bits: Box::new([0; WORDS]),
                 last: now,
             }),
@@ -328,7 +328,7 @@ mod tests {
         assert!(used.take(CHUNK) && used.take(last));
         // However many there are within the time of one.
         while used.chunks.len() < MAX_CHUNKS {
-            used.chunks.push_back(Chunk {
+            used.chunks.push_back(UsedChunk {
                 bits: Box::new([0; WORDS]),
                 last: Instant::now(),
             });

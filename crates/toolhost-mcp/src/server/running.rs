@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use rmcp::ErrorData;
 use toolhost_core::Responder;
 
-use crate::host::{CallOptions, Places};
+use crate::host::{CallOptions, TakenPlaces};
 use crate::server::caller::Caller;
 use crate::server::catalogue::Catalogue;
 use crate::server::elicitation::PeerResponder;
@@ -29,7 +29,7 @@ pub(crate) fn run_call<'r>(
     catalogue: &'r Catalogue,
     call: ToolCall,
     caller: &'r Caller,
-    places: Option<Places>,
+    places: Option<TakenPlaces>,
 ) -> impl Future<Output = Result<ToolResult, ErrorData>> + Send + 'r {
     let logger = call.name.clone().into();
     run(server, catalogue, logger, caller, move |options| {

@@ -16,7 +16,7 @@ use crate::host::ToolHost;
 use crate::results::ResultStore;
 use crate::server::ServerInfo;
 use crate::server::catalogue::Catalogue;
-use crate::server::changes::{Change, Changes};
+use crate::server::changes::{Change, ChangeNotifier};
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::polling::Polls;
 use crate::server::request_state::RequestStates;
@@ -28,7 +28,7 @@ pub(crate) struct ServerState {
     catalogue: watch::Sender<Arc<Catalogue>>,
     pub(crate) request_states: RequestStates,
     pub(crate) polls: Polls,
-    pub(crate) changes: Arc<Changes>,
+    pub(crate) changes: Arc<ChangeNotifier>,
     pub(crate) questions: Arc<PendingQuestions>,
     pub(crate) tasks: Tasks,
     /// Results that were compacted.
@@ -69,7 +69,7 @@ impl ServerState {
     pub(crate) fn new(host: ToolHost, info: ServerInfo) -> ServerState {
         let results = Arc::new(ResultStore::of_many());
         let questions = Arc::new(PendingQuestions::new(info.ask_timeout));
-        let changes = Arc::new(Changes::new());
+        let changes = Arc::new(ChangeNotifier::new());
         let catalogue = Arc::new(Catalogue::new(host, info, &results, None));
         let catalogue = watch::Sender::new(catalogue);
         ServerState {

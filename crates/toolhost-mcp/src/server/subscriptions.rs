@@ -18,7 +18,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::CallError;
-use crate::server::changes::{Change, Changes, Interest};
+use crate::server::changes::{Change, ChangeNotifier, ResourceSubscription};
 use crate::server::lock;
 use crate::server::polling::{MAX_SUBSCRIPTIONS, PolledResource};
 use crate::server::server_state::ServerState;
@@ -121,11 +121,11 @@ pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
 /// The changes for a stream from the moment its client is told that it listens.
 pub(crate) struct Listening {
     changes: Receiver<Change>,
-    _interests: Vec<Interest>,
+    _interests: Vec<ResourceSubscription>,
 }
 
 impl Listening {
-    pub(crate) fn to(changes: &Changes, accepted: &SubscriptionFilter) -> Listening {
+    pub(crate) fn to(changes: &ChangeNotifier, accepted: &SubscriptionFilter) -> Listening {
         let uris = accepted.resource_subscriptions.iter().flatten();
         Listening {
             _interests: uris.map(|uri| changes.subscribe(uri)).collect(),

@@ -10,13 +10,13 @@ use rmcp::ErrorData;
 use rmcp::model::{self as mcp, DetailedTask, JsonObject};
 use tokio::sync::broadcast;
 
-use crate::kept::{Bounds, Kept, unguessable};
+use crate::kept::{ClientStore, StoreBounds, unguessable};
 use crate::server::lock;
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::tasks::task::{TASK_TTL, Task, failed};
 use crate::watch::Owner;
 
-const BOUNDS: Bounds = Bounds {
+const BOUNDS: StoreBounds = StoreBounds {
     time: TASK_TTL,
     items: 1_000,
     bytes: 64 << 20,
@@ -30,12 +30,12 @@ const MAX_RUNNING: usize = 100;
 const MAX_ALL_RUNNING: usize = 2_000;
 
 /// The most changes that a stream may lag behind.
-const CHANGES: usize = 256;
+const MAX_LAG: usize = 256;
 
 /// The tasks of a server.
 pub(crate) struct Tasks {
     running: Mutex<HashMap<String, Arc<Task>>>,
-    ended: Mutex<Kept<Owner, DetailedTask>>,
+    ended: Mutex<ClientStore<Owner, DetailedTask>>,
     /// Broadcasts the ids of tasks whose status has changed.
     changes: broadcast::Sender<String>,
     questions: Arc<PendingQuestions>,
@@ -46,8 +46,8 @@ impl Tasks {
         Tasks {
             questions,
             running: Mutex::default(),
-            ended: Mutex::new(Kept::new(BOUNDS)),
-            changes: broadcast::channel(CHANGES).0,
+            ended: Mutex::new(ClientStore::new(BOUNDS)),
+            changes: broadcast::channel(MAX_LAG).0,
         }
     }
 

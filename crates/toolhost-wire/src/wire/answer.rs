@@ -38,7 +38,7 @@ impl Serialize for Echo<'_> {
 
 /// A piece of an answer.
 #[derive(Debug)]
-pub(super) enum Piece<'a> {
+pub(super) enum AnswerPiece<'a> {
     Text(String),
     Image(&'a Media),
     /// A document with a name.
@@ -125,35 +125,35 @@ impl<'a> Answer<'a> {
     }
 
     /// Its pieces, for an API that accepts these media; consecutive texts are joined.
-    pub(super) fn pieces(&self, takes: &Takes) -> Vec<Piece<'a>> {
+    pub(super) fn pieces(&self, takes: &Takes) -> Vec<AnswerPiece<'a>> {
         self.pieces_or(None, takes)
     }
 
     /// Its pieces, with structured output in place of the texts if there is any.
-    pub(super) fn document_pieces(&self, takes: &Takes) -> Vec<Piece<'a>> {
+    pub(super) fn document_pieces(&self, takes: &Takes) -> Vec<AnswerPiece<'a>> {
         let document = self.document().map(|document| document.get().to_owned());
         self.pieces_or(document, takes)
     }
 
-    fn pieces_or(&self, text: Option<String>, takes: &Takes) -> Vec<Piece<'a>> {
+    fn pieces_or(&self, text: Option<String>, takes: &Takes) -> Vec<AnswerPiece<'a>> {
         let content = match &self.result.outcome {
             Ok(output) => &output.content[..],
             Err(_) => &[],
         };
         let media = |piece: &'a Content| match piece {
             Content::Image(media) if takes.images.contains(&&*media.mime_type) => {
-                Some(Piece::Image(media))
+                Some(AnswerPiece::Image(media))
             }
             Content::Embedded(resource) => match (&resource.body, &resource.mime_type) {
                 (ResourceBody::Blob(bytes), Some(kind)) if takes.documents.contains(&&**kind) => {
-                    Some(Piece::Document(&resource.uri, kind, bytes))
+                    Some(AnswerPiece::Document(&resource.uri, kind, bytes))
                 }
                 _ => None,
             },
             _ => None,
         };
         if text.is_some() || self.text.is_some() || content.is_empty() {
-            let text = Piece::Text(text.unwrap_or_else(|| self.to_text()));
+            let text = AnswerPiece::Text(text.unwrap_or_else(|| self.to_text()));
             let media = content.iter().filter_map(media);
             return std::iter::once(text).chain(media).collect();
         }
@@ -161,11 +161,11 @@ impl<'a> Answer<'a> {
         for piece in content {
             match (media(piece), pieces.last_mut()) {
                 (Some(media), _) => pieces.push(media),
-                (None, Some(Piece::Text(text))) => {
+                (None, Some(AnswerPiece::Text(text))) => {
                     text.push('\n');
                     text.push_str(&piece.to_text());
                 }
-                (None, _) => pieces.push(Piece::Text(piece.to_text())),
+                (None, _) => pieces.push(AnswerPiece::Text(piece.to_text())),
             }
         }
         pieces

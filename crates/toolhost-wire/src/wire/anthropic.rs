@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Echo, Piece, Takes, base64};
+use super::answer::{AnswerPiece, Echo, Takes, base64};
 use super::back::without_nulls;
 use super::copies::{items_without_copies, without_copies};
 use super::detail::Detail;
@@ -35,7 +35,7 @@ const TAKES: Takes = Takes {
 };
 
 #[derive(Serialize)]
-struct Declaration<'a> {
+struct AnthropicTool<'a> {
     name: &'a str,
     description: &'a str,
     input_schema: &'a Value,
@@ -44,7 +44,7 @@ struct Declaration<'a> {
 }
 
 #[derive(Serialize)]
-struct ToolResultBlock<'a> {
+struct AnthropicToolResult<'a> {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_use_id: Option<&'a str>,
@@ -58,7 +58,7 @@ struct ToolResultBlock<'a> {
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct AnthropicMessage<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -72,7 +72,7 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct Block<'a> {
+struct AnthropicBlock<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -94,14 +94,14 @@ struct Block<'a> {
     tool_use_id: Option<&'a RawValue>,
 }
 
-impl Block<'_> {
+impl AnthropicBlock<'_> {
     fn kind(&self) -> Option<String> {
         string(self.r#type)
     }
 }
 
 #[derive(Default, Deserialize)]
-struct Usage<'a> {
+struct AnthropicUsage<'a> {
     #[serde(borrow)]
     input_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -120,11 +120,11 @@ impl Wire for Anthropic {
                 false => calls(document),
             };
         }
-        let block: Block = object(document)?;
+        let block: AnthropicBlock = object(document)?;
         if let Some(call) = call(&block) {
             return Ok(vec![call]);
         }
-        let message: Message = object(document)?;
+        let message: AnthropicMessage = object(document)?;
         match (message.content, message.error) {
             (None, Some(error)) => Err(api_error(error)),
             _ => message_calls(document),
@@ -132,7 +132,7 @@ impl Wire for Anthropic {
     }
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let message: Message = object(document(text)?)?;
+        let message: AnthropicMessage = object(document(text)?)?;
         if let Some(error) = message.error {
             return Err(api_error(error));
         }
@@ -144,7 +144,7 @@ impl Wire for Anthropic {
         let mut text = String::new();
         let mut ends_in_call = false;
         for raw in &blocks {
-            let block: Block = object(raw)?;
+            let block: AnthropicBlock = object(raw)?;
             if block.kind().as_deref() == Some("text") {
                 text.push_str(&string(block.text).unwrap_or_default());
             }
@@ -170,7 +170,7 @@ impl Wire for Anthropic {
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         let declare = |tool: &&Tool| {
-            raw(&Declaration {
+            raw(&AnthropicTool {
                 name: names.wire(&tool.name),
                 description: &tool.description,
                 input_schema: &tool.input_schema,
@@ -186,11 +186,11 @@ impl Wire for Anthropic {
             false => answer.pieces(&TAKES),
         };
         let content = match &pieces[..] {
-            [Piece::Text(text)] => json!(text),
+            [AnswerPiece::Text(text)] => json!(text),
             // The API refuses empty texts among blocks.
             pieces => pieces.iter().filter_map(block).collect(),
         };
-        raw(&ToolResultBlock {
+        raw(&AnthropicToolResult {
             r#type: "tool_result",
             tool_use_id: answer.id(),
             content,
@@ -207,15 +207,15 @@ impl Wire for Anthropic {
     }
 }
 
-fn block(piece: &Piece) -> Option<Value> {
+fn block(piece: &AnswerPiece) -> Option<Value> {
     let source = |kind: &str, bytes: &[u8]| json!({ "type": "base64", "media_type": kind, "data": base64(bytes) });
     Some(match piece {
-        Piece::Text(text) if text.is_empty() => return None,
-        Piece::Text(text) => json!({ "type": "text", "text": text }),
-        Piece::Image(media) => {
+        AnswerPiece::Text(text) if text.is_empty() => return None,
+        AnswerPiece::Text(text) => json!({ "type": "text", "text": text }),
+        AnswerPiece::Image(media) => {
             json!({ "type": "image", "source": source(&media.mime_type, &media.data) })
         }
-        Piece::Document(_, kind, bytes) => {
+        AnswerPiece::Document(_, kind, bytes) => {
             json!({ "type": "document", "source": source(kind, bytes) })
         }
     })
@@ -242,7 +242,7 @@ fn allowed_callers(tool: &Tool) -> Vec<&str> {
 
 /// The calls of a message.
 fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let message: Message = object(raw)?;
+    let message: AnthropicMessage = object(raw)?;
     match message.content {
         Some(content) if content.get().starts_with('[') => calls(content),
         _ => Ok(Vec::new()),
@@ -251,11 +251,11 @@ fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
 
 /// The ids of the results in a message.
 fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    let message: Option<Message> = object(raw).ok();
+    let message: Option<AnthropicMessage> = object(raw).ok();
     let content = message.and_then(|message| message.content);
     let blocks = content.and_then(|content| array(content).ok());
     let results = blocks.unwrap_or_default().into_iter().filter_map(|raw| {
-        let block: Block = object(raw).ok()?;
+        let block: AnthropicBlock = object(raw).ok()?;
         let is_result = block.kind().as_deref() == Some("tool_result");
         is_result.then(|| label(block.tool_use_id))
     });
@@ -265,7 +265,7 @@ fn answered(raw: &RawValue) -> Vec<Option<String>> {
 /// A block as it is sent back, if it is: the API refuses empty texts, `null` for some unset
 /// members, and members that its SDK adds.
 pub(super) fn back(block: &RawValue) -> Option<Cow<'_, RawValue>> {
-    let read: Option<Block> = object(block).ok();
+    let read: Option<AnthropicBlock> = object(block).ok();
     let is_empty = read.is_some_and(|block| {
         let text = string(block.text);
         block.kind().as_deref() == Some("text") && text.is_some_and(|text| text.trim().is_empty())
@@ -296,7 +296,7 @@ fn calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
 }
 
 /// Decodes a block, if it is a call.
-fn call(block: &Block) -> Option<ToolCall> {
+fn call(block: &AnthropicBlock) -> Option<ToolCall> {
     if block.kind().as_deref() != Some("tool_use") {
         return None;
     }
@@ -318,7 +318,7 @@ fn call(block: &Block) -> Option<ToolCall> {
 
 impl Api for Anthropic {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<events::Stream>::default()
+        Box::<events::AnthropicStream>::default()
     }
 
     fn request(&self, request: &Request) -> Box<RawValue> {
@@ -379,7 +379,7 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
 }
 
 fn tokens(usage: Option<&RawValue>) -> Tokens {
-    let usage: Usage = usage
+    let usage: AnthropicUsage = usage
         .and_then(|usage| object(usage).ok())
         .unwrap_or_default();
     Tokens {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::back::edited_items;
 use super::stream::Delta;
-use super::{array, open::Open};
+use super::{array, open::OpenCall};
 use crate::tool::ToolCall;
 
 /// Shorter numbers can be compared by value.
@@ -19,10 +19,10 @@ const EXACT_DIGITS: usize = 16;
 
 /// The calls of one answer, by id.
 #[derive(Default)]
-pub(super) struct Copies(HashMap<String, Calls>);
+pub(super) struct Copies(HashMap<String, SameIdCalls>);
 
 /// The calls with one id.
-struct Calls {
+struct SameIdCalls {
     name: String,
     arguments: String,
     /// Whether calls with this id differ in name or arguments.
@@ -83,7 +83,7 @@ impl Copies {
                 !calls.differ
             }
             None => {
-                let calls = Calls {
+                let calls = SameIdCalls {
                     name: call.name.clone(),
                     arguments: call.arguments.clone(),
                     differ: false,
@@ -164,7 +164,7 @@ pub(super) fn edited_without_copies<'i>(
 /// The positions of a stream's calls among those of its answer. A call that may be a copy has none
 /// until it proves to be its own.
 #[derive(Default)]
-pub(super) struct Places {
+pub(super) struct CallPositions {
     taken: usize,
     /// The ids and names of the calls that have begun.
     begun: HashSet<(String, String)>,
@@ -172,7 +172,7 @@ pub(super) struct Places {
     is_over: bool,
 }
 
-impl Places {
+impl CallPositions {
     /// A call has begun: its position, unless one with this id and name had begun before.
     pub(super) fn begin(&mut self, its_id: Option<&str>, name: &str) -> Option<usize> {
         match id(its_id, name) {
@@ -192,7 +192,7 @@ impl Places {
     }
 
     /// Whether a complete call needs nothing more: it was delivered, or waits.
-    pub(super) fn has_taken(&self, open: &Open) -> bool {
+    pub(super) fn has_taken(&self, open: &OpenCall) -> bool {
         open.is_complete || open.waits && !self.is_over
     }
 
@@ -200,7 +200,7 @@ impl Places {
     /// possible copy waits for the end of the answer, which shows whether ids are unique in it.
     pub(super) fn complete(
         &mut self,
-        open: &mut Open,
+        open: &mut OpenCall,
         call: ToolCall,
         deltas: &mut Vec<Delta>,
     ) -> bool {
@@ -219,7 +219,7 @@ impl Places {
     }
 
     /// No more of a call will arrive: an incomplete one cannot be recognized as a copy.
-    pub(super) fn end(&mut self, open: &mut Open) {
+    pub(super) fn end(&mut self, open: &mut OpenCall) {
         if open.is_complete || open.place.is_some() {
             return;
         }
@@ -229,7 +229,7 @@ impl Places {
 
 /// The calls of an answer in order, and the positions of incomplete ones.
 pub(super) fn by_place<'o>(
-    calls: impl Iterator<Item = (&'o Open, ToolCall)>,
+    calls: impl Iterator<Item = (&'o OpenCall, ToolCall)>,
 ) -> (Vec<ToolCall>, Vec<usize>) {
     let mut placed: Vec<(usize, bool, ToolCall)> = calls
         .filter_map(|(open, call)| Some((open.place?, open.is_complete, call)))

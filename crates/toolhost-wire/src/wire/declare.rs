@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::fit::{fit_tool, odd};
-use super::keys::Keys;
+use super::keys::ArgumentNames;
 use super::{Format, Names};
 use crate::tool::Tool;
 
@@ -72,7 +72,7 @@ impl Format {
 fn leads_back<'t>(
     tool: &Tool,
     fitted: Cow<'t, Tool>,
-    keys: &Keys,
+    keys: &ArgumentNames,
     names: &Names,
 ) -> Result<Cow<'t, Tool>, String> {
     match keys.values().next() {

@@ -11,11 +11,11 @@ use super::frameworks;
 use super::history::{is_history, is_models};
 use super::looks::looks_like;
 use super::{Format, array, object, string};
-use content::{ANTHROPIC_BLOCKS, Content, RESPONSES_ITEMS};
+use content::{ANTHROPIC_BLOCKS, ContentKind, RESPONSES_ITEMS};
 
 /// The keys that distinguish the formats.
 #[derive(Deserialize)]
-struct Keys<'a> {
+struct FormatKeys<'a> {
     // OpenAI Chat Completions: a completion, a message, a call.
     #[serde(borrow)]
     choices: Option<&'a RawValue>,
@@ -228,7 +228,7 @@ fn mixed(items: &[&RawValue]) -> Result<Fits, DecodeError> {
 
 /// The formats that an object fits.
 fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
-    let keys: Keys = object(raw)?;
+    let keys: FormatKeys = object(raw)?;
     let kind = string(keys.r#type);
     let kind = kind.as_deref();
     let begins =
@@ -240,7 +240,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
         Some("ai" | "human" | "tool" | "system" | "AIMessageChunk")
     ) && keys.content.is_some();
     let message = keys.role.is_some() && kind.is_none_or(|kind| kind == "message");
-    let content = Content::of(keys.content);
+    let content = ContentKind::of(keys.content);
     let is_call = kind.is_some_and(|kind| frameworks::CALL_KINDS.contains(&kind));
     // Without a type, calls of Gemini and LangChain have the same members.
     let bare_args =
@@ -253,7 +253,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
         && keys.input.is_none()
         && keys.jsonrpc.is_none();
     let inner = match keys.message {
-        Some(inner) if begins(keys.message, '{') => Some(Content::of_message(inner)),
+        Some(inner) if begins(keys.message, '{') => Some(ContentKind::of_message(inner)),
         _ => None,
     };
     let is_ollama = keys.done.is_some() && (inner.is_some() || begins(keys.response, '"'));
@@ -291,22 +291,25 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
                 || bare_args
                 || is_framework
                 || legacy
-                || content == Content::AiSdk
-                || matches!(inner, Some(Content::Other | Content::AiSdk)) && !is_ollama
-                || message && kind.is_none() && content == Content::Other && keys.parts.is_none(),
+                || content == ContentKind::AiSdk
+                || matches!(inner, Some(ContentKind::Other | ContentKind::AiSdk)) && !is_ollama
+                || message
+                    && kind.is_none()
+                    && content == ContentKind::Other
+                    && keys.parts.is_none(),
             Format::OpenaiChat,
         )
         // A message among items is recognized by its neighbours, or by the kind of its content.
         .when(
             begins(keys.output, '[')
                 || is_item
-                || kind == Some("message") && content == Content::Responses,
+                || kind == Some("message") && content == ContentKind::Responses,
             Format::OpenaiResponses,
         )
         .when(
             is_block
                 || message
-                    && matches!(content, Content::Blocks | Content::Empty)
+                    && matches!(content, ContentKind::Blocks | ContentKind::Empty)
                     && keys.tool_calls.is_none()
                     && !legacy,
             Format::Anthropic,
@@ -327,8 +330,8 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
             begins(keys.output, '{') && keys.choices.is_none() && is_converse(keys.output)
                 || keys.tool_use.is_some()
                 || is_text
-                || message && content == Content::Bedrock && keys.tool_calls.is_none()
-                || inner == Some(Content::Bedrock),
+                || message && content == ContentKind::Bedrock && keys.tool_calls.is_none()
+                || inner == Some(ContentKind::Bedrock),
             Format::Bedrock,
         )
         .when(keys.jsonrpc.is_some(), Format::Mcp)
@@ -372,7 +375,7 @@ fn snake_call(call: Option<&RawValue>, has_role: bool) -> (bool, bool) {
 /// The data is not a JSON object.
 pub(super) fn detect_event(data: &str) -> Result<Option<Format>, DecodeError> {
     #[derive(Deserialize)]
-    struct Keys<'a> {
+    struct FormatKeys<'a> {
         #[serde(borrow)]
         choices: Option<&'a RawValue>,
         #[serde(borrow)]
@@ -389,7 +392,7 @@ pub(super) fn detect_event(data: &str) -> Result<Option<Format>, DecodeError> {
         r#type: Option<&'a RawValue>,
     }
     let raw: &RawValue = serde_json::from_str(data).map_err(unfit)?;
-    let keys: Keys = object(raw)?;
+    let keys: FormatKeys = object(raw)?;
     let kind = string(keys.r#type);
     let kind = kind.as_deref().unwrap_or_default();
     let fits = Fits::NONE

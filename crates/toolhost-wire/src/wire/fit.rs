@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::Format;
-use super::keys::{self, Keys};
+use super::keys::{self, ArgumentNames};
 use super::refs::Refs;
 use super::subschemas::each_within;
 use super::top;
@@ -21,7 +21,7 @@ use crate::tool::Tool;
 const MAX_NOTE: usize = 1500;
 
 /// The names of a tool's arguments on the wire of a format.
-pub(super) fn keys(tool: &Tool, format: Format) -> Keys {
+pub(super) fn keys(tool: &Tool, format: Format) -> ArgumentNames {
     fit_tool(tool, format)
         .map(|(_, keys)| keys)
         .unwrap_or_default()
@@ -54,12 +54,15 @@ fn rules(format: Format) -> Option<ApiRules> {
     })
 }
 
-pub(super) fn fit_tool(tool: &Tool, format: Format) -> Result<(Cow<'_, Tool>, Keys), String> {
+pub(super) fn fit_tool(
+    tool: &Tool,
+    format: Format,
+) -> Result<(Cow<'_, Tool>, ArgumentNames), String> {
     let Some(rules) = rules(format) else {
         if format == Format::Mcp {
             top::check_type(&tool.input_schema)?;
         }
-        return Ok((Cow::Borrowed(tool), Keys::new()));
+        return Ok((Cow::Borrowed(tool), ArgumentNames::new()));
     };
     let fitted = fit(&tool.input_schema, rules)?;
     if fitted.schema == tool.input_schema && fitted.note.is_none() {
@@ -80,18 +83,18 @@ pub(super) fn fit_tool(tool: &Tool, format: Format) -> Result<(Cow<'_, Tool>, Ke
 
 /// A schema that an API accepts.
 #[derive(Debug)]
-struct Fitted {
+struct FittedSchema {
     schema: Value,
     /// What the schema no longer says, for the description.
     note: Option<String>,
     /// The names of its arguments that are not the tool's.
-    pub(super) keys: Keys,
+    pub(super) keys: ArgumentNames,
 }
 
 /// # Errors
 ///
 /// Why there is no such schema, as a phrase about the tool.
-fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
+fn fit(schema: &Value, rules: ApiRules) -> Result<FittedSchema, String> {
     top::check_type(schema)?;
     let Value::Object(mut root) = Refs::new(schema, rules.no_refs).resolved() else {
         return Err("has a schema that is no object".to_owned());
@@ -103,7 +106,7 @@ fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
     let mut fitted = Value::Object(root);
     complete(&mut fitted);
     let note = (!moved.is_empty()).then(|| note(moved));
-    let mut keys = Keys::new();
+    let mut keys = ArgumentNames::new();
     if let (true, Value::Object(root)) = (rules.plain_names, &mut fitted) {
         keys = keys::rename(root).map_err(|name| odd(&name))?;
         // The description uses the tool's own names.
@@ -115,7 +118,7 @@ fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
             return Err(odd(name));
         }
     }
-    Ok(Fitted {
+    Ok(FittedSchema {
         schema: fitted,
         note,
         keys,

@@ -14,7 +14,7 @@ use crate::tool::{CallKind, CallOrigin, ToolCall};
 pub(super) const CALL_KINDS: &[&str] = &["tool_call", "tool-call", "invalid_tool_call"];
 
 #[derive(Deserialize)]
-struct Call<'a> {
+struct FrameworkCall<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -37,7 +37,7 @@ struct Call<'a> {
 
 /// Decodes an item, if it has the members of a call.
 pub(super) fn call(item: &RawValue) -> Option<ToolCall> {
-    let call: Call = object(item).ok()?;
+    let call: FrameworkCall = object(item).ok()?;
     if call
         .provider_executed
         .is_some_and(|flag| flag.get() == "true")
@@ -80,7 +80,7 @@ pub(super) fn has_calls(content: Option<&RawValue>) -> bool {
 }
 
 fn is_call(part: &RawValue) -> bool {
-    let part: Option<Call> = object(part).ok();
+    let part: Option<FrameworkCall> = object(part).ok();
     let kind = part.and_then(|part| string(part.r#type));
     kind.is_some_and(|kind| CALL_KINDS.contains(&&*kind))
 }
@@ -90,7 +90,7 @@ pub(super) fn answered(content: Option<&RawValue>) -> Vec<Option<String>> {
     let parts = content.and_then(|content| array(content).ok());
     let parts = parts.unwrap_or_default().into_iter();
     let ids = parts.filter_map(|part| {
-        let part: Call = object(part).ok()?;
+        let part: FrameworkCall = object(part).ok()?;
         let is_result = string(part.r#type).is_none_or(|kind| kind != "tool-call");
         is_result.then(|| label(part.tool_call_id)).flatten()
     });

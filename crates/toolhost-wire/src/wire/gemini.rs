@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use self::events::Stream;
-use super::answer::{Piece, Takes, base64};
+use self::events::GeminiStream;
+use super::answer::{AnswerPiece, Takes, base64};
 use super::back::{edited, kept, without_nulls};
 use super::copies::without_copies;
 use super::detail::Detail;
@@ -38,7 +38,7 @@ const TAKES: Takes = Takes {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Declaration<'a> {
+struct FunctionDeclaration<'a> {
     name: &'a str,
     description: &'a str,
     /// Unlike `parameters`, which supports only a part of OpenAPI's schemas.
@@ -68,7 +68,7 @@ struct FunctionResponse<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'a> {
+struct GeminiResponse<'a> {
     #[serde(borrow)]
     candidates: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -89,20 +89,20 @@ struct Response<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
+struct GeminiCandidate<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Content<'a> {
+struct GeminiContent<'a> {
     #[serde(borrow)]
     parts: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Part<'a> {
+struct GeminiPart<'a> {
     #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
     #[serde(borrow, alias = "function_response")]
@@ -110,7 +110,7 @@ struct Part<'a> {
 }
 
 #[derive(Deserialize)]
-struct FunctionCall<'a> {
+struct GeminiCall<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -141,7 +141,7 @@ impl Wire for Gemini {
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
         let document = document(text)?;
-        let mut stream = Stream::default();
+        let mut stream = GeminiStream::default();
         let mut deltas = Vec::new();
         match document.get().starts_with('[') {
             true => {
@@ -162,10 +162,10 @@ impl Wire for Gemini {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Tools<'a> {
-            function_declarations: Vec<Declaration<'a>>,
+            function_declarations: Vec<FunctionDeclaration<'a>>,
         }
         let tools = tools.iter();
-        let function_declarations = tools.map(|tool| Declaration {
+        let function_declarations = tools.map(|tool| FunctionDeclaration {
             name: names.wire(&tool.name),
             description: &tool.description,
             parameters_json_schema: &tool.input_schema,
@@ -181,9 +181,9 @@ impl Wire for Gemini {
         let mut parts = Vec::new();
         for piece in answer.pieces(&TAKES) {
             match piece {
-                Piece::Text(text) => texts.push(text),
-                Piece::Image(media) => parts.push(inline(&media.mime_type, &media.data)),
-                Piece::Document(_, kind, bytes) => parts.push(inline(kind, bytes)),
+                AnswerPiece::Text(text) => texts.push(text),
+                AnswerPiece::Image(media) => parts.push(inline(&media.mime_type, &media.data)),
+                AnswerPiece::Document(_, kind, bytes) => parts.push(inline(kind, bytes)),
             }
         }
         let key = if answer.is_error() { "error" } else { "output" };
@@ -223,22 +223,22 @@ fn inline(kind: &str, bytes: &[u8]) -> Value {
 
 fn content(role: &str, parts: Vec<Box<RawValue>>) -> Box<RawValue> {
     #[derive(Serialize)]
-    struct Content<'a> {
+    struct GeminiContent<'a> {
         role: &'a str,
         parts: Vec<Box<RawValue>>,
     }
-    raw(&Content { role, parts })
+    raw(&GeminiContent { role, parts })
 }
 
 /// The calls of a response, a content or a part.
 fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let response: Response = object(raw)?;
+    let response: GeminiResponse = object(raw)?;
     if let Some(candidates) = response.candidates {
         let mut alternatives = Vec::new();
         for candidate in array(candidates)? {
-            let candidate: Candidate = object(candidate)?;
+            let candidate: GeminiCandidate = object(candidate)?;
             if let Some(content) = candidate.content {
-                let content: Content = object(content)?;
+                let content: GeminiContent = object(content)?;
                 alternatives.push(part_calls(content.parts)?);
             }
         }
@@ -263,11 +263,11 @@ fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
 
 /// The ids of the results in a content.
 fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    let content: Option<Content> = object(raw).ok();
+    let content: Option<GeminiContent> = object(raw).ok();
     let parts = content.and_then(|content| array(content.parts?).ok());
     let ids = parts.unwrap_or_default().into_iter().filter_map(|part| {
-        let part: Part = object(part).ok()?;
-        let response: FunctionCall = object(part.function_response?).ok()?;
+        let part: GeminiPart = object(part).ok()?;
+        let response: GeminiCall = object(part.function_response?).ok()?;
         Some(label(response.id))
     });
     ids.collect()
@@ -288,7 +288,7 @@ fn part_calls(parts: Option<&RawValue>) -> Result<Vec<ToolCall>, DecodeError> {
     let parts = parts.map(array).transpose()?.unwrap_or_default();
     let mut calls = Vec::new();
     for part in &parts {
-        let part: Part = object(part)?;
+        let part: GeminiPart = object(part)?;
         if let Some(call) = part.function_call {
             calls.push(function_call(call)?);
         }
@@ -297,7 +297,7 @@ fn part_calls(parts: Option<&RawValue>) -> Result<Vec<ToolCall>, DecodeError> {
 }
 
 fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let call: FunctionCall = object(raw)?;
+    let call: GeminiCall = object(raw)?;
     Ok(ToolCall {
         id: label(call.id),
         name: label(call.name).unwrap_or_default(),
@@ -308,7 +308,7 @@ fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
 
 impl Api for Gemini {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<Stream>::default()
+        Box::<GeminiStream>::default()
     }
 
     fn user(&self, text: &str) -> Box<RawValue> {

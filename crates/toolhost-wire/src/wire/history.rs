@@ -9,7 +9,7 @@ use super::{label, object};
 use crate::tool::ToolCall;
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct HistoryMessage<'a> {
     #[serde(borrow)]
     role: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -20,7 +20,7 @@ struct Message<'a> {
 
 /// The role of a message, in any API's terms; `None` if it is not a message.
 pub(super) fn role(message: &RawValue) -> Option<String> {
-    let message: Message = object(message).ok()?;
+    let message: HistoryMessage = object(message).ok()?;
     if let Some(role) = label(message.role) {
         return Some(role);
     }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::members::Members;
+use super::members::ObjectMembers;
 use crate::digest;
 
 /// The longest name that APIs accept.
 const LONGEST: usize = 64;
 
 /// The names of arguments on the wire, with the tool's own; only those that differ.
-pub(super) type Keys = HashMap<String, String>;
+pub(super) type ArgumentNames = HashMap<String, String>;
 
 pub(super) fn is_plain(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len()) && name.chars().all(is_plain_char)
@@ -26,8 +26,8 @@ fn is_plain_char(c: char) -> bool {
 /// # Errors
 ///
 /// The name of an argument that cannot be renamed, because the schema refers to it elsewhere too.
-pub(super) fn rename(schema: &mut Map<String, Value>) -> Result<Keys, String> {
-    let mut keys = Keys::new();
+pub(super) fn rename(schema: &mut Map<String, Value>) -> Result<ArgumentNames, String> {
+    let mut keys = ArgumentNames::new();
     let Some(Value::Object(properties)) = schema.get("properties") else {
         return Ok(keys);
     };
@@ -84,8 +84,8 @@ fn another(name: &str) -> String {
 }
 
 /// The text of a call's arguments with the tool's own names; unchanged if it is not an object.
-pub(super) fn restore(keys: &Keys, arguments: &str) -> Option<String> {
-    let Members(members) = serde_json::from_str(arguments).ok()?;
+pub(super) fn restore(keys: &ArgumentNames, arguments: &str) -> Option<String> {
+    let ObjectMembers(members) = serde_json::from_str(arguments).ok()?;
     if !members.iter().any(|(name, _)| keys.contains_key(name)) {
         return None;
     }

@@ -357,7 +357,7 @@ fn holds_open_call(value: &RawValue, beside: &[(String, &RawValue)]) -> bool {
     let results = results.and_then(|(_, results)| array(results).ok());
     let results = results.unwrap_or_default().into_iter();
     let answered: Vec<String> = results
-        .filter_map(|item| string(Ids::of(item)?.tool_call_id))
+        .filter_map(|item| string(UnknownCall::of(item)?.tool_call_id))
         .collect();
     match array(value) {
         Ok(calls) => calls.iter().any(|call| !is_settled(call, &answered)),
@@ -366,7 +366,7 @@ fn holds_open_call(value: &RawValue, beside: &[(String, &RawValue)]) -> bool {
 }
 
 #[derive(Deserialize)]
-struct Ids<'a> {
+struct UnknownCall<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -381,15 +381,15 @@ struct Ids<'a> {
     provider_executed: Option<&'a RawValue>,
 }
 
-impl<'a> Ids<'a> {
-    fn of(item: &'a RawValue) -> Option<Ids<'a>> {
+impl<'a> UnknownCall<'a> {
+    fn of(item: &'a RawValue) -> Option<UnknownCall<'a>> {
         object(item).ok()
     }
 }
 
 /// The id of the call whose result an item is, if it is one.
 fn result_id(item: &RawValue) -> Option<String> {
-    let ids = Ids::of(item)?;
+    let ids = UnknownCall::of(item)?;
     let kind = string(ids.r#type)?;
     let is_result = kind.ends_with("_output") || plain(&kind).ends_with("toolresult");
     let id = ids.call_id.or(ids.tool_use_id).or(ids.tool_call_id);
@@ -398,7 +398,7 @@ fn result_id(item: &RawValue) -> Option<String> {
 
 /// Whether a call was run elsewhere, or has its result in `answered`.
 fn is_settled(call: &RawValue, answered: &[String]) -> bool {
-    let Some(ids) = Ids::of(call) else {
+    let Some(ids) = UnknownCall::of(call) else {
         return false;
     };
     let id = ids.call_id.or(ids.tool_call_id).or(ids.id);

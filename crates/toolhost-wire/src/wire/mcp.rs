@@ -17,7 +17,7 @@ pub(super) struct Mcp;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Declaration<'a> {
+struct McpTool<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a str>,
@@ -34,7 +34,7 @@ struct Declaration<'a> {
 }
 
 #[derive(Deserialize)]
-struct Request<'a> {
+struct McpRequest<'a> {
     #[serde(borrow)]
     jsonrpc: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -46,7 +46,7 @@ struct Request<'a> {
 }
 
 #[derive(Deserialize)]
-struct Params<'a> {
+struct CallParams<'a> {
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -54,7 +54,7 @@ struct Params<'a> {
 }
 
 #[derive(Serialize)]
-struct Response<'a> {
+struct McpResponse<'a> {
     jsonrpc: &'static str,
     id: &'a RawValue,
     result: CallToolResult<'a>,
@@ -99,9 +99,9 @@ impl Wire for Mcp {
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         #[derive(Serialize)]
         struct ListToolsResult<'a> {
-            tools: Vec<Declaration<'a>>,
+            tools: Vec<McpTool<'a>>,
         }
-        let tools = tools.iter().map(|tool| Declaration {
+        let tools = tools.iter().map(|tool| McpTool {
             name: names.wire(&tool.name),
             title: tool.title.as_deref(),
             description: &tool.description,
@@ -127,7 +127,7 @@ impl Wire for Mcp {
             }
             _ => vec![json!({ "type": "text", "text": answer.to_text() })],
         };
-        raw(&Response {
+        raw(&McpResponse {
             jsonrpc: "2.0",
             id: &id_of(answer.id()),
             result: CallToolResult {
@@ -145,7 +145,7 @@ impl Wire for Mcp {
 }
 
 fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let request: Request = object(raw)?;
+    let request: McpRequest = object(raw)?;
     if request.jsonrpc.is_none() {
         return Err(shape("an object without `jsonrpc`"));
     }
@@ -157,7 +157,7 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     let Some(params) = request.params else {
         return Err(shape("a `tools/call` without `params`"));
     };
-    let params: Params = object(params)?;
+    let params: CallParams = object(params)?;
     Ok(ToolCall {
         id: request.id.map(id_text),
         name: label(params.name).unwrap_or_default(),

@@ -18,14 +18,14 @@ const MOST_MEMBERS: usize = 256;
 const BACK: usize = 64;
 
 /// The members of an object as written, in their order.
-pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
+pub(super) struct ObjectMembers<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for ObjectMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Pairs;
 
         impl<'de> Visitor<'de> for Pairs {
-            type Value = Members<'de>;
+            type Value = ObjectMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Members(members))
+                Ok(ObjectMembers(members))
             }
         }
 
@@ -46,16 +46,16 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
 /// The members of an object; `None` if it is not one.
 pub(super) fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
-    object(raw).ok().map(|Members(members)| members)
+    object(raw).ok().map(|ObjectMembers(members)| members)
 }
 
 /// An object that is being merged.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Merged(Vec<(String, Member)>);
+pub(super) struct Merged(Vec<(String, MergedMember)>);
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-enum Member {
+enum MergedMember {
     Text(String),
     List(Vec<Value>),
     Raw(Box<RawValue>),
@@ -63,13 +63,14 @@ enum Member {
 
 impl Merged {
     /// A member; `None` if there are too many.
-    fn member(&mut self, key: &str) -> Option<&mut Member> {
+    fn member(&mut self, key: &str) -> Option<&mut MergedMember> {
         let known = self.0.iter().position(|(known, _)| known == key);
         let at = match known {
             Some(at) => at,
             None if self.0.len() >= MOST_MEMBERS => return None,
             None => {
-                self.0.push((key.to_owned(), Member::List(Vec::new())));
+                self.0
+                    .push((key.to_owned(), MergedMember::List(Vec::new())));
                 self.0.len() - 1
             }
         };
@@ -79,8 +80,8 @@ impl Merged {
     /// Appends to a text.
     pub(super) fn append(&mut self, key: &str, piece: &str) {
         match self.member(key) {
-            Some(Member::Text(text)) => text.push_str(piece),
-            Some(other) => *other = Member::Text(piece.to_owned()),
+            Some(MergedMember::Text(text)) => text.push_str(piece),
+            Some(other) => *other = MergedMember::Text(piece.to_owned()),
             None => {}
         }
     }
@@ -90,10 +91,12 @@ impl Merged {
         let Some(member) = self.member(key).filter(|_| !items.is_empty()) else {
             return;
         };
-        if !matches!(member, Member::List(_)) {
-            *member = Member::List(Vec::new());
+        if !matches!(member, MergedMember::List(_)) {
+            *member = MergedMember::List(Vec::new());
         }
-        let Member::List(list) = member else { return };
+        let MergedMember::List(list) = member else {
+            return;
+        };
         for item in items {
             let is_same = |known: &&mut Value| {
                 let same = |key| known.get(key) == item.get(key);
@@ -117,7 +120,7 @@ impl Merged {
             return;
         }
         if let Some(member) = self.member(key) {
-            *member = Member::Raw(value.to_owned());
+            *member = MergedMember::Raw(value.to_owned());
         }
     }
 }

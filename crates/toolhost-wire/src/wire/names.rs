@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::keys::{self, Keys};
+use super::keys::{self, ArgumentNames};
 use super::{Format, fit, leaks};
 use crate::digest;
 use crate::tool::Tool;
@@ -25,7 +25,7 @@ pub struct Names {
     to_wire: HashMap<String, String>,
     from_wire: HashMap<String, String>,
     /// The argument names of tools, by the tools' own names.
-    arguments: HashMap<String, Keys>,
+    arguments: HashMap<String, ArgumentNames>,
 }
 
 impl Names {
@@ -42,7 +42,7 @@ impl Names {
     }
 
     /// The names of a tool's arguments on the wire, if they differ.
-    pub(super) fn arguments(&self, tool: &str) -> Option<&Keys> {
+    pub(super) fn arguments(&self, tool: &str) -> Option<&ArgumentNames> {
         self.arguments.get(tool)
     }
 

@@ -25,20 +25,20 @@ use crate::tool::{Tool, ToolCall};
 pub(super) struct Ollama;
 
 #[derive(Serialize)]
-struct Declaration<'a> {
+struct OllamaTool<'a> {
     r#type: &'static str,
-    function: Function<'a>,
+    function: OllamaFunction<'a>,
 }
 
 #[derive(Serialize)]
-struct Function<'a> {
+struct OllamaFunction<'a> {
     name: &'a str,
     description: &'a str,
     parameters: &'a Value,
 }
 
 #[derive(Serialize)]
-struct ToolMessage<'a> {
+struct OllamaToolMessage<'a> {
     role: &'static str,
     /// The API matches results by this and by order.
     tool_name: &'a str,
@@ -50,7 +50,7 @@ struct ToolMessage<'a> {
 }
 
 #[derive(Deserialize)]
-struct Response<'a> {
+struct OllamaResponse<'a> {
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -70,7 +70,7 @@ struct Response<'a> {
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct OllamaMessage<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -84,7 +84,7 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct Call<'a> {
+struct OllamaCall<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -120,7 +120,7 @@ impl Wire for Ollama {
                 false => listed(&items),
             };
         }
-        let response: Response = object(document)?;
+        let response: OllamaResponse = object(document)?;
         match (response.message, response.tool_calls, response.error) {
             (None, None, Some(error)) => Err(api_error(error)),
             (None, None, None) if response.function.is_some() => Ok(vec![call(document)?]),
@@ -130,7 +130,7 @@ impl Wire for Ollama {
     }
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let mut stream = Stream::default();
+        let mut stream = OllamaStream::default();
         let mut deltas = Vec::new();
         if let Ok(document) = document(text) {
             stream.response(document, &mut deltas)?;
@@ -147,9 +147,9 @@ impl Wire for Ollama {
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         let declare = |tool: &&Tool| {
-            raw(&Declaration {
+            raw(&OllamaTool {
                 r#type: "function",
-                function: Function {
+                function: OllamaFunction {
                     name: names.wire(&tool.name),
                     description: &tool.description,
                     parameters: &tool.input_schema,
@@ -160,7 +160,7 @@ impl Wire for Ollama {
     }
 
     fn answer(&self, answer: &Answer) -> Box<RawValue> {
-        raw(&ToolMessage {
+        raw(&OllamaToolMessage {
             role: "tool",
             tool_name: answer.name,
             tool_call_id: answer.id(),
@@ -172,7 +172,7 @@ impl Wire for Ollama {
 
 /// The calls of a message.
 fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let message: Message = object(raw)?;
+    let message: OllamaMessage = object(raw)?;
     let calls = message.tool_calls.map(array).transpose()?;
     listed(&calls.unwrap_or_default())
 }
@@ -183,7 +183,7 @@ fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
 }
 
 fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let call: Call = object(raw)?;
+    let call: OllamaCall = object(raw)?;
     let Some(function) = call.function else {
         return Err(shape("a tool call without its `function`"));
     };
@@ -221,7 +221,7 @@ fn call_back(call: &RawValue) -> Box<RawValue> {
 
 /// The id of the result that a message is.
 fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    match object::<Message>(raw) {
+    match object::<OllamaMessage>(raw) {
         Ok(message) if string(message.role).as_deref() == Some("tool") => {
             vec![label(message.tool_call_id)]
         }
@@ -231,7 +231,7 @@ fn answered(raw: &RawValue) -> Vec<Option<String>> {
 
 impl Api for Ollama {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<Stream>::default()
+        Box::<OllamaStream>::default()
     }
 
     fn request(&self, request: &Request) -> Box<RawValue> {
@@ -268,7 +268,7 @@ impl Api for Ollama {
 
 /// A streamed answer: responses one after the other; each call is complete.
 #[derive(Default)]
-struct Stream {
+struct OllamaStream {
     has_message: bool,
     text: String,
     thinking: String,
@@ -283,12 +283,12 @@ struct Stream {
     tokens: Tokens,
 }
 
-impl Stream {
+impl OllamaStream {
     fn response(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         if self.is_complete {
             return Ok(());
         }
-        let response: Response = object(raw)?;
+        let response: OllamaResponse = object(raw)?;
         if let Some(error) = response.error {
             return Err(api_error(error));
         }
@@ -308,7 +308,7 @@ impl Stream {
 
     fn message(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         self.has_message = true;
-        let message: Message = object(raw)?;
+        let message: OllamaMessage = object(raw)?;
         self.thinking
             .push_str(&string(message.thinking).unwrap_or_default());
         if let Some(text) = string(message.content).filter(|text| !text.is_empty()) {
@@ -375,9 +375,9 @@ impl Stream {
     }
 }
 
-impl super::Sealed for Stream {}
+impl super::Sealed for OllamaStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for OllamaStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         self.response(document(data)?, deltas)
     }

@@ -19,16 +19,16 @@ pub(super) enum Given {
 
 /// Arguments as text, and what is known of them so far.
 #[derive(Clone, Debug, Default)]
-struct Arguments {
+struct ArgumentText {
     text: String,
     scanner: Scanner,
     /// Its bytes that are not white space.
     marks: usize,
 }
 
-impl Arguments {
+impl ArgumentText {
     fn new(text: String) -> Self {
-        let mut arguments = Arguments::default();
+        let mut arguments = ArgumentText::default();
         arguments.scan(&text);
         arguments.text = text;
         arguments
@@ -55,15 +55,15 @@ impl Arguments {
 
 /// A call that is still open.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Open {
+pub(super) struct OpenCall {
     pub(super) id: Option<String>,
     pub(super) name: String,
     /// Whether its input is free text, in which brackets mean nothing.
     pub(super) is_text: bool,
     /// Arguments that came with its beginning; later pieces replace them.
-    first: Arguments,
-    pieces: Arguments,
-    /// Its position among the calls of the answer: see [`Places`](super::copies::Places).
+    first: ArgumentText,
+    pieces: ArgumentText,
+    /// Its position among the calls of the answer: see [`Places`](super::copies::CallPositions).
     pub(super) place: Option<usize>,
     pub(super) is_complete: bool,
     /// Whether it is complete, and waits for the end of the answer to show whether it is a copy.
@@ -72,18 +72,18 @@ pub(super) struct Open {
     pub(super) is_copy: bool,
 }
 
-impl Open {
+impl OpenCall {
     /// A call that has begun with these arguments; `{}` is a placeholder.
     pub(super) fn new(id: Option<String>, name: String, first: String) -> Self {
-        let first = Arguments::new(first);
-        Open {
+        let first = ArgumentText::new(first);
+        OpenCall {
             id,
             name,
             first: match first.given() {
                 Given::Part | Given::Whole => first,
-                Given::Nothing | Given::Braces => Arguments::default(),
+                Given::Nothing | Given::Braces => ArgumentText::default(),
             },
-            ..Open::default()
+            ..OpenCall::default()
         }
     }
 
@@ -108,7 +108,7 @@ impl Open {
         let pieces = &mut self.pieces;
         if pieces.marks == 1 && pieces.scanner.is_open() && rest.trim_ascii_start().starts_with('{')
         {
-            *pieces = Arguments::default();
+            *pieces = ArgumentText::default();
         }
         while let Some(end) = pieces.scan(rest) {
             pieces.text.push_str(&rest[..end]);
@@ -116,7 +116,7 @@ impl Open {
             if rest.is_empty() || pieces.given() != Given::Braces {
                 return;
             }
-            *pieces = Arguments::default();
+            *pieces = ArgumentText::default();
         }
         pieces.text.push_str(rest);
     }
@@ -124,7 +124,7 @@ impl Open {
     /// Sets all of the arguments, repeated at their end: they replace the pieces, unless they are
     /// shorter.
     pub(super) fn set(&mut self, arguments: String) {
-        let arguments = Arguments::new(arguments);
+        let arguments = ArgumentText::new(arguments);
         let is_less = match arguments.given() {
             Given::Nothing => true,
             Given::Braces => self.given() == Given::Whole,
@@ -135,7 +135,7 @@ impl Open {
         }
     }
 
-    fn best(&self) -> &Arguments {
+    fn best(&self) -> &ArgumentText {
         match (self.pieces.given(), self.first.given()) {
             (Given::Nothing | Given::Braces, Given::Part | Given::Whole) => &self.first,
             _ => &self.pieces,

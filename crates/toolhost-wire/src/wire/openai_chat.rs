@@ -24,19 +24,19 @@ use super::{
     array, count, document, frameworks, is_malformed, object, raw, string,
 };
 use crate::tool::{CallKind, Tool, ToolCall};
-use messages::{Call, Message, answered, back, call, listed, message_calls};
+use messages::{ChatCall, ChatMessage, answered, back, call, listed, message_calls};
 
 pub(super) struct OpenaiChat;
 
 #[derive(Serialize)]
-struct Declaration<'a> {
+struct ChatTool<'a> {
     r#type: &'static str,
-    function: Function<'a>,
+    function: OpenaiFunction<'a>,
 }
 
 /// A tool's declaration in both of OpenAI's APIs.
 #[derive(Serialize)]
-pub(super) struct Function<'a> {
+pub(super) struct OpenaiFunction<'a> {
     name: &'a str,
     description: &'a str,
     parameters: &'a Value,
@@ -44,9 +44,9 @@ pub(super) struct Function<'a> {
     strict: bool,
 }
 
-impl<'a> Function<'a> {
+impl<'a> OpenaiFunction<'a> {
     pub(super) fn new(tool: &'a Tool, names: &'a Names) -> Self {
-        Function {
+        OpenaiFunction {
             name: names.wire(&tool.name),
             description: &tool.description,
             parameters: &tool.input_schema,
@@ -56,7 +56,7 @@ impl<'a> Function<'a> {
 }
 
 #[derive(Serialize)]
-struct ToolMessage<'a> {
+struct ChatToolMessage<'a> {
     role: &'static str,
     /// The API requires one; a call without an id has none to return.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,7 +135,7 @@ const FAILURES: [&str; 7] = [
 ];
 
 #[derive(Deserialize)]
-struct Usage<'a> {
+struct ChatUsage<'a> {
     #[serde(borrow)]
     prompt_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -161,11 +161,11 @@ impl Wire for OpenaiChat {
                 None => chosen(choices),
             };
         }
-        let one: Call = object(document)?;
+        let one: ChatCall = object(document)?;
         if one.function.is_some() || one.custom.is_some() {
             return Ok(vec![call(document)?]);
         }
-        let message: Message = object(document)?;
+        let message: ChatMessage = object(document)?;
         if message.tool_calls.is_none()
             && message.tool_calls_of_sdk.is_none()
             && message.function_call.is_none()
@@ -202,7 +202,7 @@ impl Wire for OpenaiChat {
         let Some(message_raw) = choice.message else {
             return Err(shape("a choice without a message"));
         };
-        let message: Message = object(message_raw)?;
+        let message: ChatMessage = object(message_raw)?;
         let calls = message_calls(message_raw)?;
         let text = content_text(message.content).or_else(|| string(message.refusal));
         let stop = stop(choice.reason(), !calls.is_empty());
@@ -222,9 +222,9 @@ impl Wire for OpenaiChat {
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         let declare = |tool: &&Tool| {
-            raw(&Declaration {
+            raw(&ChatTool {
                 r#type: "function",
-                function: Function::new(tool, names),
+                function: OpenaiFunction::new(tool, names),
             })
         };
         raw(&tools.iter().map(declare).collect::<Vec<_>>())
@@ -236,7 +236,7 @@ impl Wire for OpenaiChat {
             return frameworks::answer(answer);
         }
         let is_legacy = kind == CallKind::Legacy;
-        raw(&ToolMessage {
+        raw(&ChatToolMessage {
             role: if is_legacy { "function" } else { "tool" },
             tool_call_id: answer.id().filter(|_| !is_legacy),
             name: is_legacy.then_some(answer.name),
@@ -248,7 +248,7 @@ impl Wire for OpenaiChat {
 
 impl Api for OpenaiChat {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<events::Stream>::default()
+        Box::<events::ChatStream>::default()
     }
 
     fn request(&self, request: &Request) -> Box<RawValue> {
@@ -383,7 +383,7 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
 }
 
 fn tokens(usage: Option<&RawValue>) -> Tokens {
-    let usage: Option<Usage> = usage.and_then(|usage| object(usage).ok());
+    let usage: Option<ChatUsage> = usage.and_then(|usage| object(usage).ok());
     usage.map_or_else(Tokens::default, |usage| Tokens {
         input: count(usage.prompt_tokens),
         output: count(usage.completion_tokens),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Echo, Piece, Takes, data_url, file_name};
+use super::answer::{AnswerPiece, Echo, Takes, data_url, file_name};
 use super::back::{edited, edited_items, kept, without_nulls};
 use super::copies::{items_without_copies, without_copies};
 use super::detail::Detail;
@@ -17,7 +17,7 @@ use super::error::{DecodeError, shape};
 use super::history::{is_models, role, without_results};
 use super::leftover;
 use super::members::members;
-use super::openai_chat::Function;
+use super::openai_chat::OpenaiFunction;
 use super::request::Body;
 use super::stream::unclosed;
 use super::{
@@ -35,10 +35,10 @@ const TAKES: Takes = Takes {
 };
 
 #[derive(Serialize)]
-struct Declaration<'a> {
+struct ResponsesTool<'a> {
     r#type: &'static str,
     #[serde(flatten)]
-    function: Function<'a>,
+    function: OpenaiFunction<'a>,
     /// The structured content of a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     output_schema: Option<&'a Value>,
@@ -60,7 +60,7 @@ struct CallOutput<'a> {
 }
 
 #[derive(Deserialize)]
-struct Response<'a> {
+struct ResponsesResponse<'a> {
     #[serde(borrow)]
     output: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -80,7 +80,7 @@ struct Details<'a> {
 }
 
 #[derive(Deserialize)]
-struct Item<'a> {
+struct ResponsesItem<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -103,14 +103,14 @@ struct Item<'a> {
     content: Option<&'a RawValue>,
 }
 
-impl Item<'_> {
+impl ResponsesItem<'_> {
     fn kind(&self) -> Option<String> {
         string(self.r#type)
     }
 }
 
 #[derive(Deserialize)]
-struct Usage<'a> {
+struct ResponsesUsage<'a> {
     #[serde(borrow)]
     input_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -125,7 +125,7 @@ impl Wire for OpenaiResponses {
         let items = if document.get().starts_with('[') {
             array(document)?
         } else {
-            let response: Response = object(document)?;
+            let response: ResponsesResponse = object(document)?;
             if response.output.is_some() {
                 ended(&response)?;
             }
@@ -140,7 +140,7 @@ impl Wire for OpenaiResponses {
     }
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let response: Response = object(document(text)?)?;
+        let response: ResponsesResponse = object(document(text)?)?;
         ended(&response)?;
         let Some(output) = response.output else {
             return Err(shape("an object without `output`"));
@@ -177,9 +177,9 @@ impl Wire for OpenaiResponses {
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         let declare = |tool: &&Tool| {
-            raw(&Declaration {
+            raw(&ResponsesTool {
                 r#type: "function",
-                function: Function::new(tool, names),
+                function: OpenaiFunction::new(tool, names),
                 output_schema: tool.output_schema.as_ref(),
                 allowed_callers: allowed_callers(tool),
             })
@@ -189,7 +189,7 @@ impl Wire for OpenaiResponses {
 
     fn answer(&self, answer: &Answer) -> Box<RawValue> {
         let output = match &answer.document_pieces(&TAKES)[..] {
-            [Piece::Text(text)] => json!(text),
+            [AnswerPiece::Text(text)] => json!(text),
             pieces => pieces.iter().map(part).collect(),
         };
         raw(&CallOutput {
@@ -214,14 +214,14 @@ fn output_kind(kind: &str) -> String {
     }
 }
 
-fn part(piece: &Piece) -> Value {
+fn part(piece: &AnswerPiece) -> Value {
     match piece {
-        Piece::Text(text) => json!({ "type": "input_text", "text": text }),
-        Piece::Image(media) => {
+        AnswerPiece::Text(text) => json!({ "type": "input_text", "text": text }),
+        AnswerPiece::Image(media) => {
             let url = data_url(&media.mime_type, &media.data);
             json!({ "type": "input_image", "image_url": url })
         }
-        Piece::Document(uri, kind, bytes) => json!({
+        AnswerPiece::Document(uri, kind, bytes) => json!({
             "type": "input_file",
             "filename": file_name(uri),
             "file_data": data_url(kind, bytes),
@@ -246,7 +246,7 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     // How many of the calls are followed by others' items.
     let mut past = 0;
     for raw in items {
-        let item: Item = object(raw)?;
+        let item: ResponsesItem = object(raw)?;
         if let Some(call) = call(&item) {
             answer.push(call);
             continue;
@@ -291,7 +291,7 @@ fn after_others<'i, 'a>(items: &'i [&'a RawValue]) -> &'i [&'a RawValue] {
 }
 
 /// Decodes an item, if it is a call.
-fn call(item: &Item) -> Option<ToolCall> {
+fn call(item: &ResponsesItem) -> Option<ToolCall> {
     let (kind, given) = match item.kind().as_deref() {
         Some("function_call") => (CallKind::Function, item.arguments),
         Some("custom_tool_call") => (CallKind::FreeText, item.input),
@@ -318,7 +318,9 @@ fn call(item: &Item) -> Option<ToolCall> {
 
 /// An item as it is sent back: an API refuses `null` for unset members, and what its SDK adds.
 pub(super) fn back(item: &RawValue) -> Box<RawValue> {
-    let kind = object::<Item>(item).ok().and_then(|item| item.kind());
+    let kind = object::<ResponsesItem>(item)
+        .ok()
+        .and_then(|item| item.kind());
     // The API requires these members, and `null` is one of their values.
     let null_means: &[&str] = match kind.as_deref() {
         Some("image_generation_call") => &["result"],
@@ -346,7 +348,7 @@ pub(super) fn back(item: &RawValue) -> Box<RawValue> {
 }
 
 /// The text of a message item.
-fn item_text(item: &Item) -> String {
+fn item_text(item: &ResponsesItem) -> String {
     #[derive(Deserialize)]
     struct Part<'a> {
         #[serde(borrow)]
@@ -367,7 +369,7 @@ fn item_text(item: &Item) -> String {
 
 impl Api for OpenaiResponses {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<events::Stream>::default()
+        Box::<events::ResponsesStream>::default()
     }
 
     fn request(&self, request: &Request) -> Box<RawValue> {
@@ -400,7 +402,7 @@ impl Api for OpenaiResponses {
 /// # Errors
 ///
 /// The response failed.
-fn ended(response: &Response) -> Result<(), DecodeError> {
+fn ended(response: &ResponsesResponse) -> Result<(), DecodeError> {
     match response.error {
         Some(error) => Err(api_error(error)),
         None => match string(response.status).as_deref() {
@@ -413,7 +415,7 @@ fn ended(response: &Response) -> Result<(), DecodeError> {
     }
 }
 
-fn stop(response: &Response, has_calls: bool) -> Stop {
+fn stop(response: &ResponsesResponse, has_calls: bool) -> Stop {
     let details: Option<Details> = response
         .incomplete_details
         .and_then(|details| object(details).ok());
@@ -427,7 +429,7 @@ fn stop(response: &Response, has_calls: bool) -> Stop {
 }
 
 fn tokens(usage: Option<&RawValue>) -> Tokens {
-    let usage: Option<Usage> = usage.and_then(|usage| object(usage).ok());
+    let usage: Option<ResponsesUsage> = usage.and_then(|usage| object(usage).ok());
     usage.map_or_else(Tokens::default, |usage| Tokens {
         input: count(usage.input_tokens),
         output: count(usage.output_tokens),

@@ -11,7 +11,9 @@ use crate::digest::hex;
 use crate::error::InvalidValue;
 use crate::manifest::agent::is_in_the_clear;
 use crate::manifest::is_name;
-use crate::manifest::reader::{Source, Table, Value, expect_string, expect_table, mismatch};
+use crate::manifest::reader::{
+    ManifestSource, ManifestTable, Value, expect_string, expect_table, mismatch,
+};
 
 /// Authentication of clients.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -164,7 +166,11 @@ fn trusted_url(text: &str) -> Option<Url> {
     (is_plain && !is_in_the_clear(&url)).then_some(url)
 }
 
-pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Source) -> AuthConfig {
+pub(super) fn read_auth(
+    mut table: ManifestTable,
+    span: Range<usize>,
+    source: &mut ManifestSource,
+) -> AuthConfig {
     let mut auth = AuthConfig::default();
     if let Some(table) = table.table("tokens", source) {
         for (key, value, path) in table.entries() {
@@ -207,10 +213,10 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
 }
 
 fn read_token(
-    mut table: Table,
+    mut table: ManifestTable,
     name: String,
     span: Range<usize>,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<TokenConfig> {
     if !table.has("sha256") {
         source.problem(
@@ -232,7 +238,11 @@ fn read_token(
     })
 }
 
-fn read_oauth(mut table: Table, span: Range<usize>, source: &mut Source) -> Option<OauthConfig> {
+fn read_oauth(
+    mut table: ManifestTable,
+    span: Range<usize>,
+    source: &mut ManifestSource,
+) -> Option<OauthConfig> {
     for key in ["issuer", "audience"] {
         if !table.has(key) {
             source.problem(span.clone(), format!("`serve.auth.oauth` needs `{key}`"));
@@ -292,7 +302,7 @@ fn read_oauth(mut table: Table, span: Range<usize>, source: &mut Source) -> Opti
 }
 
 /// Reads a list of tools that must not be empty.
-fn read_tools(value: &Value, path: &str, source: &mut Source) -> Option<BTreeSet<String>> {
+fn read_tools(value: &Value, path: &str, source: &mut ManifestSource) -> Option<BTreeSet<String>> {
     let Some(items) = value.get_ref().as_array() else {
         mismatch(value, path, "an array", source);
         return None;

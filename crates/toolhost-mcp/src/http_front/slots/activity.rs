@@ -4,14 +4,14 @@
 //! | --- | --- | --- |
 //! | serving | a request runs that does not wait for the client | never |
 //! | reading a head | no request yet, or part of another head has arrived | after the header timeout, or to make room |
-//! | stalled | a request waits for the client | after the idle timeout; if all requests have waited for [`STALLED`], to make room |
+//! | stalled | a request waits for the client | after the idle timeout; if all requests have waited for [`STALL_TIMEOUT`], to make room |
 //! | idle | it has no request | after the idle timeout, or to make room |
 //!
 //! Where too many response bytes are held for all connections, a stalled one is closed at once.
 //!
 //! A request waits for its client when the socket accepts no write, when HTTP/2's flow control
 //! holds back a piece of its response, or when the rest of its body does not arrive. A client that
-//! reads more slowly than [`SLOWEST`] counts as not reading. Frames that belong to no request, such
+//! reads more slowly than [`MIN_BYTES_PER_SECOND`] counts as not reading. Frames that belong to no request, such
 //! as pings, are not activity.
 
 use std::pin::Pin;
@@ -26,20 +26,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::Slots;
-use crate::http_front::unsent::Unsent;
+use super::ConnectionLimit;
+use crate::http_front::unsent::UnreadBytes;
 
 /// A client that reads this many bytes per second is not too slow.
-const SLOWEST: u64 = 1 << 10;
+const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
 
 /// How long all requests of a connection must have waited for the client before it can be evicted.
-pub(in crate::http_front) const STALLED: Duration = Duration::from_secs(1);
+pub(in crate::http_front) const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The activity of one connection.
 pub(in crate::http_front) struct Activity {
     now: Mutex<Now>,
-    slots: Weak<Slots>,
-    unsent: Unsent,
+    slots: Weak<ConnectionLimit>,
+    unsent: UnreadBytes,
     /// Cancelled to evict it.
     pub(in crate::http_front) evicted: CancellationToken,
 }
@@ -93,14 +93,17 @@ impl Stall {
 
     /// When it will have taken too long: no progress at all, or only a byte now and then.
     fn deadline(&self, idle: Duration) -> Option<Instant> {
-        let earned = Duration::from_secs(self.taken / SLOWEST);
+        let earned = Duration::from_secs(self.taken / MIN_BYTES_PER_SECOND);
         let steady = self.since + idle + earned;
         (!self.is_body).then(|| steady.min(self.moved + idle))
     }
 }
 
 impl Activity {
-    pub(in crate::http_front) fn new(slots: Weak<Slots>, unsent: Unsent) -> Activity {
+    pub(in crate::http_front) fn new(
+        slots: Weak<ConnectionLimit>,
+        unsent: UnreadBytes,
+    ) -> Activity {
         Activity {
             now: Mutex::new(Now {
                 running: 0,
@@ -128,7 +131,8 @@ impl Activity {
         if now.running == 0 {
             return Some(now.since);
         }
-        now.stalled().filter(|since| since.elapsed() >= STALLED)
+        now.stalled()
+            .filter(|since| since.elapsed() >= STALL_TIMEOUT)
     }
 
     /// Since when all its requests wait for the client, however short that is.
@@ -137,14 +141,14 @@ impl Activity {
     }
 
     /// A request has arrived; it ends when the returned value is dropped.
-    pub(in crate::http_front) fn begin(self: &Arc<Self>, version: Version) -> Running {
+    pub(in crate::http_front) fn begin(self: &Arc<Self>, version: Version) -> ActiveRequest {
         let mut now = self.now();
         now.running += 1;
         now.served = true;
         now.in_head = false;
         now.multiplexed = version == Version::HTTP_2;
         now.next += 1;
-        Running {
+        ActiveRequest {
             number: now.next,
             is_multiplexed: now.multiplexed,
             activity: Arc::clone(self),
@@ -235,13 +239,13 @@ impl Now {
 }
 
 /// A request of a connection, until its response is complete.
-pub(in crate::http_front) struct Running {
+pub(in crate::http_front) struct ActiveRequest {
     number: u64,
     is_multiplexed: bool,
     activity: Arc<Activity>,
 }
 
-impl Running {
+impl ActiveRequest {
     pub(in crate::http_front) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
@@ -294,7 +298,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let mut now = self.activity.now();
         now.running -= 1;
@@ -310,14 +314,14 @@ impl Drop for Running {
 }
 
 /// The body of a request, whose rest the client may never send.
-pub(in crate::http_front) struct Received<B> {
+pub(in crate::http_front) struct RequestBody<B> {
     pub(in crate::http_front) body: B,
     pub(in crate::http_front) number: u64,
     pub(in crate::http_front) activity: Arc<Activity>,
     pub(in crate::http_front) is_waited_for: bool,
 }
 
-impl<B: HttpBody + Unpin> HttpBody for Received<B> {
+impl<B: HttpBody + Unpin> HttpBody for RequestBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -346,7 +350,7 @@ impl<B: HttpBody + Unpin> HttpBody for Received<B> {
     }
 }
 
-impl<B> Drop for Received<B> {
+impl<B> Drop for RequestBody<B> {
     fn drop(&mut self) {
         if self.is_waited_for {
             self.activity.now().goes_on(self.number);
@@ -355,13 +359,13 @@ impl<B> Drop for Received<B> {
 }
 
 /// A response's body, and a value that is dropped with it.
-pub(crate) struct Response<T> {
+pub(crate) struct TrackedBody<T> {
     pub(crate) body: Body,
     /// Dropped with it.
     pub(crate) _running: T,
 }
 
-impl<T: Unpin> HttpBody for Response<T> {
+impl<T: Unpin> HttpBody for TrackedBody<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -4,7 +4,7 @@
 use bytesize::ByteSize;
 
 use super::*;
-use crate::http_front::slots::activity::STALLED;
+use crate::http_front::slots::activity::STALL_TIMEOUT;
 
 const SHORT: Duration = Duration::from_millis(250);
 
@@ -159,7 +159,7 @@ async fn clients_that_take_no_answer_keep_nobody_out() {
     // More than the sockets take of both streams.
     server.events.add_permits(10_000_000);
     // Before that, a connection that has just become idle would be evicted.
-    tokio::time::sleep(2 * STALLED).await;
+    tokio::time::sleep(2 * STALL_TIMEOUT).await;
     // As many as all of those, so that each kind has to make room.
     let mut served = Vec::new();
     for _ in 0..6 {

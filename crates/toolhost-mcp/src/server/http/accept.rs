@@ -174,7 +174,7 @@ pub(crate) async fn fitted(response: Response, accepted: Accepted) -> Response {
 
 /// The members that tell the kind of a message.
 #[derive(Deserialize)]
-struct Message<'a> {
+struct MessageKind<'a> {
     #[serde(borrow)]
     method: Option<std::borrow::Cow<'a, str>>,
     id: Option<IgnoredAny>,
@@ -188,7 +188,7 @@ async fn alone(response: Response, may: bool) -> Response {
     let mut events = Box::pin(sse::events(body));
     while let Some(Ok(event)) = events.next().await {
         let data = sse::data(&event);
-        let Ok(message) = serde_json::from_slice::<Message>(&data) else {
+        let Ok(message) = serde_json::from_slice::<MessageKind>(&data) else {
             continue;
         };
         match message.method {

@@ -14,20 +14,20 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http_front::{self, Principal, Room, Short, Unsent};
+use crate::http_front::{self, BodyRoom, Principal, Short, UnreadBytes};
 use crate::manifest::ServeConfig;
 use crate::server::dispatch::ArrivedCall;
 use crate::server::handler::{ClientSession, ReadyHandler};
 use crate::server::http::accept::{self, Accepted, JSON, is_events, of_kind};
 use crate::server::http::fast_path::{self, FastCall};
 use crate::server::http::refusal;
-use crate::server::http::session::{Answer, AnswerSlot, JsonOnly};
-use crate::server::http::sessions::{Bounds, HttpSessions};
+use crate::server::http::session::{AnswerSlot, JsonOnly, RequestOutcome};
+use crate::server::http::sessions::{HttpSessions, SessionBounds};
 use crate::server::http::sse::{self, EVENT_STREAM};
 use crate::server::http::task_streams::TaskSubscription;
 use crate::server::initialize;
 use crate::server::json_rpc::message_text;
-use crate::server::message::Peeked;
+use crate::server::message::MessagePeek;
 use crate::server::server_state::ServerState;
 use crate::watch::Owner;
 
@@ -49,9 +49,9 @@ impl Endpoint {
         config: &ServeConfig,
         stop: CancellationToken,
         answers: TaskTracker,
-        unsent: Unsent,
+        unsent: UnreadBytes,
     ) -> Endpoint {
-        let bounds = Bounds {
+        let bounds = SessionBounds {
             all: config.max_sessions,
             of_one: config.sessions_of_one(),
             timeout: config.session_timeout,
@@ -84,7 +84,7 @@ impl Endpoint {
         let answer = (request.method() == Method::POST).then(|| self.answers.token());
         let accepted = Accepted::of(request.headers());
         let message = request.body().clone();
-        let mut response = match lacks(&request, accepted) {
+        let mut response = match unacceptable(&request, accepted) {
             Some(needed) => accept::not_acceptable(needed),
             None if request.method() == Method::POST => match refusal::refused(&request) {
                 Some(refusal) => refusal,
@@ -101,7 +101,7 @@ impl Endpoint {
             return response;
         }
         response.map(|body| {
-            Body::new(http_front::Response {
+            Body::new(http_front::TrackedBody {
                 body,
                 _running: answer,
             })
@@ -156,7 +156,7 @@ impl Endpoint {
         };
         drop(request);
         let answer = session.call(handler, call, principal, room, is_json_only);
-        answer.await.map_or_else(|_| no_session(), written)
+        answer.await.map_or_else(|_| no_session(), outcome_response)
     }
 
     /// Has rmcp handle a request of a session, and writes its answer.
@@ -169,7 +169,7 @@ impl Endpoint {
         let slot = AnswerSlot::default();
         request.extensions_mut().insert(slot.clone());
         let response = self.handle(request, handler, by).await;
-        slot.take().map_or(response, written)
+        slot.take().map_or(response, outcome_response)
     }
 
     /// Handles a request outside any session, which may begin one.
@@ -229,7 +229,7 @@ impl Endpoint {
     ) -> Response {
         let deletes = request.method() == Method::DELETE;
         let message = request.body().clone();
-        let peeked = Peeked::of(&message);
+        let peeked = MessagePeek::of(&message);
         if let Some(refusal) = peeked.refusal() {
             return refused(StatusCode::BAD_REQUEST, &refusal);
         }
@@ -272,7 +272,7 @@ impl Endpoint {
 /// # Errors
 ///
 /// The response if there is no room.
-async fn counted(request: &mut Request<Bytes>) -> Result<Option<Room>, Box<Response>> {
+async fn counted(request: &mut Request<Bytes>) -> Result<Option<BodyRoom>, Box<Response>> {
     if let Some(short) = request.extensions_mut().remove::<Short>() {
         let room = short.room().await?;
         request.extensions_mut().insert(room);
@@ -281,7 +281,7 @@ async fn counted(request: &mut Request<Bytes>) -> Result<Option<Room>, Box<Respo
 }
 
 /// The content type that a request needs and its client does not accept.
-fn lacks(request: &Request<Bytes>, accepted: Accepted) -> Option<&'static str> {
+fn unacceptable(request: &Request<Bytes>, accepted: Accepted) -> Option<&'static str> {
     let listens = || {
         let method = request.headers().get("mcp-method");
         method.is_some_and(|method| method == "subscriptions/listen")
@@ -315,10 +315,10 @@ fn is_of_session(headers: &HeaderMap) -> bool {
     known.any(|known| version == known.as_str() && *known < ProtocolVersion::V_2026_07_28)
 }
 
-fn written(answer: Answer) -> Response {
+fn outcome_response(answer: RequestOutcome) -> Response {
     match answer {
-        Answer::Json(answer) => json(&answer),
-        Answer::Stream(reader) => sse::response(reader),
+        RequestOutcome::Json(answer) => json(&answer),
+        RequestOutcome::Stream(reader) => sse::response(reader),
     }
 }
 

@@ -6,7 +6,7 @@
 //! A log is a queue that keeps its last events for a while after they were sent. A writer never
 //! waits inside the lock: [`EventLog::push`] returns the event if there is no room, and
 //! [`EventLog::room`] completes once a retry is worth it. The reader is a response's body
-//! ([`Reader`]). A log outlives its readers: when a connection breaks, the client reconnects and
+//! ([`EventReader`]). A log outlives its readers: when a connection breaks, the client reconnects and
 //! continues after the last event that it received. Readers are numbered and only the latest one
 //! reads; earlier ones are at their end, so that an old connection that is still open takes no
 //! events from the new one.
@@ -22,7 +22,7 @@
 //! | `Open` | the response was pushed | `Answered` | [`EventLog::answered`] |
 //! | `Open` | the request was cancelled, or its session has ended | `Ended` | [`EventLog::end`] |
 //! | no reader, or another one | a response body begins | with a reader | [`EventLog::read`] |
-//! | with a reader | its body is dropped, and no other has begun | no reader | [`Reader`]'s `drop` |
+//! | with a reader | its body is dropped, and no other has begun | no reader | [`EventReader`]'s `drop` |
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -35,7 +35,7 @@ use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio::sync::Notify;
 
-use crate::http_front::Unsent;
+use crate::http_front::UnreadBytes;
 use crate::server::lock;
 
 /// The most events, and bytes of them, that are queued for a slow client or kept for one that is
@@ -50,11 +50,11 @@ const MAX_UNDELIVERED_BYTES: usize = 64 << 20;
 
 /// The events of one stream, independent of the connection they are sent on.
 pub(crate) struct EventLog {
-    log: Mutex<Log>,
+    log: Mutex<LogState>,
     /// Signals that there may be room, or that the reader is gone.
     room: Notify,
     left: Option<(Weak<UndeliveredAnswers>, StreamName)>,
-    unsent: Unsent,
+    unsent: UnreadBytes,
 }
 
 /// A stream, identified across sessions.
@@ -108,7 +108,7 @@ impl UndeliveredAnswers {
     }
 }
 
-struct Log {
+struct LogState {
     /// Oldest first, with their sizes; those before `next` have been sent.
     events: VecDeque<(Event, usize)>,
     /// The size of all events.
@@ -138,12 +138,12 @@ impl EventLog {
     pub(crate) fn new(
         first: usize,
         left: Option<(Weak<UndeliveredAnswers>, StreamName)>,
-        unsent: Unsent,
+        unsent: UnreadBytes,
     ) -> Arc<EventLog> {
         Arc::new(EventLog {
             left,
             unsent,
-            log: Mutex::new(Log {
+            log: Mutex::new(LogState {
                 events: VecDeque::new(),
                 bytes: 0,
                 first,
@@ -182,7 +182,7 @@ impl EventLog {
     }
 
     /// Applies a change, and updates the count of bytes held for all clients.
-    fn changed(&self, log: &mut Log, change: impl FnOnce(&mut Log)) {
+    fn changed(&self, log: &mut LogState, change: impl FnOnce(&mut LogState)) {
         let before = log.bytes;
         change(log);
         self.unsent.change(before, log.bytes);
@@ -249,7 +249,7 @@ impl EventLog {
 
     /// Becomes the reader, in place of the present one. Continues after the event numbered `after`,
     /// if given; events that are no longer kept are skipped.
-    pub(crate) fn read(self: &Arc<Self>, after: Option<usize>) -> Reader {
+    pub(crate) fn read(self: &Arc<Self>, after: Option<usize>) -> EventReader {
         let mut log = lock(&self.log);
         if let Some(after) = after {
             let end = log.first + log.events.len();
@@ -260,7 +260,7 @@ impl EventLog {
         // The previous reader learns that it is at its end.
         log.wake();
         self.room.notify_waiters();
-        Reader {
+        EventReader {
             events: self.clone(),
             number: log.reader,
         }
@@ -274,7 +274,7 @@ impl Drop for EventLog {
     }
 }
 
-impl Log {
+impl LogState {
     fn is_read(&self) -> bool {
         self.unread.is_none()
     }
@@ -316,12 +316,12 @@ impl Log {
 }
 
 /// The reader of a stream, until it is dropped or replaced.
-pub(crate) struct Reader {
+pub(crate) struct EventReader {
     events: Arc<EventLog>,
     number: u64,
 }
 
-impl Stream for Reader {
+impl Stream for EventReader {
     type Item = Event;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -333,7 +333,7 @@ impl Stream for Reader {
         match log.events.get(at).map(|(event, _)| event.clone()) {
             Some(event) => {
                 log.next += 1;
-                self.events.changed(&mut log, Log::trim);
+                self.events.changed(&mut log, LogState::trim);
                 drop(log);
                 self.events.room.notify_waiters();
                 Poll::Ready(Some(event))
@@ -347,7 +347,7 @@ impl Stream for Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for EventReader {
     fn drop(&mut self) {
         let mut log = lock(&self.events.log);
         if log.reader != self.number {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::server::caller;
 use crate::server::dispatch::IncomingCall;
-use crate::server::message::{MAX_ID, are_arguments, is_much, meant, object};
+use crate::server::message::{MAX_ID, are_arguments, is_much, object, trimmed_arguments};
 use crate::tool::ToolCall;
 
 /// A `tools/call` and its `_meta`.
@@ -22,7 +22,7 @@ pub(crate) struct FastCall {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Message<'a> {
+struct CallMessage<'a> {
     jsonrpc: &'a str,
     id: RequestId,
     method: &'a str,
@@ -32,7 +32,7 @@ struct Message<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Params<'a> {
+struct CallMessageParams<'a> {
     name: String,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
@@ -43,11 +43,11 @@ struct Params<'a> {
 /// Reads a call as clients with sessions make it; `None` if there is anything else in it, which is
 /// left to rmcp to read or refuse.
 pub(crate) fn read(message: &[u8]) -> Option<FastCall> {
-    let message: Message = object(str::from_utf8(message).ok()?)?;
+    let message: CallMessage = object(str::from_utf8(message).ok()?)?;
     if message.jsonrpc != "2.0" || message.method != "tools/call" {
         return None;
     }
-    let params: Params = object(message.params.get())?;
+    let params: CallMessageParams = object(message.params.get())?;
     let arguments = params.arguments.map_or("{}", RawValue::get);
     let is_long = |id: &RequestId| matches!(id, RequestId::String(id) if id.len() > MAX_ID);
     if is_long(&message.id) || params.meta.is_some_and(is_much) {
@@ -68,7 +68,7 @@ pub(crate) fn read(message: &[u8]) -> Option<FastCall> {
         meta: caller::meta(&meta),
         id: message.id,
         incoming: IncomingCall {
-            call: ToolCall::new(id, params.name, meant(arguments)),
+            call: ToolCall::new(id, params.name, trimmed_arguments(arguments)),
             places: None,
             state: None,
             responses: None,

@@ -41,10 +41,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::http_front::{Principal, Room, Unsent};
+use crate::http_front::{BodyRoom, Principal, UnreadBytes};
 use crate::server::caller::{self, Caller};
 use crate::server::handler::{HandlerSlot, ReadyHandler};
-use crate::server::http::event_log::{Reader, UNDELIVERED_TTL, UndeliveredAnswers};
+use crate::server::http::event_log::{EventReader, UNDELIVERED_TTL, UndeliveredAnswers};
 use crate::server::http::fast_path::FastCall;
 use crate::server::http::streams::{AcceptedRequest, RefusedRequest, Route, Streams};
 use crate::server::lock;
@@ -83,12 +83,12 @@ pub(crate) enum SessionError {
 }
 
 /// The immediate outcome of a request.
-pub(crate) enum Answer {
+pub(crate) enum RequestOutcome {
     /// It is complete.
     Json(Box<ServerJsonRpcMessage>),
     /// It runs, or has sent a message already: all its messages, and finally its answer. Empty if
     /// it was cancelled.
-    Stream(Reader),
+    Stream(EventReader),
 }
 
 /// In the extensions of an HTTP request whose client does not accept event streams.
@@ -98,14 +98,14 @@ pub(crate) struct JsonOnly;
 /// In the extensions of an HTTP request that rmcp handles for a session: the answer is put here,
 /// and written by our own code.
 #[derive(Clone, Default)]
-pub(crate) struct AnswerSlot(Arc<Mutex<Option<Answer>>>);
+pub(crate) struct AnswerSlot(Arc<Mutex<Option<RequestOutcome>>>);
 
 impl AnswerSlot {
-    pub(crate) fn leave(&self, answer: Answer) {
+    pub(crate) fn leave(&self, answer: RequestOutcome) {
         *lock(&self.0) = Some(answer);
     }
 
-    pub(crate) fn take(&self) -> Option<Answer> {
+    pub(crate) fn take(&self) -> Option<RequestOutcome> {
         lock(&self.0).take()
     }
 }
@@ -115,7 +115,7 @@ impl HttpSession {
     pub(crate) fn open(
         id: SessionId,
         undelivered: Arc<UndeliveredAnswers>,
-        unsent: Unsent,
+        unsent: UnreadBytes,
         timeout: Duration,
     ) -> (Arc<HttpSession>, SessionTransport) {
         let (inbox, messages) = mpsc::channel(INBOX_MESSAGES);
@@ -155,15 +155,15 @@ impl HttpSession {
         handler: ReadyHandler,
         call: FastCall,
         principal: Principal,
-        room: Option<Room>,
+        room: Option<BodyRoom>,
         is_json_only: bool,
-    ) -> Result<Answer, SessionError> {
+    ) -> Result<RequestOutcome, SessionError> {
         let id = call.id;
         let accepted = lock(&self.streams).begin(&id, is_json_only);
         let AcceptedRequest { stream, cancel } = match accepted {
             Ok(accepted) => accepted,
             Err(RefusedRequest::Over) => return Err(SessionError::Over),
-            Err(RefusedRequest::Answer(answer)) => return Ok(Answer::Json(answer)),
+            Err(RefusedRequest::Answer(answer)) => return Ok(RequestOutcome::Json(answer)),
         };
         let answer = async move {
             let ReadyHandler { session, client } = handler;
@@ -181,7 +181,7 @@ impl HttpSession {
         let mut streams = lock(&self.streams);
         let answer = match at_once {
             Poll::Ready(answer) if streams.finish(&id, stream) => {
-                return Ok(Answer::Json(Box::new(answer)));
+                return Ok(RequestOutcome::Json(Box::new(answer)));
             }
             Poll::Ready(answer) => future::ready(answer).boxed(),
             Poll::Pending => answer,
@@ -189,7 +189,7 @@ impl HttpSession {
         let reader = streams.read(stream);
         drop(streams);
         tokio::spawn(self.deliver(id, stream, answer));
-        Ok(Answer::Stream(reader))
+        Ok(RequestOutcome::Stream(reader))
     }
 
     /// Handles a request that rmcp has read. It is answered on a stream.
@@ -200,7 +200,7 @@ impl HttpSession {
     pub(crate) async fn request(
         self: Arc<Self>,
         mut request: JsonRpcRequest<ClientRequest>,
-    ) -> Result<Answer, SessionError> {
+    ) -> Result<RequestOutcome, SessionError> {
         let handler = self.handler.ready();
         // A request that cannot be queued at once is not begun.
         let place = match handler {
@@ -217,7 +217,7 @@ impl HttpSession {
                     (accepted, reader)
                 }
                 Err(RefusedRequest::Over) => return Err(SessionError::Over),
-                Err(RefusedRequest::Answer(answer)) => return Ok(Answer::Json(answer)),
+                Err(RefusedRequest::Answer(answer)) => return Ok(RequestOutcome::Json(answer)),
             }
         };
         request.request.extensions_mut().insert(stream);
@@ -228,7 +228,7 @@ impl HttpSession {
             let answer = answer(handler.clone(), request, cancel).boxed();
             tokio::spawn(self.clone().deliver(id, stream, answer));
         }
-        Ok(Answer::Stream(reader))
+        Ok(RequestOutcome::Stream(reader))
     }
 
     /// Handles a message that rmcp has read and that is not a request.

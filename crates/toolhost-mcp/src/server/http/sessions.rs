@@ -12,11 +12,11 @@ use rmcp::model::{ClientJsonRpcMessage, GetExtensions, JsonRpcMessage, ServerJso
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use rmcp::transport::streamable_http_server::{SessionId, SessionManager};
 
-use crate::http_front::Unsent;
+use crate::http_front::UnreadBytes;
 use crate::server::caller;
 use crate::server::http::event_log::UndeliveredAnswers;
 use crate::server::http::session::{
-    Answer, AnswerSlot, HttpSession, SessionError, SessionTransport,
+    AnswerSlot, HttpSession, RequestOutcome, SessionError, SessionTransport,
 };
 use crate::server::pending_questions::decrement;
 
@@ -25,15 +25,15 @@ const UNUSED: u32 = 10;
 
 /// The open sessions.
 pub(crate) struct HttpSessions {
-    table: RwLock<Table>,
+    table: RwLock<SessionTable>,
     undelivered: Arc<UndeliveredAnswers>,
-    unsent: Unsent,
-    bounds: Bounds,
+    unsent: UnreadBytes,
+    bounds: SessionBounds,
 }
 
 /// Bounds of sessions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct SessionBounds {
     pub(crate) all: usize,
     /// For one client.
     pub(crate) of_one: usize,
@@ -42,7 +42,7 @@ pub(crate) struct Bounds {
 }
 
 #[derive(Default)]
-struct Table {
+struct SessionTable {
     open: HashMap<SessionId, Arc<HttpSession>>,
     /// Sessions that clients are about to begin.
     admitted: HashMap<Arc<str>, usize>,
@@ -64,7 +64,7 @@ impl Drop for Admission {
     }
 }
 
-impl Table {
+impl SessionTable {
     /// The number of sessions of each client.
     fn counts(&self) -> HashMap<Arc<str>, usize> {
         let mut counts = self.admitted.clone();
@@ -94,7 +94,7 @@ fn owner_of_open(session: &HttpSession) -> Option<&Arc<str>> {
 }
 
 impl HttpSessions {
-    pub(crate) fn new(bounds: Bounds, unsent: Unsent) -> HttpSessions {
+    pub(crate) fn new(bounds: SessionBounds, unsent: UnreadBytes) -> HttpSessions {
         HttpSessions {
             table: RwLock::default(),
             undelivered: Arc::default(),
@@ -103,14 +103,14 @@ impl HttpSessions {
         }
     }
 
-    fn table_mut(&self) -> RwLockWriteGuard<'_, Table> {
+    fn table_mut(&self) -> RwLockWriteGuard<'_, SessionTable> {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reserves a place for a new session. If its client has as many as it may, its least recently
     /// used one is evicted; if all clients together do, one of the client with the most.
     pub(crate) fn admit(self: &Arc<Self>, client: &Arc<str>) -> Option<Admission> {
-        let Bounds {
+        let SessionBounds {
             all,
             of_one,
             timeout,
@@ -207,8 +207,8 @@ impl SessionManager for HttpSessions {
             return Err(SessionError::Over);
         };
         let mut reader = match self.get(id)?.request(request).await? {
-            Answer::Json(answer) => return Ok(*answer),
-            Answer::Stream(reader) => reader,
+            RequestOutcome::Json(answer) => return Ok(*answer),
+            RequestOutcome::Stream(reader) => reader,
         };
         while let Some(event) = reader.next().await {
             if let Some(message) = event.message {

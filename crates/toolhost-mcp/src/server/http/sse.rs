@@ -24,7 +24,7 @@ use crate::server::json_rpc::message_text;
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 
 /// When a client should reconnect after its connection broke.
-const RETRY: Duration = Duration::from_secs(3);
+const RECONNECT_DELAY: Duration = Duration::from_secs(3);
 
 /// How long the first event may be held back for the answer.
 const COALESCE_WINDOW: Duration = Duration::from_millis(5);
@@ -69,7 +69,7 @@ impl FromStr for EventId {
 
 /// The priming event: it has an id and no data, so that the client can resume from it.
 pub(crate) fn priming(id: EventId) -> Event {
-    Event::priming(id.to_string(), RETRY)
+    Event::priming(id.to_string(), RECONNECT_DELAY)
 }
 
 /// The text of an event, by <https://html.spec.whatwg.org/multipage/server-sent-events.html>. JSON

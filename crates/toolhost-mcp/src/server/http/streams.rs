@@ -42,8 +42,8 @@ use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio_util::sync::CancellationToken;
 
-use crate::http_front::Unsent;
-use crate::server::http::event_log::{EventLog, Reader, StreamName, UndeliveredAnswers};
+use crate::http_front::UnreadBytes;
+use crate::server::http::event_log::{EventLog, EventReader, StreamName, UndeliveredAnswers};
 use crate::server::http::sse::{self, EventId};
 use crate::server::json_rpc::{in_use, weight};
 use crate::server::stream_id::{Aside, StreamId};
@@ -54,7 +54,7 @@ const MAX_REQUESTS: usize = 1_000;
 pub(crate) struct Streams {
     session: SessionId,
     undelivered: Arc<UndeliveredAnswers>,
-    unsent: Unsent,
+    unsent: UnreadBytes,
     /// The streams of requests, by number.
     requests: HashMap<u64, RequestStream>,
     /// The numbers of running requests.
@@ -129,7 +129,7 @@ impl Streams {
     pub(crate) fn new(
         session: SessionId,
         undelivered: Arc<UndeliveredAnswers>,
-        unsent: Unsent,
+        unsent: UnreadBytes,
     ) -> Streams {
         Streams {
             session,
@@ -196,7 +196,7 @@ impl Streams {
     }
 
     /// Reads the stream of a request; empty if the request was cancelled.
-    pub(crate) fn read(&mut self, stream: StreamId) -> Reader {
+    pub(crate) fn read(&mut self, stream: StreamId) -> EventReader {
         let events = self.events(stream.number).unwrap_or_else(|| {
             let events = EventLog::new(0, None, self.unsent.clone());
             events.end();

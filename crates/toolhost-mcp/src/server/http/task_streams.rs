@@ -35,14 +35,14 @@ pub(crate) struct TaskSubscription {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct ListenMessage {
     id: RequestId,
     method: String,
-    params: Params,
+    params: ListenParams,
 }
 
 #[derive(Deserialize)]
-struct Params {
+struct ListenParams {
     notifications: Notifications,
     #[serde(rename = "_meta")]
     meta: RequestMetaObject,
@@ -61,7 +61,7 @@ impl TaskSubscription {
         if method != "subscriptions/listen" {
             return None;
         }
-        let message: Message = serde_json::from_slice(request.body()).ok()?;
+        let message: ListenMessage = serde_json::from_slice(request.body()).ok()?;
         if message.method != "subscriptions/listen" {
             return None;
         }
@@ -109,9 +109,9 @@ impl TaskSubscription {
 }
 
 /// A stream of written events.
-trait Events: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {}
+trait WrittenEvents: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {}
 
-impl<T: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static> Events for T {}
+impl<T: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static> WrittenEvents for T {}
 
 struct Joined {
     server: Arc<ServerState>,
@@ -130,7 +130,7 @@ enum Ready {
 }
 
 impl Joined {
-    fn stream(self, rest: impl Events) -> impl Events {
+    fn stream(self, rest: impl WrittenEvents) -> impl WrittenEvents {
         stream::unfold((self, Box::pin(rest)), async |(mut joined, mut rest)| {
             let next = joined.next(&mut rest).await?;
             Some((next, (joined, rest)))
@@ -139,7 +139,7 @@ impl Joined {
 
     async fn next(
         &mut self,
-        rest: &mut (impl Events + Unpin),
+        rest: &mut (impl WrittenEvents + Unpin),
     ) -> Option<Result<Bytes, axum::Error>> {
         loop {
             while let Some(ready) = self.ready.pop_front() {

@@ -20,23 +20,23 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::lines::{IdFinder, Line, Lines};
+use crate::lines::{IdFinder, LineReader, ReadLine};
 use crate::server::json_rpc::{in_use, unreadable, weight};
-use crate::server::message::{CallOutline, Peeked};
+use crate::server::message::{CallOutline, MessagePeek};
 use crate::server::{initialize, lock};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 pub(crate) struct LineTransport<R, W: AsyncWrite> {
-    lines: Lines<R>,
+    lines: LineReader<R>,
     writer: AsyncRwTransport<RoleServer, Empty, W>,
     /// The refusal being sent; the next message is read after it.
     refusing: Option<JoinHandle<()>>,
-    running: Running,
+    running: IdsInUse,
     /// A line that there is no room for yet.
-    next: Option<Line>,
+    next: Option<ReadLine>,
     /// What is held for the client: its requests, and answers that it has not read.
-    held: Arc<Held>,
+    held: Arc<HeldBytes>,
     end: CancellationToken,
 }
 
@@ -46,17 +46,17 @@ const MAX_UNREAD: usize = 64 << 20;
 const MAX_REQUESTS: usize = 256 << 20;
 
 /// The minimum memory of a request until it is answered, in addition to its line.
-const BESIDE: usize = 8 << 10;
+const REQUEST_OVERHEAD: usize = 8 << 10;
 
 #[derive(Default)]
-struct Held {
+struct HeldBytes {
     unread: AtomicUsize,
     requests: AtomicUsize,
     /// Signals that less is held.
     less: Notify,
 }
 
-impl Held {
+impl HeldBytes {
     /// Completes once more may be read.
     async fn room(&self) {
         loop {
@@ -72,16 +72,16 @@ impl Held {
 }
 
 /// A counted part of what is held, until it is dropped.
-struct Part {
-    held: Arc<Held>,
+struct HeldPart {
+    held: Arc<HeldBytes>,
     bytes: usize,
-    of: fn(&Held) -> &AtomicUsize,
+    of: fn(&HeldBytes) -> &AtomicUsize,
 }
 
-impl Part {
-    fn new(held: &Arc<Held>, bytes: usize, of: fn(&Held) -> &AtomicUsize) -> Part {
+impl HeldPart {
+    fn new(held: &Arc<HeldBytes>, bytes: usize, of: fn(&HeldBytes) -> &AtomicUsize) -> HeldPart {
         of(held).fetch_add(bytes, Ordering::Relaxed);
-        Part {
+        HeldPart {
             held: held.clone(),
             bytes,
             of,
@@ -89,7 +89,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for HeldPart {
     fn drop(&mut self) {
         let before = (self.of)(&self.held).fetch_sub(self.bytes, Ordering::Relaxed);
         // If there was room before, no reader waits.
@@ -102,14 +102,14 @@ impl Drop for Part {
 /// The ids in use. An id is in use until its answer has been sent: rmcp confuses two requests with
 /// one id. A cancelled request is not answered, and its id is in use for as long as it runs.
 #[derive(Clone, Default)]
-struct Running(Arc<Mutex<HashMap<RequestId, Unanswered>>>);
+struct IdsInUse(Arc<Mutex<HashMap<RequestId, IdInUse>>>);
 
-struct Unanswered {
+struct IdInUse {
     runs: Weak<()>,
     is_cancelled: bool,
 }
 
-impl Unanswered {
+impl IdInUse {
     fn is_over(&self) -> bool {
         self.is_cancelled && self.runs.strong_count() == 0
     }
@@ -119,18 +119,18 @@ impl Unanswered {
 #[derive(Clone)]
 struct Runs {
     _request: Arc<()>,
-    _line: Arc<Part>,
+    _line: Arc<HeldPart>,
 }
 
-impl Running {
+impl IdsInUse {
     /// Marks an id as in use; `None` if it is already.
-    fn begin(&self, id: &RequestId, line: Part) -> Option<Runs> {
+    fn begin(&self, id: &RequestId, line: HeldPart) -> Option<Runs> {
         let mut requests = lock(&self.0);
         if requests.get(id).is_some_and(|used| !used.is_over()) {
             return None;
         }
         let request = Arc::new(());
-        let unanswered = Unanswered {
+        let unanswered = IdInUse {
             runs: Arc::downgrade(&request),
             is_cancelled: false,
         };
@@ -163,10 +163,10 @@ where
     /// Cancels `end` at the end of input.
     pub(crate) fn new(reader: R, writer: W, longest: usize, end: CancellationToken) -> Self {
         LineTransport {
-            lines: Lines::new(reader, longest),
+            lines: LineReader::new(reader, longest),
             writer: AsyncRwTransport::new_server(empty(), writer),
             refusing: None,
-            running: Running::default(),
+            running: IdsInUse::default(),
             next: None,
             held: Arc::default(),
             end,
@@ -174,10 +174,13 @@ where
     }
 
     /// The message of a line, or the refusal to send.
-    fn read(&self, line: Line) -> Result<ClientJsonRpcMessage, Option<Box<ServerJsonRpcMessage>>> {
+    fn read(
+        &self,
+        line: ReadLine,
+    ) -> Result<ClientJsonRpcMessage, Option<Box<ServerJsonRpcMessage>>> {
         let line = match line {
-            Line::Whole(line) => line,
-            Line::TooLong(passed) => {
+            ReadLine::Whole(line) => line,
+            ReadLine::TooLong(passed) => {
                 let longest = self.lines.longest();
                 tracing::error!("a message of over {longest} bytes was left out");
                 let text = format!("the message has over {longest} bytes");
@@ -190,7 +193,7 @@ where
         if line.trim_ascii().is_empty() {
             return Err(None);
         }
-        let peeked = Peeked::of(line);
+        let peeked = MessagePeek::of(line);
         if let Some(refusal) = peeked.refusal() {
             return Err(Some(Box::new(refusal)));
         }
@@ -202,7 +205,9 @@ where
         let mut message = read.map_err(|error| refusal(line, &error).map(Box::new))?;
         match &mut message {
             JsonRpcMessage::Request(request) => {
-                let part = Part::new(&self.held, line.len() + BESIDE, |held| &held.requests);
+                let part = HeldPart::new(&self.held, line.len() + REQUEST_OVERHEAD, |held| {
+                    &held.requests
+                });
                 match self.running.begin(&request.id, part) {
                     Some(runs) => drop(request.request.extensions_mut().insert(runs)),
                     None => return Err(Some(Box::new(in_use(request.id.clone())))),
@@ -269,7 +274,7 @@ where
         if let Some(id) = answered {
             self.running.answered(id);
         }
-        let part = Part::new(&self.held, weight(&message), |held| &held.unread);
+        let part = HeldPart::new(&self.held, weight(&message), |held| &held.unread);
         let sent = self.writer.send(message);
         async move {
             let sent = sent.await;
@@ -321,13 +326,13 @@ mod tests {
 
     use super::*;
 
-    fn part() -> Part {
-        Part::new(&Arc::default(), 0, |held| &held.requests)
+    fn part() -> HeldPart {
+        HeldPart::new(&Arc::default(), 0, |held| &held.requests)
     }
 
     #[tokio::test]
     async fn a_client_whose_requests_wait_is_not_read_however_small_they_are() {
-        let most = MAX_REQUESTS / BESIDE;
+        let most = MAX_REQUESTS / REQUEST_OVERHEAD;
         let lines: String = (0..most + 10)
             .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
             .collect();
@@ -350,7 +355,7 @@ mod tests {
 
     #[test]
     fn an_id_is_in_use_until_its_answer_is_sent() {
-        let running = Running::default();
+        let running = IdsInUse::default();
         let id = RequestId::Number(1);
         drop(running.begin(&id, part()).expect("it is new"));
         // Its handler has returned, and its answer is on the way to the transport.
@@ -361,7 +366,7 @@ mod tests {
 
     #[test]
     fn the_id_of_a_cancelled_request_is_in_use_until_that_is_over() {
-        let running = Running::default();
+        let running = IdsInUse::default();
         let id = RequestId::Number(1);
         let runs = running.begin(&id, part()).expect("it is new");
         running.cancelled(Some(&id));

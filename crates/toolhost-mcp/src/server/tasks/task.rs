@@ -10,16 +10,16 @@
 //! | `Held` | waits | runs | unknown |
 //! | `Answered` | has the answer | has ended | unknown |
 //! | `Working` | has a task | runs | `working` |
-//! | `Asking` | has a task | waits for its client, without an instance | `input_required` |
+//! | `OpenQuestions` | has a task | waits for its client, without an instance | `input_required` |
 //! | (ended) | has a task | has ended | `completed`, `failed` or `cancelled`, for an hour: kept by [`Tasks`](super::Tasks) |
 //!
 //! | from | event | to | by |
 //! | --- | --- | --- | --- |
 //! | `Held` | the call has ended, or asks through its result | `Answered` | [`Task::answer`] |
 //! | `Held` | `task-after` has passed, and the client may have another task | `Working` | [`Task::take_over`] |
-//! | `Working` | the tool asks | `Asking` | [`Task::ask`] |
-//! | `Asking` | `tasks/update` has answered everything, or the questions are void | `Working` | [`Task::update`], [`Task::ask`] |
-//! | `Working`, `Asking` | the call has ended, or was cancelled | (ended) | [`Task::ended`] |
+//! | `Working` | the tool asks | `OpenQuestions` | [`Task::ask`] |
+//! | `OpenQuestions` | `tasks/update` has answered everything, or the questions are void | `Working` | [`Task::update`], [`Task::ask`] |
+//! | `Working`, `OpenQuestions` | the call has ended, or was cancelled | (ended) | [`Task::ended`] |
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -58,10 +58,10 @@ pub(crate) struct Task {
     pub(crate) cancel: CancellationToken,
     changes: broadcast::Sender<String>,
     questions: Arc<PendingQuestions>,
-    state: Mutex<State>,
+    state: Mutex<TaskState>,
 }
 
-struct State {
+struct TaskState {
     stage: Stage,
     message: Option<String>,
     updated: SystemTime,
@@ -76,11 +76,11 @@ enum Stage {
     /// Its request has the answer.
     Answered,
     Working,
-    Asking(Asking),
+    Asking(OpenQuestions),
 }
 
 /// The questions to the client, and the replies so far.
-struct Asking {
+struct OpenQuestions {
     /// By the keys that the client knows.
     open: InputRequests,
     /// The tool's own keys by the client's.
@@ -90,7 +90,7 @@ struct Asking {
 }
 
 /// Why a question of a task has no reply.
-pub(crate) enum Unanswered {
+pub(crate) enum NoReply {
     /// The task was cancelled.
     Cancelled,
     /// The error for the model.
@@ -116,7 +116,7 @@ impl Task {
             cancel: CancellationToken::new(),
             changes,
             questions,
-            state: Mutex::new(State {
+            state: Mutex::new(TaskState {
                 stage: Stage::Held,
                 message: None,
                 updated: now,
@@ -179,7 +179,7 @@ impl Task {
         state.updated = SystemTime::now();
     }
 
-    fn described(&self, state: &State) -> mcp::Task {
+    fn described(&self, state: &TaskState) -> mcp::Task {
         let status = match &state.stage {
             Stage::Asking(_) => mcp::TaskStatus::InputRequired,
             _ => mcp::TaskStatus::Working,
@@ -215,14 +215,14 @@ impl Task {
     pub(crate) async fn ask(
         &self,
         questions: &[(String, Question)],
-    ) -> Result<Vec<(String, Reply)>, Unanswered> {
+    ) -> Result<Vec<(String, Reply)>, NoReply> {
         let (resume, resumed) = oneshot::channel();
         {
             let mut state = lock(&self.state);
             let (mut open, mut keys) = (InputRequests::new(), HashMap::new());
             for (key, question) in questions {
                 let request = elicitation::input_request(question)
-                    .map_err(|message| Unanswered::Failed(format!("{key:?}: {message}")))?;
+                    .map_err(|message| NoReply::Failed(format!("{key:?}: {message}")))?;
                 // No key is used twice in the life of a task.
                 let mut known = key.clone();
                 let mut number = 1;
@@ -233,7 +233,7 @@ impl Task {
                 open.insert(known.clone(), request);
                 keys.insert(known, key.clone());
             }
-            state.stage = Stage::Asking(Asking {
+            state.stage = Stage::Asking(OpenQuestions {
                 open,
                 keys,
                 replies: Vec::new(),
@@ -246,13 +246,13 @@ impl Task {
             .questions
             .wait(&self.owner, self.client.as_ref(), resumed);
         let why = match self.cancel.run_until_cancelled(replies).await {
-            None => return Err(Unanswered::Cancelled),
+            None => return Err(NoReply::Cancelled),
             Some(Ok(Ok(replies))) => return Ok(replies),
             Some(Ok(Err(_))) => "the client did not answer what the tool asks".to_owned(),
             Some(Err(why)) => why,
         };
         lock(&self.state).stage = Stage::Working;
-        Err(Unanswered::Failed(why))
+        Err(NoReply::Failed(why))
     }
 
     /// Takes replies to its questions; those to other questions are ignored.
@@ -324,15 +324,15 @@ impl Responder for TaskResponder {
                     checked.map_err(CallError::failed)?;
                     Ok(reply)
                 }
-                Err(Unanswered::Cancelled) => Err(CallError::failed("the task was cancelled")),
-                Err(Unanswered::Failed(message)) => Err(CallError::failed(message)),
+                Err(NoReply::Cancelled) => Err(CallError::failed("the task was cancelled")),
+                Err(NoReply::Failed(message)) => Err(CallError::failed(message)),
             }
         })
     }
 }
 
 /// The replies to a task's questions, to resume the tool with.
-pub(crate) async fn answers(task: &Task, input: InputRequired) -> Result<Resumption, Unanswered> {
+pub(crate) async fn answers(task: &Task, input: InputRequired) -> Result<Resumption, NoReply> {
     let replies = task.ask(&input.questions).await?;
     Ok(Resumption::new(input.state, replies))
 }

@@ -6,25 +6,25 @@ use serde_json::{Map, Value, json};
 
 use super::Anthropic;
 use crate::tool::ToolCall;
-use crate::wire::copies::Places;
-use crate::wire::open::{Given, Open};
+use crate::wire::copies::CallPositions;
+use crate::wire::open::{Given, OpenCall};
 use crate::wire::{Delta, raw};
 
 /// A block that arrives in pieces: its beginning, and what has arrived since.
-pub(super) struct Block {
+pub(super) struct StreamedBlock {
     pub(super) kind: String,
     pub(super) began: Map<String, Value>,
     /// The input of a call, or of something the API runs itself.
-    pub(super) input: Option<Open>,
+    pub(super) input: Option<OpenCall>,
     pub(super) is_call: bool,
     pub(super) has_ended: bool,
     /// Whether a piece has arrived.
     pub(super) has_more: bool,
 }
 
-impl Block {
-    pub(super) fn plain(kind: &str, began: Map<String, Value>) -> Block {
-        Block {
+impl StreamedBlock {
+    pub(super) fn plain(kind: &str, began: Map<String, Value>) -> StreamedBlock {
+        StreamedBlock {
             kind: kind.to_owned(),
             began,
             input: None,
@@ -35,7 +35,7 @@ impl Block {
     }
 
     pub(super) fn given(&self) -> Given {
-        self.input.as_ref().map_or(Given::Nothing, Open::given)
+        self.input.as_ref().map_or(Given::Nothing, OpenCall::given)
     }
 
     pub(super) fn call(&self) -> Option<ToolCall> {
@@ -52,7 +52,7 @@ impl Block {
     }
 
     /// Delivers it, if it is a call that has not been delivered. Returns whether it was.
-    pub(super) fn complete(&mut self, places: &mut Places, deltas: &mut Vec<Delta>) -> bool {
+    pub(super) fn complete(&mut self, places: &mut CallPositions, deltas: &mut Vec<Delta>) -> bool {
         let call = match &self.input {
             Some(input) if !places.has_taken(input) => self.call(),
             _ => None,

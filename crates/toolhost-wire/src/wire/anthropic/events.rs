@@ -6,20 +6,20 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::block::{Block, append};
+use super::block::{StreamedBlock, append};
 use super::{assistant, back, carried, stop, tokens};
-use crate::wire::copies::{Places, by_place};
+use crate::wire::copies::{CallPositions, by_place};
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::lenient::{given, is_blank, name, number, reason};
-use crate::wire::members::Members;
-use crate::wire::open::{Given, Open};
+use crate::wire::members::ObjectMembers;
+use crate::wire::open::{Given, OpenCall};
 use crate::wire::{
     Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
     document, object, string,
 };
 
 #[derive(Deserialize)]
-struct Event<'a> {
+struct AnthropicEvent<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -37,7 +37,7 @@ struct Event<'a> {
 }
 
 #[derive(Deserialize)]
-struct Start<'a> {
+struct MessageStart<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -63,7 +63,7 @@ struct BlockStart<'a> {
 }
 
 #[derive(Deserialize)]
-struct Usage<'a> {
+struct StreamedUsage<'a> {
     #[serde(borrow)]
     input_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -74,14 +74,14 @@ struct Usage<'a> {
 const MOST_REASONS: u8 = 16;
 
 #[derive(Default)]
-pub(super) struct Stream {
+pub(super) struct AnthropicStream {
     text: String,
-    blocks: Vec<Block>,
+    blocks: Vec<StreamedBlock>,
     /// The last block of each index.
     by_index: HashMap<u64, usize>,
     /// The blocks that are calls.
     calls: Vec<usize>,
-    places: Places,
+    places: CallPositions,
     /// How many of them have not been delivered.
     open: usize,
     stop_reason: Option<String>,
@@ -95,11 +95,11 @@ pub(super) struct Stream {
     carried: Map<String, Value>,
 }
 
-impl super::super::Sealed for Stream {}
+impl super::super::Sealed for AnthropicStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for AnthropicStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let event: Event = object(document(data)?)?;
+        let event: AnthropicEvent = object(document(data)?)?;
         let index = number(event.index);
         match string(event.r#type).as_deref() {
             Some("message_start") => {
@@ -115,18 +115,21 @@ impl StreamDecoder for Stream {
             },
             Some("content_block_delta") => {
                 if let Some(delta) = given(event.delta) {
-                    let Members(members) = object(delta)?;
+                    let ObjectMembers(members) = object(delta)?;
                     self.delta(index, members, deltas);
                 }
             }
             Some("content_block_stop") => self.block_ended(index, deltas),
             Some("message_delta") => {
-                if let Some(usage) = event.usage.and_then(|usage| object::<Usage>(usage).ok()) {
+                if let Some(usage) = event
+                    .usage
+                    .and_then(|usage| object::<StreamedUsage>(usage).ok())
+                {
                     let Tokens { input, output } = &mut self.tokens;
                     *input = number(usage.input_tokens).unwrap_or(*input);
                     *output = number(usage.output_tokens).unwrap_or(*output);
                 }
-                let delta = given(event.delta).and_then(|delta| object::<Start>(delta).ok());
+                let delta = given(event.delta).and_then(|delta| object::<MessageStart>(delta).ok());
                 if let Some(delta) = delta {
                     self.carried.extend(carried(delta.container));
                     if let Some(reason) = reason(delta.stop_reason) {
@@ -176,7 +179,7 @@ impl StreamDecoder for Stream {
             }
         }
         let blocks = self.blocks.iter().filter(|block| !block.is_copy());
-        let blocks: Vec<_> = blocks.map(Block::whole).collect();
+        let blocks: Vec<_> = blocks.map(StreamedBlock::whole).collect();
         let blocks: Vec<_> = blocks.iter().filter_map(|block| back(block)).collect();
         let calls = self.calls.iter().map(|at| &self.blocks[*at]);
         let (calls, cut) =
@@ -196,12 +199,16 @@ impl StreamDecoder for Stream {
     }
 }
 
-impl Stream {
+impl AnthropicStream {
     fn is_early(&self) -> bool {
         stop(self.stop_reason.clone(), true).is_early()
     }
 
-    fn message(&mut self, message: Start, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+    fn message(
+        &mut self,
+        message: MessageStart,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<(), DecodeError> {
         if message.usage.is_some() {
             self.tokens = tokens(message.usage);
         }
@@ -276,7 +283,7 @@ impl Stream {
         let has_input = is_call || block.input.is_some() || kind.ends_with("tool_use");
         let input = has_input.then(|| {
             let called = name(block.name).unwrap_or_default();
-            Open::new(name(block.id), called, arguments(block.input))
+            OpenCall::new(name(block.id), called, arguments(block.input))
         });
         let text = string(block.text).filter(|text| !text.is_empty());
         if let Some(text) = text.filter(|_| kind == "text") {
@@ -285,7 +292,7 @@ impl Stream {
         }
         self.push(
             index,
-            Block {
+            StreamedBlock {
                 kind,
                 began: object(began)?,
                 input,
@@ -297,7 +304,7 @@ impl Stream {
         Ok(())
     }
 
-    fn push(&mut self, index: Option<u64>, mut block: Block) -> usize {
+    fn push(&mut self, index: Option<u64>, mut block: StreamedBlock) -> usize {
         let at = self.blocks.len();
         if let Some(input) = block.input.as_mut().filter(|_| block.is_call) {
             input.place = self.places.begin(input.id.as_deref(), &input.name);
@@ -312,7 +319,7 @@ impl Stream {
 
     /// The block with this index, or the last; if several match, the last that accepts such a
     /// piece.
-    fn block(&self, index: Option<u64>, takes: impl Fn(&Block) -> bool) -> Option<usize> {
+    fn block(&self, index: Option<u64>, takes: impl Fn(&StreamedBlock) -> bool) -> Option<usize> {
         let by_index = index.map(|index| self.by_index.get(&index).copied());
         let at = by_index.unwrap_or(self.blocks.len().checked_sub(1));
         at.filter(|at| takes(&self.blocks[*at]))
@@ -327,7 +334,7 @@ impl Stream {
         let kind = members.iter().find(|(key, _)| key == "type");
         let kind = kind.and_then(|(_, kind)| string(Some(kind)));
         let kind = kind.unwrap_or_default();
-        let takes: &dyn Fn(&Block) -> bool = match &*kind {
+        let takes: &dyn Fn(&StreamedBlock) -> bool = match &*kind {
             "text_delta" | "citations_delta" => &|block| block.kind == "text",
             "thinking_delta" | "signature_delta" => &|block| block.kind == "thinking",
             "input_json_delta" => &|block| block.input.is_some(),
@@ -346,7 +353,7 @@ impl Stream {
                 let kind = kind.trim_end_matches("_delta");
                 let began = json!({ "type": kind, kind: "" });
                 let Value::Object(began) = began else { return };
-                self.push(index, Block::plain(kind, began))
+                self.push(index, StreamedBlock::plain(kind, began))
             }
             (None, "input_json_delta") => {
                 // An index that is no call's: it can be attributed only if a single call is open.

@@ -62,7 +62,7 @@ pub(in crate::wire) const ANTHROPIC_BLOCKS: &[&str] = &[
 
 /// What a message's content tells about its format.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum ContentKind {
     /// Not an array, or nothing.
     Other,
     /// An empty array.
@@ -74,18 +74,18 @@ pub(super) enum Content {
     AiSdk,
 }
 
-impl Content {
-    pub(super) fn of_message(message: &RawValue) -> Content {
+impl ContentKind {
+    pub(super) fn of_message(message: &RawValue) -> ContentKind {
         #[derive(Deserialize)]
         struct Message<'a> {
             #[serde(borrow)]
             content: Option<&'a RawValue>,
         }
         let message: Option<Message> = object(message).ok();
-        Content::of(message.and_then(|message| message.content))
+        ContentKind::of(message.and_then(|message| message.content))
     }
 
-    pub(super) fn of(content: Option<&RawValue>) -> Content {
+    pub(super) fn of(content: Option<&RawValue>) -> ContentKind {
         #[derive(Deserialize)]
         struct Part<'a> {
             #[serde(borrow)]
@@ -95,13 +95,13 @@ impl Content {
         let is_bedrock =
             |part: &&RawValue| object::<Part>(part).is_ok_and(|part| part.r#type.is_none());
         let Some(parts) = content.and_then(|content| array(content).ok()) else {
-            return Content::Other;
+            return ContentKind::Other;
         };
         if parts.is_empty() {
-            return Content::Empty;
+            return ContentKind::Empty;
         }
         if frameworks::has_calls(content) {
-            return Content::AiSdk;
+            return ContentKind::AiSdk;
         }
         let kinds = parts.iter().map(|part| {
             let part: Option<Part> = object(part).ok();
@@ -115,11 +115,11 @@ impl Content {
             )
         };
         if kinds.iter().any(is_responses) {
-            return Content::Responses;
+            return ContentKind::Responses;
         }
         match parts.iter().all(is_bedrock) {
-            true => Content::Bedrock,
-            false => Content::Blocks,
+            true => ContentKind::Bedrock,
+            false => ContentKind::Blocks,
         }
     }
 }

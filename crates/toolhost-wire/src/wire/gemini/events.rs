@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
-use super::partial::Arguments;
+use super::partial::PartialArguments;
 use super::{Gemini, back, content};
 use crate::tool::ToolCall;
-use crate::wire::copies::{Places, by_place};
+use crate::wire::copies::{CallPositions, by_place};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number, reason};
-use crate::wire::members::{Members, Merged};
-use crate::wire::open::Open;
+use crate::wire::members::{Merged, ObjectMembers};
+use crate::wire::open::OpenCall;
 use crate::wire::{
     Close, Delta, End, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, array,
     document, object, raw, string,
@@ -22,7 +22,7 @@ use crate::wire::{
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'a> {
+struct StreamedResponse<'a> {
     #[serde(borrow)]
     candidates: Option<&'a RawValue>,
     #[serde(borrow, alias = "prompt_feedback")]
@@ -35,7 +35,7 @@ struct Response<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
+struct StreamedCandidate<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow, alias = "finish_reason")]
@@ -43,14 +43,14 @@ struct Candidate<'a> {
 }
 
 #[derive(Deserialize)]
-struct Content<'a> {
+struct StreamedContent<'a> {
     #[serde(borrow)]
     parts: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Part<'a> {
+struct StreamedPart<'a> {
     #[serde(borrow)]
     text: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -66,7 +66,7 @@ struct Part<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FunctionCall<'a> {
+struct StreamedFunctionCall<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -81,7 +81,7 @@ struct FunctionCall<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Usage<'a> {
+struct GeminiUsage<'a> {
     #[serde(borrow, alias = "prompt_token_count")]
     prompt_token_count: Option<&'a RawValue>,
     #[serde(borrow, alias = "candidates_token_count")]
@@ -98,12 +98,12 @@ struct PromptFeedback<'a> {
 }
 
 /// A call, and its part of the answer.
-struct Call {
-    open: Open,
+struct StreamedCall {
+    open: OpenCall,
     part: usize,
     /// The other members of that part, if it arrived in pieces.
     others: Merged,
-    pieces: Arguments,
+    pieces: PartialArguments,
     is_in_pieces: bool,
     /// Whether more of it will arrive.
     goes_on: bool,
@@ -114,12 +114,12 @@ struct Call {
 }
 
 #[derive(Default)]
-pub(super) struct Stream {
+pub(super) struct GeminiStream {
     text: String,
     /// Unchanged, with signatures: the API requires them back that way.
     parts: Vec<Box<RawValue>>,
-    calls: Vec<Call>,
-    places: Places,
+    calls: Vec<StreamedCall>,
+    places: CallPositions,
     by_id: HashMap<String, usize>,
     finish_reason: Option<String>,
     /// Whether some of the answer arrived after its finish reason.
@@ -130,18 +130,18 @@ pub(super) struct Stream {
     tokens: Tokens,
 }
 
-impl Stream {
+impl GeminiStream {
     pub(super) fn response(
         &mut self,
         raw: &RawValue,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
-        let response: Response = object(raw)?;
+        let response: StreamedResponse = object(raw)?;
         if let Some(error) = response.error.filter(|error| !is_blank(error)) {
             return Err(api_error(error));
         }
         let usage = given(response.usage_metadata);
-        if let Some(usage) = usage.and_then(|usage| object::<Usage>(usage).ok()) {
+        if let Some(usage) = usage.and_then(|usage| object::<GeminiUsage>(usage).ok()) {
             let count = |raw| number(raw).unwrap_or_default();
             let thoughts = count(usage.thoughts_token_count);
             self.tokens = Tokens {
@@ -160,9 +160,9 @@ impl Stream {
         let Some(candidate) = candidates.unwrap_or_default().into_iter().next() else {
             return Ok(());
         };
-        let candidate: Candidate = object(candidate)?;
+        let candidate: StreamedCandidate = object(candidate)?;
         if let Some(content) = given(candidate.content) {
-            let content: Content = object(content)?;
+            let content: StreamedContent = object(content)?;
             let parts = given(content.parts).map(array).transpose()?;
             for part in parts.unwrap_or_default() {
                 self.part(part, deltas)?;
@@ -175,7 +175,7 @@ impl Stream {
     }
 
     fn part(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let part: Part = object(raw)?;
+        let part: StreamedPart = object(raw)?;
         let is_thought = part.thought.is_some_and(|flag| flag.get() == "true");
         let text = string(part.text).unwrap_or_default();
         if let Some(called) = given(part.function_call) {
@@ -200,7 +200,7 @@ impl Stream {
     fn called(
         &mut self,
         part: &RawValue,
-        call: FunctionCall,
+        call: StreamedFunctionCall,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
         let (id, called) = (name(call.id), name(call.name));
@@ -226,7 +226,7 @@ impl Stream {
         let known = &mut self.calls[at];
         known.is_in_pieces |= !is_new;
         known.is_doubtful |= !is_new && !known.goes_on;
-        for (key, value) in object::<Members>(part)?.0 {
+        for (key, value) in object::<ObjectMembers>(part)?.0 {
             if !matches!(&*key, "functionCall" | "function_call") {
                 known.others.set(&key, value);
             }
@@ -254,13 +254,13 @@ impl Stream {
             self.by_id.insert(id.clone(), at);
         }
         let name = name.unwrap_or_default();
-        let mut open = Open::new(id.clone(), name.to_owned(), String::new());
+        let mut open = OpenCall::new(id.clone(), name.to_owned(), String::new());
         open.place = self.places.begin(id.as_deref(), name);
-        self.calls.push(Call {
+        self.calls.push(StreamedCall {
             open,
             part: self.parts.len(),
             others: Merged::default(),
-            pieces: Arguments::default(),
+            pieces: PartialArguments::default(),
             is_in_pieces: false,
             goes_on: false,
             has_arguments: false,
@@ -301,7 +301,7 @@ impl Stream {
         self.parts[call.part] = part.to_raw();
     }
 
-    fn tool_call(&self, call: &Call) -> ToolCall {
+    fn tool_call(&self, call: &StreamedCall) -> ToolCall {
         let mut read = call.open.call(&Gemini, self.parts[call.part].get());
         if !call.pieces.is_valid() {
             // Not being an object is the call's error.
@@ -380,9 +380,9 @@ impl Stream {
     }
 }
 
-impl super::super::Sealed for Stream {}
+impl super::super::Sealed for GeminiStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for GeminiStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let document = document(data)?;
         let responses = match document.get().starts_with('[') {
@@ -428,7 +428,7 @@ fn why(raw: Option<&RawValue>) -> Option<String> {
     reason(raw).filter(|reason| !reason.ends_with("_UNSPECIFIED"))
 }
 
-impl Call {
+impl StreamedCall {
     /// Whether nothing says that more of it will arrive.
     fn is_whole(&self) -> bool {
         !self.goes_on && self.has_arguments && !self.pieces.is_open()

@@ -41,33 +41,33 @@ fn present<'de, D: serde::Deserializer<'de>>(
 }
 
 /// A value that is being assembled.
-enum Node {
+enum PartialValue {
     /// A path leads here, and no value has arrived yet.
     Empty,
-    Object(Members),
-    Array(Vec<Node>),
+    Object(PartialMembers),
+    Array(Vec<PartialValue>),
     /// A text, and whether more of it will arrive.
     Text(String, bool),
     Leaf(Box<RawValue>),
 }
 
 #[derive(Default)]
-struct Members {
+struct PartialMembers {
     /// In order of arrival.
-    members: Vec<(String, Node)>,
+    members: Vec<(String, PartialValue)>,
     by_key: HashMap<String, usize>,
 }
 
 /// A step of a path.
 #[derive(Debug, PartialEq)]
-enum Step {
+enum PathStep {
     Key(String),
     Index(usize),
 }
 
 /// The arguments of a call, as far as they have arrived.
-pub(super) struct Arguments {
-    root: Node,
+pub(super) struct PartialArguments {
+    root: PartialValue,
     /// All pieces, for a call whose arguments cannot be assembled.
     pieces: Vec<Box<RawValue>>,
     is_invalid: bool,
@@ -77,10 +77,10 @@ pub(super) struct Arguments {
     awaited: Option<String>,
 }
 
-impl Default for Arguments {
+impl Default for PartialArguments {
     fn default() -> Self {
-        Arguments {
-            root: Node::Object(Members::default()),
+        PartialArguments {
+            root: PartialValue::Object(PartialMembers::default()),
             pieces: Vec::new(),
             is_invalid: false,
             open: 0,
@@ -89,7 +89,7 @@ impl Default for Arguments {
     }
 }
 
-impl Arguments {
+impl PartialArguments {
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -127,15 +127,15 @@ impl Arguments {
         ];
         let mut values = values.into_iter().filter_map(given);
         let value = match (text, values.next(), values.next()) {
-            (Some(text), None, None) => Node::Text(string(Some(text))?, goes_on),
-            (None, Some(value), None) => Node::Leaf(value.to_owned()),
+            (Some(text), None, None) => PartialValue::Text(string(Some(text))?, goes_on),
+            (None, Some(value), None) => PartialValue::Leaf(value.to_owned()),
             (None, None, None) if goes_on => {
                 self.awaited = Some(path);
                 return Some(());
             }
             // The only value that may be written as a word.
             (None, None, None) if piece.null_value.is_some() => {
-                Node::Leaf(RawValue::NULL.to_owned())
+                PartialValue::Leaf(RawValue::NULL.to_owned())
             }
             _ => return None,
         };
@@ -158,27 +158,27 @@ impl Arguments {
 }
 
 /// Sets the value at a path. Returns by how much the number of open texts changes.
-fn put(node: &mut Node, path: &[Step], value: Node) -> Option<isize> {
+fn put(node: &mut PartialValue, path: &[PathStep], value: PartialValue) -> Option<isize> {
     let Some((step, rest)) = path.split_first() else {
         return fill(node, value);
     };
-    if matches!(node, Node::Empty) {
+    if matches!(node, PartialValue::Empty) {
         *node = match step {
-            Step::Key(_) => Node::Object(Members::default()),
-            Step::Index(_) => Node::Array(Vec::new()),
+            PathStep::Key(_) => PartialValue::Object(PartialMembers::default()),
+            PathStep::Index(_) => PartialValue::Array(Vec::new()),
         };
     }
     let next = match (node, step) {
-        (Node::Object(Members { members, by_key }), Step::Key(key)) => {
+        (PartialValue::Object(PartialMembers { members, by_key }), PathStep::Key(key)) => {
             let at = *by_key.entry(key.clone()).or_insert(members.len());
             if at == members.len() {
-                members.push((key.clone(), Node::Empty));
+                members.push((key.clone(), PartialValue::Empty));
             }
             &mut members[at].1
         }
-        (Node::Array(items), Step::Index(index)) => {
+        (PartialValue::Array(items), PathStep::Index(index)) => {
             if *index == items.len() {
-                items.push(Node::Empty);
+                items.push(PartialValue::Empty);
             }
             // A skipped item would be undefined.
             items.get_mut(*index)?
@@ -188,14 +188,14 @@ fn put(node: &mut Node, path: &[Step], value: Node) -> Option<isize> {
     put(next, rest, value)
 }
 
-fn fill(node: &mut Node, value: Node) -> Option<isize> {
+fn fill(node: &mut PartialValue, value: PartialValue) -> Option<isize> {
     match (&mut *node, value) {
-        (Node::Empty, value) => {
-            let opened = matches!(value, Node::Text(_, true));
+        (PartialValue::Empty, value) => {
+            let opened = matches!(value, PartialValue::Text(_, true));
             *node = value;
             Some(isize::from(opened))
         }
-        (Node::Text(text, is_open @ true), Node::Text(piece, goes_on)) => {
+        (PartialValue::Text(text, is_open @ true), PartialValue::Text(piece, goes_on)) => {
             text.push_str(&piece);
             *is_open = goes_on;
             Some(-isize::from(!goes_on))
@@ -205,7 +205,7 @@ fn fill(node: &mut Node, value: Node) -> Option<isize> {
 }
 
 /// Parses a path of RFC 9535 that leads to a single value: `$.a.b[0]['c d']`.
-fn steps(path: &str) -> Option<Vec<Step>> {
+fn steps(path: &str) -> Option<Vec<PathStep>> {
     let mut rest = path.trim().strip_prefix('$')?;
     let mut steps = Vec::new();
     while !rest.is_empty() {
@@ -217,7 +217,7 @@ fn steps(path: &str) -> Option<Vec<Step>> {
             if end == 0 || name[..end] == *"*" {
                 return None;
             }
-            steps.push(Step::Key(name[..end].to_owned()));
+            steps.push(PathStep::Key(name[..end].to_owned()));
             rest = &name[end..];
             continue;
         }
@@ -225,11 +225,11 @@ fn steps(path: &str) -> Option<Vec<Step>> {
         let (step, after) = match inner.chars().next()? {
             quote @ ('\'' | '"') => {
                 let (key, after) = quoted(&inner[1..], quote)?;
-                (Step::Key(key), after)
+                (PathStep::Key(key), after)
             }
             _ => {
                 let end = inner.find(']')?;
-                (Step::Index(inner[..end].parse().ok()?), &inner[end..])
+                (PathStep::Index(inner[..end].parse().ok()?), &inner[end..])
             }
         };
         steps.push(step);
@@ -259,16 +259,16 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     None
 }
 
-impl Serialize for Node {
+impl Serialize for PartialValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Node::Empty => serializer.serialize_unit(),
-            Node::Object(Members { members, .. }) => {
+            PartialValue::Empty => serializer.serialize_unit(),
+            PartialValue::Object(PartialMembers { members, .. }) => {
                 serializer.collect_map(members.iter().map(|(key, node)| (key, node)))
             }
-            Node::Array(items) => serializer.collect_seq(items),
-            Node::Text(text, _) => serializer.serialize_str(text),
-            Node::Leaf(leaf) => leaf.serialize(serializer),
+            PartialValue::Array(items) => serializer.collect_seq(items),
+            PartialValue::Text(text, _) => serializer.serialize_str(text),
+            PartialValue::Leaf(leaf) => leaf.serialize(serializer),
         }
     }
 }
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn paths_are_read_as_rfc_9535_has_them() {
-        let key = |key: &str| Step::Key(key.to_owned());
+        let key = |key: &str| PathStep::Key(key.to_owned());
         for (path, expected) in [
             ("$", Some(vec![])),
             ("$.a", Some(vec![key("a")])),
@@ -288,7 +288,7 @@ mod tests {
                 Some(vec![
                     key("a"),
                     key("b"),
-                    Step::Index(0),
+                    PathStep::Index(0),
                     key("c d"),
                     key("é"),
                 ]),
@@ -297,7 +297,10 @@ mod tests {
                 r#"$["a.b"]['it\'s']["\"\\\u00e9"]['"']"#,
                 Some(vec![key("a.b"), key("it's"), key("\"\\é"), key("\"")]),
             ),
-            ("$[12][0]", Some(vec![Step::Index(12), Step::Index(0)])),
+            (
+                "$[12][0]",
+                Some(vec![PathStep::Index(12), PathStep::Index(0)]),
+            ),
             ("$.some-key", Some(vec![key("some-key")])),
             ("a", None),
             ("", None),

@@ -7,12 +7,12 @@ use super::OpenaiChat;
 use crate::tool::ToolCall;
 use crate::wire::copies::mean_the_same;
 use crate::wire::members::Merged;
-use crate::wire::open::{Given, Open};
+use crate::wire::open::{Given, OpenCall};
 use crate::wire::raw;
 
 /// A piece of a call.
 #[derive(Default)]
-pub(super) struct Piece<'a> {
+pub(super) struct CallPiece<'a> {
     pub(super) index: Option<u64>,
     pub(super) id: Option<String>,
     pub(super) kind: Option<String>,
@@ -24,7 +24,7 @@ pub(super) struct Piece<'a> {
     pub(super) inner: Vec<(String, &'a RawValue)>,
 }
 
-impl Piece<'_> {
+impl CallPiece<'_> {
     /// Whether it begins a call of an unknown kind.
     pub(super) fn is_other(&self) -> bool {
         self.name.is_none() && self.kind.as_deref().is_some_and(is_other)
@@ -44,8 +44,8 @@ pub(super) enum Sort {
 
 /// A call that has begun.
 #[derive(Default)]
-pub(super) struct Begun {
-    pub(super) open: Open,
+pub(super) struct PartialCall {
+    pub(super) open: OpenCall,
     pub(super) sort: Sort,
     pub(super) others: Merged,
     pub(super) inner: Merged,
@@ -55,7 +55,7 @@ pub(super) struct Begun {
     other_kind: Option<String>,
 }
 
-impl Begun {
+impl PartialCall {
     /// Whether it is of an unknown kind, without any known members.
     pub(super) fn is_unknown(&self) -> bool {
         let open = &self.open;
@@ -70,7 +70,7 @@ impl Begun {
         self.open.given() != Given::Whole && !self.open.is_complete()
     }
 
-    pub(super) fn add(&mut self, piece: Piece) {
+    pub(super) fn add(&mut self, piece: CallPiece) {
         for (key, value) in piece.others {
             self.others.set(&key, value);
         }

@@ -4,13 +4,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
-use super::begun::{Piece, Sort};
+use super::begun::{CallPiece, Sort};
 use super::messages::back;
-use super::pieces::{Calls, Ended, Items};
+use super::pieces::{AnswerEnd, MessageCalls, StreamedCalls};
 use super::{Choice, only, stop, tokens};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number};
-use crate::wire::members::{Members, Merged};
+use crate::wire::members::{Merged, ObjectMembers};
 use crate::wire::{
     Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
     document, object, raw, string,
@@ -51,7 +51,7 @@ const LISTS: [&str; 6] = [
 ];
 
 #[derive(Deserialize)]
-struct Chunk<'a> {
+struct ChatChunk<'a> {
     #[serde(borrow)]
     choices: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -61,7 +61,7 @@ struct Chunk<'a> {
 }
 
 #[derive(Default)]
-pub(super) struct Stream {
+pub(super) struct ChatStream {
     text: String,
     refusal: String,
     /// The parts of the content that are not text, with the text before each.
@@ -70,7 +70,7 @@ pub(super) struct Stream {
     /// How much of the text is in them.
     in_parts: usize,
     others: Merged,
-    calls: Calls,
+    calls: StreamedCalls,
     /// The choice with calls.
     choice: Option<u64>,
     finish_reason: Option<String>,
@@ -82,11 +82,11 @@ pub(super) struct Stream {
     tokens: Tokens,
 }
 
-impl super::super::Sealed for Stream {}
+impl super::super::Sealed for ChatStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for ChatStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let chunk: Chunk = object(document(data)?)?;
+        let chunk: ChatChunk = object(document(data)?)?;
         if let Some(error) = chunk.error.filter(|error| !is_blank(error)) {
             return Err(api_error(error));
         }
@@ -116,7 +116,7 @@ impl StreamDecoder for Stream {
                 (delta, _) => delta,
             };
             if let Some(delta) = delta {
-                let Members(members) = object(delta)?;
+                let ObjectMembers(members) = object(delta)?;
                 let index = number(choice.index).unwrap_or_default();
                 self.delta(index, members, deltas)?;
             }
@@ -135,7 +135,7 @@ impl StreamDecoder for Stream {
         match &self.finish_reason {
             _ if self.is_over => End::Over,
             Some(_) if self.has_content() => End::Said {
-                doubtful: self.went_on || self.ended() == Ended::Well && self.calls.may_go_on(),
+                doubtful: self.went_on || self.ended() == AnswerEnd::Well && self.calls.may_go_on(),
             },
             _ => End::Open,
         }
@@ -153,7 +153,7 @@ impl StreamDecoder for Stream {
             // Nothing more was expected; but after a premature finish reason that means little.
             self.is_over = true;
             let ended = match self.ended() {
-                Ended::Well if self.went_on => Ended::Silently,
+                AnswerEnd::Well if self.went_on => AnswerEnd::Silently,
                 ended => ended,
             };
             self.calls.close(ended, deltas);
@@ -174,9 +174,9 @@ impl StreamDecoder for Stream {
         }
         message.set_all(&self.others);
         match items {
-            Items::Calls(items) if items.is_empty() => {}
-            Items::Calls(items) => message.set("tool_calls", &raw(&items)),
-            Items::Legacy(call) => message.set("function_call", &call),
+            MessageCalls::Calls(items) if items.is_empty() => {}
+            MessageCalls::Calls(items) => message.set("tool_calls", &raw(&items)),
+            MessageCalls::Legacy(call) => message.set("function_call", &call),
         }
         let text = match self.text.is_empty() {
             true => self.refusal,
@@ -197,17 +197,17 @@ impl StreamDecoder for Stream {
     }
 }
 
-impl Stream {
+impl ChatStream {
     fn has_content(&self) -> bool {
         !self.text.is_empty() || !self.refusal.is_empty() || !self.calls.is_empty()
     }
 
-    fn ended(&self) -> Ended {
+    fn ended(&self) -> AnswerEnd {
         match &self.finish_reason {
-            None => Ended::Silently,
-            Some(reason) if stop(Some(reason.clone()), true).is_early() => Ended::Early,
-            Some(reason) if WELL.contains(&&*reason.to_lowercase()) => Ended::Well,
-            Some(_) => Ended::Silently,
+            None => AnswerEnd::Silently,
+            Some(reason) if stop(Some(reason.clone()), true).is_early() => AnswerEnd::Early,
+            Some(reason) if WELL.contains(&&*reason.to_lowercase()) => AnswerEnd::Well,
+            Some(_) => AnswerEnd::Silently,
         }
     }
 
@@ -248,9 +248,9 @@ impl Stream {
                     }
                 }
                 "function_call" if has_more => {
-                    let mut piece = Piece {
+                    let mut piece = CallPiece {
                         sort: Sort::Legacy,
-                        ..Piece::default()
+                        ..CallPiece::default()
                     };
                     read_inner(&mut piece, value)?;
                     self.calls.piece(piece, deltas);
@@ -324,9 +324,9 @@ fn raw_text(part: &RawValue) -> Option<String> {
     string(part.text)
 }
 
-fn read_piece(raw: &RawValue) -> Result<Piece<'_>, DecodeError> {
-    let Members(members) = object(raw)?;
-    let mut piece = Piece::default();
+fn read_piece(raw: &RawValue) -> Result<CallPiece<'_>, DecodeError> {
+    let ObjectMembers(members) = object(raw)?;
+    let mut piece = CallPiece::default();
     for (key, value) in members {
         match &*key {
             "index" => piece.index = number(Some(value)),
@@ -344,11 +344,11 @@ fn read_piece(raw: &RawValue) -> Result<Piece<'_>, DecodeError> {
 }
 
 /// Parses the function's name and arguments.
-fn read_inner<'a>(piece: &mut Piece<'a>, raw: &'a RawValue) -> Result<(), DecodeError> {
+fn read_inner<'a>(piece: &mut CallPiece<'a>, raw: &'a RawValue) -> Result<(), DecodeError> {
     if is_blank(raw) {
         return Ok(());
     }
-    let Members(members) = object(raw)?;
+    let ObjectMembers(members) = object(raw)?;
     for (key, value) in members {
         match &*key {
             "name" => piece.name = name(Some(value)),

@@ -15,7 +15,7 @@ use crate::wire::members::members;
 use crate::wire::{arguments, array, first_given, frameworks, label, leftover, object, origin};
 
 #[derive(Deserialize)]
-pub(super) struct Message<'a> {
+pub(super) struct ChatMessage<'a> {
     #[serde(borrow)]
     pub(super) content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -40,7 +40,7 @@ pub(super) struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Call<'a> {
+pub(super) struct ChatCall<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -73,7 +73,7 @@ impl<'a> CalledFunction<'a> {
 
 /// The calls of a message, wherever they are: several places contain the same calls in other terms.
 pub(super) fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let message: Message = object(raw)?;
+    let message: ChatMessage = object(raw)?;
     let mut calls = Vec::new();
     for place in [message.tool_calls, message.tool_calls_of_sdk] {
         if let Some(place) = place.filter(|_| calls.is_empty()) {
@@ -108,7 +108,7 @@ pub(super) fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError
 
 /// The ids of the results in a message.
 pub(super) fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    let Ok(message) = object::<Message>(raw) else {
+    let Ok(message) = object::<ChatMessage>(raw) else {
         return Vec::new();
     };
     let in_content = frameworks::answered(message.content);
@@ -135,7 +135,7 @@ pub(super) fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> 
 /// The kind of a call, if it is not a function's and unknown.
 fn other_kind(item: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
-    struct Call<'a> {
+    struct ChatCall<'a> {
         #[serde(borrow)]
         r#type: Option<&'a RawValue>,
         #[serde(borrow)]
@@ -143,7 +143,7 @@ fn other_kind(item: &RawValue) -> Option<String> {
         #[serde(borrow)]
         custom: Option<&'a RawValue>,
     }
-    let call: Call = object(item).ok()?;
+    let call: ChatCall = object(item).ok()?;
     let is_known = call.function.is_some() || call.custom.is_some();
     let kind = label(call.r#type).filter(|kind| !is_known && kind != "function")?;
     frameworks::call(item).is_none().then_some(kind)
@@ -152,17 +152,17 @@ fn other_kind(item: &RawValue) -> Option<String> {
 /// Whether a provider ran a call itself.
 fn is_run_elsewhere(item: &RawValue) -> bool {
     #[derive(Deserialize)]
-    struct Call<'a> {
+    struct ChatCall<'a> {
         #[serde(borrow, rename = "providerExecuted")]
         provider_executed: Option<&'a RawValue>,
     }
-    let call: Option<Call> = object(item).ok();
+    let call: Option<ChatCall> = object(item).ok();
     let flag = call.and_then(|call| call.provider_executed);
     flag.is_some_and(|flag| flag.get() == "true")
 }
 
 pub(super) fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let call: Call = object(raw)?;
+    let call: ChatCall = object(raw)?;
     let (kind, called) = match (call.function, call.custom) {
         (Some(function), _) => (CallKind::Function, function),
         (None, Some(custom)) => (CallKind::FreeText, custom),

@@ -16,15 +16,15 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::begun::{Begun, Piece, Sort, is_same};
+use super::begun::{CallPiece, PartialCall, Sort, is_same};
 use crate::tool::ToolCall;
-use crate::wire::copies::{self, Places, by_place};
+use crate::wire::copies::{self, CallPositions, by_place};
 use crate::wire::open::Given;
 use crate::wire::stream::Delta;
 
 /// How an answer ended, as far as its calls depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum AnswerEnd {
     /// The model was done.
     Well,
     /// It was cut off.
@@ -34,15 +34,15 @@ pub(super) enum Ended {
 }
 
 #[derive(Default)]
-pub(super) struct Calls {
-    begun: Vec<Begun>,
-    places: Places,
+pub(super) struct StreamedCalls {
+    begun: Vec<PartialCall>,
+    places: CallPositions,
     /// The last call of each index, and of each id.
     by_index: HashMap<u64, usize>,
     by_id: HashMap<String, usize>,
     /// A possible copy of a call: the call's position, the index it came with, and what has arrived
     /// of it.
-    copy: Option<(usize, Option<u64>, Begun)>,
+    copy: Option<(usize, Option<u64>, PartialCall)>,
     /// Calls with `{}` as arguments when a later chunk arrived that began no call.
     braces: Vec<usize>,
     /// Calls with complete arguments but without an id or a name.
@@ -55,7 +55,7 @@ pub(super) struct Calls {
 }
 
 /// Where a piece belongs.
-enum Place {
+enum PieceTarget {
     /// To an existing call.
     Of(usize),
     /// To a new one.
@@ -64,7 +64,7 @@ enum Place {
     Copy(usize),
 }
 
-impl Calls {
+impl StreamedCalls {
     pub(super) fn is_empty(&self) -> bool {
         self.begun.is_empty()
     }
@@ -76,7 +76,8 @@ impl Calls {
 
     /// Whether the arguments of every call are a complete object.
     pub(super) fn are_closed(&self) -> bool {
-        let closed = |begun: &Begun| matches!(begun.open.given(), Given::Whole | Given::Braces);
+        let closed =
+            |begun: &PartialCall| matches!(begun.open.given(), Given::Whole | Given::Braces);
         self.begun.iter().all(closed)
     }
 
@@ -85,30 +86,30 @@ impl Calls {
         self.chunk += 1;
     }
 
-    pub(super) fn piece(&mut self, piece: Piece, deltas: &mut Vec<Delta>) {
+    pub(super) fn piece(&mut self, piece: CallPiece, deltas: &mut Vec<Delta>) {
         let has_nothing = piece.id.is_none()
             && piece.name.is_none()
             && piece.arguments.trim_ascii().is_empty()
             && !piece.is_other();
         match self.place(&piece) {
-            Place::New if has_nothing => {}
-            Place::New => {
+            PieceTarget::New if has_nothing => {}
+            PieceTarget::New => {
                 self.begin(&piece, deltas);
                 self.add(self.begun.len() - 1, piece, deltas);
             }
-            Place::Copy(at) => {
+            PieceTarget::Copy(at) => {
                 self.settle(deltas);
                 let index = piece.index;
                 if let Some(index) = index {
                     self.by_index.entry(index).or_insert(at);
                 }
-                let mut begun = Begun::default();
+                let mut begun = PartialCall::default();
                 begun.add(piece);
                 // It gets a position once it proves to be none.
                 self.copy = Some((at, index, begun));
                 self.look_at_copy(deltas);
             }
-            Place::Of(at) => match &mut self.copy {
+            PieceTarget::Of(at) => match &mut self.copy {
                 Some((of, _, begun)) if *of == at => {
                     begun.add(piece);
                     self.look_at_copy(deltas);
@@ -118,7 +119,7 @@ impl Calls {
         }
     }
 
-    fn place(&self, piece: &Piece) -> Place {
+    fn place(&self, piece: &CallPiece) -> PieceTarget {
         let by_index = piece.index.and_then(|index| self.by_index.get(&index));
         let by_id = piece.id.as_ref().and_then(|id| self.by_id.get(id));
         let given = |at: usize| self.begun[at].open.given();
@@ -128,8 +129,8 @@ impl Calls {
             // Another index beside a known id.
             (None, Some(at)) if piece.index.is_some() && piece.name.is_some() => {
                 return match given(at) {
-                    Given::Whole => Place::Copy(at),
-                    _ => Place::New,
+                    Given::Whole => PieceTarget::Copy(at),
+                    _ => PieceTarget::New,
                 };
             }
             (None, Some(at)) => at,
@@ -141,7 +142,7 @@ impl Calls {
                     |at: &usize| piece.index.is_none() || is_bare && given(*at) != Given::Whole;
                 match last.filter(of_last).filter(|_| !piece.is_other()) {
                     Some(at) => at,
-                    None => return Place::New,
+                    None => return PieceTarget::New,
                 }
             }
         };
@@ -149,10 +150,10 @@ impl Calls {
     }
 
     /// Whether a piece continues a call, or begins another beside or after it.
-    fn follows(&self, at: usize, piece: &Piece) -> Place {
+    fn follows(&self, at: usize, piece: &CallPiece) -> PieceTarget {
         let known = &self.begun[at].open;
         let Some(name) = &piece.name else {
-            return Place::Of(at);
+            return PieceTarget::Of(at);
         };
         let is_other_id = known.id.is_some() && piece.id.is_some() && known.id != piece.id;
         let is_same_id = known.id.is_some() && known.id == piece.id;
@@ -160,22 +161,22 @@ impl Calls {
         let is_later = known.id.is_some() && piece.id.is_none();
         let is_other_name = !known.name.is_empty() && known.name != *name;
         match known.given() {
-            _ if known.name.is_empty() && !is_other_id => Place::Of(at),
-            Given::Nothing if is_other_id => Place::New,
+            _ if known.name.is_empty() && !is_other_id => PieceTarget::Of(at),
+            Given::Nothing if is_other_id => PieceTarget::New,
             // Its name arrives in pieces, or again.
-            Given::Nothing if is_same_id || is_later => Place::Of(at),
-            Given::Nothing | Given::Part if is_other_name => Place::New,
+            Given::Nothing if is_same_id || is_later => PieceTarget::Of(at),
+            Given::Nothing | Given::Part if is_other_name => PieceTarget::New,
             // No call can begin inside an object: some servers give a new id to each piece.
-            Given::Part if is_other_id && !known.is_within() => Place::New,
-            Given::Nothing | Given::Part => Place::Of(at),
-            Given::Braces if is_same_id || is_later && !is_other_name => Place::Of(at),
-            Given::Braces => Place::New,
-            Given::Whole if is_other_id || is_other_name => Place::New,
-            Given::Whole => Place::Copy(at),
+            Given::Part if is_other_id && !known.is_within() => PieceTarget::New,
+            Given::Nothing | Given::Part => PieceTarget::Of(at),
+            Given::Braces if is_same_id || is_later && !is_other_name => PieceTarget::Of(at),
+            Given::Braces => PieceTarget::New,
+            Given::Whole if is_other_id || is_other_name => PieceTarget::New,
+            Given::Whole => PieceTarget::Copy(at),
         }
     }
 
-    fn begin(&mut self, piece: &Piece, deltas: &mut Vec<Delta>) {
+    fn begin(&mut self, piece: &CallPiece, deltas: &mut Vec<Delta>) {
         // A call that began in an earlier chunk is complete now, even if its arguments are `{}`.
         if self.last_begin != self.chunk {
             self.last_begin = self.chunk;
@@ -196,7 +197,7 @@ impl Calls {
                 && former.open.given() == Given::Nothing
                 && piece.name.as_ref() == Some(&former.open.name);
         }
-        let mut begun = Begun::default();
+        let mut begun = PartialCall::default();
         // A call of another kind may not concern us.
         if !piece.is_other() {
             let name = piece.name.as_deref().unwrap_or_default();
@@ -205,12 +206,12 @@ impl Calls {
         self.push(begun);
     }
 
-    fn push(&mut self, begun: Begun) {
+    fn push(&mut self, begun: PartialCall) {
         self.unfinished += usize::from(begun.is_unfinished());
         self.begun.push(begun);
     }
 
-    fn add(&mut self, at: usize, piece: Piece, deltas: &mut Vec<Delta>) {
+    fn add(&mut self, at: usize, piece: CallPiece, deltas: &mut Vec<Delta>) {
         self.names(at, piece.index, piece.id.clone());
         let begun = &mut self.begun[at];
         self.unfinished -= usize::from(begun.is_unfinished());
@@ -291,16 +292,16 @@ impl Calls {
     }
 
     /// The answer has ended.
-    pub(super) fn close(&mut self, ended: Ended, deltas: &mut Vec<Delta>) {
+    pub(super) fn close(&mut self, ended: AnswerEnd, deltas: &mut Vec<Delta>) {
         self.settle(deltas);
         self.places.over();
         for at in 0..self.begun.len() {
             let begun = &self.begun[at];
             let is_certain = match begun.open.given() {
                 Given::Whole => true,
-                Given::Braces => ended != Ended::Early,
+                Given::Braces => ended != AnswerEnd::Early,
                 // What cut the answer off has cut off the arguments too.
-                Given::Nothing | Given::Part => ended == Ended::Well,
+                Given::Nothing | Given::Part => ended == AnswerEnd::Well,
             };
             if is_certain && !begun.is_doubtful && !begun.is_unknown() {
                 self.complete(at, deltas);
@@ -310,19 +311,19 @@ impl Calls {
 
     /// The calls as a message contains them, as calls, and the positions of those that were cut
     /// off.
-    pub(super) fn into_parts(mut self) -> (Items, Vec<ToolCall>, Vec<usize>) {
+    pub(super) fn into_parts(mut self) -> (MessageCalls, Vec<ToolCall>, Vec<usize>) {
         for begun in &mut self.begun {
             if !begun.is_unknown() {
                 self.places.end(&mut begun.open);
             }
         }
         self.begun.retain(|begun| !begun.open.is_copy);
-        let is_legacy = |begun: &Begun| begun.sort == Sort::Legacy;
+        let is_legacy = |begun: &PartialCall| begun.sort == Sort::Legacy;
         let items = match self.begun.first() {
             Some(begun) if self.begun.len() == 1 && is_legacy(begun) => {
-                Items::Legacy(begun.inner())
+                MessageCalls::Legacy(begun.inner())
             }
-            _ => Items::Calls(self.begun.iter().map(Begun::item).collect()),
+            _ => MessageCalls::Calls(self.begun.iter().map(PartialCall::item).collect()),
         };
         let calls = self.begun.iter().filter(|begun| !begun.is_unknown());
         let (calls, cut) = by_place(calls.map(|begun| (&begun.open, begun.call())));
@@ -331,7 +332,7 @@ impl Calls {
 }
 
 /// Calls as a message contains them.
-pub(super) enum Items {
+pub(super) enum MessageCalls {
     Calls(Vec<Box<RawValue>>),
     Legacy(Box<RawValue>),
 }

@@ -9,20 +9,20 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
-use super::items::{Call, Item, Slot};
-use super::{OpenaiResponses, Response, back, ended, item_text, stop, tokens};
+use super::items::{CallItem, ItemIdentity, OutputSlot};
+use super::{OpenaiResponses, ResponsesResponse, back, ended, item_text, stop, tokens};
 use crate::tool::ToolCall;
-use crate::wire::copies::{Places, by_place};
+use crate::wire::copies::{CallPositions, by_place};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number};
-use crate::wire::open::{Given, Open};
+use crate::wire::open::{Given, OpenCall};
 use crate::wire::{
     Close, Delta, End, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, array,
     document, label, object, raw, string,
 };
 
 #[derive(Deserialize)]
-struct Event<'a> {
+struct ResponsesEvent<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -53,11 +53,11 @@ struct Event<'a> {
 }
 
 #[derive(Default)]
-pub(super) struct Stream {
+pub(super) struct ResponsesStream {
     text: String,
-    slots: Vec<Slot>,
-    calls: Vec<Call>,
-    places: Places,
+    slots: Vec<OutputSlot>,
+    calls: Vec<CallItem>,
+    places: CallPositions,
     by_id: HashMap<String, usize>,
     /// Ids of calls may repeat.
     by_call_id: HashMap<String, Vec<usize>>,
@@ -67,11 +67,11 @@ pub(super) struct Stream {
     tokens: Tokens,
 }
 
-impl super::super::Sealed for Stream {}
+impl super::super::Sealed for ResponsesStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for ResponsesStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let event: Event = object(document(data)?)?;
+        let event: ResponsesEvent = object(document(data)?)?;
         let kind = string(event.r#type);
         match kind.as_deref() {
             Some("response.output_item.added") => {
@@ -153,7 +153,7 @@ impl StreamDecoder for Stream {
     fn unread(&self) -> Option<String> {
         let mut lost = self.calls.iter().filter(|call| call.is_orphan);
         let lost = lost.find(|call| call.open.id.is_none())?;
-        let item: Option<Item> = object(&self.slots[lost.slot].began).ok();
+        let item: Option<ItemIdentity> = object(&self.slots[lost.slot].began).ok();
         let id = item.and_then(|item| name(item.id)).unwrap_or_default();
         Some(format!(
             "the arguments of a call came (item `{id}`), and neither the call itself nor its `call_id`"
@@ -174,7 +174,7 @@ impl StreamDecoder for Stream {
                 None => slot.done.clone(),
             })
             .collect();
-        let is_said = |slot: &Slot| slot.kind == "message" && slot.done.is_some();
+        let is_said = |slot: &OutputSlot| slot.kind == "message" && slot.done.is_some();
         if !self.text.is_empty() && !self.slots.iter().any(is_said) {
             // For an item without an end.
             let content = json!([{ "type": "output_text", "text": self.text }]);
@@ -201,7 +201,7 @@ impl StreamDecoder for Stream {
     }
 }
 
-impl Stream {
+impl ResponsesStream {
     fn say(&mut self, piece: String, deltas: &mut Vec<Delta>) {
         if !piece.is_empty() {
             self.text.push_str(&piece);
@@ -210,7 +210,7 @@ impl Stream {
     }
 
     /// The call that an event's pieces belong to; it begins with them if it was not announced.
-    fn call(&mut self, event: &Event) -> Result<Option<usize>, DecodeError> {
+    fn call(&mut self, event: &ResponsesEvent) -> Result<Option<usize>, DecodeError> {
         let (id, call_id) = (name(event.item_id), name(event.call_id));
         let index = number(event.output_index);
         let by_id = id.as_ref().and_then(|id| self.by_id.get(id).copied());
@@ -225,7 +225,7 @@ impl Stream {
         }
         // Without an index it is about the last.
         let last = self.calls.last();
-        let is_elsewhere = |call: &Call| index.is_some() && self.slots[call.slot].has_place;
+        let is_elsewhere = |call: &CallItem| index.is_some() && self.slots[call.slot].has_place;
         if last.is_some_and(|call| !call.has_ended && !is_elsewhere(call)) {
             return Ok(Some(self.calls.len() - 1));
         }
@@ -248,7 +248,7 @@ impl Stream {
     }
 
     /// The announced item that this is, if there is one.
-    fn known(&self, index: Option<u64>, item: &Item) -> Option<usize> {
+    fn known(&self, index: Option<u64>, item: &ItemIdentity) -> Option<usize> {
         let kind = item.kind();
         let (id, call_id, called) = (name(item.id), name(item.call_id), name(item.name));
         let differs = |one: Option<&String>, other: Option<&String>| {
@@ -281,7 +281,7 @@ impl Stream {
 
     /// An item is announced. Returns its position.
     fn item(&mut self, index: Option<u64>, raw: &RawValue) -> Result<usize, DecodeError> {
-        let item: Item = object(raw)?;
+        let item: ItemIdentity = object(raw)?;
         let known = self.known(index, &item);
         let at = known.unwrap_or_else(|| self.begin(&item, raw));
         if let Some(id) = name(item.id) {
@@ -298,7 +298,7 @@ impl Stream {
     }
 
     /// A call is announced whose arguments arrived before it.
-    fn told(&mut self, at: usize, item: &Item, raw: &RawValue) {
+    fn told(&mut self, at: usize, item: &ItemIdentity, raw: &RawValue) {
         let call = &mut self.calls[at];
         if !call.is_orphan {
             return;
@@ -317,7 +317,7 @@ impl Stream {
     }
 
     /// The item, among those whose arguments arrived before them, that this item of the output is.
-    fn orphan(&self, place: usize, item: &Item) -> Option<usize> {
+    fn orphan(&self, place: usize, item: &ItemIdentity) -> Option<usize> {
         let by_id = name(item.id).and_then(|id| self.by_id.get(&id).copied());
         let by_index = self.by_index.get(&(place as u64)).copied();
         let is_orphan = |at: &usize| {
@@ -328,17 +328,17 @@ impl Stream {
         by_id.filter(is_orphan).or(by_index.filter(is_orphan))
     }
 
-    fn begin(&mut self, item: &Item, began: &RawValue) -> usize {
+    fn begin(&mut self, item: &ItemIdentity, began: &RawValue) -> usize {
         let kind = item.kind();
         let call_id = name(item.call_id);
         let at = self.slots.len();
         let call = item.is_call().then_some(self.calls.len());
         if call.is_some() {
             let called = name(item.name).unwrap_or_default();
-            let mut open = Open::new(call_id.clone(), called, item.given());
+            let mut open = OpenCall::new(call_id.clone(), called, item.given());
             open.is_text = kind == "custom_tool_call";
             open.place = self.places.begin(call_id.as_deref(), &open.name);
-            self.calls.push(Call {
+            self.calls.push(CallItem {
                 open,
                 slot: at,
                 is_orphan: false,
@@ -349,7 +349,7 @@ impl Stream {
         if let Some(call_id) = &call_id {
             self.by_call_id.entry(call_id.clone()).or_default().push(at);
         }
-        self.slots.push(Slot {
+        self.slots.push(OutputSlot {
             kind,
             call_id,
             has_place: false,
@@ -366,7 +366,7 @@ impl Stream {
         raw: &RawValue,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
-        let item: Item = object(raw)?;
+        let item: ItemIdentity = object(raw)?;
         let slot = &mut self.slots[at];
         // The first end counts: a call may have been delivered with it.
         if slot.done.is_none() {
@@ -402,7 +402,7 @@ impl Stream {
         response: Option<&RawValue>,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
-        let read: Option<Response> = response.and_then(|response| object(response).ok());
+        let read: Option<ResponsesResponse> = response.and_then(|response| object(response).ok());
         if let Some(response) = &read {
             ended(response)?;
             self.tokens = tokens(response.usage);
@@ -440,7 +440,7 @@ impl Stream {
         // announced.
         let mut seen: HashMap<String, usize> = HashMap::new();
         for (number, raw) in output.iter().enumerate() {
-            let item: Item = object(raw)?;
+            let item: ItemIdentity = object(raw)?;
             let call_id = name(item.call_id).filter(|_| item.is_call());
             let at = if let Some(call_id) = call_id {
                 let same = self.by_call_id.get(&call_id);
@@ -509,7 +509,7 @@ impl Stream {
         }
     }
 
-    fn tool_call(&self, call: &Call) -> ToolCall {
+    fn tool_call(&self, call: &CallItem) -> ToolCall {
         let item = call.item(&self.slots[call.slot]);
         call.open.call(&OpenaiResponses, item.get())
     }

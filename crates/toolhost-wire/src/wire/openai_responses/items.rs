@@ -5,12 +5,12 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::wire::lenient::{given, name};
-use crate::wire::open::Open;
+use crate::wire::open::OpenCall;
 use crate::wire::{arguments, object, raw, string};
 
 /// What identifies an item.
 #[derive(Deserialize)]
-pub(super) struct Item<'a> {
+pub(super) struct ItemIdentity<'a> {
     #[serde(borrow)]
     pub(super) r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -28,7 +28,7 @@ pub(super) struct Item<'a> {
     pub(super) status: Option<&'a RawValue>,
 }
 
-impl Item<'_> {
+impl ItemIdentity<'_> {
     pub(super) fn kind(&self) -> String {
         string(self.r#type).unwrap_or_default()
     }
@@ -44,7 +44,7 @@ impl Item<'_> {
 }
 
 /// An item of the output.
-pub(super) struct Slot {
+pub(super) struct OutputSlot {
     pub(super) kind: String,
     pub(super) call_id: Option<String>,
     /// Whether it has an index in the output.
@@ -58,8 +58,8 @@ pub(super) struct Slot {
 }
 
 /// A call, and its item.
-pub(super) struct Call {
-    pub(super) open: Open,
+pub(super) struct CallItem {
+    pub(super) open: OpenCall,
     pub(super) slot: usize,
     /// Whether its arguments arrived before it.
     pub(super) is_orphan: bool,
@@ -67,11 +67,11 @@ pub(super) struct Call {
     pub(super) is_incomplete: bool,
 }
 
-impl Call {
+impl CallItem {
     /// As the API requires it back: as it arrived, except what its end left out.
-    pub(super) fn item(&self, slot: &Slot) -> Box<RawValue> {
+    pub(super) fn item(&self, slot: &OutputSlot) -> Box<RawValue> {
         let (open, done) = (&self.open, slot.done.as_ref());
-        let said = done.and_then(|done| object::<Item>(done).ok());
+        let said = done.and_then(|done| object::<ItemIdentity>(done).ok());
         if let (Some(done), Some(said)) = (done, said)
             && name(said.name).is_some()
             && said.given() == open.arguments()
