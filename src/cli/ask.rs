@@ -12,7 +12,7 @@ pub(super) struct Asker(pub(super) Terminal);
 
 impl Responder for Asker {
     fn kinds(&self) -> QuestionKinds {
-        [QuestionKind::Form, QuestionKind::Page, QuestionKind::Roots]
+        [QuestionKind::Form, QuestionKind::Url, QuestionKind::Roots]
             .into_iter()
             .collect()
     }
@@ -30,7 +30,7 @@ impl Responder for Asker {
                     let reply = form(&mut dialog, schema).await;
                     reply.map_err(CallError::failed)
                 }
-                Question::Page { message, url, .. } => {
+                Question::Url { message, url, .. } => {
                     asks(&mut dialog, tool, message);
                     dialog.say(format_args!("It wants you to visit {url}"));
                     Ok(visited(&mut dialog).await)

@@ -24,7 +24,7 @@ impl Responder for Sampler {
     fn kinds(&self) -> QuestionKinds {
         let others = self.others.as_ref();
         let others = others.map(|others| others.kinds()).unwrap_or_default();
-        others.with(QuestionKind::Prompt)
+        others.with(QuestionKind::Sampling)
     }
 
     fn reply<'a>(
@@ -34,7 +34,7 @@ impl Responder for Sampler {
     ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             match (question, &self.others) {
-                (Question::Prompt(conversation), _) => {
+                (Question::Sampling(conversation), _) => {
                     self.sample(conversation).await.map_err(CallError::failed)
                 }
                 (question, Some(others)) => others.reply(tool, question).await,

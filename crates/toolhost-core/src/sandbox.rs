@@ -312,8 +312,8 @@ impl host::Host for Sandbox {
     fn can_ask(&mut self, kind: host::QuestionKind) -> wasmtime::Result<bool> {
         Ok(self.journal.can_ask(match kind {
             host::QuestionKind::Form => QuestionKind::Form,
-            host::QuestionKind::Page => QuestionKind::Page,
-            host::QuestionKind::Prompt => QuestionKind::Prompt,
+            host::QuestionKind::Page => QuestionKind::Url,
+            host::QuestionKind::Prompt => QuestionKind::Sampling,
             host::QuestionKind::Roots => QuestionKind::Roots,
         }))
     }

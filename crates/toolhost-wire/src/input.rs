@@ -50,8 +50,8 @@ impl InputRequired {
             key.len()
                 + match question {
                     Question::Form { message, schema } => message.len() + schema.len(),
-                    Question::Page { message, url, id } => message.len() + url.len() + id.len(),
-                    Question::Prompt(conversation) => {
+                    Question::Url { message, url, id } => message.len() + url.len() + id.len(),
+                    Question::Sampling(conversation) => {
                         let texts = conversation.system_prompt.iter();
                         let texts = texts.chain(&conversation.stop_sequences).map(String::len);
                         let messages = conversation.messages.iter();
@@ -77,7 +77,7 @@ pub enum Question {
         schema: String,
     },
     /// Elicitation by URL: the user visits a page.
-    Page {
+    Url {
         /// The message to the user.
         message: String,
         /// The URL.
@@ -86,7 +86,7 @@ pub enum Question {
         id: String,
     },
     /// Sampling: the client's model continues a conversation.
-    Prompt(SamplingRequest),
+    Sampling(SamplingRequest),
     /// The folders that the client works on.
     Roots,
 }
@@ -159,10 +159,10 @@ pub enum Role {
 pub enum QuestionKind {
     /// [`Question::Form`]
     Form,
-    /// [`Question::Page`]
-    Page,
-    /// [`Question::Prompt`]
-    Prompt,
+    /// [`Question::Url`]
+    Url,
+    /// [`Question::Sampling`]
+    Sampling,
     /// [`Question::Roots`]
     Roots,
 }
@@ -172,8 +172,8 @@ impl Question {
     pub fn kind(&self) -> QuestionKind {
         match self {
             Question::Form { .. } => QuestionKind::Form,
-            Question::Page { .. } => QuestionKind::Page,
-            Question::Prompt(_) => QuestionKind::Prompt,
+            Question::Url { .. } => QuestionKind::Url,
+            Question::Sampling(_) => QuestionKind::Sampling,
             Question::Roots => QuestionKind::Roots,
         }
     }
@@ -183,8 +183,8 @@ impl Question {
     pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
         let (texts, more) = match self {
             Question::Form { message, schema } => (vec![message, schema], None),
-            Question::Page { message, url, id } => (vec![message, url, id], None),
-            Question::Prompt(conversation) => {
+            Question::Url { message, url, id } => (vec![message, url, id], None),
+            Question::Sampling(conversation) => {
                 let system = conversation.system_prompt.iter_mut();
                 (system.collect(), Some(&mut conversation.stop_sequences))
             }
@@ -196,8 +196,8 @@ impl Question {
     /// The message to the user, or a description of the question.
     pub fn message(&self) -> &str {
         match self {
-            Question::Form { message, .. } | Question::Page { message, .. } => message,
-            Question::Prompt(_) => "an answer of the client's model",
+            Question::Form { message, .. } | Question::Url { message, .. } => message,
+            Question::Sampling(_) => "an answer of the client's model",
             Question::Roots => "the folders that the client works on",
         }
     }
@@ -208,7 +208,7 @@ impl Question {
 /// ```
 /// use toolhost_wire::input::{QuestionKind, QuestionKinds};
 ///
-/// let kinds: QuestionKinds = [QuestionKind::Form, QuestionKind::Page].into_iter().collect();
+/// let kinds: QuestionKinds = [QuestionKind::Form, QuestionKind::Url].into_iter().collect();
 /// assert!(kinds.contains(QuestionKind::Form));
 /// assert!(!kinds.contains(QuestionKind::Roots));
 /// ```

@@ -225,8 +225,8 @@ impl Lowered<'_> {
         let [asked, asks] = [before.may_ask, now.may_ask];
         let mut kinds = [
             QuestionKind::Form,
-            QuestionKind::Page,
-            QuestionKind::Prompt,
+            QuestionKind::Url,
+            QuestionKind::Sampling,
             QuestionKind::Roots,
         ]
         .into_iter();

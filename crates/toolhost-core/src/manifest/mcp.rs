@@ -342,8 +342,8 @@ const BY_DEFAULT: [&str; 2] = ["elicitation", "sampling"];
 
 fn kinds(name: &str) -> Vec<QuestionKind> {
     match name {
-        "elicitation" => vec![QuestionKind::Form, QuestionKind::Page],
-        "sampling" => vec![QuestionKind::Prompt],
+        "elicitation" => vec![QuestionKind::Form, QuestionKind::Url],
+        "sampling" => vec![QuestionKind::Sampling],
         "roots" => vec![QuestionKind::Roots],
         _ => Vec::new(),
     }

@@ -49,7 +49,7 @@ fn question(question: wit::Question) -> Result<Question, String> {
                 schema: form.schema,
             }
         }
-        wit::Question::Page(page) => Question::Page {
+        wit::Question::Page(page) => Question::Url {
             message: page.message,
             url: page.url,
             id: page.id,
@@ -60,7 +60,7 @@ fn question(question: wit::Question) -> Result<Question, String> {
                 .with_system_prompt(prompt.system_prompt)
                 .with_temperature(prompt.temperature)
                 .with_stop_sequences(prompt.stop_sequences);
-            Question::Prompt(conversation)
+            Question::Sampling(conversation)
         }
         wit::Question::Roots => Question::Roots,
     })

@@ -108,7 +108,7 @@ pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
     for (key, question) in &mut input.questions {
         mask.text(key);
         question.texts().for_each(|text| mask.text(text));
-        if let Question::Prompt(conversation) = question {
+        if let Question::Sampling(conversation) = question {
             messages(&mut conversation.messages, mask);
             let temperature = conversation.temperature;
             conversation.temperature = temperature.filter(|it| !mask.is_in_number(*it));

@@ -186,7 +186,7 @@ async fn visit(
     running: &RunningCall,
 ) -> Result<(), CallError> {
     let count = pages.len();
-    let accepted = match running.can_ask().contains(QuestionKind::Page) {
+    let accepted = match running.can_ask().contains(QuestionKind::Url) {
         true => running.replies(pages).await.map_err(failed)?,
         false => Vec::new(),
     };

@@ -51,7 +51,7 @@ pub(super) fn capabilities(protocol: McpProtocol, kinds: QuestionKinds) -> Clien
     };
     let (form, page) = (
         kinds.contains(QuestionKind::Form),
-        kinds.contains(QuestionKind::Page),
+        kinds.contains(QuestionKind::Url),
     );
     if form || page {
         let mut modes = ElicitationCapability::new();
@@ -59,7 +59,7 @@ pub(super) fn capabilities(protocol: McpProtocol, kinds: QuestionKinds) -> Clien
         modes.url = page.then(UrlElicitationCapability::default);
         capabilities.elicitation = Some(modes);
     }
-    if kinds.contains(QuestionKind::Prompt) {
+    if kinds.contains(QuestionKind::Sampling) {
         capabilities.sampling = Some(SamplingCapability::default());
     }
     if kinds.contains(QuestionKind::Roots) {
@@ -130,7 +130,7 @@ fn elicitation(asked: Elicitation) -> Result<Question, String> {
             return Err("only a page with an http or https URL can be visited".to_owned());
         }
         let id = asked.elicitation_id.or_else(unguessable);
-        return Ok(Question::Page {
+        return Ok(Question::Url {
             message,
             url,
             id: id.unwrap_or_default(),
@@ -166,7 +166,7 @@ fn sampling(asked: Sampling) -> Result<Question, String> {
         .with_system_prompt(asked.system_prompt)
         .with_temperature(asked.temperature)
         .with_stop_sequences(asked.stop_sequences.unwrap_or_default());
-    Ok(Question::Prompt(conversation))
+    Ok(Question::Sampling(conversation))
 }
 
 /// The task of the call that a request belongs to.
@@ -264,7 +264,7 @@ pub(super) fn pages(data: &Value) -> Option<Questions> {
     }
     let pages = pages.iter().enumerate().map(|(number, page)| {
         let question = question("elicitation/create", &page.to_string()).ok()?;
-        let is_page = question.kind() == QuestionKind::Page;
+        let is_page = question.kind() == QuestionKind::Url;
         is_page.then(|| (number.to_string(), question))
     });
     pages.collect()
@@ -277,7 +277,7 @@ pub(super) fn pages(data: &Value) -> Option<Questions> {
 /// There is none: the error to answer with.
 pub(super) fn refused(question: &Question) -> Result<Box<RawValue>, String> {
     match question {
-        Question::Form { .. } | Question::Page { .. } => raw(&json!({ "action": "decline" })),
+        Question::Form { .. } | Question::Url { .. } => raw(&json!({ "action": "decline" })),
         Question::Roots => raw(&json!({ "roots": [] })),
         _ => Err("there is no model here that could answer".to_owned()),
     }
@@ -296,13 +296,13 @@ pub(super) fn response(question: &Question, reply: Option<Reply>) -> Result<Box<
             let members = [("action", raw(&json!("accept"))?), ("content", content)];
             raw(&BTreeMap::from(members))
         }
-        (Question::Page { .. }, Some(Reply::Accepted(_))) => raw(&json!({ "action": "accept" })),
-        (Question::Form { .. } | Question::Page { .. }, Some(Reply::Declined)) => {
+        (Question::Url { .. }, Some(Reply::Accepted(_))) => raw(&json!({ "action": "accept" })),
+        (Question::Form { .. } | Question::Url { .. }, Some(Reply::Declined)) => {
             raw(&json!({ "action": "decline" }))
         }
-        (Question::Form { .. } | Question::Page { .. }, _) => raw(&json!({ "action": "cancel" })),
+        (Question::Form { .. } | Question::Url { .. }, _) => raw(&json!({ "action": "cancel" })),
         (
-            Question::Prompt(_),
+            Question::Sampling(_),
             Some(Reply::Completion {
                 role,
                 content,
@@ -310,7 +310,7 @@ pub(super) fn response(question: &Question, reply: Option<Reply>) -> Result<Box<
                 stop_reason,
             }),
         ) => raw(&completion(role, &content, &model, stop_reason.as_deref())),
-        (Question::Prompt(_), _) => Err("the user rejected the request".to_owned()),
+        (Question::Sampling(_), _) => Err("the user rejected the request".to_owned()),
         (Question::Roots, Some(Reply::Roots(roots))) => {
             let roots: Vec<Value> = roots.iter().map(root).collect();
             raw(&json!({ "roots": roots }))

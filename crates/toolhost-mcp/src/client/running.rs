@@ -121,8 +121,8 @@ impl RunningCall {
         let journal = self.journal();
         let all = [
             QuestionKind::Form,
-            QuestionKind::Page,
-            QuestionKind::Prompt,
+            QuestionKind::Url,
+            QuestionKind::Sampling,
             QuestionKind::Roots,
         ];
         let can = |kind: &QuestionKind| self.0.may_ask.contains(*kind) && journal.can_ask(*kind);
@@ -181,7 +181,7 @@ impl RunningCall {
 fn refusal(question: &Question, mask: &Mask) -> String {
     let shown = mask.beginning(question.message().to_owned(), MAX_SHOWN);
     match question {
-        Question::Form { .. } | Question::Page { .. } => {
+        Question::Form { .. } | Question::Url { .. } => {
             format!("declined what it asks of the user, as nobody can be asked: {shown}")
         }
         _ => format!("refused what it asks, as nobody here can answer it: {shown}"),

@@ -41,8 +41,8 @@ pub(crate) fn kinds(capabilities: &mcp::ClientCapabilities) -> QuestionKinds {
     let page = elicitation.is_some_and(|modes| modes.url.is_some());
     [
         (form, QuestionKind::Form),
-        (page, QuestionKind::Page),
-        (capabilities.sampling.is_some(), QuestionKind::Prompt),
+        (page, QuestionKind::Url),
+        (capabilities.sampling.is_some(), QuestionKind::Sampling),
         (capabilities.roots.is_some(), QuestionKind::Roots),
     ]
     .into_iter()
@@ -61,11 +61,11 @@ pub(crate) fn required<'q>(
                 let modes = required.elicitation.get_or_insert_default();
                 modes.form = Some(Default::default());
             }
-            Question::Page { .. } => {
+            Question::Url { .. } => {
                 let modes = required.elicitation.get_or_insert_default();
                 modes.url = Some(Default::default());
             }
-            Question::Prompt(_) => required.sampling = Some(Default::default()),
+            Question::Sampling(_) => required.sampling = Some(Default::default()),
             Question::Roots => required.roots = Some(Default::default()),
             _ => {}
         }
@@ -80,10 +80,10 @@ pub(crate) fn required<'q>(
 /// The protocol has no such question.
 pub(crate) fn input_request(question: &Question) -> Result<mcp::InputRequest, String> {
     Ok(match question {
-        Question::Form { .. } | Question::Page { .. } => {
+        Question::Form { .. } | Question::Url { .. } => {
             mcp::InputRequest::Elicitation(mcp::ElicitRequest::new(elicitation(question)?))
         }
-        Question::Prompt(conversation) => mcp::InputRequest::CreateMessage(
+        Question::Sampling(conversation) => mcp::InputRequest::CreateMessage(
             mcp::CreateMessageRequest::new(sampling(conversation)?),
         ),
         Question::Roots => mcp::InputRequest::ListRoots(mcp::ListRootsRequest::default()),
@@ -103,7 +103,7 @@ fn elicitation(question: &Question) -> Result<mcp::ElicitRequestParams, String> 
                 requested_schema,
             })
         }
-        Question::Page { message, url, id } => Ok(mcp::ElicitRequestParams::UrlElicitationParams {
+        Question::Url { message, url, id } => Ok(mcp::ElicitRequestParams::UrlElicitationParams {
             meta: None,
             message: message.clone(),
             url: url.clone(),
@@ -260,10 +260,10 @@ impl PeerResponder {
         let result = result.await?.map_err(failed)?;
         let reply = match (question, result) {
             (
-                Question::Form { .. } | Question::Page { .. },
+                Question::Form { .. } | Question::Url { .. },
                 mcp::ClientResult::ElicitResult(result),
             ) => elicited(result),
-            (Question::Prompt(_), mcp::ClientResult::CreateMessageResult(result)) => {
+            (Question::Sampling(_), mcp::ClientResult::CreateMessageResult(result)) => {
                 sampled(*result).map_err(|what| format!("the client's answer {what}"))?
             }
             (Question::Roots, mcp::ClientResult::ListRootsResult(result)) => listed(result),
