@@ -243,7 +243,7 @@ impl Conversation {
         let file = File::options().append(true).open(path);
         let file = file.and_then(|file| file.set_len(whole as u64).map(|()| file));
         let file = file.map_err(|error| failed(path, error.to_string()))?;
-        if let Err(why) = toolhost_core::private::check_file(&file, path) {
+        if let Err(why) = toolhost_core::private_files::check_file(&file, path) {
             tracing::warn!("somebody else may have written this transcript: {why}");
         }
         conversation.file = Some((path.to_owned(), file));

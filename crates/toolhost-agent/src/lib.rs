@@ -43,9 +43,9 @@
 
 #![warn(unreachable_pub)]
 
-mod client;
 mod conversation;
 mod error;
+mod model_client;
 mod observer;
 mod results;
 mod sampling;
@@ -58,9 +58,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
 
-use client::ModelClient;
 use conversation::{AdditionKind, Conversation};
 pub use error::AgentError;
+use model_client::ModelClient;
 pub use observer::{Event, Observer, Silent};
 use results::ModelResults;
 use sampling::Sampler;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use toolhost_core::error::CallError;
 use toolhost_core::provider::ToolProvider;
-pub(super) use toolhost_core::results::READ_RESULT;
-use toolhost_core::results::{LongResults, ResultStore};
+pub(super) use toolhost_core::result_store::READ_RESULT;
+use toolhost_core::result_store::{LongResults, ResultStore};
 use toolhost_core::tool::{Output, ToolCall, ToolResult};
 use toolhost_core::watch::Owner;
 

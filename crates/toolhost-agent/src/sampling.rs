@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::client::{ModelClient, ResponseBody};
+use super::model_client::{ModelClient, ResponseBody};
 use toolhost_core::Responder;
 use toolhost_core::error::CallError;
 use toolhost_core::input::{Question, QuestionKind, QuestionKinds, Reply, Role, SamplingRequest};

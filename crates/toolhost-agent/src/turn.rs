@@ -28,7 +28,7 @@ use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use serde_json::value::RawValue;
 
-use super::client::{FailedRequest, ResponseBody};
+use super::model_client::{FailedRequest, ResponseBody};
 use super::observer::{Event, Observer};
 use super::results::key;
 use super::{Agent, AgentError};

@@ -393,7 +393,7 @@ fn open(path: &Path, paths: &Paths) -> io::Result<(File, Vec<u8>)> {
     if std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type()) {
         return Err(io::Error::other("it is a pipe"));
     }
-    if let Err(why) = crate::private::check_file(&file, path) {
+    if let Err(why) = crate::private_files::check_file(&file, path) {
         tracing::warn!("the audit log proves nothing: {why}");
     }
     if file.metadata()?.is_file() && file.seek(SeekFrom::End(-1)).is_ok() {

@@ -12,7 +12,7 @@ use wasmtime::{
 };
 
 use crate::error::LoadError;
-use crate::private;
+use crate::private_files;
 use crate::sandbox::{
     CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, Sandbox, TABLES_PER_INSTANCE, link,
 };
@@ -83,7 +83,7 @@ impl CodeCache {
             }
         };
         // What others may write is not trusted.
-        private::check_folder(&folder).ok().map(|()| folder)
+        private_files::check_folder(&folder).ok().map(|()| folder)
     }
 }
 
@@ -204,7 +204,7 @@ fn new_cache(config: CacheConfig) -> wasmtime::Result<Cache> {
 
 /// `None` for a folder that others may write, whose code must not be run.
 fn check_private(folder: &Path) -> Option<()> {
-    let checked = private::check_folder(folder);
+    let checked = private_files::check_folder(folder);
     checked
         .inspect_err(|why| {
             warn!(

@@ -1,20 +1,20 @@
 //! [`ToolHost`]: takes calls, gives each its place in order, its permits and exactly one result.
 
-mod asking;
 mod batch;
-mod early;
-mod fit;
+mod call_options;
+mod call_validation;
+mod early_calls;
 mod hooks;
-mod lanes;
+mod idempotency;
 mod load;
-mod narrow;
-mod nested;
-mod offers;
-mod open;
-mod options;
-mod parallel;
+mod multi_tool_use;
+mod narrowing;
+mod nested_grants;
+mod open_batch;
+mod plugin_queues;
+mod question_rounds;
 mod queue;
-mod repeats;
+mod resources_and_prompts;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -31,13 +31,14 @@ use tracing::{Instrument, debug_span};
 use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError, said_by};
 use crate::limits::Limits;
+use crate::log_throttle::LogThrottle;
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{OrderClient, PlaceInOrder};
 use crate::paths::Paths;
 use crate::permissions::HostFile;
 use crate::plugin::Plugin;
-use crate::provider::narrowed::GrantsOfCall;
+use crate::provider::narrowed_grants::GrantsOfCall;
 use crate::provider::{
     self, CallContext, NarrowedGrants, NotStarted, Payload, Pin, ProvidedTool, Provider,
     RunOutcome, SchemaOf, ToolNote, ToolProvider,
@@ -46,23 +47,22 @@ use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
-use crate::schema::checking::Allowed;
-use crate::seldom::LogThrottle;
+use crate::schema::check_scheduling::Allowed;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::RunContext;
-pub use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;
-pub use early::{CallPosition, EarlyCalls};
-use fit::FittedCall;
+pub use call_options::CallOptions;
+use call_validation::FittedCall;
+pub use early_calls::{CallPosition, EarlyCalls};
 use hooks::{HookPlaces, Hooks};
+use idempotency::{KeyDecision, Repeats};
 pub use load::{LoadEvent, Loader, Servers};
-pub use narrow::Narrowed;
-pub use narrow::Whose;
-pub use open::OpenBatch;
-pub use options::CallOptions;
-pub use parallel::Unpacked;
+pub use multi_tool_use::Unpacked;
+pub use narrowing::Narrowed;
+pub use narrowing::Whose;
+pub use open_batch::OpenBatch;
+pub use question_rounds::{MAX_ROUNDS, asked_too_often};
 use queue::{CallQueue, QueueTicket};
-use repeats::{KeyDecision, Repeats};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
 ///
@@ -86,7 +86,7 @@ impl std::fmt::Debug for ToolHost {
 struct HostShared {
     /// The plugins that offer resources, prompts or completion.
     plugins: Vec<LoadedPlugin>,
-    own: offers::StaticContent,
+    own: resources_and_prompts::StaticContent,
     owners: Arc<ResourceOwners>,
     queue: CallQueue,
     max_concurrency: usize,

@@ -7,8 +7,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use crate::lookup::addresses;
 use crate::manifest::is_loopback;
+use crate::name_resolution::addresses;
 
 /// The timeout for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

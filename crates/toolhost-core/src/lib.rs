@@ -28,14 +28,16 @@ pub mod resource;
 pub mod trust_folder;
 
 #[doc(hidden)]
-pub mod bounded;
+pub mod bounded_read;
+#[doc(hidden)]
+pub mod client_store;
 #[doc(hidden)]
 pub mod host;
 #[cfg(feature = "http-client")]
 #[doc(hidden)]
 pub mod http_client;
 #[doc(hidden)]
-pub mod kept;
+pub mod log_throttle;
 #[doc(hidden)]
 pub mod mask;
 #[doc(hidden)]
@@ -45,17 +47,15 @@ pub mod paths;
 #[doc(hidden)]
 pub mod plugin;
 #[doc(hidden)]
-pub mod private;
+pub mod private_files;
 #[doc(hidden)]
-pub mod results;
+pub mod result_store;
 #[doc(hidden)]
 pub mod sandbox;
 #[doc(hidden)]
 pub mod schema;
 #[doc(hidden)]
-pub mod seldom;
-#[doc(hidden)]
-pub mod servers;
+pub mod server_starter;
 #[doc(hidden)]
 pub mod tls;
 #[doc(hidden)]
@@ -66,7 +66,7 @@ mod audit;
 mod bindings;
 mod engine;
 mod hook;
-mod lookup;
+mod name_resolution;
 mod narrowing;
 mod native;
 #[cfg_attr(not(unix), path = "quota/none.rs")]

@@ -4,16 +4,16 @@
 //! everything that is wrong with it at once. `docs/manifest.md` describes every key.
 
 mod agent;
+mod allowed_callers;
 mod audit;
-mod bounds;
-mod callers;
 mod demands;
 mod grants;
-mod guard;
+mod limits;
 mod mcp;
-mod own;
 mod reader;
+mod reload_guard;
 mod serve;
+mod static_content;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use toml::de::DeTable;
 
-use crate::bounded;
+use crate::bounded_read;
 use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
 use crate::paths::{FolderHolder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
@@ -33,28 +33,28 @@ pub use agent::AgentConfig;
 use agent::read_agent;
 #[doc(hidden)]
 pub use agent::{is_in_the_clear, is_loopback};
+pub use allowed_callers::AllowedCallers;
+use allowed_callers::read_allowed_callers;
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
-use bounds::{read_duration, read_limits, read_size};
-pub use callers::AllowedCallers;
-use callers::read_allowed_callers;
 #[doc(hidden)]
 pub use demands::{Demand, Use};
 use grants::read_permissions;
-#[doc(hidden)]
-pub use guard::lowers_guard;
+use limits::{read_duration, read_limits, read_size};
 #[doc(hidden)]
 pub use mcp::lock_file;
 use mcp::read_servers;
 pub use mcp::{McpConfig, McpProtocol, McpTransport};
-pub use own::{StaticBody, StaticPrompt, StaticResource};
-use own::{read_prompts, read_resources};
 use reader::{ManifestSource, ManifestTable, expect_string, expect_table, path_in, to_json};
+#[doc(hidden)]
+pub use reload_guard::lowers_guard;
 use serve::read_serve;
 pub use serve::{
     AuthConfig, Authority, Exposed, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig,
     TokenDigest,
 };
+pub use static_content::{StaticBody, StaticPrompt, StaticResource};
+use static_content::{read_prompts, read_resources};
 use toolhost_wire::setters;
 
 /// The file name of a manifest by default.
@@ -271,8 +271,8 @@ impl Manifest {
             path: file.to_owned(),
             source,
         };
-        let opened = bounded::open(file).map_err(failed)?;
-        let text = bounded::text(&opened, MAX_MANIFEST).map_err(failed)?;
+        let opened = bounded_read::open(file).map_err(failed)?;
+        let text = bounded_read::text(&opened, MAX_MANIFEST).map_err(failed)?;
         let (manifest, mut problems) = Manifest::parsed(&text, file);
         if !problems.is_empty() {
             problems.extend(manifest.missing_plugins());
@@ -621,7 +621,7 @@ fn read_manifest(document: &DeTable, source: &mut ManifestSource) -> Manifest {
         mcp,
         resources: resources.unwrap_or_default(),
         prompts: prompts.unwrap_or_default(),
-        keys: guard::keys_of(document),
+        keys: reload_guard::keys_of(document),
         paths: SharedPaths::default(),
     };
     let paths = SharedPaths::new(manifest.ways(None));

@@ -3,7 +3,7 @@
 //! A [`Domain`] is what a set of calls may change: overlapping folders, or the data behind one MCP
 //! server. It is a fair readers-writer lock whose places are taken synchronously, so that a call's
 //! [`PlaceInOrder`] depends on its position in the message and not on when it is first polled. Which
-//! folders share a domain is decided in `order/folders.rs`; the states of a place are in
+//! folders share a domain is decided in `order/folder_domains.rs`; the states of a place are in
 //! `order/line.rs`. [`FairSemaphore`] are permits shared fairly between clients.
 //!
 //! Domains belong to the process, not to a host, so that the hosts before and after a reload do not
@@ -11,9 +11,9 @@
 //! one takes over the other's line, and places in the merged domain find it through
 //! [`DomainState::Merged`].
 
-mod folders;
+mod fair_semaphore;
+mod folder_domains;
 mod line;
-mod turns;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use folders::{FolderAccess, Folders};
+pub(crate) use fair_semaphore::{FairSemaphore, Permit};
+use folder_domains::{FolderAccess, Folders};
 use line::{DomainLine, Waiter};
-pub(crate) use turns::{FairSemaphore, Permit};
 
 use crate::paths::FolderId;
 

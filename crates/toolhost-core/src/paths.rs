@@ -3,13 +3,13 @@
 //!
 //! [`Paths`] opens things for the host; a [`Guard`] answers the sandbox.
 
-mod folder;
+mod folder_id;
 mod guard;
-mod held;
+mod held_files;
+#[cfg(unix)]
+mod inodes;
 mod mounts;
 mod protected;
-#[cfg(unix)]
-mod seen;
 pub(crate) mod vcs;
 #[cfg(unix)]
 mod walk;
@@ -27,14 +27,14 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
-pub(crate) use folder::FolderId;
+pub(crate) use folder_id::FolderId;
 pub(crate) use guard::{Guard, GuestFolder};
-use held::HeldFiles;
+use held_files::HeldFiles;
 use mounts::Mounts;
 use protected::Protected;
 use walk::Walk;
 
-use crate::bounded;
+use crate::bounded_read;
 
 /// What the end of a path must be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -325,10 +325,10 @@ impl Paths {
     /// have made.
     pub(crate) fn open_regular(&self, path: &Path) -> io::Result<File> {
         if self.is_empty() {
-            return bounded::open(path);
+            return bounded_read::open(path);
         }
         let file = self.walk(path, Want::Read)?.into_file()?;
-        bounded::expect_file(&file.metadata()?)?;
+        bounded_read::expect_file(&file.metadata()?)?;
         Ok(file)
     }
 
@@ -336,9 +336,9 @@ impl Paths {
     ///
     /// # Errors
     ///
-    /// As for [`open_regular`](Paths::open_regular) and [`bounded::read`].
+    /// As for [`open_regular`](Paths::open_regular) and [`bounded_read::read`].
     pub fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
-        bounded::read(&self.open_regular(path)?, most)
+        bounded_read::read(&self.open_regular(path)?, most)
     }
 
     /// As [`read`](Paths::read), for text.
@@ -347,7 +347,7 @@ impl Paths {
     ///
     /// As for [`read`](Paths::read), or it is not UTF-8.
     pub fn read_text(&self, path: &Path, most: u64) -> io::Result<String> {
-        bounded::text(&self.open_regular(path)?, most)
+        bounded_read::text(&self.open_regular(path)?, most)
     }
 
     /// Opens a file to append to it and to read it; a new file is private to its user.

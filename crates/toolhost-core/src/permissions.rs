@@ -3,21 +3,21 @@
 //!
 //! This module says what a grant means; the sandbox enforces it.
 
-pub(crate) mod address;
-pub(crate) mod client;
-pub(crate) mod header;
-mod host;
-pub(crate) mod http;
-mod wide;
+pub(crate) mod client_folders;
+mod host_pattern;
+pub(crate) mod http_header;
+pub(crate) mod http_rule;
+pub(crate) mod special_addresses;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use header::HttpHeader;
-pub use host::{HostPattern, SocketRule};
-pub use http::HttpRule;
+pub use host_pattern::{HostPattern, SocketRule};
+pub use http_header::HttpHeader;
+pub use http_rule::HttpRule;
 
 use crate::limits::{ByteSize, size};
 use crate::paths::Paths;
@@ -124,7 +124,7 @@ pub struct FileGrant {
     pub max_disk: Option<ByteSize>,
     /// The quota in number of files, folders and links.
     pub max_files: Option<u32>,
-    /// Whether a client's folder is created on first use. Only if `host` contains `${client}`.
+    /// Whether a client's folder is created on first use. Only if `host_pattern` contains `${client}`.
     pub create: bool,
 }
 
@@ -147,7 +147,7 @@ pub(crate) struct DiskLimits {
 }
 
 impl FileGrant {
-    /// A read-only folder. With `${client}` as a component of `host`, each client has its own: see
+    /// A read-only folder. With `${client}` as a component of `host_pattern`, each client has its own: see
     /// [`CallOptions::client`](crate::CallOptions::client).
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
         FileGrant {

@@ -3,12 +3,12 @@
 
 mod call;
 mod call_tool;
+mod client_grants;
 pub(crate) mod component;
+mod component_size;
 mod convert;
-mod narrow;
-mod offers;
 mod questions;
-mod unfolded;
+mod resources_and_prompts;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,18 +32,18 @@ use crate::manifest::{Order, PluginConfig};
 use crate::order::GrantedFolders;
 use crate::paths::Paths;
 use crate::permissions::{Access, HttpHeader, Secret};
-use crate::provider::narrowed::folders_of;
+use crate::provider::narrowed_grants::folders_of;
 use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, validated};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
-use crate::schema::checking::{Allowed, computed};
+use crate::schema::check_scheduling::{Allowed, computed};
 use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::RunContext;
 use call::InstanceEnd;
 use call_tool::CallTool;
-use narrow::Clients;
-pub(crate) use offers::PluginPrompt;
-use offers::{OptionalExports, OptionalListings};
+use client_grants::Clients;
+pub(crate) use resources_and_prompts::PluginPrompt;
+use resources_and_prompts::{OptionalExports, OptionalListings};
 
 /// The most tools of a plugin: a model could not choose among more.
 pub const MAX_TOOLS: usize = 1000;
@@ -257,7 +257,7 @@ impl Compiled {
     ) -> Result<Vec<ResourceTemplate>, Vec<Diagnostic>> {
         self.check_count(listed.len(), "resource templates")?;
         let templates = listed.into_iter().map(|listed| {
-            let template = offers::template(listed);
+            let template = resources_and_prompts::template(listed);
             template.check().map_err(|problem| {
                 let name = template.name.chars().take(100).collect::<String>();
                 let message = format!("offers a resource template named {name:?} that {problem}");
@@ -286,7 +286,7 @@ impl Compiled {
                     format!("offers two prompts named `{name}`")
                 }
                 _ => {
-                    prompts.push(offers::prompt(prompt, name));
+                    prompts.push(resources_and_prompts::prompt(prompt, name));
                     continue;
                 }
             };

@@ -2,10 +2,10 @@
 //! embedding program or the agent. Everything around a call (turn, order, schema, masks, audit) is
 //! done by the host, which does not know which one it is.
 
-pub(crate) mod narrowed;
-mod output;
+mod deadline;
+pub(crate) mod narrowed_grants;
 mod payload;
-mod running;
+mod structured_output;
 mod supervised;
 
 use std::sync::{Arc, LazyLock};
@@ -25,15 +25,15 @@ use crate::sandbox::Journal;
 use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
 use crate::watch::{Owner, Progress};
-pub(crate) use narrowed::NarrowedGrants;
 #[doc(hidden)]
-pub use output::mismatch;
-#[doc(hidden)]
-pub use output::{output, validated};
+pub use deadline::{Meter, RunEnd, stopped, until};
+pub(crate) use narrowed_grants::NarrowedGrants;
 #[doc(hidden)]
 pub use payload::hide_icon;
 #[doc(hidden)]
-pub use running::{Meter, RunEnd, stopped, until};
+pub use structured_output::mismatch;
+#[doc(hidden)]
+pub use structured_output::{output, validated};
 pub(crate) use supervised::run;
 
 /// Offers tools and serves their calls. Added to a host with

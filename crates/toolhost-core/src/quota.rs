@@ -6,7 +6,7 @@
 
 mod entry;
 mod ledger;
-mod open;
+mod open_files;
 mod walk;
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use crate::paths::FolderId;
 use crate::permissions::DiskLimits;
 use entry::{BLOCK, blocks};
 use ledger::{Ledger, MOST_FILES};
-pub(crate) use open::opened;
+pub(crate) use open_files::opened;
 
 /// A file or folder, by device and inode.
 type FileId = (u64, u64);
@@ -188,7 +188,7 @@ impl HeldQuota {
     /// Settles an operation that succeeded or failed; `opened` is the file that it opened, if any.
     pub(crate) fn end(mut self, opened: Option<&Arc<File>>) {
         if let Some(file) = opened {
-            open::opened(file);
+            open_files::opened(file);
         }
         let mut changed: Vec<(FileStat, i32)> = Vec::new();
         let mut count = |seen: Option<FileStat>, by: i32| {

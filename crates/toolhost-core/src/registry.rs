@@ -9,7 +9,7 @@ use crate::manifest::Order;
 use crate::narrowing::{NarrowError, ProviderNarrowing};
 use crate::order::{Domain, DomainAccess, FairSemaphore, Party};
 use crate::plugin::Plugin;
-use crate::provider::narrowed::{GrantsOfCall, Sandboxed};
+use crate::provider::narrowed_grants::{GrantsOfCall, Sandboxed};
 use crate::provider::{NarrowedGrants, ProvidedTool, Provider, ToolProvider};
 use crate::wire::leaks;
 

@@ -1,21 +1,21 @@
 //! [`Schema`]: a tool's JSON Schema, compiled once, to validate and repair arguments.
 
-pub mod checking;
+pub mod check_scheduling;
 mod cost;
-mod draft;
+mod json_tree;
+mod old_drafts;
 mod place;
 mod pointer;
-#[cfg(test)]
-mod properties;
 mod refs;
 mod relax;
 #[cfg(test)]
-mod relaxing;
+mod relax_tests;
 mod repair;
 #[cfg(test)]
+mod repair_tests;
+#[cfg(test)]
 mod tests;
-mod text;
-mod unique;
+mod unique_keys;
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ use crate::error::{ArgumentProblem, CallError};
 use crate::tool::Repair;
 use cost::{Cost, Extent, MAX_RECURSION};
 use repair::{By, Mended};
-use unique::Unique;
+use unique_keys::Unique;
 
 /// The most problems reported at once: enough to correct a call, few enough to read.
 const MAX_PROBLEMS: usize = 5;
@@ -91,7 +91,7 @@ impl Schema {
         if !value.is_object() {
             return Err(format!("is {}, not an object", kind(&value)));
         }
-        draft::modernize(&mut value);
+        old_drafts::modernize(&mut value);
         let mut cost = Cost::of(&value)?;
         let mut patterns = Patterns::default();
         let relaxed = relax::relaxed(&value, &mut patterns)?;

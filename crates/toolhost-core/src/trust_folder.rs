@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::private;
+use crate::private_files;
 
 /// The user's trust store; `None` without a home folder. It need not exist.
 pub fn of_user() -> Option<PathBuf> {
@@ -20,7 +20,7 @@ pub fn of_user() -> Option<PathBuf> {
 ///
 /// Who else has write access to it, or to a folder on the path to it.
 pub fn check(folder: &Path) -> Result<(), String> {
-    private::check_folder(folder)
+    private_files::check_folder(folder)
 }
 
 /// As [`check`], for an open file in it.
@@ -29,7 +29,7 @@ pub fn check(folder: &Path) -> Result<(), String> {
 ///
 /// Who else has write access to it.
 pub fn check_file(file: &File, path: &Path) -> Result<(), String> {
-    private::check_file(file, path)
+    private_files::check_file(file, path)
 }
 
 /// The user's configuration folder. A relative path is ignored, as it would depend on the working

@@ -4,35 +4,35 @@
 //! A server is not sandboxed. Only what it can do to this host is bounded: how long a call takes,
 //! how much it answers and logs, and how many tools it has.
 
-mod answer;
-mod bodies;
+mod cache;
+mod cached_server;
 mod call;
-mod connection;
-mod encode;
-mod http;
-mod kept;
-mod listing;
-mod memory;
-mod mend;
-mod parked;
-mod pins;
-mod process;
-mod questions;
-mod reading;
-mod recalled;
-mod request;
-mod room;
-mod running;
-mod server_handler;
-mod settings;
-mod stdio;
 #[expect(
     deprecated,
     reason = "servers that log are there, whatever becomes of logging"
 )]
-mod tap;
+mod call_messages;
+mod call_result;
+mod connection;
+mod encode;
+mod http;
+mod http_bodies;
+mod json_repair;
+mod message_reader;
+mod parked_calls;
+mod pins;
+mod process;
+mod questions;
+mod request;
+mod running_call;
+mod schema_budget;
+mod schema_repair;
+mod server_handler;
+mod settings;
+mod stdio;
+mod supervisor;
 mod task;
-mod tidy;
+mod tool_listing;
 mod watchdog;
 
 use std::path::Path;
@@ -54,16 +54,16 @@ use crate::provider::{
     ToolProvider, stopped, until,
 };
 use crate::sandbox::Journal;
-use crate::schema::checking::Allowed;
-use crate::servers::ServerStarter;
+use crate::schema::check_scheduling::Allowed;
+use crate::server_starter::ServerStarter;
 use crate::tool::ToolCall;
-use answer::failed;
+use cached_server::recall;
 use call::{Flight, TurnEnd};
-use kept::Supervisor;
-use parked::Parked;
+use call_result::failed;
+use parked_calls::Parked;
 pub use process::kill_mcp_servers;
-use recalled::recall;
 use settings::Settings;
+use supervisor::Supervisor;
 
 inventory::submit! {
     ServerStarter {
@@ -82,7 +82,7 @@ struct McpServer {
     _closing: DropGuard,
 }
 
-/// Starts a server and lists its tools. `memory` is the cache folder for servers. A server that
+/// Starts a server and lists its tools. `cache` is the cache folder for servers. A server that
 /// `may_wait` is not started before it is needed, and has the cached tools until then.
 ///
 /// # Errors
@@ -97,7 +97,7 @@ async fn load(
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
     let settings = Settings::new(config, manifest, paths, memory);
     let recalled = match may_wait {
-        true => recalled::tools(&settings, manifest),
+        true => cached_server::tools(&settings, manifest),
         false => None,
     };
     let offered = recalled.unwrap_or_default();
@@ -118,7 +118,7 @@ async fn load(
             }
             // A missing secret will not turn up, so do not retry.
             if server.kept.settings.lacking.is_empty() {
-                tokio::spawn(kept::retry(Arc::downgrade(&server.kept), closing));
+                tokio::spawn(supervisor::retry(Arc::downgrade(&server.kept), closing));
             }
         }
         started => started?,
@@ -244,7 +244,8 @@ impl McpServer {
         let mut checking = Duration::ZERO;
         let outcome = match step {
             RunEnd::Itself(TurnEnd::Done(Ok(output))) => {
-                let (held, spent) = answer::validated(output, tool.output.as_ref(), allowed).await;
+                let (held, spent) =
+                    call_result::validated(output, tool.output.as_ref(), allowed).await;
                 checking = spent;
                 held
             }

@@ -13,40 +13,40 @@ pub mod json;
 
 mod answer;
 mod anthropic;
-mod back;
+mod argument_names;
 mod bedrock;
-mod copies;
-mod declare;
+mod declarations;
 mod detail;
 mod detect;
+mod duplicate_calls;
 mod error;
-mod fit;
+mod event_data;
 mod frameworks;
 mod gemini;
 mod history;
-mod keys;
+mod inline_refs;
+mod input_hints;
 #[doc(hidden)]
 pub mod leaks;
-mod leftover;
 mod lenient;
-mod lines;
-mod looks;
 #[doc(hidden)]
 pub mod mcp;
-mod members;
-mod names;
+mod object_merge;
 mod ollama;
-mod open;
+mod open_call;
 mod openai_chat;
 mod openai_responses;
-mod refs;
+mod openai_strict;
 mod request;
+mod schema_fit;
+mod schema_top_level;
+mod sent_back;
 mod stream;
-mod strict;
 #[doc(hidden)]
 pub mod subschemas;
-mod top;
-mod wrapping;
+mod tool_names;
+mod unread_calls;
+mod wrapped_responses;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -61,15 +61,15 @@ use serde_json::{Map, Value, json};
 use crate::error::CallError;
 use crate::tool::{CallOrigin, Tool, ToolCall};
 pub use answer::Answer;
-pub use declare::{Declared, LeftOut};
+pub use declarations::{Declared, LeftOut};
 #[doc(hidden)]
 pub use error::api_error;
 pub use error::{DecodeError, UnknownFormat};
 use error::{shape, unfit};
-pub use lines::event_data;
-pub use names::Names;
+pub use event_data::event_data;
 pub use request::{Request, ToolChoice};
 pub use stream::{Close, Delta, End, Events, Received};
+pub use tool_names::Names;
 
 /// Seals the traits: other crates cannot name this and so cannot implement them, which lets the
 /// traits get more methods.
@@ -441,9 +441,9 @@ pub fn decode(
             return Err(shape("an object of another shape"));
         }
         let calls = format.wire().decode(text)?;
-        if calls.iter().all(|call| leftover::kind(call).is_some()) {
-            leftover::check(text)?;
-            leftover::check_kinds(&calls)?;
+        if calls.iter().all(|call| unread_calls::kind(call).is_some()) {
+            unread_calls::check(text)?;
+            unread_calls::check_kinds(&calls)?;
             // A format that is given may accept data that is of no format.
             if let Err(error @ DecodeError::Shape { .. }) = detect::detect(text) {
                 return Err(error);
@@ -451,10 +451,10 @@ pub fn decode(
         }
         Ok((format, calls))
     };
-    let decoded = wrapping::within(text, read, |(_, calls)| !calls.is_empty())?;
+    let decoded = wrapped_responses::within(text, read, |(_, calls)| !calls.is_empty())?;
     // What wraps a response may contain a call, too.
     if decoded.1.is_empty() {
-        leftover::check(text)?;
+        unread_calls::check(text)?;
     }
     Ok(decoded)
 }
@@ -475,7 +475,7 @@ pub fn decode(
 /// It is not of that format, it is an error of the API, or no model answers in that format.
 pub fn reply(response: &[u8], format: Format) -> Result<Reply, DecodeError> {
     let text = text_of(response)?;
-    let mut reply = wrapping::within(text, |text, _| format.wire().reply(text), |_| true)?;
+    let mut reply = wrapped_responses::within(text, |text, _| format.wire().reply(text), |_| true)?;
     reply.cut_malformed();
     Ok(reply)
 }
@@ -486,11 +486,11 @@ pub fn reply(response: &[u8], format: Format) -> Result<Reply, DecodeError> {
 ///
 /// What looks like a call.
 pub fn check_reply(reply: &Reply) -> Result<(), DecodeError> {
-    leftover::check_reply(reply)
+    unread_calls::check_reply(reply)
 }
 
 fn text_of(response: &[u8]) -> Result<&str, DecodeError> {
-    if let Some(error) = looks::bytes_look_like(response) {
+    if let Some(error) = input_hints::bytes_look_like(response) {
         return Err(error);
     }
     let text =
@@ -571,7 +571,7 @@ fn is_program(caller: Option<&RawValue>) -> bool {
 fn document(text: &str) -> Result<&RawValue, DecodeError> {
     serde_json::from_str(text).map_err(|error| match error.is_data() {
         true => unfit(error),
-        false => looks::looks_like(text).unwrap_or(DecodeError::NotJson { error }),
+        false => input_hints::looks_like(text).unwrap_or(DecodeError::NotJson { error }),
     })
 }
 

@@ -30,7 +30,7 @@ use futures_util::stream::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::lanes::{NextCall, PluginQueues, QueuedCall, RefusedCall};
+use super::plugin_queues::{NextCall, PluginQueues, QueuedCall, RefusedCall};
 use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;

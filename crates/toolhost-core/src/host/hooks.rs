@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::fit::FittedCall;
+use super::call_validation::FittedCall;
 use crate::error::CallError;
 use crate::hook::{Decision, Hook};
 use crate::order::{Domain, DomainAccess, OrderClient, PlaceInOrder};

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::hooks::Hooks;
-use super::nested::{Nested, PluginGrant, nested};
-use super::offers::StaticContent;
+use super::nested_grants::{Nested, PluginGrant, nested};
 use super::queue::{CallQueue, pages_in, pages_of};
+use super::resources_and_prompts::StaticContent;
 use super::{HostShared, LoadedPlugin, ToolHost};
 use crate::audit::AuditLog;
 use crate::engine::{CodeCache, Engine, EngineConfig, SIDE_FOLDER};
@@ -31,7 +31,7 @@ use crate::plugin::{Compiled, Plugin, Secrets, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
-use crate::servers::{self, StartContext, Started};
+use crate::server_starter::{self, StartContext, Started};
 use crate::trust_folder;
 
 /// Plugins loaded at once. Compiling one uses all cores already.
@@ -541,8 +541,8 @@ async fn load_server(
     survey: Option<Servers>,
     is_lazy: bool,
 ) -> Started {
-    let Some(starter) = servers::starter() else {
-        return Err(servers::missing(&server, surroundings.manifest));
+    let Some(starter) = server_starter::starter() else {
+        return Err(server_starter::missing(&server, surroundings.manifest));
     };
     match survey {
         Some(Servers::Recall) => Ok((starter.recall)(server, surroundings)),

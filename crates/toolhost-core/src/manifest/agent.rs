@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-use super::bounds::read_duration;
 use super::grants::read_secret;
+use super::limits::read_duration;
 use super::reader::{ManifestSource, ManifestTable, expect_table, to_json};
 use crate::error::InvalidValue;
-use crate::lookup::is_localhost;
+use crate::name_resolution::is_localhost;
 use crate::paths::SharedPaths;
 use crate::permissions::SecretSource;
 use crate::wire::{Format, ToolChoice};

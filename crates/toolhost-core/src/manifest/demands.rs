@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::{AgentConfig, Manifest, McpConfig, McpTransport, PluginConfig, StaticBody};
 use crate::digest::sha256;
 use crate::paths::vcs;
-use crate::permissions::client::CLIENT;
+use crate::permissions::client_folders::CLIENT;
 use crate::permissions::{Access, FileGrant, Permissions, SecretSource};
 
 /// The most tokens of an answer that need no permission: the default for the API that has none of

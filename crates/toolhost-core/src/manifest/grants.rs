@@ -5,12 +5,12 @@ use std::path::Path;
 
 use bytesize::ByteSize;
 
-use super::bounds::read_size;
+use super::limits::read_size;
 use super::reader::{
     ManifestSource, ManifestTable, Value, expect_parsed, expect_string, expect_table, mismatch,
     path_in,
 };
-use crate::permissions::http::is_never_granted;
+use crate::permissions::http_rule::is_never_granted;
 use crate::permissions::{
     Access, Ambient, FileGrant, HttpHeader, HttpRule, Permissions, SecretSource,
 };

@@ -8,9 +8,9 @@ use bytesize::ByteSize;
 use url::Url;
 
 use super::agent::is_in_the_clear;
-use super::bounds::{read_duration, read_size};
-use super::callers::{AllowedCallers, read_allowed_callers};
+use super::allowed_callers::{AllowedCallers, read_allowed_callers};
 use super::grants::{is_variable, read_env, read_http_header, read_secret, read_secrets};
+use super::limits::{read_duration, read_size};
 use super::reader::{ManifestSource, ManifestTable, expect_string, expect_table, path_in};
 use super::{HostConfig, MAX_CONCURRENCY, Order, is_name, read_naming, read_order};
 use crate::error::Location;

@@ -1,7 +1,7 @@
 //! `[serve]`: which clients may reach the server, what each may use, and timeouts.
 
 mod auth;
-mod names;
+mod authority;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::bounds::{read_duration, read_size};
+use super::limits::{read_duration, read_size};
 use super::reader::{
     ManifestSource, ManifestTable, expect_parsed, expect_string, expect_table, path_in,
 };
@@ -21,7 +21,7 @@ use crate::paths::SharedPaths;
 use crate::tool::Tool;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
-pub use names::{Authority, Origin};
+pub use authority::{Authority, Origin};
 use toolhost_wire::setters;
 
 /// Claude Code cuts descriptions, and a server's instructions, to this many bytes.

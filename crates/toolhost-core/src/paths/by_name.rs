@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::FolderId;
+use super::folder_id::FolderId;
 use super::mounts::Mounts;
 use super::protected::Protected;
 use super::{HostFile, Paths, Want};
@@ -110,7 +110,7 @@ pub(super) mod seen {
     use std::io;
     use std::path::Path;
 
-    use super::super::folder::{GrantedRoot, InodeId};
+    use super::super::folder_id::{GrantedRoot, InodeId};
     use super::super::vcs;
 
     pub(in super::super) fn id(_: &File) -> Option<InodeId> {

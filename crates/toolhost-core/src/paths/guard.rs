@@ -8,10 +8,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::folder::{FolderId, GrantedRoot, InodeId};
-use super::held::HeldFiles;
+use super::folder_id::{FolderId, GrantedRoot, InodeId};
+use super::held_files::HeldFiles;
 use super::protected::Protected;
-use super::{Purpose, seen};
+use super::{Purpose, inodes};
 
 impl Protected {
     fn concerns(&self, folder: &GuestFolder<'_>) -> bool {
@@ -70,8 +70,8 @@ impl Guard {
         if self.kernel.is_empty() {
             return false;
         }
-        let device = seen::device(opened);
-        device.is_some_and(|it| self.kernel.contains(&it)) && seen::device(from) != device
+        let device = inodes::device(opened);
+        device.is_some_and(|it| self.kernel.contains(&it)) && inodes::device(from) != device
     }
 
     /// The purpose of a name in a folder, if guests must not change, remove or create it.
@@ -81,8 +81,8 @@ impl Guard {
     /// The folder cannot be examined.
     pub(crate) fn of_name(&self, folder: &File, name: &str) -> io::Result<Option<Purpose>> {
         let name = Path::new(name.trim_end_matches('/'));
-        let own = seen::id(folder).ok_or(io::ErrorKind::NotFound)?;
-        let found = seen::id_at(folder, name);
+        let own = inodes::id(folder).ok_or(io::ErrorKind::NotFound)?;
+        let found = inodes::id_at(folder, name);
         // Some file systems ignore case.
         let lower = |name: &Path| name.to_string_lossy().to_lowercase();
         let mut above = None;
@@ -100,7 +100,7 @@ impl Guard {
             let mut is_in_it = || match (protected.purpose, &now) {
                 (Purpose::PluginDir, Some(now)) => *now == own && lower(name).ends_with(".wasm"),
                 (purpose, Some(now)) if purpose.has_all_below() => above
-                    .get_or_insert_with(|| seen::above(folder))
+                    .get_or_insert_with(|| inodes::above(folder))
                     .as_ref()
                     .is_none_or(|above| above.contains(now)),
                 _ => false,
@@ -119,7 +119,7 @@ impl Guard {
     /// The folder cannot be examined.
     pub(crate) fn is_vcs(&self, folder: &File, name: &str) -> io::Result<bool> {
         let name = Path::new(name.trim_end_matches('/'));
-        Ok(self.keeps_vcs() && seen::is_vcs(folder, name, &self.writable)?)
+        Ok(self.keeps_vcs() && inodes::is_vcs(folder, name, &self.writable)?)
     }
 
     /// Whether a name in a folder is a folder with a repository at any depth. Such a folder must
@@ -131,12 +131,12 @@ impl Guard {
     /// The folder cannot be examined.
     pub(crate) fn has_repository(&self, folder: &File, name: &str) -> io::Result<bool> {
         let name = Path::new(name.trim_end_matches('/'));
-        Ok(self.keeps_vcs() && seen::has_repository(folder, name, &self.writable)?)
+        Ok(self.keeps_vcs() && inodes::has_repository(folder, name, &self.writable)?)
     }
 
     /// The purpose of an open file.
     pub(crate) fn of_file(&self, file: &File) -> Option<Purpose> {
-        let own = seen::id(file)?;
+        let own = inodes::id(file)?;
         let protected = self.protected.iter();
         let found = protected.filter(|it| self.held.now(it).as_ref() == Some(&own));
         // It may have several.

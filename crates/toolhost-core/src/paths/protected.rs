@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::folder::InodeId;
-use super::{Purpose, seen};
+use super::folder_id::InodeId;
+use super::{Purpose, inodes};
 
 /// A file or folder of the host in a granted folder.
 #[derive(Debug)]
@@ -49,10 +49,10 @@ impl Protected {
 
     /// The file that is there now.
     pub(super) fn now(&self) -> Option<InodeId> {
-        seen::id_at(&self.root.1, &self.rest)
+        inodes::id_at(&self.root.1, &self.rest)
     }
 
     pub(super) fn folder(&self) -> Option<InodeId> {
-        seen::id_at(&self.root.1, self.rest.parent()?)
+        inodes::id_at(&self.root.1, self.rest.parent()?)
     }
 }

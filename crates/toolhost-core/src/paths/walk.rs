@@ -13,10 +13,10 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::folder::{FolderId, InodeId};
+use super::folder_id::{FolderId, InodeId};
+use super::inodes::{LOOK_UP, id_of};
 use super::mounts::Mounts;
 use super::protected::Protected;
-use super::seen::{LOOK_UP, id_of};
 use super::{FolderHolder, GrantedFolder, HostFile, Paths, Purpose, Want};
 
 /// The kernel's own limit.

@@ -11,14 +11,14 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::PluginPre;
-use crate::bounded;
+use crate::bounded_read;
 use crate::engine::Engine;
 use crate::error::said_by;
 use crate::limits::{seconds, size};
 use crate::paths::Paths;
 use crate::sandbox::Sandbox;
 
-use super::unfolded;
+use super::component_size;
 
 /// The package of the plugin interface.
 pub(super) const PLUGIN_PACKAGE: &str = "toolhost:plugin";
@@ -41,7 +41,7 @@ pub(crate) fn read(path: &Path, bound: ByteSize, paths: &Paths) -> Result<Vec<u8
     let error = |error: std::io::Error| format!("cannot be read: {error}");
     let file = paths.open_regular(path).map_err(error)?;
     let length = file.metadata().map_err(error)?.len();
-    bounded::read(&file, bound.as_u64()).map_err(|it| match it.kind() {
+    bounded_read::read(&file, bound.as_u64()).map_err(|it| match it.kind() {
         ErrorKind::FileTooLarge => {
             let found = size(ByteSize::b(length.max(bound.as_u64() + 1)));
             let bound = size(bound);
@@ -94,7 +94,7 @@ pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Compone
         }
         Some(_) => return Err("is not a component: it is not WebAssembly at all".to_owned()),
     }
-    unfolded::check(bytes)?;
+    component_size::check(bytes)?;
     // Not `Component::new`, which also accepts the text format if some crate enables it.
     Component::from_binary(engine, bytes)
         .map_err(|error| format!("is not a valid component: {error:#}"))

@@ -11,7 +11,7 @@ use super::{
     stopped, until, validated,
 };
 use crate::error::{CallError, said_by};
-use crate::schema::checking::Allowed;
+use crate::schema::check_scheduling::Allowed;
 use crate::tool::{Output, ToolCall};
 
 /// Runs a call of a provider until its deadline, and checks its answer against the limits and the

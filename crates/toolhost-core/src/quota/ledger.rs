@@ -7,7 +7,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::entry::FileEntry;
-use super::{FileId, open, walk};
+use super::{FileId, open_files, walk};
 
 /// The most files counted. Each takes about 50 bytes.
 pub(super) const MOST_FILES: u64 = 1_000_000;
@@ -67,7 +67,7 @@ impl Ledger {
         self.nameless.clear();
         for id in self.entries.keys() {
             if !found.contains_key(id)
-                && let Some(file) = open::file(*id)
+                && let Some(file) = open_files::file(*id)
             {
                 let length = file.metadata()?.len();
                 found.insert(*id, FileEntry { names: 0, length });
@@ -146,7 +146,7 @@ impl Ledger {
         let names = entry.names.saturating_sub(1);
         if names > 0 {
             self.put(id, Some(FileEntry { names, ..entry }));
-        } else if open::file(id).is_some() {
+        } else if open_files::file(id).is_some() {
             self.put(id, Some(FileEntry { names, ..entry }));
             self.nameless.push(id);
         } else {
@@ -161,7 +161,7 @@ impl Ledger {
             if self.entries.get(&id).is_none_or(|it| it.names > 0) {
                 continue;
             }
-            match open::file(id) {
+            match open_files::file(id) {
                 Some(_) => self.nameless.push(id),
                 None => self.put(id, None),
             }

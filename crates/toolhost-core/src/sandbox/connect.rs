@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
-use crate::lookup::may_be;
-use crate::permissions::address::special;
+use crate::name_resolution::may_be;
+use crate::permissions::special_addresses::special;
 
 /// Why a connection failed.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::descriptor::{Fd, blocking, watch};
 use super::guarded::{self, Spot};
 use super::metered::{self, NameChange};
 use super::temporary::{self, Temporary};
-use super::{Sandbox, listing, names, opening};
+use super::{Sandbox, folder_listing, opening, rename_and_unlink};
 use crate::quota::Quota;
 
 /// Links `$name` to a function of ours, and records its denials; `$what` describes the access from
@@ -59,7 +59,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     ours_now!(types, "write-via-stream", metered::write_via_stream, (offset: u64))?;
     ours_now!(types, "append-via-stream", metered::append_via_stream, ())?;
     ours!(types, "set-times", set_times, (access: NewTimestamp, modification: NewTimestamp), "")?;
-    ours!(types, "create-directory-at", names::create_directory, (path: String), "{path}")?;
+    ours!(types, "create-directory-at", rename_and_unlink::create_directory, (path: String), "{path}")?;
     ours!(types, "stat-at", stat, (flags: PathFlags, path: String), "{path}")?;
     ours!(
         types,
@@ -76,20 +76,20 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         "{path}"
     )?;
     ours!(types, "readlink-at", readlink, (path: String), "{path}")?;
-    ours!(types, "remove-directory-at", names::remove_directory, (path: String), "{path}")?;
-    ours!(types, "symlink-at", names::symlink, (old: String, new: String), "{new} -> {old}")?;
-    ours!(types, "unlink-file-at", names::unlink, (path: String), "{path}")?;
+    ours!(types, "remove-directory-at", rename_and_unlink::remove_directory, (path: String), "{path}")?;
+    ours!(types, "symlink-at", rename_and_unlink::symlink, (old: String, new: String), "{new} -> {old}")?;
+    ours!(types, "unlink-file-at", rename_and_unlink::unlink, (path: String), "{path}")?;
     ours!(
         types,
         "link-at",
-        names::link,
+        rename_and_unlink::link,
         (flags: PathFlags, old: String, to: Fd, new: String),
         "{old} -> {new}"
     )?;
     ours!(
         types,
         "rename-at",
-        names::rename,
+        rename_and_unlink::rename,
         (old: String, to: Fd, new: String),
         "{old} -> {new}"
     )?;
@@ -117,17 +117,17 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<Sandbox>, (fd,): (Fd,)| {
             Box::new(async move {
                 let sandbox = store.data_mut();
-                let listed = listing::open(sandbox, fd).await?;
+                let listed = folder_listing::open(sandbox, fd).await?;
                 Ok((note(sandbox, "read-directory", "", listed)?,))
             })
         },
     )?;
     types.func_wrap_async(
         "[method]directory-entry-stream.read-directory-entry",
-        |mut store: StoreContextMut<Sandbox>, (stream,): (listing::ListingStream,)| {
+        |mut store: StoreContextMut<Sandbox>, (stream,): (folder_listing::ListingStream,)| {
             Box::new(async move {
                 let sandbox = store.data_mut();
-                let next = listing::next(sandbox, stream).await;
+                let next = folder_listing::next(sandbox, stream).await;
                 Ok((note(sandbox, "read-directory-entry", "", next)?,))
             })
         },
@@ -202,7 +202,7 @@ async fn metadata_hash(
     let mut files = sandbox.filesystem();
     let found = files.metadata_hash_at(spot.fd(), at, spot.name.clone());
     let found = found.await;
-    let found = listing::hash(sandbox, &spot.name, found);
+    let found = folder_listing::hash(sandbox, &spot.name, found);
     spot.leave(sandbox);
     found
 }

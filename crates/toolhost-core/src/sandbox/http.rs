@@ -11,11 +11,11 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::http_bounds::{HttpBounds, OpenRequest, size};
-use super::send::{Destination, send};
+use super::http_send::{Destination, send};
 use super::{Grants, Journal};
 use crate::limits::Limit;
 use crate::permissions::HttpRule;
-use crate::permissions::header::is_reserved;
+use crate::permissions::http_header::is_reserved;
 
 /// How much of a request's body a guest may write at once; the host holds it.
 pub(super) const BODY_CHUNK: usize = 64 << 10;

@@ -16,7 +16,7 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 
 use super::{Grants, Journal, Sandbox, StopReason};
 use crate::limits::Limit;
-use crate::lookup::may_be;
+use crate::name_resolution::may_be;
 
 /// The names that a call has looked up.
 #[derive(Default)]

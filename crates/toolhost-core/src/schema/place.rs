@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use toolhost_schema::{Patterns, Watch};
 
+use super::json_tree::{JsonKind, JsonNode};
 use super::refs::resolve;
-use super::text::{JsonKind, JsonNode};
 
 /// A set of types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use serde_json::Value;
 use toolhost_schema::{Patterns, Watch};
 
+use super::json_tree::{Edit, JsonKind, JsonNode, edited, without};
 use super::place::{PlaceFinder, SchemaPlace, Types};
 use super::pointer;
-use super::text::{Edit, JsonKind, JsonNode, edited, without};
-use super::unique::Unique;
+use super::unique_keys::Unique;
 use crate::tool::Repair;
 
 /// The most subschemas and values examined for one call, at a tenth of a microsecond each.
@@ -199,7 +199,7 @@ impl<'s> Mender<'s> {
 
     fn members(
         &mut self,
-        members: &[super::text::JsonMember],
+        members: &[super::json_tree::JsonMember],
         place: &SchemaPlace<'s>,
         depth: usize,
         edits: &mut Vec<Edit>,

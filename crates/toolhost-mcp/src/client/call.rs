@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use super::answer::{self, failed};
+use super::call_result::{self, failed};
 use super::encode::Written;
 use super::handed_on;
-use super::kept::Supervisor;
 use super::questions::{self, Responses};
 use super::request::{CallRequests, CallResponse};
-use super::running::{RunningCall, ServerQuestions};
+use super::running_call::{RunningCall, ServerQuestions};
+use super::supervisor::Supervisor;
 use super::task;
 use crate::error::CallError;
 use crate::input::{QuestionKind, Reply};
@@ -158,7 +158,7 @@ async fn answered(
         };
         let Some(asked) = questions::asking(&result).map_err(failed)? else {
             let result = task::result(result, &asking, running, &limits).await?;
-            return answer::output(&result, &limits);
+            return call_result::output(&result, &limits);
         };
         written.remove("inputResponses");
         if !asked.questions.is_empty() {

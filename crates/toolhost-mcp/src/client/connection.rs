@@ -26,14 +26,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use super::call_messages::{ConnectionCalls, Tap};
 use super::http::{Http, Trouble};
+use super::message_reader::raw_tool;
 use super::process::Process;
 use super::questions;
-use super::reading::raw_tool;
 use super::server_handler::{ServerHandler, follow_changes};
 use super::settings::{MAX_PARKED, Settings};
 use super::stdio::StdioTransport;
-use super::tap::{ConnectionCalls, Tap};
 use crate::error::causes;
 use crate::http_client::http_client;
 use crate::input::QuestionKinds;

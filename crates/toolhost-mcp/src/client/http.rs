@@ -16,12 +16,12 @@ use rmcp::transport::streamable_http_client::{
 };
 use rmcp_sse::{Sse, SseStream};
 
-use super::bodies::{
+use super::encode::encode;
+use super::http_bodies::{
     EVENT_STREAM, HttpFailure, JSON, bounded, event, is_event_stream, mentions_session, plainly,
     read, read_whole, too_long,
 };
-use super::encode::encode;
-use super::reading::MessageReader;
+use super::message_reader::MessageReader;
 use crate::mask::Mask;
 
 const SESSION: &str = "mcp-session-id";

@@ -15,11 +15,11 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::answer::contents;
+use super::call_result::contents;
+use crate::client_store::unguessable;
 use crate::input::{
     Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root, SamplingRequest,
 };
-use crate::kept::unguessable;
 use crate::manifest::McpProtocol;
 use crate::tool::Content;
 

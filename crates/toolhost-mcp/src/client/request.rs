@@ -10,13 +10,13 @@ use rmcp::service::{PeerRequestOptions, RequestHandle};
 use rmcp::{RoleClient, ServiceError};
 use serde_json::Value;
 
-use super::answer::bounded_failure;
+use super::call_result::bounded_failure;
 use super::connection::{Connection, error_text};
 use super::encode::Written;
 use super::questions::{Questions, pages};
-use super::running::RunningCall;
+use super::running_call::RunningCall;
 use super::settings::Settings;
-use super::{reading, stdio};
+use super::{message_reader, stdio};
 use crate::error::CallError;
 use crate::provider::output_limit;
 
@@ -146,7 +146,7 @@ impl CallRequests {
 }
 
 fn raw(result: ServerResult) -> Result<String, CallError> {
-    reading::raw(result).ok_or_else(|| CallError::internal("an answer was not read as text"))
+    message_reader::raw(result).ok_or_else(|| CallError::internal("an answer was not read as text"))
 }
 
 /// A request that was sent. Dropping it before the response cancels it on the server.

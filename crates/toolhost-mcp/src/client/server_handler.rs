@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::call_messages::ConnectionCalls;
 use super::questions::{self, OURS};
-use super::tap::ConnectionCalls;
 use crate::input::{Question, QuestionKinds};
 use crate::manifest::McpProtocol;
 use crate::tool::LogSource;
@@ -89,7 +89,7 @@ impl ClientHandler for ServerHandler {
         config
     }
 
-    /// The [`Reader`](super::reading::MessageReader) turns requests that ask something into these.
+    /// The [`Reader`](super::message_reader::MessageReader) turns requests that ask something into these.
     async fn on_custom_request(
         &self,
         request: CustomRequest,

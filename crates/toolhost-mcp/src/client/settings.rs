@@ -12,7 +12,7 @@ use crate::mask::Mask;
 use crate::paths::Paths;
 use crate::permissions::{Secret, SecretSource};
 
-use super::memory::ServerCache;
+use super::cache::ServerCache;
 use super::pins::ServerPins;
 
 /// The most calls of one server that wait for replies. One more evicts one of the client with the

@@ -12,15 +12,15 @@ use tokio::process::ChildStdout;
 use tokio::sync::Mutex;
 
 use super::encode::encode;
+use super::message_reader::MessageReader;
 use super::process::Stdin;
-use super::reading::MessageReader;
-use crate::lines::{self, IdFinder, ReadLine};
+use crate::json_lines::{self, IdFinder, ReadLine};
 
 /// Marks an error that was made here of an answer that is too long.
 pub(super) const TOO_LONG: ErrorCode = ErrorCode(-32_999);
 
 pub(super) struct StdioTransport {
-    stdout: lines::LineReader<ChildStdout>,
+    stdout: json_lines::LineReader<ChildStdout>,
     /// Locked for a whole message: messages must not be interleaved.
     stdin: Arc<Mutex<Stdin>>,
     /// The lines so far of a message over several lines: some servers indent their JSON.
@@ -33,7 +33,7 @@ pub(super) struct StdioTransport {
 impl StdioTransport {
     pub(super) fn new(stdout: ChildStdout, stdin: Stdin, longest: usize) -> Self {
         StdioTransport {
-            stdout: lines::LineReader::new(stdout, longest),
+            stdout: json_lines::LineReader::new(stdout, longest),
             stdin: Arc::new(Mutex::new(stdin)),
             unended: Vec::new(),
             reader: MessageReader::default(),

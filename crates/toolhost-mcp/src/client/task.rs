@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::answer::{bounded_failure, failed, value};
+use super::call_result::{bounded_failure, failed, value};
 use super::encode::Written;
 use super::questions::{self, Responses};
 use super::request::CallRequests;
-use super::running::RunningCall;
+use super::running_call::RunningCall;
 use crate::error::CallError;
 use crate::limits::Limits;
 use crate::watch::Progress;

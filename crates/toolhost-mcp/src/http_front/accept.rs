@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::connection::HttpConnection;
+use super::connection_limit::ConnectionLimit;
 use super::front::Site;
 use super::peer::Peer;
-use super::slots::ConnectionLimit;
 
 /// How long to wait for a descriptor.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
@@ -116,7 +116,7 @@ async fn take<L: Listener>(listener: &mut L, slots: &Arc<ConnectionLimit>) -> (L
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http_front::unsent::UnreadBytes;
+    use crate::http_front::unread_bytes::UnreadBytes;
 
     #[tokio::test]
     async fn no_message_waits_for_the_next() {

@@ -9,8 +9,8 @@ use http::{HeaderValue, StatusCode};
 use super::jwt::Issuer;
 use super::principal::{AuthRefusal, Principal};
 use super::refuse::{refuse, refuse_for};
-use super::token::TokenTable;
-use super::{FrontError, metadata};
+use super::token_table::TokenTable;
+use super::{FrontError, resource_metadata};
 use crate::manifest::{AuthConfig, OauthConfig};
 
 /// The clients that the manifest names.
@@ -81,7 +81,7 @@ impl Auth {
         let mut response = refuse(status, &why);
         let mut attributes = Vec::new();
         if let Some(issuer) = &self.issuer {
-            let place = metadata::address(issuer.config());
+            let place = resource_metadata::address(issuer.config());
             attributes.push(format!("resource_metadata=\"{place}\""));
             let scopes = issuer.config().scopes.iter().flatten();
             let scopes: Vec<&str> = scopes.map(|(scope, _)| &**scope).collect();

@@ -9,9 +9,9 @@ use http::{Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::bodies::{Bodies, BodyRoom, SMALL_BODY, no_room};
-use super::rate::RateClient;
+use super::body_memory::{Bodies, BodyRoom, SMALL_BODY, no_room};
 use super::refuse::{close, refuse_body};
+use super::request_rate_limit::RateClient;
 
 /// The request with its body, and the room reserved for it.
 ///

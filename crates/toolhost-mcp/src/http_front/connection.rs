@@ -15,12 +15,12 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
+use super::admission::{Answers, MAX_STREAMS};
+use super::connection_limit::ConnectionPermit;
+use super::connection_limit::activity::{Activity, RequestBody, Watched};
 use super::front::{FrontState, Site};
-use super::gate::{Answers, MAX_STREAMS};
 use super::peer::Peer;
-use super::sending::Sending;
-use super::slots::ConnectionPermit;
-use super::slots::activity::{Activity, RequestBody, Watched};
+use super::response_body::Sending;
 
 /// How long an idle connection may stay while the server drains: a request that is just being sent
 /// then gets an answer instead of a closed connection.

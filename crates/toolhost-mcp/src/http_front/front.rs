@@ -14,14 +14,14 @@ use http::{Request, StatusCode};
 use tokio_rustls::TlsAcceptor;
 
 use super::auth::Auth;
-use super::bodies::Bodies;
-use super::failures::AuthRateLimit;
-use super::names::Strangers;
-use super::rate::RequestRateLimit;
+use super::auth_rate_limit::AuthRateLimit;
+use super::body_memory::Bodies;
+use super::connection_limit::ConnectionLimit;
+use super::host_and_origin::Strangers;
 use super::refuse::refuse;
-use super::slots::ConnectionLimit;
-use super::unsent::UnreadBytes;
-use super::{FrontError, Lifecycle, metadata, tls};
+use super::request_rate_limit::RequestRateLimit;
+use super::unread_bytes::UnreadBytes;
+use super::{FrontError, Lifecycle, resource_metadata, tls};
 use crate::manifest::ServeConfig;
 
 /// Failed tokens that one client may send in a burst, and then per second.
@@ -150,8 +150,9 @@ impl Front {
 
     fn router(&self, lifecycle: &Lifecycle) -> Router {
         let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
-        let metadata =
-            get(async move || -> Response { metadata::respond(shared.state().auth.oauth()) });
+        let metadata = get(async move || -> Response {
+            resource_metadata::respond(shared.state().auth.oauth())
+        });
         let ready = get(async move || match seen.is_draining() {
             false => (StatusCode::OK, "ok\n"),
             true => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
@@ -159,8 +160,8 @@ impl Front {
         Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", ready)
-            .route(metadata::PATH, metadata.clone())
-            .route(&format!("{}/{{*path}}", metadata::PATH), metadata)
+            .route(resource_metadata::PATH, metadata.clone())
+            .route(&format!("{}/{{*path}}", resource_metadata::PATH), metadata)
             .fallback(async || refuse(StatusCode::NOT_FOUND, "nothing is here: MCP is at /mcp"))
     }
 }

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use super::{FrontError, validity};
+use super::{FrontError, certificate_validity};
 use crate::manifest::TlsConfig;
 
 /// The longest certificate or key file, in bytes.
@@ -39,7 +39,7 @@ pub(super) fn acceptor(files: &TlsConfig) -> Result<TlsAcceptor, FrontError> {
     let Some(first) = chain.first() else {
         return Err(wrong(certificate, &"no certificate is in it"));
     };
-    if let Some(problem) = validity::problem(first, SystemTime::now()) {
+    if let Some(problem) = certificate_validity::problem(first, SystemTime::now()) {
         let path = certificate.display();
         tracing::warn!("the certificate {path} {problem}: clients will refuse it");
     }

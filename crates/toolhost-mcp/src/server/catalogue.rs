@@ -8,7 +8,7 @@ use rmcp::model::{Prompt, ResourceTemplate, Tool};
 use crate::host::{CallOptions, ToolHost};
 use crate::http_front::Principal;
 use crate::order;
-use crate::results::{LongResults, ResultStore};
+use crate::result_store::{LongResults, ResultStore};
 use crate::server::{ServerInfo, convert, long_results};
 
 /// What a host offers, in the protocol's types.

@@ -8,7 +8,7 @@
 //! | without a session, on either transport | rmcp | rmcp, `ServerHandler::call_tool` |
 //!
 //! A transport decides how bytes come and go, and names the [`Caller`]. Everything else is decided
-//! here and in [`running`], in this order: the token's tools, whether the tool exists, the client's
+//! here and in [`running_requests`], in this order: the token's tools, whether the tool exists, the client's
 //! capabilities, `requestState` of a repeated call, its places in order, whether it may become a
 //! task; then whether the server still accepts requests, its notifications and questions, and
 //! cancellation. What is the same for all calls of a host is in the host: rates, permits,
@@ -27,10 +27,10 @@ use crate::error::CallError;
 use crate::host::TakenPlaces;
 use crate::server::caller::{self, Caller};
 use crate::server::catalogue::Catalogue;
-use crate::server::job::Job;
+use crate::server::detached_call::Job;
 use crate::server::request_state::{self, Binding};
 use crate::server::server_state::ServerState;
-use crate::server::{lock, running};
+use crate::server::{lock, running_requests};
 use crate::tool::{Tool, ToolCall};
 
 /// A `tools/call`, from any transport.
@@ -116,7 +116,8 @@ pub(crate) fn dispatch(
         }
         let (call, places) = (std::mem::take(&mut job.call), job.places.take());
         let (server, catalogue) = (&job.server, &job.catalogue);
-        let result = running::run_call(server, catalogue, call, &job.caller, places).await?;
+        let result =
+            running_requests::run_call(server, catalogue, call, &job.caller, places).await?;
         if let (Err(CallError::InputRequired(input)), Some(binding)) =
             (&result.outcome, &job.binding)
             && job.caller.is_stateless

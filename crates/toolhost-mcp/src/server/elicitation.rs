@@ -23,7 +23,7 @@ use crate::input::{
 };
 use crate::limits::Limits;
 use crate::schema::Schema;
-use crate::schema::checking::{Allowed, apart};
+use crate::schema::check_scheduling::{Allowed, apart};
 use crate::server::convert;
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::stream_id::StreamId;

@@ -30,7 +30,7 @@ use crate::server::pagination::page;
 use crate::server::request_state::{self, Binding};
 use crate::server::server_state::{ServerState, SessionPermit};
 use crate::server::subscriptions::{self, Listening, Subscriptions};
-use crate::server::{convert, lock, running, tasks};
+use crate::server::{convert, lock, running_requests, tasks};
 use crate::tool::ToolCall;
 use crate::watch::Owner;
 
@@ -310,7 +310,7 @@ impl ClientSession {
         caller: &'r Caller,
         run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
     ) -> impl Future<Output = Result<T, ErrorData>> + Send {
-        running::run(&self.server, catalogue, logger.into(), caller, run)
+        running_requests::run(&self.server, catalogue, logger.into(), caller, run)
     }
 }
 

@@ -1,14 +1,14 @@
 //! MCP over streamable HTTP at `/mcp`: the HTTP front admits requests to the sessions.
 
-mod accept;
+mod content_negotiation;
 mod endpoint;
 mod event_log;
 mod fast_path;
 mod refusal;
 mod session;
-mod sessions;
+mod session_table;
 mod sse;
-mod streams;
+mod stream_routing;
 mod task_streams;
 
 use std::convert::Infallible;

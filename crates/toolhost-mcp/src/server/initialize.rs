@@ -14,7 +14,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::server::message::MAX_ID;
+use crate::server::message_outline::MAX_ID;
 use Needed::{Members, Present, Short, Whole};
 
 /// The name of a client that gives none.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rmcp::model as mcp;
 
-use crate::results::{LongResults, READ_RESULT, ResultStore};
+use crate::result_store::{LongResults, READ_RESULT, ResultStore};
 use crate::server::convert;
 use crate::tool::{Content, Output, ResourceBody, ToolResult};
 use crate::watch::Owner;

@@ -13,13 +13,13 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::host::ToolHost;
-use crate::results::ResultStore;
+use crate::result_store::ResultStore;
 use crate::server::ServerInfo;
 use crate::server::catalogue::Catalogue;
-use crate::server::changes::{Change, ChangeNotifier};
+use crate::server::change_notifications::{Change, ChangeNotifier};
 use crate::server::pending_questions::PendingQuestions;
-use crate::server::polling::Polls;
 use crate::server::request_state::RequestStates;
+use crate::server::resource_polling::Polls;
 use crate::server::tasks::Tasks;
 use crate::watch::Owner;
 

@@ -18,9 +18,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::CallError;
-use crate::server::changes::{Change, ChangeNotifier, ResourceSubscription};
+use crate::server::change_notifications::{Change, ChangeNotifier, ResourceSubscription};
 use crate::server::lock;
-use crate::server::polling::{MAX_SUBSCRIPTIONS, PolledResource};
+use crate::server::resource_polling::{MAX_SUBSCRIPTIONS, PolledResource};
 use crate::server::server_state::ServerState;
 
 /// How long a stream may wait for the first versions of its resources.

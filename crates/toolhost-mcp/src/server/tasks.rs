@@ -10,7 +10,7 @@ use rmcp::ErrorData;
 use rmcp::model::{self as mcp, DetailedTask, JsonObject};
 use tokio::sync::broadcast;
 
-use crate::kept::{ClientStore, StoreBounds, unguessable};
+use crate::client_store::{ClientStore, StoreBounds, unguessable};
 use crate::server::lock;
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::tasks::task::{TASK_TTL, Task, failed};

@@ -10,13 +10,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::answer::{AnswerPiece, Echo, Takes, base64};
-use super::back::without_nulls;
-use super::copies::{items_without_copies, without_copies};
 use super::detail::Detail;
+use super::duplicate_calls::{items_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
-use super::leftover;
 use super::request::Body;
+use super::sent_back::without_nulls;
+use super::unread_calls;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
     arguments, array, count, document, label, object, origin, raw, string, user_message,
@@ -159,7 +159,7 @@ impl Wire for Anthropic {
             text,
             // Input is an object even if some of it is missing.
             cut: match stop.is_early() && ends_in_call {
-                true => leftover::last_known(&calls).into_iter().collect(),
+                true => unread_calls::last_known(&calls).into_iter().collect(),
                 false => Vec::new(),
             },
             stop,
@@ -292,7 +292,7 @@ fn calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     for block in &blocks {
         calls.extend(call(&object(block)?));
     }
-    leftover::with_unknown(without_copies(calls), &blocks, &["tool_use"])
+    unread_calls::with_unknown(without_copies(calls), &blocks, &["tool_use"])
 }
 
 /// Decodes a block, if it is a call.

@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::answer::{AnswerPiece, Takes, base64, file_name};
-use super::back::{edited, kept, without_nulls};
-use super::copies::{edited_without_copies, without_copies};
 use super::detail::Detail;
+use super::duplicate_calls::{edited_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
-use super::leftover;
+use super::sent_back::{edited, kept, without_nulls};
+use super::unread_calls;
 use super::{
     Answer, Names, Reply, Stop, Tokens, Wire, api_error, arguments, array, count, document,
     is_malformed, label, object, raw, string, user_message,
@@ -157,7 +157,7 @@ impl Wire for Bedrock {
             text,
             // Input is an object even if some of it is missing.
             cut: match stop.is_early() && ends_in_call {
-                true => leftover::last_known(&calls).into_iter().collect(),
+                true => unread_calls::last_known(&calls).into_iter().collect(),
                 false => Vec::new(),
             },
             stop,
@@ -263,7 +263,7 @@ fn content_calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     for raw in &blocks {
         calls.extend(call(&object(raw)?)?);
     }
-    leftover::with_unknown(without_copies(calls), &blocks, &[])
+    unread_calls::with_unknown(without_copies(calls), &blocks, &[])
 }
 
 fn call(block: &ConverseBlock) -> Result<Option<ToolCall>, DecodeError> {

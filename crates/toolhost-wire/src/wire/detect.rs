@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::error::{DecodeError, error_event, shape, unfit};
 use super::frameworks;
 use super::history::{is_history, is_models};
-use super::looks::looks_like;
+use super::input_hints::looks_like;
 use super::{Format, array, object, string};
 use content::{ANTHROPIC_BLOCKS, ContentKind, RESPONSES_ITEMS};
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 mod events;
-mod partial;
+mod partial_args;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 
 use self::events::GeminiStream;
 use super::answer::{AnswerPiece, Takes, base64};
-use super::back::{edited, kept, without_nulls};
-use super::copies::without_copies;
 use super::detail::Detail;
+use super::duplicate_calls::without_copies;
 use super::error::DecodeError;
 use super::history::{is_history, open_calls};
-use super::leftover;
 use super::openai_chat::only;
 use super::request::Body;
+use super::sent_back::{edited, kept, without_nulls};
+use super::unread_calls;
 use super::{
     Answer, Api, Format, NameRule, Names, Reply, Request, StreamDecoder, ToolChoice, Wire,
     api_error, arguments, array, document, label, object, raw,
@@ -154,7 +154,7 @@ impl Wire for Gemini {
         let mut reply = stream.into_reply();
         reply
             .calls
-            .extend(leftover::unknown_in(&reply, Format::Gemini)?);
+            .extend(unread_calls::unknown_in(&reply, Format::Gemini)?);
         Ok(reply)
     }
 
@@ -293,7 +293,7 @@ fn part_calls(parts: Option<&RawValue>) -> Result<Vec<ToolCall>, DecodeError> {
             calls.push(function_call(call)?);
         }
     }
-    leftover::with_unknown(without_copies(calls), &parts, &[])
+    unread_calls::with_unknown(without_copies(calls), &parts, &[])
 }
 
 fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::back::{edited, kept};
-use super::copies::{Copies, without_copies};
 use super::detail::Detail;
+use super::duplicate_calls::{Copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
-use super::members::members;
+use super::object_merge::members;
 use super::openai_chat::messages::back;
 use super::request::Body;
+use super::sent_back::{edited, kept};
 use super::{
     Answer, Api, Close, Delta, End, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens,
     ToolChoice, Wire, api_error, arguments, array, count, document, first_given, label, object,

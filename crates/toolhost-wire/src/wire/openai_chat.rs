@@ -2,23 +2,23 @@
 //! servers (llama.cpp, vLLM, Ollama and others). Similar messages of frameworks are decoded too:
 //! see [`super::frameworks`].
 
-mod begun;
 mod events;
 pub(super) mod messages;
-mod pieces;
+mod partial_call;
+mod piece_attribution;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::copies::without_copies;
 use super::detail::Detail;
+use super::duplicate_calls::without_copies;
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls, role};
 use super::lenient::{is_blank, reason};
+use super::openai_strict::is_strict;
 use super::request::Body;
 use super::stream::unclosed;
-use super::strict::is_strict;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
     array, count, document, frameworks, is_malformed, object, raw, string,

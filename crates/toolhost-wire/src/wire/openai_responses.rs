@@ -10,16 +10,16 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::answer::{AnswerPiece, Echo, Takes, data_url, file_name};
-use super::back::{edited, edited_items, kept, without_nulls};
-use super::copies::{items_without_copies, without_copies};
 use super::detail::Detail;
+use super::duplicate_calls::{items_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_models, role, without_results};
-use super::leftover;
-use super::members::members;
+use super::object_merge::members;
 use super::openai_chat::OpenaiFunction;
 use super::request::Body;
+use super::sent_back::{edited, edited_items, kept, without_nulls};
 use super::stream::unclosed;
+use super::unread_calls;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
     arguments, array, count, document, label, object, origin, raw, string,
@@ -165,7 +165,7 @@ impl Wire for OpenaiResponses {
         reply.cut = (0..calls.len()).filter(is_void).collect();
         if reply.stop.is_early() {
             // Free text that is followed by others is complete.
-            let last = leftover::last_known(calls).unwrap_or_default();
+            let last = unread_calls::last_known(calls).unwrap_or_default();
             let is_cut = |at: &usize| *at == last || calls[*at].kind() != CallKind::FreeText;
             let unclosed = unclosed(calls).into_iter().filter(is_cut);
             reply.cut.extend(unclosed);
@@ -271,7 +271,7 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     let later = without_results(later, results);
     match (earlier.first(), later.is_empty()) {
         (Some(open), true) => Err(super::history::waits(open)),
-        _ => leftover::with_unknown(
+        _ => unread_calls::with_unknown(
             later,
             after_others(items),
             &["function_call", "custom_tool_call"],

@@ -9,8 +9,8 @@ use sse_stream::SseByteStream;
 
 use super::detect::detect_event;
 use super::error::{DecodeError, error_event};
-pub(super) use super::open::unclosed;
-use super::{Format, Reply, StreamDecoder, leftover};
+pub(super) use super::open_call::unclosed;
+use super::{Format, Reply, StreamDecoder, unread_calls};
 use crate::error::causes;
 use crate::tool::ToolCall;
 
@@ -312,15 +312,14 @@ impl Events {
                 return Err(DecodeError::Unread { what });
             }
             let Received { reply, .. } = &mut received;
-            for call in self
-                .format
-                .map_or(Ok(Vec::new()), |format| leftover::unknown_in(reply, format))?
-            {
+            for call in self.format.map_or(Ok(Vec::new()), |format| {
+                unread_calls::unknown_in(reply, format)
+            })? {
                 let position = reply.calls.len();
                 reply.calls.push(call.clone());
                 deltas.push(Delta::Call { position, call });
             }
-            leftover::check_reply(reply)?;
+            unread_calls::check_reply(reply)?;
         }
         Ok((deltas, received))
     }

@@ -4,7 +4,7 @@
 use bytesize::ByteSize;
 
 use super::*;
-use crate::http_front::slots::activity::STALL_TIMEOUT;
+use crate::http_front::connection_limit::activity::STALL_TIMEOUT;
 
 const SHORT: Duration = Duration::from_millis(250);
 

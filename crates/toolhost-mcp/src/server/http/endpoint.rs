@@ -18,16 +18,16 @@ use crate::http_front::{self, BodyRoom, Principal, Short, UnreadBytes};
 use crate::manifest::ServeConfig;
 use crate::server::dispatch::ArrivedCall;
 use crate::server::handler::{ClientSession, ReadyHandler};
-use crate::server::http::accept::{self, Accepted, JSON, is_events, of_kind};
+use crate::server::http::content_negotiation::{self, Accepted, JSON, is_events, of_kind};
 use crate::server::http::fast_path::{self, FastCall};
 use crate::server::http::refusal;
 use crate::server::http::session::{AnswerSlot, JsonOnly, RequestOutcome};
-use crate::server::http::sessions::{HttpSessions, SessionBounds};
+use crate::server::http::session_table::{HttpSessions, SessionBounds};
 use crate::server::http::sse::{self, EVENT_STREAM};
 use crate::server::http::task_streams::TaskSubscription;
 use crate::server::initialize;
 use crate::server::json_rpc::message_text;
-use crate::server::message::MessagePeek;
+use crate::server::message_outline::MessagePeek;
 use crate::server::server_state::ServerState;
 use crate::watch::Owner;
 
@@ -85,10 +85,12 @@ impl Endpoint {
         let accepted = Accepted::of(request.headers());
         let message = request.body().clone();
         let mut response = match unacceptable(&request, accepted) {
-            Some(needed) => accept::not_acceptable(needed),
+            Some(needed) => content_negotiation::not_acceptable(needed),
             None if request.method() == Method::POST => match refusal::refused(&request) {
                 Some(refusal) => refusal,
-                None => accept::fitted(self.pass(request, accepted).await, accepted).await,
+                None => {
+                    content_negotiation::fitted(self.pass(request, accepted).await, accepted).await
+                }
             },
             None => self.pass(request, accepted).await,
         };
@@ -109,7 +111,7 @@ impl Endpoint {
     }
 
     async fn pass(&self, mut request: Request<Bytes>, accepted: Accepted) -> Response {
-        accept::name_both(request.headers_mut());
+        content_negotiation::name_both(request.headers_mut());
         let is_json_only = accepted == Accepted::Json;
         if is_json_only {
             request.extensions_mut().insert(JsonOnly);

@@ -6,8 +6,8 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData, JsonRpcMessage, RequestId};
 
-use crate::lines::IdFinder;
-use crate::server::http::accept::{JSON, is_of_kind, of_kind};
+use crate::json_lines::IdFinder;
+use crate::server::http::content_negotiation::{JSON, is_of_kind, of_kind};
 use crate::server::json_rpc::{batch, is_batch, message_text, unreadable};
 
 /// The longest explanation of rmcp's that is passed on, in bytes.

@@ -46,7 +46,7 @@ use crate::server::caller::{self, Caller};
 use crate::server::handler::{HandlerSlot, ReadyHandler};
 use crate::server::http::event_log::{EventReader, UNDELIVERED_TTL, UndeliveredAnswers};
 use crate::server::http::fast_path::FastCall;
-use crate::server::http::streams::{AcceptedRequest, RefusedRequest, Route, Streams};
+use crate::server::http::stream_routing::{AcceptedRequest, RefusedRequest, Route, Streams};
 use crate::server::lock;
 use crate::server::stream_id::StreamId;
 

@@ -20,9 +20,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::lines::{IdFinder, LineReader, ReadLine};
+use crate::json_lines::{IdFinder, LineReader, ReadLine};
 use crate::server::json_rpc::{in_use, unreadable, weight};
-use crate::server::message::{CallOutline, MessagePeek};
+use crate::server::message_outline::{CallOutline, MessagePeek};
 use crate::server::{initialize, lock};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";

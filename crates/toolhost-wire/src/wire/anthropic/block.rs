@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::Anthropic;
 use crate::tool::ToolCall;
-use crate::wire::copies::CallPositions;
-use crate::wire::open::{Given, OpenCall};
+use crate::wire::duplicate_calls::CallPositions;
+use crate::wire::open_call::{Given, OpenCall};
 use crate::wire::{Delta, raw};
 
 /// A block that arrives in pieces: its beginning, and what has arrived since.

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::block::{StreamedBlock, append};
 use super::{assistant, back, carried, stop, tokens};
-use crate::wire::copies::{CallPositions, by_place};
+use crate::wire::duplicate_calls::{CallPositions, by_place};
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::lenient::{given, is_blank, name, number, reason};
-use crate::wire::members::ObjectMembers;
-use crate::wire::open::{Given, OpenCall};
+use crate::wire::object_merge::ObjectMembers;
+use crate::wire::open_call::{Given, OpenCall};
 use crate::wire::{
     Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
     document, object, string,

@@ -1,5 +1,5 @@
 //! A streamed answer: responses one after the other, with calls complete or in pieces that are
-//! values at paths (see [`super::partial`]).
+//! values at paths (see [`super::partial_args`]).
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
-use super::partial::PartialArguments;
+use super::partial_args::PartialArguments;
 use super::{Gemini, back, content};
 use crate::tool::ToolCall;
-use crate::wire::copies::{CallPositions, by_place};
+use crate::wire::duplicate_calls::{CallPositions, by_place};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number, reason};
-use crate::wire::members::{Merged, ObjectMembers};
-use crate::wire::open::OpenCall;
+use crate::wire::object_merge::{Merged, ObjectMembers};
+use crate::wire::open_call::OpenCall;
 use crate::wire::{
     Close, Delta, End, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, array,
     document, object, raw, string,

@@ -4,13 +4,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
-use super::begun::{CallPiece, Sort};
 use super::messages::back;
-use super::pieces::{AnswerEnd, MessageCalls, StreamedCalls};
+use super::partial_call::{CallPiece, Sort};
+use super::piece_attribution::{AnswerEnd, MessageCalls, StreamedCalls};
 use super::{Choice, only, stop, tokens};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number};
-use crate::wire::members::{Merged, ObjectMembers};
+use crate::wire::object_merge::{Merged, ObjectMembers};
 use crate::wire::{
     Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
     document, object, raw, string,

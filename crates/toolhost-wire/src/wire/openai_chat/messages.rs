@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::tool::{CallKind, CallOrigin, ToolCall};
-use crate::wire::back::{edited, kept, without_nulls};
-use crate::wire::copies::{edited_without_copies, without_copies};
+use crate::wire::duplicate_calls::{edited_without_copies, without_copies};
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::history::{role, without_results};
-use crate::wire::members::members;
-use crate::wire::{arguments, array, first_given, frameworks, label, leftover, object, origin};
+use crate::wire::object_merge::members;
+use crate::wire::sent_back::{edited, kept, without_nulls};
+use crate::wire::{arguments, array, first_given, frameworks, label, object, origin, unread_calls};
 
 #[derive(Deserialize)]
 pub(super) struct ChatMessage<'a> {
@@ -103,7 +103,7 @@ pub(super) fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError
         frameworks::answered(message.tool_results),
     );
     let parts = message.content.and_then(|content| array(content).ok());
-    leftover::with_unknown(calls, &parts.unwrap_or_default(), frameworks::CALL_KINDS)
+    unread_calls::with_unknown(calls, &parts.unwrap_or_default(), frameworks::CALL_KINDS)
 }
 
 /// The ids of the results in a message.
@@ -125,7 +125,7 @@ pub(super) fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> 
         .map(|item| match (is_run_elsewhere(item), other_kind(item)) {
             (true, _) => Ok(None),
             (false, Some(kind)) => {
-                leftover::called(kind, &members(item).unwrap_or_default()).map(Some)
+                unread_calls::called(kind, &members(item).unwrap_or_default()).map(Some)
             }
             (false, None) => call(item).map(Some),
         });

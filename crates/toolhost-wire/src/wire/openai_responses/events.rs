@@ -12,10 +12,10 @@ use serde_json::{Map, json};
 use super::items::{CallItem, ItemIdentity, OutputSlot};
 use super::{OpenaiResponses, ResponsesResponse, back, ended, item_text, stop, tokens};
 use crate::tool::ToolCall;
-use crate::wire::copies::{CallPositions, by_place};
+use crate::wire::duplicate_calls::{CallPositions, by_place};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number};
-use crate::wire::open::{Given, OpenCall};
+use crate::wire::open_call::{Given, OpenCall};
 use crate::wire::{
     Close, Delta, End, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, array,
     document, label, object, raw, string,

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::wire::lenient::{given, name};
-use crate::wire::open::OpenCall;
+use crate::wire::open_call::OpenCall;
 use crate::wire::{arguments, object, raw, string};
 
 /// What identifies an item.
