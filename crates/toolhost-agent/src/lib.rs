@@ -48,6 +48,7 @@ mod error;
 mod model_client;
 mod observer;
 mod results;
+mod retry;
 mod sampling;
 mod turn;
 

@@ -2,16 +2,17 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use reqwest::Response;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use url::Url;
 
 use super::AgentError;
+use super::retry::{MAX_WAIT, may_retry, retry_after};
 use toolhost_core::error::causes;
 use toolhost_core::http_client::http_client;
 use toolhost_core::json_text::Scanner;
@@ -19,9 +20,6 @@ use toolhost_core::manifest::{AgentConfig, is_in_the_clear};
 use toolhost_core::mask::Mask;
 use toolhost_core::permissions::Secret;
 use toolhost_core::wire::{DecodeError, Format};
-
-/// The longest wait that an API may ask for.
-const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// The longest response that is not streamed.
 const MAX_RESPONSE: usize = 64 << 20;
@@ -297,10 +295,7 @@ impl ModelClient {
     async fn refused(&self, response: Response) -> FailedRequest {
         let status = response.status();
         let asked = retry_after(response.headers());
-        let may_retry = matches!(
-            status,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
-        ) || status.is_server_error();
+        let may_retry = may_retry(status);
         let body = self.whole(None, response, 1 << 20).await;
         // Invalid UTF-8 must not hide the rest.
         let body = body.map(|body| String::from_utf8_lossy(&body).into_owned());
@@ -411,21 +406,6 @@ fn key_header(
     })?;
     value.set_sensitive(true);
     Ok((HeaderName::from_static(provider.header), value))
-}
-
-/// The delay that a response asks for: seconds or a date (RFC 9110, 10.2.3), or OpenAI's
-/// milliseconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
-        return Some(Duration::from_millis(milliseconds));
-    }
-    let after = text(RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = after.parse() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = httpdate::parse_http_date(after).ok()?;
-    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 /// The message in an error's body, or else the body.

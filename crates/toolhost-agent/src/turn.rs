@@ -23,7 +23,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use serde_json::value::RawValue;
@@ -31,6 +30,7 @@ use serde_json::value::RawValue;
 use super::model_client::{FailedRequest, ResponseBody};
 use super::observer::{Event, Observer};
 use super::results::key;
+use super::retry::backoff;
 use super::{Agent, AgentError};
 use toolhost_core::error::CallError;
 use toolhost_core::host::{CallPosition, EarlyCalls};
@@ -103,12 +103,7 @@ impl<'t> AgentTurn<'t> {
         mut self,
         body: &RawValue,
     ) -> Result<(Reply, Vec<CallEnd>), AgentError> {
-        let mut waits = ExponentialBuilder::default()
-            .with_jitter()
-            .with_min_delay(Duration::from_millis(500))
-            .with_max_delay(Duration::from_secs(20))
-            .with_max_times(self.agent.config.max_retries)
-            .build();
+        let mut waits = backoff(self.agent.config.max_retries);
         let received = loop {
             let failure = match self.attempt(body).await {
                 Ok(received) => break received,

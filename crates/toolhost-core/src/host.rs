@@ -1056,7 +1056,7 @@ impl PendingEnd {
         mut served: RunOutcome<T>,
         denials: u64,
     ) -> CallEnded<T> {
-        served.hide(&self.mask);
+        served.mask(&self.mask);
         let mut usage = Usage::default();
         usage.queue = start.saturating_duration_since(self.queued);
         usage.run = end - start;

@@ -74,7 +74,7 @@ pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspect
     let sha256 = sha256(&bytes);
     let tools = match pre {
         Ok(pre) => Compiled::ungranted(config, sha256.clone(), pre)
-            .ask(&path)
+            .discover(&path)
             .await
             .map(|plugin| plugin.tools.iter().map(|tool| tool.tool.clone()).collect()),
         Err(message) => Err(vec![Diagnostic::new(&path, None, message)]),

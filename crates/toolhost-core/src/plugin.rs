@@ -170,7 +170,7 @@ impl Compiled {
 
     /// Discovers the plugin's tools, with no permission and the limits of a call, and selects those
     /// the manifest offers.
-    pub(crate) async fn ask(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+    pub(crate) async fn discover(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
         let component = self.pre.instance_pre().component();
         let imports = component::imports(component);
         let usable = component::usable_permissions(component, &imports);

@@ -29,7 +29,7 @@ use crate::watch::{Owner, Progress};
 pub use deadline::{Meter, RunEnd, stopped, until};
 pub(crate) use narrowed_grants::NarrowedGrants;
 #[doc(hidden)]
-pub use payload::hide_icon;
+pub use payload::mask_icon;
 #[doc(hidden)]
 pub use structured_output::mismatch;
 #[doc(hidden)]
@@ -465,7 +465,7 @@ pub trait Payload {
     fn len(&self) -> u64;
 
     /// Masks secrets.
-    fn hide(&mut self, mask: &Mask);
+    fn mask(&mut self, mask: &Mask);
 }
 
 /// The provider's part of a result. Made [from](From) the outcome of the call.
@@ -508,13 +508,13 @@ impl<T: Payload> RunOutcome<T> {
     }
 
     /// Masks secrets.
-    pub(crate) fn hide(&mut self, mask: &Mask) {
+    pub(crate) fn mask(&mut self, mask: &Mask) {
         if mask.is_empty() {
             return;
         }
         match &mut self.outcome {
-            Ok(output) => output.hide(mask),
-            Err(CallError::InputRequired(input)) => payload::hide_input(input, mask),
+            Ok(output) => output.mask(mask),
+            Err(CallError::InputRequired(input)) => payload::mask_input(input, mask),
             Err(error) => error.texts().for_each(|text| mask.text(text)),
         }
         self.log

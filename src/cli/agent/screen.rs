@@ -57,7 +57,7 @@ impl Screen {
         bar
     }
 
-    fn heard(&mut self) {
+    fn stop_waiting(&mut self) {
         if let Some(bar) = self.waiting.take() {
             bar.finish_and_clear();
             self.lines.remove(&bar);
@@ -123,7 +123,7 @@ impl Screen {
 impl View for Screen {
     fn event(&mut self, event: Event<'_>) {
         if !matches!(event, Event::Turn { .. }) {
-            self.heard();
+            self.stop_waiting();
         }
         match event {
             Event::Turn { .. } => self.waiting = Some(self.spinner("waiting for the model")),
@@ -143,13 +143,13 @@ impl View for Screen {
     }
 
     fn suspended(&mut self, write: &mut dyn FnMut()) {
-        self.heard();
+        self.stop_waiting();
         self.end_line();
         self.lines.suspend(write);
     }
 
     fn answer(&mut self, answer: &FinalAnswer) -> io::Result<()> {
-        self.heard();
+        self.stop_waiting();
         self.end_line();
         if self.shows_text {
             return Ok(());
@@ -158,7 +158,7 @@ impl View for Screen {
     }
 
     fn failed(&mut self, _: &AgentError) -> io::Result<()> {
-        self.heard();
+        self.stop_waiting();
         self.end_line();
         Ok(())
     }

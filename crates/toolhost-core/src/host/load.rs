@@ -569,7 +569,7 @@ async fn load_plugin(
     if secrets != Secrets::Unread {
         compiled.count_folders(&manifest).await?;
     }
-    let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();
+    let listed = AssertUnwindSafe(compiled.discover(&manifest)).catch_unwind();
     let panicked = |panic: Box<dyn Any + Send>| {
         Err(failed(format!(
             "the host panicked as it asked what the plugin offers: {}",

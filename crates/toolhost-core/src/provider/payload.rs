@@ -12,7 +12,7 @@ impl Payload for Output {
         Output::len(self)
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         self.content.iter_mut().for_each(|part| content(part, mask));
         self.structured = self.structured.take().map(|json| mask.json(json));
         self.meta = self.meta.take().map(|meta| mask.members(meta));
@@ -35,7 +35,7 @@ impl Payload for Vec<Resource> {
         lens.sum::<usize>() as u64
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         for resource in self {
             mask.text(&mut resource.uri);
             mask.text(&mut resource.name);
@@ -50,7 +50,7 @@ impl Payload for Vec<Resource> {
                 .flatten()
                 .for_each(|text| mask.text(text));
             for icon in &mut resource.icons {
-                hide_icon(icon, mask);
+                mask_icon(icon, mask);
             }
         }
     }
@@ -61,7 +61,7 @@ impl Payload for Vec<ResourceContents> {
         self.iter().map(EmbeddedResource::size).sum::<usize>() as u64
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         self.iter_mut()
             .for_each(|contents| embedded(contents, mask));
     }
@@ -74,7 +74,7 @@ impl Payload for RenderedPrompt {
         (description + messages.sum::<usize>()) as u64
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         if let Some(description) = &mut self.description {
             mask.text(description);
         }
@@ -87,7 +87,7 @@ impl Payload for Suggestions {
         self.values.iter().map(String::len).sum::<usize>() as u64
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         self.values.iter_mut().for_each(|value| mask.text(value));
         self.total = self.total.take_if(|total| !mask.is_in_number(*total));
     }
@@ -99,12 +99,12 @@ impl Payload for String {
         String::len(self) as u64
     }
 
-    fn hide(&mut self, _: &Mask) {}
+    fn mask(&mut self, _: &Mask) {}
 }
 
 /// Masks secrets. The state stays as it is: a plugin that puts a secret there discloses it to its
 /// client, and one that does not must get its state back unchanged.
-pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
+pub(super) fn mask_input(input: &mut InputRequired, mask: &Mask) {
     for (key, question) in &mut input.questions {
         mask.text(key);
         question.texts().for_each(|text| mask.text(text));
@@ -120,7 +120,7 @@ pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
 }
 
 /// Masks secrets.
-pub fn hide_icon(icon: &mut Icon, mask: &Mask) {
+pub fn mask_icon(icon: &mut Icon, mask: &Mask) {
     mask.text(&mut icon.src);
     let texts = icon.mime_type.iter_mut().chain(&mut icon.sizes);
     texts.for_each(|text| mask.text(text));

@@ -89,7 +89,7 @@ impl CallRequests {
     }
 
     /// Sends a request whose response does not matter.
-    pub(super) async fn tell(&self, method: &str, params: Value) {
+    pub(super) async fn send_best_effort(&self, method: &str, params: Value) {
         let sent = self.send(method, params, Written::default(), None);
         let _ = tokio::time::timeout(BEST_EFFORT_TIMEOUT, sent).await;
     }

@@ -77,7 +77,7 @@ impl RunningCall {
 
     /// Begins another turn; returns the journal of the last one.
     pub(super) fn turn(&self, journal: Journal) -> Journal {
-        self.heard();
+        self.note_activity();
         let current = self.0.journal.lock();
         std::mem::replace(
             &mut *current.unwrap_or_else(PoisonError::into_inner),
@@ -86,17 +86,17 @@ impl RunningCall {
     }
 
     /// Notes a sign of life from the server.
-    pub(super) fn heard(&self) {
+    pub(super) fn note_activity(&self) {
         *self.0.last() = Instant::now();
     }
 
     pub(super) fn progress(&self, progress: Progress) {
-        self.heard();
+        self.note_activity();
         self.journal().progress(progress);
     }
 
     pub(super) fn log(&self, source: LogSource, text: String) {
-        self.heard();
+        self.note_activity();
         self.journal().log(source, text);
     }
 

@@ -93,7 +93,7 @@ pub(super) async fn result(
     let mut answered = HashSet::new();
     let (mut told, mut messages) = (None, 0.0);
     loop {
-        running.heard();
+        running.note_activity();
         if let Some(message) = task.message.take().filter(|it| told.as_ref() != Some(it)) {
             // Only increasing progress is accepted everywhere.
             messages += 1.0;
@@ -171,8 +171,11 @@ impl Drop for UnfinishedTask {
         if let Some((asking, id)) = self.0.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime
-                .spawn(async move { asking.tell("tasks/cancel", json!({ "taskId": id })).await });
+            runtime.spawn(async move {
+                asking
+                    .send_best_effort("tasks/cancel", json!({ "taskId": id }))
+                    .await
+            });
         }
     }
 }

@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::{handed_on, pins};
 use crate::digest::sha256;
 use crate::error::{Diagnostic, similar};
-use crate::provider::{Pin, ProvidedTool, ToolNote, hide_icon};
+use crate::provider::{Pin, ProvidedTool, ToolNote, mask_icon};
 use crate::tool::{Annotations, Icon, Tool, is_tool_name};
 
 /// The longest texts of a tool beside its schemas, in bytes.
@@ -204,7 +204,7 @@ fn read(
     declared
         .icons
         .iter_mut()
-        .for_each(|icon| hide_icon(icon, mask));
+        .for_each(|icon| mask_icon(icon, mask));
     declared.meta = declared.meta.take().map(|meta| mask.members(meta));
     let as_task = rest.get("execution").and_then(|it| it.get("taskSupport"));
     let as_task = as_task.and_then(Value::as_str) == Some("required");

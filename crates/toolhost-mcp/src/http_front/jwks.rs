@@ -147,13 +147,13 @@ impl Jwks {
         // In a task of its own: a client that hangs up must not cancel the fetch for others.
         let this = Arc::clone(self);
         let asking = tokio::spawn(async move {
-            this.ask().await;
+            this.fetch_now().await;
             *asked = Some(Instant::now());
         });
         let _ = asking.await;
     }
 
-    async fn ask(&self) {
+    async fn fetch_now(&self) {
         let fetched = tokio::time::timeout(self.timeout, self.fetch()).await;
         let keys = match fetched.unwrap_or_else(|_| Err("it takes too long".to_owned())) {
             Ok(keys) => keys,

@@ -62,7 +62,7 @@ impl ChangeNotifier {
         }))
     }
 
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Change> {
+    pub(crate) fn subscribe_all(&self) -> broadcast::Receiver<Change> {
         self.0.changes.subscribe()
     }
 
@@ -79,7 +79,7 @@ impl ChangeNotifier {
         }
     }
 
-    pub(crate) fn tell(&self, change: Change) {
+    pub(crate) fn notify(&self, change: Change) {
         let mut state = lock(&self.0.state);
         if let Change::Resource(uri) = &change
             && !state.subscribed.contains_key(uri)
@@ -133,11 +133,11 @@ impl Drop for ResourceSubscription {
 /// Changes reported by plugins when their call is not watched.
 impl Watcher for ChangeNotifier {
     fn resource_updated(&self, uri: &str) {
-        self.tell(Change::Resource(uri.into()));
+        self.notify(Change::Resource(uri.into()));
     }
 
     fn resources_changed(&self) {
-        self.tell(Change::Resources);
+        self.notify(Change::Resources);
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_said_again_and_again_is_told_once_in_a_while_and_in_order() {
         let source = ChangeNotifier::new();
-        let mut changes = source.listen();
+        let mut changes = source.subscribe_all();
         let _interest = ["a", "b"].map(|uri| source.subscribe(uri));
         let resource = |uri: &str| Change::Resource(uri.into());
         // The runtime has one thread: nothing else runs meanwhile.
@@ -184,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_subscribes_to_any_more_is_not_told() {
         let source = ChangeNotifier::new();
-        let mut changes = source.listen();
+        let mut changes = source.subscribe_all();
         let [one, other] = [0, 1].map(|_| source.subscribe("a"));
         drop(one);
         source.resource_updated("a");

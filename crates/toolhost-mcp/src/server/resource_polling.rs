@@ -286,7 +286,7 @@ async fn poll_in_turn(
         if let Some(poll) = poll.upgrade() {
             let version = answer.and_then(|(version, _)| version.ok());
             if poll.was_found(version) {
-                source.changes.tell(Change::Resource(poll.uri.clone()));
+                source.changes.notify(Change::Resource(poll.uri.clone()));
             }
         }
         // Lets other tasks run.

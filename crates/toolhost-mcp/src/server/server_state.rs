@@ -130,14 +130,14 @@ impl ServerState {
 
     fn replaced(&self, old: &Catalogue, new: &Catalogue) {
         if old.tools != new.tools {
-            self.changes.tell(Change::Tools);
+            self.changes.notify(Change::Tools);
         }
         if old.prompts != new.prompts {
-            self.changes.tell(Change::Prompts);
+            self.changes.notify(Change::Prompts);
         }
         // Which resources a plugin lists is not known without asking it.
         if old.host.has_resources() || new.host.has_resources() {
-            self.changes.tell(Change::Resources);
+            self.changes.notify(Change::Resources);
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct Subscriptions {
 impl Subscriptions {
     /// Forwards changes to a client for as long as its session lasts.
     pub(crate) fn begin(&self, server: &ServerState, peer: Peer<RoleServer>) {
-        let mut changes = server.changes.listen();
+        let mut changes = server.changes.subscribe_all();
         let resources = self.resources.clone();
         let task = tokio::spawn(async move {
             loop {
@@ -129,7 +129,7 @@ impl Listening {
         let uris = accepted.resource_subscriptions.iter().flatten();
         Listening {
             _interests: uris.map(|uri| changes.subscribe(uri)).collect(),
-            changes: changes.listen(),
+            changes: changes.subscribe_all(),
         }
     }
 }

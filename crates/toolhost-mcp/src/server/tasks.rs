@@ -150,7 +150,7 @@ impl Tasks {
     }
 
     /// The ids of tasks whose status changes from now on.
-    pub(crate) fn listen(&self) -> broadcast::Receiver<String> {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<String> {
         self.changes.subscribe()
     }
 

@@ -86,7 +86,7 @@ impl Stall {
         }
     }
 
-    fn took(&mut self, bytes: usize) {
+    fn record_read(&mut self, bytes: usize) {
         self.moved = Instant::now();
         self.taken += bytes as u64;
     }
@@ -167,7 +167,7 @@ impl Activity {
     fn wrote(&self, bytes: usize) {
         let mut now = self.now();
         if let Some(blocked) = &mut now.blocked {
-            blocked.took(bytes);
+            blocked.record_read(bytes);
         }
         // The rest of a response; in HTTP/2 it may be the answer to a ping.
         if now.running == 0 && now.served && !now.in_head && !now.multiplexed {
@@ -271,7 +271,7 @@ impl ActiveRequest {
             && bytes > 0
             && let Some(stall) = self.activity.now().of(self.number)
         {
-            stall.took(bytes);
+            stall.record_read(bytes);
         }
     }
 

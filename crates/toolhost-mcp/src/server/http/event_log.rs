@@ -24,29 +24,26 @@
 //! | no reader, or another one | a response body begins | with a reader | [`EventLog::read`] |
 //! | with a reader | its body is dropped, and no other has begun | no reader | [`EventReader`]'s `drop` |
 
-use std::collections::{HashMap, VecDeque};
+mod undelivered_answers;
+
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
-use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio::sync::Notify;
 
 use crate::http_front::UnreadBytes;
 use crate::server::lock;
+pub(crate) use undelivered_answers::{StreamName, UNDELIVERED_TTL, UndeliveredAnswers};
 
 /// The most events, and bytes of them, that are queued for a slow client or kept for one that is
 /// away. A single larger event is let in alone.
 const MAX_EVENTS: usize = 16;
 const MAX_EVENT_BYTES: usize = 1 << 20;
-
-/// How long, and how many, undelivered answers are kept.
-pub(crate) const UNDELIVERED_TTL: Duration = Duration::from_secs(60);
-const MAX_UNDELIVERED: usize = 64;
-const MAX_UNDELIVERED_BYTES: usize = 64 << 20;
 
 /// The events of one stream, independent of the connection they are sent on.
 pub(crate) struct EventLog {
@@ -55,57 +52,6 @@ pub(crate) struct EventLog {
     room: Notify,
     left: Option<(Weak<UndeliveredAnswers>, StreamName)>,
     unsent: UnreadBytes,
-}
-
-/// A stream, identified across sessions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StreamName {
-    pub(crate) session: SessionId,
-    pub(crate) number: u64,
-}
-
-/// Undelivered answers of all sessions, the oldest first, for clients that reconnect.
-#[derive(Default)]
-pub(crate) struct UndeliveredAnswers(Mutex<VecDeque<(Instant, StreamName, Arc<EventLog>)>>);
-
-impl UndeliveredAnswers {
-    fn add(&self, name: StreamName, events: Arc<EventLog>) {
-        let mut all = lock(&self.0);
-        all.push_back((Instant::now(), name, events));
-        let bytes = |events: &EventLog| lock(&events.log).bytes;
-        let mut held: usize = all.iter().map(|(_, _, events)| bytes(events)).sum();
-        while all.len() > MAX_UNDELIVERED || held > MAX_UNDELIVERED_BYTES {
-            // The session with the most answers loses its oldest.
-            let mut sessions: HashMap<&SessionId, (usize, usize)> = HashMap::new();
-            for (_, name, events) in all.iter() {
-                let session = sessions.entry(&name.session).or_default();
-                session.0 += bytes(events);
-                session.1 += 1;
-            }
-            let most = sessions.into_iter().max_by_key(|(_, held)| *held);
-            let oldest = most.and_then(|(most, _)| {
-                let mut names = all.iter().map(|(_, name, _)| name);
-                names.position(|name| name.session == *most)
-            });
-            let Some((_, _, events)) = oldest.and_then(|at| all.remove(at)) else {
-                break;
-            };
-            held -= bytes(&events);
-        }
-    }
-
-    pub(crate) fn take(&self, name: &StreamName) -> Option<Arc<EventLog>> {
-        let mut all = lock(&self.0);
-        let at = all.iter().position(|(_, left, _)| left == name)?;
-        all.remove(at).map(|(_, _, events)| events)
-    }
-
-    /// Drops expired answers, and those of a session that has ended.
-    pub(crate) fn forget(&self, session: Option<&SessionId>) {
-        lock(&self.0).retain(|(since, name, _)| {
-            since.elapsed() < UNDELIVERED_TTL && session.is_none_or(|over| name.session != *over)
-        });
-    }
 }
 
 struct LogState {

@@ -280,7 +280,9 @@ impl HttpSession {
     pub(crate) fn events(self: Arc<Self>, last: Option<&str>) -> BoxStream<'static, Event> {
         let Some(last) = last else {
             let priming = lock(&self.streams).priming();
-            return stream::iter(priming).chain(self.listen()).boxed();
+            return stream::iter(priming)
+                .chain(self.standalone_stream())
+                .boxed();
         };
         let known = lock(&self.streams).resume(last);
         let Some((events, after)) = known else {
@@ -289,14 +291,14 @@ impl HttpSession {
         };
         // It has received no event of the standalone stream yet, so it may be a second reader.
         if after == 0 && Arc::ptr_eq(&events, &lock(&self.streams).common()) {
-            return self.listen().boxed();
+            return self.standalone_stream().boxed();
         }
         events.read(Some(after)).boxed()
     }
 
     /// The standalone stream. A second reader waits until the first is gone: if it took over, both
     /// would reconnect and take it from each other forever.
-    fn listen(self: Arc<Self>) -> impl Stream<Item = Event> + Send + 'static {
+    fn standalone_stream(self: Arc<Self>) -> impl Stream<Item = Event> + Send + 'static {
         let reader = async move {
             loop {
                 let common = {

@@ -91,7 +91,7 @@ impl TaskSubscription {
         owner: Owner,
         response: Response,
     ) -> Response {
-        let changes = server.tasks.listen();
+        let changes = server.tasks.subscribe();
         let tasks = self.tasks.into_iter().take(MAX_TASKS);
         let joined = Joined {
             tasks: tasks

@@ -206,7 +206,7 @@ impl Task {
         DetailedTask::new(self.described(&state), payload)
     }
 
-    fn tell(&self) {
+    fn notify_status(&self) {
         // There may be no receiver.
         let _ = self.changes.send(self.id.clone());
     }
@@ -241,7 +241,7 @@ impl Task {
             });
             state.updated = SystemTime::now();
         }
-        self.tell();
+        self.notify_status();
         let replies = self
             .questions
             .wait(&self.owner, self.client.as_ref(), resumed);
@@ -288,7 +288,7 @@ impl Task {
             let _ = asking.resume.send(asking.replies);
         }
         drop(state);
-        self.tell();
+        self.notify_status();
         Ok(())
     }
 }

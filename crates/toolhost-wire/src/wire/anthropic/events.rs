@@ -133,7 +133,7 @@ impl StreamDecoder for AnthropicStream {
                 if let Some(delta) = delta {
                     self.carried.extend(carried(delta.container));
                     if let Some(reason) = reason(delta.stop_reason) {
-                        self.said(reason, deltas);
+                        self.stop_reason(reason, deltas);
                     }
                 }
             }
@@ -219,12 +219,12 @@ impl AnthropicStream {
             self.block_ended(None, deltas);
         }
         if let Some(reason) = reason(message.stop_reason) {
-            self.said(reason, deltas);
+            self.stop_reason(reason, deltas);
         }
         Ok(())
     }
 
-    fn said(&mut self, reason: String, deltas: &mut Vec<Delta>) {
+    fn stop_reason(&mut self, reason: String, deltas: &mut Vec<Delta>) {
         self.stop_reason = Some(reason);
         self.reasons = self.reasons.saturating_add(1);
         if self.reasons < MOST_REASONS {

@@ -292,13 +292,13 @@ impl ResponsesStream {
             self.slots[at].has_place = true;
         }
         if let Some(call) = self.slots[at].call {
-            self.told(call, &item, raw);
+            self.announced(call, &item, raw);
         }
         Ok(at)
     }
 
     /// A call is announced whose arguments arrived before it.
-    fn told(&mut self, at: usize, item: &ItemIdentity, raw: &RawValue) {
+    fn announced(&mut self, at: usize, item: &ItemIdentity, raw: &RawValue) {
         let call = &mut self.calls[at];
         if !call.is_orphan {
             return;
@@ -460,7 +460,7 @@ impl ResponsesStream {
                 Some(at) if self.slots[at].done.is_some() => continue,
                 Some(at) => {
                     if let Some(call) = self.slots[at].call {
-                        self.told(call, &item, raw);
+                        self.announced(call, &item, raw);
                     }
                     at
                 }
