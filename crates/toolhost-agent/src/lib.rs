@@ -53,7 +53,7 @@ mod sampling;
 mod turn;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -65,6 +65,7 @@ use model_client::ModelClient;
 pub use observer::{Event, Observer, Silent};
 use results::ModelResults;
 use sampling::Sampler;
+use toolhost_core::locks;
 use toolhost_core::manifest::AgentConfig;
 use toolhost_core::mask::Mask;
 use toolhost_core::permissions::{HostFile, Purpose};
@@ -130,7 +131,7 @@ pub struct Interrupter(Arc<Mutex<Option<CancellationToken>>>);
 impl Interrupter {
     /// Cancels running calls. Returns false if there are none.
     pub fn interrupt(&self) -> bool {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = locks::lock(&self.0);
         match &*running {
             Some(token) => {
                 token.cancel();
@@ -141,7 +142,7 @@ impl Interrupter {
     }
 
     fn set(&self, token: Option<CancellationToken>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
+        *locks::lock(&self.0) = token;
     }
 }
 

@@ -1,11 +1,12 @@
 //! Approval of calls by the user, before tools run: the hook [`AskFirst`].
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use futures_util::future::BoxFuture;
 
 use crate::hook::{Decision, Hook};
+use crate::locks;
 use crate::tool::{Tool, ToolCall};
 
 /// The user's decision about a call.
@@ -76,7 +77,7 @@ impl AskFirst {
     }
 
     fn always(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
-        self.always.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.always)
     }
 }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::digest::sha256;
 use crate::error::CallError;
+use crate::locks;
 use crate::manifest::{AuditConfig, OnAuditError};
 use crate::mask::Mask;
 use crate::paths::{HostFile, Paths, Purpose};
@@ -172,7 +173,7 @@ impl AuditLog {
                 }
             }),
             OnAuditError::Drop => {
-                let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut lines = locks::lock(&self.lines);
                 match self.follow(&mut lines) {
                     Ok(()) => lines.offer(&line),
                     Err(_) => lines.dropped += 1,
@@ -202,7 +203,7 @@ impl AuditLog {
         &self,
         run: impl FnOnce(&mut AuditWriter<File>) -> io::Result<()>,
     ) -> Result<(), String> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = locks::lock(&self.lines);
         run(&mut lines).map_err(|error| {
             let path = self.config.path.display();
             format!("the audit log {path} cannot be written: {error}")

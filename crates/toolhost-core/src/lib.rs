@@ -37,6 +37,8 @@ pub mod host;
 #[doc(hidden)]
 pub mod http_client;
 #[doc(hidden)]
+pub mod locks;
+#[doc(hidden)]
 pub mod log_throttle;
 #[doc(hidden)]
 pub mod mask;

@@ -1,8 +1,10 @@
 //! Throttles log lines that clients could cause in any number: one a minute for each subject.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::locks;
 
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -20,7 +22,7 @@ impl LogThrottle {
     }
 
     fn is_due_at(&self, whom: &str, now: Instant) -> bool {
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = locks::lock(&self.0);
         logged.retain(|_, at| now.saturating_duration_since(*at) < LOG_INTERVAL);
         let is_due = logged.len() < MAX_SUBJECTS && !logged.contains_key(whom);
         if is_due {

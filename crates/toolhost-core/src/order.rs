@@ -19,13 +19,14 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 
 pub(crate) use fair_semaphore::{FairSemaphore, Permit};
 use folder_domains::{FolderAccess, Folders};
 use line::{DomainLine, Waiter};
 
+use crate::locks;
 use crate::paths::FolderId;
 
 /// How a call uses its domain.
@@ -147,7 +148,7 @@ impl Domain {
     }
 
     fn state(&self) -> MutexGuard<'_, DomainState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 
     /// Runs `run` on the line, following merges.
@@ -323,5 +324,5 @@ struct Domains {
 
 fn domains() -> MutexGuard<'static, Domains> {
     static DOMAINS: LazyLock<Mutex<Domains>> = LazyLock::new(Mutex::default);
-    DOMAINS.lock().unwrap_or_else(PoisonError::into_inner)
+    locks::lock(&DOMAINS)
 }

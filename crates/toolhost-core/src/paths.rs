@@ -35,6 +35,7 @@ use protected::Protected;
 use walk::Walk;
 
 use crate::bounded_read;
+use crate::locks;
 
 /// What the end of a path must be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -295,13 +296,13 @@ impl Paths {
 
     fn read_mounts(&self) -> Arc<Mounts> {
         let now = Arc::new(Mounts::read());
-        let mut mounts = self.mounts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut mounts = locks::write(&self.mounts);
         mounts.clone_from(&now);
         now
     }
 
     fn granted(&self) -> RwLockReadGuard<'_, Vec<KnownFolder>> {
-        self.granted.read().unwrap_or_else(PoisonError::into_inner)
+        locks::read(&self.granted)
     }
 
     /// Earlier hosts' first.
@@ -446,7 +447,7 @@ impl Paths {
     }
 
     fn add(&self, new: GrantedFolder) -> Arc<GrantedFolder> {
-        let mut known = self.granted.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locks::write(&self.granted);
         known.retain(|it| it.get().is_some());
         let same = known.iter().filter_map(KnownFolder::get).find(|it| {
             it.id == new.id && it.holder == new.holder && it.is_writable >= new.is_writable
@@ -461,8 +462,7 @@ impl Paths {
             FolderHolder::Everyone | FolderHolder::Nobody => KnownFolder::Kept(new.clone()),
         });
         drop(known);
-        let files = self.files.read();
-        let files: Vec<HostFile> = files.unwrap_or_else(PoisonError::into_inner).clone();
+        let files: Vec<HostFile> = locks::read(&self.files).clone();
         for file in &files {
             let _ = self.protect_known(file);
         }
@@ -544,7 +544,7 @@ impl Paths {
         if self.is_empty() {
             return Ok(());
         }
-        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let mut files = locks::write(&self.files);
         if !files.contains(file) {
             files.push(file.clone());
         }
@@ -574,24 +574,19 @@ impl Paths {
 
     fn keep(&self, new: Arc<Protected>) {
         self.held.now(&new);
-        let mut known = self
-            .protected
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = locks::write(&self.protected);
         if !known.iter().any(|known| known.is_same(&new)) {
             known.push(new);
         }
     }
 
     fn protected(&self) -> Vec<Arc<Protected>> {
-        let protected = self.protected.read();
-        protected.unwrap_or_else(PoisonError::into_inner).clone()
+        locks::read(&self.protected).clone()
     }
 
     /// The guard for guests with these folders; `None` if nothing has to be guarded.
     pub(crate) fn guard(&self, folders: &[GuestFolder<'_>], kernel: &[u64]) -> Option<Guard> {
-        let protected = self.protected.read();
-        let protected = protected.unwrap_or_else(PoisonError::into_inner);
+        let protected = locks::read(&self.protected);
         Guard::new(&protected, &self.held, folders, kernel)
     }
 

@@ -14,13 +14,14 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 
 use rustix::fs::{AtFlags, FileType, statat};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::limits::{ByteSize, size};
+use crate::locks;
 use crate::paths::FolderId;
 use crate::permissions::DiskLimits;
 use entry::{BLOCK, blocks};
@@ -125,7 +126,7 @@ impl Quota {
 /// The folders with a quota, of all hosts.
 fn trees() -> MutexGuard<'static, HashMap<FileId, Weak<Tree>>> {
     static TREES: LazyLock<Mutex<HashMap<FileId, Weak<Tree>>>> = LazyLock::new(Mutex::default);
-    TREES.lock().unwrap_or_else(PoisonError::into_inner)
+    locks::lock(&TREES)
 }
 
 /// Where a file is written.

@@ -3,12 +3,13 @@
 //! The types follow MCP's resources.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
 use toolhost_wire::setters;
 
 use crate::input::Resumption;
+use crate::locks;
 use crate::tool::{EmbeddedResource, Icon};
 
 /// A longer URI, in bytes, matches no template: matching takes time proportional to both lengths.
@@ -148,7 +149,7 @@ impl ResourceOwner {
     }
 
     fn listed(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.listed)
     }
 
     fn fits(&self, uri: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Long results: they are compacted and kept for their client, which reads on in them with a tool
 //! of the host.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::client_store::{ClientStore, StoreBounds};
 use crate::error::CallError;
 use crate::limits::Limits;
+use crate::locks;
 use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider};
 use crate::summarize::Summarize;
 use crate::tool::{Annotations, Output, Tool, ToolCall, ToolResult};
@@ -65,7 +66,7 @@ impl ResultStore {
     }
 
     fn kept(&self) -> MutexGuard<'_, ClientStore<Owner, Arc<str>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.kept)
     }
 
     /// Stores a result. Returns its id, or `None` if it cannot be stored.

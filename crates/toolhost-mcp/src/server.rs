@@ -30,7 +30,7 @@ mod subscriptions;
 mod tasks;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::transport::io::stdio_pipes;
@@ -44,11 +44,6 @@ pub use http::{HttpError, HttpServer, McpService};
 use server_state::ServerState;
 pub use stdio::StdioError;
 use toolhost_core::setters;
-
-/// Locks a mutex even if it is poisoned.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Serves a [`ToolHost`] over MCP. Clones share one server.
 #[derive(Clone)]

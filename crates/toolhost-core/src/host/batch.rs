@@ -22,7 +22,7 @@
 use std::collections::VecDeque;
 use std::iter::Fuse;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -34,6 +34,7 @@ use super::plugin_queues::{NextCall, PluginQueues, QueuedCall, RefusedCall};
 use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
+use crate::locks;
 use crate::tool::{ToolCall, ToolResult};
 
 /// A result and the position of its call.
@@ -209,7 +210,7 @@ impl BatchShared {
     }
 
     fn lanes(&self) -> MutexGuard<'_, PluginQueues> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.lanes)
     }
 
     /// Queues calls, the first of which has number `begin`. Returns the results of those refused.

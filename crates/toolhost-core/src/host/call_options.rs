@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use toolhost_wire::Responder;
 
 use super::{Narrowed, TakenPlaces, Whose};
 use crate::input::QuestionKinds;
+use crate::locks;
 use crate::order::OrderClient;
 use crate::tool::ToolCall;
 use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
@@ -255,7 +256,7 @@ impl CallOptions {
         let Some(places) = &self.places else {
             return TakenPlaces::default();
         };
-        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = locks::lock(&places);
         std::mem::take(&mut *places)
     }
 

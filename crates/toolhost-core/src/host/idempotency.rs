@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -18,6 +18,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use super::{CallOptions, ToolHost};
 use crate::digest::sha256;
 use crate::error::CallError;
+use crate::locks;
 use crate::tool::{Output, ToolCall, ToolResult};
 
 /// The longest key in bytes, as with most APIs that take one.
@@ -94,7 +95,7 @@ pub(super) enum KeyDecision {
 
 impl Repeats {
     fn known(&self) -> MutexGuard<'_, KnownKeys> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 }
 

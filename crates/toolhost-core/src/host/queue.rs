@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
 use crate::limits::{Bound, Limit};
+use crate::locks;
 use crate::manifest::HostConfig;
 use crate::order::{FairSemaphore, Party, Permit, PlaceInOrder};
 use crate::registry::Registered;
@@ -73,7 +74,7 @@ impl QueuePlaces {
     }
 
     fn taken(&self) -> MutexGuard<'_, WaitingCounts> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.taken)
     }
 }
 

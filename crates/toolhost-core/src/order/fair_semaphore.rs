@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::line::Waiter;
+use crate::locks;
 
 /// Permits shared between clients of type `C`.
 pub(crate) struct FairSemaphore<C>(Mutex<SemaphoreState<C>>);
@@ -82,7 +83,7 @@ impl<C: Clone + Eq + Hash> FairSemaphore<C> {
     }
 
     fn state(&self) -> MutexGuard<'_, SemaphoreState<C>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 }
 

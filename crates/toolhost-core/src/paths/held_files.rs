@@ -2,11 +2,12 @@
 //! number is not reused.
 
 use std::fs::File;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use super::folder_id::InodeId;
 use super::protected::Protected;
 use super::{Purpose, inodes};
+use crate::locks;
 
 /// The most files held for one path, whose owner may replace it repeatedly.
 const MOST_OF_A_PATH: usize = 16;
@@ -46,7 +47,7 @@ impl HeldFiles {
         let Some((id, file)) = inodes::hold(&of.root.1, &of.rest) else {
             return;
         };
-        let mut files = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut files = locks::write(&self.0);
         if has(&files, &id, of.purpose) {
             return;
         }
@@ -78,7 +79,7 @@ impl HeldFiles {
     }
 
     fn files(&self) -> RwLockReadGuard<'_, Vec<HeldFile>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        locks::read(&self.0)
     }
 }
 

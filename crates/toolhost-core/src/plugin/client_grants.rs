@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::Plugin;
 use crate::error::CallError;
+use crate::locks;
 use crate::log_throttle::LogThrottle;
 use crate::manifest::Order;
 use crate::narrowing::{FolderNarrowing, NarrowError, ProviderNarrowing};
@@ -51,7 +52,7 @@ impl Clients {
     }
 
     fn get(&self, client: &str) -> Option<Arc<NarrowedGrants>> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locks::lock(&self.seen);
         seen.calls += 1;
         let calls = seen.calls;
         let known = seen.clients.get_mut(client)?;
@@ -61,7 +62,7 @@ impl Clients {
 
     /// Stores a client's grants, unless another call has stored them meanwhile.
     fn keep(&self, client: &str, grants: Arc<NarrowedGrants>) -> Arc<NarrowedGrants> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locks::lock(&self.seen);
         let last = seen.calls;
         if let Some(known) = seen.clients.get(client)
             && known.grants.is_current()

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
 use super::{FileId, id_of};
+use crate::locks;
 
 #[derive(Default)]
 struct OpenFiles {
@@ -15,7 +16,7 @@ struct OpenFiles {
 
 fn all() -> MutexGuard<'static, OpenFiles> {
     static OPEN: LazyLock<Mutex<OpenFiles>> = LazyLock::new(Mutex::default);
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+    locks::lock(&OPEN)
 }
 
 /// Registers a file as open for as long as this descriptor lives.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use bytesize::ByteSize;
@@ -16,6 +16,7 @@ use super::{Operations, StopReason};
 use crate::audit::CallAudit;
 use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::{Bound, Limit};
+use crate::locks;
 use crate::mask::Mask;
 use crate::tool::{LogLine, LogSource};
 use crate::watch::{Progress, RunContext, Watcher};
@@ -90,10 +91,7 @@ impl Journal {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0
-            .entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0.entries)
     }
 
     /// The mask for secrets.

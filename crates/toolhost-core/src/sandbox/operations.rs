@@ -5,8 +5,10 @@
 //! table does; so none is outstanding once the last of them is closed.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+
+use crate::locks;
 
 /// The polling interval for outstanding operations: wasmtime sends no notification when one ends.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
@@ -46,7 +48,7 @@ impl Operations {
     }
 
     fn files(&self) -> std::sync::MutexGuard<'_, Vec<Weak<File>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 }
 

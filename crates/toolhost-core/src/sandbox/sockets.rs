@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
@@ -16,6 +16,7 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 
 use super::{Grants, Journal, Sandbox, StopReason};
 use crate::limits::Limit;
+use crate::locks;
 use crate::name_resolution::may_be;
 
 /// The names that a call has looked up.
@@ -53,7 +54,7 @@ pub(super) fn configure(
     wasi.socket_addr_check(move |address, usage| {
         let allowed = match usage {
             SocketAddrUse::TcpConnect => {
-                let reachable = reachable.lock().unwrap_or_else(PoisonError::into_inner);
+                let reachable = locks::lock(&reachable);
                 reachable.contains(&plain(address))
             }
             // The implicit bind before a connection.
@@ -77,7 +78,7 @@ pub(super) fn configure(
 }
 
 fn reach(reachable: &Reachable, ip: IpAddr, port: u16) {
-    let mut reachable = reachable.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut reachable = locks::lock(&reachable);
     reachable.insert(plain(SocketAddr::new(ip, port)));
 }
 

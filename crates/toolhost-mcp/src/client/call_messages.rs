@@ -3,7 +3,7 @@
 //! [`RunningCall`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use rmcp::RoleClient;
 use rmcp::model::{
@@ -16,6 +16,7 @@ use rmcp::transport::Transport;
 use tokio_util::sync::CancellationToken;
 
 use super::running_call::{CallEntry, RunningCall};
+use crate::locks;
 use crate::tool::LogSource;
 use crate::watch::Progress;
 
@@ -159,7 +160,7 @@ impl Drop for UnsentMessage {
 
 impl ConnectionCalls {
     fn state(&self) -> MutexGuard<'_, OpenRequests> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 
     fn sent(&self, message: &ClientJsonRpcMessage) {

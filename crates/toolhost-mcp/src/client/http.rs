@@ -2,7 +2,7 @@
 //! The last error is kept in plain words.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
@@ -22,6 +22,7 @@ use super::http_bodies::{
     read, read_whole, too_long,
 };
 use super::message_reader::MessageReader;
+use crate::locks;
 use crate::mask::Mask;
 
 const SESSION: &str = "mcp-session-id";
@@ -50,12 +51,12 @@ pub(super) struct Fault {
 
 impl Trouble {
     pub(super) fn take(&self) -> Option<Fault> {
-        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = locks::lock(&self.0);
         trouble.take()
     }
 
     fn set(&self, fault: Option<Fault>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        *locks::lock(&self.0) = fault;
     }
 }
 

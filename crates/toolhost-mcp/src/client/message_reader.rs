@@ -3,7 +3,7 @@
 //! request. Results that rmcp need not understand are passed on as text, in a [`CustomResult`].
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, CustomResult, ErrorCode, ErrorData,
@@ -16,6 +16,7 @@ use super::call_result::is_truthy;
 use super::json_repair::{whole_characters, without_nan};
 use super::questions::{METHODS, OURS};
 use crate::json_lines::IdFinder;
+use crate::locks;
 
 /// The key in a listed tool's `_meta` for the tool as the server wrote it.
 const RAW_TOOL: &str = "toolhost/raw";
@@ -44,7 +45,7 @@ enum ResultKind {
 
 impl MessageReader {
     fn pending(&self) -> MutexGuard<'_, HashMap<RequestId, ResultKind>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 
     /// Notes an outgoing message.

@@ -3,7 +3,7 @@
 //! be lost.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -15,6 +15,7 @@ use super::settings::MAX_PARKED;
 use crate::client_store::unguessable;
 use crate::error::CallError;
 use crate::input::InputRequired;
+use crate::locks;
 use crate::log_throttle::LogThrottle;
 use crate::watch::Owner;
 
@@ -91,7 +92,7 @@ impl Parked {
 
 impl ParkedCalls {
     fn state(&self) -> MutexGuard<'_, ParkedState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 }
 

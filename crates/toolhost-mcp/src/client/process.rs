@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::settings::Settings;
 use super::watchdog::Watchdog;
+use crate::locks;
 use crate::manifest::McpTransport;
 
 /// The environment variables that a command inherits: those needed to find programs and files and
@@ -63,7 +64,7 @@ static RUNNING: Mutex<BTreeMap<u32, Option<Watchdog>>> = Mutex::new(BTreeMap::ne
 /// Kills the commands of all MCP servers of this process at once: for a program that exits without
 /// dropping its hosts.
 pub fn kill_mcp_servers() {
-    lock(&RUNNING).keys().copied().for_each(kill_group);
+    locks::lock(&RUNNING).keys().copied().for_each(kill_group);
 }
 
 pub(super) struct Process {
@@ -97,7 +98,7 @@ impl Process {
             let name = &settings.config.name;
             tracing::debug!("mcp.{name} may outlive us, if we are killed: {error}");
         });
-        lock(&RUNNING).insert(id, watchdog.ok());
+        locks::lock(&RUNNING).insert(id, watchdog.ok());
         let kept = Arc::new(Mutex::new(VecDeque::new()));
         tokio::spawn(drain(stderr, kept.clone(), settings.clone()));
         let (sender, ended) = watch::channel(None);
@@ -126,14 +127,14 @@ impl Process {
 
     /// The last lines of its stderr.
     pub(super) fn last_words(&self) -> Vec<String> {
-        lock(&self.kept).iter().cloned().collect()
+        locks::lock(&self.kept).iter().cloned().collect()
     }
 }
 
 impl Drop for Process {
     /// The process may be about to exit, so it cannot be killed later.
     fn drop(&mut self) {
-        lock(&self.stdin.0).take();
+        locks::lock(&self.stdin.0).take();
         let until = Instant::now() + EXIT_TIMEOUT;
         while is_running(self.id) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
@@ -196,7 +197,7 @@ async fn reap(mut child: Child, id: u32, ended: watch::Sender<Option<String>>) {
 
 /// Kills what is left of a process group.
 fn forget(id: u32) {
-    let watchdog = lock(&RUNNING).remove(&id);
+    let watchdog = locks::lock(&RUNNING).remove(&id);
     if watchdog.is_some() {
         kill_group(id);
     }
@@ -227,7 +228,7 @@ async fn drain(stderr: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>, settings
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             let text = settings.mask.beginning(text, MAX_LINE);
             tracing::debug!("mcp.{name} says: {text}");
-            let mut kept = lock(&kept);
+            let mut kept = locks::lock(&kept);
             kept.truncate(KEPT_LINES - 1);
             kept.push_front(text);
             line.clear();
@@ -247,14 +248,14 @@ impl Stdin {
         &self,
         run: impl FnOnce(Pin<&mut ChildStdin>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        match lock(&self.0).as_mut() {
+        match locks::lock(&self.0).as_mut() {
             Some(stdin) => run(Pin::new(stdin)),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
     pub(super) fn close(&self) {
-        lock(&self.0).take();
+        locks::lock(&self.0).take();
     }
 }
 
@@ -275,10 +276,6 @@ impl AsyncWrite for Stdin {
         self.close();
         Poll::Ready(Ok(()))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether it has neither ended nor been waited for.

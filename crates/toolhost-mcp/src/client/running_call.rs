@@ -1,7 +1,7 @@
 //! A running call as its server reaches it: log lines go to the call's log, questions to the call's
 //! maker.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::questions::{self, MAX_QUESTIONS, Questions, Responses};
 use crate::input::{InputRequired, Question, QuestionKind, QuestionKinds, Reply};
+use crate::locks;
 use crate::manifest::McpConfig;
 use crate::mask::Mask;
 use crate::sandbox::Journal;
@@ -71,18 +72,13 @@ impl RunningCall {
     }
 
     fn journal(&self) -> Journal {
-        let journal = self.0.journal.lock();
-        journal.unwrap_or_else(PoisonError::into_inner).clone()
+        locks::lock(&self.0.journal).clone()
     }
 
     /// Begins another turn; returns the journal of the last one.
     pub(super) fn turn(&self, journal: Journal) -> Journal {
         self.note_activity();
-        let current = self.0.journal.lock();
-        std::mem::replace(
-            &mut *current.unwrap_or_else(PoisonError::into_inner),
-            journal,
-        )
+        std::mem::replace(&mut *locks::lock(&self.0.journal), journal)
     }
 
     /// Notes a sign of life from the server.
@@ -194,6 +190,6 @@ impl CallEntry {
     }
 
     fn last(&self) -> MutexGuard<'_, Instant> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.last)
     }
 }

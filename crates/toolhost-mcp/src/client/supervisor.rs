@@ -8,7 +8,7 @@
 //! not to the call that caused it, which may be cancelled.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use rmcp::model::Tool;
@@ -21,6 +21,7 @@ use super::settings::Settings;
 use super::tool_listing::{self, Offered};
 use crate::error::{CallError, Diagnostic};
 use crate::limits::seconds;
+use crate::locks;
 use crate::schema::check_scheduling::computed;
 
 /// A server that ends sooner after its start than this has failed.
@@ -142,7 +143,7 @@ impl Supervisor {
     /// Offers these tools from now on.
     fn publish(&self, offered: Offered) {
         if !self.offered().is_like(&offered) {
-            let mut current = self.offered.write().unwrap_or_else(PoisonError::into_inner);
+            let mut current = locks::write(&self.offered);
             *current = Arc::new(offered);
             drop(current);
             self.changes.send_modify(|count| *count += 1);
@@ -157,8 +158,7 @@ impl Supervisor {
     }
 
     pub(super) fn offered(&self) -> Arc<Offered> {
-        let offered = self.offered.read();
-        offered.unwrap_or_else(PoisonError::into_inner).clone()
+        locks::read(&self.offered).clone()
     }
 
     /// Whether a tool, by the server's own name, must be run as a task.

@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::request_rate_limit::{MAX_CLIENTS, RateClient};
+use crate::locks;
 
 /// The allowance of each client.
 pub(super) struct AuthRateLimit {
@@ -53,7 +54,7 @@ impl AuthRateLimit {
 
     /// How long until the client has one, if it has none now. Takes nothing.
     pub(super) fn wait(&self, client: &RateClient, now: Instant) -> Option<Duration> {
-        let whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole_at = locks::lock(&self.whole_at);
         let known = whole_at.get(client).or_else(|| {
             let is_full = whole_at.len() >= self.max_clients;
             is_full.then(|| whole_at.get(&RateClient::Others)).flatten()
@@ -63,7 +64,7 @@ impl AuthRateLimit {
     }
 
     fn with<T>(&self, client: RateClient, now: Instant, f: impl FnOnce(&mut Instant) -> T) -> T {
-        let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut whole_at = locks::lock(&self.whole_at);
         let mut client = client;
         if whole_at.len() >= self.max_clients && !whole_at.contains_key(&client) {
             // Rarely, to amortize the cost: only when at least a tenth can be removed.

@@ -3,7 +3,7 @@
 //! never wait, or end what others wait for. One client gets at most half.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use axum::response::Response;
@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refuse::refuse_for;
 use super::request_rate_limit::RateClient;
+use crate::locks;
 
 /// Bodies up to this size are read without room: connections bound their number. A request that
 /// outlives its connection needs [room](Short::room) later.
@@ -147,7 +148,7 @@ impl Bodies {
     }
 
     fn of(&self, client: &RateClient) -> Arc<Semaphore> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = locks::lock(&self.clients);
         if let Some(own) = clients.get(client).and_then(Weak::upgrade) {
             return own;
         }

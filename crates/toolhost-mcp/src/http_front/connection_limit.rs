@@ -6,12 +6,13 @@ pub(super) mod activity;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::unread_bytes::UnreadBytes;
+use crate::locks;
 use activity::{Activity, STALL_TIMEOUT};
 
 pub(super) struct ConnectionLimit {
@@ -46,7 +47,7 @@ impl ConnectionLimit {
     }
 
     fn open(&self) -> MutexGuard<'_, OpenConnections> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.open)
     }
 
     /// Changes the limit. Open connections stay.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -22,6 +22,7 @@ use super::refuse::refuse;
 use super::request_rate_limit::RequestRateLimit;
 use super::unread_bytes::UnreadBytes;
 use super::{FrontError, Lifecycle, resource_metadata, tls};
+use crate::locks;
 use crate::manifest::ServeConfig;
 
 /// Failed tokens that one client may send in a burst, and then per second.
@@ -99,10 +100,7 @@ impl Front {
     }
 
     fn checked(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
-        self.0
-            .checked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0.checked)
     }
 
     /// Uses another configuration, and reads the certificate again, for requests from now on; a
@@ -118,7 +116,7 @@ impl Front {
             config.check_exposure(*address)?;
         }
         let state = FrontState::new(config, Some(&self.0.state()))?;
-        let mut current = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = locks::write(&self.0.state);
         *current = Arc::new(state);
         drop(current);
         self.0.slots.set_most(config.max_connections);
@@ -178,7 +176,7 @@ fn most_unsent(config: &ServeConfig) -> usize {
 
 impl FrontShared {
     pub(super) fn state(&self) -> Arc<FrontState> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = locks::read(&self.state);
         Arc::clone(&state)
     }
 }

@@ -2,7 +2,7 @@
 //! this machine (DNS rebinding), and only these headers show that.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use axum::response::Response;
 use http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
@@ -12,6 +12,7 @@ use tracing::warn;
 use super::peer::Peer;
 use super::refuse::refuse;
 use super::request_rate_limit::RateClient;
+use crate::locks;
 use crate::manifest::{Authority, Origin, ServeConfig};
 
 /// The most addresses whose refusals are logged.
@@ -27,7 +28,7 @@ impl Strangers {
         let Some(Peer(peer)) = request.extensions().get() else {
             return;
         };
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = locks::lock(&self.0);
         if logged.len() >= MAX_LOGGED || !logged.insert(RateClient::from(*peer)) {
             return;
         }

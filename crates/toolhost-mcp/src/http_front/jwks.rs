@@ -1,7 +1,7 @@
 //! An issuer's signing keys: fetched, cached, and fetched again when a token names an unknown key,
 //! at a bounded rate however often that happens.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{
@@ -17,6 +17,7 @@ use url::Url;
 use super::FrontError;
 use crate::error::causes;
 use crate::http_client::http_client;
+use crate::locks;
 use crate::manifest::{OauthConfig, is_in_the_clear};
 
 /// The shortest time between two fetches.
@@ -127,7 +128,7 @@ impl Jwks {
     }
 
     fn known(&self) -> Option<Arc<CachedKeys>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = locks::read(&self.known);
         known.clone().filter(|known| known.at.elapsed() <= MAX_AGE)
     }
 
@@ -164,7 +165,7 @@ impl Jwks {
         };
         debug!("{} keys from the issuer {}", keys.len(), self.issuer);
         let at = Instant::now();
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locks::write(&self.known);
         *known = Some(Arc::new(CachedKeys { keys, at }));
     }
 

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::locks;
 
 /// The most clients remembered at once; further ones share one allowance.
 pub(super) const MAX_CLIENTS: usize = 50_000;
@@ -81,7 +83,7 @@ impl RequestRateLimit {
     /// request, even if a client has filled the table.
     fn forget(&self) {
         const PAUSE: Duration = Duration::from_secs(1);
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looked = locks::lock(&self.looked);
         if looked.is_none_or(|looked| looked.elapsed() > PAUSE) {
             self.limiter.retain_recent();
             *looked = Some(Instant::now());

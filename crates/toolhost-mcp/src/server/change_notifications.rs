@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
-use crate::server::lock;
+use crate::locks::lock;
 use crate::server::pending_questions::decrement;
 use crate::watch::Watcher;
 

@@ -25,12 +25,13 @@ use rmcp::model::{
 
 use crate::error::CallError;
 use crate::host::TakenPlaces;
+use crate::locks::lock;
 use crate::server::caller::{self, Caller};
 use crate::server::catalogue::Catalogue;
 use crate::server::detached_call::Job;
 use crate::server::request_state::{self, Binding};
+use crate::server::running_requests;
 use crate::server::server_state::ServerState;
-use crate::server::{lock, running_requests};
 use crate::tool::{Tool, ToolCall};
 
 /// A `tools/call`, from any transport.

@@ -20,6 +20,7 @@ use crate::error::CallError;
 use crate::host::{CallOptions, TakenPlaces};
 use crate::http_front::Principal;
 use crate::input::InputRequired;
+use crate::locks::lock;
 use crate::order;
 use crate::prompt::{CompletionRequest, CompletionTarget, PromptRequest};
 use crate::resource::ResourceRequest;
@@ -30,7 +31,7 @@ use crate::server::pagination::page;
 use crate::server::request_state::{self, Binding};
 use crate::server::server_state::{ServerState, SessionPermit};
 use crate::server::subscriptions::{self, Listening, Subscriptions};
-use crate::server::{convert, lock, running_requests, tasks};
+use crate::server::{convert, running_requests, tasks};
 use crate::tool::ToolCall;
 use crate::watch::Owner;
 

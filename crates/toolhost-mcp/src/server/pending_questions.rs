@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::lock;
+use crate::locks::lock;
 use crate::watch::Owner;
 
 /// The most questions of one session, of one client in all its sessions, and in all.

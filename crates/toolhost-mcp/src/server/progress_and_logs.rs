@@ -29,8 +29,8 @@ use rmcp::model::{
 use rmcp::service::Peer;
 use tokio::time::timeout;
 
+use crate::locks::lock;
 use crate::server::change_notifications::ChangeNotifier;
-use crate::server::lock;
 use crate::server::stream_id::StreamId;
 use crate::server::tasks::task::Task;
 use crate::tool::{LogLine, LogSource};

@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::http_front::Principal;
 use crate::input::{InputRequired, QuestionKinds, Resumption};
-use crate::server::{elicitation, lock};
+use crate::locks::lock;
+use crate::server::elicitation;
 
 /// How long a client may take to answer.
 const TTL: Duration = Duration::from_secs(60 * 60);

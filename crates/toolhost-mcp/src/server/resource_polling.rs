@@ -12,9 +12,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::CallError;
 use crate::host::CallOptions;
+use crate::locks::lock;
 use crate::server::catalogue::Catalogue;
 use crate::server::change_notifications::{Change, ChangeNotifier, ResourceSubscription};
-use crate::server::lock;
 
 /// The polling interval of a resource, if its client's share allows.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);

@@ -18,8 +18,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::CallError;
+use crate::locks::lock;
 use crate::server::change_notifications::{Change, ChangeNotifier, ResourceSubscription};
-use crate::server::lock;
 use crate::server::resource_polling::{MAX_SUBSCRIPTIONS, PolledResource};
 use crate::server::server_state::ServerState;
 

@@ -11,7 +11,7 @@ use rmcp::model::{self as mcp, DetailedTask, JsonObject};
 use tokio::sync::broadcast;
 
 use crate::client_store::{ClientStore, StoreBounds, unguessable};
-use crate::server::lock;
+use crate::locks::lock;
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::tasks::task::{TASK_TTL, Task, failed};
 use crate::watch::Owner;

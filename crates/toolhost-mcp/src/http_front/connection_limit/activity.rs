@@ -15,7 +15,7 @@
 //! as pings, are not activity.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConnectionLimit;
 use crate::http_front::unread_bytes::UnreadBytes;
+use crate::locks;
 
 /// A client that reads this many bytes per second is not too slow.
 const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
@@ -122,7 +123,7 @@ impl Activity {
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.now)
     }
 
     /// Since when it has no request, or only ones that wait for the client.

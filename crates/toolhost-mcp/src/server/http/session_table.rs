@@ -2,7 +2,7 @@
 //! service.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use base64::Engine;
@@ -13,6 +13,7 @@ use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use rmcp::transport::streamable_http_server::{SessionId, SessionManager};
 
 use crate::http_front::UnreadBytes;
+use crate::locks;
 use crate::server::caller;
 use crate::server::http::event_log::UndeliveredAnswers;
 use crate::server::http::session::{
@@ -104,7 +105,7 @@ impl HttpSessions {
     }
 
     fn table_mut(&self) -> RwLockWriteGuard<'_, SessionTable> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
+        locks::write(&self.table)
     }
 
     /// Reserves a place for a new session. If its client has as many as it may, its least recently
@@ -172,7 +173,7 @@ impl HttpSessions {
     }
 
     fn find(&self, id: &str) -> Option<Arc<HttpSession>> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let table = locks::read(&self.table);
         let open = table.open.get(id);
         open.filter(|session| !session.closed.is_cancelled())
             .cloned()

@@ -35,8 +35,8 @@ use toolhost_core::Responder;
 
 use crate::error::CallError;
 use crate::input::{InputRequired, Question, QuestionKinds, Reply, Resumption};
+use crate::locks::lock;
 use crate::server::elicitation::{self, PeerResponder};
-use crate::server::lock;
 use crate::server::pending_questions::PendingQuestions;
 use crate::watch::Owner;
 
