@@ -10,7 +10,7 @@ mod generate;
 mod grants;
 mod import;
 #[cfg(unix)]
-pub(crate) mod inherited;
+pub(crate) mod inherited_descriptors;
 mod init;
 mod inspect;
 mod interrupt;

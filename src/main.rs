@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     #[cfg(unix)]
-    cli::inherited::keep_from_children();
+    cli::inherited_descriptors::keep_from_children();
     out::watch_panics();
     let options = match cli::Options::try_parse() {
         Ok(options) => options,

@@ -11,7 +11,7 @@ use crate::order::{Domain, DomainAccess, FairSemaphore, Party};
 use crate::plugin::Plugin;
 use crate::provider::narrowed_grants::{GrantsOfCall, Sandboxed};
 use crate::provider::{NarrowedGrants, ProvidedTool, Provider, ToolProvider};
-use crate::wire::leaks;
+use crate::wire::template_remnants;
 
 /// A provider, and what its calls share.
 pub(crate) struct Registered {
@@ -242,7 +242,7 @@ impl Registry {
 
     /// Finds the tool for a name: its provider's index, the provider, and the tool.
     pub(crate) fn find(&self, name: &str) -> Option<(usize, &Arc<Registered>, &Arc<ProvidedTool>)> {
-        let name = leaks::find(name, |name| self.by_name.contains_key(name))?;
+        let name = template_remnants::find(name, |name| self.by_name.contains_key(name))?;
         let (provider, tool) = *self.by_name.get(name)?;
         Some((provider, &self.providers[provider], &self.tools[tool]))
     }

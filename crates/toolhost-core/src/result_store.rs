@@ -17,7 +17,7 @@ use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvi
 use crate::summarize::Summarize;
 use crate::tool::{Annotations, Output, Tool, ToolCall, ToolResult};
 use crate::watch::Owner;
-use crate::wire::leaks;
+use crate::wire::template_remnants;
 
 /// The name of the tool that reads compacted results, unless another tool has it.
 pub const READ_RESULT: &str = "read_result";
@@ -183,7 +183,7 @@ impl LongResults {
 
     /// Whether a call of that name reads on in a result.
     pub fn is_read_by(&self, name: &str) -> bool {
-        leaks::find(name, |name| name == self.tool()).is_some()
+        template_remnants::find(name, |name| name == self.tool()).is_some()
     }
 
     /// Whether a result's text is too long to be shown whole.

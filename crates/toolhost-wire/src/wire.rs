@@ -26,8 +26,6 @@ mod gemini;
 mod history;
 mod inline_refs;
 mod input_hints;
-#[doc(hidden)]
-pub mod leaks;
 mod lenient;
 #[doc(hidden)]
 pub mod mcp;
@@ -41,9 +39,11 @@ mod request;
 mod schema_fit;
 mod schema_top_level;
 mod sent_back;
-mod stream;
+mod stream_decoder;
 #[doc(hidden)]
 pub mod subschemas;
+#[doc(hidden)]
+pub mod template_remnants;
 mod tool_names;
 mod unread_calls;
 mod wrapped_responses;
@@ -68,7 +68,7 @@ pub use error::{DecodeError, UnknownFormat};
 use error::{shape, unfit};
 pub use event_data::event_data;
 pub use request::{Request, ToolChoice};
-pub use stream::{Close, Delta, End, Events, Received};
+pub use stream_decoder::{Close, Delta, End, Events, Received};
 pub use tool_names::Names;
 
 /// Seals the traits: other crates cannot name this and so cannot implement them, which lets the

@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::schema::Schema;
 use crate::tool::{Content, Output, Repair, ToolCall, ToolResult, Usage};
 use crate::wire::json::ErrorDetail;
-use crate::wire::leaks;
+use crate::wire::template_remnants;
 
 /// The step budget for checking its arguments.
 const MAX_STEPS: u64 = 5_000_000;
@@ -129,7 +129,7 @@ impl ToolHost {
         let is_one = call.name.contains("parallel")
             && call.void().is_none()
             && self.registry.find(&call.name).is_none()
-            && leaks::find(&call.name, |name| NAMES.contains(&name)).is_some();
+            && template_remnants::find(&call.name, |name| NAMES.contains(&name)).is_some();
         is_one.then(|| unpacked(call, self.shared.repairs))
     }
 

@@ -14,8 +14,8 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 
 use super::descriptor::{Fd, blocking, watch};
-use super::guarded::{self, Spot};
-use super::metered::{self, NameChange};
+use super::guarded_operations::{self, Spot};
+use super::quota_metering::{self, NameChange};
 use super::temporary::{self, Temporary};
 use super::{Sandbox, folder_listing, opening, rename_and_unlink};
 use crate::quota::Quota;
@@ -54,10 +54,15 @@ macro_rules! ours_now {
 
 pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
-    ours!(types, "set-size", metered::set_size, (size: u64), "")?;
-    ours!(types, "write", metered::write, (bytes: Vec<u8>, offset: u64), "")?;
-    ours_now!(types, "write-via-stream", metered::write_via_stream, (offset: u64))?;
-    ours_now!(types, "append-via-stream", metered::append_via_stream, ())?;
+    ours!(types, "set-size", quota_metering::set_size, (size: u64), "")?;
+    ours!(types, "write", quota_metering::write, (bytes: Vec<u8>, offset: u64), "")?;
+    ours_now!(types, "write-via-stream", quota_metering::write_via_stream, (offset: u64))?;
+    ours_now!(
+        types,
+        "append-via-stream",
+        quota_metering::append_via_stream,
+        ()
+    )?;
     ours!(types, "set-times", set_times, (access: NewTimestamp, modification: NewTimestamp), "")?;
     ours!(types, "create-directory-at", rename_and_unlink::create_directory, (path: String), "{path}")?;
     ours!(types, "stat-at", stat, (flags: PathFlags, path: String), "{path}")?;
@@ -157,7 +162,7 @@ async fn set_times(
     access: NewTimestamp,
     modification: NewTimestamp,
 ) -> FsResult<()> {
-    guarded::check_open(sandbox, &fd).await?;
+    guarded_operations::check_open(sandbox, &fd).await?;
     let mut files = sandbox.filesystem();
     files.set_times(fd, access, modification).await
 }
@@ -170,7 +175,7 @@ async fn set_times_at(
     access: NewTimestamp,
     modification: NewTimestamp,
 ) -> FsResult<()> {
-    let spot = guarded::to_change_at(sandbox, &fd, &mut at, path).await?;
+    let spot = guarded_operations::to_change_at(sandbox, &fd, &mut at, path).await?;
     let (folder, name) = (spot.fd(), spot.name.clone());
     let mut files = sandbox.filesystem();
     let done = files.set_times_at(folder, at, name, access, modification);
@@ -185,7 +190,7 @@ async fn stat(
     at: PathFlags,
     path: String,
 ) -> FsResult<DescriptorStat> {
-    let spot = guarded::to_look(sandbox, &fd, path).await?;
+    let spot = guarded_operations::to_look(sandbox, &fd, path).await?;
     let mut files = sandbox.filesystem();
     let found = files.stat_at(spot.fd(), at, spot.name.clone()).await;
     spot.leave(sandbox);
@@ -198,7 +203,7 @@ async fn metadata_hash(
     at: PathFlags,
     path: String,
 ) -> FsResult<MetadataHashValue> {
-    let spot = guarded::to_look(sandbox, &fd, path).await?;
+    let spot = guarded_operations::to_look(sandbox, &fd, path).await?;
     let mut files = sandbox.filesystem();
     let found = files.metadata_hash_at(spot.fd(), at, spot.name.clone());
     let found = found.await;
@@ -208,7 +213,7 @@ async fn metadata_hash(
 }
 
 async fn readlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<String> {
-    let spot = guarded::to_look(sandbox, &fd, path).await?;
+    let spot = guarded_operations::to_look(sandbox, &fd, path).await?;
     let mut files = sandbox.filesystem();
     let target = files.readlink_at(spot.fd(), spot.name.clone()).await;
     spot.leave(sandbox);
@@ -229,8 +234,8 @@ async fn open(
         || how.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE);
     let quota = sandbox.quota(&fd);
     let spot = match is_write {
-        true => guarded::to_change_at(sandbox, &fd, &mut at, path).await?,
-        false => guarded::to_look(sandbox, &fd, path).await?,
+        true => guarded_operations::to_change_at(sandbox, &fd, &mut at, path).await?,
+        false => guarded_operations::to_look(sandbox, &fd, path).await?,
     };
     let opened = open_counted(sandbox, quota, &spot, at, how, flags).await;
     spot.leave(sandbox);
@@ -252,7 +257,7 @@ async fn open_counted(
     };
     let change = NameChange::begin(sandbox, quota.as_ref(), changes, makes).await?;
     let opened = open_there(sandbox, spot, at, how, flags).await;
-    metered::opened(sandbox, change, quota, opened).await
+    quota_metering::opened(sandbox, change, quota, opened).await
 }
 
 async fn open_there(
@@ -269,7 +274,7 @@ async fn open_there(
         return Err(ErrorCode::Quota.into());
     }
     let opened = opening::open(sandbox, spot.fd(), at, path.clone(), how, flags).await?;
-    let opened = guarded::check_opened(sandbox, &spot.folder, opened).await?;
+    let opened = guarded_operations::check_opened(sandbox, &spot.folder, opened).await?;
     watch(sandbox, &opened)?;
     if makes_temporary && let Descriptor::File(file) = sandbox.table.get(&opened)? {
         let file = file.file.clone();

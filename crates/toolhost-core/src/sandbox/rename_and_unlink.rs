@@ -10,8 +10,8 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 
 use super::descriptor::{Fd, blocking, borrowed, watch};
-use super::guarded::{self, Spot};
-use super::metered::{self, NameChange};
+use super::guarded_operations::{self, Spot};
+use super::quota_metering::{self, NameChange};
 use super::{Sandbox, opening, temporary};
 use crate::quota::Quota;
 
@@ -62,9 +62,9 @@ async fn change(
     run: impl AsyncFnOnce(&mut Sandbox, &Spot) -> FsResult<()>,
 ) -> FsResult<()> {
     let quota = sandbox.quota(fd);
-    let spot = guarded::to_change(sandbox, fd, path).await?;
+    let spot = guarded_operations::to_change(sandbox, fd, path).await?;
     let done = match NameChange::begin(sandbox, quota.as_ref(), &[&spot], makes).await {
-        Ok(change) => metered::ended(change, run(sandbox, &spot).await).await,
+        Ok(change) => quota_metering::ended(change, run(sandbox, &spot).await).await,
         Err(error) => Err(error),
     };
     spot.leave(sandbox);
@@ -78,10 +78,10 @@ pub(super) async fn rename(
     to: Fd,
     new: String,
 ) -> FsResult<()> {
-    let quota = metered::of_both(sandbox, &fd, &to);
-    let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
+    let quota = quota_metering::of_both(sandbox, &fd, &to);
+    let (from, to) = guarded_operations::to_move(sandbox, (&fd, old), (&to, new)).await?;
     let done = match begin(sandbox, quota, &[&from, &to], false).await {
-        Ok(change) => metered::ended(change, rename_there(sandbox, &from, &to).await).await,
+        Ok(change) => quota_metering::ended(change, rename_there(sandbox, &from, &to).await).await,
         Err(error) => Err(error),
     };
     from.leave(sandbox);
@@ -97,10 +97,12 @@ pub(super) async fn link(
     to: Fd,
     new: String,
 ) -> FsResult<()> {
-    let quota = metered::of_both(sandbox, &fd, &to);
-    let (from, to) = guarded::to_move(sandbox, (&fd, old), (&to, new)).await?;
+    let quota = quota_metering::of_both(sandbox, &fd, &to);
+    let (from, to) = guarded_operations::to_move(sandbox, (&fd, old), (&to, new)).await?;
     let done = match begin(sandbox, quota, &[&to], true).await {
-        Ok(change) => metered::ended(change, link_there(sandbox, flags, &from, &to).await).await,
+        Ok(change) => {
+            quota_metering::ended(change, link_there(sandbox, flags, &from, &to).await).await
+        }
         Err(error) => Err(error),
     };
     from.leave(sandbox);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::sent_back::edited_items;
-use super::stream::Delta;
+use super::stream_decoder::Delta;
 use super::{array, open_call::OpenCall};
 use crate::tool::ToolCall;
 

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::error::{DecodeError, error_event};
 use super::input_hints::{LOOKED_AT, bytes_look_like, looks_like};
 use super::object;
-use super::stream::{MAX_STREAM, sse_data};
+use super::stream_decoder::{MAX_STREAM, sse_data};
 use crate::error::causes;
 use crate::json_text::Scanner;
 

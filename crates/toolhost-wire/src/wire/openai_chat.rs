@@ -18,7 +18,7 @@ use super::history::{is_history, open_calls, role};
 use super::lenient::{is_blank, reason};
 use super::openai_strict::is_strict;
 use super::request::Body;
-use super::stream::unclosed;
+use super::stream_decoder::unclosed;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
     array, count, document, frameworks, is_malformed, object, raw, string,

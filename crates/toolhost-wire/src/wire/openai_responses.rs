@@ -18,7 +18,7 @@ use super::object_merge::members;
 use super::openai_chat::OpenaiFunction;
 use super::request::Body;
 use super::sent_back::{edited, edited_items, kept, without_nulls};
-use super::stream::unclosed;
+use super::stream_decoder::unclosed;
 use super::unread_calls;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::argument_names::{self, ArgumentNames};
-use super::{Format, leaks, schema_fit};
+use super::{Format, schema_fit, template_remnants};
 use crate::digest;
 use crate::tool::Tool;
 
@@ -82,7 +82,7 @@ impl Names {
 
     /// The tool of a replaced name.
     fn other(&self, name: &str) -> Option<&String> {
-        let wire = leaks::find(name, |name| self.from_wire.contains_key(name))?;
+        let wire = template_remnants::find(name, |name| self.from_wire.contains_key(name))?;
         self.from_wire.get(wire)
     }
 

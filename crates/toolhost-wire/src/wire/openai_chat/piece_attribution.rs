@@ -20,7 +20,7 @@ use super::partial_call::{CallPiece, PartialCall, Sort, is_same};
 use crate::tool::ToolCall;
 use crate::wire::duplicate_calls::{self, CallPositions, by_place};
 use crate::wire::open_call::Given;
-use crate::wire::stream::Delta;
+use crate::wire::stream_decoder::Delta;
 
 /// How an answer ended, as far as its calls depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use wasmtime_wasi::p2::{
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn, spawn_blocking};
 
 use super::descriptor::{Fd, blocking};
-use super::guarded::Spot;
+use super::guarded_operations::Spot;
 use super::{Operations, Sandbox};
 use crate::quota::{self, HeldQuota, Quota, WriteAt};
 
