@@ -130,7 +130,7 @@ pub(super) async fn run(options: RunOptions, session: CommandContext) -> anyhow:
     let mut done = run_batch(&host, calls, options.host.call_options(), &interrupts, told).await?;
     for (at, call) in cut.into_iter().rev() {
         let result = host.refuse_with(&call, cut_error.clone(), &options.host.call_options());
-        count_printed(&result)?;
+        told(&result)?;
         done.results.insert(at.min(done.results.len()), result);
     }
     if !options.stream {
