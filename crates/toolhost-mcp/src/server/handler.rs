@@ -395,8 +395,8 @@ impl ServerHandler for ClientSession {
         }
         let is_of_others = STATELESS_METHODS.iter().chain(&SESSION_METHODS);
         let why = match is_of_others.copied().any(|known| known == method) {
-            true => "it is not of the revision of the protocol that is spoken here",
-            false => "there is no such method",
+            true => "this protocol revision does not have it",
+            false => "unknown method",
         };
         Err(method_not_found(&method, why))
     }
