@@ -1,4 +1,4 @@
-//! The commands, a file each, and what they share: options, the manifest, loading.
+//! The commands, one file each, and what they share: options, the manifest, loading.
 
 mod agent;
 mod ask;
@@ -10,7 +10,7 @@ mod generate;
 mod grants;
 mod import;
 #[cfg(unix)]
-pub(crate) mod inherited;
+pub(crate) mod inherited_descriptors;
 mod init;
 mod inspect;
 mod interrupt;
@@ -42,13 +42,13 @@ use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest, Use};
 use toolhost::wire::Format;
 use toolhost::{CodeCache, Loader, Servers, ToolHost};
 use tracing_subscriber::EnvFilter;
-use trust::Found;
+use trust::FoundManifest;
 use untrusted::Untrusted;
 
-/// What the process exits with.
+/// The exit status of the process.
 pub(crate) type Status = u8;
 
-/// What it exits with when that has gone wrong.
+/// The exit status for an error.
 pub(crate) fn status_of(error: &anyhow::Error) -> Status {
     match error.is::<Untrusted>() {
         true => USAGE,
@@ -61,9 +61,9 @@ const FAILED: Status = 1;
 pub(crate) const USAGE: Status = 2;
 pub(crate) const ERROR_RESULT: Status = 3;
 pub(crate) const MAX_ITERATIONS: Status = 4;
-/// The one call that was made by hand.
+/// A single call that was made by hand failed.
 pub(crate) const CALL_FAILED: Status = 5;
-/// Of what was looked at not all is known.
+/// Not everything could be examined.
 pub(crate) const NOT_ALL_KNOWN: Status = 5;
 pub(crate) const INTERRUPTED: Status = 130;
 
@@ -102,7 +102,7 @@ pub(crate) struct Options {
     command: Command,
 }
 
-/// What the options of all commands stand under, in a command's help.
+/// The heading of global options in a command's help.
 const GLOBAL: &str = "Global options";
 
 const AFTER_HELP: &str = "\
@@ -131,7 +131,7 @@ enum Command {
     /// Run the tool calls of a model response and print one result for each
     Run(run::RunOptions),
     /// Call one tool and print its result
-    Call(call::CallOptions),
+    Call(call::CallCommand),
     /// Ask a model, running the tools it calls until it answers
     Agent(agent::AgentOptions),
     /// Serve the tools to MCP clients over stdio or HTTP
@@ -171,7 +171,7 @@ struct HostOptions {
 }
 
 impl HostOptions {
-    /// How calls are run.
+    /// The options of calls.
     fn call_options(&self) -> toolhost::CallOptions {
         match &self.client {
             Some(client) => toolhost::CallOptions::new().client(&**client),
@@ -198,8 +198,9 @@ struct StartServers {
 }
 
 impl StartServers {
-    /// The manifest to look at, and whether its limits were lowered for that; to start its servers it has to be trusted.
-    fn manifest_of(&self, session: &Session) -> anyhow::Result<(Found, bool)> {
+    /// The manifest to examine, and whether its limits were lowered for that; starting its servers
+    /// requires trust.
+    fn manifest_of(&self, session: &CommandContext) -> anyhow::Result<(FoundManifest, bool)> {
         let mut found = session.find_manifest()?;
         if self.start_servers {
             found = found.require(Use::Tools)?;
@@ -209,7 +210,7 @@ impl StartServers {
     }
 }
 
-/// Says which MCP servers were not asked; the status of looking at a host.
+/// Reports MCP servers that were not asked. Returns the exit status of an examination.
 #[must_use]
 fn warn_of_unasked(host: &ToolHost) -> Status {
     let mut status = ANSWERED;
@@ -217,7 +218,7 @@ fn warn_of_unasked(host: &ToolHost) -> Status {
         let name = &server.name;
         match not_started.tools_from {
             _ if not_started.why.is_some() => {
-                // Why was said when it was tried.
+                // The reason was reported when it was tried.
                 status = NOT_ALL_KNOWN;
                 say!("warning: mcp.{name} did not start; its tools are missing");
             }
@@ -241,8 +242,7 @@ fn at(when: SystemTime) -> impl std::fmt::Display {
     humantime::format_rfc3339_seconds(when)
 }
 
-/// Takes the name of a wire format.
-/// Whether the names of tables in the manifest may have it.
+/// Whether a character may be in the name of a table.
 fn is_in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
 }
@@ -251,7 +251,7 @@ fn format_parser() -> impl TypedValueParser<Value = Format> {
     parser_of(Format::ALL)
 }
 
-/// Takes the name of a wire format that a model's API speaks.
+/// Parses the name of a model API's format.
 fn api_parser() -> impl TypedValueParser<Value = Format> {
     parser_of(AgentConfig::providers())
 }
@@ -274,8 +274,8 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// What all commands can see.
-pub(crate) struct Session {
+/// What all commands share.
+pub(crate) struct CommandContext {
     manifest: Option<PathBuf>,
     code_cache: CodeCache,
     interrupts: Interrupts,
@@ -291,7 +291,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     #[cfg(unix)]
     outlive_file_size_limit().context("cannot handle SIGXFSZ")?;
     drop(in_runtime);
-    let context = Session {
+    let context = CommandContext {
         manifest: options.manifest,
         code_cache: match options.code_cache {
             None => CodeCache::User,
@@ -321,38 +321,38 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     status
 }
 
-/// Where no file may grow over a size (`ulimit -f`), a write that is about to fails, and does not end the process. The
-/// signal is handled and not ignored, which the commands of MCP servers would inherit.
+/// Under a file size limit (`ulimit -f`), a write beyond it fails instead of ending the process.
+/// The signal is handled, not ignored, as commands of MCP servers would inherit that.
 #[cfg(unix)]
 fn outlive_file_size_limit() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    // Handled from now on, whether or not somebody listens.
+    // Handled from now on, whether or not anyone listens.
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 fn start_log(verbose: u8) {
     let level = match verbose {
-        // What rmcp says of its peers quotes them, and a client's mistake is nobody else's concern. An
-        // answer that its client does not wait for any more is an error to rmcp::service, and none.
+        // rmcp's messages about peers quote them, and a client's mistake concerns nobody else. It
+        // logs an answer that its client no longer waits for as an error.
         0 => "warn,rmcp=error,rmcp::service=off",
         1 => "toolhost=info,rmcp=error,rmcp::service=off,warn",
         _ => "toolhost=debug,rmcp=error,rmcp::service=off,info",
     };
-    // That a server cannot be reached is told in our own words.
+    // Unreachable servers are reported in our own words.
     let level =
         format!("{level},rmcp::transport::worker=off,rmcp::transport::streamable_http_client=off");
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| out::Log)
-        // It has colours of its own.
+        .with_writer(|| out::LogStream)
+        // Colours are added elsewhere.
         .with_ansi(false)
         .without_time()
         .init();
 }
 
-impl Session {
-    /// The manifest's file: the one that is named, or what is found in the folder.
+impl CommandContext {
+    /// The manifest's file: the one that was named, or the one found in the folder.
     fn manifest_file(&self) -> anyhow::Result<PathBuf> {
         match &self.manifest {
             Some(file) => Ok(file.clone()),
@@ -360,12 +360,12 @@ impl Session {
         }
     }
 
-    /// The manifest, whoever wrote it, to be looked at.
-    fn find_manifest(&self) -> anyhow::Result<Found> {
-        Found::read(&self.manifest_file()?, self.manifest.is_some())
+    /// The manifest, trusted or not, for examination.
+    fn find_manifest(&self) -> anyhow::Result<FoundManifest> {
+        FoundManifest::read(&self.manifest_file()?, self.manifest.is_some())
     }
 
-    /// Where it is kept what the manifest is trusted with, if that is asked.
+    /// The manifest's file in the trust store, if trust is needed.
     fn trust_file(&self) -> Option<PathBuf> {
         match self.manifest {
             Some(_) => None,
@@ -373,7 +373,7 @@ impl Session {
         }
     }
 
-    /// The manifest as the options have it, if it is trusted with what it asks for.
+    /// The manifest with the options applied, if it is trusted with its demands.
     fn effective_manifest(
         &self,
         options: &HostOptions,
@@ -390,14 +390,16 @@ impl Session {
         Ok((host, manifest))
     }
 
-    /// As [`load`](Session::load), without what only some calls need: see [`ToolHost::ready_for`].
+    /// As [`load`](CommandContext::load), deferring what only some calls need: see
+    /// [`ToolHost::ready_for`].
     async fn load_lazily(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
         let manifest = self.manifest_of_one(options)?;
         let host = self.load_by(Loader::new(manifest.clone()).lazy()).await?;
         Ok((host, manifest))
     }
 
-    /// For a command all of whose calls are one client's: it keeps no place in the queue for others.
+    /// The manifest for a command whose calls all belong to one client: the queue reserves no places
+    /// for other clients.
     fn manifest_of_one(&self, options: &HostOptions) -> anyhow::Result<Manifest> {
         let mut manifest = self.effective_manifest(options, Use::Tools)?;
         manifest.host.max_queue_per_client = manifest.host.max_queue;
@@ -408,7 +410,7 @@ impl Session {
         self.load_by(Loader::new(manifest)).await
     }
 
-    /// A host that is only looked at.
+    /// A host for examination only.
     async fn survey(&self, manifest: Manifest, start: &StartServers) -> anyhow::Result<ToolHost> {
         let servers = match start.start_servers {
             true => Servers::Start,
@@ -417,7 +419,7 @@ impl Session {
         self.load_by(Loader::new(manifest).survey(servers)).await
     }
 
-    /// In the place of a host that is there.
+    /// Loads a host that replaces another.
     async fn reload_manifest(
         &self,
         manifest: Manifest,
@@ -433,13 +435,13 @@ impl Session {
             .on_progress(move |event| bar.event(event))
             .load()
             .await?;
-        // Only now does a guest run that could have them.
-        out::hide(host.mask());
+        // Only from now on do guests run that could output them.
+        out::add_mask(host.mask());
         Ok(host)
     }
 }
 
-/// The manifest of a folder, if there is one in it or in one above.
+/// The manifest of a folder: in it or in the nearest parent that has one.
 fn manifest_above(start: &Path) -> Option<PathBuf> {
     let folders = start.ancestors();
     let mut files = folders.map(|folder| folder.join(FILE_NAME));
@@ -448,7 +450,7 @@ fn manifest_above(start: &Path) -> Option<PathBuf> {
 
 fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {
     match manifest_above(start) {
-        // As short as it can be said.
+        // As short as possible.
         Some(file) if file.parent() == Some(start) => Ok(PathBuf::from(FILE_NAME)),
         Some(file) => Ok(file),
         None => bail!(

@@ -1,4 +1,4 @@
-//! `toolhost agent`: a question in, an answer out, the tools run in between.
+//! `toolhost agent`: asks a model, and runs the tools it calls.
 
 mod approve;
 mod arguments;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
-use toolhost::agent::{Agent, AgentError, Answer, Event, Observer};
+use toolhost::agent::{Agent, AgentError, Event, FinalAnswer, Observer};
 use toolhost::manifest::{AgentConfig, Use};
 use toolhost::wire::{Format, Stop, ToolChoice};
 use toolhost::{Loader, ToolResult};
@@ -24,7 +24,9 @@ use super::interrupt::Interrupts;
 use super::out::{self, Out, say};
 use super::run::read_stdin;
 use super::terminal::Terminal;
-use super::{ANSWERED, HostOptions, MAX_ITERATIONS, Session, Status, USAGE, api_parser, timeline};
+use super::{
+    ANSWERED, CommandContext, HostOptions, MAX_ITERATIONS, Status, USAGE, api_parser, timeline,
+};
 use screen::Screen;
 
 #[derive(clap::Args)]
@@ -150,10 +152,10 @@ impl ModelOptions {
             config.max_result_chars = count as usize;
         }
         if let Some(url) = self.base_url {
-            // Not by clap, which would print it: a password may be in it.
+            // Not by clap, which would print it: it may contain a password.
             let url = AgentConfig::parse_base_url(&url);
             config.base_url = Some(url.map_err(|must| anyhow::anyhow!("--base-url {must}"))?);
-            // Who names a server by hand means to be known there.
+            // Naming a server means to authenticate there.
             config.key = config.key.take().or_else(|| config.usual_key());
         }
         Ok(())
@@ -166,7 +168,7 @@ fn parse_temperature(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "must be a number from 0 to 2".to_owned())
 }
 
-pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: AgentOptions, session: CommandContext) -> anyhow::Result<Status> {
     let question = match options.question.as_deref() {
         Some("-") => Some(piped_question()?),
         Some(question) => Some(question.to_owned()),
@@ -186,7 +188,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let terminal = Terminal::open(lines.clone());
     let view: SharedView = match options.json {
-        true => Arc::new(Mutex::new(events::Lines)),
+        true => Arc::new(Mutex::new(events::EventLines)),
         false => Arc::new(Mutex::new(Screen::new(lines, stdout_is_terminal && stream))),
     };
     let mut loader = Loader::new(manifest);
@@ -197,7 +199,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let mut agent = Agent::new(host, config)?
         .options(options.host.call_options())
         .stream(stream);
-    out::hide(agent.mask());
+    out::add_mask(agent.mask());
     if let Some(file) = &options.transcript {
         agent.keep_transcript(file)?;
     }
@@ -239,7 +241,7 @@ fn piped_question() -> anyhow::Result<String> {
 
 fn finish(
     agent: &Agent,
-    ended: Result<Answer, AgentError>,
+    ended: Result<FinalAnswer, AgentError>,
     view: &mut dyn View,
     json: bool,
 ) -> anyhow::Result<Status> {
@@ -248,7 +250,7 @@ fn finish(
         Err(error) => view.failed(error)?,
     }
     let summary = agent.summary();
-    // Microseconds are all that a reader of milliseconds can use.
+    // Microseconds are enough precision.
     let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     if json {
         events::print(
@@ -261,13 +263,13 @@ fn finish(
         Out::stderr().line(line)?;
     }
     match ended {
-        Ok(Answer {
+        Ok(FinalAnswer {
             stop: Stop::Length, ..
         }) => {
             say!("warning: the answer was cut off at the token limit; see --max-tokens");
             Ok(ANSWERED)
         }
-        Ok(Answer {
+        Ok(FinalAnswer {
             stop: Stop::Other(reason),
             ..
         }) => {
@@ -287,22 +289,23 @@ fn finish(
 trait View: Send {
     fn event(&mut self, event: Event<'_>);
 
-    /// Runs something that writes to the terminal by itself.
+    /// Runs something that writes to the terminal itself.
     fn suspended(&mut self, write: &mut dyn FnMut());
 
-    fn answer(&mut self, answer: &Answer) -> io::Result<()>;
+    fn answer(&mut self, answer: &FinalAnswer) -> io::Result<()>;
 
     fn failed(&mut self, error: &AgentError) -> io::Result<()>;
 }
 
-/// The agent's events are shown on it, and questions suspend it, each from a task of its own.
+/// Shows the events of the agent; suspended while a question is on the terminal. Both happen in
+/// tasks of their own.
 type SharedView = Arc<Mutex<dyn View>>;
 
 fn lock(view: &SharedView) -> MutexGuard<'_, dyn View + 'static> {
     view.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// When the calls of a turn came, and what became of them.
+/// When the calls of a turn arrived, and their results.
 #[derive(Default)]
 struct Timeline {
     first: Option<Instant>,
@@ -319,7 +322,7 @@ impl Timeline {
                 self.came.insert(*number, first.elapsed());
             }
             Event::Result { number, result } => {
-                // Somebody may have been asked about it first.
+                // The user may have been asked about the call first.
                 let took = result.usage.queue + result.usage.run;
                 let now = self.first.map(|first| first.elapsed());
                 if let (Some(came), Some(now)) = (self.came.get_mut(number), now) {
@@ -345,14 +348,15 @@ impl Timeline {
     }
 }
 
-/// Looks on, and sees to it that an interrupt ends calls where some run, and the process else.
+/// The observer: shows events, and makes an interrupt cancel running calls, or end the process if
+/// there are none.
 struct Onlooker {
     view: SharedView,
     interrupts: Interrupts,
     running: usize,
-    /// The calls of this turn, where they are to be drawn.
+    /// The calls of this turn, if they are drawn.
     timeline: Option<Timeline>,
-    /// Whether the calls of this turn have been asked to end.
+    /// Whether the calls of this turn were interrupted.
     interrupted: Arc<std::sync::atomic::AtomicBool>,
 }
 
@@ -374,7 +378,7 @@ impl Observer for Onlooker {
         match event {
             Event::Turn { .. } => self.interrupted.store(false, SeqCst),
             Event::Call { .. } => {
-                // Asked to end once, the next interrupt is for the process.
+                // After the first interrupt, the next ends the process.
                 if self.running == 0 && !self.interrupted.load(SeqCst) {
                     self.interrupts.batch_begins();
                 }

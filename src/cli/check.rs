@@ -1,4 +1,4 @@
-//! `toolhost check`: is everything there that calls will need?
+//! `toolhost check`: checks that calls will find everything they need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -7,7 +7,9 @@ use super::grants::{denied, granted};
 use super::out::{Out, line, say};
 use super::result::names;
 use super::untrusted::look_alikes;
-use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
+use super::{
+    ANSWERED, CommandContext, FoundManifest, NOT_ALL_KNOWN, StartServers, Status, at, pin,
+};
 use toolhost::manifest::{
     AgentConfig, AuthConfig, Demand, McpConfig, Order, PluginConfig, lock_file,
 };
@@ -25,8 +27,11 @@ pub(super) struct CheckOptions {
     servers: StartServers,
 }
 
-pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::Result<Status> {
-    // They are pinned as they are now.
+pub(super) async fn run(
+    mut options: CheckOptions,
+    session: CommandContext,
+) -> anyhow::Result<Status> {
+    // They are pinned in their present state.
     options.servers.start_servers |= options.pin;
     let (found, is_lowered) = options.servers.manifest_of(&session)?;
     if is_lowered {
@@ -36,7 +41,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
             found.manifest.file.display()
         );
     }
-    let Found {
+    let FoundManifest {
         mut manifest,
         untrusted,
         ..
@@ -198,7 +203,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     Ok(status)
 }
 
-/// Secrets that calls would not have.
+/// Secrets that calls would lack.
 fn secret_lines(out: &mut Out, secrets: &BTreeMap<String, SecretSource>) -> io::Result<()> {
     for (name, source) in secrets {
         if let Some(problem) = source.problem() {
@@ -211,7 +216,7 @@ fn secret_lines(out: &mut Out, secrets: &BTreeMap<String, SecretSource>) -> io::
     Ok(())
 }
 
-/// What the schemas of a plugin's or server's tools ask for that nobody holds calls to.
+/// Schema constraints of a plugin or server that are not enforced.
 fn unenforced_lines(out: &mut Out, host: &ToolHost, plugin: &str) -> io::Result<()> {
     for (tool, why) in host.unenforced().filter(|(tool, _)| tool.plugin == plugin) {
         line!(out, "  warning: `{}` {why}", tool.name)?;
@@ -219,7 +224,7 @@ fn unenforced_lines(out: &mut Out, host: &ToolHost, plugin: &str) -> io::Result<
     Ok(())
 }
 
-/// Who may use the server, and which tools they are named that are not there.
+/// Clients of the server, and tools granted to them that do not exist.
 fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<()> {
     if !auth.is_required() {
         return Ok(());
@@ -239,7 +244,7 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
         .flatten();
     let of_scopes =
         of_scopes.map(|(scope, tools)| (format!("serve.auth.oauth.scopes.{scope}"), tools));
-    // What a server offers that is not known, it may.
+    // An unknown server may offer it.
     let is_known = host.not_started().all(|(_, it)| it.tools_from.is_some());
     for (key, tools) in of_tokens.chain(of_scopes).filter(|_| is_known) {
         for tool in tools
@@ -252,7 +257,7 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
     Ok(())
 }
 
-/// The tools of a plugin whose calls run one at a time only because nothing says what they do.
+/// The tools of a plugin whose calls run one at a time only because they are not marked.
 fn unmarked_in_order(host: &ToolHost, plugin: &PluginConfig) -> Option<String> {
     let mut folders = plugin.permissions.files.iter();
     let may_write = folders.any(|grant| grant.access == Access::ReadWrite);
@@ -267,7 +272,7 @@ fn unmarked_in_order(host: &ToolHost, plugin: &PluginConfig) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// The tools that an API would refuse, and every request with them.
+/// The tools that an API would refuse, together with every request that declares them.
 fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
     let tools: Vec<&Tool> = host.tools().collect();
     let mut found: Vec<(LeftOut, Vec<&str>)> = Vec::new();
@@ -286,14 +291,14 @@ fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
     Ok(())
 }
 
-/// The names of a plugin's or server's tools.
+/// The names of the tools of a plugin or server.
 fn tools_of(host: &ToolHost, plugin: &str) -> String {
     let tools = host.tools().filter(|tool| tool.plugin == plugin);
     let names: Vec<&str> = tools.map(|tool| &*tool.name).collect();
     names.join(", ")
 }
 
-/// Whom the agent asks, and with which key.
+/// The agent's model, and its key.
 fn agent_line(agent: &AgentConfig) -> Option<String> {
     let mut parts = vec![agent.provider?.to_string()];
     parts.extend(agent.model.iter().map(|model| format!("model {model}")));
@@ -302,7 +307,7 @@ fn agent_line(agent: &AgentConfig) -> Option<String> {
     Some(format!("agent: {}", parts.join(", ")))
 }
 
-/// The packages of what a plugin imports; `inspect` shows it in full.
+/// The packages that a plugin imports; `inspect` shows the imports in full.
 fn packages(imports: &[String]) -> String {
     let packages: BTreeSet<&str> = imports
         .iter()

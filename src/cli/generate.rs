@@ -1,4 +1,4 @@
-//! `toolhost generate`: shell completions and man pages, made from the options themselves.
+//! `toolhost generate`: shell completions and man pages, generated from the options.
 
 use std::fs;
 use std::path::PathBuf;

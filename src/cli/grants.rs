@@ -1,9 +1,9 @@
-//! What a plugin is granted and what it would be denied, a line each.
+//! Describes a plugin's grants, and what it would be denied, one line each.
 
 use toolhost::limits::Bound;
 use toolhost::permissions::{Ambient, Permissions};
 
-/// Every grant; a line that says so where there is none.
+/// All grants; one line that says so if there are none.
 pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
     let mut grants = Vec::new();
     for grant in &permissions.files {
@@ -47,7 +47,7 @@ pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
     grants
 }
 
-/// What a plugin can make use of and is not granted at all.
+/// Permissions that a plugin can use and is not granted at all.
 pub(super) fn denied(permissions: &Permissions, usable: &[&'static str]) -> Vec<&'static str> {
     let is_granted = |permission: &str| match permission {
         "files" => !permissions.files.is_empty(),

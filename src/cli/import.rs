@@ -1,5 +1,5 @@
-//! `toolhost import`: the MCP servers of a client's configuration (Claude, VS Code, Cursor and others), as tables of
-//! the manifest.
+//! `toolhost import`: turns the MCP servers of a client's configuration (Claude, VS Code, Cursor
+//! and others) into tables of the manifest.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,7 +13,7 @@ use toolhost::{LoadError, Manifest};
 
 use super::out::{Out, say};
 use super::run::read_stdin;
-use super::{ANSWERED, Session, Status, is_in_name};
+use super::{ANSWERED, CommandContext, Status, is_in_name};
 
 #[derive(clap::Args)]
 pub(super) struct ImportOptions {
@@ -25,13 +25,13 @@ pub(super) struct ImportOptions {
     append: bool,
 }
 
-/// A client's configuration may be no longer, in bytes.
+/// The longest configuration, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// Where clients have their servers.
+/// The keys under which clients keep their servers.
 const KEYS: [&str; 3] = ["mcpServers", "servers", "context_servers"];
 
-pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<Status> {
+pub(super) fn run(options: &ImportOptions, session: &CommandContext) -> anyhow::Result<Status> {
     let (file, bytes) = match options.file.to_str() {
         Some("-") => ("stdin".to_owned(), read_stdin()?),
         _ => {
@@ -103,13 +103,13 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn servers_of(config: &Value) -> Option<&Map<String, Value>> {
-    // VS Code's settings have them one level down.
+    // VS Code's settings nest them one level deeper.
     let nested = config.get("mcp").into_iter();
     let mut places = [config].into_iter().chain(nested);
     places.find_map(|place| KEYS.iter().find_map(|key| place.get(key)?.as_object()))
 }
 
-/// Editors write comments into their JSON, as lines of their own.
+/// Removes comment lines, which editors allow in JSON.
 fn without_comments(text: &str) -> String {
     let lines = text.trim_start_matches('\u{feff}').lines();
     let lines: Vec<&str> = lines
@@ -119,7 +119,7 @@ fn without_comments(text: &str) -> String {
 }
 
 /// What is wrong with a table of the manifest.
-fn problem_of(name: &str, table: &Table, session: &Session) -> Option<String> {
+fn problem_of(name: &str, table: &Table, session: &CommandContext) -> Option<String> {
     let mut mcp = Table::new();
     mcp.set_implicit(true);
     mcp.insert(name, Item::Table(table.clone()));
@@ -270,7 +270,8 @@ fn written(given: &Value) -> String {
     }
 }
 
-/// The variable that a secret comes from: the one that the client's configuration names, or one of the same name.
+/// The variable that a secret comes from: the one that the client's configuration names, or one of
+/// the same name.
 fn secret_of(variable: &str, given: &str) -> Option<String> {
     let upper = variable.to_ascii_uppercase();
     let parts = ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"];
@@ -281,7 +282,7 @@ fn secret_of(variable: &str, given: &str) -> Option<String> {
     }
 }
 
-/// Of what is copied as it is, as nobody can tell which part of it is one.
+/// Whether a value that is copied may contain a secret.
 fn may_hold_secret(given: &str) -> bool {
     const SIGNS: [&str; 10] = [
         "token",
@@ -304,7 +305,7 @@ fn copied(name: &str, member: &str) -> String {
     format!("the `{member}` of `{name}` was copied unchanged: check it for secrets and variables")
 }
 
-/// The variable that a value stands for: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.
+/// The variable that a value refers to: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.
 fn reference(given: &str) -> Option<String> {
     let braced = given
         .strip_prefix("${")
@@ -314,7 +315,7 @@ fn reference(given: &str) -> Option<String> {
         .split_once(':')
         .map_or(name, |(kind, rest)| match kind {
             "env" | "input" => rest,
-            // A default: `${NAME:-default}`.
+            // With a default: `${NAME:-default}`.
             name => name,
         });
     let name = name.replace('-', "_");
@@ -323,7 +324,7 @@ fn reference(given: &str) -> Option<String> {
     is_variable.then_some(name)
 }
 
-/// Adds tables at the end of the manifest, which has to be one with them.
+/// Appends tables to the manifest, and checks that it is still valid.
 fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
     let before = Manifest::read(file)?;
     let known = before.mcp.iter().map(|server| &server.name);

@@ -1,4 +1,4 @@
-//! `toolhost init`: a first manifest, of the plugins that are there.
+//! `toolhost init`: writes a first manifest for the plugins that are there.
 
 use std::collections::HashSet;
 use std::env;
@@ -13,7 +13,7 @@ use toolhost::{LoadError, Manifest};
 
 use super::clients::toml_string;
 use super::out::{Out, line, say};
-use super::{ANSWERED, Session, Status, is_in_name, manifest_above};
+use super::{ANSWERED, CommandContext, Status, is_in_name, manifest_above};
 
 #[derive(clap::Args)]
 pub(super) struct InitOptions {
@@ -46,7 +46,7 @@ const TAIL: &str = "
 # model = \"claude-sonnet-4-5\"
 ";
 
-/// What plugins that ship need to be of use, which is for their user to grant.
+/// The grants that shipped plugins need to be useful; the user has to give them.
 const GRANTS: [(&str, &str); 2] = [
     ("fetch", "permissions.http = [\"https://*.wikipedia.org\"]"),
     (
@@ -55,7 +55,7 @@ const GRANTS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) async fn run(options: &InitOptions, session: &Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: &InitOptions, session: &CommandContext) -> anyhow::Result<Status> {
     let file = session.manifest.clone().unwrap_or_else(|| FILE_NAME.into());
     let folder = file.parent().unwrap_or(Path::new(""));
     let found = match &options.plugins {
@@ -95,7 +95,7 @@ pub(super) async fn run(options: &InitOptions, session: &Session) -> anyhow::Res
         }
     }
     text += TAIL;
-    // What would not be read is not written.
+    // Never write a manifest that cannot be read.
     Manifest::parse(&text, &file)?;
     write_new(&file, &text)?;
 
@@ -172,7 +172,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// The plugins that can be used; prints a note for each of the others.
-async fn usable(found: Vec<Found>, session: &Session) -> Vec<Found> {
+async fn usable(found: Vec<FoundPlugin>, session: &CommandContext) -> Vec<FoundPlugin> {
     let mut usable = Vec::new();
     for plugin in found {
         let looked_at = inspect(&plugin.path, session.code_cache.clone()).await;
@@ -191,13 +191,13 @@ async fn usable(found: Vec<Found>, session: &Session) -> Vec<Found> {
     usable
 }
 
-struct Found {
+struct FoundPlugin {
     name: String,
     path: PathBuf,
 }
 
-impl Found {
-    /// Its table, or the same as a comment where a grant is needed.
+impl FoundPlugin {
+    /// Its table; commented out if a grant is needed.
     fn entry(&self, folder: &Path, grant: Option<&str>) -> anyhow::Result<String> {
         let path = within(folder, &self.path)?;
         // On one line, as it may be a comment.
@@ -211,7 +211,7 @@ impl Found {
     }
 }
 
-/// A path as the manifest has it: relative where it is in the manifest's own folder.
+/// A path for the manifest: relative if it is in the manifest's folder.
 fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
     let folder = match folder.as_os_str().is_empty() {
         true => Path::new("."),
@@ -228,9 +228,9 @@ fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
-/// The plugins beside the manifest, else those that came with the command: beside it in the archive, or where a
-/// system's packages and `cargo xtask plugins` put them.
-fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<Found>)> {
+/// The plugins beside the manifest, else those that came with the command: beside it in the
+/// archive, or where system packages and `cargo xtask plugins` put them.
+fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<FoundPlugin>)> {
     let mut folders = vec![folder.join("plugins")];
     let command = env::current_exe().and_then(fs::canonicalize);
     if let Some(bin) = command.as_deref().ok().and_then(Path::parent) {
@@ -247,7 +247,7 @@ fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<Found>)> {
     found.next()
 }
 
-fn plugins_in(folder: &Path) -> std::io::Result<Vec<Found>> {
+fn plugins_in(folder: &Path) -> std::io::Result<Vec<FoundPlugin>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -257,9 +257,9 @@ fn plugins_in(folder: &Path) -> std::io::Result<Vec<Found>> {
         };
         let name = name.to_string_lossy();
         let name = name.replace(|c| !is_in_name(c), "_");
-        found.push(Found { name, path });
+        found.push(FoundPlugin { name, path });
     }
-    found.sort_by(|a: &Found, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+    found.sort_by(|a: &FoundPlugin, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
     // `a b.wasm` and `a_b.wasm` are both there.
     let mut taken: HashSet<String> = found.iter().map(|it| it.name.clone()).collect();
     let mut before = None;

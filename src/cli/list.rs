@@ -1,4 +1,4 @@
-//! `toolhost list`: the tools, for people, for scripts, or for a model's API.
+//! `toolhost list`: lists the tools, for people, for scripts, or for a model's API.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -7,7 +7,7 @@ use toolhost::{Tool, ToolHost, printable};
 
 use super::out::{Out, say};
 use super::result::{names, print_document};
-use super::{Session, StartServers, Status, format_parser, warn_of_unasked};
+use super::{CommandContext, StartServers, Status, format_parser, warn_of_unasked};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
@@ -20,7 +20,7 @@ pub(super) struct ListOptions {
     servers: StartServers,
 }
 
-pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: ListOptions, session: CommandContext) -> anyhow::Result<Status> {
     let (found, _) = options.servers.manifest_of(&session)?;
     let host = session.survey(found.manifest, &options.servers).await?;
     let status = warn_of_unasked(&host);
@@ -55,7 +55,7 @@ fn lines(host: &ToolHost, out: &mut Out) -> std::io::Result<()> {
     }
     for tool in host.tools() {
         let mut fields = vec![&*tool.name, &*tool.plugin, first_line(tool)];
-        // A field more: those before it stand where they always did.
+        // A new field goes last, so that the others keep their places.
         if !tool.sandboxed {
             fields.push("not sandboxed");
         }
@@ -75,7 +75,7 @@ fn table(host: &ToolHost) -> String {
             true => tool.plugin.clone(),
             false => format!("{} (not sandboxed)", tool.plugin),
         };
-        // Cells are as wide as they are shown.
+        // Cells are measured as displayed.
         table.add_row([&*tool.name, &*plugin, first_line(tool)].map(printable::line));
     }
     table.trim_fmt()

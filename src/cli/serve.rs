@@ -1,4 +1,5 @@
-//! `toolhost serve`: the tools over MCP, on stdio or HTTP, until the client goes or a signal comes.
+//! `toolhost serve`: serves the tools over MCP, on stdio or HTTP, until the client leaves or a
+//! signal arrives.
 
 mod reload;
 
@@ -13,13 +14,13 @@ use toolhost::Manifest;
 use toolhost::manifest::Use;
 use toolhost::mcp::{Server, ServerInfo};
 
-use super::clients::{self, Client};
+use super::clients::{self, ClientApp};
 use super::out::say;
-use super::{ANSWERED, HostOptions, INTERRUPTED, Session, Status, parse_timeout};
-use reload::{Seen, Watch};
+use super::{ANSWERED, CommandContext, HostOptions, INTERRUPTED, Status, parse_timeout};
+use reload::{FileSnapshot, ReloadWatch};
 
-/// What is on its way to a client over stdio when the server ends gets so long.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long messages on their way to a client over stdio get at shutdown.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct ServeOptions {
@@ -34,13 +35,14 @@ pub(super) struct ServeOptions {
 
     /// Print an MCP client's configuration for this server and exit
     #[arg(long, value_name = "CLIENT")]
-    print_config: Option<Client>,
+    print_config: Option<ClientApp>,
 
     #[command(flatten)]
     host: HostOptions,
 }
 
-/// An address and a port, or a port of this machine: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `8080`.
+/// Parses an address and a port, or a port of this machine: `127.0.0.1:8080`, `[::1]:8080`,
+/// `localhost:8080`, `8080`.
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix("localhost:").or(text.strip_prefix(':'));
     let port = port.unwrap_or(text).parse::<u16>();
@@ -51,23 +53,23 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: ServeOptions, session: CommandContext) -> anyhow::Result<Status> {
     let ended = serve(options, session).await;
-    // Tasks that are left may hold a host, and nobody waits for them.
+    // Remaining tasks may hold a host, and are not waited for.
     toolhost::kill_mcp_servers();
     ended
 }
 
-async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
+async fn serve(options: ServeOptions, session: CommandContext) -> anyhow::Result<Status> {
     let interrupts = session.interrupts.clone();
     if let Some(client) = options.print_config {
-        // The client will name it.
+        // The client will name the manifest.
         let found = session.find_manifest()?;
         return print_config(client, &found.manifest, &options);
     }
     let manifest = session.effective_manifest(&options.host, Use::Serve)?;
-    // Whoever comes while plugins are loaded waits to be accepted, and an address that is taken is told
-    // of before.
+    // Clients that connect while plugins load wait to be accepted, and an address in use is
+    // reported first.
     let listener = match options.http {
         Some(address) => {
             check_exposure(&manifest, address)?;
@@ -76,12 +78,12 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         None => None,
     };
     warn_of_nameless(&manifest, &options.host);
-    let loaded = Seen::of(&manifest, session.trust_file());
+    let loaded = FileSnapshot::of(&manifest, session.trust_file());
     let host = session.load_manifest(manifest.clone()).await?;
     let server = Server::new(host, info(&manifest, &options.host));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
     let shutdown = shutdown_signal(interrupts)?;
-    let mut watch = Watch {
+    let mut watch = ReloadWatch {
         session,
         options: options.host,
         server: server.clone(),
@@ -112,7 +114,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
     }
 }
 
-/// Says so where calls will be refused, as clients have no names.
+/// Warns if calls will be refused because clients have no names.
 fn warn_of_nameless(manifest: &Manifest, options: &HostOptions) {
     if manifest.serve.auth.is_required() || options.client.is_some() {
         return;
@@ -143,14 +145,14 @@ fn scheme(manifest: &Manifest) -> &'static str {
 }
 
 fn print_config(
-    client: Client,
+    client: ClientApp,
     manifest: &Manifest,
     options: &ServeOptions,
 ) -> anyhow::Result<Status> {
     let server = match options.http {
         None => {
             let for_whom = options.host.client.as_deref();
-            clients::Server::stdio(&std::env::current_exe()?, &manifest.file, for_whom)?
+            clients::ServerAddress::stdio(&std::env::current_exe()?, &manifest.file, for_whom)?
         }
         Some(address) => {
             if address.port() == 0 {
@@ -163,7 +165,7 @@ fn print_config(
                 (false, _) => address.to_string(),
             };
             let needs_token = serve.auth.is_required();
-            clients::Server::http(
+            clients::ServerAddress::http(
                 &manifest.file,
                 format!("{}://{host}/mcp", scheme(manifest)),
                 needs_token,
@@ -206,8 +208,8 @@ async fn stdio(
         () = shutdown.cancelled() => {
             let cancelled = server.drain(grace).await;
             stop.cancel();
-            // A client that does not read keeps nobody from going.
-            if let Ok(ended) = tokio::time::timeout(LAST_WORDS, session).await {
+            // A client that does not read must not delay shutdown.
+            if let Ok(ended) = tokio::time::timeout(FLUSH_TIMEOUT, session).await {
                 ended?;
             }
             Ok(ended(cancelled))
@@ -215,7 +217,7 @@ async fn stdio(
     }
 }
 
-/// Calls that had to be cancelled were interrupted.
+/// Cancelled calls count as an interrupt.
 fn ended(cancelled: usize) -> Status {
     match cancelled {
         0 => ANSWERED,
@@ -230,7 +232,7 @@ fn ended(cancelled: usize) -> Status {
     }
 }
 
-/// Cancelled by SIGTERM, or by Ctrl-C; a second of either ends the process at once.
+/// Cancelled by SIGTERM or Ctrl-C; a second one ends the process at once.
 fn shutdown_signal(interrupts: super::Interrupts) -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancel = token.clone();

@@ -1,4 +1,4 @@
-//! `toolhost token`: what clients show to the server, and what the manifest knows of it.
+//! `toolhost token`: makes clients' tokens, and their entries in the manifest.
 
 use anyhow::Context;
 use base64::Engine;
@@ -22,7 +22,7 @@ pub(super) struct NewOptions {
     name: String,
 }
 
-/// What every token begins with, so that people and scanners of leaked secrets know it for one.
+/// The prefix of every token, by which people and secret scanners recognize it.
 const PREFIX: &str = "th_";
 
 pub(super) fn run(command: &TokenCommand) -> anyhow::Result<Status> {

@@ -1,14 +1,14 @@
-//! The error of a manifest that asks for what its user has not allowed.
+//! The error for a manifest with demands that its user has not allowed.
 
 use std::fmt;
 
 use toolhost::manifest::Demand;
 use toolhost::printable;
 
-/// Demands that an error names; `toolhost trust --show` has all.
+/// The most demands named in the error; `toolhost trust --show` lists all.
 const MOST_NAMED: usize = 5;
 
-/// A manifest that asks for what its user has not allowed.
+/// A manifest with demands that its user has not allowed.
 #[derive(Debug)]
 pub(super) struct Untrusted {
     pub(super) file: String,
@@ -42,7 +42,7 @@ impl fmt::Display for Untrusted {
     }
 }
 
-/// What is to be said beside a text with names that are not what they look like.
+/// A note beside a text with homoglyphs.
 pub(super) fn look_alikes(text: &str) -> Option<String> {
     let spelled = printable::look_alikes(text).into_iter();
     let spelled: Vec<String> = spelled

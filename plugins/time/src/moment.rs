@@ -176,7 +176,7 @@ mod tests {
     fn times_that_clocks_skip_or_repeat_are_noted() {
         let (gap, note) = parse("2026-03-29T02:30", Some("Europe/Berlin"), "datetime").unwrap();
         assert_eq!(Moment::of(&gap).datetime, "2026-03-29T03:30:00+02:00");
-        assert!(note.unwrap().contains("skipped"));
+        assert!(note.unwrap().contains("does not exist"));
         assert!(
             parse("2026-10-25T02:30", Some("Europe/Berlin"), "datetime")
                 .unwrap()

@@ -42,7 +42,7 @@ pub(super) fn configure(wasi: &mut WasiCtxBuilder, permissions: &Permissions) {
         wasi.wall_clock(Still).monotonic_clock(Still);
     }
     if permissions.random == Ambient::None {
-        // Runtimes seed their hash tables at the start: a refusal would keep them from starting.
+        // Runtimes seed their hash tables at start-up: a denial would keep them from starting.
         let bytes = || Deterministic::new((0..=u8::MAX).collect());
         wasi.secure_random(bytes())
             .insecure_random(bytes())

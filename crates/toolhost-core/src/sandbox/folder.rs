@@ -1,12 +1,12 @@
-//! A granted folder, held from load to the last call: what takes its place under its name later is
-//! not granted.
+//! A granted folder, held open from load to the last call: whatever takes its name later is not
+//! granted.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::paths::{FolderId, Found, Granted, Holder, Paths, vcs};
+use crate::paths::{FolderHolder, FolderId, FoundFolder, GrantedFolder, Paths, vcs};
 use crate::permissions::{Access, DiskLimits, FileGrant};
 use crate::quota::Quota;
 
@@ -14,20 +14,20 @@ use crate::quota::Quota;
 pub(crate) struct Folder {
     pub(crate) guest: String,
     pub(crate) access: Access,
-    /// Whether what is version control's in it may be changed where it may be written.
+    /// Whether version control's files in it may be changed, if it is writable.
     pub(super) allows_vcs: bool,
-    /// Whether all of it was version control's when it was opened.
+    /// Whether the folder lay inside version control's files when it was opened.
     pub(super) is_vcs: bool,
-    /// What it is, to be compared with other folders.
+    /// Its identity, to be compared with other folders.
     pub(crate) id: FolderId,
-    /// The devices below it that are the kernel's, and not part of it.
+    /// The devices of kernel file systems below it, which are not part of it.
     pub(super) kernel: Vec<u64>,
     path: PathBuf,
     held: File,
     limits: Option<DiskLimits>,
     quota: OnceLock<Arc<Quota>>,
-    /// Where calls of one user have it in place of another.
-    granted: Option<Arc<Granted>>,
+    /// Set if calls of one user have it in place of another.
+    granted: Option<Arc<GrantedFolder>>,
 }
 
 impl Folder {
@@ -35,27 +35,27 @@ impl Folder {
         check_system()?;
         let found = paths.open_folder(&grant.host)?;
         let mut folder = Folder::new(grant, found, None);
-        // Who grants a repository by its name means it.
+        // Granting a repository by its name means its contents, too.
         folder.allows_vcs |= folder.is_vcs;
         Ok(folder)
     }
 
-    /// What some calls have in place of a granted folder, `host`, with what the grant says of access, quota and version
-    /// control; or a client's own, of a grant with `${client}`.
+    /// Opens the folder `host` in place of a granted one, with the grant's access, quota and
+    /// version control setting; or a client's own folder of a grant with `${client}`.
     pub(crate) fn open_for(
         grant: &FileGrant,
         host: &Path,
-        holder: Holder,
+        holder: FolderHolder,
         paths: &Paths,
     ) -> io::Result<Folder> {
         check_system()?;
         let is_writable = grant.access == Access::ReadWrite;
         let (found, granted) = paths.grant(host, is_writable, holder)?;
-        // The grant names no repository there, whatever its folder is or becomes.
+        // The grant does not name a repository, whatever its folder is or becomes.
         Ok(Folder::new(grant, found, Some(granted)))
     }
 
-    fn new(grant: &FileGrant, found: Found, granted: Option<Arc<Granted>>) -> Folder {
+    fn new(grant: &FileGrant, found: FoundFolder, granted: Option<Arc<GrantedFolder>>) -> Folder {
         Folder {
             guest: grant.guest.clone(),
             access: grant.access,
@@ -71,7 +71,7 @@ impl Folder {
         }
     }
 
-    /// The same folder, to be read only.
+    /// The same folder, read-only.
     pub(crate) fn read_only(&self) -> io::Result<Folder> {
         Ok(Folder {
             guest: self.guest.clone(),
@@ -88,22 +88,22 @@ impl Folder {
         })
     }
 
-    /// Where it was when it was opened, without links.
+    /// Its path when it was opened, without links.
     pub(crate) fn host(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it is still where it was: it may have been removed or replaced.
+    /// Whether it is still at its path: it may have been removed or replaced.
     pub(crate) fn is_there(&self) -> bool {
         let found = std::fs::symlink_metadata(&self.path);
         matches!((found, self.held.metadata()), (Ok(found), Ok(held)) if is_same(&found, &held))
     }
 
-    /// Counts what is in it, if that has a limit: calls are served only after that. It may wait for a disk.
+    /// Counts its contents if it has a quota, before calls are served. May block on a disk.
     ///
     /// # Errors
     ///
-    /// As of [`Quota::count`].
+    /// As for [`Quota::count`].
     pub(crate) fn count(&self) -> io::Result<()> {
         if let Some(limits) = self.limits {
             let quota = Quota::count(&self.guest, limits, &self.id, &self.held, &self.kernel)?;
@@ -112,7 +112,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether there is nothing to count, or it was.
+    /// Whether it has been counted, or has no quota.
     pub(crate) fn is_counted(&self) -> bool {
         self.limits.is_none() || self.quota.get().is_some()
     }
@@ -130,7 +130,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// Another folder has taken its place, or none.
+    /// It has been removed or replaced.
     pub(super) fn path(&self) -> io::Result<PathBuf> {
         #[cfg(target_os = "linux")]
         {
@@ -139,7 +139,7 @@ impl Folder {
             if self.held.metadata()?.nlink() == 0 {
                 return Err(io::Error::other("it was removed"));
             }
-            // The folder itself, under any name.
+            // Leads to the folder itself, whatever its name.
             let path = PathBuf::from(format!("/proc/self/fd/{}", self.held.as_raw_fd()));
             if path.exists() {
                 return Ok(path);
@@ -170,7 +170,7 @@ fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// There the folder is found by its name alone.
+/// Elsewhere the folder is found by its name only.
 #[cfg(not(unix))]
 fn is_same(a: &Metadata, b: &Metadata) -> bool {
     a.is_dir() == b.is_dir()

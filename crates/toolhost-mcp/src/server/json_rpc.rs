@@ -1,4 +1,4 @@
-//! JSON-RPC messages as text: what they take, and the errors of those that cannot be read or are not taken.
+//! JSON-RPC messages as text: their size, and the errors for malformed and refused ones.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 /// A message as JSON.
 pub(crate) fn message_text(message: &ServerJsonRpcMessage) -> String {
-    // Its maps have strings for keys: nothing else can fail.
+    // Its maps have string keys, and nothing else can fail.
     serde_json::to_string(message).unwrap_or_else(|error| {
         let message = format!("cannot serialize the message: {error}");
         json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32603, "message": message } })
@@ -19,9 +19,9 @@ pub(crate) fn message_text(message: &ServerJsonRpcMessage) -> String {
     })
 }
 
-/// What a message takes in memory, roughly.
+/// The approximate size of a message in memory.
 pub(crate) fn weight(message: &ServerJsonRpcMessage) -> usize {
-    /// Beside its content.
+    /// The part that is not content.
     const ANY: usize = 512;
     if let JsonRpcMessage::Response(response) = message
         && let ServerResult::CallToolResult(result) = &response.result
@@ -38,15 +38,15 @@ pub(crate) fn weight(message: &ServerJsonRpcMessage) -> usize {
             return ANY + bytes;
         }
     }
-    let mut counted = Counted(ANY);
-    // It fails where the message cannot be written; an error goes in its place.
+    let mut counted = ByteCounter(ANY);
+    // If it cannot be written, an error is sent in its place.
     let _ = serde_json::to_writer(&mut counted, message);
     counted.0
 }
 
-struct Counted(usize);
+struct ByteCounter(usize);
 
-impl std::io::Write for Counted {
+impl std::io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())
@@ -57,7 +57,7 @@ impl std::io::Write for Counted {
     }
 }
 
-/// Why a message cannot be read.
+/// The error for a malformed message.
 pub(crate) fn unreadable(message: &[u8], error: &serde_json::Error) -> ErrorData {
     if is_batch(message) {
         return batch();
@@ -106,7 +106,7 @@ pub(crate) fn is_batch(message: &[u8]) -> bool {
     message.trim_ascii_start().starts_with(b"[")
 }
 
-/// Two answers to one id: neither could be told from the other.
+/// The error for an id that is in use: two answers could not be told apart.
 pub(crate) fn in_use(id: RequestId) -> ServerJsonRpcMessage {
     let text = format!("a request with the id {id} is already running");
     let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);

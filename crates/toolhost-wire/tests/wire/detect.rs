@@ -249,7 +249,7 @@ fn of_lines_each_is_a_call() {
         ([own, request], Told::None),
         ([request, own], Told::None),
         ([own, "{"], Told::None),
-        // Of these there are no lines.
+        // These have no lines.
         ([block, block], Told::None),
     ] {
         for end in ["\n", "\r\n", "\n\n"] {

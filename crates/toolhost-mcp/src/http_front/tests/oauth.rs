@@ -130,7 +130,7 @@ async fn a_token_that_is_wrong_in_any_way_lets_nobody_through() {
         let token = issuer::unsigned(&json!({ "alg": alg, "kid": "ed" }), &good) + ".";
         tokens.push((format!("alg {alg}"), not_taken, token));
     }
-    // Whatever of what is public somebody takes for a secret that both sides have.
+    // Whatever public text is taken for a shared secret.
     for (name, secret) in issuer.public() {
         for kid in ["rsa", "ed", "secret"] {
             let header = json!({ "alg": "HS256", "kid": kid });
@@ -294,7 +294,7 @@ async fn all_who_wait_for_keys_take_one_answer() {
     }
     say(fetch, r#"{"keys":[]}"#).await;
     for find in finds {
-        // Nobody answers a second time.
+        // The issuer answers only once.
         assert_eq!(find.await.unwrap(), Err(NoKey::Unknown));
     }
 }
@@ -311,7 +311,7 @@ async fn silent_issuer_times_out_and_known_keys_need_none() {
     let keys = json!({ "keys": [issuer.key("ed")] }).to_string();
     let (found, ()) = tokio::join!(find("ed"), async { say(silent.asked().await, &keys).await });
     assert_eq!(found, Ok(()));
-    // It takes the question and says nothing, or never comes to the end of what it says.
+    // It accepts the request and stays silent, or never finishes its answer.
     for begin in [
         "",
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"keys\":",
@@ -320,7 +320,7 @@ async fn silent_issuer_times_out_and_known_keys_need_none() {
         let (found, mut hanging) = tokio::join!(unknown, async {
             let mut stream = silent.asked().await;
             stream.write_all(begin.as_bytes()).await.unwrap();
-            // Meanwhile nobody waits who has a key that is known.
+            // Tokens with known keys do not wait meanwhile.
             assert_eq!(find("ed").await, Ok(()));
             stream
         });
@@ -443,7 +443,7 @@ async fn no_key_is_taken_for_more_than_it_is() {
         let token = issuer.signed(signer, &header, &good);
         server.ask(&with_token(&token)).await
     };
-    // A name is no more than a name.
+    // A key id is only an identifier.
     for kid in [path, &long] {
         let reply = ask(Signer::Ed, json!({ "alg": "EdDSA", "kid": kid })).await;
         assert_eq!(reply.status, 200, "{kid:.40}: {reply:?}");

@@ -1,5 +1,5 @@
-//! `notifications/tasks` on the streams of `subscriptions/listen`, over HTTP. rmcp knows no `taskIds` in
-//! a subscription: it answers the rest of it, and the tasks join its stream here.
+//! `notifications/tasks` on `subscriptions/listen` streams over HTTP. rmcp does not know `taskIds`
+//! in a subscription: it answers the rest, and the tasks' notifications join its stream here.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::server::http::sse;
 use crate::server::server_state::ServerState;
 use crate::watch::Owner;
 
-/// Tasks that one stream tells of.
+/// The most tasks of one subscription.
 const MAX_TASKS: usize = 1_000;
 
 /// A subscription to tasks.
@@ -35,14 +35,14 @@ pub(crate) struct TaskSubscription {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct ListenMessage {
     id: RequestId,
     method: String,
-    params: Params,
+    params: ListenParams,
 }
 
 #[derive(Deserialize)]
-struct Params {
+struct ListenParams {
     notifications: Notifications,
     #[serde(rename = "_meta")]
     meta: RequestMetaObject,
@@ -55,13 +55,13 @@ struct Notifications {
 }
 
 impl TaskSubscription {
-    /// What a request asks for, if it is one; rmcp refuses what is wrong of it.
+    /// Reads the subscription from a request, if it is one; rmcp refuses malformed ones.
     pub(crate) fn of(request: &Request<Bytes>) -> Option<TaskSubscription> {
         let method = request.headers().get("mcp-method")?;
         if method != "subscriptions/listen" {
             return None;
         }
-        let message: Message = serde_json::from_slice(request.body()).ok()?;
+        let message: ListenMessage = serde_json::from_slice(request.body()).ok()?;
         if message.method != "subscriptions/listen" {
             return None;
         }
@@ -73,7 +73,7 @@ impl TaskSubscription {
         })
     }
 
-    /// The response to one of a client that takes no tasks.
+    /// The refusal, for a client that does not support tasks.
     pub(crate) fn refusal(&self) -> Option<Response> {
         if self.takes_tasks {
             return None;
@@ -84,14 +84,14 @@ impl TaskSubscription {
         Some(refuse(StatusCode::BAD_REQUEST, error, id))
     }
 
-    /// The stream of the other notifications, with those of an owner's tasks among them.
+    /// Joins the notifications of an owner's tasks with the stream of the others.
     pub(crate) fn join(
         self,
         server: Arc<ServerState>,
         owner: Owner,
         response: Response,
     ) -> Response {
-        let changes = server.tasks.listen();
+        let changes = server.tasks.subscribe();
         let tasks = self.tasks.into_iter().take(MAX_TASKS);
         let joined = Joined {
             tasks: tasks
@@ -108,10 +108,10 @@ impl TaskSubscription {
     }
 }
 
-/// Events as they go out.
-trait Events: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {}
+/// A stream of written events.
+trait WrittenEvents: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {}
 
-impl<T: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static> Events for T {}
+impl<T: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static> WrittenEvents for T {}
 
 struct Joined {
     server: Arc<ServerState>,
@@ -120,7 +120,7 @@ struct Joined {
     tasks: HashSet<String>,
     changes: Receiver<String>,
     is_begun: bool,
-    /// What is to be sent next. Of a task its id, as each may have a long result.
+    /// The events to be sent next. A task is queued by its id, since its result may be long.
     ready: VecDeque<Ready>,
 }
 
@@ -130,7 +130,7 @@ enum Ready {
 }
 
 impl Joined {
-    fn stream(self, rest: impl Events) -> impl Events {
+    fn stream(self, rest: impl WrittenEvents) -> impl WrittenEvents {
         stream::unfold((self, Box::pin(rest)), async |(mut joined, mut rest)| {
             let next = joined.next(&mut rest).await?;
             Some((next, (joined, rest)))
@@ -139,7 +139,7 @@ impl Joined {
 
     async fn next(
         &mut self,
-        rest: &mut (impl Events + Unpin),
+        rest: &mut (impl WrittenEvents + Unpin),
     ) -> Option<Result<Bytes, axum::Error>> {
         loop {
             while let Some(ready) = self.ready.pop_front() {
@@ -168,8 +168,8 @@ impl Joined {
         }
     }
 
-    /// Takes in the acknowledgement, which says which tasks are told of. What became of them before is
-    /// told at once: nothing else would.
+    /// Handles the acknowledgement, which lists the tasks. Their present states are sent at once:
+    /// there may be no further change.
     fn begin(&mut self, event: Bytes) {
         self.is_begun = true;
         let message = serde_json::from_slice::<Value>(&sse::data(&event)).ok();
