@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use toolhost::agent::{Agent, Event, Observer};
 use toolhost::manifest::{AgentConfig, Manifest};
 use toolhost::wire::Format;
-use toolhost::{Approval, AskFirst, Tool, ToolCall, ToolHost, ToolResult};
+use toolhost::{Approval, AskFirst, ToolCall, ToolHost, ToolResult};
 use toolhost_testing::{self as common, model as peer};
 
 /// The formats that a model's API speaks, but for Ollama's, which streams no events and has tests of its
